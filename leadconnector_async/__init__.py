@@ -1,0 +1,1 @@
+"""Asyncio-first SDK for the HighLevel / LeadConnector contacts API."""
