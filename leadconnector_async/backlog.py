@@ -1,0 +1,125 @@
+"""The rows that wait, between source and workers: bounded, and those of one identity in order.
+
+Rows that share an email or a phone are never handed out together, and are handed out in the order in which they came.
+The rest overtake them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+P = TypeVar("P")
+
+
+class Item(Generic[P]):
+    """One row on its way.
+
+    Attributes:
+        index: Its place in the source.
+        payload: What a worker needs of it.
+        keys: Whom it may be matched with.
+    """
+
+    __slots__ = ("_blocked_by", "_followers", "index", "keys", "payload")
+
+    def __init__(self, index: int, payload: P, keys: tuple[str, ...]) -> None:
+        self.index = index
+        self.payload = payload
+        self.keys = keys
+        self._blocked_by = 0
+        self._followers: list[Item[P]] = []
+
+
+class Backlog(Generic[P]):
+    """A bounded queue of items, ordered by identity.
+
+    Args:
+        most: Items waiting or in a worker's hands, at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 0
+        self._ready: deque[Item[P]] = deque()
+        self._blocked: dict[int, Item[P]] = {}
+        self._last_of: dict[str, Item[P]] = {}  # by key, the last item that is not done
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._room: asyncio.Future[None] | None = None
+        self._has_ended = False
+
+    async def wait_for_room(self) -> None:
+        """Wait until there is room; once full, until half is done, so that one waking up serves many rows."""
+        if self._size >= self._most:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    def put(self, item: Item[P]) -> None:
+        """Add an item; wait for room first."""
+        self._size += 1
+        last_of = self._last_of
+        for key in item.keys:
+            before = last_of.get(key)
+            if before is not None and before is not item:
+                before._followers.append(item)
+                item._blocked_by += 1
+            last_of[key] = item
+        if item._blocked_by:
+            self._blocked[item.index] = item
+        else:
+            self._make_ready(item)
+
+    async def get(self) -> Item[P] | None:
+        """Take the next item whose identity is free, waiting for one; None once there will be none."""
+        while not self._ready:
+            if self._has_ended and not self._size:
+                return None
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(waiter)
+            await waiter
+        return self._ready.popleft()
+
+    def done(self, item: Item[P]) -> None:
+        """Say that an item that was taken is finished; those that waited for its identity may go."""
+        self._size -= 1
+        for key in item.keys:
+            if self._last_of.get(key) is item:
+                del self._last_of[key]
+        for follower in item._followers:
+            follower._blocked_by -= 1
+            if not follower._blocked_by and self._blocked.pop(follower.index, None) is not None:
+                self._make_ready(follower)
+        if self._room is not None and self._size <= self._most // 2 and not self._room.done():
+            self._room.set_result(None)
+        if self._has_ended and not self._size:
+            self._wake_all()
+
+    def end(self) -> None:
+        """Say that no more items will be put."""
+        self._has_ended = True
+        if not self._size:
+            self._wake_all()
+
+    def empty(self) -> list[Item[P]]:
+        """End, and take back all items that no worker has, in order."""
+        rest = sorted([*self._ready, *self._blocked.values()], key=lambda item: item.index)
+        self._ready.clear()
+        self._blocked.clear()
+        self._size -= len(rest)
+        self.end()
+        return rest
+
+    def _make_ready(self, item: Item[P]) -> None:
+        self._ready.append(item)
+        while self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _wake_all(self) -> None:
+        while self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,315 @@
+"""The worker pool: rows in, outcomes out.
+
+rows -> check -> bounded backlog -> workers -> contacts.upsert -> Outcome -> consumer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Final, TypeAlias
+
+from .backlog import Backlog, Item
+from .client import Call
+from .contacts import Contacts
+from .errors import (
+    APIError,
+    AuthenticationError,
+    CallError,
+    ClientStateError,
+    DailyQuotaExceededError,
+    InvalidContactError,
+    LeadConnectorError,
+    LoadStoppedError,
+    PermissionDeniedError,
+    RateLimitStuckError,
+    StopRequestedError,
+)
+from .identity import identity_keys
+from .models import UpsertResult
+from .outbox import Outbox
+from .report import BatchReport, OnOutcome, Outcome, RowError, Status, row_error
+from .sources import Row, RowSource, Source, open_source
+
+_log = logging.getLogger(__name__)
+
+Upsert: TypeAlias = Call[UpsertResult]
+
+_LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
+_UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
+_SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
+
+
+class Load:
+    """One bulk load. Each row that was read gets exactly one outcome, also where the load is stopped or cancelled.
+
+    Args:
+        contacts: Where to send.
+        source: The rows.
+        record: Called once with the outcome of each row that was read, as they come; must not fail.
+        on_outcome: Called after `record`, but not for what is left when the load is cancelled or fails.
+        concurrency: Rows in flight at most.
+        read_rest: Whether a load that is stopped reads a sync source to its end, to report the rest `not_attempted`.
+
+    Attributes:
+        stopped: What ended it early, or None.
+    """
+
+    def __init__(
+        self,
+        contacts: Contacts,
+        source: RowSource,
+        *,
+        record: Callable[[Outcome], None],
+        on_outcome: OnOutcome | None,
+        concurrency: int,
+        read_rest: bool,
+    ) -> None:
+        self._contacts = contacts
+        self._source = source
+        self._record = record
+        self._on_outcome = on_outcome
+        self._concurrency = concurrency
+        self._read_rest = read_rest
+        self._backlog: Backlog[Upsert] = Backlog(concurrency * _LOOK_AHEAD)
+        self._rows: deque[Row] = deque()  # read and not yet looked at
+        self._count = 0
+        self._feeder: asyncio.Task[None] | None = None
+        self._busy: dict[asyncio.Task[None], Item[Upsert]] = {}
+        self._cut_short: list[Outcome] = []
+        self.stopped: LeadConnectorError | None = None
+
+    async def run(self) -> None:
+        """Send all rows.
+
+        Raises:
+            Exception: What the source or `on_outcome` raised; the rows read by then have their outcomes.
+        """
+        try:
+            await self._run_workers()
+            if self.stopped is not None:
+                await self._report_the_rest()
+        finally:
+            for outcome in self._left():
+                self._record(outcome)
+            await self._source.close()
+
+    async def _run_workers(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._feeder = group.create_task(self._feed())
+                for _ in range(self._concurrency):
+                    group.create_task(self._work())
+            return
+        except BaseExceptionGroup as failures:
+            failure = failures.exceptions[0]
+        raise failure
+
+    def stop(self, reason: LeadConnectorError) -> None:
+        """Begin no further call: those in flight finish, rows not tried become `not_attempted`."""
+        if self.stopped is not None:
+            return
+        self.stopped = reason
+        _log.warning("the load stops: %s", reason)
+        if self._feeder is not None:
+            self._feeder.cancel()
+        for task, item in self._busy.items():
+            item.payload.is_halted = True
+            if not item.payload.in_flight and task is not asyncio.current_task():
+                task.cancel()
+        self._cut_short += [self._outcome_untried(item.index) for item in self._backlog.empty()]
+
+    # ------------------------------------------------------------------------------------------ rows in
+
+    async def _feed(self) -> None:
+        while rows := await self._source.batch():
+            self._rows.extend(rows)
+            while self._rows:
+                await self._backlog.wait_for_room()
+                await self._admit(self._rows.popleft())
+        self._backlog.end()
+
+    async def _admit(self, row: Row) -> None:
+        """Check a row, and queue it or settle it."""
+        index = self._count
+        self._count += 1
+        try:
+            item = self._check(index, row)
+        except InvalidContactError as error:
+            await self._settle(Outcome(index=index, status="failed", error=row_error(error)))
+        else:
+            self._backlog.put(item)
+
+    def _check(self, index: int, row: Row) -> Item[Upsert]:
+        if isinstance(row, InvalidContactError):
+            raise row
+        contact = self._contacts.complete(row)
+        call = self._contacts.prepare_upsert(contact)
+        return Item(index, call, identity_keys(contact, call.request.location_id))
+
+    # ------------------------------------------------------------------------------------------ workers
+
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (a coroutine runs in a task here)
+        while (item := await self._backlog.get()) is not None:
+            self._busy[task] = item
+            try:
+                outcome = await self._send(item)
+            except asyncio.CancelledError:
+                self._cut_short.append(self._outcome_cut_short(item))
+                raise
+            finally:
+                del self._busy[task]
+            await self._settle(outcome)
+            self._backlog.done(item)
+
+    async def _send(self, item: Item[Upsert]) -> Outcome:
+        try:
+            result = await self._contacts.finish_upsert(item.payload)
+        except CallError as error:
+            return self._outcome_failed(item, error)
+        except (DailyQuotaExceededError, RateLimitStuckError, ClientStateError) as error:
+            self.stop(error)
+            return self._outcome_cut_short(item)
+        return Outcome(
+            index=item.index,
+            status="created" if result.new else "updated",
+            contact_id=result.contact.id,
+            new=result.new,
+            trace_id=result.trace_id,
+            attempts=result.attempts,
+            rate_limited=result.rate_limited,
+        )
+
+    async def _settle(self, outcome: Outcome) -> None:
+        self._record(outcome)
+        if self._on_outcome is not None:
+            waiting = self._on_outcome(outcome)
+            if waiting is not None:
+                await waiting
+
+    # ------------------------------------------------------------------------------------------ outcomes
+
+    def _outcome_failed(self, item: Item[Upsert], error: CallError) -> Outcome:
+        is_refused = isinstance(error, AuthenticationError | PermissionDeniedError) and error.status == 401
+        if is_refused:
+            self.stop(error)
+        is_unsafe = error.may_be_applied and not item.payload.request.repeatable
+        status: Status = "not_attempted" if is_refused else "unknown" if is_unsafe else "failed"
+        return Outcome(
+            index=item.index,
+            status=status,
+            trace_id=error.trace_id if isinstance(error, APIError) else None,
+            error=row_error(error),
+            attempts=error.attempts,
+            rate_limited=error.rate_limited,
+            note=_UNSAFE_NOTE if is_unsafe else _SAFE_NOTE if error.may_be_applied else None,
+        )
+
+    def _outcome_cut_short(self, item: Item[Upsert]) -> Outcome:
+        """Settle a row whose call was given up between its tries, or in the midst of one."""
+        call = item.payload
+        is_in_doubt = call.doubted_at is not None
+        return Outcome(
+            index=item.index,
+            status="unknown" if is_in_doubt else "not_attempted",
+            error=self._stop_error(),
+            attempts=call.attempts,
+            rate_limited=call.rate_limited,
+            note=(_SAFE_NOTE if call.request.repeatable else _UNSAFE_NOTE) if is_in_doubt else None,
+        )
+
+    def _outcome_untried(self, index: int) -> Outcome:
+        return Outcome(index=index, status="not_attempted", error=self._stop_error())
+
+    def _stop_error(self) -> RowError:
+        return row_error(self.stopped or StopRequestedError("the load was cancelled"))
+
+    # ------------------------------------------------------------------------------------------ what is left
+
+    def _left(self) -> Iterator[Outcome]:
+        """Settle the rows that were read and have no outcome, after the workers ended."""
+        while self._cut_short:
+            yield self._cut_short.pop()
+        for item in self._backlog.empty():
+            yield self._outcome_untried(item.index)
+        while self._rows:
+            self._rows.popleft()
+            self._count += 1
+            yield self._outcome_untried(self._count - 1)
+
+    async def _report_the_rest(self) -> None:
+        for outcome in self._left():
+            await self._settle(outcome)
+        while self._read_rest and self._source.can_read_rest and (rows := await self._source.batch()):
+            self._rows.extend(rows)
+            for outcome in self._left():
+                await self._settle(outcome)
+
+
+async def bulk_upsert(
+    contacts: Contacts,
+    source: Source,
+    *,
+    concurrency: int,
+    report: BatchReport,
+    on_outcome: OnOutcome | None,
+    stop: asyncio.Event | None,
+) -> BatchReport:
+    """Run a load to its end and fill the report, as `Contacts.bulk_upsert` says."""
+    clock = contacts.client.clock
+    load = Load(
+        contacts,
+        open_source(source),
+        record=report.add,
+        on_outcome=on_outcome,
+        concurrency=concurrency,
+        read_rest=True,
+    )
+    report.start(clock.time())
+    watcher = asyncio.create_task(_stop_on(load, stop)) if stop is not None else None
+    try:
+        await load.run()
+    except Exception as error:
+        report.stopped = error
+        raise LoadStoppedError(f"the load was ended by {type(error).__name__}: {error}", report=report) from error
+    finally:
+        if watcher is not None:
+            watcher.cancel()
+        report.stopped = report.stopped or load.stopped
+        report.finish(clock.time())
+    return report
+
+
+async def _stop_on(load: Load, stop: asyncio.Event) -> None:
+    await stop.wait()
+    load.stop(StopRequestedError("the load was asked to stop"))
+
+
+async def stream_upserts(contacts: Contacts, source: Source, *, concurrency: int) -> AsyncGenerator[Outcome, None]:
+    """Run a load and yield its outcomes, as `Contacts.stream_upserts` says."""
+    outbox = Outbox(most=concurrency)
+    load = Load(
+        contacts,
+        open_source(source),
+        record=outbox.put,
+        on_outcome=outbox.wait_for_room,
+        concurrency=concurrency,
+        read_rest=False,
+    )
+    # The workers' group needs a task of its own: a generator may be left, and closed, by another task than began it.
+    task = asyncio.create_task(load.run())
+    task.add_done_callback(outbox.end)
+    try:
+        while outcomes := await outbox.take():
+            for outcome in outcomes:
+                yield outcome
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if load.stopped is not None:
+        raise load.stopped

@@ -1,0 +1,306 @@
+"""LeadConnector: the session manager, and the one path that every call takes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import aiohttp
+
+from .auth import FixedToken, TokenSource
+from .clock import Clock, SystemClock
+from .errors import (
+    AuthenticationError,
+    CallError,
+    ClientStateError,
+    ConfigurationError,
+    ConnectFailedError,
+    RateLimitedError,
+    RateLimitStuckError,
+)
+from .limits import Limits, LocalLimits, RateLimit
+from .protocol import Request, check_api_version, read_date, read_quota, read_response
+from .retry import RetryPolicy, delay_before_retry, is_in_doubt
+from .transport import DEFAULT_BASE_URL, Timeouts, Transport
+
+if TYPE_CHECKING:
+    from .contacts import Contacts
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class Call(Generic[T]):
+    """One call and what became of its tries so far.
+
+    Attributes:
+        request: What is asked.
+        attempts: Tries sent, those answered 429 not counted.
+        rate_limited: Tries answered 429.
+        in_flight: Whether a try is out now.
+        is_halted: Set from outside to have no further try begun.
+        doubted_at: When the first try began that may have been applied without saying so, in seconds since 1970 by this
+            machine, or None.
+        server_ahead: How many seconds the server's clock is ahead of this machine's, by its last answer, or None.
+    """
+
+    __slots__ = ("attempts", "doubted_at", "in_flight", "is_halted", "rate_limited", "request", "server_ahead")
+
+    def __init__(self, request: Request[T]) -> None:
+        self.request = request
+        self.attempts = 0
+        self.rate_limited = 0
+        self.in_flight = False
+        self.is_halted = False
+        self.doubted_at: float | None = None
+        self.server_ahead: float | None = None
+
+
+class LeadConnector:
+    """A client for one account: open it with `async with`, share it between any number of tasks of one event loop.
+
+    Args:
+        token: A Private Integration Token, or a token source.
+        location_id: The location of contacts that name none themselves.
+        base_url: The API's address; plain `http` is refused unless the host is this machine.
+        api_version: `2021-07-28`, `2023-02-21` or `v3`.
+        rate_limit: The limits to begin with, or None to send without any.
+        retry: When to try again.
+        timeouts: How long to wait.
+        concurrency: Calls in flight at most, and rows of one bulk load.
+        limits: Where windows are kept, in the process unless told else.
+        session: An aiohttp session of the caller's, never closed here; its own connection limit then holds.
+        max_body_bytes: Answers above this size (decompressed) are refused.
+        clock: Where time comes from.
+
+    Raises:
+        ConfigurationError: An argument cannot be used; nothing was opened.
+    """
+
+    contacts: Contacts
+
+    def __init__(
+        self,
+        token: str | TokenSource,
+        *,
+        location_id: str | None = None,
+        base_url: str = DEFAULT_BASE_URL,
+        api_version: str = "2021-07-28",
+        rate_limit: RateLimit | None = RateLimit(),
+        retry: RetryPolicy = RetryPolicy(),
+        timeouts: Timeouts = Timeouts(),
+        concurrency: int = 64,
+        limits: Limits | None = None,
+        session: aiohttp.ClientSession | None = None,
+        max_body_bytes: int = 8 * 1024 * 1024,
+        clock: Clock | None = None,
+    ) -> None:
+        from .contacts import Contacts
+
+        if concurrency < 1:
+            raise ConfigurationError(f"concurrency is {concurrency}; it must be at least 1")
+        self._tokens = FixedToken(token) if isinstance(token, str) else token
+        self.location_id = location_id
+        self.api_version = check_api_version(api_version)
+        self.concurrency = concurrency
+        self.clock = clock or SystemClock()
+        self._rate_limit = rate_limit
+        self._retry = retry
+        self._timeouts = timeouts
+        self._limits: Limits = limits or LocalLimits(clock=self.clock)
+        self._transport = Transport(
+            base_url, timeouts=timeouts, connections=concurrency, max_body_bytes=max_body_bytes, session=session
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
+        self._calls = 0
+        self._all_done: asyncio.Event | None = None
+        self.contacts = Contacts(self)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> LeadConnector:
+        """Make a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL` and `_API_VERSION`.
+
+        Args:
+            environ: Where to look; the process's environment by default.
+            options: Any other argument of the class; it wins over the environment.
+
+        Raises:
+            ConfigurationError: There is no token, or a value cannot be used.
+        """
+        environ = os.environ if environ is None else environ
+        found: dict[str, Any] = {
+            option: environ[name].strip()
+            for option, name in _ENVIRONMENT.items()
+            if environ.get(name, "").strip() and option not in options
+        }
+        if "token" not in found and "token" not in options:
+            raise ConfigurationError("there is no token: set LEADCONNECTOR_TOKEN to a Private Integration Token")
+        return cls(**found, **options)
+
+    def __repr__(self) -> str:
+        return f"<LeadConnector {self._transport.base_url} location={self.location_id} {self._state}>"
+
+    @property
+    def _state(self) -> str:
+        if self._is_closed:
+            return "closed"
+        return "not open" if self._loop is None else "open"
+
+    async def __aenter__(self) -> LeadConnector:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Open the client on the running event loop, where `async with` does not fit.
+
+        Raises:
+            ClientStateError: It is open already, or was closed.
+        """
+        if self._state != "not open":
+            raise ClientStateError(f"this client is {self._state} and cannot be opened; make a new LeadConnector")
+        self._loop = asyncio.get_running_loop()
+        self._transport.open()
+
+    async def close(self) -> None:
+        """Refuse new calls, wait for those in flight (at most `timeouts.close`), and close. May be called twice."""
+        was_open = self._state == "open"
+        self._is_closed = True
+        if not was_open:
+            return
+        if self._calls:
+            self._all_done = asyncio.Event()
+            try:
+                async with asyncio.timeout(self._timeouts.close):
+                    await self._all_done.wait()
+            except TimeoutError:
+                pass  # the session's end now fails them, each with an error of its own
+        await self._transport.close()
+
+    async def send(self, call: Call[T]) -> T:
+        """Try a call until it succeeds or the policy gives up.
+
+        Raises:
+            ClientStateError: The client is not open here; nothing was sent.
+            CallError: It did not succeed; `may_be_applied` and `attempts` say more.
+            DailyQuotaExceededError: The location's day is spent; the last try was not sent.
+            RateLimitStuckError: Nothing but 429 for as long as the policy waits; it was not applied.
+        """
+        self._check_open()
+        self._calls += 1
+        try:
+            return await self._try_until_done(call)
+        finally:
+            self._calls -= 1
+            if self._all_done is not None and not self._calls:
+                self._all_done.set()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClientStateError("this client is closed; make a new LeadConnector")
+        if self._loop is None:
+            raise ClientStateError("this client is not open; use `async with LeadConnector(...) as lc:`")
+        if self._loop is not asyncio.get_running_loop():
+            raise ClientStateError("this client belongs to another event loop; open one on each loop")
+
+    async def _try_until_done(self, call: Call[T]) -> T:
+        limited_since: float | None = None
+        has_refreshed = False
+        while True:
+            began = self.clock.time()
+            token = await self._tokens.token(call.request.location_id)
+            try:
+                return await self._attempt(call, token)
+            except AuthenticationError as error:
+                if has_refreshed or not await self._tokens.refresh(call.request.location_id, token):
+                    raise self._given_up(call, error) from None
+                has_refreshed = True
+            except CallError as error:
+                now = self.clock.monotonic()
+                is_limited = isinstance(error, RateLimitedError)
+                limited_since = (limited_since or now) if is_limited else None
+                if is_in_doubt(error) and call.doubted_at is None:
+                    call.doubted_at = began
+                await self._wait_before_retry(call, error, now - (limited_since or now))
+
+    async def _wait_before_retry(self, call: Call[T], error: CallError, rate_limited_for: float) -> None:
+        delay = delay_before_retry(
+            self._retry,
+            error,
+            attempts=call.attempts,
+            rate_limited_for=rate_limited_for,
+            repeatable=call.request.repeatable,
+            random=random.random,
+        )
+        if delay is None or call.is_halted:
+            raise self._given_up(call, error)
+        _log.info(
+            "%s %s: %s; trying again in %.1f s", call.request.method, call.request.path, type(error).__name__, delay
+        )
+        await self.clock.sleep(delay)
+
+    def _given_up(self, call: Call[T], error: CallError) -> CallError | RateLimitStuckError:
+        if isinstance(error, RateLimitedError) and not call.is_halted:
+            return RateLimitStuckError(
+                f"the service answered 429 {call.rate_limited} times in a row, longer than the retry policy waits; "
+                "go on later, or find what else uses this location's quota",
+                rate_limited=call.rate_limited,
+            )
+        error.attempts, error.rate_limited = call.attempts, call.rate_limited
+        error.may_be_applied = call.doubted_at is not None
+        return error
+
+    async def _attempt(self, call: Call[T], token: str) -> T:
+        """Take a slot, exchange once, and read the answer."""
+        request = call.request
+        window = self._limits.window(request.location_id, self._rate_limit)
+        slot = await window.acquire()
+        quota = None
+        try:
+            await self._limits.pace()
+            self._check_open()
+            call.in_flight = True
+            call.attempts += 1
+            response = await self._transport.exchange(request, token)
+            quota = read_quota(response.headers)
+        except ConnectFailedError:
+            call.in_flight = False
+            raise
+        except asyncio.CancelledError:
+            if call.in_flight:
+                call.doubted_at = call.doubted_at or self.clock.time()
+            raise
+        finally:
+            if call.in_flight:
+                window.release(slot, quota)
+            else:
+                window.give_back(slot)
+            call.in_flight = False
+        try:
+            return read_response(request, response)
+        except RateLimitedError as error:
+            call.attempts -= 1
+            call.rate_limited += 1
+            window.pause(error.retry_after)
+            raise
+        finally:
+            if call.doubted_at is not None and (date := read_date(response.headers)) is not None:
+                call.server_ahead = date - self.clock.time()
+
+
+_ENVIRONMENT = {
+    "token": "LEADCONNECTOR_TOKEN",
+    "location_id": "LEADCONNECTOR_LOCATION_ID",
+    "base_url": "LEADCONNECTOR_BASE_URL",
+    "api_version": "LEADCONNECTOR_API_VERSION",
+}

@@ -1,0 +1,233 @@
+"""client.contacts: one short method an operation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from . import protocol
+from .client import Call, LeadConnector
+from .errors import InvalidContactError
+from .models import Contact, ContactUpdate, ContactUpsert, UpsertResult, read_mapping
+from .report import BatchReport, OnOutcome, Outcome
+from .sources import Source
+
+T = TypeVar("T")
+
+ContactLike: TypeAlias = ContactUpsert | Mapping[str, Any]
+"""A contact, or a dict with its fields in snake_case or camelCase."""
+
+# Server and client clocks are compared by a header of one-second resolution.
+_CLOCK_TOLERANCE = 2.0
+
+
+class Contacts:
+    """The contacts of the client's locations. Reached as `client.contacts`."""
+
+    def __init__(self, client: LeadConnector) -> None:
+        self.client = client
+
+    async def upsert(self, contact: ContactLike) -> UpsertResult:
+        """Create a contact, or update the one that has its email or phone.
+
+        Args:
+            contact: What to store; its own `location_id` wins over the client's. `tags` replaces all tags.
+
+        Returns:
+            Whether it is new, the contact as stored, and the API's trace id. The service may drop a field without a
+            word: compare `contact` with what was sent.
+
+        Raises:
+            InvalidContactError: It has no email or phone, an unknown field, or a value of the wrong type; not sent.
+            CallError: It did not succeed; `may_be_applied` says whether it may have been stored all the same.
+            DailyQuotaExceededError: The day is spent; not sent.
+        """
+        return await self.finish_upsert(self.prepare_upsert(contact))
+
+    def prepare_upsert(self, contact: ContactLike) -> Call[UpsertResult]:
+        """Check and encode an upsert, to be sent by `finish_upsert`; for loads that check rows ahead of sending them.
+
+        Raises:
+            InvalidContactError: As `upsert`.
+        """
+        contact = self.complete(contact)
+        if not (contact.email or contact.phone):
+            raise InvalidContactError("the contact has neither email nor phone, and the service matches by these")
+        return Call(protocol.build_upsert(contact, self.client.api_version))
+
+    async def finish_upsert(self, call: Call[UpsertResult]) -> UpsertResult:
+        """Send what `prepare_upsert` made."""
+        result = await self.client.send(call)
+        if call.attempts == 1 and not call.rate_limited:
+            return result
+        return msgspec.structs.replace(
+            result,
+            new=result.new or was_created_by(call, result.contact),
+            attempts=call.attempts,
+            rate_limited=call.rate_limited,
+        )
+
+    async def create(self, contact: ContactLike) -> Contact:
+        """Create a contact; never tried again once it may have been stored, as that could make a second one.
+
+        Raises:
+            DuplicateContactError: Another contact has its email or phone; carries `contact_id` and `matching_field`.
+            InvalidContactError, CallError, DailyQuotaExceededError: As `upsert`.
+        """
+        contact = self.complete(contact)
+        if contact.create_new_if_duplicate_allowed is not UNSET:
+            raise InvalidContactError("create takes no create_new_if_duplicate_allowed; it is for upsert alone")
+        return await self._send(protocol.build_create(contact, self.client.api_version))
+
+    async def get(self, contact_id: str) -> Contact:
+        """Return a contact by its id; what was just written is seen at once.
+
+        Raises:
+            NotFoundError: There is none, or it was deleted.
+            CallError: It did not succeed.
+        """
+        return await self._send(protocol.build_get(contact_id, *self._where))
+
+    async def update(self, contact_id: str, changes: ContactUpdate | Mapping[str, Any]) -> Contact:
+        """Change a contact and return it as stored. Fields that are not named stay; `tags` replaces all tags.
+
+        Raises:
+            NotFoundError: There is no such contact.
+            DuplicateContactError: Another contact has the new email or phone.
+            InvalidContactError: `changes` has an unknown field or a value of the wrong type; not sent.
+            CallError: It did not succeed.
+        """
+        if not isinstance(changes, ContactUpdate):
+            changes = read_mapping(changes, ContactUpdate)
+        return await self._send(protocol.build_update(contact_id, changes, *self._where))
+
+    async def delete(self, contact_id: str) -> None:
+        """Delete a contact, with all that belongs to it.
+
+        Raises:
+            NotFoundError: There is none (or an earlier try of this very call deleted it).
+            CallError: It did not succeed.
+        """
+        await self._send(protocol.build_delete(contact_id, *self._where))
+
+    async def add_tags(self, contact_id: str, tags: Iterable[str]) -> list[str]:
+        """Add tags to those the contact has, and return all it has then (the service keeps them in lower case)."""
+        return await self._send(protocol.build_tags("POST", contact_id, _tag_list(tags), *self._where))
+
+    async def remove_tags(self, contact_id: str, tags: Iterable[str]) -> list[str]:
+        """Remove tags from the contact, and return those it has left."""
+        return await self._send(protocol.build_tags("DELETE", contact_id, _tag_list(tags), *self._where))
+
+    async def bulk_upsert(
+        self,
+        contacts: Source,
+        *,
+        concurrency: int | None = None,
+        on_outcome: OnOutcome | None = None,
+        keep_outcomes: bool = True,
+        report: BatchReport | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> BatchReport:
+        """Upsert many contacts at once, under the rate limit.
+
+        Rows that share an email or phone are applied in their order, all others as they come. A row that cannot be sent
+        or is refused is an outcome `failed`; the load goes on. It stops only for a refused token, a spent day, a
+        service that answers nothing but 429, or `stop`; `report.stopped` then says why, and rows not tried are
+        `not_attempted` (a sync source is read to its end for that, an async one is not).
+
+        Args:
+            contacts: Iterable or async iterable of contacts or dicts. A sync one is pulled in a thread of its own, in
+                small batches.
+            concurrency: Rows in flight at most; the client's by default.
+            on_outcome: Called with each outcome as it comes; what it returns is awaited.
+            keep_outcomes: Whether `report.outcomes` holds one entry a row.
+            report: Where to count, to have it at hand when this call is cancelled; a new one by default.
+            stop: Set it to end the load in order: calls in flight finish, no further one begins.
+
+        Returns:
+            The report; its outcomes are in the order of the rows.
+
+        Raises:
+            LoadStoppedError: The source or `on_outcome` raised; carries the report, and the reason as `__cause__`.
+            asyncio.CancelledError: Cancelled; `report`, where given, says what became of each row that was read.
+        """
+        from .bulk import bulk_upsert
+
+        if report is None:
+            report = BatchReport(keep_outcomes=keep_outcomes)
+        concurrency = concurrency or self.client.concurrency
+        return await bulk_upsert(
+            self, contacts, concurrency=concurrency, report=report, on_outcome=on_outcome, stop=stop
+        )
+
+    def stream_upserts(self, contacts: Source, *, concurrency: int | None = None) -> AsyncGenerator[Outcome, None]:
+        """Upsert contacts from a source without end, yielding outcomes as they come, in constant memory.
+
+        A consumer that is slower than the service slows the load. Leaving the loop early cancels the calls in flight:
+        close the generator (`contextlib.aclosing`) to have that happen at once.
+
+        Args:
+            contacts: As in `bulk_upsert`.
+            concurrency: Rows in flight at most; the client's by default.
+
+        Yields:
+            One outcome for each row that was read, in the order in which they finish.
+
+        Raises:
+            LeadConnectorError: What stopped the load (a refused token, a spent day), after the last outcome.
+            Exception: What the source raised, after the outcomes of the rows read by then.
+        """
+        from .bulk import stream_upserts
+
+        return stream_upserts(self, contacts, concurrency=concurrency or self.client.concurrency)
+
+    @property
+    def _where(self) -> tuple[str, str]:
+        return self.client.location_id or "", self.client.api_version
+
+    async def _send(self, request: protocol.Request[T]) -> T:
+        return await self.client.send(Call(request))
+
+    def complete(self, contact: ContactLike) -> ContactUpsert:
+        """Make a Struct of a dict, and fill in the client's location where the contact names none.
+
+        Raises:
+            InvalidContactError: It is neither, has an unknown field or a wrong type, or there is no location.
+        """
+        if not isinstance(contact, ContactUpsert):
+            if not isinstance(contact, Mapping):
+                raise InvalidContactError(f"a contact is a ContactUpsert or a dict, not {type(contact).__name__}")
+            contact = read_mapping(contact, ContactUpsert)
+        if contact.location_id:
+            return contact
+        if not self.client.location_id:
+            raise InvalidContactError(
+                "no location: pass location_id to the client or set it on the contact", field="location_id"
+            )
+        return msgspec.structs.replace(contact, location_id=self.client.location_id)
+
+
+def _tag_list(tags: Iterable[str]) -> list[str]:
+    if isinstance(tags, str):
+        raise InvalidContactError("tags is a list of texts, not one text", field="tags")
+    return list(tags)
+
+
+def was_created_by(call: Call[Any], contact: Contact) -> bool:
+    """Whether a contact that a later try found was made by an earlier try of this call, whose answer was lost.
+
+    Its `dateAdded` is compared with the moment the first try in doubt began, in the server's clock as its `Date` header
+    tells it. Where either is unknown, the answer is no.
+    """
+    if call.doubted_at is None or call.server_ahead is None or not contact.date_added:
+        return False
+    try:
+        added = datetime.fromisoformat(contact.date_added)
+    except ValueError:
+        return False
+    return added.tzinfo is not None and added.timestamp() >= call.doubted_at + call.server_ahead - _CLOCK_TOLERANCE

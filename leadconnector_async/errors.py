@@ -1,0 +1,241 @@
+"""Every exception of this package, grouped by what the caller can do about it.
+
+    LeadConnectorError
+    ├── UsageError (ValueError)                     mend the call; nothing was sent
+    │   ├── ConfigurationError                      token, base URL, location, policy, file
+    │   ├── InvalidContactError                     this row cannot be sent
+    │   └── ClientStateError (RuntimeError)         not open, closed, or on another event loop
+    ├── CallError                                   a call was tried and did not succeed
+    │   ├── TransportError (ConnectionError)        there is no complete answer
+    │   │   ├── ConnectFailedError                  nothing was sent: safe to repeat any call
+    │   │   ├── ConnectionLostError                 it may or may not have been applied
+    │   │   └── CallTimeoutError (TimeoutError)     it may or may not have been applied
+    │   ├── InvalidResponseError                    answered, but not with what the API promises
+    │   └── APIError                                the API refused: status, messages, trace_id
+    │       ├── BadRequestError                     400, and other 4xx without a class of their own
+    │       │   └── DuplicateContactError           carries contact_id and matching_field
+    │       ├── NotFoundError (LookupError)         no such contact (the API says 400 or 404)
+    │       ├── AuthenticationError                 401: the token is wrong or expired
+    │       ├── PermissionDeniedError (PermissionError)   401 of scope or version, 403
+    │       ├── ValidationError (ValueError)        422: messages name the fields
+    │       ├── RateLimitedError                    429: retry_after seconds, where given
+    │       └── ServerError                         5xx, and the gateway's 401 "Command timed out"
+    ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
+    ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
+    ├── StopRequestedError                          the caller had the load stopped
+    └── LoadError                                   a bulk load did not do all; carries the report
+        ├── LoadStoppedError                        it ended before its last row
+        └── RowsFailedError                         it ended, and rows failed
+
+All can be pickled. None carries a token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .report import BatchReport
+
+
+def _restore(cls: type[LeadConnectorError], args: tuple[Any, ...], state: dict[str, Any]) -> LeadConnectorError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class LeadConnectorError(Exception):
+    """Whatever this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions with keyword-only arguments cannot be rebuilt from args alone, which is all pickle would try.
+        return _restore, (type(self), self.args, self.__dict__.copy())
+
+
+class UsageError(LeadConnectorError, ValueError):
+    """The call itself is wrong; nothing was sent."""
+
+
+class ConfigurationError(UsageError):
+    """A token, address, location, policy or file cannot be used as given."""
+
+
+class InvalidContactError(UsageError):
+    """This contact cannot be sent as it is.
+
+    Attributes:
+        field: The field at fault by its name in Python, or None where no single one is.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ClientStateError(UsageError, RuntimeError):
+    """The client is not open, is closed, or belongs to another event loop."""
+
+
+class CallError(LeadConnectorError):
+    """A call was tried, again where that was safe, and did not succeed.
+
+    Attributes:
+        attempts: How many tries were made, those answered 429 not counted.
+        rate_limited: How many tries were answered 429.
+        may_be_applied: True where the API may have done what was asked although no answer says so.
+    """
+
+    attempts: int = 0
+    rate_limited: int = 0
+    may_be_applied: bool = False
+
+
+class TransportError(CallError, ConnectionError):
+    """The network or the server gave no complete answer."""
+
+
+class ConnectFailedError(TransportError):
+    """No connection came about (refused, DNS, TLS); nothing was sent."""
+
+
+class ConnectionLostError(TransportError):
+    """The connection broke after the request may have left."""
+
+
+class CallTimeoutError(TransportError, TimeoutError):
+    """No complete answer came in time; the request may have been applied."""
+
+
+class InvalidResponseError(CallError):
+    """The answer is not what the API promises: empty, HTML, cut, too large, a redirect, or of another shape.
+
+    Attributes:
+        status: The HTTP status of that answer.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class APIError(CallError):
+    """The API answered with an error.
+
+    Attributes:
+        status: The HTTP status (bodies may name another; it is not believed).
+        messages: The API's sentences, at least one.
+        trace_id: The API's id of this call for its support, or None where the answer had none.
+        code: The API's own word for the error (`canonicalCode`, `error`), or None.
+    """
+
+    def __init__(
+        self, status: int, messages: tuple[str, ...], *, trace_id: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(f"{status}: {'; '.join(messages)}")
+        self.status = status
+        self.messages = messages
+        self.trace_id = trace_id
+        self.code = code
+
+
+class BadRequestError(APIError):
+    """400, or another 4xx that has no class of its own."""
+
+
+class DuplicateContactError(BadRequestError):
+    """Another contact of the location already holds this email or phone.
+
+    Attributes:
+        contact_id: The id of the contact that exists.
+        matching_field: `email` or `phone`, whichever it shares; None where the API does not say.
+    """
+
+    contact_id: str = ""
+    matching_field: str | None = None
+
+
+class NotFoundError(APIError, LookupError):
+    """There is no such contact, or it was deleted."""
+
+
+class AuthenticationError(APIError):
+    """The token is malformed, expired or revoked."""
+
+
+class PermissionDeniedError(APIError, PermissionError):
+    """The token is known but may not do this: scope, kind of token, location, API version."""
+
+
+class ValidationError(APIError, ValueError):
+    """The API refused fields or values; `messages` names them."""
+
+
+class RateLimitedError(APIError):
+    """429.
+
+    Attributes:
+        retry_after: Seconds the server asks to wait, or None.
+    """
+
+    retry_after: float | None = None
+
+
+class ServerError(APIError):
+    """The service failed or timed out; it may have applied the call all the same.
+
+    Attributes:
+        retry_after: Seconds the server asks to wait, or None.
+    """
+
+    retry_after: float | None = None
+
+
+class DailyQuotaExceededError(LeadConnectorError):
+    """The location's calls of this day are spent; this call was not sent.
+
+    Attributes:
+        location_id: Whose day is spent.
+        resets_in: Seconds until the service counts anew.
+    """
+
+    def __init__(self, message: str, *, location_id: str, resets_in: float) -> None:
+        super().__init__(message)
+        self.location_id = location_id
+        self.resets_in = resets_in
+
+
+class RateLimitStuckError(LeadConnectorError):
+    """A call was answered 429 again and again for as long as the policy waits; it was not applied.
+
+    Attributes:
+        rate_limited: How many of its tries were answered 429.
+    """
+
+    def __init__(self, message: str, *, rate_limited: int) -> None:
+        super().__init__(message)
+        self.rate_limited = rate_limited
+
+
+class StopRequestedError(LeadConnectorError):
+    """The caller asked the load to stop, or cancelled it."""
+
+
+class LoadError(LeadConnectorError):
+    """A bulk load did not do all it was asked.
+
+    Attributes:
+        report: What became of each row, as far as the load got.
+    """
+
+    def __init__(self, message: str, *, report: BatchReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class LoadStoppedError(LoadError):
+    """The load ended before its last row; `__cause__` is why, and the rows not tried are `not_attempted`."""
+
+
+class RowsFailedError(LoadError):
+    """The load went through all its rows, and some failed or are unknown."""

@@ -1,0 +1,302 @@
+"""The rate limit of one location, kept so that no window of the server's holds more than it, however the server counts.
+
+A slot is free again `per_seconds` after the answer (or failure) of the call that used it. The server saw that call
+before its answer, and sees the next call of the slot after it is sent: so it sees at most one call per slot in
+`per_seconds`, whether it counts in a fixed, an aligned or a sliding window, and whatever the latency.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from typing import Protocol, TypeAlias
+
+from aiolimiter import AsyncLimiter
+from msgspec import Struct
+
+from .clock import Clock, SystemClock, Timer
+from .errors import ConfigurationError, DailyQuotaExceededError
+from .protocol import Quota
+
+_DAY = 86_400.0
+_DEFAULT_INTERVAL = 10.0
+# The two clocks may differ in speed, and a timer is not exact: wait this share of the window longer.
+_MARGIN = 0.001
+
+Slot: TypeAlias = int
+"""What `Window.acquire` gives and `Window.release` takes back."""
+
+
+class RateLimit(Struct, frozen=True):
+    """The limits to begin with; what the service's headers say is stricter wins.
+
+    Source: https://marketplace.gohighlevel.com/docs/other/rate-limits
+
+    Attributes:
+        max_requests: Calls in one window, per location.
+        per_seconds: Length of the window in seconds.
+        daily: Calls in 24 hours, per location, or None for no daily limit of ours.
+    """
+
+    max_requests: int = 100
+    per_seconds: float = 10.0
+    daily: int | None = 200_000
+
+    def __post_init__(self) -> None:
+        if self.max_requests < 1 or not 0 < self.per_seconds <= _DAY or (self.daily is not None and self.daily < 1):
+            raise ConfigurationError(f"{self} is no rate limit: each of its numbers must be above 0 (a day at most)")
+
+
+class Limits(Protocol):
+    """Where the windows are kept."""
+
+    def window(self, location_id: str, rate_limit: RateLimit | None) -> Window:
+        """Return the window of a location, always the same one."""
+
+    async def pace(self) -> None:
+        """Wait until the process as a whole may send another call."""
+
+
+class LocalLimits:
+    """Windows kept in this process; clients that are given the same object share them.
+
+    Args:
+        max_calls_per_second: Cap on all locations together, for a process that should leave the machine or the network
+            to others; None for no cap.
+        clock: Where time comes from.
+    """
+
+    def __init__(self, *, max_calls_per_second: float | None = None, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._windows: dict[str, Window] = {}
+        self._pace = None if max_calls_per_second is None else AsyncLimiter(max_calls_per_second, 1)
+
+    def window(self, location_id: str, rate_limit: RateLimit | None) -> Window:
+        """Return the window of a location; the first call sets its limits (None: only pauses)."""
+        window = self._windows.get(location_id)
+        if window is None:
+            window = self._windows[location_id] = Window(location_id, rate_limit, self._clock)
+        return window
+
+    async def pace(self) -> None:
+        """Wait until the cap on all locations together allows another call."""
+        if self._pace is not None:
+            await self._pace.acquire()
+
+
+class Window:
+    """The slots of one location. A slot that is taken must be given to `release` or `give_back`, once.
+
+    Waiters are served first come, first served; one that is cancelled leaves no slot behind.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_cooling",
+        "_in_flight",
+        "_in_use",
+        "_limit",
+        "_location_id",
+        "_paused_until",
+        "_sent",
+        "_timer",
+        "_timer_at",
+        "_waiting",
+        "capacity",
+        "day",
+        "per_seconds",
+    )
+
+    def __init__(self, location_id: str, limit: RateLimit | None, clock: Clock) -> None:
+        self._location_id = location_id
+        self._limit = limit
+        self._clock = clock
+        self.capacity = sys.maxsize if limit is None else limit.max_requests
+        self.per_seconds = 0.0 if limit is None else limit.per_seconds
+        self.day = Day(None if limit is None else limit.daily)
+        self._in_flight = 0  # calls sent and not answered
+        self._in_use = 0  # slots of calls in flight, slots cooling, and slots that others use
+        self._sent = 0
+        self._cooling: deque[float] = deque()  # when each slot that was used is free again
+        self._paused_until = 0.0
+        self._waiting: deque[asyncio.Future[Slot]] = deque()
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
+
+    async def acquire(self) -> Slot:
+        """Take a slot, waiting for one in turn.
+
+        Raises:
+            DailyQuotaExceededError: The day is spent; nothing was taken.
+        """
+        now = self._clock.monotonic()
+        if not self._waiting and self._has_room(now):
+            return self._take(now)
+        return await self._wait_in_turn()
+
+    def release(self, slot: Slot, quota: Quota | None = None) -> None:
+        """Give a slot back after its call was answered, failed, or was given up when its bytes may have left.
+
+        Args:
+            slot: What `acquire` returned.
+            quota: What the headers of the answer say, or None.
+        """
+        now = self._clock.monotonic()
+        self._in_flight -= 1
+        self._cooling.append(now + self.per_seconds * (1 + _MARGIN))
+        if quota is None:
+            self.day.count_unseen()
+        else:
+            self.day.believe(quota, now)
+            if self._limit is not None:
+                self._believe(quota, slot, now, self._limit)
+        if self._waiting:
+            self._serve()
+
+    def give_back(self, slot: Slot) -> None:
+        """Give a slot back whose call never left; it is free at once."""
+        self._in_flight -= 1
+        self._in_use -= 1
+        if self._waiting:
+            self._serve()
+
+    def pause(self, seconds: float | None) -> None:
+        """Send nothing more for some seconds after a 429; None: until any window has passed."""
+        wait = (self.per_seconds or _DEFAULT_INTERVAL) * (1 + _MARGIN) if seconds is None else seconds
+        self._paused_until = max(self._paused_until, self._clock.monotonic() + wait)
+
+    def _has_room(self, now: float) -> bool:
+        self._reap(now)
+        return self._in_use < self.capacity and now >= self._paused_until and self.day.left(now) > self._in_flight
+
+    def _reap(self, now: float) -> None:
+        cooling = self._cooling
+        while cooling and cooling[0] <= now:
+            cooling.popleft()
+            self._in_use -= 1
+
+    def _take(self, now: float) -> Slot:
+        self.day.begin(now)
+        # With what was in use and had been sent before, `_believe` can tell others' calls from ours.
+        slot = self._in_use - self._sent
+        self._in_use += 1
+        self._in_flight += 1
+        self._sent += 1
+        return slot
+
+    async def _wait_in_turn(self) -> Slot:
+        waiter: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._serve()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.give_back(waiter.result())
+            raise
+
+    def _serve(self) -> None:
+        """Hand free slots to those who wait, and see to it that this is called again when there may be more."""
+        now = self._clock.monotonic()
+        waiting = self._waiting
+        while waiting:
+            if waiting[0].done():  # cancelled
+                waiting.popleft()
+            elif self._has_room(now):
+                waiting.popleft().set_result(self._take(now))
+            elif self._is_day_spent(now):
+                waiting.popleft().set_exception(self._day_spent(now))
+            else:
+                self._call_again(now)
+                return
+
+    def _call_again(self, now: float) -> None:
+        if self._in_use >= self.capacity:
+            when = max(self._cooling[0], self._paused_until) if self._cooling else None
+        else:
+            when = self._paused_until if self._paused_until > now else None
+        # None: only an answer to a call in flight can bring room, and `release` serves.
+        if when is None or (self._timer is not None and self._timer_at <= when):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = self._clock.call_at(when, self._timer_fired), when
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._serve()
+
+    def _is_day_spent(self, now: float) -> bool:
+        return self._in_flight == 0 and self.day.left(now) <= 0
+
+    def _day_spent(self, now: float) -> DailyQuotaExceededError:
+        seconds = self.day.resets_in(now)
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return DailyQuotaExceededError(
+            f"location {self._location_id} has spent its calls of this day; they start anew in {hours} h {minutes} min",
+            location_id=self._location_id,
+            resets_in=seconds,
+        )
+
+    def _believe(self, quota: Quota, slot: Slot, now: float, limit: RateLimit) -> None:
+        """Correct the constants by what the service says, never to more than the caller allowed."""
+        if quota.max_requests is None:
+            return
+        theirs = quota.per_seconds or limit.per_seconds
+        if quota.max_requests * limit.per_seconds <= limit.max_requests * theirs:
+            self.capacity, self.per_seconds = quota.max_requests, theirs
+        else:
+            self.capacity, self.per_seconds = min(limit.max_requests, quota.max_requests), limit.per_seconds
+        if quota.remaining is not None:
+            self._leave_room_for_others(quota.max_requests - quota.remaining, slot, now)
+
+    def _leave_room_for_others(self, used: int, slot: Slot, now: float) -> None:
+        """Hold back as many slots as others have used, for as long as the server may count them."""
+        ours_at_most = slot + self._sent
+        others = min(used - ours_at_most, self.capacity)
+        if others > 0:
+            self._in_use += others
+            self._cooling.extend([now + self.per_seconds * (1 + _MARGIN)] * others)
+
+
+class Day:
+    """The calls left of a location's day: counted by us until the service tells, which it does with each answer."""
+
+    __slots__ = ("_daily", "_ends_at", "_known")
+
+    def __init__(self, daily: int | None) -> None:
+        self._daily = sys.maxsize if daily is None else daily
+        self._known = self._daily
+        self._ends_at: float | None = None
+
+    def left(self, now: float) -> int:
+        """Calls left, those in flight not yet taken off."""
+        if self._ends_at is not None and now >= self._ends_at:
+            self._known, self._ends_at = self._daily, None
+        return self._known
+
+    def resets_in(self, now: float) -> float:
+        """Seconds until the next day; a full one where none has begun."""
+        return _DAY if self._ends_at is None else max(self._ends_at - now, 0.0)
+
+    def begin(self, now: float) -> None:
+        """Start the day with its first call, as the service does."""
+        if self._ends_at is None:
+            self._ends_at = now + _DAY
+
+    def count_unseen(self) -> None:
+        """Count a call of which no answer told how many are left."""
+        self._known -= 1
+
+    def believe(self, quota: Quota, now: float) -> None:
+        """Take over what the service says; answers may come out of order, so the count of one day only falls."""
+        if quota.daily_remaining is None:
+            self.count_unseen()
+            return
+        ends_at = self._ends_at if quota.daily_reset is None else now + quota.daily_reset
+        is_next_day = self._ends_at is not None and ends_at is not None and ends_at > self._ends_at + 3600
+        self._known = (
+            min(self._daily, quota.daily_remaining) if is_next_day else min(self._known, quota.daily_remaining)
+        )
+        self._ends_at = ends_at

@@ -1,0 +1,175 @@
+"""Contacts as they are sent and as they come back.
+
+Fields are snake_case here and camelCase on the wire. In what is sent, absent (`UNSET`, the default), null (`None`) and
+empty (`""`, `[]`) are three different things. In what is received, a field that is absent or null is `None`;
+`Contact.raw` is the answer to the letter.
+
+Source: the vendor's API reference, https://marketplace.gohighlevel.com/docs/ghl/contacts/upsert-contact
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from .custom_fields import CustomField, CustomFieldValue
+from .dnd import DndSettings, InboundDndSettings, Text
+
+NullableText: TypeAlias = str | UnsetType | None
+"""A text that the API also lets one set to null."""
+
+
+class _Writable(Struct, kw_only=True, rename="camel", omit_defaults=True, repr_omit_defaults=True):
+    """The fields that both an upsert and an update take."""
+
+    first_name: NullableText = UNSET
+    last_name: NullableText = UNSET
+    name: NullableText = UNSET
+    email: NullableText = UNSET
+    phone: NullableText = UNSET
+    address1: NullableText = UNSET
+    city: NullableText = UNSET
+    state: NullableText = UNSET
+    postal_code: Text = UNSET
+    country: Text = UNSET
+    website: NullableText = UNSET
+    timezone: NullableText = UNSET
+    dnd: bool | UnsetType = UNSET
+    dnd_settings: DndSettings | UnsetType = UNSET
+    inbound_dnd_settings: InboundDndSettings | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    custom_fields: list[CustomField] | UnsetType = UNSET
+    date_of_birth: NullableText = UNSET
+
+
+class ContactUpsert(_Writable, kw_only=True, forbid_unknown_fields=True):
+    """A contact to create, or to update where its email or phone is known.
+
+    Fields that are not set are left as they are on the service. `tags` replaces all tags of the contact. `country`
+    is an ISO 3166 code of two letters; `date_of_birth` best is `YYYY-MM-DD`; `assigned_to` is a user's id.
+    """
+
+    location_id: Text = UNSET
+    gender: Text = UNSET
+    company_name: NullableText = UNSET
+    source: Text = UNSET
+    assigned_to: Text = UNSET
+    create_new_if_duplicate_allowed: bool | UnsetType = UNSET
+
+
+class ContactUpdate(_Writable, kw_only=True, forbid_unknown_fields=True):
+    """Changes to a contact known by its id; the API takes no `gender`, `company_name` or `location_id` here."""
+
+    source: NullableText = UNSET
+    assigned_to: NullableText = UNSET
+
+
+class AttributionSource(Struct, frozen=True, kw_only=True, rename="camel", repr_omit_defaults=True):
+    """Where a contact came from."""
+
+    url: str | None = None
+    campaign: str | None = None
+    utm_source: str | None = None
+    utm_medium: str | None = None
+    utm_content: str | None = None
+    referrer: str | None = None
+    campaign_id: str | None = None
+    fbclid: str | None = None
+    gclid: str | None = None
+    msclikid: str | None = None
+    dclid: str | None = None
+    fbc: str | None = None
+    fbp: str | None = None
+    fb_event_id: str | None = None
+    user_agent: str | None = None
+    ip: str | None = None
+    medium: str | None = None
+    medium_id: str | None = None
+
+
+class Contact(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, dict=True):
+    """A contact as the service returned it. Times are ISO 8601 texts in UTC."""
+
+    id: str
+    location_id: str | None = None
+    name: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    email_lower_case: str | None = None
+    phone: str | None = None
+    company_name: str | None = None
+    gender: str | None = None
+    address1: str | None = None
+    city: str | None = None
+    state: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+    website: str | None = None
+    timezone: str | None = None
+    date_of_birth: str | None = None
+    dnd: bool | None = None
+    dnd_settings: DndSettings | None = None
+    inbound_dnd_settings: InboundDndSettings | None = None
+    tags: list[str] | None = None
+    custom_fields: list[CustomFieldValue] | None = None
+    type: str | None = None
+    source: str | None = None
+    assigned_to: str | None = None
+    date_added: str | None = None
+    date_updated: str | None = None
+    last_activity: str | None = None
+    last_session_activity_at: str | None = None
+    first_name_lower_case: str | None = None
+    last_name_lower_case: str | None = None
+    full_name_lower_case: str | None = None
+    attachments: str | None = None
+    ssn: str | None = None
+    keyword: str | None = None
+    business_id: str | None = None
+    attribution_source: AttributionSource | None = None
+    last_attribution_source: AttributionSource | None = None
+    visitor_id: str | None = None
+    deleted: bool | None = None
+    bounce_email: bool | None = None
+    unsubscribe_email: bool | None = None
+    birth_month: int | None = None
+    birth_day: int | None = None
+    offers: list[str] | None = None
+    products: list[str] | None = None
+
+    @property
+    def raw(self) -> bytes:
+        """The contact's JSON to the letter as it was received (encoded anew where it was not received)."""
+        received: bytes | msgspec.Raw | None = self.__dict__.get("_raw")
+        return msgspec.json.encode(self) if received is None else bytes(received)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What was received under names, or with kinds of value, that this class has no attribute for."""
+        strange: set[str] = self.__dict__.get("_strange", set())
+        received: dict[str, Any] = msgspec.json.decode(self.raw)
+        return {name: value for name, value in received.items() if name in strange or name not in _CONTACT_NAMES}
+
+
+class UpsertResult(Struct, frozen=True, kw_only=True):
+    """What an upsert did.
+
+    Attributes:
+        new: True where the contact was created, False where one was updated.
+        contact: The contact as it is stored now.
+        trace_id: The API's id of the call for its support, or None.
+        attempts: Tries it took, those answered 429 not counted.
+        rate_limited: Tries that were answered 429.
+    """
+
+    new: bool
+    contact: Contact
+    trace_id: str | None = None
+    attempts: int = 1
+    rate_limited: int = 0
+
+
+_CONTACT_NAMES: Final = frozenset(field.encode_name for field in msgspec.structs.fields(Contact))

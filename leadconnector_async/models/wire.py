@@ -1,0 +1,175 @@
+"""To and from the wire: encoders and decoders made once, and the one place that knows how the versions differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import InvalidContactError
+from .contacts import Contact, ContactUpdate, ContactUpsert
+from .dnd import DndSettings
+
+_Model = TypeVar("_Model", ContactUpsert, ContactUpdate)
+_ENCODE: Final = msgspec.json.Encoder().encode
+_CONTACT: Final = msgspec.json.Decoder(Contact)
+_CHECK: Final = {model: msgspec.json.Decoder(model).decode for model in (ContactUpsert, ContactUpdate)}
+_CONTACT_FIELDS: Final = {field.encode_name: field for field in msgspec.structs.fields(Contact)}
+_NO_DND: Final = DndSettings()
+
+# The keys of `dndSettings` in 2021-07-28 (and 2023-02-21), and in v3.
+_V3_DND: Final = {
+    "Call": "call",
+    "Email": "email",
+    "SMS": "sms",
+    "WhatsApp": "whatsApp",
+    "GMB": "gmb",
+    "FB": "fb",
+}
+_DND_SPELLINGS: Final = {v3: name for name, v3 in _V3_DND.items()} | {"whats_app": "WhatsApp"}
+
+
+def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False) -> bytes:
+    """Encode a contact for the wire, and check the type of each of its values.
+
+    Args:
+        contact: What to encode; fields that are not set are left out.
+        v3: Spell `dndSettings` and `customFields` as version v3 does.
+
+    Raises:
+        InvalidContactError: A value is of the wrong type; the message names the field.
+    """
+    try:
+        body = _ENCODE(contact)
+        # Structs do not check what they are given, and the service's own refusal would cost a call. Decoding does.
+        _CHECK[type(contact)](body)
+    except (msgspec.MsgspecError, TypeError, UnicodeEncodeError, RecursionError) as error:
+        raise _invalid_contact(error) from None
+    if v3 and (contact.dnd_settings or contact.custom_fields):
+        return _respell_v3(body)
+    return body
+
+
+def _respell_v3(body: bytes) -> bytes:
+    contact = msgspec.json.decode(body)
+    if "dndSettings" in contact:
+        contact["dndSettings"] = {_V3_DND[name]: value for name, value in contact["dndSettings"].items()}
+    for field in contact.get("customFields", ()):
+        field["fieldValue"] = field.pop("field_value")
+    return _ENCODE(contact)
+
+
+def decode_contact(raw: bytes | msgspec.Raw) -> Contact:
+    """Decode a contact, whatever the API version.
+
+    A known field whose value is not of the documented kind is left at None and kept in `Contact.extra`, so that a
+    change of the service never turns a call that succeeded into one that failed.
+
+    Raises:
+        msgspec.DecodeError: It is no JSON object, or has no `id`.
+    """
+    try:
+        contact = _CONTACT.decode(raw)
+    except msgspec.ValidationError:
+        contact = _decode_leniently(raw)
+    contact.__dict__["_raw"] = raw
+    if contact.dnd_settings == _NO_DND:
+        contact.dnd_settings = _decode_v3_dnd(raw)
+    return contact
+
+
+def _decode_v3_dnd(raw: bytes | msgspec.Raw) -> DndSettings:
+    """Decode do-not-disturb settings that came in the spelling of v3 (or are empty)."""
+    settings = msgspec.json.decode(raw)["dndSettings"]
+    try:
+        return msgspec.convert(_respell_keys(settings, _DND_SPELLINGS), DndSettings)
+    except msgspec.ValidationError:
+        return _NO_DND
+
+
+def _decode_leniently(raw: bytes | msgspec.Raw) -> Contact:
+    received = msgspec.json.decode(raw, type=dict[str, Any])
+    values: dict[str, Any] = {}
+    strange: set[str] = set()
+    for name, value in received.items():
+        field = _CONTACT_FIELDS.get(name)
+        if field is not None:
+            try:
+                values[field.name] = msgspec.convert(value, field.type)
+            except msgspec.ValidationError:
+                strange.add(name)
+    if "id" not in values:
+        raise msgspec.ValidationError("the contact has no id")
+    contact = Contact(**values)
+    contact.__dict__["_strange"] = strange
+    return contact
+
+
+def _spellings(model: type[Struct]) -> dict[str, str]:
+    fields = msgspec.structs.fields(model)
+    return {name: field.encode_name for field in fields for name in (field.name, field.encode_name)}
+
+
+UPSERT_NAMES: Final = _spellings(ContactUpsert)
+"""Each spelling of a field of `ContactUpsert` (snake_case and camelCase) and its name on the wire."""
+_NAMES: Final[dict[type[Struct], dict[str, str]]] = {
+    ContactUpsert: UPSERT_NAMES,
+    ContactUpdate: _spellings(ContactUpdate),
+}
+_PYTHON_NAMES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(ContactUpsert)}
+
+
+def read_mapping(row: Mapping[str, Any], model: type[_Model]) -> _Model:
+    """Make a contact or an update from a dict whose keys are snake_case or camelCase.
+
+    Raises:
+        InvalidContactError: A key is unknown or given in both spellings, or a value is of the wrong type.
+    """
+    names = _NAMES[model]
+    try:
+        wire = {names[key]: value for key, value in row.items()}
+    except KeyError as error:
+        raise _unknown_field(error.args[0], names) from None
+    if len(wire) != len(row):
+        raise InvalidContactError("a field is given twice, in snake_case and in camelCase")
+    if "dndSettings" in wire or "customFields" in wire:
+        _respell_nested(wire)
+    try:
+        return msgspec.convert(wire, model)
+    except msgspec.ValidationError as error:
+        raise _invalid_contact(error) from None
+
+
+def _unknown_field(name: object, names: Mapping[str, str]) -> InvalidContactError:
+    known = ", ".join(_PYTHON_NAMES[wire] for wire in dict.fromkeys(names.values()))
+    return InvalidContactError(f"unknown field {name!r}; known are {known}", field=str(name))
+
+
+def _respell_nested(wire: dict[str, Any]) -> None:
+    """Let nested keys, too, come in the spelling of any version."""
+    settings, fields = wire.get("dndSettings"), wire.get("customFields")
+    if isinstance(settings, Mapping):
+        wire["dndSettings"] = _respell_keys(settings, _DND_SPELLINGS)
+    if isinstance(fields, list):
+        wire["customFields"] = [
+            _respell_keys(field, {"fieldValue": "field_value"}) if isinstance(field, Mapping) else field
+            for field in fields
+        ]
+
+
+def _respell_keys(values: Mapping[str, Any], spellings: Mapping[str, str]) -> dict[str, Any]:
+    return {spellings.get(name, name): value for name, value in values.items()}
+
+
+def _invalid_contact(error: Exception) -> InvalidContactError:
+    """Turn "Expected `bool`, got `str` - at `$.dnd`" into "dnd: expected bool, got str"."""
+    sentence, _, path = str(error).replace("`", "").partition(" - at $")
+    match = re.match(r"\.(\w+)", path)
+    if match is None:
+        return InvalidContactError(f"the contact cannot be encoded: {sentence}")
+    field = _PYTHON_NAMES.get(match[1], match[1])
+    where = field + path[match.end() :]
+    return InvalidContactError(f"{where}: {sentence[0].lower()}{sentence[1:]}", field=field)

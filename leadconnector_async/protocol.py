@@ -1,0 +1,385 @@
+"""The API without a network: what to send for each call, and what an answer means. No asyncio, no aiohttp."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from .errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    DuplicateContactError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    UsageError,
+    ValidationError,
+)
+from .models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, encode_contact
+from .version import __version__
+
+T = TypeVar("T")
+
+API_VERSIONS: Final = ("2021-07-28", "2023-02-21", "v3")
+USER_AGENT: Final = f"leadconnector-async/{__version__}"
+
+# ---------------------------------------------------------------------------------------------- what goes out
+
+
+class Request(Struct, Generic[T], frozen=True, kw_only=True):
+    """One call, ready to be sent any number of times.
+
+    Attributes:
+        path: Path below the base URL, quoted.
+        headers: All but the token.
+        location_id: Whose limits it counts against.
+        repeatable: Whether it does no harm when it is applied twice.
+        read: Turns the body of a 2xx answer into the value of the call; raises ValueError where it is not one.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    location_id: str
+    repeatable: bool
+    read: Callable[[bytes], T]
+
+
+class Response(Struct, frozen=True):
+    """One answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def _headers(version: str) -> dict[str, str]:
+    return {
+        "Version": version,
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "User-Agent": USER_AGENT,
+    }
+
+
+_HEADERS: Final = {version: _headers(version) for version in API_VERSIONS}
+
+
+def check_api_version(version: str) -> str:
+    """Return the version where it is one of `API_VERSIONS`, else raise ConfigurationError."""
+    if version not in API_VERSIONS:
+        raise ConfigurationError(f"api_version {version!r} is unknown; use one of {', '.join(API_VERSIONS)}")
+    return version
+
+
+def build_upsert(contact: ContactUpsert, version: str) -> Request[UpsertResult]:
+    """POST /contacts/upsert, for a contact whose `location_id` is set."""
+    return Request(
+        method="POST",
+        path="/contacts/upsert",
+        headers=_HEADERS[version],
+        body=encode_contact(contact, v3=version == "v3"),
+        location_id=str(contact.location_id),
+        repeatable=contact.create_new_if_duplicate_allowed is not True,
+        read=_read_upsert,
+    )
+
+
+def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
+    """POST /contacts/, for a contact whose `location_id` is set."""
+    return Request(
+        method="POST",
+        path="/contacts/",
+        headers=_HEADERS[version],
+        body=encode_contact(contact, v3=version == "v3"),
+        location_id=str(contact.location_id),
+        repeatable=False,
+        read=_read_contact,
+    )
+
+
+def build_update(contact_id: str, changes: ContactUpdate, location_id: str, version: str) -> Request[Contact]:
+    """PUT /contacts/{id}."""
+    body = encode_contact(changes, v3=version == "v3")
+    return _build_by_id("PUT", contact_id, "", body, location_id, version, _read_contact)
+
+
+def build_get(contact_id: str, location_id: str, version: str) -> Request[Contact]:
+    """GET /contacts/{id}."""
+    return _build_by_id("GET", contact_id, "", None, location_id, version, _read_contact)
+
+
+def build_delete(contact_id: str, location_id: str, version: str) -> Request[None]:
+    """DELETE /contacts/{id}."""
+    return _build_by_id("DELETE", contact_id, "", None, location_id, version, _read_success)
+
+
+def build_tags(method: str, contact_id: str, tags: list[str], location_id: str, version: str) -> Request[list[str]]:
+    """POST (add) or DELETE (remove) /contacts/{id}/tags."""
+    body = msgspec.json.encode({"tags": tags})
+    return _build_by_id(method, contact_id, "/tags", body, location_id, version, _read_tags)
+
+
+def _build_by_id(
+    method: str,
+    contact_id: str,
+    below: str,
+    body: bytes | None,
+    location_id: str,
+    version: str,
+    read: Callable[[bytes], T],
+) -> Request[T]:
+    if not contact_id or not isinstance(contact_id, str):
+        raise UsageError("the contact's id is empty; pass the id that an upsert returned")
+    return Request(
+        method=method,
+        path=f"/contacts/{quote(contact_id, safe='')}{below}",
+        headers=_HEADERS[version],
+        body=body,
+        location_id=location_id,
+        repeatable=True,
+        read=read,
+    )
+
+
+# ---------------------------------------------------------------------------------------------- what comes back
+
+
+class _UpsertAnswer(Struct, frozen=True, rename="camel"):
+    new: bool
+    contact: msgspec.Raw
+    trace_id: str | None = None
+
+
+class _ContactAnswer(Struct, frozen=True):
+    contact: msgspec.Raw
+
+
+class _TagsAnswer(Struct, frozen=True):
+    tags: list[str]
+
+
+class _SuccessAnswer(Struct, frozen=True):
+    # The misspelling is the service's own up to v3.
+    succeded: bool | None = None
+    succeeded: bool | None = None
+
+
+_UPSERT: Final = msgspec.json.Decoder(_UpsertAnswer)
+_CONTACT: Final = msgspec.json.Decoder(_ContactAnswer)
+_TAGS: Final = msgspec.json.Decoder(_TagsAnswer)
+_SUCCESS: Final = msgspec.json.Decoder(_SuccessAnswer)
+
+
+def _read_upsert(body: bytes) -> UpsertResult:
+    answer = _UPSERT.decode(body)
+    return UpsertResult(new=answer.new, contact=decode_contact(answer.contact), trace_id=answer.trace_id)
+
+
+def _read_contact(body: bytes) -> Contact:
+    return decode_contact(_CONTACT.decode(body).contact)
+
+
+def _read_tags(body: bytes) -> list[str]:
+    return _TAGS.decode(body).tags
+
+
+def _read_success(body: bytes) -> None:
+    answer = _SUCCESS.decode(body)
+    if not (answer.succeded or answer.succeeded):
+        raise ValueError("it does not say that it succeeded")
+
+
+def read_response(request: Request[T], response: Response) -> T:
+    """Return the value of a call, or raise what its answer means.
+
+    Raises:
+        InvalidResponseError: 2xx, but not what the API promises; or a status that is neither success nor error.
+        APIError: The API refused, as the class at hand says.
+    """
+    status = response.status
+    if status >= HTTPStatus.BAD_REQUEST:
+        raise read_error(response)
+    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        raise InvalidResponseError(
+            f"the service answered {status}, which no call of this API should get", status=status
+        )
+    try:
+        return request.read(response.body)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        kind = "an empty body" if not response.body.strip() else f"a body that cannot be read ({error})"
+        raise InvalidResponseError(f"the service answered {status} with {kind}", status=status) from None
+
+
+# ---------------------------------------------------------------------------------------------- errors
+
+_CREDENTIAL = re.compile(
+    r"\bjwt\b|invalid (private integration |access )?token|token (is|has been|was|has) (invalid|expired|revoked)", re.I
+)
+_TIMED_OUT = "command timed out"
+_NOT_FOUND = re.compile(r"contact.{0,40}not found|not found for id", re.I)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_TAG = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.I | re.S)
+_MAX_MESSAGE_CHARS = 500
+
+
+def read_error(response: Response) -> APIError:
+    """Say what an answer of 400 or more means. The HTTP status decides; the body's own is not believed."""
+    fields = _error_fields(response.body)
+    status = response.status
+    messages = _messages(fields, response)
+    error = _error_class(status, " ".join(messages), fields)(
+        status,
+        messages,
+        trace_id=_text(fields.get("traceId")),
+        code=_text(fields.get("canonicalCode") or fields.get("error")),
+    )
+    if isinstance(error, DuplicateContactError):
+        error.contact_id = str(fields["meta"]["contactId"])
+        error.matching_field = _text(fields["meta"].get("matchingField"))
+    if isinstance(error, RateLimitedError | ServerError):
+        error.retry_after = read_retry_after(response.headers)
+    if isinstance(error, ServerError):
+        error.may_be_applied = True
+    return error
+
+
+def _error_fields(body: bytes) -> dict[str, Any]:
+    try:
+        fields = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _messages(fields: Mapping[str, Any], response: Response) -> tuple[str, ...]:
+    """Find the sentences in any of the service's shapes of error."""
+    found = fields.get("message") or fields.get("error_description") or fields.get("error")
+    texts = [clean_text(str(text)) for text in (found if isinstance(found, list) else [found]) if text]
+    if not texts and not fields:
+        texts = [clean_text(_TAG.sub(" ", response.body[:20_000].decode(errors="replace")))]
+    return tuple(text for text in texts if text) or (_reason(response.status),)
+
+
+def clean_text(text: str) -> str:
+    """Make text of unknown origin safe to print on one line: no control characters, no great length."""
+    return " ".join(_CONTROL.sub(" ", text).split())[:_MAX_MESSAGE_CHARS]
+
+
+def _text(value: object) -> str | None:
+    return clean_text(value) if isinstance(value, str) and value else None
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "no reason given"
+
+
+_CLASSES: Final[Mapping[int, type[APIError]]] = {
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    422: ValidationError,
+    429: RateLimitedError,
+}
+
+
+def _error_class(status: int, message: str, fields: Mapping[str, Any]) -> type[APIError]:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+        return ServerError
+    if status == HTTPStatus.UNAUTHORIZED:
+        return _class_of_401(message)
+    if status == HTTPStatus.BAD_REQUEST:
+        return _class_of_400(message, fields)
+    return _CLASSES.get(status, BadRequestError)
+
+
+def _class_of_401(message: str) -> type[APIError]:
+    """Tell a refused token from the other things that this API answers with 401."""
+    if _TIMED_OUT in message.lower():
+        return ServerError
+    return AuthenticationError if _CREDENTIAL.search(message) else PermissionDeniedError
+
+
+def _class_of_400(message: str, fields: Mapping[str, Any]) -> type[APIError]:
+    meta = fields.get("meta")
+    if isinstance(meta, dict) and meta.get("contactId"):
+        return DuplicateContactError
+    return NotFoundError if _NOT_FOUND.search(message) else BadRequestError
+
+
+# ---------------------------------------------------------------------------------------------- headers
+
+
+class Quota(Struct, frozen=True):
+    """What the headers of one answer say of the limits; None where they do not.
+
+    Attributes:
+        max_requests: Calls in one window.
+        remaining: Calls left in the current one.
+        per_seconds: Its length.
+        daily_remaining: Calls left of this day.
+        daily_reset: Seconds until the next.
+    """
+
+    max_requests: int | None
+    remaining: int | None
+    per_seconds: float | None
+    daily_remaining: int | None
+    daily_reset: float | None
+
+
+def read_quota(headers: Mapping[str, str]) -> Quota | None:
+    """Read the service's six rate headers, or return None where there are none."""
+    get = headers.get
+    most = _count(get("x-ratelimit-max"))
+    daily_remaining = _count(get("x-ratelimit-daily-remaining"))
+    if most is None and daily_remaining is None:
+        return None
+    interval = _count(get("x-ratelimit-interval-milliseconds"))
+    reset = _count(get("x-ratelimit-daily-reset"))
+    return Quota(
+        most or None,
+        _count(get("x-ratelimit-remaining")),
+        interval / 1000 if interval else None,
+        daily_remaining,
+        reset / 1000 if reset is not None else None,
+    )
+
+
+def _count(value: str | None) -> int | None:
+    return int(value) if value is not None and value.isdecimal() and len(value) < 16 else None
+
+
+def read_date(headers: Mapping[str, str]) -> float | None:
+    """The server's own time at its answer, in seconds since 1970 and whole, or None."""
+    return _http_date(headers.get("Date", ""))
+
+
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the service asks to wait, given as a number or a date; None where absent, past or nonsense."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,15}(\.\d{1,9})?", value, re.ASCII):
+        return float(value)
+    until, now = _http_date(value), read_date(headers)
+    return until - now if until is not None and now is not None and until > now else None
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

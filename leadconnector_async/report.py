@@ -1,0 +1,209 @@
+"""What became of each row, and of a load as a whole. Pure data; counts are folded from outcomes, here alone."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from .errors import APIError, InvalidResponseError, LoadStoppedError, RowsFailedError
+
+Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
+STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
+
+
+class RowError(Struct, frozen=True):
+    """Why a row is not done.
+
+    Attributes:
+        kind: The name of the exception, as in `leadconnector_async.errors`.
+        status: The HTTP status, or None where there was no answer.
+        message: One sentence.
+    """
+
+    kind: str
+    status: int | None
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def row_error(error: Exception) -> RowError:
+    """Keep of an exception what a report needs; the exception itself would hold on to whole stacks."""
+    status = error.status if isinstance(error, APIError | InvalidResponseError) else None
+    message = "; ".join(error.messages) if isinstance(error, APIError) else str(error)
+    return RowError(type(error).__name__, status, message or type(error).__name__)
+
+
+class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+    """What became of one row.
+
+    Attributes:
+        index: The row's place in its source, from 0.
+        status: `created` or `updated`: applied. `failed`: not applied. `unknown`: may or may not have been applied.
+            `not_attempted`: the load stopped before. `skipped`: not sent, on purpose.
+        contact_id: The contact it was applied to.
+        new: The API's own word on whether it created the contact.
+        trace_id: The API's id of the call, for its support.
+        error: Why it is not done.
+        attempts: Tries it took, those answered 429 not counted.
+        rate_limited: Tries that were answered 429.
+        note: What else there is to know of how the status was found.
+    """
+
+    index: int
+    status: Status
+    contact_id: str | None = None
+    new: bool | None = None
+    trace_id: str | None = None
+    error: RowError | None = None
+    attempts: int = 0
+    rate_limited: int = 0
+    note: str | None = None
+
+
+OnOutcome: TypeAlias = Callable[[Outcome], Awaitable[None] | None]
+"""What a caller has done with each outcome as it comes; what it returns is awaited."""
+
+
+class ErrorCount(Struct, frozen=True):
+    """One kind of error and how many rows it hit."""
+
+    status: int | None
+    message: str
+    count: int
+
+
+class BatchReport:
+    """A load as a whole: counts, errors, and where wanted each outcome.
+
+    Args:
+        keep_outcomes: Whether to keep the outcomes; without, memory does not grow with rows.
+
+    Attributes:
+        outcomes: Those kept; in the order of the rows once the load is over, before that as they came.
+        stopped: What ended the load before its last row, or None.
+        started_at: When, in UTC; None before.
+        finished_at: When, in UTC; None before.
+    """
+
+    def __init__(self, *, keep_outcomes: bool = True) -> None:
+        self.created = self.updated = self.failed = self.skipped = self.unknown = self.not_attempted = 0
+        self.total = 0
+        self.requests = self.retries = self.rate_limited = 0
+        self.outcomes: list[Outcome] = []
+        self.stopped: Exception | None = None
+        self.started_at: datetime | None = None
+        self.finished_at: datetime | None = None
+        self._keep = keep_outcomes
+        self._errors: dict[tuple[int | None, str], int] = {}
+
+    def __repr__(self) -> str:
+        counts = " ".join(f"{status}={getattr(self, status)}" for status in STATUSES if getattr(self, status))
+        return f"<BatchReport total={self.total} {counts}>"
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome; it must be the only one of its row."""
+        self.total += 1
+        setattr(self, outcome.status, getattr(self, outcome.status) + 1)
+        self.requests += outcome.attempts + outcome.rate_limited
+        self.retries += max(outcome.attempts - 1, 0)
+        self.rate_limited += outcome.rate_limited
+        if outcome.error is not None:
+            key = (outcome.error.status, outcome.error.message)
+            self._errors[key] = self._errors.get(key, 0) + 1
+        if self._keep:
+            self.outcomes.append(outcome)
+
+    def start(self, at: float) -> None:
+        """Set the beginning, in seconds since 1970."""
+        self.started_at = datetime.fromtimestamp(at, UTC)
+
+    def finish(self, at: float) -> None:
+        """Set the end, in seconds since 1970, and put the outcomes in the order of their rows."""
+        self.finished_at = datetime.fromtimestamp(at, UTC)
+        self.outcomes.sort(key=lambda outcome: outcome.index)
+
+    @property
+    def errors(self) -> list[ErrorCount]:
+        """Each kind of error with the number of its rows, the most frequent first."""
+        by_count = sorted(self._errors.items(), key=lambda item: -item[1])
+        return [ErrorCount(status, message, count) for (status, message), count in by_count]
+
+    @property
+    def duration_seconds(self) -> float:
+        """Seconds from start to finish; 0 while it runs."""
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every row is done: none failed, unknown or not attempted, and nothing ended the load early."""
+        return self.stopped is None and self.failed == self.unknown == self.not_attempted == 0
+
+    def raise_for_failures(self) -> None:
+        """Do nothing where every row is done.
+
+        Raises:
+            LoadStoppedError: The load ended early; `__cause__` says why.
+            RowsFailedError: Rows failed or are unknown. Both carry this report.
+        """
+        if self.stopped is not None or self.not_attempted:
+            reason = "" if self.stopped is None else f": {self.stopped}"
+            raise LoadStoppedError(
+                f"the load stopped with {self.not_attempted} rows not attempted{reason}", report=self
+            ) from self.stopped
+        if not self.is_complete:
+            raise RowsFailedError(f"of {self.total} rows {self.failed} failed, {self.unknown} are unknown", report=self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `report.json` holds: counts, times (ISO 8601), errors; not the outcomes."""
+        return {
+            "total": self.total,
+            **{status: getattr(self, status) for status in STATUSES},
+            "partially_applied": 0,
+            "collisions": 0,
+            "requests": self.requests,
+            "retries": self.retries,
+            "rate_limited": self.rate_limited,
+            "started_at": self.started_at and self.started_at.isoformat(),
+            "finished_at": self.finished_at and self.finished_at.isoformat(),
+            "duration_seconds": round(self.duration_seconds, 3),
+            "errors": msgspec.to_builtins(self.errors),
+        }
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Return `to_dict()` as JSON text, and write it to `path` where one is given."""
+        text = msgspec.json.format(msgspec.json.encode(self.to_dict())).decode() + "\n"
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the outcomes that were kept, a line each, in the order of `outcomes`."""
+        with Path(path).open("w", encoding="utf-8", newline="") as file:
+            write_outcomes(file, self.outcomes)
+
+
+OUTCOME_COLUMNS: Final = ("index", "status", "contact_id", "new", "trace_id", "attempts", "error")
+
+
+def write_outcomes(file: Any, outcomes: Iterable[Outcome]) -> None:
+    """Write outcomes as CSV with a header to an open text file."""
+    writer = csv.writer(file)
+    writer.writerow(OUTCOME_COLUMNS)
+    for outcome in outcomes:
+        writer.writerow([_cell(getattr(outcome, column)) for column in OUTCOME_COLUMNS])
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value

@@ -1,0 +1,168 @@
+"""One exchange over HTTP: a Request out, a Response in, aiohttp's errors turned into ours."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import ip_address
+
+import aiohttp
+from msgspec import Struct
+from yarl import URL
+
+from .errors import (
+    CallError,
+    CallTimeoutError,
+    ConfigurationError,
+    ConnectFailedError,
+    ConnectionLostError,
+    InvalidResponseError,
+)
+from .protocol import Request, Response, T, clean_text
+
+DEFAULT_BASE_URL = "https://services.leadconnectorhq.com"
+# Below what servers and balancers commonly keep, so that a connection is rarely reused just as it is being closed.
+_KEEP_IDLE_SECONDS = 15.0
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """How long to wait, in seconds.
+
+    Attributes:
+        connect: For a connection, DNS and TLS included.
+        read: For the next bytes of an answer.
+        total: For one try of a call, all in all.
+        close: For the calls in flight when the client is closed.
+    """
+
+    connect: float = 10.0
+    read: float = 30.0
+    total: float = 60.0
+    close: float = 30.0
+
+    def __post_init__(self) -> None:
+        if min(self.connect, self.read, self.total) <= 0 or self.close < 0:
+            raise ConfigurationError(f"{self}: timeouts are seconds above 0")
+
+
+class Transport:
+    """The connections of one client.
+
+    Args:
+        base_url: The API's address.
+        timeouts: How long to wait.
+        connections: How many at most.
+        max_body_bytes: Answers above this size (decompressed) are refused.
+        session: The caller's session, which is used as it is and never closed here, or None.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeouts: Timeouts,
+        connections: int,
+        max_body_bytes: int,
+        session: aiohttp.ClientSession | None,
+    ) -> None:
+        self.base_url = check_base_url(base_url)
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeouts.total, connect=timeouts.connect, sock_connect=timeouts.connect, sock_read=timeouts.read
+        )
+        self._connections = connections
+        self._max_body_bytes = max_body_bytes
+        self._session = session
+        self._is_own = session is None
+
+    def open(self) -> None:
+        """Make the session, on the running event loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_IDLE_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+
+    async def close(self) -> None:
+        """Close the session, unless it is the caller's. Exchanges still under way fail."""
+        if self._is_own and self._session is not None:
+            await self._session.close()
+
+    async def exchange(self, request: Request[T], token: str) -> Response:
+        """Send once and read the answer to its end; aiohttp's errors become ours."""
+        assert self._session is not None  # noqa: S101  (an open client opened it)
+        try:
+            async with self._session.request(
+                request.method,
+                _url(self.base_url, request.path),
+                data=request.body,
+                headers={**request.headers, "Authorization": f"Bearer {token}"},
+                allow_redirects=False,  # a redirect would take the token elsewhere
+                timeout=self._timeout,
+            ) as response:
+                body = await self._read_body(response)
+                return Response(response.status, response.headers, body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise transport_error(error) from error
+
+    async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
+        body = await response.content.readany()
+        if response.content.at_eof():
+            self._check_size(len(body), response)
+            return body
+        parts = bytearray(body)
+        while body:
+            self._check_size(len(parts), response)
+            body = await response.content.readany()
+            parts += body
+        return bytes(parts)
+
+    def _check_size(self, size: int, response: aiohttp.ClientResponse) -> None:
+        if size > self._max_body_bytes:
+            response.close()
+            raise InvalidResponseError(
+                f"the answer is larger than {self._max_body_bytes} bytes (max_body_bytes)", status=response.status
+            )
+
+
+@lru_cache(maxsize=256)
+def _url(base_url: str, path: str) -> URL:
+    return URL(base_url + path, encoded=True)
+
+
+def check_base_url(base_url: str) -> str:
+    """Return the address without a slash at its end.
+
+    Raises:
+        ConfigurationError: It is no http(s) address, carries more than host and path, or would send a token in clear.
+    """
+    try:
+        url = URL(base_url.strip())
+        host, scheme = url.host, url.scheme
+    except ValueError:
+        host = scheme = None
+    if not host or scheme not in ("http", "https"):
+        raise ConfigurationError(f"base URL {base_url!r} is no address; it looks like {DEFAULT_BASE_URL}")
+    if url.query_string or url.fragment or url.user:
+        raise ConfigurationError("the base URL must be scheme, host and path alone, without user, query or fragment")
+    if scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(f"base URL http://{host} would send the token unencrypted; use https")
+    return str(url).rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def transport_error(error: Exception) -> CallError:
+    """Turn an error of aiohttp or the operating system into ours; which says whether anything may have been sent."""
+    text = clean_text(str(error)) or type(error).__name__
+    # A certificate that is refused, a name that is not found, a connection that does not come about: nothing was sent.
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL):
+        return ConnectFailedError(f"no connection to the service: {text}")
+    if isinstance(error, TimeoutError):
+        return CallTimeoutError("no complete answer in time")
+    return ConnectionLostError(f"the connection broke before the answer was complete: {text}")
