@@ -104,7 +104,7 @@ class LeadConnector:
 
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; it must be at least 1")
-        self._tokens = FixedToken(token) if isinstance(token, str) else token
+        self._tokens: TokenSource = FixedToken(token) if isinstance(token, str) else token
         self.location_id = location_id
         self.api_version = check_api_version(api_version)
         self.concurrency = concurrency

@@ -8,6 +8,7 @@ before its answer, and sees the next call of the slot after it is sent: so it se
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections import deque
 from typing import Protocol, TypeAlias
@@ -132,7 +133,7 @@ class Window:
         """
         now = self._clock.monotonic()
         if not self._waiting and self._has_room(now):
-            return self._take(now)
+            return self._take()
         return await self._wait_in_turn()
 
     def release(self, slot: Slot, quota: Quota | None = None) -> None:
@@ -167,17 +168,13 @@ class Window:
         self._paused_until = max(self._paused_until, self._clock.monotonic() + wait)
 
     def _has_room(self, now: float) -> bool:
-        self._reap(now)
-        return self._in_use < self.capacity and now >= self._paused_until and self.day.left(now) > self._in_flight
-
-    def _reap(self, now: float) -> None:
         cooling = self._cooling
         while cooling and cooling[0] <= now:
             cooling.popleft()
             self._in_use -= 1
+        return self._in_use < self.capacity and now >= self._paused_until and self.day.left(now) > self._in_flight
 
-    def _take(self, now: float) -> Slot:
-        self.day.begin(now)
+    def _take(self) -> Slot:
         # With what was in use and had been sent before, `_believe` can tell others' calls from ours.
         slot = self._in_use - self._sent
         self._in_use += 1
@@ -204,7 +201,7 @@ class Window:
             if waiting[0].done():  # cancelled
                 waiting.popleft()
             elif self._has_room(now):
-                waiting.popleft().set_result(self._take(now))
+                waiting.popleft().set_result(self._take())
             elif self._is_day_spent(now):
                 waiting.popleft().set_exception(self._day_spent(now))
             else:
@@ -241,7 +238,7 @@ class Window:
 
     def _believe(self, quota: Quota, slot: Slot, now: float, limit: RateLimit) -> None:
         """Correct the constants by what the service says, never to more than the caller allowed."""
-        if quota.max_requests is None:
+        if not quota.max_requests:
             return
         theirs = quota.per_seconds or limit.per_seconds
         if quota.max_requests * limit.per_seconds <= limit.max_requests * theirs:
@@ -268,22 +265,17 @@ class Day:
     def __init__(self, daily: int | None) -> None:
         self._daily = sys.maxsize if daily is None else daily
         self._known = self._daily
-        self._ends_at: float | None = None
+        self._ends_at = -math.inf
 
     def left(self, now: float) -> int:
-        """Calls left, those in flight not yet taken off."""
-        if self._ends_at is not None and now >= self._ends_at:
-            self._known, self._ends_at = self._daily, None
+        """Calls left, those in flight not yet taken off. The first time begins the day."""
+        if now >= self._ends_at:
+            self._known, self._ends_at = self._daily, now + _DAY
         return self._known
 
     def resets_in(self, now: float) -> float:
-        """Seconds until the next day; a full one where none has begun."""
-        return _DAY if self._ends_at is None else max(self._ends_at - now, 0.0)
-
-    def begin(self, now: float) -> None:
-        """Start the day with its first call, as the service does."""
-        if self._ends_at is None:
-            self._ends_at = now + _DAY
+        """Seconds until the next day."""
+        return max(self._ends_at - now, 0.0)
 
     def count_unseen(self) -> None:
         """Count a call of which no answer told how many are left."""
@@ -295,7 +287,7 @@ class Day:
             self.count_unseen()
             return
         ends_at = self._ends_at if quota.daily_reset is None else now + quota.daily_reset
-        is_next_day = self._ends_at is not None and ends_at is not None and ends_at > self._ends_at + 3600
+        is_next_day = ends_at > self._ends_at + 3600
         self._known = (
             min(self._daily, quota.daily_remaining) if is_next_day else min(self._known, quota.daily_remaining)
         )

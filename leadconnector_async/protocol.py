@@ -26,7 +26,7 @@ from .errors import (
     UsageError,
     ValidationError,
 )
-from .models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, encode_contact
+from .models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
 from .version import __version__
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ USER_AGENT: Final = f"leadconnector-async/{__version__}"
 # ---------------------------------------------------------------------------------------------- what goes out
 
 
-class Request(Struct, Generic[T], frozen=True, kw_only=True):
+class Request(Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     """One call, ready to be sent any number of times.
 
     Attributes:
@@ -57,7 +57,7 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True):
     read: Callable[[bytes], T]
 
 
-class Response(Struct, frozen=True):
+class Response(Struct, frozen=True, gc=False):
     """One answer, read to its end."""
 
     status: int
@@ -93,7 +93,7 @@ def build_upsert(contact: ContactUpsert, version: str) -> Request[UpsertResult]:
         body=encode_contact(contact, v3=version == "v3"),
         location_id=str(contact.location_id),
         repeatable=contact.create_new_if_duplicate_allowed is not True,
-        read=_read_upsert,
+        read=decode_upsert,
     )
 
 
@@ -106,19 +106,19 @@ def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
         body=encode_contact(contact, v3=version == "v3"),
         location_id=str(contact.location_id),
         repeatable=False,
-        read=_read_contact,
+        read=decode_contact,
     )
 
 
 def build_update(contact_id: str, changes: ContactUpdate, location_id: str, version: str) -> Request[Contact]:
     """PUT /contacts/{id}."""
     body = encode_contact(changes, v3=version == "v3")
-    return _build_by_id("PUT", contact_id, "", body, location_id, version, _read_contact)
+    return _build_by_id("PUT", contact_id, "", body, location_id, version, decode_contact)
 
 
 def build_get(contact_id: str, location_id: str, version: str) -> Request[Contact]:
     """GET /contacts/{id}."""
-    return _build_by_id("GET", contact_id, "", None, location_id, version, _read_contact)
+    return _build_by_id("GET", contact_id, "", None, location_id, version, decode_contact)
 
 
 def build_delete(contact_id: str, location_id: str, version: str) -> Request[None]:
@@ -157,16 +157,6 @@ def _build_by_id(
 # ---------------------------------------------------------------------------------------------- what comes back
 
 
-class _UpsertAnswer(Struct, frozen=True, rename="camel"):
-    new: bool
-    contact: msgspec.Raw
-    trace_id: str | None = None
-
-
-class _ContactAnswer(Struct, frozen=True):
-    contact: msgspec.Raw
-
-
 class _TagsAnswer(Struct, frozen=True):
     tags: list[str]
 
@@ -177,19 +167,8 @@ class _SuccessAnswer(Struct, frozen=True):
     succeeded: bool | None = None
 
 
-_UPSERT: Final = msgspec.json.Decoder(_UpsertAnswer)
-_CONTACT: Final = msgspec.json.Decoder(_ContactAnswer)
 _TAGS: Final = msgspec.json.Decoder(_TagsAnswer)
 _SUCCESS: Final = msgspec.json.Decoder(_SuccessAnswer)
-
-
-def _read_upsert(body: bytes) -> UpsertResult:
-    answer = _UPSERT.decode(body)
-    return UpsertResult(new=answer.new, contact=decode_contact(answer.contact), trace_id=answer.trace_id)
-
-
-def _read_contact(body: bytes) -> Contact:
-    return decode_contact(_CONTACT.decode(body).contact)
 
 
 def _read_tags(body: bytes) -> list[str]:
@@ -324,7 +303,7 @@ def _class_of_400(message: str, fields: Mapping[str, Any]) -> type[APIError]:
 # ---------------------------------------------------------------------------------------------- headers
 
 
-class Quota(Struct, frozen=True):
+class Quota(Struct, frozen=True, gc=False):
     """What the headers of one answer say of the limits; None where they do not.
 
     Attributes:
@@ -345,23 +324,21 @@ class Quota(Struct, frozen=True):
 def read_quota(headers: Mapping[str, str]) -> Quota | None:
     """Read the service's six rate headers, or return None where there are none."""
     get = headers.get
-    most = _count(get("x-ratelimit-max"))
-    daily_remaining = _count(get("x-ratelimit-daily-remaining"))
+    most, remaining = get("x-ratelimit-max"), get("x-ratelimit-remaining")
+    daily_remaining = get("x-ratelimit-daily-remaining")
     if most is None and daily_remaining is None:
         return None
-    interval = _count(get("x-ratelimit-interval-milliseconds"))
-    reset = _count(get("x-ratelimit-daily-reset"))
-    return Quota(
-        most or None,
-        _count(get("x-ratelimit-remaining")),
-        interval / 1000 if interval else None,
-        daily_remaining,
-        reset / 1000 if reset is not None else None,
-    )
-
-
-def _count(value: str | None) -> int | None:
-    return int(value) if value is not None and value.isdecimal() and len(value) < 16 else None
+    interval, reset = get("x-ratelimit-interval-milliseconds"), get("x-ratelimit-daily-reset")
+    try:
+        return Quota(
+            int(most) if most else None,
+            int(remaining) if remaining else None,
+            int(interval) / 1000 if interval else None,
+            int(daily_remaining) if daily_remaining else None,
+            int(reset) / 1000 if reset else None,
+        )
+    except ValueError:
+        return None  # nonsense tells nothing
 
 
 def read_date(headers: Mapping[str, str]) -> float | None:

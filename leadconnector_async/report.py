@@ -41,7 +41,7 @@ def row_error(error: Exception) -> RowError:
     return RowError(type(error).__name__, status, message or type(error).__name__)
 
 
-class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, gc=False):
     """What became of one row.
 
     Attributes:

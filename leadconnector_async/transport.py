@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -18,6 +19,7 @@ from .errors import (
     InvalidResponseError,
 )
 from .protocol import Request, Response, T, clean_text
+from .watch import Watch
 
 DEFAULT_BASE_URL = "https://services.leadconnectorhq.com"
 # Below what servers and balancers commonly keep, so that a connection is rarely reused just as it is being closed.
@@ -28,19 +30,17 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     """How long to wait, in seconds.
 
     Attributes:
-        connect: For a connection, DNS and TLS included.
-        read: For the next bytes of an answer.
+        connect: For a new connection and its TLS.
         total: For one try of a call, all in all.
         close: For the calls in flight when the client is closed.
     """
 
     connect: float = 10.0
-    read: float = 30.0
     total: float = 60.0
     close: float = 30.0
 
     def __post_init__(self) -> None:
-        if min(self.connect, self.read, self.total) <= 0 or self.close < 0:
+        if min(self.connect, self.total) <= 0 or self.close < 0:
             raise ConfigurationError(f"{self}: timeouts are seconds above 0")
 
 
@@ -65,9 +65,9 @@ class Transport:
         session: aiohttp.ClientSession | None,
     ) -> None:
         self.base_url = check_base_url(base_url)
-        self._timeout = aiohttp.ClientTimeout(
-            total=timeouts.total, connect=timeouts.connect, sock_connect=timeouts.connect, sock_read=timeouts.read
-        )
+        # Of aiohttp's timers only the one for new connections is used: the others would be set anew for every call.
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
+        self._watch = Watch(timeouts.total)
         self._connections = connections
         self._max_body_bytes = max_body_bytes
         self._session = session
@@ -87,21 +87,38 @@ class Transport:
             await self._session.close()
 
     async def exchange(self, request: Request[T], token: str) -> Response:
-        """Send once and read the answer to its end; aiohttp's errors become ours."""
-        assert self._session is not None  # noqa: S101  (an open client opened it)
+        """Send once and read the answer to its end.
+
+        Raises:
+            ConnectFailedError: Nothing was sent.
+            CallTimeoutError, ConnectionLostError: No complete answer; the request may have been applied.
+            InvalidResponseError: The answer is too large.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (coroutines of this package run in tasks)
+        self._watch.begin(task)
         try:
-            async with self._session.request(
-                request.method,
-                _url(self.base_url, request.path),
-                data=request.body,
-                headers={**request.headers, "Authorization": f"Bearer {token}"},
-                allow_redirects=False,  # a redirect would take the token elsewhere
-                timeout=self._timeout,
-            ) as response:
-                body = await self._read_body(response)
-                return Response(response.status, response.headers, body)
+            return await self._exchange(request, token)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise transport_error(error) from error
+        except asyncio.CancelledError:
+            if self._watch.end(task):
+                raise CallTimeoutError("no complete answer in time") from None
+            raise
+        finally:
+            self._watch.end(task)
+
+    async def _exchange(self, request: Request[T], token: str) -> Response:
+        assert self._session is not None  # noqa: S101  (an open client opened it)
+        async with self._session.request(
+            request.method,
+            _url(self.base_url, request.path),
+            data=request.body,
+            headers={**request.headers, "Authorization": f"Bearer {token}"},
+            allow_redirects=False,  # a redirect would take the token elsewhere
+            timeout=self._timeout,
+        ) as response:
+            return Response(response.status, response.headers, await self._read_body(response))
 
     async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
         body = await response.content.readany()

@@ -17,7 +17,7 @@ from .custom_fields import (
     TextField,
 )
 from .dnd import DndSetting, DndSettings, InboundDndSetting, InboundDndSettings
-from .wire import UPSERT_NAMES, decode_contact, encode_contact, read_mapping
+from .wire import UPSERT_NAMES, decode_contact, decode_upsert, encode_contact, read_mapping
 
 __all__ = [
     "UPSERT_NAMES",
@@ -44,6 +44,7 @@ __all__ = [
     "TextField",
     "UpsertResult",
     "decode_contact",
+    "decode_upsert",
     "encode_contact",
     "read_mapping",
 ]

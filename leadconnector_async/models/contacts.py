@@ -143,8 +143,8 @@ class Contact(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, dic
     @property
     def raw(self) -> bytes:
         """The contact's JSON to the letter as it was received (encoded anew where it was not received)."""
-        received: bytes | msgspec.Raw | None = self.__dict__.get("_raw")
-        return msgspec.json.encode(self) if received is None else bytes(received)
+        answer: bytes | None = self.__dict__.get("_answer")
+        return msgspec.json.encode(self) if answer is None else bytes(_OF_ANSWER.decode(answer).contact)
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class Contact(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, dic
         return {name: value for name, value in received.items() if name in strange or name not in _CONTACT_NAMES}
 
 
-class UpsertResult(Struct, frozen=True, kw_only=True):
+class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
     """What an upsert did.
 
     Attributes:
@@ -172,4 +172,9 @@ class UpsertResult(Struct, frozen=True, kw_only=True):
     rate_limited: int = 0
 
 
+class _RawAnswer(Struct):
+    contact: msgspec.Raw
+
+
+_OF_ANSWER: Final = msgspec.json.Decoder(_RawAnswer)
 _CONTACT_NAMES: Final = frozenset(field.encode_name for field in msgspec.structs.fields(Contact))

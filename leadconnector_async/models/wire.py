@@ -10,12 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import InvalidContactError
-from .contacts import Contact, ContactUpdate, ContactUpsert
+from .contacts import Contact, ContactUpdate, ContactUpsert, UpsertResult
 from .dnd import DndSettings
 
 _Model = TypeVar("_Model", ContactUpsert, ContactUpdate)
 _ENCODE: Final = msgspec.json.Encoder().encode
-_CONTACT: Final = msgspec.json.Decoder(Contact)
 _CHECK: Final = {model: msgspec.json.Decoder(model).decode for model in (ContactUpsert, ContactUpdate)}
 _CONTACT_FIELDS: Final = {field.encode_name: field for field in msgspec.structs.fields(Contact)}
 _NO_DND: Final = DndSettings()
@@ -62,26 +61,55 @@ def _respell_v3(body: bytes) -> bytes:
     return _ENCODE(contact)
 
 
-def decode_contact(raw: bytes | msgspec.Raw) -> Contact:
-    """Decode a contact, whatever the API version.
+class _ContactAnswer(Struct, rename="camel", gc=False):
+    contact: Contact
+    new: bool | None = None
+    trace_id: str | None = None
+
+
+class _RawContactAnswer(Struct, rename="camel"):
+    contact: msgspec.Raw
+    new: bool | None = None
+    trace_id: Any = None
+
+
+_ANSWER: Final = msgspec.json.Decoder(_ContactAnswer)
+_RAW_ANSWER: Final = msgspec.json.Decoder(_RawContactAnswer)
+
+
+def decode_contact(body: bytes) -> Contact:
+    """Decode the contact of an answer `{"contact": {...}}`, whatever the API version.
 
     A known field whose value is not of the documented kind is left at None and kept in `Contact.extra`, so that a
     change of the service never turns a call that succeeded into one that failed.
 
     Raises:
-        msgspec.DecodeError: It is no JSON object, or has no `id`.
+        msgspec.DecodeError: It is no such answer, or the contact has no `id`.
     """
+    return _decode_answer(body).contact
+
+
+def decode_upsert(body: bytes) -> UpsertResult:
+    """Decode the answer to an upsert, as `decode_contact` does; it must also say whether the contact is new."""
+    answer = _decode_answer(body)
+    if answer.new is None:
+        raise msgspec.ValidationError("the answer does not say whether the contact is new")
+    return UpsertResult(new=answer.new, contact=answer.contact, trace_id=answer.trace_id)
+
+
+def _decode_answer(body: bytes) -> _ContactAnswer:
     try:
-        contact = _CONTACT.decode(raw)
+        answer = _ANSWER.decode(body)
     except msgspec.ValidationError:
-        contact = _decode_leniently(raw)
-    contact.__dict__["_raw"] = raw
-    if contact.dnd_settings == _NO_DND:
-        contact.dnd_settings = _decode_v3_dnd(raw)
-    return contact
+        answer = _decode_leniently(body)
+    contact = answer.contact
+    contact.__dict__["_answer"] = body
+    if contact.dnd_settings is not None and contact.dnd_settings == _NO_DND:
+        contact.dnd_settings = _decode_v3_dnd(contact.raw)
+    return answer
 
 
-def _decode_v3_dnd(raw: bytes | msgspec.Raw) -> DndSettings:
+def _decode_v3_dnd(raw: bytes) -> DndSettings:
     """Decode do-not-disturb settings that came in the spelling of v3 (or are empty)."""
     settings = msgspec.json.decode(raw)["dndSettings"]
     try:
@@ -90,8 +118,9 @@ def _decode_v3_dnd(raw: bytes | msgspec.Raw) -> DndSettings:
         return _NO_DND
 
 
-def _decode_leniently(raw: bytes | msgspec.Raw) -> Contact:
-    received = msgspec.json.decode(raw, type=dict[str, Any])
+def _decode_leniently(body: bytes) -> _ContactAnswer:
+    answer = _RAW_ANSWER.decode(body)
+    received = msgspec.json.decode(answer.contact, type=dict[str, Any])
     values: dict[str, Any] = {}
     strange: set[str] = set()
     for name, value in received.items():
@@ -105,7 +134,8 @@ def _decode_leniently(raw: bytes | msgspec.Raw) -> Contact:
         raise msgspec.ValidationError("the contact has no id")
     contact = Contact(**values)
     contact.__dict__["_strange"] = strange
-    return contact
+    trace_id = answer.trace_id if isinstance(answer.trace_id, str) else None
+    return _ContactAnswer(contact, answer.new, trace_id)
 
 
 def _spellings(model: type[Struct]) -> dict[str, str]:
