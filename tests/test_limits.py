@@ -1,0 +1,288 @@
+"""The window: never over the limit however the server counts, never far under it, and no slot lost."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadconnector_async import ConfigurationError, DailyQuotaExceededError, RateLimit
+from leadconnector_async.limits import LocalLimits, Window
+from leadconnector_async.protocol import Quota
+from tests.fake_clock import FakeClock
+
+
+def make_window(clock: FakeClock, **limit: float) -> Window:
+    return Window("loc", RateLimit(**{"max_requests": 5, "per_seconds": 10.0, **limit}), clock)  # type: ignore[arg-type]
+
+
+def most_in_a_window(arrivals: list[float], seconds: float) -> int:
+    """The most calls that any window of that length holds, wherever it begins."""
+    arrivals = sorted(arrivals)
+    most = start = 0
+    for end, arrival in enumerate(arrivals):
+        while arrivals[start] <= arrival - seconds:
+            start += 1
+        most = max(most, end - start + 1)
+    return most
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    capacity=st.integers(1, 8),
+    workers=st.integers(1, 12),
+    calls=st.integers(1, 60),
+    slowest=st.floats(0.0, 15.0),
+    seed=st.integers(0, 10**6),
+)
+async def test_no_window_of_the_server_is_ever_over_the_limit(
+    capacity: int, workers: int, calls: int, slowest: float, seed: int
+) -> None:
+    clock, chance = FakeClock(), random.Random(seed)
+    window = make_window(clock, max_requests=capacity)
+    arrivals: list[float] = []
+    left = iter(range(calls))
+
+    async def work() -> None:
+        for _ in left:
+            slot = await window.acquire()
+            await clock.sleep(chance.uniform(0, slowest))
+            arrivals.append(clock.now)
+            await clock.sleep(chance.uniform(0, slowest))
+            window.release(slot)
+
+    async def all_work() -> None:
+        await asyncio.gather(*(work() for _ in range(workers)))
+
+    await clock.run(all_work())
+    assert len(arrivals) == calls
+    assert most_in_a_window(arrivals, 10.0) <= capacity
+
+
+async def test_an_idle_location_lets_a_whole_window_go_at_once() -> None:
+    clock = FakeClock()
+    window = make_window(clock, max_requests=100)
+    started = clock.now
+    for _ in range(100):
+        await window.acquire()
+    assert clock.now == started
+
+
+async def test_a_slot_is_free_again_only_after_the_answer_and_the_window() -> None:
+    clock = FakeClock()
+    window = make_window(clock, max_requests=1)
+    slot = await window.acquire()
+    await clock.advance(7)
+    window.release(slot)
+    waiting = asyncio.ensure_future(window.acquire())
+    await clock.advance(9.9)
+    assert not waiting.done()
+    await clock.advance(0.2)
+    assert waiting.done()
+
+
+async def test_a_slot_given_back_is_free_at_once() -> None:
+    clock = FakeClock()
+    window = make_window(clock, max_requests=1)
+    slot = await window.acquire()
+    waiting = asyncio.ensure_future(window.acquire())
+    await clock.settle()
+    window.give_back(slot)
+    await clock.settle()
+    assert waiting.done()
+
+
+async def test_waiters_are_served_in_the_order_they_came() -> None:
+    clock = FakeClock()
+    window = make_window(clock, max_requests=1)
+    served: list[int] = []
+
+    async def call(number: int) -> None:
+        slot = await window.acquire()
+        served.append(number)
+        window.release(slot)
+
+    async def all_calls() -> None:
+        await asyncio.gather(*(call(number) for number in range(5)))
+
+    await clock.run(all_calls())
+    assert served == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("moment", ["while it waits", "after it was served"])
+async def test_a_cancelled_waiter_leaves_no_slot_behind(moment: str) -> None:
+    clock = FakeClock()
+    window = make_window(clock, max_requests=1)
+    slot = await window.acquire()
+    waiter = asyncio.ensure_future(window.acquire())
+    await clock.settle()
+    if moment == "while it waits":
+        waiter.cancel()
+        await clock.settle()
+        window.give_back(slot)
+    else:
+        window.give_back(slot)  # serves the waiter, whose task has not run yet
+        waiter.cancel()
+    await clock.settle()
+    assert waiter.cancelled()
+    await asyncio.wait_for(window.acquire(), 1)
+
+
+@pytest.mark.parametrize(("seconds", "passes"), [(3.0, 3.0), (None, 10.0), (25.0, 25.0)])
+async def test_a_pause_holds_back_everything_for_its_time(seconds: float | None, passes: float) -> None:
+    clock = FakeClock()
+    window = make_window(clock)
+    window.pause(seconds)
+    waiting = asyncio.ensure_future(window.acquire())
+    await clock.advance(passes - 0.1)
+    assert not waiting.done()
+    await clock.advance(0.2)
+    assert waiting.done()
+
+
+def quota(**values: float | None) -> Quota:
+    fields: dict[str, float | None] = {
+        "max_requests": 5,
+        "remaining": None,
+        "per_seconds": 10.0,
+        "daily_remaining": None,
+        "daily_reset": None,
+    }
+    return Quota(**{**fields, **values})  # type: ignore[arg-type]
+
+
+async def answered(window: Window, said: Quota) -> None:
+    window.release(await window.acquire(), said)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (quota(max_requests=25), (25, 10.0)),
+        (quota(max_requests=500), (100, 10.0)),
+        (quota(max_requests=100, per_seconds=60.0), (100, 60.0)),
+        (quota(max_requests=10, per_seconds=1.0), (10, 1.0)),
+        (quota(max_requests=20, per_seconds=1.0), (20, 10.0)),
+        (quota(max_requests=0), (100, 10.0)),
+    ],
+)
+async def test_headers_correct_the_constants_but_never_loosen_them(said: Quota, expected: tuple[int, float]) -> None:
+    window = make_window(FakeClock(), max_requests=100)
+    await answered(window, said)
+    assert (window.capacity, window.per_seconds) == expected
+
+
+async def test_what_others_use_is_left_to_them_until_the_window_has_passed() -> None:
+    clock = FakeClock()
+    window = make_window(clock, max_requests=10)
+    await answered(window, quota(max_requests=10, remaining=3))  # we used 1, so others used 6
+    for _ in range(3):
+        await window.acquire()
+    fourth = asyncio.ensure_future(window.acquire())
+    await clock.settle()
+    assert not fourth.done()
+    await clock.advance(10.1)
+    assert fourth.done()
+
+
+async def test_our_own_calls_are_not_taken_for_others() -> None:
+    clock = FakeClock()
+    window = make_window(clock, max_requests=10)
+    slots = [await window.acquire() for _ in range(10)]
+    for left, slot in zip(itertools.count(9, -1), slots, strict=False):
+        window.release(slot, quota(max_requests=10, remaining=left))
+    await clock.advance(10.1)
+    again = [asyncio.ensure_future(window.acquire()) for _ in range(10)]
+    await clock.settle()
+    assert all(slot.done() for slot in again)
+
+
+async def test_a_spent_day_refuses_with_the_time_it_takes_and_goes_on_after_it() -> None:
+    clock = FakeClock()
+    window = make_window(clock)
+    await answered(window, quota(daily_remaining=0, daily_reset=3_600.0))
+    with pytest.raises(DailyQuotaExceededError, match="1 h 0 min") as caught:
+        await window.acquire()
+    assert caught.value.resets_in == pytest.approx(3_600)
+    await clock.advance(3_601)
+    await window.acquire()
+
+
+async def test_the_last_calls_of_a_day_wait_for_those_in_flight() -> None:
+    clock = FakeClock()
+    window = make_window(clock, daily=2)
+    first, second = await window.acquire(), await window.acquire()
+    third = asyncio.ensure_future(window.acquire())
+    await clock.settle()
+    assert not third.done()  # had one of the two never left, there would be a call for it
+    window.give_back(second)
+    await clock.settle()
+    assert third.done()
+    window.release(first)
+    window.release(third.result())
+    with pytest.raises(DailyQuotaExceededError):
+        await window.acquire()
+
+
+async def test_a_day_counted_by_us_alone_is_spent_and_begins_anew() -> None:
+    clock = FakeClock()
+    window = make_window(clock, daily=3)
+    for _ in range(3):
+        window.release(await window.acquire())
+    with pytest.raises(DailyQuotaExceededError):
+        await window.acquire()
+    await clock.advance(86_400)
+    await window.acquire()
+
+
+async def test_answers_out_of_order_do_not_bring_calls_of_a_day_back() -> None:
+    clock = FakeClock()
+    window = make_window(clock)
+    first, second = await window.acquire(), await window.acquire()
+    window.release(second, quota(daily_remaining=1, daily_reset=100.0))
+    window.release(first, quota(daily_remaining=2, daily_reset=100.0))
+    await answered(window, quota(daily_remaining=0, daily_reset=100.0))
+    with pytest.raises(DailyQuotaExceededError):
+        await window.acquire()
+
+
+async def test_without_a_limit_only_pauses_hold() -> None:
+    clock = FakeClock()
+    window = Window("loc", None, clock)
+    for _ in range(1_000):
+        await answered(window, quota(max_requests=1, remaining=0))
+    window.pause(None)
+    waiting = asyncio.ensure_future(window.acquire())
+    await clock.advance(9)
+    assert not waiting.done()
+    await clock.advance(2)
+    assert waiting.done()
+
+
+async def test_locations_have_windows_of_their_own() -> None:
+    limits = LocalLimits(clock=FakeClock())
+    limit = RateLimit(max_requests=1)
+    await limits.window("a", limit).acquire()
+    await asyncio.wait_for(limits.window("b", limit).acquire(), 1)
+    assert limits.window("a", limit) is limits.window("a", limit)
+
+
+async def test_the_process_can_be_capped_as_a_whole() -> None:
+    limits = LocalLimits(max_calls_per_second=1_000)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(1_100):
+        await limits.pace()
+    assert loop.time() - began >= 0.09
+
+
+@pytest.mark.parametrize(
+    "limit", [{"max_requests": 0}, {"per_seconds": 0}, {"daily": 0}, {"per_seconds": float("nan")}]
+)
+def test_a_limit_that_is_none_is_refused(limit: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError):
+        RateLimit(**limit)  # type: ignore[arg-type]
