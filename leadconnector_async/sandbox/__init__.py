@@ -1,0 +1,16 @@
+"""A local server that behaves like the API, for trying, testing and measuring."""
+
+from .custom_fields import DEFAULT_CUSTOM_FIELDS, CustomFieldDefinition
+from .faults import FAULT_KINDS
+from .quota import PROFILES, WINDOWS
+from .server import Arrival, Sandbox
+
+__all__ = [
+    "DEFAULT_CUSTOM_FIELDS",
+    "FAULT_KINDS",
+    "PROFILES",
+    "WINDOWS",
+    "Arrival",
+    "CustomFieldDefinition",
+    "Sandbox",
+]
