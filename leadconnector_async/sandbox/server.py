@@ -8,6 +8,8 @@ import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
@@ -125,6 +127,7 @@ class Sandbox:
         self._chance = random.Random(seed)
         self._faults = Faults(faults or {}, self._chance)
         self._monotonic = monotonic
+        self._wall = wall
         self._sleep = sleep
         self._books = Books(
             allow_duplicates=allow_duplicates,
@@ -225,6 +228,8 @@ class Sandbox:
         answer = Answer(0, b"") if fault in ("reset-before", "hang") else await self._answer(request, fault)
         if delay:
             await self._sleep(delay - before)
+        # Clients compare `dateAdded` with it, so it must come from the same clock.
+        answer.headers["Date"] = _http_date(int(self._wall()))
         return await _send(request, answer, fault)
 
     async def _answer(self, request: web.BaseRequest, fault: str | None) -> Answer:
@@ -295,6 +300,11 @@ class Sandbox:
     def _new_trace_id(self) -> str:
         digits = f"{self._chance.getrandbits(128):032x}"
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+@lru_cache(maxsize=8)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:

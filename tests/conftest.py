@@ -1,0 +1,63 @@
+"""A sandbox and a client on it, both on a clock that jumps over every wait."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any, TypeAlias
+
+import pytest
+
+from leadconnector_async import LeadConnector
+from leadconnector_async.sandbox import Sandbox
+from tests.fake_clock import FakeClock
+
+LOCATION = "ve9EPM428h8vShlRW1KT"
+OpenSandbox: TypeAlias = Callable[..., Any]
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[FakeClock]:
+    """A clock that jumps to the next timer whenever something waits for it."""
+    clock = FakeClock()
+    async with clock.jumping():
+        yield clock
+
+
+@pytest.fixture
+async def open_sandbox(clock: FakeClock) -> AsyncIterator[OpenSandbox]:
+    """Start sandboxes on the fake clock; they are stopped at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**options: Any) -> Sandbox:
+            options = {"seed": 1, "monotonic": clock.monotonic, "wall": clock.time, "sleep": clock.sleep, **options}
+            return await stack.enter_async_context(Sandbox(**options))
+
+        yield start
+
+
+@pytest.fixture
+async def sandbox(open_sandbox: OpenSandbox) -> Sandbox:
+    """A sandbox with the limits of the real service."""
+    started: Sandbox = await open_sandbox()
+    return started
+
+
+@pytest.fixture
+async def connect(clock: FakeClock) -> AsyncIterator[OpenSandbox]:
+    """Open clients on the fake clock; they are closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def open_client(sandbox: Sandbox | str, **options: Any) -> LeadConnector:
+            url = sandbox if isinstance(sandbox, str) else sandbox.url
+            options = {"location_id": LOCATION, "base_url": url, "clock": clock, **options}
+            return await stack.enter_async_context(LeadConnector(options.pop("token", "sandbox"), **options))
+
+        yield open_client
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox, connect: OpenSandbox) -> LeadConnector:
+    """A client on `sandbox`."""
+    opened: LeadConnector = await connect(sandbox)
+    return opened
