@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 Upsert: TypeAlias = Call[UpsertResult]
 
 _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
+_RECENT_SECONDS: Final = 10.0  # well above the tolerance with which `dateAdded` is read
+_BY_DATE_NOTE: Final = "the answer was lost; dateAdded tells that an earlier try created it"
 _UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
 _SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 
@@ -79,6 +81,7 @@ class Load:
         self._feeder: asyncio.Task[None] | None = None
         self._busy: dict[asyncio.Task[None], Item[Upsert]] = {}
         self._cut_short: list[Outcome] = []
+        self._recent: dict[str, float] = {}  # identities applied lately, the oldest first
         self.stopped: LeadConnectorError | None = None
 
     async def run(self) -> None:
@@ -160,6 +163,7 @@ class Load:
                 outcome = await self._send(item)
             except asyncio.CancelledError:
                 self._cut_short.append(self._outcome_cut_short(item))
+                self._backlog.done(item)
                 raise
             finally:
                 del self._busy[task]
@@ -167,6 +171,7 @@ class Load:
             self._backlog.done(item)
 
     async def _send(self, item: Item[Upsert]) -> Outcome:
+        is_known = not self._recent.keys().isdisjoint(item.keys)
         try:
             result = await self._contacts.finish_upsert(item.payload)
         except CallError as error:
@@ -174,15 +179,27 @@ class Load:
         except (DailyQuotaExceededError, RateLimitStuckError, ClientStateError) as error:
             self.stop(error)
             return self._outcome_cut_short(item)
+        self._remember(item.keys)
+        is_new = result.new and not (result.is_new_by_date and is_known)
         return Outcome(
             index=item.index,
-            status="created" if result.new else "updated",
+            status="created" if is_new else "updated",
             contact_id=result.contact.id,
-            new=result.new,
+            new=is_new,
             trace_id=result.trace_id,
             attempts=result.attempts,
             rate_limited=result.rate_limited,
+            note=_BY_DATE_NOTE if is_new and result.is_new_by_date else None,
         )
+
+    def _remember(self, keys: tuple[str, ...]) -> None:
+        """Keep whom this load applied in the last seconds: their `dateAdded` is too young to tell whose it is."""
+        recent, now = self._recent, self._contacts.client.clock.monotonic()
+        for key in keys:
+            recent.pop(key, None)
+            recent[key] = now
+        while recent[oldest := next(iter(recent))] < now - _RECENT_SECONDS:
+            del recent[oldest]
 
     async def _settle(self, outcome: Outcome) -> None:
         self._record(outcome)

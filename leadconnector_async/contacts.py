@@ -65,9 +65,11 @@ class Contacts:
         result = await self.client.send(call)
         if call.attempts == 1 and not call.rate_limited:
             return result
+        is_new_by_date = not result.new and was_created_by(call, result.contact)
         return msgspec.structs.replace(
             result,
-            new=result.new or was_created_by(call, result.contact),
+            new=result.new or is_new_by_date,
+            is_new_by_date=is_new_by_date,
             attempts=call.attempts,
             rate_limited=call.rate_limited,
         )

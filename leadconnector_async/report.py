@@ -49,7 +49,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
         status: `created` or `updated`: applied. `failed`: not applied. `unknown`: may or may not have been applied.
             `not_attempted`: the load stopped before. `skipped`: not sent, on purpose.
         contact_id: The contact it was applied to.
-        new: The API's own word on whether it created the contact.
+        new: Whether the contact was created; None where that is not known.
         trace_id: The API's id of the call, for its support.
         error: Why it is not done.
         attempts: Tries it took, those answered 429 not counted.

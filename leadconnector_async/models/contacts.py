@@ -159,6 +159,8 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         new: True where the contact was created, False where one was updated.
+        is_new_by_date: True where the answer that said so was lost, and `dateAdded` tells that an earlier try of this
+            call created it; a contact that somebody else created in the two seconds before it would look the same.
         contact: The contact as it is stored now.
         trace_id: The API's id of the call for its support, or None.
         attempts: Tries it took, those answered 429 not counted.
@@ -170,6 +172,7 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
     trace_id: str | None = None
     attempts: int = 1
     rate_limited: int = 0
+    is_new_by_date: bool = False
 
 
 class _RawAnswer(Struct):

@@ -1,0 +1,453 @@
+"""The bulk load: each row exactly one outcome, true against the sandbox's own books, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from leadconnector_async import (
+    AuthenticationError,
+    BatchReport,
+    ContactUpsert,
+    DailyQuotaExceededError,
+    InvalidContactError,
+    LeadConnector,
+    LoadStoppedError,
+    Outcome,
+    RateLimit,
+    RetryPolicy,
+    RowsFailedError,
+    StopRequestedError,
+    UsageError,
+)
+from leadconnector_async.report import STATUSES
+from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
+from tests.conftest import LOCATION, OpenSandbox
+from tests.fake_clock import FakeClock
+
+QUICK = RetryPolicy(max_attempts=3, first_delay=0.1)
+
+
+def people(count: int) -> list[dict[str, Any]]:
+    return [{"email": f"person{number}@example.com", "first_name": f"P{number}"} for number in range(count)]
+
+
+def adds_up(report: BatchReport) -> bool:
+    return report.total == sum(getattr(report, status) for status in STATUSES)
+
+
+# ---------------------------------------------------------------------------------------------- the invariant
+
+rows = st.lists(
+    st.one_of(
+        st.fixed_dictionaries(
+            {"email": st.sampled_from([f"e{number}@b.co" for number in range(6)])},
+            optional={
+                "phone": st.sampled_from([f"+1617555010{number}" for number in range(6)]),
+                "createNewIfDuplicateAllowed": st.booleans(),
+                "firstName": st.sampled_from(["Ann", "Bob"]),
+            },
+        ),
+        st.sampled_from([{"firstName": "nobody"}, {"emial": "x"}, {"email": "x", "dnd": "maybe"}]),
+    ),
+    max_size=40,
+)
+kinds = sorted(FAULT_KINDS.keys() - {"hang", "422-created"})
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=rows,
+    faults=st.dictionaries(st.sampled_from(kinds), st.sampled_from([0.01, 0.1, 0.5]), max_size=4),
+    allow_duplicates=st.booleans(),
+    concurrency=st.integers(1, 20),
+    seed=st.integers(0, 999),
+)
+async def test_each_row_has_one_outcome_and_it_is_true(
+    rows: list[dict[str, Any]], faults: dict[str, float], allow_duplicates: bool, concurrency: int, seed: int
+) -> None:
+    clock = FakeClock()
+    async with (
+        clock.jumping(),
+        Sandbox(
+            seed=seed,
+            faults=faults,
+            allow_duplicates=allow_duplicates,
+            monotonic=clock.monotonic,
+            wall=clock.time,
+            sleep=clock.sleep,
+        ) as sandbox,
+        LeadConnector("sandbox", base_url=sandbox.url, location_id=LOCATION, retry=QUICK, clock=clock) as client,
+    ):
+        report = await client.contacts.bulk_upsert(iter(rows), concurrency=concurrency)
+    assert [outcome.index for outcome in report.outcomes] == list(range(len(rows)))
+    assert adds_up(report)
+    stored = {contact["id"]: contact for contact in sandbox.contacts()}
+    for outcome, row in zip(report.outcomes, rows, strict=True):
+        if outcome.status in ("created", "updated"):
+            assert outcome.contact_id in stored
+        elif outcome.status == "unknown":
+            assert row.get("createNewIfDuplicateAllowed")
+        elif outcome.error is not None and outcome.error.kind == "InvalidContactError":
+            assert outcome.attempts == 0
+    created = Counter(outcome.contact_id for outcome in report.outcomes if outcome.status == "created")
+    assert all(count == 1 for count in created.values()), "a contact is created once"
+    if not faults:
+        assert set(created) == set(stored)
+        assert not report.unknown
+
+
+# ---------------------------------------------------------------------------------------------- sources
+
+
+async def from_async(rows: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for row in rows:
+        await asyncio.sleep(0)
+        yield row
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "generator", "iterator", "async", "structs"])
+async def test_every_kind_of_source(client: LeadConnector, sandbox: Sandbox, kind: str) -> None:
+    rows = people(150)
+    source: Any = {
+        "list": rows,
+        "tuple": tuple(rows),
+        "generator": (row for row in rows),
+        "iterator": iter(rows),
+        "async": from_async(rows),
+        "structs": [ContactUpsert(email=row["email"]) for row in rows],
+    }[kind]
+    report = await client.contacts.bulk_upsert(source)
+    assert (report.total, report.created) == (150, 150)
+    assert len(sandbox.contacts()) == 150
+    assert report.is_complete
+    report.raise_for_failures()
+
+
+@pytest.mark.parametrize("source", ["a@b.co", b"x", {"email": "a@b.co"}, 7, None])
+async def test_what_is_no_source_is_refused(client: LeadConnector, source: Any) -> None:
+    with pytest.raises(UsageError):
+        await client.contacts.bulk_upsert(source)
+
+
+async def test_an_empty_source_is_a_load_of_nothing(client: LeadConnector) -> None:
+    assert (await client.contacts.bulk_upsert([])).total == 0
+    assert [outcome async for outcome in client.contacts.stream_upserts(from_async([]))] == []
+
+
+async def test_a_slow_sync_source_does_not_block_the_loop(client: LeadConnector) -> None:
+    threads = set()
+
+    def slow() -> Iterator[dict[str, Any]]:
+        for row in people(3):
+            threads.add(threading.current_thread())
+            time.sleep(0.06)
+            yield row
+
+    loop = asyncio.get_running_loop()
+    longest, last = 0.0, loop.time()
+
+    async def watch() -> None:
+        nonlocal longest, last
+        while True:
+            await asyncio.sleep(0.005)
+            longest, last = max(longest, loop.time() - last), loop.time()
+
+    watching = asyncio.create_task(watch())
+    report = await client.contacts.bulk_upsert(slow())
+    watching.cancel()
+    assert report.created == 3
+    assert longest < 0.05
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_nothing_is_read_far_ahead(client: LeadConnector, is_async: bool) -> None:
+    read = 0
+
+    def endless() -> Iterator[dict[str, Any]]:
+        nonlocal read
+        while True:
+            read += 1
+            yield {"email": f"{read}@b.co"}
+
+    async def endless_async() -> AsyncIterator[dict[str, Any]]:
+        for row in endless():
+            yield row
+
+    stream = client.contacts.stream_upserts(endless_async() if is_async else endless(), concurrency=8)
+    async with contextlib.aclosing(stream):
+        taken = 0
+        async for _ in stream:
+            taken += 1
+            if taken == 50:
+                break
+    assert read <= 50 + 8 * 5 + 2 * 100
+
+
+async def test_what_a_source_raises_ends_the_load_with_its_report(client: LeadConnector, sandbox: Sandbox) -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        yield from people(120)
+        raise OSError("the disk is gone")
+
+    with pytest.raises(LoadStoppedError, match="the disk is gone") as caught:
+        await client.contacts.bulk_upsert(broken())
+    assert isinstance(caught.value.__cause__, OSError)
+    report = caught.value.report
+    assert adds_up(report)
+    assert report.created + report.not_attempted + report.unknown == report.total
+    assert len(sandbox.contacts()) >= report.created
+
+
+async def test_what_a_consumer_raises_ends_the_load_with_its_report(client: LeadConnector) -> None:
+    def angry(outcome: Outcome) -> None:
+        raise KeyError("no such place")
+
+    with pytest.raises(LoadStoppedError) as caught:
+        await client.contacts.bulk_upsert(people(30), on_outcome=angry, concurrency=4)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert adds_up(caught.value.report)
+    assert caught.value.report.created >= 1
+
+
+async def test_each_outcome_reaches_its_consumer_once_and_is_awaited(client: LeadConnector) -> None:
+    seen: list[int] = []
+
+    async def consume(outcome: Outcome) -> None:
+        await asyncio.sleep(0)
+        seen.append(outcome.index)
+
+    await client.contacts.bulk_upsert([*people(60), {"nonsense": 1}], on_outcome=consume)
+    assert sorted(seen) == list(range(61))
+
+
+# ---------------------------------------------------------------------------------------------- rows
+
+
+async def test_a_bad_row_is_an_outcome_and_the_load_goes_on(client: LeadConnector, sandbox: Sandbox) -> None:
+    rows: list[Any] = [
+        *people(2),
+        {"first_name": "nobody"},
+        {"email": "a@b.co", "dnd": "maybe"},
+        InvalidContactError("people.csv, row 7: too many cells"),
+        "not a row",
+        {"email": "not an address"},
+        *people(4)[2:],
+    ]
+    report = await client.contacts.bulk_upsert(rows)
+    assert [outcome.status for outcome in report.outcomes] == ["created"] * 2 + ["failed"] * 5 + ["created"] * 2
+    assert [outcome.attempts for outcome in report.outcomes] == [1, 1, 0, 0, 0, 0, 1, 1, 1]
+    assert {str(outcome.error) for outcome in report.outcomes} >= {
+        "dnd: expected bool, got str",
+        "people.csv, row 7: too many cells",
+        "email must be an email",
+    }
+    with pytest.raises(RowsFailedError, match="of 9 rows 5 failed"):
+        report.raise_for_failures()
+    assert len(sandbox.contacts()) == 4
+
+
+async def test_rows_of_one_identity_apply_in_order_and_hold_nobody_up(
+    open_sandbox: OpenSandbox, connect: OpenSandbox
+) -> None:
+    sandbox = await open_sandbox(latency=(0.001, 0.02), unlimited=True, sleep=asyncio.sleep)
+    client = await connect(sandbox, rate_limit=None)
+    rows = []
+    for number in range(40):
+        rows.append({"email": "Same@example.com ", "first_name": f"{number}"})
+        rows.append({"phone": "(617) 555-0100" if number % 2 else "+1 617-555-0100", "first_name": f"{number}"})
+        rows.append({"email": f"other{number}@example.com"})
+    finished: list[int] = []
+    await client.contacts.bulk_upsert(rows, on_outcome=lambda outcome: finished.append(outcome.index))
+    for remainder in (0, 1):
+        same = [index for index in finished if index % 3 == remainder]
+        assert same == sorted(same)
+    assert [c["firstName"] for c in sandbox.contacts() if "firstName" in c] == ["39", "39"]
+    assert finished.index(3 * 20 + 2) < finished.index(3 * 39)
+
+
+async def test_a_row_that_joins_two_identities_waits_for_both(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
+    sandbox = await open_sandbox(latency=(0.01, 0.02), unlimited=True, sleep=asyncio.sleep)
+    client = await connect(sandbox, rate_limit=None)
+    rows = [
+        {"email": "a@example.com"},
+        {"phone": "+16175550100"},
+        {"email": "a@example.com", "phone": "+16175550100"},
+        {"phone": "+16175550100", "city": "Boston"},
+    ]
+    finished: list[int] = []
+    await client.contacts.bulk_upsert(rows, on_outcome=lambda outcome: finished.append(outcome.index))
+    assert finished[2:] == [2, 3]
+
+
+# ---------------------------------------------------------------------------------------------- stops
+
+
+async def test_a_refused_token_stops_the_load_at_once(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
+    sandbox = await open_sandbox(token="another")
+    client = await connect(sandbox)
+    report = await client.contacts.bulk_upsert((row for row in people(5_000)), concurrency=4)
+    assert isinstance(report.stopped, AuthenticationError)
+    assert (report.total, report.not_attempted) == (5_000, 5_000)
+    assert sandbox.requests <= 4
+    with pytest.raises(LoadStoppedError, match="5000 rows not attempted") as caught:
+        report.raise_for_failures()
+    assert caught.value.__cause__ is report.stopped
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "learnt"])
+async def test_a_spent_day_stops_the_load_and_loses_no_row(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, is_known: bool
+) -> None:
+    sandbox = await open_sandbox(daily=30)
+    client = await connect(sandbox, rate_limit=RateLimit(daily=30 if is_known else None))
+    report = await client.contacts.bulk_upsert(people(100))
+    assert isinstance(report.stopped, DailyQuotaExceededError)
+    assert (report.created, report.not_attempted, report.total) == (30, 70, 100)
+    # Those that were in flight before the first answer told of the limit cannot be held back.
+    assert sandbox.rate_limited == report.rate_limited == (0 if is_known else 64 - 30)
+
+
+async def test_a_stop_lets_calls_in_flight_finish_and_begins_none(
+    open_sandbox: OpenSandbox, connect: OpenSandbox
+) -> None:
+    sandbox = await open_sandbox(latency=(0.05, 0.05), sleep=asyncio.sleep)
+    client = await connect(sandbox)
+    stop = asyncio.Event()
+    load = asyncio.ensure_future(client.contacts.bulk_upsert(people(300), concurrency=10, stop=stop))
+    await asyncio.sleep(0.12)
+    stop.set()
+    report = await load
+    assert isinstance(report.stopped, StopRequestedError)
+    assert report.total == 300
+    assert report.unknown == report.failed == 0
+    assert report.created == len(sandbox.contacts()) == sandbox.requests
+    assert 10 <= report.created <= 40
+
+
+async def test_a_stop_does_not_wait_for_the_window(sandbox: Sandbox, connect: OpenSandbox) -> None:
+    real = await connect(sandbox, clock=None)  # real time: the window would take 10 s
+    stop = asyncio.Event()
+
+    def stop_after_a_window(outcome: Outcome) -> None:
+        if len(sandbox.contacts()) == 100:
+            stop.set()
+
+    load = real.contacts.bulk_upsert(people(300), stop=stop, on_outcome=stop_after_a_window)
+    report = await asyncio.wait_for(load, 2)
+    assert (report.created, report.not_attempted) == (100, 200)
+
+
+async def test_cancelling_keeps_the_report(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
+    sandbox = await open_sandbox(latency=(0.05, 0.05), sleep=asyncio.sleep)
+    client = await connect(sandbox)
+    report = BatchReport()
+    load = asyncio.ensure_future(client.contacts.bulk_upsert(people(300), concurrency=10, report=report))
+    await asyncio.sleep(0.12)
+    load.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await load
+    assert adds_up(report)
+    assert report.created >= 10
+    assert report.unknown == 10  # in flight: they may have been applied
+    assert report.not_attempted == report.total - report.created - report.unknown
+    assert report.finished_at is not None
+    statuses = {outcome.index: outcome.status for outcome in report.outcomes}
+    assert sorted(statuses) == list(range(report.total))
+
+
+# ---------------------------------------------------------------------------------------------- streams
+
+
+async def collect(stream: AsyncIterator[Outcome], into: list[Outcome]) -> None:
+    async for outcome in stream:
+        into.append(outcome)  # noqa: PERF401  (what came before a failure is looked at)
+
+
+async def test_a_stream_yields_every_outcome_and_then_why_it_stopped(
+    open_sandbox: OpenSandbox, connect: OpenSandbox
+) -> None:
+    sandbox = await open_sandbox(daily=20)
+    client = await connect(sandbox)
+    outcomes: list[Outcome] = []
+    with pytest.raises(DailyQuotaExceededError):
+        await collect(client.contacts.stream_upserts(people(25)), outcomes)
+    assert Counter(outcome.status for outcome in outcomes) == {"created": 20, "not_attempted": 5}
+
+
+async def test_a_stream_raises_what_its_source_raised_after_the_outcomes(client: LeadConnector) -> None:
+    async def broken() -> AsyncIterator[dict[str, Any]]:
+        for row in people(5):
+            yield row
+        await asyncio.sleep(0.1)
+        raise OSError("the disk is gone")
+
+    outcomes: list[Outcome] = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        await collect(client.contacts.stream_upserts(broken()), outcomes)
+    assert len(outcomes) == 5
+
+
+async def test_a_consumer_that_leaves_ends_the_load(client: LeadConnector, sandbox: Sandbox) -> None:
+    stream = client.contacts.stream_upserts(from_async(people(10_000)), concurrency=4)
+    async for _ in stream:
+        break
+    await stream.aclose()
+    before = sandbox.requests
+    await asyncio.sleep(0.05)
+    assert sandbox.requests == before < 100
+
+
+async def test_a_slow_consumer_slows_the_load(client: LeadConnector, sandbox: Sandbox) -> None:
+    stream = client.contacts.stream_upserts(people(90), concurrency=4)
+    async with contextlib.aclosing(stream):
+        await anext(stream)
+        await asyncio.sleep(0.2)
+        assert sandbox.requests <= 4 * 3
+        rest = [outcome async for outcome in stream]
+    assert len(rest) == 89
+
+
+# ---------------------------------------------------------------------------------------------- reports
+
+
+async def test_a_report_goes_to_json_and_csv(client: LeadConnector, sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.fail_next("500")
+    sandbox.fail_next("429")
+    report = await client.contacts.bulk_upsert([*people(3), {"nonsense": 1}])
+    text = report.to_json(tmp_path / "report.json")
+    data = json.loads(text)
+    assert (tmp_path / "report.json").read_text() == text
+    assert (
+        list(data)
+        == (
+            "total created updated failed skipped unknown not_attempted partially_applied collisions requests retries "
+            "rate_limited started_at finished_at duration_seconds errors"
+        ).split()
+    )
+    assert (data["total"], data["created"], data["failed"]) == (4, 3, 1)
+    assert (data["requests"], data["retries"], data["rate_limited"]) == (5, 1, 1)
+    assert data["errors"][0]["count"] == 1
+    report.to_csv(tmp_path / "outcomes.csv")
+    lines = (tmp_path / "outcomes.csv").read_text().splitlines()
+    assert lines[0] == "index,status,contact_id,new,trace_id,attempts,error"
+    assert len(lines) == 5
+    assert "created=3 failed=1" in repr(report)
+
+
+async def test_outcomes_are_kept_only_where_wanted(client: LeadConnector) -> None:
+    report = await client.contacts.bulk_upsert(people(10), keep_outcomes=False)
+    assert report.outcomes == []
+    assert report.created == 10
