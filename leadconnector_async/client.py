@@ -187,6 +187,14 @@ class LeadConnector:
                 pass  # the session's end now fails them, each with an error of its own
         await self._transport.close()
 
+    def calls_left_today(self, location_id: str | None = None) -> int | None:
+        """Return how many calls of its day a location has left, as far as known; None before the first answer.
+
+        Args:
+            location_id: The client's own location by default.
+        """
+        return self._limits.window(location_id or self.location_id or "", self._rate_limit).calls_left_today()
+
     async def send(self, call: Call[T]) -> T:
         """Try a call until it succeeds or the policy gives up.
 

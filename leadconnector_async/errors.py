@@ -66,11 +66,15 @@ class InvalidContactError(UsageError):
 
     Attributes:
         field: The field at fault by its name in Python, or None where no single one is.
+        where: The place in a file that the contact comes from, or None.
+        sentence: What is wrong, without the place.
     """
 
-    def __init__(self, message: str, *, field: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, sentence: str, *, field: str | None = None, where: str | None = None) -> None:
+        super().__init__(sentence if where is None else f"{where}: {sentence}")
         self.field = field
+        self.where = where
+        self.sentence = sentence
 
 
 class ClientStateError(UsageError, RuntimeError):

@@ -167,6 +167,11 @@ class Window:
         wait = (self.per_seconds or _DEFAULT_INTERVAL) * (1 + _MARGIN) if seconds is None else seconds
         self._paused_until = max(self._paused_until, self._clock.monotonic() + wait)
 
+    def calls_left_today(self) -> int | None:
+        """Return how many calls of the day are left, as far as known; None before the first call."""
+        left = self.day.left(self._clock.monotonic()) - self._in_flight
+        return left if self._sent and left < sys.maxsize // 2 else None
+
     def _has_room(self, now: float) -> bool:
         cooling = self._cooling
         while cooling and cooling[0] <= now:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from .errors import APIError, InvalidResponseError, LoadStoppedError, RowsFailedError
+from .errors import APIError, InvalidContactError, InvalidResponseError, LoadStoppedError, RowsFailedError
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
 STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
@@ -23,19 +23,23 @@ class RowError(Struct, frozen=True):
     Attributes:
         kind: The name of the exception, as in `leadconnector_async.errors`.
         status: The HTTP status, or None where there was no answer.
-        message: One sentence.
+        message: One sentence, the same for all rows that have this error.
+        where: The place in a file that the row comes from, or None.
     """
 
     kind: str
     status: int | None
     message: str
+    where: str | None = None
 
     def __str__(self) -> str:
-        return self.message
+        return self.message if self.where is None else f"{self.where}: {self.message}"
 
 
 def row_error(error: Exception) -> RowError:
     """Keep of an exception what a report needs; the exception itself would hold on to whole stacks."""
+    if isinstance(error, InvalidContactError):
+        return RowError(type(error).__name__, None, error.sentence, error.where)
     status = error.status if isinstance(error, APIError | InvalidResponseError) else None
     message = "; ".join(error.messages) if isinstance(error, APIError) else str(error)
     return RowError(type(error).__name__, status, message or type(error).__name__)

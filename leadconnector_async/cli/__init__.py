@@ -1,0 +1,17 @@
+"""The command line: parse, call, print, exit code."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run `leadconnector`. It needs the extra `cli`; the package itself does not."""
+    try:
+        from .commands import app
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        print("leadconnector needs two more packages: pip install 'leadconnector-async[cli]'", file=sys.stderr)
+        raise SystemExit(2) from None
+    app()

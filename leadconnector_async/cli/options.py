@@ -1,0 +1,79 @@
+"""What the options of the commands mean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from ..errors import ConfigurationError
+from ..limits import RateLimit
+
+_LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
+_MOST_SECONDS: Final = 30.0
+
+
+def read_rate(text: str | None, daily: int | None) -> RateLimit:
+    """Read `--rate` (calls/seconds) and `--daily`; what is not given is as the service has it.
+
+    Raises:
+        ConfigurationError: It is no rate.
+    """
+    usual = RateLimit()
+    calls, seconds = usual.max_requests, usual.per_seconds
+    if text is not None:
+        match = re.fullmatch(r"(\d+)/(\d+(?:\.\d+)?)s?", text.strip())
+        if match is None:
+            raise ConfigurationError(f"--rate {text!r} is no rate; write calls/seconds, such as 100/10")
+        calls, seconds = int(match[1]), float(match[2])
+    return RateLimit(max_requests=calls, per_seconds=seconds, daily=usual.daily if daily is None else daily)
+
+
+def read_latency(text: str | None) -> tuple[float, float]:
+    """Read `--latency` (least-most, in seconds unless it ends in ms) as seconds.
+
+    Raises:
+        ConfigurationError: It is no latency, or one that no test would want.
+    """
+    if text is None:
+        return 0.0, 0.0
+    match = _LATENCY.fullmatch(text.strip())
+    unit = 0.001 if match and match[3] == "ms" else 1.0
+    least, most = (float(match[1]) * unit, float(match[2]) * unit) if match else (1.0, 0.0)
+    if least > most or most > _MOST_SECONDS:
+        raise ConfigurationError(
+            f"--latency {text!r} is no latency of {_MOST_SECONDS:.0f} s or less; write 0.05-0.5 (seconds) or 50-500ms"
+        )
+    return least, most
+
+
+def read_faults(texts: list[str]) -> dict[str, float]:
+    """Read each `--fault` (kind=probability).
+
+    Raises:
+        ConfigurationError: One is none; whether the kind is known the sandbox says.
+    """
+    faults = {}
+    for text in texts:
+        kind, _, chance = text.partition("=")
+        try:
+            faults[kind.strip()] = float(chance)
+        except ValueError:
+            raise ConfigurationError(f"--fault {text!r} is none; write kind=probability, such as 500=0.1") from None
+    return faults
+
+
+def read_token_file(path: Path) -> str:
+    """Return the token that a file holds.
+
+    Raises:
+        ConfigurationError: It cannot be read or is empty.
+    """
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigurationError(f"--token-file {path}: cannot be read ({reason})") from None
+    if not token:
+        raise ConfigurationError(f"--token-file {path}: is empty; it should hold a Private Integration Token")
+    return token

@@ -1,0 +1,127 @@
+"""How far a load is: a bar where a person looks on, plain lines where not."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from ..report import BatchReport, Outcome
+
+_LINE_SECONDS: Final = 5.0
+
+
+class Silent:
+    """No progress."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def update(self, outcome: Outcome) -> None:
+        """Take note of one more outcome."""
+
+
+class Lines(Silent):
+    """A line every few seconds, on stderr."""
+
+    def __init__(self, total: int, report: BatchReport, quota_left: Callable[[], int | None]) -> None:
+        self._total = total
+        self._report = report
+        self._quota_left = quota_left
+        self._began = self._told = time.monotonic()
+
+    def update(self, outcome: Outcome) -> None:
+        """Print a line where the last one is some time ago."""
+        now = time.monotonic()
+        if now - self._told >= _LINE_SECONDS:
+            self._told = now
+            rate = self._report.total / (now - self._began)
+            left = (self._total - self._report.total) / rate
+            print(
+                f"{self._report.total}/{self._total} rows, {rate:.1f} a second, {_clock(left)} to go, "
+                f"{_counts(self._report)}, {_quota(self._quota_left())}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class Bar(Silent):
+    """A bar, on a terminal."""
+
+    def __init__(self, total: int, report: BatchReport, quota_left: Callable[[], int | None], console: Console) -> None:
+        self._report = report
+        self._quota_left = quota_left
+        self._progress = RichProgress(
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def update(self, outcome: Outcome) -> None:
+        """Move the bar; it is drawn some times a second."""
+        description = f"{_counts(self._report)}, {_quota(self._quota_left())}"
+        self._progress.update(self._task, advance=1, description=description)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Return rows a second."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s")
+
+
+def open_progress(total: int, report: BatchReport, quota_left: Callable[[], int | None], *, is_wanted: bool) -> Silent:
+    """Choose how to tell of progress: a bar on a terminal, else lines, or nothing where it is not wanted."""
+    if not is_wanted:
+        return Silent()
+    console = Console(stderr=True)
+    return Bar(total, report, quota_left, console) if console.is_terminal else Lines(total, report, quota_left)
+
+
+def _counts(report: BatchReport) -> str:
+    done = f"{report.created} created, {report.updated} updated, {report.failed} failed"
+    return done + (f", {report.unknown} unknown" if report.unknown else "")
+
+
+def _quota(left: int | None) -> str:
+    return "quota not known yet" if left is None else f"{left:,} calls left today"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

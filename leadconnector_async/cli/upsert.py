@@ -1,0 +1,164 @@
+"""`leadconnector upsert`: files in, a report and an exit code out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from ..client import LeadConnector
+from ..errors import ConfigurationError, LoadStoppedError, StopRequestedError
+from ..limits import RateLimit
+from ..migration.results import FAILED, FAILED_LINES, REPORT, Results
+from ..migration.rows import RowFile, open_row_file
+from ..migration.run import FileLoad
+from ..protocol import clean_text
+from ..report import STATUSES, BatchReport
+from .options import read_rate, read_token_file
+from .progress import open_progress
+
+_SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
+_MOST_ERRORS: Final = 10
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What the command line asks for."""
+
+    files: list[Path]
+    location_id: str | None
+    is_sandbox: bool
+    out: Path | None
+    rate: str | None
+    daily: int | None
+    concurrency: int
+    is_progress_wanted: bool
+    token_file: Path | None
+
+
+async def load(order: Order) -> int:
+    """Load files and return the exit code.
+
+    Raises:
+        ConfigurationError: Something is missing or wrong; nothing was sent.
+    """
+    rate = read_rate(order.rate, order.daily)
+    files = [open_row_file(path) for path in order.files]
+    async with AsyncExitStack() as stack:
+        client = await _open_client(order, rate, files, stack)
+        results = stack.enter_context(Results(order.out or _new_folder(), files))
+        _tell_beforehand(order, files)
+        return await _load(order, client, files, results)
+
+
+async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
+    if order.is_sandbox:
+        from ..sandbox import Sandbox
+
+        sandbox = await stack.enter_async_context(
+            Sandbox(max_requests=rate.max_requests, per_seconds=rate.per_seconds, daily=rate.daily)
+        )
+        client = LeadConnector(
+            "sandbox",
+            base_url=sandbox.url,
+            location_id=order.location_id or _SANDBOX_LOCATION,
+            rate_limit=rate,
+            concurrency=order.concurrency,
+        )
+    else:
+        options: dict[str, Any] = {"token": read_token_file(order.token_file)} if order.token_file else {}
+        if order.location_id:
+            options["location_id"] = order.location_id
+        client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, **options)
+        if not client.location_id and not all(file.has_locations for file in files):
+            raise ConfigurationError(
+                "there is no location: give --location, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
+            )
+    return await stack.enter_async_context(client)
+
+
+def _new_folder() -> Path:
+    return Path(f"leadconnector-run-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
+
+
+def _tell_beforehand(order: Order, files: list[RowFile]) -> None:
+    for file in files:
+        if file.ignored:
+            names = clean_text(", ".join(file.ignored))
+            print(f"{file.name}: ignored columns: {names}", file=sys.stderr)
+    if not order.is_sandbox:
+        print("Each write fires the location's contact webhooks and workflows.", file=sys.stderr)
+
+
+async def _load(order: Order, client: LeadConnector, files: list[RowFile], results: Results) -> int:
+    total = sum(file.count for file in files)
+    load = FileLoad(files, results, lambda outcome: progress.update(outcome))
+    progress = open_progress(total, load.report, client.calls_left_today, is_wanted=order.is_progress_wanted)
+    reason: str | None = None
+    with progress:
+        stop = asyncio.Event()
+        work = asyncio.create_task(load.run(client, stop))
+        with _stopping_on_signals(stop, work):
+            try:
+                await work
+            except LoadStoppedError as error:
+                reason = str(error)
+            except asyncio.CancelledError:
+                reason = "interrupted at once"
+    _summarise(load.report, results, reason)
+    if stop.is_set() and not load.report.is_complete:
+        return 130
+    if reason is not None or load.report.stopped is not None:
+        return 3
+    return 0 if load.report.is_complete else 1
+
+
+@contextmanager
+def _stopping_on_signals(stop: asyncio.Event, work: asyncio.Task[BatchReport]) -> Iterator[None]:
+    """Stop in order on a first signal, at once on a second."""
+
+    def interrupt() -> None:
+        if stop.is_set():
+            work.cancel()
+        else:
+            print("\nStopping: calls in flight finish. Once more to stop at once.", file=sys.stderr)
+            stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
+    counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
+    print(f"{report.total} rows in {report.duration_seconds:.1f} s: {', '.join(counts) or 'nothing to do'}")
+    print(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
+    for error in report.errors[:_MOST_ERRORS]:
+        status = "" if error.status is None else f"{error.status} "
+        print(f"  {error.count} x {status}{clean_text(error.message)}")
+    if len(report.errors) > _MOST_ERRORS:
+        print(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
+    stopped = reason or (None if report.stopped is None else str(report.stopped))
+    if stopped is not None and not isinstance(report.stopped, StopRequestedError):
+        print(f"Stopped early: {clean_text(stopped)}")
+    print(f"Results: {results.folder}/ ({', '.join([REPORT, *results.written])})")
+    _tell_next(results)
+
+
+def _tell_next(results: Results) -> None:
+    again = next((name for name in (FAILED_LINES, FAILED) if name in results.written), None)
+    if again is not None:
+        print(
+            f"Next: correct {results.folder / FAILED} where needed, then: leadconnector upsert {results.folder / again}"
+        )

@@ -1,0 +1,291 @@
+"""Reading files row by row, in constant memory; a row that cannot be read is a row all the same."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import ConfigurationError, InvalidContactError
+from ..models import ContactUpsert, read_mapping
+from .columns import RESULT_COLUMNS, CellError, read_cells, read_header
+
+_CSV_KINDS: Final = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}
+_JSON_KINDS: Final = (".jsonl", ".ndjson")
+_NAMES: Final = ", ".join([*_CSV_KINDS, *_JSON_KINDS])
+_SNIFF_BYTES: Final = 65_536
+
+
+class FileRow(Struct, frozen=True):
+    """One row of a file.
+
+    Attributes:
+        row: The contact, or what is wrong with it.
+        cells: The row as it stands in the file, in the order of the file's columns; more where it has too many.
+        line: The line as it stands in a JSON Lines file, else None.
+    """
+
+    row: ContactUpsert | InvalidContactError
+    cells: Sequence[str]
+    line: str | None = None
+
+
+class RowFile:
+    """A file that can be read row by row, more than once.
+
+    Attributes:
+        name: How messages call it.
+        columns: Its columns, those that an earlier run added left out.
+        ignored: Columns that no field is known for.
+        count: How many rows `rows` will yield.
+        has_locations: Whether some column names a location.
+    """
+
+    name: str
+    columns: list[str]
+    ignored: list[str]
+    count: int
+    has_locations: bool
+
+    def rows(self) -> Iterator[FileRow]:
+        """Yield all rows; reading goes on after one that cannot be read."""
+        raise NotImplementedError
+
+
+def open_row_file(path: Path) -> RowFile:
+    """Look through a file before anything is sent.
+
+    Raises:
+        ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
+    """
+    kind = path.suffix.lower()
+    try:
+        _check_readable(path)
+        if kind in _CSV_KINDS:
+            return CsvFile(path, _CSV_KINDS[kind])
+        if kind in _JSON_KINDS:
+            return JsonLinesFile(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror or error})") from None
+    raise ConfigurationError(f"{path}: is of no kind that can be read; the name must end in {_NAMES}")
+
+
+def _check_readable(path: Path) -> None:
+    if not path.is_file():
+        there = "is no file" if path.exists() else "there is no such file"
+        raise ConfigurationError(f"{path}: {there}; name a file that ends in {_NAMES}")
+    with path.open("rb") as file:
+        start = file.read(_SNIFF_BYTES)
+    if not start.strip():
+        raise ConfigurationError(f"{path}: is empty; it needs at least a header")
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
+        raise ConfigurationError(f"{path}: is not UTF-8 text (it looks like UTF-16 or a binary file); save it as UTF-8")
+
+
+def _open_text(path: Path) -> TextIOWrapper:
+    # Bytes that are not UTF-8 become lone surrogates: the row is told apart, and results repeat it byte by byte.
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _is_text(text: str) -> bool:
+    if text.isascii():
+        return "\0" not in text
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+# ---------------------------------------------------------------------------------------------- CSV
+
+
+class CsvFile(RowFile):
+    """CSV or TSV with a header."""
+
+    def __init__(self, path: Path, delimiters: str) -> None:
+        self.name = str(path)
+        self._path = path
+        with _open_text(path) as file:
+            first = file.readline()
+        self._delimiter = max(delimiters, key=first.count)
+        header = next((cells for _, cells, _ in self._records()), None)
+        if header is None or not all(_is_text(name) for name in header):
+            raise ConfigurationError(f"{path}: the header cannot be read as UTF-8; save the file as UTF-8")
+        header = [name.strip() for name in header]
+        self._width = len(header)
+        is_ours = tuple(header[-len(RESULT_COLUMNS) :]) == RESULT_COLUMNS
+        self._inputs = self._width - len(RESULT_COLUMNS) if is_ours else self._width
+        self.columns = _distinct(header[: self._inputs])
+        self._known = read_header(header[: self._inputs], self.name)
+        known = {column.position for column in self._known}
+        self.ignored = [name for position, name in enumerate(self.columns) if position not in known]
+        self.has_locations = any(column.field == "locationId" for column in self._known)
+        self.count = sum(1 for _ in self._records()) - 1
+
+    def rows(self) -> Iterator[FileRow]:
+        """Yield all rows."""
+        records = self._records()
+        next(records)
+        for number, cells, error in records:
+            kept = [*cells[: self._inputs], *[""] * (self._inputs - len(cells)), *cells[self._width :]]
+            yield FileRow(self._read(number, cells, error), kept)
+
+    def _read(self, number: int, cells: list[str], error: str | None) -> ContactUpsert | InvalidContactError:
+        where = f"{self.name}, row {number}"
+        if error is not None:
+            return InvalidContactError(error, where=where)
+        try:
+            self._check_cells(cells)
+            return _contact(read_cells(self._known, cells), where)
+        except CellError as wrong:
+            place = where if wrong.column is None else f"{where}, column {wrong.column}"
+            return InvalidContactError(str(wrong), where=place)
+        except InvalidContactError as wrong:
+            return wrong
+
+    def _check_cells(self, cells: list[str]) -> None:
+        if len(cells) > self._width:
+            sentence = f"has {len(cells)} cells where the header has {self._width}; quote cells that hold a delimiter"
+            raise CellError(None, sentence)
+        for position, cell in enumerate(cells):
+            if not _is_text(cell):
+                raise CellError(self._header_of(position), "is not UTF-8 text; save the file as UTF-8")
+
+    def _header_of(self, position: int) -> str:
+        return self.columns[position] if position < len(self.columns) else str(position + 1)
+
+    def _records(self) -> Iterator[tuple[int, list[str], str | None]]:
+        """Yield number, cells and what is wrong of each record that is not blank, the header first.
+
+        Where a quote is wrong, or is never closed, its line alone is lost to it: reading goes on with the next line.
+        """
+        with _open_text(self._path) as file:
+            lines = Lines(file)
+            reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+            number = 0
+            while True:
+                number += 1
+                lines.begin()
+                try:
+                    cells = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    yield number, [lines.take_back().rstrip("\r\n")], f"its quotes cannot be read ({error})"
+                    continue
+                if any(cell.strip() for cell in cells):
+                    yield number, cells, None
+
+
+class Lines:
+    """The lines of a file, of which those of the record at hand can be taken back."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._again: deque[str] = deque()
+        self._taken: list[str] = []
+
+    def __iter__(self) -> Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._file)
+        self._taken.append(line)
+        return line
+
+    def begin(self) -> None:
+        """Begin a record."""
+        self._taken = []
+
+    def take_back(self) -> str:
+        """Return the record's first line, and let the others be read again."""
+        self._again.extendleft(reversed(self._taken[1:]))
+        return self._taken[0]
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Tell columns of the same name apart, so that none overwrites another in the result files."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return distinct
+
+
+# ---------------------------------------------------------------------------------------------- JSON Lines
+
+
+class JsonLinesFile(RowFile):
+    """A JSON object a line, with the API's names in camelCase or snake_case."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self._path = path
+        self.ignored = []
+        self.count = 0
+        names: dict[str, None] = {}
+        for _, line in self._lines():
+            self.count += 1
+            value = _decode(line)
+            if isinstance(value, dict):
+                names.update(dict.fromkeys(value))
+        self.columns = list(names) or ["line"]
+        self.has_locations = bool(names.keys() & {"locationId", "location_id"})
+
+    def rows(self) -> Iterator[FileRow]:
+        """Yield all rows."""
+        for number, line in self._lines():
+            value = _decode(line)
+            cells = [_cell(value.get(name)) for name in self.columns] if isinstance(value, dict) else [line]
+            yield FileRow(self._read(number, line, value), cells, line)
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        with _open_text(self._path) as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+
+    def _read(self, number: int, line: str, value: Any) -> ContactUpsert | InvalidContactError:
+        where = f"{self.name}, line {number}"
+        if not _is_text(line):
+            return InvalidContactError("is not UTF-8 text; save the file as UTF-8", where=where)
+        if not isinstance(value, dict):
+            what = "is no JSON" if value is _NO_JSON else "is no JSON object"
+            return InvalidContactError(f'{where}: {what}; each line must be an object such as {{"email": "a@b.co"}}')
+        try:
+            return _contact(value, where)
+        except InvalidContactError as error:
+            return error
+
+
+_NO_JSON: Final = object()
+
+
+def _decode(line: str) -> Any:
+    try:
+        return msgspec.json.decode(line)
+    except (ValueError, RecursionError):
+        return _NO_JSON
+
+
+def _cell(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return msgspec.json.encode(value).decode()
+
+
+# ---------------------------------------------------------------------------------------------- both
+
+
+def _contact(fields: dict[str, Any], where: str) -> ContactUpsert:
+    try:
+        contact = read_mapping(fields, ContactUpsert)
+    except InvalidContactError as error:
+        raise InvalidContactError(error.sentence, field=error.field, where=where) from None
+    if not (contact.email or contact.phone):
+        raise InvalidContactError("has neither email nor phone, and the service matches by these", where=where)
+    return contact
