@@ -225,7 +225,10 @@ class Sandbox:
         if fault == "hang":
             await self._stopped.wait()
         self.requests += 1
-        answer = Answer(0, b"") if fault in ("reset-before", "hang") else await self._answer(request, fault)
+        try:
+            answer = Answer(0, b"") if fault in ("reset-before", "hang") else await self._answer(request, fault)
+        except ConnectionError:  # the client went away before its request was complete
+            return web.Response()
         if delay:
             await self._sleep(delay - before)
         # Clients compare `dateAdded` with it, so it must come from the same clock.

@@ -1,0 +1,152 @@
+"""CPU time of one upsert through `bulk_upsert`, against a bare aiohttp loop and the official SDK.
+
+Measure: process CPU time (user and system) per call of the client's process alone; the server runs in its own process.
+The bare loop posts the same bytes with 64 tasks on one session and reads each body. All run in turn, several rounds,
+and the ratio is taken within each round; the median of the rounds is what counts. Limits are off.
+
+    pip install -e '.[bench]'
+    python benchmarks/bench_call.py [--calls 4000] [--rounds 7] [--sdk-calls 300]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import aiohttp
+import msgspec
+from machine import describe, serve
+
+from leadconnector_async import ContactUpsert, LeadConnector
+from leadconnector_async.protocol import build_upsert
+
+IN_FLIGHT = 64
+LOCATION = "ve9EPM428h8vShlRW1KT"
+
+
+def contacts(count: int) -> Iterator[ContactUpsert]:
+    for number in range(count):
+        yield ContactUpsert(
+            location_id=LOCATION,
+            email=f"person{number % 1000}@example.com",
+            first_name="Rosan",
+            last_name="Deo",
+            phone=f"+1617{number % 1000:07}",
+            address1="3535 1st St N",
+            city="Dolomite",
+            state="AL",
+            postal_code="35061",
+            country="US",
+            tags=["lead", "newsletter"],
+            source="public api",
+        )
+
+
+async def in_parallel(call: Callable[[Any], Awaitable[object]], items: list[Any]) -> None:
+    left = iter(items)
+
+    async def work() -> None:
+        for item in left:
+            await call(item)
+
+    await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+
+async def cpu_per_call(work: Awaitable[object], calls: int) -> float:
+    began = time.process_time()
+    await work
+    return (time.process_time() - began) / calls * 1e6
+
+
+async def bare(url: str, calls: int) -> float:
+    requests = [build_upsert(contact, "2021-07-28") for contact in contacts(calls)]
+    headers = {**requests[0].headers, "Authorization": "Bearer sandbox"}
+    connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def post(body: bytes) -> None:
+            async with session.post(f"{url}/contacts/upsert", data=body, headers=headers) as response:
+                await response.read()
+
+        return await cpu_per_call(in_parallel(post, [request.body for request in requests]), calls)
+
+
+async def ours(url: str, calls: int, *, is_stream: bool) -> float:
+    rows = list(contacts(calls))
+    async with LeadConnector("sandbox", base_url=url, concurrency=IN_FLIGHT, rate_limit=None) as client:
+
+        async def stream() -> None:
+            async for outcome in client.contacts.stream_upserts(rows):
+                assert outcome.contact_id
+
+        async def bulk() -> None:
+            report = await client.contacts.bulk_upsert(rows)
+            assert report.is_complete
+            assert report.total == calls
+
+        return await cpu_per_call(stream() if is_stream else bulk(), calls)
+
+
+async def official(url: str, calls: int) -> float:
+    from highlevel import HighLevel  # type: ignore[import-not-found]
+
+    logging.disable(logging.CRITICAL)
+    rows = [msgspec.to_builtins(contact) for contact in contacts(calls)]
+    sdk = HighLevel(private_integration_token="sandbox")
+    sdk.http_client.base_url = url
+    try:
+        return await cpu_per_call(in_parallel(sdk.contacts.upsert_contact, rows), calls)
+    finally:
+        await sdk.http_client.aclose()
+
+
+async def one_round(url: str, calls: int, sdk_calls: int) -> dict[str, float]:
+    figures = {
+        "bare": await bare(url, calls),
+        "bulk_upsert": await ours(url, calls, is_stream=False),
+        "stream_upserts": await ours(url, calls, is_stream=True),
+    }
+    if sdk_calls:
+        figures["official SDK"] = await official(url, sdk_calls)
+    return figures
+
+
+async def measure(url: str, options: argparse.Namespace) -> list[dict[str, float]]:
+    await one_round(url, 500, 0)  # warm up
+    return [await one_round(url, options.calls, options.sdk_calls) for _ in range(options.rounds)]
+
+
+def tell(name: str, rounds: list[dict[str, float]]) -> None:
+    print(f"{name}: CPU per call, median of {len(rounds)} rounds (ratio to the bare loop within each round)")
+    for what in rounds[0]:
+        time_each = statistics.median(figures[what] for figures in rounds)
+        ratio = statistics.median(figures[what] / figures["bare"] for figures in rounds)
+        print(f"  {what:15} {time_each:8.1f} us   {ratio:6.2f}x")
+    if "official SDK" in rounds[0]:
+        times = statistics.median(figures["official SDK"] / figures["bulk_upsert"] for figures in rounds)
+        print(f"  the official SDK takes {times:.1f} times as much as bulk_upsert")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=4000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--sdk-calls", type=int, default=300, help="calls with the official SDK; 0 leaves it out")
+    options = parser.parse_args()
+    print(describe("uvloop", "gohighlevel-api-client"))
+    with serve() as url:
+        tell("asyncio", asyncio.run(measure(url, options)))
+        try:
+            import uvloop
+        except ModuleNotFoundError:
+            return
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            tell("uvloop", runner.run(measure(url, options)))
+
+
+main()
