@@ -1,0 +1,332 @@
+"""The command line as a stranger runs it: files, exit codes, signals, one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from leadconnector_async import BatchReport, Outcome
+from leadconnector_async.cli import progress
+from leadconnector_async.cli.commands import app
+from leadconnector_async.cli.options import read_faults, read_latency, read_rate
+from leadconnector_async.errors import ConfigurationError
+from leadconnector_async.limits import RateLimit
+
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "contacts.csv"
+COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
+Run: TypeAlias = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a command in this process, and return its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("TOKEN", "LOCATION_ID", "BASE_URL", "API_VERSION"):
+        monkeypatch.delenv(f"LEADCONNECTOR_{name}", raising=False)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            app([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def people(path: Path, count: int) -> Path:
+    lines = [f"person{number}@example.com,P{number}" for number in range(count)]
+    path.write_text("\n".join(["email,firstName", *lines, ""]))
+    return path
+
+
+# ---------------------------------------------------------------------------------------------- upsert
+
+
+def test_the_example_loads_and_its_counts_add_up(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("upsert", EXAMPLE, "--sandbox", "--out", "out", "--rate", "100/0.3")
+    assert code == 1
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    rows = table(EXAMPLE)
+    statuses = "created updated failed skipped unknown not_attempted".split()
+    assert report["total"] == len(rows) == sum(report[status] for status in statuses) >= 200
+    assert report["failed"] >= 10
+    assert report["updated"] >= 10
+    assert report["rate_limited"] == 0
+    succeeded, failed = table(tmp_path / "out" / "succeeded.csv"), table(tmp_path / "out" / "failed.csv")
+    assert (len(succeeded), len(failed)) == (report["created"] + report["updated"], report["failed"])
+    assert list(succeeded[0])[-3:] == ["contact_id", "new", "trace_id"]
+    assert list(failed[0])[-3:] == ["status", "error", "trace_id"] or None in failed[0]
+    assert sum(error["count"] for error in report["errors"]) == report["failed"]
+    assert f"{report['total']} rows in" in out
+    assert "upsert out/failed.csv" in out
+    assert "ignored columns: Record ID" in err
+    assert "Traceback" not in err
+    assert {row["new"] for row in succeeded} == {"true", "false"}
+
+
+def test_what_failed_is_corrected_and_loaded_again(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,dnd\na@example.com,maybe\nb@example.com,no\n")
+    assert run("upsert", path, "--sandbox", "--out", "one")[0] == 1
+    failed = tmp_path / "one" / "failed.csv"
+    failed.write_text(failed.read_text().replace(",maybe,", ",yes,"))
+    assert run("upsert", failed, "--sandbox", "--out", "two")[0] == 0
+    assert [row["email"] for row in table(tmp_path / "two" / "succeeded.csv")] == ["a@example.com"]
+    assert list(table(tmp_path / "two" / "succeeded.csv")[0]) == ["email", "dnd", "contact_id", "new", "trace_id"]
+
+
+def test_several_files_and_json_lines(run: Run, tmp_path: Path) -> None:
+    lines = tmp_path / "people.jsonl"
+    lines.write_text('{"email":"j@example.com","tags":["a"]}\n')
+    code, out, _ = run("upsert", people(tmp_path / "a.csv", 3), lines, "--sandbox", "--out", "out")
+    assert code == 0
+    assert "4 rows" in out
+    assert not (tmp_path / "out" / "failed.csv").exists()
+
+
+def test_results_go_to_a_folder_named_by_time(run: Run, tmp_path: Path) -> None:
+    assert run("upsert", people(tmp_path / "a.csv", 1), "--sandbox")[0] == 0
+    assert [bool(re.match(r"leadconnector-run-\d{8}-\d{6}$", path.name)) for path in tmp_path.glob("lead*")] == [True]
+
+
+def test_a_header_alone_is_done_at_once(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("upsert", people(tmp_path / "a.csv", 0), "--sandbox")
+    assert (code, "0 rows" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["gone.csv", "--sandbox"], "gone.csv: there is no such file"),
+        (["people.csv"], "there is no token: set LEADCONNECTOR_TOKEN"),
+        (["people.csv", "--token-file", "gone"], "--token-file gone: cannot be read"),
+        (["people.csv", "--token-file", "empty"], "--token-file empty: is empty"),
+        (["people.csv", "--token-file", "token"], "there is no location: give --location"),
+        (["people.csv", "--sandbox", "--rate", "fast"], "--rate 'fast' is no rate"),
+        (["people.csv", "--sandbox", "--rate", "0/10"], "is no rate limit"),
+        (["people.csv", "--sandbox", "--out", "full"], "full: is not empty"),
+        (["people.csv", "--sandbox", "--out", "people.csv/x"], "cannot hold the results"),
+        (["people.csv", "bad.csv", "--sandbox"], "bad.csv: no column is known"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_nothing_is_written(
+    run: Run, tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    people(tmp_path / "people.csv", 1)
+    (tmp_path / "bad.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "token").write_text("pit-x\n")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "report.json").write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = run("upsert", *arguments)
+    assert code == 2
+    assert expected in err
+    assert err.startswith("leadconnector: ")
+    assert err.count("\n") == 1
+    assert not out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_address_that_is_not_safe_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADCONNECTOR_TOKEN", "pit-very-secret")
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", "http://crm.example.com")
+    code, _, err = run("upsert", people(tmp_path / "a.csv", 1), "--location", "L")
+    assert (code, "use https" in err, "secret" in err) == (2, True, False)
+
+
+@pytest.mark.parametrize("option", [["--concurrency", "0"], ["--daily", "0"], ["--nonsense"], ["--token", "x"]])
+def test_options_that_there_are_not(run: Run, tmp_path: Path, option: list[str]) -> None:
+    assert run("upsert", people(tmp_path / "a.csv", 1), "--sandbox", *option)[0] == 2
+
+
+def test_version(run: Run) -> None:
+    code, out, _ = run("--version")
+    assert (code, out.startswith("leadconnector-async ")) == (0, True)
+
+
+# ---------------------------------------------------------------------------------------------- a real account
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[..., str]]:
+    """Start `leadconnector sandbox` in processes of their own, and return their URLs."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> str:
+        process = subprocess.Popen([*COMMAND, "sandbox", "--port", "0", *arguments], stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+    assert [process.returncode for process in started] == [0] * len(started)
+
+
+def load(url: str, path: Path, *arguments: str, token: str = "sandbox") -> subprocess.Popen[str]:
+    environ = {
+        **os.environ,
+        "LEADCONNECTOR_TOKEN": token,
+        "LEADCONNECTOR_LOCATION_ID": "L",
+        "LEADCONNECTOR_BASE_URL": url,
+    }
+    command = [*COMMAND, "upsert", str(path), "--out", str(path.parent / "out"), *arguments]
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_load_over_the_environment(served: Callable[..., str], tmp_path: Path) -> None:
+    out, err = (process := load(served(), people(tmp_path / "a.csv", 3))).communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert "3 created" in out
+    assert "webhooks and workflows" in err
+
+
+def test_a_refused_token_stops_the_load(served: Callable[..., str], tmp_path: Path) -> None:
+    process = load(served(), people(tmp_path / "a.csv", 500), token="pit-wrong-secret")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 3, err
+    assert "500 not attempted" in out
+    assert "Stopped early: 401: Invalid Private Integration token" in out
+    assert len(table(tmp_path / "out" / "failed.csv")) == 500
+    for text in (out, err, *(path.read_text() for path in (tmp_path / "out").iterdir())):
+        assert "wrong-secret" not in text
+
+
+def test_a_spent_day_stops_the_load_and_the_rest_goes_on_later(served: Callable[..., str], tmp_path: Path) -> None:
+    process = load(served("--daily", "7"), people(tmp_path / "a.csv", 20), "--concurrency", "1")
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert "has spent its calls of this day; they start anew in 24 h 0 min" in out
+    assert (len(table(tmp_path / "out" / "succeeded.csv")), len(table(tmp_path / "out" / "failed.csv"))) == (7, 13)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_stops_in_order(served: Callable[..., str], tmp_path: Path, number: signal.Signals) -> None:
+    process = load(served("--latency", "100-200ms"), people(tmp_path / "a.csv", 1_000), "--concurrency", "5")
+    time.sleep(1.5)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["total"] == 1_000
+    assert report["created"] > 0
+    assert report["unknown"] == report["failed"] == 0
+    assert len(table(tmp_path / "out" / "succeeded.csv")) == report["created"]
+    assert len(table(tmp_path / "out" / "failed.csv")) == report["not_attempted"] == 1_000 - report["created"]
+    assert "Traceback" not in err
+    assert "not attempted" in out
+
+
+def test_two_signals_stop_at_once(served: Callable[..., str], tmp_path: Path) -> None:
+    process = load(served("--latency", "5-6"), people(tmp_path / "a.csv", 100), "--concurrency", "5")
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert time.monotonic() - began < 3
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["unknown"] == 5
+
+
+def test_progress_turns_into_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
+    report = BatchReport()
+    with progress.open_progress(70, report, lambda: 199_930, is_wanted=True) as lines:
+        for index in range(2):
+            time.sleep(0.001)
+            report.add(outcome := Outcome(index=index, status="created"))
+            lines.update(outcome)
+    pattern = r"2/70 rows, [\d.]+ a second, \d:\d\d to go, 2 created, 0 updated, 0 failed, 199,930 calls left today"
+    assert re.fullmatch(pattern, capsys.readouterr().err.splitlines()[1])
+
+
+@pytest.mark.slow
+def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    arguments = ["upsert", str(people(tmp_path / "a.csv", 250)), "--sandbox", "--rate", "100/1", "--out", "x"]
+    on_a_terminal = f"import pty; pty.spawn({[*COMMAND, *arguments]!r})"
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "150"}
+    command = [sys.executable, "-c", on_a_terminal]
+    shown = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert "250/250" in shown.stdout
+    assert "250 created, 0 updated, 0 failed" in shown.stdout
+    assert "calls left today" in shown.stdout
+
+
+# ---------------------------------------------------------------------------------------------- sandbox
+
+
+def test_the_sandbox_tells_its_address_first(served: Callable[..., str]) -> None:
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", served("--window", "sliding", "--fault", "500=0.1", "--seed", "1"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--fault", "earthquake=0.5"], "unknown fault 'earthquake'; known are 500"),
+        (["--fault", "500"], "write kind=probability"),
+        (["--fault", "500=2"], "must be from 0 to 1"),
+        (["--latency", "50-500"], "write 0.05-0.5 (seconds) or 50-500ms"),
+        (["--window", "round"], "it is one of fixed, aligned, sliding"),
+        (["--profile", "gold"], "it is one of standard, trial"),
+    ],
+)
+def test_a_sandbox_that_makes_no_sense(run: Run, arguments: list[str], expected: str) -> None:
+    code, _, err = run("sandbox", "--port", "0", *arguments)
+    assert code == 2
+    assert expected in err
+
+
+def test_a_port_in_use(run: Run, served: Callable[..., str]) -> None:
+    port = served().rsplit(":", 1)[1]
+    code, _, err = run("sandbox", "--port", port)
+    assert (code, f"port {port} cannot be used" in err) == (2, True)
+
+
+# ---------------------------------------------------------------------------------------------- options
+
+
+def test_options() -> None:
+    assert read_rate(None, None) == RateLimit()
+    assert read_rate("25/0.5", 7) == RateLimit(max_requests=25, per_seconds=0.5, daily=7)
+    assert read_latency("0.05-0.5") == (0.05, 0.5)
+    assert read_latency("50-500ms") == pytest.approx((0.05, 0.5))
+    assert read_latency(None) == (0.0, 0.0)
+    assert read_faults(["500=0.1", "reset-after=1"]) == {"500": 0.1, "reset-after": 1.0}
+
+
+@pytest.mark.parametrize("wrong", ["0.5-0.1", "x", "1", "-1-2"])
+def test_latencies_that_are_none(wrong: str) -> None:
+    with pytest.raises(ConfigurationError):
+        read_latency(wrong)
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('no typer', name='typer')")
+    environ: dict[str, Any] = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    ended = subprocess.run([*COMMAND, "--version"], env=environ, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "pip install 'leadconnector-async[cli]'" in ended.stderr) == (2, True)

@@ -1,0 +1,299 @@
+"""Reading files: everything arrives whole, and a bad row is a row all the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadconnector_async import (
+    ConfigurationError,
+    ContactUpsert,
+    CustomField,
+    DndSetting,
+    DndSettings,
+    Outcome,
+    RowError,
+)
+from leadconnector_async.errors import InvalidContactError
+from leadconnector_async.migration.results import Results
+from leadconnector_async.migration.rows import FileRow, open_row_file
+
+
+def write(folder: Path, text: str | bytes, name: str = "people.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def read(path: Path) -> list[FileRow]:
+    file = open_row_file(path)
+    rows = list(file.rows())
+    assert len(rows) == file.count
+    return rows
+
+
+def contacts(path: Path) -> list[ContactUpsert | str]:
+    return [row.row if isinstance(row.row, ContactUpsert) else str(row.row) for row in read(path)]
+
+
+def sentence(row: FileRow) -> str:
+    assert isinstance(row.row, InvalidContactError)
+    return str(row.row)
+
+
+# ---------------------------------------------------------------------------------------------- what is read
+
+
+def test_text_stays_text(tmp_path: Path) -> None:
+    path = write(tmp_path, "email,zip,phone,first_name\na@b.co,02134,+1 617 555 0100,007\n")
+    assert contacts(path) == [
+        ContactUpsert(email="a@b.co", postal_code="02134", phone="+1 617 555 0100", first_name="007")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "field"),
+    [
+        ("firstName", "first_name"),
+        ("first_name", "first_name"),
+        ("First Name", "first_name"),
+        ("FIRST-NAME", "first_name"),
+        ("Surname", "last_name"),
+        ("Zip Code", "postal_code"),
+        ("State/Region", "state"),
+        ("Company", "company_name"),
+        ("Website URL", "website"),
+        ("locationId", "location_id"),
+        ("assignedTo", "assigned_to"),
+    ],
+)
+def test_headers_in_every_spelling(tmp_path: Path, header: str, field: str) -> None:
+    (contact,) = contacts(write(tmp_path, f"E-Mail,{header}\na@b.co,x\n"))
+    assert getattr(contact, field) == "x"
+
+
+def test_tags_flags_custom_fields_and_json_cells(tmp_path: Path) -> None:
+    header = "email;tags;dnd;custom:plan;custom:size;dndSettings\n"
+    path = write(tmp_path, header + 'a@b.co;vip, lead|x;No;Pro;M;"{""SMS"":{""status"":""active""}}"\n')
+    assert contacts(path) == [
+        ContactUpsert(
+            email="a@b.co",
+            tags=["vip", "lead", "x"],
+            dnd=False,
+            custom_fields=[CustomField(key="plan", field_value="Pro"), CustomField(key="size", field_value="M")],
+            dnd_settings=DndSettings(sms=DndSetting(status="active")),
+        )
+    ]
+
+
+def test_empty_cells_leave_their_fields_out_and_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    path = write(tmp_path, "email,city,state\n\n a@b.co ,,\n,,\n\nb@b.co\n")
+    assert contacts(path) == [ContactUpsert(email="a@b.co"), ContactUpsert(email="b@b.co")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "email,city\na@b.co,Bonn\n"),
+        ("a.csv", "email;city\na@b.co;Bonn\n"),
+        ("a.csv", "email\tcity\na@b.co\tBonn\n"),
+        ("a.tsv", "email\tcity\na@b.co\tBonn\n"),
+        ("a.CSV", "\ufeffemail,city\r\na@b.co,Bonn\r\n"),
+        ("a.csv", 'email,city\n"a@b.co","Bonn"'),
+        ("a.jsonl", '{"email":"a@b.co","city":"Bonn"}\n'),
+        ("a.ndjson", '\ufeff\n{"email":"a@b.co","city":"Bonn"}'),
+    ],
+)
+def test_kinds_of_files(tmp_path: Path, name: str, text: str) -> None:
+    assert contacts(write(tmp_path, text, name)) == [ContactUpsert(email="a@b.co", city="Bonn")]
+
+
+def test_quoted_newlines_stay_in_their_cell(tmp_path: Path) -> None:
+    path = write(tmp_path, 'email,address1\na@b.co,"Flat 2\n17 High Street"\nb@b.co,x\n')
+    assert [contact.address1 for contact in contacts(path)] == ["Flat 2\n17 High Street", "x"]  # type: ignore[union-attr]
+
+
+# ---------------------------------------------------------------------------------------------- files that are refused
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("gone.csv", None, "there is no such file"),
+        ("people.xlsx", b"PK", "is of no kind that can be read"),
+        ("people.csv", b"", "is empty"),
+        ("people.csv", b" \n\n", "is empty"),
+        ("people.csv", "email\na@b.co\n".encode("utf-16"), "save it as UTF-8"),
+        ("people.csv", b"email\na\0@b.co\n", "save it as UTF-8"),
+        ("people.csv", b"e\xffmail,city\n", "the header cannot be read"),
+        ("people.csv", b"foo,bar\n1,2\n", r"no column is known \(found: foo, bar\)"),
+        ("people.csv", b"firstName,city\nAnn,Bonn\n", "no column for email or phone"),
+        ("people.csv", b"Email,E-Mail,city\na,b,c\n", "'Email' and 'E-Mail' are both for email"),
+    ],
+)
+def test_a_file_that_cannot_be_loaded_is_told_in_one_sentence(
+    tmp_path: Path, name: str, content: bytes | None, expected: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=expected) as caught:
+        open_row_file(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ConfigurationError, match="is no file"):
+        open_row_file(tmp_path / "folder.csv")
+
+
+def test_a_header_alone_is_a_file_of_no_rows(tmp_path: Path) -> None:
+    assert read(write(tmp_path, "email,city\n")) == []
+
+
+# ---------------------------------------------------------------------------------------------- rows that are refused
+
+
+def test_a_bad_row_is_told_by_row_and_column_and_reading_goes_on(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        b"email,dnd,First Name\n"
+        b"a@b.co,yes,Ann\n"
+        b"b@b.co,maybe,Bob\n"
+        b"c@b.co,no,Cem,surplus\n"
+        b"d@b.co,no,D\xe9d\xe9\n"
+        b",,Nobody\n"
+        b"e@b.co,no,Eve\n",
+    )
+    rows = read(path)
+    assert [isinstance(row.row, ContactUpsert) for row in rows] == [True, False, False, False, False, True]
+    assert (
+        sentence(rows[1])
+        == f"{path}, row 3, column dnd: 'maybe' is neither yes nor no (true, false, 1 and 0 are fine, too)"
+    )
+    assert "row 4: has 4 cells where the header has 3" in sentence(rows[2])
+    assert rows[2].cells == ["c@b.co", "no", "Cem", "surplus"]
+    assert "row 5, column First Name: is not UTF-8" in sentence(rows[3])
+    assert "row 6: has neither email nor phone" in sentence(rows[4])
+
+
+@pytest.mark.parametrize("broken", ['b@b.co,"never closed', 'b@b.co,"closed" too early'])
+def test_a_wrong_quote_costs_its_own_line_alone(tmp_path: Path, broken: str) -> None:
+    path = write(tmp_path, f'email,city\na@b.co,Bonn\n{broken}\nc@b.co,"Köln"\nd@b.co,Ulm\n')
+    rows = read(path)
+    assert [isinstance(row.row, ContactUpsert) for row in rows] == [True, False, True, True]
+    assert "row 3: its quotes cannot be read" in sentence(rows[1])
+    assert rows[1].cells[0] == broken
+
+
+def test_a_cell_that_is_too_large_is_one_row(tmp_path: Path) -> None:
+    path = write(tmp_path, f"email,city\na@b.co,{'x' * 200_000}\nb@b.co,Bonn\n")
+    rows = read(path)
+    assert [isinstance(row.row, ContactUpsert) for row in rows] == [False, True]
+
+
+def test_json_lines_that_are_wrong_are_told_by_line(tmp_path: Path) -> None:
+    lines = [
+        '{"email":"a@b.co"}',
+        "{",
+        "[1]",
+        '{"emial":"x"}',
+        '{"email":"b@b.co","dnd":"maybe"}',
+        '{"city":"Bonn"}',
+        "\xff",
+    ]
+    path = write(tmp_path, "\n".join(lines).encode("latin-1"), "people.jsonl")
+    told = [str(row.row) for row in read(path)[1:]]
+    expected = [
+        "line 2: is no JSON;",
+        "line 3: is no JSON object;",
+        "line 4: unknown field 'emial'",
+        "line 5: dnd: expected bool, got str",
+        "line 6: has neither email nor phone",
+        "line 7: is not UTF-8",
+    ]
+    for text, what in zip(told, expected, strict=True):
+        assert what in text
+
+
+# ---------------------------------------------------------------------------------------------- results
+
+
+def table_of(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def settle(paths: list[Path], folder: Path, status: Any = "failed") -> Results:
+    files = [open_row_file(path) for path in paths]
+    with Results(folder, files) as results:
+        for file in files:
+            for index, row in enumerate(file.rows()):
+                error = RowError("ValidationError", 422, "no") if status == "failed" else None
+                results.add(file, row, Outcome(index=index, status=status, error=error, contact_id="c", new=True))
+    return results
+
+
+cells = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
+
+
+@given(st.lists(st.lists(cells, min_size=3, max_size=5), max_size=8))
+def test_what_failed_loads_again_as_it_was(tmp_path_factory: pytest.TempPathFactory, table: list[list[str]]) -> None:
+    folder = tmp_path_factory.mktemp("results")
+    text = io.StringIO()
+    csv.writer(text).writerows([["email", "Notes", "city"], *table])
+    path = write(folder, text.getvalue())
+    before = read(path)
+    settle([path], folder / "out")
+    if not before:
+        assert not (folder / "out" / "failed.csv").exists()
+        return
+    after = read(folder / "out" / "failed.csv")
+    assert len(after) == len(before)
+    for old, new in zip(before, after, strict=True):
+        assert list(new.cells)[:3] == list(old.cells)[:3]
+        assert isinstance(new.row, ContactUpsert) == isinstance(old.row, ContactUpsert)
+        if isinstance(old.row, ContactUpsert):
+            assert new.row == old.row
+
+
+def test_bytes_that_are_no_utf8_are_repeated_as_they_were(tmp_path: Path) -> None:
+    path = write(tmp_path, b"email,city\na@b.co,K\xf6ln\n")
+    settle([path], tmp_path / "out")
+    assert b"a@b.co,K\xf6ln,failed" in (tmp_path / "out" / "failed.csv").read_bytes()
+
+
+def test_json_lines_that_failed_are_kept_to_the_letter(tmp_path: Path) -> None:
+    lines = '{"email":"a@b.co","firstName":null,"tags":["x"],"dnd":true}\n{"emial":"x"}\n'
+    path = write(tmp_path, lines, "people.jsonl")
+    settle([path], tmp_path / "out")
+    assert (tmp_path / "out" / "failed.jsonl").read_text() == lines
+    (first, _) = table_of(tmp_path / "out" / "failed.csv")[1:]
+    assert first[:4] == ["a@b.co", "", '["x"]', "true"]
+
+
+def test_files_of_different_columns_share_result_files(tmp_path: Path) -> None:
+    one = write(tmp_path, "email,city\na@b.co,Bonn\n", "one.csv")
+    two = write(tmp_path, "phone,email\n+16175550100,b@b.co\n", "two.csv")
+    settle([one, two], tmp_path / "out", "created")
+    assert table_of(tmp_path / "out" / "succeeded.csv") == [
+        ["email", "city", "phone", "contact_id", "new", "trace_id"],
+        ["a@b.co", "Bonn", "", "c", "true", ""],
+        ["b@b.co", "", "+16175550100", "c", "true", ""],
+    ]
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match="is not empty"):
+        Results(tmp_path, [])
+    with pytest.raises(ConfigurationError, match="cannot hold the results"):
+        Results(tmp_path / "report.json" / "below", [])
