@@ -81,7 +81,9 @@ class Load:
         self._feeder: asyncio.Task[None] | None = None
         self._busy: dict[asyncio.Task[None], Item[Upsert]] = {}
         self._cut_short: list[Outcome] = []
-        self._recent: dict[str, float] = {}  # identities applied lately, the oldest first
+        self._recent: set[str] = set()  # identities applied lately, and those of the time before
+        self._earlier: set[str] = set()
+        self._recent_until = 0.0
         self.stopped: LeadConnectorError | None = None
 
     async def run(self) -> None:
@@ -171,7 +173,7 @@ class Load:
             self._backlog.done(item)
 
     async def _send(self, item: Item[Upsert]) -> Outcome:
-        is_known = not self._recent.keys().isdisjoint(item.keys)
+        is_known = not (self._recent.isdisjoint(item.keys) and self._earlier.isdisjoint(item.keys))
         try:
             result = await self._contacts.finish_upsert(item.payload)
         except CallError as error:
@@ -194,12 +196,10 @@ class Load:
 
     def _remember(self, keys: tuple[str, ...]) -> None:
         """Keep whom this load applied in the last seconds: their `dateAdded` is too young to tell whose it is."""
-        recent, now = self._recent, self._contacts.client.clock.monotonic()
-        for key in keys:
-            recent.pop(key, None)
-            recent[key] = now
-        while recent[oldest := next(iter(recent))] < now - _RECENT_SECONDS:
-            del recent[oldest]
+        now = self._contacts.client.clock.monotonic()
+        if now >= self._recent_until:
+            self._earlier, self._recent, self._recent_until = self._recent, set(), now + _RECENT_SECONDS
+        self._recent.update(keys)
 
     async def _settle(self, outcome: Outcome) -> None:
         self._record(outcome)

@@ -275,8 +275,10 @@ class LeadConnector:
         slot = await window.acquire()
         quota = None
         try:
-            await self._limits.pace()
-            self._check_open()
+            if self._limits.is_paced:
+                await self._limits.pace()
+            if self._is_closed:  # since this call began to wait for its slot
+                self._check_open()
             call.in_flight = True
             call.attempts += 1
             response = await self._transport.exchange(request, token)

@@ -47,15 +47,14 @@ class Contacts:
             CallError: It did not succeed; `may_be_applied` says whether it may have been stored all the same.
             DailyQuotaExceededError: The day is spent; not sent.
         """
-        return await self.finish_upsert(self.prepare_upsert(contact))
+        return await self.finish_upsert(self.prepare_upsert(self.complete(contact)))
 
-    def prepare_upsert(self, contact: ContactLike) -> Call[UpsertResult]:
-        """Check and encode an upsert, to be sent by `finish_upsert`; for loads that check rows ahead of sending them.
+    def prepare_upsert(self, contact: ContactUpsert) -> Call[UpsertResult]:
+        """Check and encode what `complete` returned; for loads that check rows ahead of sending them.
 
         Raises:
             InvalidContactError: As `upsert`.
         """
-        contact = self.complete(contact)
         if not (contact.email or contact.phone):
             raise InvalidContactError("the contact has neither email nor phone, and the service matches by these")
         return Call(protocol.build_upsert(contact, self.client.api_version))

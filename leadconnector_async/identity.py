@@ -21,6 +21,8 @@ def normal_phone(phone: str) -> str:
     Two ways to write one number give the same digits as long as both name the country, or both leave it out. A number
     of ten digits without one counts as one of the United States, which is where the service's default lies.
     """
+    if phone[:1] == "+" and phone[1:].isdecimal():
+        return phone[1:]
     digits = _NOT_DIGITS.sub("", phone)
     if phone.lstrip().startswith("+"):
         return digits

@@ -50,7 +50,13 @@ class RateLimit(Struct, frozen=True):
 
 
 class Limits(Protocol):
-    """Where the windows are kept."""
+    """Where the windows are kept.
+
+    Attributes:
+        is_paced: Whether `pace` ever waits.
+    """
+
+    is_paced: bool
 
     def window(self, location_id: str, rate_limit: RateLimit | None) -> Window:
         """Return the window of a location, always the same one."""
@@ -72,6 +78,7 @@ class LocalLimits:
         self._clock = clock or SystemClock()
         self._windows: dict[str, Window] = {}
         self._pace = None if max_calls_per_second is None else AsyncLimiter(max_calls_per_second, 1)
+        self.is_paced = self._pace is not None
 
     def window(self, location_id: str, rate_limit: RateLimit | None) -> Window:
         """Return the window of a location; the first call sets its limits (None: only pauses)."""

@@ -98,7 +98,7 @@ class BatchReport:
     """
 
     def __init__(self, *, keep_outcomes: bool = True) -> None:
-        self.created = self.updated = self.failed = self.skipped = self.unknown = self.not_attempted = 0
+        self._counts: dict[Status, int] = dict.fromkeys(STATUSES, 0)
         self.total = 0
         self.requests = self.retries = self.rate_limited = 0
         self.outcomes: list[Outcome] = []
@@ -109,16 +109,49 @@ class BatchReport:
         self._errors: dict[tuple[int | None, str], int] = {}
 
     def __repr__(self) -> str:
-        counts = " ".join(f"{status}={getattr(self, status)}" for status in STATUSES if getattr(self, status))
+        counts = " ".join(f"{status}={count}" for status, count in self._counts.items() if count)
         return f"<BatchReport total={self.total} {counts}>"
+
+    @property
+    def created(self) -> int:
+        """Rows with that status."""
+        return self._counts["created"]
+
+    @property
+    def updated(self) -> int:
+        """Rows with that status."""
+        return self._counts["updated"]
+
+    @property
+    def failed(self) -> int:
+        """Rows with that status."""
+        return self._counts["failed"]
+
+    @property
+    def skipped(self) -> int:
+        """Rows with that status."""
+        return self._counts["skipped"]
+
+    @property
+    def unknown(self) -> int:
+        """Rows with that status."""
+        return self._counts["unknown"]
+
+    @property
+    def not_attempted(self) -> int:
+        """Rows with that status."""
+        return self._counts["not_attempted"]
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome; it must be the only one of its row."""
         self.total += 1
-        setattr(self, outcome.status, getattr(self, outcome.status) + 1)
-        self.requests += outcome.attempts + outcome.rate_limited
-        self.retries += max(outcome.attempts - 1, 0)
-        self.rate_limited += outcome.rate_limited
+        self._counts[outcome.status] += 1
+        attempts, rate_limited = outcome.attempts, outcome.rate_limited
+        self.requests += attempts + rate_limited
+        if attempts > 1:
+            self.retries += attempts - 1
+        if rate_limited:
+            self.rate_limited += rate_limited
         if outcome.error is not None:
             key = (outcome.error.status, outcome.error.message)
             self._errors[key] = self._errors.get(key, 0) + 1
@@ -171,7 +204,7 @@ class BatchReport:
         """Return what `report.json` holds: counts, times (ISO 8601), errors; not the outcomes."""
         return {
             "total": self.total,
-            **{status: getattr(self, status) for status in STATUSES},
+            **{str(status): count for status, count in self._counts.items()},
             "partially_applied": 0,
             "collisions": 0,
             "requests": self.requests,

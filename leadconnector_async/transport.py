@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 
 import aiohttp
 from msgspec import Struct
+from multidict import CIMultiDict
 from yarl import URL
 
 from .errors import (
@@ -68,6 +70,7 @@ class Transport:
         # Of aiohttp's timers only the one for new connections is used: the others would be set anew for every call.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
         self._watch = Watch(timeouts.total)
+        self._last: tuple[Mapping[str, str], str, CIMultiDict[str]] = {}, "", CIMultiDict()
         self._connections = connections
         self._max_body_bytes = max_body_bytes
         self._session = session
@@ -96,9 +99,18 @@ class Transport:
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (coroutines of this package run in tasks)
+        assert self._session is not None  # noqa: S101  (an open client opened it)
         self._watch.begin(task)
         try:
-            return await self._exchange(request, token)
+            response = await self._session.request(
+                request.method,
+                _url(self.base_url, request.path),
+                data=request.body,
+                headers=self._headers(request, token),
+                allow_redirects=False,  # a redirect would take the token elsewhere
+                timeout=self._timeout,
+            )
+            return Response(response.status, response.headers, await self._read_body(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise transport_error(error) from error
         except asyncio.CancelledError:
@@ -108,33 +120,33 @@ class Transport:
         finally:
             self._watch.end(task)
 
-    async def _exchange(self, request: Request[T], token: str) -> Response:
-        assert self._session is not None  # noqa: S101  (an open client opened it)
-        async with self._session.request(
-            request.method,
-            _url(self.base_url, request.path),
-            data=request.body,
-            headers={**request.headers, "Authorization": f"Bearer {token}"},
-            allow_redirects=False,  # a redirect would take the token elsewhere
-            timeout=self._timeout,
-        ) as response:
-            return Response(response.status, response.headers, await self._read_body(response))
+    def _headers(self, request: Request[T], token: str) -> CIMultiDict[str]:
+        """Join headers and token; those of the last call are kept, as nearly all calls have the same."""
+        headers, last_token, joined = self._last
+        if headers is not request.headers or last_token != token:
+            joined = CIMultiDict({**request.headers, "Authorization": f"Bearer {token}"})
+            self._last = request.headers, token, joined
+        return joined
 
     async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
-        body = await response.content.readany()
-        if response.content.at_eof():
+        """Read to the end, which gives the connection back; what fails before the end closes it."""
+        content = response.content
+        try:
+            body = await content.readany()
             self._check_size(len(body), response)
-            return body
-        parts = bytearray(body)
-        while body:
-            self._check_size(len(parts), response)
-            body = await response.content.readany()
-            parts += body
-        return bytes(parts)
+            if content.at_eof():
+                return body
+            parts = bytearray(body)
+            while body := await content.readany():
+                parts += body
+                self._check_size(len(parts), response)
+            return bytes(parts)
+        except BaseException:
+            response.close()
+            raise
 
     def _check_size(self, size: int, response: aiohttp.ClientResponse) -> None:
         if size > self._max_body_bytes:
-            response.close()
             raise InvalidResponseError(
                 f"the answer is larger than {self._max_body_bytes} bytes (max_body_bytes)", status=response.status
             )
