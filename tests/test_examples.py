@@ -1,0 +1,45 @@
+"""Each example runs as it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+TestClient.__test__ = TestServer.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("one_upsert.py", "refused: email is taken by the contact above: True"),
+        ("bulk_from_async_source.py", "<BatchReport total=90 created=80 updated=10>"),
+    ],
+)
+def test_scripts(name: str, expected: str) -> None:
+    environ = {**os.environ, "PYTHONWARNINGS": "error"}
+    ended = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, env=environ, check=True
+    )
+    assert expected in ended.stdout
+
+
+async def test_the_web_app_shares_one_client() -> None:
+    make_app = runpy.run_path(str(EXAMPLES / "web_app.py"))["make_app"]
+    async with TestClient(TestServer(make_app())) as browser:
+        answers = await asyncio.gather(
+            *(browser.post("/sign-up", json={"email": f"person{number}@example.com"}) for number in range(20))
+        )
+        assert [answer.status for answer in answers] == [200] * 20
+        again = await browser.post("/sign-up", json={"email": "person1@example.com"})
+        assert (await again.json())["new"] is False
+        for wrong in ({"firstName": "Nobody"}, {"emial": "x"}):
+            assert (await browser.post("/sign-up", json=wrong)).status == 400
+        assert (await browser.post("/sign-up", data="{")).status == 400

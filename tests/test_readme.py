@@ -1,0 +1,105 @@
+"""The README is true: each of its blocks runs, and what it shows is what comes out, but for numbers and ids."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
+PYTHON = [(text, BLOCKS[number + 1][1]) for number, (kind, text) in enumerate(BLOCKS) if kind == "python"]
+LEADCONNECTOR = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
+
+
+def shape(text: str) -> str:
+    """What of an output does not change from run to run."""
+    text = re.sub(r"\b[\w-]{20,}\b", "ID", text)
+    return re.sub(r"\d+\.\d+ s", "N s", text)
+
+
+@pytest.mark.parametrize(("code", "output"), PYTHON, ids=range(len(PYTHON)))
+def test_python_blocks(code: str, output: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert shape(ended.stdout) == shape(output)
+
+
+def test_every_kind_of_block_is_accounted_for() -> None:
+    assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
+    assert len(PYTHON) == 2
+    assert sum(kind == "sh" for kind, _ in BLOCKS) == 4
+
+
+def test_the_first_command_shows_what_the_readme_shows(tmp_path: Path) -> None:
+    command, output = BLOCKS[0][1], BLOCKS[1][1]
+    arguments = command.split("leadconnector ")[1].split()
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    # The same load, but with a window of a third of a second in place of ten.
+    ended = subprocess.run(
+        [*LEADCONNECTOR, *arguments, "--rate", "100/0.3"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert ended.returncode == 1
+
+    def lines(text: str) -> list[str]:
+        return sorted(re.sub(r"leadconnector-run-\d+-\d+", "RUN", shape(text)).splitlines())
+
+    assert lines(ended.stdout) == lines(output)
+
+
+def test_the_second_command_is_what_ci_runs() -> None:
+    assert "block '## Run the tests'" in (ROOT / ".ci" / "run").read_text()
+    assert BLOCKS[2][1].rstrip().endswith(".venv/bin/pytest")
+
+
+def test_the_command_line_of_the_readme(tmp_path: Path) -> None:
+    export, command = BLOCKS[5][1].splitlines()
+    assert export.startswith("export LEADCONNECTOR_TOKEN=")
+    (tmp_path / "contacts.csv").write_text("email\na@example.com\n")
+    server = subprocess.Popen([*LEADCONNECTOR, "sandbox", "--port", "0"], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    environ = {
+        **os.environ,
+        "LEADCONNECTOR_TOKEN": "sandbox",
+        "LEADCONNECTOR_BASE_URL": server.stdout.readline().strip(),
+    }
+    arguments = command.split()[1:]
+    ended = subprocess.run([*LEADCONNECTOR, *arguments], cwd=tmp_path, env=environ, capture_output=True, check=False)
+    server.send_signal(signal.SIGTERM)
+    server.communicate(timeout=10)
+    assert ended.returncode == 0
+
+
+def test_every_option_and_name_of_the_readme_is_there() -> None:
+    shown = subprocess.run([*LEADCONNECTOR, "upsert", "--help"], capture_output=True, text=True, check=True).stdout
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    for option in re.findall(r"^\| `(--[\w-]+)", README, re.M):
+        assert option in plain
+    for path in re.findall(r"\]\(((?!http)[^)]+)\)", README):
+        assert (ROOT / path).exists()
+
+
+def test_the_sandbox_command_of_the_readme() -> None:
+    command = re.search(r"`leadconnector (sandbox [^`]+)`", README)
+    assert command is not None
+    arguments = [*command[1].split(), "--port", "0"]
+    server = subprocess.Popen([*LEADCONNECTOR, *arguments], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    url = server.stdout.readline().strip()
+    body = json.dumps({"locationId": "L", "email": "a@example.com"}).encode()
+    headers = {"Authorization": "Bearer sandbox", "Version": "2021-07-28", "User-Agent": "test"}
+    request = urllib.request.Request(f"{url}/contacts/upsert", body, headers)
+    with urllib.request.urlopen(request, timeout=10) as response:
+        assert json.load(response)["new"] is True
+    server.send_signal(signal.SIGINT)
+    server.communicate(timeout=10)
+    assert server.returncode == 0
