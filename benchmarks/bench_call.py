@@ -1,6 +1,7 @@
 """CPU time of one upsert through `bulk_upsert`, against a bare aiohttp loop and the official SDK.
 
-Measure: process CPU time (user and system) per call of the client's process alone; the server runs in its own process.
+Measure: process CPU time (user and system) per call of the client's process alone; the server runs in its own process:
+once the sandbox, and once a server that gives the same answer to all at once, which leaves the client no time to idle.
 The bare loop posts the same bytes with 64 tasks on one session and reads each body. All run in turn, several rounds,
 and the ratio is taken within each round; the median of the rounds is what counts. Limits are off.
 
@@ -116,9 +117,9 @@ async def one_round(url: str, calls: int, sdk_calls: int) -> dict[str, float]:
     return figures
 
 
-async def measure(url: str, options: argparse.Namespace) -> list[dict[str, float]]:
+async def measure(url: str, options: argparse.Namespace, sdk_calls: int) -> list[dict[str, float]]:
     await one_round(url, 500, 0)  # warm up
-    return [await one_round(url, options.calls, options.sdk_calls) for _ in range(options.rounds)]
+    return [await one_round(url, options.calls, sdk_calls) for _ in range(options.rounds)]
 
 
 def tell(name: str, rounds: list[dict[str, float]]) -> None:
@@ -129,7 +130,16 @@ def tell(name: str, rounds: list[dict[str, float]]) -> None:
         print(f"  {what:15} {time_each:8.1f} us   {ratio:6.2f}x")
     if "official SDK" in rounds[0]:
         times = statistics.median(figures["official SDK"] / figures["bulk_upsert"] for figures in rounds)
-        print(f"  the official SDK takes {times:.1f} times as much as bulk_upsert")
+        print(f"  the official SDK takes {times:.1f} times as much as bulk_upsert", flush=True)
+
+
+def event_loops() -> Iterator[tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]]:
+    yield "asyncio", None
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return
+    yield "uvloop", uvloop.new_event_loop
 
 
 def main() -> None:
@@ -139,14 +149,12 @@ def main() -> None:
     parser.add_argument("--sdk-calls", type=int, default=300, help="calls with the official SDK; 0 leaves it out")
     options = parser.parse_args()
     print(describe("uvloop", "gohighlevel-api-client"))
-    with serve() as url:
-        tell("asyncio", asyncio.run(measure(url, options)))
-        try:
-            import uvloop
-        except ModuleNotFoundError:
-            return
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            tell("uvloop", runner.run(measure(url, options)))
+    for server, is_canned in (("sandbox", False), ("canned answers", True)):
+        with serve(is_canned=is_canned) as url:
+            for name, factory in event_loops():
+                with asyncio.Runner(loop_factory=factory) as runner:
+                    sdk_calls = 0 if is_canned else options.sdk_calls
+                    tell(f"{server}, {name}", runner.run(measure(url, options, sdk_calls)))
 
 
 main()
