@@ -31,6 +31,7 @@ from .identity import identity_keys
 from .models import UpsertResult
 from .outbox import Outbox
 from .report import BatchReport, OnOutcome, Outcome, RowError, Status, row_error
+from .retry import is_worth_repeating
 from .sources import Row, RowSource, Source, open_source
 
 _log = logging.getLogger(__name__)
@@ -177,7 +178,8 @@ class Load:
         try:
             result = await self._contacts.finish_upsert(item.payload)
         except CallError as error:
-            return self._outcome_failed(item, error)
+            is_cut_short = item.payload.is_halted and is_worth_repeating(error)
+            return self._outcome_cut_short(item) if is_cut_short else self._outcome_failed(item, error)
         except (DailyQuotaExceededError, RateLimitStuckError, ClientStateError) as error:
             self.stop(error)
             return self._outcome_cut_short(item)

@@ -7,6 +7,7 @@ import logging
 import os
 import random
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -24,7 +25,7 @@ from .errors import (
     RateLimitStuckError,
 )
 from .limits import Limits, LocalLimits, RateLimit
-from .protocol import Request, check_api_version, read_date, read_quota, read_response
+from .protocol import Request, check_api_version, read_date, read_quota, read_response, read_retry_after
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
 from .transport import DEFAULT_BASE_URL, Timeouts, Transport
 
@@ -44,12 +45,22 @@ class Call(Generic[T]):
         rate_limited: Tries answered 429.
         in_flight: Whether a try is out now.
         is_halted: Set from outside to have no further try begun.
+        sent_at: When the last try was sent, in seconds since 1970 by this machine.
         doubted_at: When the first try began that may have been applied without saying so, in seconds since 1970 by this
             machine, or None.
         server_ahead: How many seconds the server's clock is ahead of this machine's, by its last answer, or None.
     """
 
-    __slots__ = ("attempts", "doubted_at", "in_flight", "is_halted", "rate_limited", "request", "server_ahead")
+    __slots__ = (
+        "attempts",
+        "doubted_at",
+        "in_flight",
+        "is_halted",
+        "rate_limited",
+        "request",
+        "sent_at",
+        "server_ahead",
+    )
 
     def __init__(self, request: Request[T]) -> None:
         self.request = request
@@ -57,6 +68,7 @@ class Call(Generic[T]):
         self.rate_limited = 0
         self.in_flight = False
         self.is_halted = False
+        self.sent_at = 0.0
         self.doubted_at: float | None = None
         self.server_ahead: float | None = None
 
@@ -74,7 +86,8 @@ class LeadConnector:
         timeouts: How long to wait.
         concurrency: Calls in flight at most, and rows of one bulk load.
         limits: Where windows are kept, in the process unless told else.
-        session: An aiohttp session of the caller's, never closed here; its own connection limit then holds.
+        session: An aiohttp session of the caller's, never closed here. Its own connection limit then holds, and aiohttp
+            repeats a GET, PUT or DELETE by itself when a kept connection breaks.
         max_body_bytes: Answers above this size (decompressed) are refused.
         clock: Where time comes from.
 
@@ -225,7 +238,6 @@ class LeadConnector:
         limited_since: float | None = None
         has_refreshed = False
         while True:
-            began = self.clock.time()
             token = await self._tokens.token(call.request.location_id)
             try:
                 return await self._attempt(call, token)
@@ -238,7 +250,7 @@ class LeadConnector:
                 is_limited = isinstance(error, RateLimitedError)
                 limited_since = (limited_since or now) if is_limited else None
                 if is_in_doubt(error) and call.doubted_at is None:
-                    call.doubted_at = began
+                    call.doubted_at = call.sent_at
                 await self._wait_before_retry(call, error, now - (limited_since or now))
 
     async def _wait_before_retry(self, call: Call[T], error: CallError, rate_limited_for: float) -> None:
@@ -281,14 +293,17 @@ class LeadConnector:
                 self._check_open()
             call.in_flight = True
             call.attempts += 1
+            call.sent_at = self.clock.time()
             response = await self._transport.exchange(request, token)
             quota = read_quota(response.headers)
+            if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                window.pause(read_retry_after(response.headers))  # before the slot's return serves others
         except ConnectFailedError:
             call.in_flight = False
             raise
         except asyncio.CancelledError:
             if call.in_flight:
-                call.doubted_at = call.doubted_at or self.clock.time()
+                call.doubted_at = call.doubted_at or call.sent_at
             raise
         finally:
             if call.in_flight:
@@ -298,10 +313,9 @@ class LeadConnector:
             call.in_flight = False
         try:
             return read_response(request, response)
-        except RateLimitedError as error:
+        except RateLimitedError:
             call.attempts -= 1
             call.rate_limited += 1
-            window.pause(error.retry_after)
             raise
         finally:
             if call.doubted_at is not None and (date := read_date(response.headers)) is not None:

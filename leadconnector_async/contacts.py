@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from . import protocol
 from .client import Call, LeadConnector
-from .errors import InvalidContactError
+from .errors import InvalidContactError, NotFoundError
 from .models import Contact, ContactUpdate, ContactUpsert, UpsertResult, read_mapping
 from .report import BatchReport, OnOutcome, Outcome
 from .sources import Source
@@ -111,10 +111,14 @@ class Contacts:
         """Delete a contact, with all that belongs to it.
 
         Raises:
-            NotFoundError: There is none (or an earlier try of this very call deleted it).
+            NotFoundError: There is none.
             CallError: It did not succeed.
         """
-        await self._send(protocol.build_delete(contact_id, *self._where))
+        try:
+            await self._send(protocol.build_delete(contact_id, *self._where))
+        except NotFoundError as error:
+            if not error.may_be_applied:  # else an earlier try of this call deleted it, and the answer was lost
+                raise
 
     async def add_tags(self, contact_id: str, tags: Iterable[str]) -> list[str]:
         """Add tags to those the contact has, and return all it has then (the service keeps them in lower case)."""

@@ -83,6 +83,9 @@ class Transport:
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_IDLE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
+            # aiohttp sends GET, PUT and DELETE once more by itself when a kept connection breaks: a call that no slot
+            # was taken for, and a doubt that nobody hears of. It has no public switch for that.
+            self._session._retry_connection = False
 
     async def close(self) -> None:
         """Close the session, unless it is the caller's. Exchanges still under way fail."""

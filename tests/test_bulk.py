@@ -350,6 +350,21 @@ async def test_a_stop_does_not_wait_for_the_window(sandbox: Sandbox, connect: Op
     assert (report.created, report.not_attempted) == (100, 200)
 
 
+@pytest.mark.parametrize(("kind", "status"), [("429", "not_attempted"), ("500", "unknown"), ("reset-after", "unknown")])
+async def test_a_row_stopped_between_its_tries_says_what_is_known(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, kind: str, status: str
+) -> None:
+    sandbox = await open_sandbox()
+    sandbox.fail_next(kind, times=100)
+    client = await connect(sandbox, clock=None)
+    stop = asyncio.Event()
+    load = asyncio.ensure_future(client.contacts.bulk_upsert(people(1), stop=stop))
+    await asyncio.sleep(0.1)
+    stop.set()
+    report = await asyncio.wait_for(load, 2)
+    assert report.outcomes[0].status == status
+
+
 async def test_cancelling_keeps_the_report(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
     sandbox = await open_sandbox(latency=(0.05, 0.05), sleep=asyncio.sleep)
     client = await connect(sandbox)

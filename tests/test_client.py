@@ -264,6 +264,13 @@ async def test_an_upsert_in_doubt_is_tried_again_and_told_truly(
     assert len(sandbox.contacts()) == 1
 
 
+async def test_a_delete_whose_answer_is_lost_has_succeeded(client: LeadConnector, sandbox: Sandbox) -> None:
+    contact = sandbox.add_contact(LOCATION, email="rosan@deos.com")
+    sandbox.fail_next("reset-after")
+    await client.contacts.delete(contact["id"])
+    assert sandbox.contacts() == []
+
+
 async def test_a_contact_that_was_there_before_is_not_called_new(
     client: LeadConnector, sandbox: Sandbox, clock: FakeClock
 ) -> None:
