@@ -118,7 +118,7 @@ class Load:
         if self.stopped is not None:
             return
         self.stopped = reason
-        _log.warning("the load stops: %s", reason)
+        _log.info("the load stops: %s", reason)
         if self._feeder is not None:
             self._feeder.cancel()
         for task, item in self._busy.items():

@@ -9,17 +9,8 @@ from types import TracebackType
 from typing import Final
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as RichProgress
-from rich.text import Text
 
 from ..report import BatchReport, Outcome
 
@@ -41,44 +32,59 @@ class Silent:
         """Take note of one more outcome."""
 
 
+class Pace:
+    """How fast a load is, and how long it will take.
+
+    Args:
+        total: Rows in all.
+        report: Where they are counted.
+        most_per_second: What the rate limit allows; a first window goes at once, and says nothing of the others.
+    """
+
+    def __init__(self, total: int, report: BatchReport, most_per_second: float) -> None:
+        self._total = total
+        self._report = report
+        self._most = most_per_second
+        self._began = time.monotonic()
+
+    def __str__(self) -> str:
+        rate = min(self._report.total / max(time.monotonic() - self._began, 0.1), self._most)
+        left = (self._total - self._report.total) / rate if rate else 0.0
+        return f"{rate:.1f} a second, {_clock(left)} to go"
+
+
 class Lines(Silent):
     """A line every few seconds, on stderr."""
 
-    def __init__(self, total: int, report: BatchReport, quota_left: Callable[[], int | None]) -> None:
+    def __init__(self, total: int, report: BatchReport, pace: Pace, quota_left: Callable[[], int | None]) -> None:
         self._total = total
         self._report = report
+        self._pace = pace
         self._quota_left = quota_left
-        self._began = self._told = time.monotonic()
+        self._told = time.monotonic()
 
     def update(self, outcome: Outcome) -> None:
         """Print a line where the last one is some time ago."""
         now = time.monotonic()
         if now - self._told >= _LINE_SECONDS:
             self._told = now
-            rate = self._report.total / (now - self._began)
-            left = (self._total - self._report.total) / rate
-            print(
-                f"{self._report.total}/{self._total} rows, {rate:.1f} a second, {_clock(left)} to go, "
-                f"{_counts(self._report)}, {_quota(self._quota_left())}",
-                file=sys.stderr,
-                flush=True,
-            )
+            done = f"{self._report.total}/{self._total} rows, {self._pace}"
+            print(f"{done}, {_counts(self._report)}, {_quota(self._quota_left())}", file=sys.stderr, flush=True)
 
 
 class Bar(Silent):
     """A bar, on a terminal."""
 
-    def __init__(self, total: int, report: BatchReport, quota_left: Callable[[], int | None], console: Console) -> None:
+    def __init__(self, total: int, report: BatchReport, pace: Pace, quota_left: Callable[[], int | None]) -> None:
         self._report = report
+        self._pace = pace
         self._quota_left = quota_left
         self._progress = RichProgress(
             SpinnerColumn(),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=console,
+            TextColumn("{task.description}", markup=False),
+            console=Console(stderr=True),
         )
         self._task = self._progress.add_task("", total=total)
 
@@ -93,23 +99,19 @@ class Bar(Silent):
 
     def update(self, outcome: Outcome) -> None:
         """Move the bar; it is drawn some times a second."""
-        description = f"{_counts(self._report)}, {_quota(self._quota_left())}"
+        description = f"{self._pace}, {_counts(self._report)}, {_quota(self._quota_left())}"
         self._progress.update(self._task, advance=1, description=description)
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        """Return rows a second."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f}/s")
-
-
-def open_progress(total: int, report: BatchReport, quota_left: Callable[[], int | None], *, is_wanted: bool) -> Silent:
+def open_progress(
+    total: int, report: BatchReport, most_per_second: float, quota_left: Callable[[], int | None], *, is_wanted: bool
+) -> Silent:
     """Choose how to tell of progress: a bar on a terminal, else lines, or nothing where it is not wanted."""
     if not is_wanted:
         return Silent()
-    console = Console(stderr=True)
-    return Bar(total, report, quota_left, console) if console.is_terminal else Lines(total, report, quota_left)
+    pace = Pace(total, report, most_per_second)
+    kind = Bar if sys.stderr.isatty() else Lines
+    return kind(total, report, pace, quota_left)
 
 
 def _counts(report: BatchReport) -> str:

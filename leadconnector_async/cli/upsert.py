@@ -54,7 +54,7 @@ async def load(order: Order) -> int:
         client = await _open_client(order, rate, files, stack)
         results = stack.enter_context(Results(order.out or _new_folder(), files))
         _tell_beforehand(order, files)
-        return await _load(order, client, files, results)
+        return await _load(order, client, files, results, rate.max_requests / rate.per_seconds)
 
 
 async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
@@ -96,10 +96,14 @@ def _tell_beforehand(order: Order, files: list[RowFile]) -> None:
         print("Each write fires the location's contact webhooks and workflows.", file=sys.stderr)
 
 
-async def _load(order: Order, client: LeadConnector, files: list[RowFile], results: Results) -> int:
+async def _load(
+    order: Order, client: LeadConnector, files: list[RowFile], results: Results, most_per_second: float
+) -> int:
     total = sum(file.count for file in files)
     load = FileLoad(files, results, lambda outcome: progress.update(outcome))
-    progress = open_progress(total, load.report, client.calls_left_today, is_wanted=order.is_progress_wanted)
+    progress = open_progress(
+        total, load.report, most_per_second, client.calls_left_today, is_wanted=order.is_progress_wanted
+    )
     reason: str | None = None
     with progress:
         stop = asyncio.Event()

@@ -256,12 +256,12 @@ def test_progress_turns_into_lines_where_there_is_no_terminal(
 ) -> None:
     monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
     report = BatchReport()
-    with progress.open_progress(70, report, lambda: 199_930, is_wanted=True) as lines:
+    with progress.open_progress(70, report, 10.0, lambda: 199_930, is_wanted=True) as lines:
         for index in range(2):
             time.sleep(0.001)
             report.add(outcome := Outcome(index=index, status="created"))
             lines.update(outcome)
-    pattern = r"2/70 rows, [\d.]+ a second, \d:\d\d to go, 2 created, 0 updated, 0 failed, 199,930 calls left today"
+    pattern = r"2/70 rows, 10.0 a second, 0:07 to go, 2 created, 0 updated, 0 failed, 199,930 calls left today"
     assert re.fullmatch(pattern, capsys.readouterr().err.splitlines()[1])
 
 
