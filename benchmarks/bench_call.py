@@ -1,7 +1,7 @@
 """CPU time of one upsert through `bulk_upsert`, against a bare aiohttp loop and the official SDK.
 
 Measure: process CPU time (user and system) per call of the client's process alone; the server runs in its own process:
-once the sandbox, and once a server that gives the same answer to all at once, which leaves the client no time to idle.
+once the sandbox, and once a server that echoes each contact at once, which leaves the client no time to idle.
 The bare loop posts the same bytes with 64 tasks on one session and reads each body. All run in turn, several rounds,
 and the ratio is taken within each round; the median of the rounds is what counts. Limits are off.
 
@@ -149,11 +149,11 @@ def main() -> None:
     parser.add_argument("--sdk-calls", type=int, default=300, help="calls with the official SDK; 0 leaves it out")
     options = parser.parse_args()
     print(describe("uvloop", "gohighlevel-api-client"))
-    for server, is_canned in (("sandbox", False), ("canned answers", True)):
-        with serve(is_canned=is_canned) as url:
+    for server, is_echo in (("sandbox", False), ("echo", True)):
+        with serve(is_echo=is_echo) as url:
             for name, factory in event_loops():
                 with asyncio.Runner(loop_factory=factory) as runner:
-                    sdk_calls = 0 if is_canned else options.sdk_calls
+                    sdk_calls = 0 if is_echo else options.sdk_calls
                     tell(f"{server}, {name}", runner.run(measure(url, options, sdk_calls)))
 
 

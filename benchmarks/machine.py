@@ -20,25 +20,22 @@ async def main():
 asyncio.run(main())
 """
 
-# Answers each upsert at once with the same bytes, so that the client is never the one that waits: the hardest measure
+# Answers each upsert at once with what it was sent, so that the client is never the one that waits: the hardest measure
 # of what it adds, as nothing of a call's cost is hidden by waking up for one answer at a time.
-_CANNED = """
-import asyncio, json
+_ECHO = """
+import asyncio, msgspec, sys
 contact = dict(
-    id="seD4PfOuKoVMLkEZqohJ", locationId="ve9EPM428h8vShlRW1KT", name="Rosan Deo", firstName="Rosan", lastName="Deo",
-    email="rosan@deos.com", emailLowerCase="rosan@deos.com", phone="+16170000000", address1="3535 1st St N",
-    city="Dolomite", state="AL", country="US", postalCode="35061", tags=["lead", "newsletter"], type="lead", dnd=False,
-    source="public api", dateAdded="2026-11-21T05:18:26.704Z", dateUpdated="2026-11-21T05:18:26.704Z", customFields=[],
+    id="seD4PfOuKoVMLkEZqohJ", name="Rosan Deo", type="lead", dnd=False, customFields=[],
+    dateAdded="2026-11-21T05:18:26.704Z", dateUpdated="2026-11-21T05:18:26.704Z", emailLowerCase="rosan@deos.com",
     firstNameLowerCase="rosan", lastNameLowerCase="deo", fullNameLowerCase="rosan deo",
 )
-body = json.dumps(dict(new=True, contact=contact, traceId="c381e88f-38c0-48fd-a712-b8bc076f3787")).encode()
-head = (
-    "HTTP/1.1 200 OK\\r\\nContent-Type: application/json; charset=utf-8\\r\\nx-ratelimit-max: 100\\r\\n"
-    "x-ratelimit-remaining: 99\\r\\nx-ratelimit-interval-milliseconds: 10000\\r\\nx-ratelimit-limit-daily: 200000\\r\\n"
-    "x-ratelimit-daily-remaining: 199000\\r\\nx-ratelimit-daily-reset: 86343000\\r\\n"
-    f"Date: Sat, 21 Nov 2026 05:18:26 GMT\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
-).encode()
-class Canned(asyncio.Protocol):
+head = "\\r\\n".join([
+    "HTTP/1.1 200 OK", "Content-Type: application/json; charset=utf-8", "x-ratelimit-max: 100",
+    "x-ratelimit-remaining: 99", "x-ratelimit-interval-milliseconds: 10000", "x-ratelimit-limit-daily: 200000",
+    "x-ratelimit-daily-remaining: 199000", "x-ratelimit-daily-reset: 86343000",
+    "Date: Sat, 21 Nov 2026 05:18:26 GMT", "Content-Length: %d", "", "",
+])
+class Echo(asyncio.Protocol):
     def connection_made(self, transport):
         self.transport, self.held = transport, b""
     def data_received(self, data):
@@ -47,12 +44,15 @@ class Canned(asyncio.Protocol):
             length = int(self.held[:end].lower().split(b"content-length:")[1].split(b"\\r\\n")[0])
             if len(self.held) < end + 4 + length:
                 return
+            sent = msgspec.json.decode(self.held[end + 4 : end + 4 + length])
             self.held = self.held[end + 4 + length :]
-            self.transport.write(head + body)
+            answer = dict(new=True, contact=contact | sent, traceId="c381e88f-38c0-48fd-a712-b8bc076f3787")
+            body = msgspec.json.encode(answer)
+            self.transport.write((head % len(body)).encode() + body)
 async def main():
-    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
     print("http://127.0.0.1:%d" % server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(__import__("sys").stdin.read)
+    await asyncio.to_thread(sys.stdin.read)
 asyncio.run(main())
 """
 
@@ -71,10 +71,10 @@ def _with_version(name: str) -> str:
 
 
 @contextlib.contextmanager
-def serve(*, is_canned: bool = False) -> Iterator[str]:
-    """Run a sandbox without limits, or a server of canned answers, in another process, and yield its URL."""
+def serve(*, is_echo: bool = False) -> Iterator[str]:
+    """Run a sandbox without limits, or a server that echoes at once, in another process, and yield its URL."""
     with subprocess.Popen(
-        [sys.executable, "-c", _CANNED if is_canned else _SERVER],
+        [sys.executable, "-c", _ECHO if is_echo else _SERVER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

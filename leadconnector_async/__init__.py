@@ -3,6 +3,7 @@
 from . import errors
 from .auth import FixedToken, TokenSource
 from .client import LeadConnector
+from .comparison import NotApplied
 from .contacts import Contacts
 from .errors import (
     APIError,
@@ -102,6 +103,7 @@ __all__ = [
     "LocalLimits",
     "MonetaryField",
     "MultiSelectField",
+    "NotApplied",
     "NotFoundError",
     "NumericField",
     "Outcome",

@@ -9,10 +9,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
 from .backlog import Backlog, Item
 from .client import Call
+from .comparison import find_not_applied
 from .contacts import Contacts
 from .errors import (
     APIError,
@@ -28,7 +29,7 @@ from .errors import (
     StopRequestedError,
 )
 from .identity import identity_keys
-from .models import UpsertResult
+from .models import ContactUpsert, UpsertResult
 from .outbox import Outbox
 from .report import BatchReport, OnOutcome, Outcome, RowError, Status, row_error
 from .retry import is_worth_repeating
@@ -36,7 +37,16 @@ from .sources import Row, RowSource, Source, open_source
 
 _log = logging.getLogger(__name__)
 
-Upsert: TypeAlias = Call[UpsertResult]
+
+class Upsert:
+    """A row that was checked: the contact, and the call that is to store it."""
+
+    __slots__ = ("call", "contact")
+
+    def __init__(self, contact: ContactUpsert, call: Call[UpsertResult]) -> None:
+        self.contact = contact
+        self.call = call
+
 
 _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
 _RECENT_SECONDS: Final = 10.0  # well above the tolerance with which `dateAdded` is read
@@ -54,6 +64,7 @@ class Load:
         record: Called once with the outcome of each row that was read, as they come; must not fail.
         on_outcome: Called after `record`, but not for what is left when the load is cancelled or fails.
         concurrency: Rows in flight at most.
+        compare: Whether to compare each contact sent with the one in the answer.
         read_rest: Whether a load that is stopped reads a sync source to its end, to report the rest `not_attempted`.
 
     Attributes:
@@ -68,6 +79,7 @@ class Load:
         record: Callable[[Outcome], None],
         on_outcome: OnOutcome | None,
         concurrency: int,
+        compare: bool,
         read_rest: bool,
     ) -> None:
         self._contacts = contacts
@@ -75,6 +87,7 @@ class Load:
         self._record = record
         self._on_outcome = on_outcome
         self._concurrency = concurrency
+        self._is_compared = compare
         self._read_rest = read_rest
         self._backlog: Backlog[Upsert] = Backlog(concurrency * _LOOK_AHEAD)
         self._rows: deque[Row] = deque()  # read and not yet looked at
@@ -122,8 +135,8 @@ class Load:
         if self._feeder is not None:
             self._feeder.cancel()
         for task, item in self._busy.items():
-            item.payload.is_halted = True
-            if not item.payload.in_flight and task is not asyncio.current_task():
+            item.payload.call.is_halted = True
+            if not item.payload.call.in_flight and task is not asyncio.current_task():
                 task.cancel()
         self._cut_short += [self._outcome_untried(item.index) for item in self._backlog.empty()]
 
@@ -153,7 +166,7 @@ class Load:
             raise row
         contact = self._contacts.complete(row)
         call = self._contacts.prepare_upsert(contact)
-        return Item(index, call, identity_keys(contact, call.request.location_id))
+        return Item(index, Upsert(contact, call), identity_keys(contact, call.request.location_id))
 
     # ------------------------------------------------------------------------------------------ workers
 
@@ -176,9 +189,9 @@ class Load:
     async def _send(self, item: Item[Upsert]) -> Outcome:
         is_known = not (self._recent.isdisjoint(item.keys) and self._earlier.isdisjoint(item.keys))
         try:
-            result = await self._contacts.finish_upsert(item.payload)
+            result = await self._contacts.finish_upsert(item.payload.call)
         except CallError as error:
-            is_cut_short = item.payload.is_halted and is_worth_repeating(error)
+            is_cut_short = item.payload.call.is_halted and is_worth_repeating(error)
             return self._outcome_cut_short(item) if is_cut_short else self._outcome_failed(item, error)
         except (DailyQuotaExceededError, RateLimitStuckError, ClientStateError) as error:
             self.stop(error)
@@ -191,6 +204,7 @@ class Load:
             contact_id=result.contact.id,
             new=is_new,
             trace_id=result.trace_id,
+            not_applied=find_not_applied(item.payload.contact, result.contact) if self._is_compared else (),
             attempts=result.attempts,
             rate_limited=result.rate_limited,
             note=_BY_DATE_NOTE if is_new and result.is_new_by_date else None,
@@ -216,7 +230,7 @@ class Load:
         is_refused = isinstance(error, AuthenticationError | PermissionDeniedError) and error.status == 401
         if is_refused:
             self.stop(error)
-        is_unsafe = error.may_be_applied and not item.payload.request.repeatable
+        is_unsafe = error.may_be_applied and not item.payload.call.request.repeatable
         status: Status = "not_attempted" if is_refused else "unknown" if is_unsafe else "failed"
         return Outcome(
             index=item.index,
@@ -230,7 +244,7 @@ class Load:
 
     def _outcome_cut_short(self, item: Item[Upsert]) -> Outcome:
         """Settle a row whose call was given up between its tries, or in the midst of one."""
-        call = item.payload
+        call = item.payload.call
         is_in_doubt = call.doubted_at is not None
         return Outcome(
             index=item.index,
@@ -274,6 +288,7 @@ async def bulk_upsert(
     source: Source,
     *,
     concurrency: int,
+    compare: bool,
     report: BatchReport,
     on_outcome: OnOutcome | None,
     stop: asyncio.Event | None,
@@ -286,6 +301,7 @@ async def bulk_upsert(
         record=report.add,
         on_outcome=on_outcome,
         concurrency=concurrency,
+        compare=compare,
         read_rest=True,
     )
     report.start(clock.time())
@@ -308,7 +324,9 @@ async def _stop_on(load: Load, stop: asyncio.Event) -> None:
     load.stop(StopRequestedError("the load was asked to stop"))
 
 
-async def stream_upserts(contacts: Contacts, source: Source, *, concurrency: int) -> AsyncGenerator[Outcome, None]:
+async def stream_upserts(
+    contacts: Contacts, source: Source, *, concurrency: int, compare: bool
+) -> AsyncGenerator[Outcome, None]:
     """Run a load and yield its outcomes, as `Contacts.stream_upserts` says."""
     outbox = Outbox(most=concurrency)
     load = Load(
@@ -317,6 +335,7 @@ async def stream_upserts(contacts: Contacts, source: Source, *, concurrency: int
         record=outbox.put,
         on_outcome=outbox.wait_for_room,
         concurrency=concurrency,
+        compare=compare,
         read_rest=False,
     )
     # The workers' group needs a task of its own: a generator may be left, and closed, by another task than began it.

@@ -133,6 +133,7 @@ class Contacts:
         contacts: Source,
         *,
         concurrency: int | None = None,
+        compare: bool = True,
         on_outcome: OnOutcome | None = None,
         keep_outcomes: bool = True,
         report: BatchReport | None = None,
@@ -149,6 +150,7 @@ class Contacts:
             contacts: Iterable or async iterable of contacts or dicts. A sync one is pulled in a thread of its own, in
                 small batches.
             concurrency: Rows in flight at most; the client's by default.
+            compare: Whether to compare what was sent with what the service says it stored (`outcome.not_applied`).
             on_outcome: Called with each outcome as it comes; what it returns is awaited.
             keep_outcomes: Whether `report.outcomes` holds one entry a row.
             report: Where to count, to have it at hand when this call is cancelled; a new one by default.
@@ -167,10 +169,12 @@ class Contacts:
             report = BatchReport(keep_outcomes=keep_outcomes)
         concurrency = concurrency or self.client.concurrency
         return await bulk_upsert(
-            self, contacts, concurrency=concurrency, report=report, on_outcome=on_outcome, stop=stop
+            self, contacts, concurrency=concurrency, compare=compare, report=report, on_outcome=on_outcome, stop=stop
         )
 
-    def stream_upserts(self, contacts: Source, *, concurrency: int | None = None) -> AsyncGenerator[Outcome, None]:
+    def stream_upserts(
+        self, contacts: Source, *, concurrency: int | None = None, compare: bool = True
+    ) -> AsyncGenerator[Outcome, None]:
         """Upsert contacts from a source without end, yielding outcomes as they come, in constant memory.
 
         A consumer that is slower than the service slows the load. Leaving the loop early cancels the calls in flight:
@@ -179,6 +183,7 @@ class Contacts:
         Args:
             contacts: As in `bulk_upsert`.
             concurrency: Rows in flight at most; the client's by default.
+            compare: As in `bulk_upsert`.
 
         Yields:
             One outcome for each row that was read, in the order in which they finish.
@@ -189,7 +194,7 @@ class Contacts:
         """
         from .bulk import stream_upserts
 
-        return stream_upserts(self, contacts, concurrency=concurrency or self.client.concurrency)
+        return stream_upserts(self, contacts, concurrency=concurrency or self.client.concurrency, compare=compare)
 
     @property
     def _where(self) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from .comparison import NotApplied
 from .errors import APIError, InvalidContactError, InvalidResponseError, LoadStoppedError, RowsFailedError
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
@@ -50,12 +51,15 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
 
     Attributes:
         index: The row's place in its source, from 0.
-        status: `created` or `updated`: applied. `failed`: not applied. `unknown`: may or may not have been applied.
-            `not_attempted`: the load stopped before. `skipped`: not sent, on purpose.
+        status: `created` or `updated`: applied. `failed`: refused, or given up; `note` says where a try may have been
+            applied all the same, and the row is safe to send again. `unknown`: may or may not have been applied, and is
+            not safe to send again, or the load ended in the midst. `not_attempted`: the load ended before. `skipped`:
+            not sent, on purpose.
         contact_id: The contact it was applied to.
         new: Whether the contact was created; None where that is not known.
         trace_id: The API's id of the call, for its support.
         error: Why it is not done.
+        not_applied: Fields that were sent and that the service did not take, although it took the contact.
         attempts: Tries it took, those answered 429 not counted.
         rate_limited: Tries that were answered 429.
         note: What else there is to know of how the status was found.
@@ -67,6 +71,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
     new: bool | None = None
     trace_id: str | None = None
     error: RowError | None = None
+    not_applied: tuple[NotApplied, ...] = ()
     attempts: int = 0
     rate_limited: int = 0
     note: str | None = None
@@ -93,6 +98,8 @@ class BatchReport:
     Attributes:
         outcomes: Those kept; in the order of the rows once the load is over, before that as they came.
         stopped: What ended the load before its last row, or None.
+        not_applied: Fields that the service did not take, each with the number of its rows.
+        partially_applied: Rows of which the service did not take all.
         started_at: When, in UTC; None before.
         finished_at: When, in UTC; None before.
     """
@@ -100,12 +107,13 @@ class BatchReport:
     def __init__(self, *, keep_outcomes: bool = True) -> None:
         self._counts: dict[Status, int] = dict.fromkeys(STATUSES, 0)
         self.total = 0
-        self.requests = self.retries = self.rate_limited = 0
+        self.requests = self.retries = self.rate_limited = self.partially_applied = 0
         self.outcomes: list[Outcome] = []
         self.stopped: Exception | None = None
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
         self._keep = keep_outcomes
+        self.not_applied: dict[str, int] = {}
         self._errors: dict[tuple[int | None, str], int] = {}
 
     def __repr__(self) -> str:
@@ -152,6 +160,10 @@ class BatchReport:
             self.retries += attempts - 1
         if rate_limited:
             self.rate_limited += rate_limited
+        if outcome.not_applied:
+            self.partially_applied += 1
+            for missing in outcome.not_applied:
+                self.not_applied[missing.field] = self.not_applied.get(missing.field, 0) + 1
         if outcome.error is not None:
             key = (outcome.error.status, outcome.error.message)
             self._errors[key] = self._errors.get(key, 0) + 1
@@ -205,7 +217,7 @@ class BatchReport:
         return {
             "total": self.total,
             **{str(status): count for status, count in self._counts.items()},
-            "partially_applied": 0,
+            "partially_applied": self.partially_applied,
             "collisions": 0,
             "requests": self.requests,
             "retries": self.retries,

@@ -16,7 +16,7 @@ from msgspec import Struct
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LoadStoppedError, StopRequestedError
 from ..limits import RateLimit
-from ..migration.results import FAILED, FAILED_LINES, REPORT, Results
+from ..migration.results import FAILED, FAILED_LINES, NOT_APPLIED, REPORT, Results
 from ..migration.rows import RowFile, open_row_file
 from ..migration.run import FileLoad
 from ..protocol import clean_text
@@ -153,6 +153,9 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
         print(f"  {error.count} x {status}{clean_text(error.message)}")
     if len(report.errors) > _MOST_ERRORS:
         print(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
+    for field, count in report.not_applied.items():
+        rows = "1 row" if count == 1 else f"{count} rows"
+        print(f"  {field} not applied on {rows}: the service took the contact without it (see {NOT_APPLIED})")
     stopped = reason or (None if report.stopped is None else str(report.stopped))
     if stopped is not None and not isinstance(report.stopped, StopRequestedError):
         print(f"Stopped early: {clean_text(stopped)}")

@@ -127,6 +127,13 @@ def read_cells(columns: Iterable[Column], cells: Sequence[str]) -> dict[str, Any
     return fields
 
 
+def text_of(value: Any) -> str:
+    """Return a value as the cell that it is read from: text as it is, nothing as empty, all else as JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return msgspec.json.encode(value).decode()
+
+
 class CellError(ValueError):
     """A cell that makes no sense in its column, or cells that no column is there for."""
 

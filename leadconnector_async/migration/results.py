@@ -10,7 +10,7 @@ from typing import IO, Any, Final
 
 from ..errors import ConfigurationError
 from ..report import BatchReport, Outcome
-from .columns import RESULT_COLUMNS
+from .columns import RESULT_COLUMNS, text_of
 from .rows import FileRow, RowFile
 
 _SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id")
@@ -18,6 +18,8 @@ REPORT: Final = "report.json"
 SUCCEEDED: Final = "succeeded.csv"
 FAILED: Final = "failed.csv"
 FAILED_LINES: Final = "failed.jsonl"
+NOT_APPLIED: Final = "not_applied.csv"
+_NOT_APPLIED_COLUMNS: Final = ("contact_id", "field", "sent", "stored")
 
 
 class Results:
@@ -59,6 +61,9 @@ class Results:
             is_new = {True: "true", False: "false"}.get(outcome.new or False) if outcome.new is not None else ""
             result = [outcome.contact_id or "", is_new, outcome.trace_id or ""]
             self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, *result])
+            for missing in outcome.not_applied:
+                told = [outcome.contact_id, missing.field, text_of(missing.sent), text_of(missing.stored)]
+                self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, *told])
             return
         reason = str(outcome.error or "")
         if outcome.note:

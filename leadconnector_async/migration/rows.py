@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ..errors import ConfigurationError, InvalidContactError
 from ..models import ContactUpsert, read_mapping
-from .columns import RESULT_COLUMNS, CellError, read_cells, read_header
+from .columns import RESULT_COLUMNS, CellError, read_cells, read_header, text_of
 
 _CSV_KINDS: Final = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}
 _JSON_KINDS: Final = (".jsonl", ".ndjson")
@@ -240,7 +240,7 @@ class JsonLinesFile(RowFile):
         """Yield all rows."""
         for number, line in self._lines():
             value = _decode(line)
-            cells = [_cell(value.get(name)) for name in self.columns] if isinstance(value, dict) else [line]
+            cells = [text_of(value.get(name)) for name in self.columns] if isinstance(value, dict) else [line]
             yield FileRow(self._read(number, line, value), cells, line)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
@@ -270,12 +270,6 @@ def _decode(line: str) -> Any:
         return msgspec.json.decode(line)
     except (ValueError, RecursionError):
         return _NO_JSON
-
-
-def _cell(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return msgspec.json.encode(value).decode()
 
 
 # ---------------------------------------------------------------------------------------------- both
