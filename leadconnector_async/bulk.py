@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Final
 
 from .backlog import Backlog, Item
-from .client import Call
+from .call import Call
 from .comparison import find_not_applied
 from .contacts import Contacts
 from .errors import (

@@ -9,11 +9,13 @@ import random
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from .answers import Response, read_date, read_quota, read_retry_after
 from .auth import FixedToken, TokenSource
+from .call import Call
 from .clock import Clock, SystemClock
 from .errors import (
     AuthenticationError,
@@ -25,52 +27,14 @@ from .errors import (
     RateLimitStuckError,
 )
 from .limits import Limits, LocalLimits, RateLimit
-from .protocol import Request, check_api_version, read_date, read_quota, read_response, read_retry_after
+from .protocol import T, check_api_version, read_response
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
 from .transport import DEFAULT_BASE_URL, Timeouts, Transport
 
 if TYPE_CHECKING:
     from .contacts import Contacts
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
-
-
-class Call(Generic[T]):
-    """One call and what became of its tries so far.
-
-    Attributes:
-        request: What is asked.
-        attempts: Tries sent, those answered 429 not counted.
-        rate_limited: Tries answered 429.
-        in_flight: Whether a try is out now.
-        is_halted: Set from outside to have no further try begun.
-        sent_at: When the last try was sent, in seconds since 1970 by this machine.
-        doubted_at: When the first try began that may have been applied without saying so, in seconds since 1970 by this
-            machine, or None.
-        server_ahead: How many seconds the server's clock is ahead of this machine's, by its last answer, or None.
-    """
-
-    __slots__ = (
-        "attempts",
-        "doubted_at",
-        "in_flight",
-        "is_halted",
-        "rate_limited",
-        "request",
-        "sent_at",
-        "server_ahead",
-    )
-
-    def __init__(self, request: Request[T]) -> None:
-        self.request = request
-        self.attempts = 0
-        self.rate_limited = 0
-        self.in_flight = False
-        self.is_halted = False
-        self.sent_at = 0.0
-        self.doubted_at: float | None = None
-        self.server_ahead: float | None = None
 
 
 class LeadConnector:
@@ -249,8 +213,8 @@ class LeadConnector:
                 now = self.clock.monotonic()
                 is_limited = isinstance(error, RateLimitedError)
                 limited_since = (limited_since or now) if is_limited else None
-                if is_in_doubt(error) and call.doubted_at is None:
-                    call.doubted_at = call.sent_at
+                if is_in_doubt(error):
+                    call.doubt()
                 await self._wait_before_retry(call, error, now - (limited_since or now))
 
     async def _wait_before_retry(self, call: Call[T], error: CallError, rate_limited_for: float) -> None:
@@ -281,38 +245,10 @@ class LeadConnector:
         return error
 
     async def _attempt(self, call: Call[T], token: str) -> T:
-        """Take a slot, exchange once, and read the answer."""
-        request = call.request
-        window = self._limits.window(request.location_id, self._rate_limit)
-        slot = await window.acquire()
-        quota = None
+        """Exchange once, and read the answer."""
+        response = await self._exchange_in_slot(call, token)
         try:
-            if self._limits.is_paced:
-                await self._limits.pace()
-            if self._is_closed:  # since this call began to wait for its slot
-                self._check_open()
-            call.in_flight = True
-            call.attempts += 1
-            call.sent_at = self.clock.time()
-            response = await self._transport.exchange(request, token)
-            quota = read_quota(response.headers)
-            if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-                window.pause(read_retry_after(response.headers))  # before the slot's return serves others
-        except ConnectFailedError:
-            call.in_flight = False
-            raise
-        except asyncio.CancelledError:
-            if call.in_flight:
-                call.doubted_at = call.doubted_at or call.sent_at
-            raise
-        finally:
-            if call.in_flight:
-                window.release(slot, quota)
-            else:
-                window.give_back(slot)
-            call.in_flight = False
-        try:
-            return read_response(request, response)
+            return read_response(call.request, response)
         except RateLimitedError:
             call.attempts -= 1
             call.rate_limited += 1
@@ -320,6 +256,35 @@ class LeadConnector:
         finally:
             if call.doubted_at is not None and (date := read_date(response.headers)) is not None:
                 call.server_ahead = date - self.clock.time()
+
+    async def _exchange_in_slot(self, call: Call[T], token: str) -> Response:
+        """Take a slot, exchange once, and give the slot back as used, or as unused where nothing was sent."""
+        window = self._limits.window(call.request.location_id, self._rate_limit)
+        slot = await window.acquire()
+        quota = None
+        try:
+            if self._limits.is_paced:
+                await self._limits.pace()
+            if self._is_closed:  # since this call began to wait for its slot
+                self._check_open()
+            call.begin_try(self.clock.time())
+            response = await self._transport.exchange(call.request, token)
+            quota = read_quota(response.headers)
+            if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                window.pause(read_retry_after(response.headers))  # before the slot's return serves others
+            return response
+        except ConnectFailedError:
+            call.in_flight = False
+            raise
+        except asyncio.CancelledError:
+            call.doubt_if_in_flight()
+            raise
+        finally:
+            if call.in_flight:
+                window.release(slot, quota)
+            else:
+                window.give_back(slot)
+            call.in_flight = False
 
 
 _ENVIRONMENT = {

@@ -11,7 +11,8 @@ import msgspec
 from msgspec import UNSET
 
 from . import protocol
-from .client import Call, LeadConnector
+from .call import Call
+from .client import LeadConnector
 from .errors import InvalidContactError, NotFoundError
 from .models import Contact, ContactUpdate, ContactUpsert, UpsertResult, read_mapping
 from .report import BatchReport, OnOutcome, Outcome

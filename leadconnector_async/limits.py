@@ -16,9 +16,9 @@ from typing import Protocol, TypeAlias
 from aiolimiter import AsyncLimiter
 from msgspec import Struct
 
+from .answers import Quota
 from .clock import Clock, SystemClock, Timer
 from .errors import ConfigurationError, DailyQuotaExceededError
-from .protocol import Quota
 
 _DAY = 86_400.0
 _DEFAULT_INTERVAL = 10.0

@@ -12,6 +12,7 @@ from msgspec import Struct
 from multidict import CIMultiDict
 from yarl import URL
 
+from .answers import Response, clean_text
 from .errors import (
     CallError,
     CallTimeoutError,
@@ -20,7 +21,7 @@ from .errors import (
     ConnectionLostError,
     InvalidResponseError,
 )
-from .protocol import Request, Response, T, clean_text
+from .protocol import Request, T
 from .watch import Watch
 
 DEFAULT_BASE_URL = "https://services.leadconnectorhq.com"

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError, DailyQuotaExceededError, RateLimit
+from leadconnector_async.answers import Quota
 from leadconnector_async.limits import LocalLimits, Window
-from leadconnector_async.protocol import Quota
 from tests.fake_clock import FakeClock
 
 

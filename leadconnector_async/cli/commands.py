@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..answers import clean_text
 from ..errors import LeadConnectorError
-from ..protocol import clean_text
 from ..version import __version__
 from .options import read_faults, read_latency, read_rate
 from .serve import serve

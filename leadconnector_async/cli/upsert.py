@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LoadStoppedError, StopRequestedError
 from ..limits import RateLimit
 from ..migration.results import FAILED, FAILED_LINES, NOT_APPLIED, REPORT, Results
 from ..migration.rows import RowFile, open_row_file
 from ..migration.run import FileLoad
-from ..protocol import clean_text
 from ..report import STATUSES, BatchReport
 from .options import read_rate, read_token_file
 from .progress import open_progress

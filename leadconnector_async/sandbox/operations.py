@@ -16,18 +16,6 @@ _V3_DND = {"Call": "call", "Email": "email", "SMS": "sms", "WhatsApp": "whatsApp
 _ONLY_ELSEWHERE = ("name", "timezone")  # a created contact comes back without them before v3
 
 
-class Answer:
-    """What is sent back."""
-
-    __slots__ = ("body", "content_type", "headers", "status")
-
-    def __init__(self, status: int, body: bytes, content_type: str = "application/json; charset=utf-8") -> None:
-        self.status = status
-        self.body = body
-        self.content_type = content_type
-        self.headers: dict[str, str] = {}
-
-
 class Operation:
     """Which operation a request asks for, and on which contact."""
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from email.utils import formatdate
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
@@ -17,16 +14,14 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from .answers import HTML, Answer, answer_after_write, check_version, http_date, read_json, send
 from .books import Books
 from .custom_fields import DEFAULT_CUSTOM_FIELDS, CustomFieldDefinition
-from .faults import Faults, Page, edge_page, refuse_before_write
-from .operations import Answer, Operations, find_operation
+from .faults import Faults, Page, refuse_before_write
+from .operations import Operations, find_operation
 from .quota import PROFILES, WINDOWS, Quota
 from .refusals import Refusal
 
-_VERSIONS = ("2021-04-15", "2021-07-28", "2023-02-21", "v3")
-_JSON = "application/json; charset=utf-8"
-_HTML = "text/html"
 _STOP_SECONDS = 1.0
 
 WindowKind: TypeAlias = Literal["fixed", "aligned", "sliding"]
@@ -232,22 +227,22 @@ class Sandbox:
         if delay:
             await self._sleep(delay - before)
         # Clients compare `dateAdded` with it, so it must come from the same clock.
-        answer.headers["Date"] = _http_date(int(self._wall()))
-        return await _send(request, answer, fault)
+        answer.headers["Date"] = http_date(int(self._wall()))
+        return await send(request, answer, fault)
 
     async def _answer(self, request: web.BaseRequest, fault: str | None) -> Answer:
         quota = location_id = None
         try:
             version = self._admit(request)
             operation = find_operation(request.method, request.path)
-            body = _read_json(await request.read()) if request.can_read_body else {}
+            body = read_json(await request.read()) if request.can_read_body else {}
             location_id = self._operations.location_of(operation, body)
             self._check_location(location_id)
             quota = self._quota(location_id)
             self._take(quota, fault)
             refuse_before_write(fault)
             status, value = self._operations.run(operation, body, version, self._new_trace_id())
-            answer = _after_write(fault) or Answer(status, msgspec.json.encode(value))
+            answer = answer_after_write(fault) or Answer(status, msgspec.json.encode(value))
         except Refusal as refusal:
             answer = self._refuse(refusal)
         except web.HTTPRequestEntityTooLarge:
@@ -268,7 +263,7 @@ class Sandbox:
         if authorization != self._authorization:
             is_integration = authorization.startswith("Bearer pit-")
             raise Refusal(401, "Invalid Private Integration token" if is_integration else "Invalid JWT", error=None)
-        return _check_version(request.headers.get("Version"))
+        return check_version(request.headers.get("Version"))
 
     def _check_location(self, location_id: str) -> None:
         if self._locations is not None and location_id and location_id not in self._locations:
@@ -290,7 +285,7 @@ class Sandbox:
 
     def _refuse(self, refusal: Refusal) -> Answer:
         if isinstance(refusal, Page):
-            return Answer(refusal.status, refusal.html.encode(), _HTML)
+            return Answer(refusal.status, refusal.html.encode(), HTML)
         body = dict(refusal.body)
         retry_after = body.pop("retry_after", None)
         if refusal.status in (400, 403, 404, 422):
@@ -305,62 +300,6 @@ class Sandbox:
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
-@lru_cache(maxsize=8)
-def _http_date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)
-
-
 def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     if value not in choices:
         raise ValueError(f"{name} is {value!r}; it is one of {', '.join(choices)}")
-
-
-def _check_version(version: str | None) -> str:
-    if version is None:
-        raise Refusal(401, "version header was not found.", error=None)
-    if version in _VERSIONS:
-        return version
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", version):
-        raise Refusal(401, "version header is invalid", error="Error", statusCode=None, status=401)
-    raise Refusal(400, f"Invalid API version segment '{version}' at position 0")
-
-
-def _read_json(body: bytes) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        raise Refusal(400, "Unexpected token in JSON") from None
-    if not isinstance(value, dict):
-        raise Refusal(400, "Unexpected token in JSON: an object is expected")
-    return value
-
-
-def _after_write(fault: str | None) -> Answer | None:
-    """Return the answer of a fault that strikes after the write, or None."""
-    if fault == "502-after":
-        return Answer(502, edge_page(502).html.encode(), _HTML)
-    if fault == "422-created":
-        refusal = Refusal(422, ["email must be an email"])
-        return Answer(422, msgspec.json.encode(refusal.body))
-    if fault == "empty-200":
-        return Answer(200, b"")
-    if fault == "html-200":
-        return Answer(200, b"<html><body>All is well</body></html>", _HTML)
-    return None
-
-
-async def _send(request: web.BaseRequest, answer: Answer, fault: str | None) -> web.StreamResponse:
-    if fault in ("reset-before", "reset-after", "hang"):
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()
-    headers = {"Content-Type": answer.content_type, **answer.headers}
-    if fault != "cut-body":
-        return web.Response(status=answer.status, body=answer.body, headers=headers)
-    headers["Content-Length"] = str(len(answer.body))
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    await response.prepare(request)
-    await response.write(answer.body[: len(answer.body) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return response
