@@ -49,11 +49,15 @@ class Backlog(Generic[P]):
         self._room: asyncio.Future[None] | None = None
         self._has_ended = False
 
+    @property
+    def is_full(self) -> bool:
+        """Whether to wait for room before the next `put`."""
+        return self._size >= self._most
+
     async def wait_for_room(self) -> None:
-        """Wait until there is room; once full, until half is done, so that one waking up serves many rows."""
-        if self._size >= self._most:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
+        """Wait until half of a full backlog is done, so that one waking up serves many rows."""
+        self._room = asyncio.get_running_loop().create_future()
+        await self._room
 
     def put(self, item: Item[P]) -> None:
         """Add an item; wait for room first."""

@@ -146,20 +146,22 @@ class Load:
         while rows := await self._source.batch():
             self._rows.extend(rows)
             while self._rows:
-                await self._backlog.wait_for_room()
-                await self._admit(self._rows.popleft())
+                if self._backlog.is_full:
+                    await self._backlog.wait_for_room()
+                refused = self._admit(self._rows.popleft())
+                if refused is not None:
+                    await self._settle(refused)
         self._backlog.end()
 
-    async def _admit(self, row: Row) -> None:
-        """Check a row, and queue it or settle it."""
+    def _admit(self, row: Row) -> Outcome | None:
+        """Check a row and queue it, or return its outcome where it cannot be sent."""
         index = self._count
         self._count += 1
         try:
-            item = self._check(index, row)
+            self._backlog.put(self._check(index, row))
         except InvalidContactError as error:
-            await self._settle(Outcome(index=index, status="failed", error=row_error(error)))
-        else:
-            self._backlog.put(item)
+            return Outcome(index=index, status="failed", error=row_error(error))
+        return None
 
     def _check(self, index: int, row: Row) -> Item[Upsert]:
         if isinstance(row, InvalidContactError):

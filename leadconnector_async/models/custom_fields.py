@@ -31,7 +31,7 @@ class FileEntry(Struct, frozen=True, omit_defaults=True, kw_only=True, rename="c
     document_id: Text = UNSET
 
 
-class CustomField(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+class CustomField(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, gc=False):
     """A value for a custom field, known by `id` (safer) or by `key` (with or without `contact.`).
 
     This one takes any kind of value; the nine classes below say which kind is meant. The service drops ids, keys and
