@@ -116,13 +116,15 @@ class Transport:
             )
             return Response(response.status, response.headers, await self._read_body(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise transport_error(error) from error
+            failure = transport_error(error)
         except asyncio.CancelledError:
-            if self._watch.end(task):
-                raise CallTimeoutError("no complete answer in time") from None
-            raise
+            if not self._watch.end(task):
+                raise
+            failure = CallTimeoutError("no complete answer in time")
         finally:
             self._watch.end(task)
+        # Out here, so that aiohttp's error is not chained to ours: some of its errors carry all headers, the token too.
+        raise failure
 
     def _headers(self, request: Request[T], token: str) -> CIMultiDict[str]:
         """Join headers and token; those of the last call are kept, as nearly all calls have the same."""

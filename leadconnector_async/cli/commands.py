@@ -91,7 +91,7 @@ def sandbox(
     window: Annotated[str, typer.Option(help="How calls are counted: fixed, aligned or sliding.")] = "fixed",
     daily: Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")] = None,
     latency: Annotated[
-        str | None, typer.Option(metavar="MIN-MAX", help="Seconds (0.05-0.5), or with a unit (50-500ms).")
+        str | None, typer.Option(metavar="MIN-MAX", help="Time an answer takes: 0.05-0.5 (seconds) or 50-500ms.")
     ] = None,
     fault: Annotated[
         list[str] | None, typer.Option(metavar="KIND=P", help="A fault and its probability; again for more.")

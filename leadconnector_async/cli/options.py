@@ -30,21 +30,19 @@ def read_rate(text: str | None, daily: int | None) -> RateLimit:
 
 
 def read_latency(text: str | None) -> tuple[float, float]:
-    """Read `--latency` (least-most, in seconds unless it ends in ms) as seconds.
+    """Read `--latency` (least-most) as seconds; it may name its unit, and numbers above 30 are milliseconds anyway.
 
     Raises:
-        ConfigurationError: It is no latency, or one that no test would want.
+        ConfigurationError: It is no latency.
     """
     if text is None:
         return 0.0, 0.0
     match = _LATENCY.fullmatch(text.strip())
-    unit = 0.001 if match and match[3] == "ms" else 1.0
-    least, most = (float(match[1]) * unit, float(match[2]) * unit) if match else (1.0, 0.0)
-    if least > most or most > _MOST_SECONDS:
-        raise ConfigurationError(
-            f"--latency {text!r} is no latency of {_MOST_SECONDS:.0f} s or less; write 0.05-0.5 (seconds) or 50-500ms"
-        )
-    return least, most
+    if match is None or float(match[1]) > float(match[2]):
+        raise ConfigurationError(f"--latency {text!r} is no latency; write least-most, such as 0.05-0.5 or 50-500ms")
+    least, most, unit = float(match[1]), float(match[2]), match[3]
+    is_milliseconds = unit == "ms" or (unit is None and most > _MOST_SECONDS)
+    return (least / 1000, most / 1000) if is_milliseconds else (least, most)
 
 
 def read_faults(texts: list[str]) -> dict[str, float]:

@@ -172,12 +172,12 @@ class Books:
             "dateAdded": now,
         }
         self.contacts[contact["id"]] = contact
-        return self._change(contact, fields)
+        return self._change(contact, fields, now)
 
-    def _change(self, contact: Fields, fields: Fields) -> Fields:
+    def _change(self, contact: Fields, fields: Fields, now: str | None = None) -> Fields:
         self._unindex(contact)
         _apply(contact, fields)
-        contact["dateUpdated"] = self._now()
+        contact["dateUpdated"] = now or self._now()
         self._index(contact)
         self.writes[contact["id"]] = self.writes.get(contact["id"], 0) + 1
         return contact

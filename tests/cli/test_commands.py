@@ -290,7 +290,7 @@ def test_the_sandbox_tells_its_address_first(served: Callable[..., str]) -> None
         (["--fault", "earthquake=0.5"], "unknown fault 'earthquake'; known are 500"),
         (["--fault", "500"], "write kind=probability"),
         (["--fault", "500=2"], "must be from 0 to 1"),
-        (["--latency", "50-500"], "write 0.05-0.5 (seconds) or 50-500ms"),
+        (["--latency", "500-50"], "write least-most, such as 0.05-0.5 or 50-500ms"),
         (["--window", "round"], "it is one of fixed, aligned, sliding"),
         (["--profile", "gold"], "it is one of standard, trial"),
     ],
@@ -315,6 +315,8 @@ def test_options() -> None:
     assert read_rate("25/0.5", 7) == RateLimit(max_requests=25, per_seconds=0.5, daily=7)
     assert read_latency("0.05-0.5") == (0.05, 0.5)
     assert read_latency("50-500ms") == pytest.approx((0.05, 0.5))
+    assert read_latency("50-500") == pytest.approx((0.05, 0.5))
+    assert read_latency("1-2s") == (1.0, 2.0)
     assert read_latency(None) == (0.0, 0.0)
     assert read_faults(["500=0.1", "reset-after=1"]) == {"500": 0.1, "reset-after": 1.0}
 
