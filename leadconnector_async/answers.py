@@ -66,7 +66,7 @@ def read_error(response: Response) -> APIError:
 def _error_fields(body: bytes) -> dict[str, Any]:
     try:
         fields = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
 

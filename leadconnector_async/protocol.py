@@ -174,6 +174,6 @@ def read_response(request: Request[T], response: Response) -> T:
         )
     try:
         return request.read(response.body)
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         kind = "an empty body" if not response.body.strip() else f"a body that cannot be read ({error})"
         raise InvalidResponseError(f"the service answered {status} with {kind}", status=status) from None

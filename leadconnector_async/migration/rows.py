@@ -268,7 +268,7 @@ _NO_JSON: Final = object()
 def _decode(line: str) -> Any:
     try:
         return msgspec.json.decode(line)
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return _NO_JSON
 
 
