@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
+from http import HTTPStatus
 from typing import Final
 
 from .backlog import Backlog, Item
@@ -31,7 +32,7 @@ from .errors import (
 from .identity import identity_keys
 from .models import ContactUpsert, UpsertResult
 from .outbox import Outbox
-from .report import BatchReport, OnOutcome, Outcome, RowError, Status, row_error
+from .report import BatchReport, OnOutcome, Outcome, RowError, row_error
 from .retry import is_worth_repeating
 from .sources import Row, RowSource, Source, open_source
 
@@ -104,7 +105,8 @@ class Load:
         """Send all rows.
 
         Raises:
-            Exception: What the source or `on_outcome` raised; the rows read by then have their outcomes.
+            Exception: What the source raised, after all rows read by then were sent; or what `on_outcome` raised, at
+                once. Each row that was read has its outcome then.
         """
         try:
             await self._run_workers()
@@ -116,9 +118,20 @@ class Load:
             await self._source.close()
 
     async def _run_workers(self) -> None:
+        # Beside the group, not in it: where the source fails, the rows that were read are still sent.
+        self._feeder = feeder = asyncio.create_task(self._feed())
+        feeder.add_done_callback(lambda _: self._backlog.end())
+        try:
+            await self._work_together()
+        finally:
+            feeder.cancel()
+            await asyncio.wait([feeder])
+        if not feeder.cancelled():
+            feeder.result()  # raises what the source raised
+
+    async def _work_together(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                self._feeder = group.create_task(self._feed())
                 for _ in range(self._concurrency):
                     group.create_task(self._work())
             return
@@ -151,7 +164,6 @@ class Load:
                 refused = self._admit(self._rows.popleft())
                 if refused is not None:
                     await self._settle(refused)
-        self._backlog.end()
 
     def _admit(self, row: Row) -> Outcome | None:
         """Check a row and queue it, or return its outcome where it cannot be sent."""
@@ -193,6 +205,12 @@ class Load:
         try:
             result = await self._contacts.finish_upsert(item.payload.call)
         except CallError as error:
+            if (
+                isinstance(error, AuthenticationError | PermissionDeniedError)
+                and error.status == HTTPStatus.UNAUTHORIZED
+            ):
+                self.stop(error)  # no other row would fare better
+                return self._outcome_cut_short(item)
             is_cut_short = item.payload.call.is_halted and is_worth_repeating(error)
             return self._outcome_cut_short(item) if is_cut_short else self._outcome_failed(item, error)
         except (DailyQuotaExceededError, RateLimitStuckError, ClientStateError) as error:
@@ -229,14 +247,10 @@ class Load:
     # ------------------------------------------------------------------------------------------ outcomes
 
     def _outcome_failed(self, item: Item[Upsert], error: CallError) -> Outcome:
-        is_refused = isinstance(error, AuthenticationError | PermissionDeniedError) and error.status == 401
-        if is_refused:
-            self.stop(error)
         is_unsafe = error.may_be_applied and not item.payload.call.request.repeatable
-        status: Status = "not_attempted" if is_refused else "unknown" if is_unsafe else "failed"
         return Outcome(
             index=item.index,
-            status=status,
+            status="unknown" if is_unsafe else "failed",
             trace_id=error.trace_id if isinstance(error, APIError) else None,
             error=row_error(error),
             attempts=error.attempts,

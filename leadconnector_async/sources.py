@@ -55,10 +55,10 @@ class ListSource(RowSource):
     """Rows that are in memory already."""
 
     def __init__(self, rows: list[Row] | tuple[Row, ...]) -> None:
-        self._rows = iter(rows)
+        self._rows = Rows(rows)
 
     async def batch(self) -> list[Row]:
-        return _pull(self._rows)
+        return self._rows.pull()
 
 
 class ThreadSource(RowSource):
@@ -66,28 +66,20 @@ class ThreadSource(RowSource):
     ever touches it."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self._source = rows
-        self._rows: Iterator[Row] | None = None
+        self._rows = Rows(rows)
         self._thread = ThreadPoolExecutor(1, "leadconnector-source")
         self._pending: asyncio.Future[list[Row]] | None = None
 
     async def batch(self) -> list[Row]:
         if self._pending is None:
-            self._pending = asyncio.get_running_loop().run_in_executor(self._thread, self._next)
+            self._pending = asyncio.get_running_loop().run_in_executor(self._thread, self._rows.pull)
         rows = await asyncio.shield(self._pending)
         self._pending = None
         return rows
 
-    def _next(self) -> list[Row]:
-        if self._rows is None:
-            self._rows = iter(self._source)
-        return _pull(self._rows)
-
     async def close(self) -> None:
         if self._pending is None:
-            close: Callable[[], None] | None = getattr(self._rows, "close", None)
-            if close is not None:
-                await asyncio.get_running_loop().run_in_executor(self._thread, close)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._rows.close)
         else:
             self._pending.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._thread.shutdown(wait=False)
@@ -113,11 +105,35 @@ class AsyncSource(RowSource):
             await close()
 
 
-def _pull(rows: Iterator[Row]) -> list[Row]:
-    until = time.monotonic() + _BATCH_SECONDS
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) >= _BATCH_ROWS or time.monotonic() >= until:
-            break
-    return batch
+class Rows:
+    """A sync iterable, pulled in batches; what it raises is raised after the rows before it were handed over."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._source = rows
+        self._rows: Iterator[Row] | None = None
+        self._failure: Exception | None = None
+
+    def pull(self) -> list[Row]:
+        """Return the next rows, none at the end."""
+        if self._failure is not None:
+            raise self._failure
+        until = time.monotonic() + _BATCH_SECONDS
+        batch: list[Row] = []
+        try:
+            if self._rows is None:
+                self._rows = iter(self._source)
+            for row in self._rows:
+                batch.append(row)
+                if len(batch) >= _BATCH_ROWS or time.monotonic() >= until:
+                    break
+        except Exception as error:
+            if not batch:
+                raise
+            self._failure = error
+        return batch
+
+    def close(self) -> None:
+        """Close a generator."""
+        close: Callable[[], None] | None = getattr(self._rows, "close", None)
+        if close is not None:
+            close()
