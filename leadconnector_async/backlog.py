@@ -8,31 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Generic, TypeVar
-
-P = TypeVar("P")
+from typing import Any, Generic, TypeVar
 
 
-class Item(Generic[P]):
+class Item:
     """One row on its way.
 
     Attributes:
         index: Its place in the source.
-        payload: What a worker needs of it.
         keys: Whom it may be matched with.
+        blocked_by: How many rows of the same identity must be done before.
+        followers: The rows that wait for this one, or None.
     """
 
-    __slots__ = ("_blocked_by", "_followers", "index", "keys", "payload")
+    __slots__ = ("blocked_by", "followers", "index", "keys")
 
-    def __init__(self, index: int, payload: P, keys: tuple[str, ...]) -> None:
+    def __init__(self, index: int, keys: tuple[str, ...]) -> None:
         self.index = index
-        self.payload = payload
         self.keys = keys
-        self._blocked_by = 0
-        self._followers: list[Item[P]] = []
+        self.blocked_by = 0
+        self.followers: list[Any] | None = None
 
 
-class Backlog(Generic[P]):
+AnyItem = TypeVar("AnyItem", bound=Item)
+
+
+class Backlog(Generic[AnyItem]):
     """A bounded queue of items, ordered by identity.
 
     Args:
@@ -42,9 +43,9 @@ class Backlog(Generic[P]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._size = 0
-        self._ready: deque[Item[P]] = deque()
-        self._blocked: dict[int, Item[P]] = {}
-        self._last_of: dict[str, Item[P]] = {}  # by key, the last item that is not done
+        self._ready: deque[AnyItem] = deque()
+        self._blocked: dict[int, AnyItem] = {}
+        self._last_of: dict[str, AnyItem] = {}  # by key, the last item that is not done
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room: asyncio.Future[None] | None = None
         self._has_ended = False
@@ -59,22 +60,24 @@ class Backlog(Generic[P]):
         self._room = asyncio.get_running_loop().create_future()
         await self._room
 
-    def put(self, item: Item[P]) -> None:
+    def put(self, item: AnyItem) -> None:
         """Add an item; wait for room first."""
         self._size += 1
         last_of = self._last_of
         for key in item.keys:
             before = last_of.get(key)
             if before is not None and before is not item:
-                before._followers.append(item)
-                item._blocked_by += 1
+                if before.followers is None:
+                    before.followers = []
+                before.followers.append(item)
+                item.blocked_by += 1
             last_of[key] = item
-        if item._blocked_by:
+        if item.blocked_by:
             self._blocked[item.index] = item
         else:
             self._make_ready(item)
 
-    async def get(self) -> Item[P] | None:
+    async def get(self) -> AnyItem | None:
         """Take the next item whose identity is free, waiting for one; None once there will be none."""
         while not self._ready:
             if self._has_ended and not self._size:
@@ -84,15 +87,15 @@ class Backlog(Generic[P]):
             await waiter
         return self._ready.popleft()
 
-    def done(self, item: Item[P]) -> None:
+    def done(self, item: AnyItem) -> None:
         """Say that an item that was taken is finished; those that waited for its identity may go."""
         self._size -= 1
         for key in item.keys:
             if self._last_of.get(key) is item:
                 del self._last_of[key]
-        for follower in item._followers:
-            follower._blocked_by -= 1
-            if not follower._blocked_by and self._blocked.pop(follower.index, None) is not None:
+        for follower in item.followers or ():
+            follower.blocked_by -= 1
+            if not follower.blocked_by and self._blocked.pop(follower.index, None) is not None:
                 self._make_ready(follower)
         if self._room is not None and self._size <= self._most // 2 and not self._room.done():
             self._room.set_result(None)
@@ -105,7 +108,7 @@ class Backlog(Generic[P]):
         if not self._size:
             self._wake_all()
 
-    def empty(self) -> list[Item[P]]:
+    def empty(self) -> list[AnyItem]:
         """End, and take back all items that no worker has, in order."""
         rest = sorted([*self._ready, *self._blocked.values()], key=lambda item: item.index)
         self._ready.clear()
@@ -114,7 +117,7 @@ class Backlog(Generic[P]):
         self.end()
         return rest
 
-    def _make_ready(self, item: Item[P]) -> None:
+    def _make_ready(self, item: AnyItem) -> None:
         self._ready.append(item)
         while self._idle:
             waiter = self._idle.popleft()

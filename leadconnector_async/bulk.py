@@ -39,12 +39,13 @@ from .sources import Row, RowSource, Source, open_source
 _log = logging.getLogger(__name__)
 
 
-class Upsert:
+class Upsert(Item):
     """A row that was checked: the contact, and the call that is to store it."""
 
     __slots__ = ("call", "contact")
 
-    def __init__(self, contact: ContactUpsert, call: Call[UpsertResult]) -> None:
+    def __init__(self, index: int, keys: tuple[str, ...], contact: ContactUpsert, call: Call[UpsertResult]) -> None:
+        super().__init__(index, keys)
         self.contact = contact
         self.call = call
 
@@ -94,7 +95,7 @@ class Load:
         self._rows: deque[Row] = deque()  # read and not yet looked at
         self._count = 0
         self._feeder: asyncio.Task[None] | None = None
-        self._busy: dict[asyncio.Task[None], Item[Upsert]] = {}
+        self._busy: dict[asyncio.Task[None], Upsert] = {}
         self._cut_short: list[Outcome] = []
         self._recent: set[str] = set()  # identities applied lately, and those of the time before
         self._earlier: set[str] = set()
@@ -148,8 +149,8 @@ class Load:
         if self._feeder is not None:
             self._feeder.cancel()
         for task, item in self._busy.items():
-            item.payload.call.is_halted = True
-            if not item.payload.call.in_flight and task is not asyncio.current_task():
+            item.call.is_halted = True
+            if not item.call.in_flight and task is not asyncio.current_task():
                 task.cancel()
         self._cut_short += [self._outcome_untried(item.index) for item in self._backlog.empty()]
 
@@ -175,12 +176,12 @@ class Load:
             return Outcome(index=index, status="failed", error=row_error(error))
         return None
 
-    def _check(self, index: int, row: Row) -> Item[Upsert]:
+    def _check(self, index: int, row: Row) -> Upsert:
         if isinstance(row, InvalidContactError):
             raise row
         contact = self._contacts.complete(row)
         call = self._contacts.prepare_upsert(contact)
-        return Item(index, Upsert(contact, call), identity_keys(contact, call.request.location_id))
+        return Upsert(index, identity_keys(contact, call.request.location_id), contact, call)
 
     # ------------------------------------------------------------------------------------------ workers
 
@@ -200,10 +201,10 @@ class Load:
             await self._settle(outcome)
             self._backlog.done(item)
 
-    async def _send(self, item: Item[Upsert]) -> Outcome:
+    async def _send(self, item: Upsert) -> Outcome:
         is_known = not (self._recent.isdisjoint(item.keys) and self._earlier.isdisjoint(item.keys))
         try:
-            result = await self._contacts.finish_upsert(item.payload.call)
+            result = await self._contacts.finish_upsert(item.call)
         except CallError as error:
             if (
                 isinstance(error, AuthenticationError | PermissionDeniedError)
@@ -211,7 +212,7 @@ class Load:
             ):
                 self.stop(error)  # no other row would fare better
                 return self._outcome_cut_short(item)
-            is_cut_short = item.payload.call.is_halted and is_worth_repeating(error)
+            is_cut_short = item.call.is_halted and is_worth_repeating(error)
             return self._outcome_cut_short(item) if is_cut_short else self._outcome_failed(item, error)
         except (DailyQuotaExceededError, RateLimitStuckError, ClientStateError) as error:
             self.stop(error)
@@ -224,7 +225,7 @@ class Load:
             contact_id=result.contact.id,
             new=is_new,
             trace_id=result.trace_id,
-            not_applied=find_not_applied(item.payload.contact, result.contact) if self._is_compared else (),
+            not_applied=find_not_applied(item.contact, result.contact) if self._is_compared else (),
             attempts=result.attempts,
             rate_limited=result.rate_limited,
             note=_BY_DATE_NOTE if is_new and result.is_new_by_date else None,
@@ -246,8 +247,8 @@ class Load:
 
     # ------------------------------------------------------------------------------------------ outcomes
 
-    def _outcome_failed(self, item: Item[Upsert], error: CallError) -> Outcome:
-        is_unsafe = error.may_be_applied and not item.payload.call.request.repeatable
+    def _outcome_failed(self, item: Upsert, error: CallError) -> Outcome:
+        is_unsafe = error.may_be_applied and not item.call.request.repeatable
         return Outcome(
             index=item.index,
             status="unknown" if is_unsafe else "failed",
@@ -258,9 +259,9 @@ class Load:
             note=_UNSAFE_NOTE if is_unsafe else _SAFE_NOTE if error.may_be_applied else None,
         )
 
-    def _outcome_cut_short(self, item: Item[Upsert]) -> Outcome:
+    def _outcome_cut_short(self, item: Upsert) -> Outcome:
         """Settle a row whose call was given up between its tries, or in the midst of one."""
-        call = item.payload.call
+        call = item.call
         is_in_doubt = call.doubted_at is not None
         return Outcome(
             index=item.index,

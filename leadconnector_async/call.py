@@ -22,26 +22,17 @@ class Call(Generic[T]):
         server_ahead: How many seconds the server's clock is ahead of this machine's, by its last answer, or None.
     """
 
-    __slots__ = (
-        "attempts",
-        "doubted_at",
-        "in_flight",
-        "is_halted",
-        "rate_limited",
-        "request",
-        "sent_at",
-        "server_ahead",
-    )
+    # Most calls succeed at once and never change these.
+    attempts: int = 0
+    rate_limited: int = 0
+    in_flight: bool = False
+    is_halted: bool = False
+    sent_at: float = 0.0
+    doubted_at: float | None = None
+    server_ahead: float | None = None
 
     def __init__(self, request: Request[T]) -> None:
         self.request = request
-        self.attempts = 0
-        self.rate_limited = 0
-        self.in_flight = False
-        self.is_halted = False
-        self.sent_at = 0.0
-        self.doubted_at: float | None = None
-        self.server_ahead: float | None = None
 
     def begin_try(self, now: float) -> None:
         """Note that a try is sent now, in seconds since 1970."""
