@@ -6,7 +6,7 @@ The bare loop posts the same bytes with 64 tasks on one session and reads each b
 and the ratio is taken within each round; the median of the rounds is what counts. Limits are off.
 
     pip install -e '.[bench]'
-    python benchmarks/bench_call.py [--calls 4000] [--rounds 7] [--sdk-calls 300]
+    python benchmarks/bench_call.py [--calls 4000] [--rounds 9] [--sdk-calls 300]
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def event_loops() -> Iterator[tuple[str, Callable[[], asyncio.AbstractEventLoop]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=4000)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--sdk-calls", type=int, default=300, help="calls with the official SDK; 0 leaves it out")
     options = parser.parse_args()
     print(describe("uvloop", "gohighlevel-api-client"))
