@@ -218,7 +218,7 @@ class BatchReport:
             "total": self.total,
             **{str(status): count for status, count in self._counts.items()},
             "partially_applied": self.partially_applied,
-            "collisions": 0,
+            "collisions": 0,  # to tell them takes a memory of all contacts of the load, which there is not yet
             "requests": self.requests,
             "retries": self.retries,
             "rate_limited": self.rate_limited,

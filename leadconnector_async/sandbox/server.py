@@ -101,17 +101,11 @@ class Sandbox:
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        _check_choice("profile", profile, PROFILES)
         _check_choice("window", window, WINDOWS)
         _check_choice("unknown_custom_fields", unknown_custom_fields, ("drop", "refuse"))
-        if not unique_identifiers or set(unique_identifiers) - {"email", "phone"}:
-            raise ValueError(f"unique_identifiers is {unique_identifiers}; it lists email, phone or both, in order")
-        if not 0 <= latency[0] <= latency[1]:
-            raise ValueError(f"latency is {latency}; it is the least and the most time in seconds, in this order")
-        most, seconds, day = PROFILES[profile]
-        self._limits = (max_requests or most, per_seconds or seconds, daily or day)
-        if min(self._limits) <= 0:
-            raise ValueError(f"max_requests, per_seconds and daily are {self._limits}; each must be above 0")
+        _check_identifiers(unique_identifiers)
+        _check_latency(latency)
+        self._limits = _limits_of(profile, max_requests, per_seconds, daily)
         self._address = (host, port)
         self._authorization = f"Bearer {token}"
         self._locations = None if locations is None else frozenset(locations)
@@ -303,3 +297,24 @@ class Sandbox:
 def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     if value not in choices:
         raise ValueError(f"{name} is {value!r}; it is one of {', '.join(choices)}")
+
+
+def _check_identifiers(identifiers: tuple[str, ...]) -> None:
+    if not identifiers or set(identifiers) - {"email", "phone"}:
+        raise ValueError(f"unique_identifiers is {identifiers}; it lists email, phone or both, in order")
+
+
+def _check_latency(latency: tuple[float, float]) -> None:
+    if not 0 <= latency[0] <= latency[1]:
+        raise ValueError(f"latency is {latency}; it is the least and the most time in seconds, in this order")
+
+
+def _limits_of(
+    profile: str, max_requests: int | None, per_seconds: float | None, daily: int | None
+) -> tuple[int, float, int]:
+    _check_choice("profile", profile, PROFILES)
+    most, seconds, day = PROFILES[profile]
+    limits = (max_requests or most, per_seconds or seconds, daily or day)
+    if min(limits) <= 0:
+        raise ValueError(f"max_requests, per_seconds and daily are {limits}; each must be above 0")
+    return limits
