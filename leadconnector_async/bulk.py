@@ -28,6 +28,7 @@ from .errors import (
     PermissionDeniedError,
     RateLimitStuckError,
     StopRequestedError,
+    UsageError,
 )
 from .identity import identity_keys
 from .models import ContactUpsert, UpsertResult
@@ -84,6 +85,8 @@ class Load:
         compare: bool,
         read_rest: bool,
     ) -> None:
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise UsageError(f"concurrency is {concurrency!r}; it must be a number of at least 1")
         self._contacts = contacts
         self._source = source
         self._record = record
@@ -129,6 +132,8 @@ class Load:
             await asyncio.wait([feeder])
         if not feeder.cancelled():
             feeder.result()  # raises what the source raised
+        elif self.stopped is None:
+            raise RuntimeError("the source raised CancelledError")
 
     async def _work_together(self) -> None:
         try:
@@ -198,7 +203,12 @@ class Load:
                 raise
             finally:
                 del self._busy[task]
-            await self._settle(outcome)
+            try:
+                await self._settle(outcome)
+            except asyncio.CancelledError:
+                if task.cancelling():
+                    raise
+                raise RuntimeError("on_outcome raised CancelledError") from None
             self._backlog.done(item)
 
     async def _send(self, item: Upsert) -> Outcome:

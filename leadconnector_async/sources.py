@@ -126,10 +126,14 @@ class Rows:
                 batch.append(row)
                 if len(batch) >= _BATCH_ROWS or time.monotonic() >= until:
                     break
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # Neither of these two can cross a Future as what it is: one hangs it, the other passes for our own.
+            if isinstance(error, StopIteration | asyncio.CancelledError):
+                self._failure = RuntimeError(f"the source raised {type(error).__name__}")
+            else:
+                self._failure = error
             if not batch:
-                raise
-            self._failure = error
+                raise self._failure from None
         return batch
 
     def close(self) -> None:

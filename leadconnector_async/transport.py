@@ -175,7 +175,8 @@ def check_base_url(base_url: str) -> str:
     except ValueError:
         host = scheme = None
     if not host or scheme not in ("http", "https"):
-        raise ConfigurationError(f"base URL {base_url!r} is no address; it looks like {DEFAULT_BASE_URL}")
+        shown = base_url if "@" not in base_url else "..."  # what stands before an @ may be a password
+        raise ConfigurationError(f"base URL {shown!r} is no address; it looks like {DEFAULT_BASE_URL}")
     if url.query_string or url.fragment or url.user:
         raise ConfigurationError("the base URL must be scheme, host and path alone, without user, query or fragment")
     if scheme == "http" and not _is_loopback(host):

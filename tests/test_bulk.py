@@ -401,6 +401,43 @@ async def test_cancelling_keeps_the_report(open_sandbox: OpenSandbox, connect: O
 # ---------------------------------------------------------------------------------------------- streams
 
 
+@pytest.mark.parametrize("kind", ["async source", "sync source", "source without rows", "consumer"])
+async def test_a_cancellation_of_the_callers_own_making_is_no_success(client: LeadConnector, kind: str) -> None:
+    async def cancelled() -> AsyncIterator[dict[str, Any]]:
+        for row in people(5):
+            yield row
+        raise asyncio.CancelledError
+
+    def cancelled_sync() -> Iterator[dict[str, Any]]:
+        yield from people(5)
+        raise asyncio.CancelledError
+
+    class Empty:
+        def __iter__(self) -> Iterator[dict[str, Any]]:
+            raise StopIteration
+
+    def angry(outcome: Outcome) -> None:
+        raise asyncio.CancelledError
+
+    sources: dict[str, Any] = {
+        "async source": cancelled(),
+        "sync source": cancelled_sync(),
+        "source without rows": Empty(),
+    }
+    load = client.contacts.bulk_upsert(sources.get(kind, people(6)), on_outcome=angry if kind == "consumer" else None)
+    with pytest.raises(LoadStoppedError) as caught:
+        await asyncio.wait_for(load, 5)
+    assert adds_up(caught.value.report)
+    if kind.endswith("c source"):
+        assert caught.value.report.created == 5
+
+
+@pytest.mark.parametrize("concurrency", [-1, "2"])
+async def test_a_concurrency_that_is_none_is_refused(client: LeadConnector, concurrency: Any) -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        await client.contacts.bulk_upsert(people(3), concurrency=concurrency)
+
+
 async def collect(stream: AsyncIterator[Outcome], into: list[Outcome]) -> None:
     async for outcome in stream:
         into.append(outcome)  # noqa: PERF401  (what came before a failure is looked at)

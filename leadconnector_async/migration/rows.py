@@ -19,6 +19,7 @@ from .columns import RESULT_COLUMNS, CellError, read_cells, read_header, text_of
 _CSV_KINDS: Final = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}
 _JSON_KINDS: Final = (".jsonl", ".ndjson")
 _NAMES: Final = ", ".join([*_CSV_KINDS, *_JSON_KINDS])
+_MOST_CELL_CHARS: Final = 16 * 1024 * 1024
 _SNIFF_BYTES: Final = 65_536
 
 
@@ -164,6 +165,7 @@ class CsvFile(RowFile):
         """
         with _open_text(self._path) as file:
             lines = Lines(file)
+            csv.field_size_limit(_MOST_CELL_CHARS)
             reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
             number = 0
             while True:
@@ -174,6 +176,12 @@ class CsvFile(RowFile):
                 except StopIteration:
                     return
                 except csv.Error as error:
+                    if lines.taken > 1:
+                        # What follows may be text of a cell as well as rows: nothing of it must be sent.
+                        raise ConfigurationError(
+                            f"{self.name}, row {number}: its quotes cannot be read ({error}), so that cells and rows "
+                            "cannot be told apart from there on; correct the quotes"
+                        ) from None
                     yield number, [lines.take_back().rstrip("\r\n")], f"its quotes cannot be read ({error})"
                     continue
                 if any(cell.strip() for cell in cells):
@@ -195,6 +203,11 @@ class Lines:
         line = self._again.popleft() if self._again else next(self._file)
         self._taken.append(line)
         return line
+
+    @property
+    def taken(self) -> int:
+        """How many lines the record at hand has so far."""
+        return len(self._taken)
 
     def begin(self) -> None:
         """Begin a record."""

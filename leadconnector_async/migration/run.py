@@ -13,6 +13,19 @@ from .results import Results
 from .rows import FileRow, RowFile
 
 
+class _Remembering(BatchReport):
+    """A report that remembers the outcomes which have not been written yet."""
+
+    def __init__(self) -> None:
+        super().__init__(keep_outcomes=False)
+        self.last: dict[int, Outcome] = {}
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome."""
+        super().add(outcome)
+        self.last[outcome.index] = outcome
+
+
 class FileLoad:
     """A load of files.
 
@@ -27,7 +40,8 @@ class FileLoad:
         self._results = results
         self._on_outcome = on_outcome
         self._unsettled: dict[int, tuple[RowFile, FileRow]] = {}  # as many as the load has read ahead
-        self.report = BatchReport(keep_outcomes=False)
+        self._read = 0
+        self.report = _Remembering()
 
     async def run(self, client: LeadConnector, stop: asyncio.Event) -> BatchReport:
         """Load all rows; rows that are not tried are written as such. The report is written whatever happens.
@@ -38,18 +52,35 @@ class FileLoad:
         try:
             await client.contacts.bulk_upsert(self._rows(), on_outcome=self._settle, report=self.report, stop=stop)
         finally:
+            if self._unsettled or self._read < sum(file.count for file in self._files):
+                self._write_the_rest()
             self._results.finish(self.report)
         return self.report
 
-    def _rows(self) -> Iterator[ContactUpsert | InvalidContactError]:
-        index = 0
+    def _write_the_rest(self) -> None:
+        """Write the rows of a load that was cut off: those it had read, and those it never came to."""
+        told = self.report.last
+        for index, row in enumerate(self._all_rows()):
+            if index in self._unsettled or index >= self._read:
+                outcome = told.get(index)
+                if outcome is None:
+                    outcome = Outcome(index=index, status="not_attempted")
+                    self.report.add(outcome)
+                self._results.add(*row, outcome)
+
+    def _all_rows(self) -> Iterator[tuple[RowFile, FileRow]]:
         for file in self._files:
             for row in file.rows():
-                self._unsettled[index] = file, row
-                index += 1
-                yield row.row
+                yield file, row
+
+    def _rows(self) -> Iterator[ContactUpsert | InvalidContactError]:
+        for index, (file, row) in enumerate(self._all_rows()):
+            self._unsettled[index] = file, row
+            self._read = index + 1
+            yield row.row
 
     def _settle(self, outcome: Outcome) -> None:
         file, row = self._unsettled.pop(outcome.index)
+        self.report.last.pop(outcome.index, None)
         self._results.add(file, row, outcome)
         self._on_outcome(outcome)

@@ -248,7 +248,8 @@ def test_two_signals_stop_at_once(served: Callable[..., str], tmp_path: Path) ->
     assert process.returncode == 130
     assert "Traceback" not in err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["unknown"] == 5
+    assert (report["unknown"], report["total"]) == (5, 100)
+    assert len(table(tmp_path / "out" / "failed.csv")) == 100
 
 
 def test_progress_turns_into_lines_where_there_is_no_terminal(
