@@ -24,11 +24,12 @@ async def serve(**options: Any) -> int:
         raise ConfigurationError(str(error)) from None
     except OSError as error:
         raise ConfigurationError(f"port {options['port']} cannot be used ({error.strerror}); choose another") from None
-    print(sandbox.url, flush=True)
-    print("token: sandbox; any locationId; stop with Ctrl-C", flush=True)
+    # Before the address is told: whoever reads it may stop the sandbox at once.
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    print(sandbox.url, flush=True)
+    print("token: sandbox; any locationId; stop with Ctrl-C", flush=True)
     await stop.wait()
     await sandbox.stop()
     return 0
