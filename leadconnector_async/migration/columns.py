@@ -6,7 +6,6 @@ Everything is text until here: `02134` and `+1 617` arrive whole.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -93,16 +92,33 @@ def read_header(names: Sequence[str], file: str) -> list[Column]:
         raise ConfigurationError(f"{file}: no column is known (found: {found}); name them email, phone, firstName, ...")
     if not {"email", "phone"} & {column.field for column in columns}:
         raise ConfigurationError(f"{file}: there is no column for email or phone (found: {found}); add one of them")
-    for field, count in Counter(column.field for column in columns).items():
-        if count > 1 and field != "customFields":
-            twins = " and ".join(repr(column.name) for column in columns if column.field == field)
-            raise ConfigurationError(f"{file}: the columns {twins} are both for {field}; remove or rename one")
+    _refuse_twins(columns, file)
     return columns
 
 
+def _refuse_twins(columns: Sequence[Column], file: str) -> None:
+    seen: dict[str, str] = {}
+    for column in columns:
+        key = column_key(column.name)
+        if key in seen:
+            twins = f"{seen[key]!r} and {column.name!r}"
+            raise ConfigurationError(f"{file}: the columns {twins} are both for {key}; remove or rename one")
+        seen[key] = column.name
+
+
+def column_key(name: str) -> str:
+    """Return what columns for the same field share: its name on the wire, `custom:KEY`, or the header where unknown."""
+    key = _custom_key(name)
+    return f"{CUSTOM_PREFIX}{key}" if key else _FIELDS.get(_plain(name), name)
+
+
+def _custom_key(name: str) -> str:
+    return name[len(CUSTOM_PREFIX) :].strip() if name.lower().startswith(CUSTOM_PREFIX) else ""
+
+
 def _column(position: int, name: str) -> Column | None:
-    if name.lower().startswith(CUSTOM_PREFIX):
-        key = name[len(CUSTOM_PREFIX) :].strip()
+    key = _custom_key(name)
+    if key:
         return Column(position, name, "customFields", lambda cell: [{"key": key, "field_value": cell}])
     field = _FIELDS.get(_plain(name))
     return None if field is None else Column(position, name, field, _READERS.get(field, str))
@@ -145,7 +161,7 @@ class CellError(ValueError):
 def _flag(cell: str) -> bool:
     word = cell.lower()
     if word not in _TRUE + _FALSE:
-        raise ValueError(f"{cell!r} is neither yes nor no (true, false, 1 and 0 are fine, too)")
+        raise ValueError(f"{cell[:40]!r} is neither yes nor no (true, false, 1 and 0 are fine, too)")
     return word in _TRUE
 
 

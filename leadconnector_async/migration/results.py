@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
 
 from ..errors import ConfigurationError
 from ..report import BatchReport, Outcome
-from .columns import RESULT_COLUMNS, text_of
+from .columns import RESULT_COLUMNS, column_key, text_of
 from .rows import FileRow, RowFile
 
 _SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id")
@@ -35,7 +35,12 @@ class Results:
 
     def __init__(self, folder: Path, files: Iterable[RowFile]) -> None:
         self.folder = folder
-        self._columns = list(dict.fromkeys(name for file in files for name in file.columns))
+        self._columns: dict[str, str] = {}  # by what they are for: files may spell one field in several ways
+        self._is_all_lines = True
+        for file in files:
+            self._is_all_lines &= file.is_lines
+            for name in file.columns:
+                self._columns.setdefault(column_key(name), name)
         self._open: dict[str, IO[str]] = {}
         self._writers: dict[str, Any] = {}
         _make_empty(folder)
@@ -47,12 +52,19 @@ class Results:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for file in self._open.values():
-            file.close()
+            _failure_of(file.close)  # `finish` tells of it; here something else has failed already
 
     @property
     def written(self) -> list[str]:
         """The names of the files that have rows."""
         return list(self._open)
+
+    @property
+    def to_load_again(self) -> str | None:
+        """The name of the file with every row not done, in the form that loses least; None where all are done."""
+        if FAILED_LINES in self._open and self._is_all_lines:
+            return FAILED_LINES
+        return FAILED if FAILED in self._open else None
 
     def add(self, file: RowFile, row: FileRow, outcome: Outcome) -> None:
         """Write one row to where it belongs."""
@@ -73,18 +85,32 @@ class Results:
             self._file(FAILED_LINES).write(row.line + "\n")
 
     def finish(self, report: BatchReport) -> None:
-        """Write the report beside them."""
-        report.to_json(self.folder / REPORT)
+        """Write the report beside them, and what was not written out yet.
+
+        Raises:
+            OSError: A file could not be written whole; the others are.
+        """
+        failures = [failure for file in self._open.values() if (failure := _failure_of(file.close))]
+        failures += filter(None, [_failure_of(lambda: report.to_json(self.folder / REPORT))])
+        if failures:
+            raise failures[0]
 
     def _place(self, file: RowFile, cells: Sequence[str]) -> tuple[list[str], Sequence[str]]:
         """Put a row's cells under the columns of all files, and return what is too much for them apart."""
-        named = dict(zip(file.columns, cells, strict=False))
-        return [named.get(name, "") for name in self._columns], cells[len(file.columns) :]
+        placed: dict[str, str] = {}
+        surplus = []
+        for name, cell in zip(file.columns, cells, strict=False):
+            key = column_key(name)
+            if placed.get(key) and cell:
+                surplus.append(cell)
+            elif cell:
+                placed[key] = cell
+        return [placed.get(key, "") for key in self._columns], [*surplus, *cells[len(file.columns) :]]
 
     def _write(self, name: str, more_columns: Sequence[str], cells: Sequence[Any]) -> None:
         if name not in self._writers:
             self._writers[name] = csv.writer(self._file(name))
-            self._writers[name].writerow([*self._columns, *more_columns])
+            self._writers[name].writerow([*self._columns.values(), *more_columns])
         self._writers[name].writerow(cells)
 
     def _file(self, name: str) -> IO[str]:
@@ -92,6 +118,14 @@ class Results:
             # What was no UTF-8 in the input is repeated byte by byte.
             self._open[name] = (self.folder / name).open("x", encoding="utf-8", errors="surrogateescape", newline="")
         return self._open[name]
+
+
+def _failure_of(work: Callable[[], object]) -> OSError | None:
+    try:
+        work()
+    except OSError as error:
+        return error
+    return None
 
 
 def _make_empty(folder: Path) -> None:

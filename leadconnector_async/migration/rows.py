@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -28,7 +30,8 @@ class FileRow(Struct, frozen=True):
 
     Attributes:
         row: The contact, or what is wrong with it.
-        cells: The row as it stands in the file, in the order of the file's columns; more where it has too many.
+        cells: The row as it stands in the file, in the order of the file's columns; more where it has too many, or
+            where it cannot be read: then it stands whole after empty ones.
         line: The line as it stands in a JSON Lines file, else None.
     """
 
@@ -46,6 +49,7 @@ class RowFile:
         ignored: Columns that no field is known for.
         count: How many rows `rows` will yield.
         has_locations: Whether some column names a location.
+        is_lines: Whether it is JSON Lines, of which a cell cannot tell null from an empty text.
     """
 
     name: str
@@ -53,6 +57,7 @@ class RowFile:
     ignored: list[str]
     count: int
     has_locations: bool
+    is_lines = False
 
     def rows(self) -> Iterator[FileRow]:
         """Yield all rows; reading goes on after one that cannot be read."""
@@ -111,7 +116,8 @@ class CsvFile(RowFile):
         self._path = path
         with _open_text(path) as file:
             first = file.readline()
-        self._delimiter = max(delimiters, key=first.count)
+        # What stands in quotes delimits nothing.
+        self._delimiter = max(delimiters, key=re.sub(r'"[^"]*"', "", first).count)
         header = next((cells for _, cells, _ in self._records()), None)
         if header is None or not all(_is_text(name) for name in header):
             raise ConfigurationError(f"{path}: the header cannot be read as UTF-8; save the file as UTF-8")
@@ -132,7 +138,7 @@ class CsvFile(RowFile):
         next(records)
         for number, cells, error in records:
             kept = [*cells[: self._inputs], *[""] * (self._inputs - len(cells)), *cells[self._width :]]
-            yield FileRow(self._read(number, cells, error), kept)
+            yield FileRow(self._read(number, cells, error), kept if error is None else _beyond(self.columns, cells[0]))
 
     def _read(self, number: int, cells: list[str], error: str | None) -> ContactUpsert | InvalidContactError:
         where = f"{self.name}, row {number}"
@@ -219,14 +225,18 @@ class Lines:
         return self._taken[0]
 
 
+def _beyond(columns: list[str], line: str) -> list[str]:
+    """Put a line that cannot be read after all columns, so that it is not sent where it is loaded again as it is."""
+    return [*[""] * len(columns), line]
+
+
 def _distinct(names: list[str]) -> list[str]:
     """Tell columns of the same name apart, so that none overwrites another in the result files."""
-    seen: dict[str, int] = {}
-    distinct = []
+    distinct: dict[str, None] = {}
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return distinct
+        numbered = (f"{name} ({number})" for number in count(2))
+        distinct[next(new for new in chain([name], numbered) if new not in distinct)] = None
+    return list(distinct)
 
 
 # ---------------------------------------------------------------------------------------------- JSON Lines
@@ -234,6 +244,8 @@ def _distinct(names: list[str]) -> list[str]:
 
 class JsonLinesFile(RowFile):
     """A JSON object a line, with the API's names in camelCase or snake_case."""
+
+    is_lines = True
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -253,7 +265,8 @@ class JsonLinesFile(RowFile):
         """Yield all rows."""
         for number, line in self._lines():
             value = _decode(line)
-            cells = [text_of(value.get(name)) for name in self.columns] if isinstance(value, dict) else [line]
+            is_object = isinstance(value, dict)
+            cells = [text_of(value.get(name)) for name in self.columns] if is_object else _beyond(self.columns, line)
             yield FileRow(self._read(number, line, value), cells, line)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
@@ -268,7 +281,8 @@ class JsonLinesFile(RowFile):
             return InvalidContactError("is not UTF-8 text; save the file as UTF-8", where=where)
         if not isinstance(value, dict):
             what = "is no JSON" if value is _NO_JSON else "is no JSON object"
-            return InvalidContactError(f'{where}: {what}; each line must be an object such as {{"email": "a@b.co"}}')
+            sentence = f'{what}; each line must be an object such as {{"email": "a@b.co"}}'
+            return InvalidContactError(sentence, where=where)
         try:
             return _contact(value, where)
         except InvalidContactError as error:
@@ -293,6 +307,6 @@ def _contact(fields: dict[str, Any], where: str) -> ContactUpsert:
         contact = read_mapping(fields, ContactUpsert)
     except InvalidContactError as error:
         raise InvalidContactError(error.sentence, field=error.field, where=where) from None
-    if not (contact.email or contact.phone):
+    if not any(isinstance(value, str) and value.strip() for value in (contact.email, contact.phone)):
         raise InvalidContactError("has neither email nor phone, and the service matches by these", where=where)
     return contact

@@ -135,6 +135,7 @@ def test_quoted_newlines_stay_in_their_cell(tmp_path: Path) -> None:
         ("people.csv", b"foo,bar\n1,2\n", r"no column is known \(found: foo, bar\)"),
         ("people.csv", b"firstName,city\nAnn,Bonn\n", "no column for email or phone"),
         ("people.csv", b"Email,E-Mail,city\na,b,c\n", "'Email' and 'E-Mail' are both for email"),
+        ("people.csv", b"email,custom:x,Custom: x\na,b,c\n", "'custom:x' and 'Custom: x' are both for custom:x"),
     ],
 )
 def test_a_file_that_cannot_be_loaded_is_told_in_one_sentence(
@@ -198,13 +199,34 @@ def test_a_wrong_quote_costs_its_own_line_alone(tmp_path: Path, broken: str) -> 
     rows = read(path)
     assert [isinstance(row.row, ContactUpsert) for row in rows] == [True, False, True, True]
     assert "row 3: its quotes cannot be read" in sentence(rows[1])
-    assert rows[1].cells[0] == broken
+    assert rows[1].cells == ["", "", broken]
 
 
 def test_a_large_cell_of_many_lines_is_one_cell(tmp_path: Path) -> None:
     notes = "ghost@b.co,Boo\n" * 20_000
     path = write(tmp_path, f'email,city\na@b.co,"{notes}"\nb@b.co,Bonn\n')
     assert [isinstance(row.row, ContactUpsert) for row in read(path)] == [True, True]
+
+
+def test_what_stands_in_quotes_does_not_tell_the_delimiter(tmp_path: Path) -> None:
+    path = write(tmp_path, 'email;"Notes, remarks, and so on";city\na@b.co;x;Bonn\n')
+    assert contacts(path) == [ContactUpsert(email="a@b.co", city="Bonn")]
+
+
+def test_columns_of_one_name_stay_apart(tmp_path: Path) -> None:
+    file = open_row_file(write(tmp_path, "email,Note,Note,Note (2),custom:\na@b.co,1,2,3,4\n"))
+    assert file.columns == ["email", "Note", "Note (2)", "Note (2) (2)", "custom:"]
+    assert file.ignored == file.columns[1:]
+
+
+def test_lines_of_one_error_are_one_kind_of_error(tmp_path: Path) -> None:
+    rows = read(write(tmp_path, "{\n{{\n", "people.jsonl"))
+    assert len({row.row.sentence for row in rows if isinstance(row.row, InvalidContactError)}) == 1
+
+
+def test_white_space_is_no_identity(tmp_path: Path) -> None:
+    (row,) = read(write(tmp_path, '{"email":"  ","phone":""}\n', "people.jsonl"))
+    assert "line 1: has neither email nor phone" in sentence(row)
 
 
 def test_json_lines_that_are_wrong_are_told_by_line(tmp_path: Path) -> None:
@@ -296,6 +318,43 @@ def test_files_of_different_columns_share_result_files(tmp_path: Path) -> None:
         ["a@b.co", "Bonn", "", "c", "true", ""],
         ["b@b.co", "", "+16175550100", "c", "true", ""],
     ]
+
+
+def test_files_that_spell_a_field_in_several_ways_fail_into_one_that_loads(tmp_path: Path) -> None:
+    one = write(tmp_path, "Email,First Name,custom:x\na@b.co,Ann,1\n", "one.csv")
+    two = write(tmp_path, "e-mail,first_name,Custom:x\nb@b.co,Bob,2\n", "two.csv")
+    settle([one, two], tmp_path / "out")
+    assert contacts(tmp_path / "out" / "failed.csv") == [*contacts(one), *contacts(two)]
+
+
+def test_a_field_given_twice_in_a_line_is_kept_twice(tmp_path: Path) -> None:
+    path = write(tmp_path, '{"email":"a@b.co","firstName":"A","first_name":"B"}\n', "people.jsonl")
+    settle([path], tmp_path / "out")
+    assert table_of(tmp_path / "out" / "failed.csv")[1] == ["a@b.co", "A", "failed", "no", "", "B"]
+
+
+@pytest.mark.parametrize(
+    ("names", "again"), [(["a.csv"], "failed.csv"), (["b.jsonl"], "failed.jsonl"), (["a.csv", "b.jsonl"], "failed.csv")]
+)
+def test_the_file_to_load_again_holds_every_row(tmp_path: Path, names: list[str], again: str) -> None:
+    write(tmp_path, "email\na@b.co\n", "a.csv")
+    write(tmp_path, '{"email":"b@b.co"}\n', "b.jsonl")
+    assert settle([tmp_path / name for name in names], tmp_path / "out").to_load_again == again
+    assert len(read(tmp_path / "out" / again)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("people.csv", 'email,city\na@b.co"x,"y" z\n"a@b.co" x,y\n'), ("people.jsonl", '{"email":"a@b.co"}\n{\n')],
+)
+def test_what_cannot_be_read_is_not_sent_when_it_is_loaded_again(tmp_path: Path, name: str, content: str) -> None:
+    before = read(write(tmp_path, content, name))
+    settle([tmp_path / name], tmp_path / "out")
+    after = read(tmp_path / "out" / "failed.csv")
+    assert [isinstance(row.row, ContactUpsert) for row in after] == [
+        isinstance(row.row, ContactUpsert) for row in before
+    ]
+    assert after[-1].cells[-1] == content.splitlines()[-1]
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
