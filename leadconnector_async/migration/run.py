@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
 from ..client import LeadConnector
-from ..errors import InvalidContactError
+from ..errors import ConfigurationError, InvalidContactError, LoadStoppedError
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
 from .results import Results
@@ -33,6 +33,10 @@ class FileLoad:
         files: What to load, in this order.
         results: Where outcomes go.
         on_outcome: Called with each outcome after it was written.
+
+    Attributes:
+        report: The counts, also while it runs.
+        is_whole: Whether every row is in the results; False until the end.
     """
 
     def __init__(self, files: Sequence[RowFile], results: Results, on_outcome: Callable[[Outcome], None]) -> None:
@@ -42,6 +46,7 @@ class FileLoad:
         self._unsettled: dict[int, tuple[RowFile, FileRow]] = {}  # as many as the load has read ahead
         self._read = 0
         self.report = _Remembering()
+        self.is_whole = False
 
     async def run(self, client: LeadConnector, stop: asyncio.Event) -> BatchReport:
         """Load all rows; rows that are not tried are written as such. The report is written whatever happens.
@@ -52,10 +57,21 @@ class FileLoad:
         try:
             await client.contacts.bulk_upsert(self._rows(), on_outcome=self._settle, report=self.report, stop=stop)
         finally:
-            if self._unsettled or self._read < sum(file.count for file in self._files):
-                self._write_the_rest()
-            self._results.finish(self.report)
+            self._finish()
         return self.report
+
+    def _finish(self) -> None:
+        try:
+            try:
+                if self._unsettled or self._read < sum(file.count for file in self._files):
+                    self._write_the_rest()
+            finally:
+                self._results.finish(self.report)
+        except (OSError, ConfigurationError) as error:  # of the results, or of a file that is read once more
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            sentence = f"the results in {self._results.folder} could not be written whole ({reason})"
+            raise LoadStoppedError(sentence, report=self.report) from error
+        self.is_whole = True
 
     def _write_the_rest(self) -> None:
         """Write the rows of a load that was cut off: those it had read, and those it never came to."""
@@ -80,7 +96,6 @@ class FileLoad:
             yield row.row
 
     def _settle(self, outcome: Outcome) -> None:
-        file, row = self._unsettled.pop(outcome.index)
-        self.report.last.pop(outcome.index, None)
-        self._results.add(file, row, outcome)
+        self._results.add(*self._unsettled[outcome.index], outcome)
+        del self._unsettled[outcome.index], self.report.last[outcome.index]  # after it was written, not before
         self._on_outcome(outcome)
