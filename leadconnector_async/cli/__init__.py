@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from .printing import accept_any_text
+
 
 def main() -> None:
     """Run `leadconnector`. It needs the extra `cli`; the package itself does not."""
+    accept_any_text()
     try:
         from .commands import app
     except ModuleNotFoundError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from ..answers import clean_text
 from ..errors import LeadConnectorError
 from ..version import __version__
 from .options import read_faults, read_latency, read_rate
+from .printing import tell
 from .serve import serve
 from .upsert import Order, load
 
@@ -30,7 +30,7 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
     try:
         code = asyncio.run(work)
     except LeadConnectorError as error:
-        print(f"leadconnector: {clean_text(str(error))}", file=sys.stderr)
+        tell(f"leadconnector: {clean_text(str(error))}")
         code = 2
     raise typer.Exit(code)
 

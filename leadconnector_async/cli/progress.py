@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as RichProgress
 
 from ..report import BatchReport, Outcome
+from .printing import tell
 
 _LINE_SECONDS: Final = 5.0
 
@@ -69,7 +70,7 @@ class Lines(Silent):
         if now - self._told >= _LINE_SECONDS:
             self._told = now
             done = f"{self._report.total}/{self._total} rows, {self._pace}"
-            print(f"{done}, {_counts(self._report)}, {_quota(self._quota_left())}", file=sys.stderr, flush=True)
+            tell(f"{done}, {_counts(self._report)}, {_quota(self._quota_left())}")
 
 
 class Bar(Silent):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from .printing import show
+from .signals import calling_on_signals
+
+if TYPE_CHECKING:
+    from ..sandbox import Sandbox
 
 
 async def serve(**options: Any) -> int:
@@ -15,21 +20,24 @@ async def serve(**options: Any) -> int:
     Raises:
         ConfigurationError: An option makes no sense, or the port cannot be used.
     """
-    from ..sandbox import Sandbox
+    from ..sandbox import Sandbox  # a load of files has no need of it
 
+    stop = asyncio.Event()
+    with calling_on_signals(stop.set):  # before the URL is told: who reads it may send a signal at once
+        sandbox = await _start(Sandbox, options)
+        show(sandbox.url)
+        show("token: sandbox; any locationId; stop with Ctrl-C")
+        await stop.wait()
+        await sandbox.stop()
+    return 0
+
+
+async def _start(kind: Callable[..., Sandbox], options: dict[str, Any]) -> Sandbox:
     try:
-        sandbox = Sandbox(**options)
+        sandbox = kind(**options)
         await sandbox.start()
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     except OSError as error:
         raise ConfigurationError(f"port {options['port']} cannot be used ({error.strerror}); choose another") from None
-    # Before the address is told: whoever reads it may stop the sandbox at once.
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    print(sandbox.url, flush=True)
-    print("token: sandbox; any locationId; stop with Ctrl-C", flush=True)
-    await stop.wait()
-    await sandbox.stop()
-    return 0
+    return sandbox

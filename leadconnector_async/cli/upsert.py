@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +20,9 @@ from ..migration.rows import RowFile, open_row_file
 from ..migration.run import FileLoad
 from ..report import STATUSES, BatchReport
 from .options import read_rate, read_token_file
+from .printing import show, tell
 from .progress import open_progress
+from .signals import calling_on_signals
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
@@ -91,9 +91,9 @@ def _tell_beforehand(order: Order, files: list[RowFile]) -> None:
     for file in files:
         if file.ignored:
             names = clean_text(", ".join(file.ignored))
-            print(f"{file.name}: ignored columns: {names}", file=sys.stderr)
+            tell(f"{file.name}: ignored columns: {names}")
     if not order.is_sandbox:
-        print("Each write fires the location's contact webhooks and workflows.", file=sys.stderr)
+        tell("Each write fires the location's contact webhooks and workflows.")
 
 
 async def _load(
@@ -108,7 +108,7 @@ async def _load(
     with progress:
         stop = asyncio.Event()
         work = asyncio.create_task(load.run(client, stop))
-        with _stopping_on_signals(stop, work):
+        with calling_on_signals(_interrupter(stop, work)):
             try:
                 await work
             except LoadStoppedError as error:
@@ -116,6 +116,7 @@ async def _load(
             except asyncio.CancelledError:
                 reason = "interrupted at once"
     _summarise(load.report, results, reason)
+    _tell_next(results, is_whole=load.is_whole)
     if stop.is_set() and not load.report.is_complete:
         return 130
     if reason is not None or load.report.stopped is not None:
@@ -123,49 +124,47 @@ async def _load(
     return 0 if load.report.is_complete else 1
 
 
-@contextmanager
-def _stopping_on_signals(stop: asyncio.Event, work: asyncio.Task[BatchReport]) -> Iterator[None]:
+def _interrupter(stop: asyncio.Event, work: asyncio.Task[BatchReport]) -> Callable[[], None]:
     """Stop in order on a first signal, at once on a second."""
 
     def interrupt() -> None:
         if stop.is_set():
             work.cancel()
         else:
-            print("\nStopping: calls in flight finish. Once more to stop at once.", file=sys.stderr)
+            tell("\nStopping: calls in flight finish. Once more to stop at once.")
             stop.set()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+    return interrupt
 
 
 def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
     counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
-    print(f"{report.total} rows in {report.duration_seconds:.1f} s: {', '.join(counts) or 'nothing to do'}")
-    print(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
+    show(f"{report.total} rows in {report.duration_seconds:.1f} s: {', '.join(counts) or 'nothing to do'}")
+    show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
     for error in report.errors[:_MOST_ERRORS]:
         status = "" if error.status is None else f"{error.status} "
-        print(f"  {error.count} x {status}{clean_text(error.message)}")
+        show(f"  {error.count} x {status}{clean_text(error.message)}")
     if len(report.errors) > _MOST_ERRORS:
-        print(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
+        show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
     for field, count in report.not_applied.items():
         rows = "1 row" if count == 1 else f"{count} rows"
-        print(f"  {field} not applied on {rows}: the service took the contact without it (see {NOT_APPLIED})")
+        show(f"  {field} not applied on {rows}: the service took the contact without it (see {NOT_APPLIED})")
     stopped = reason or (None if report.stopped is None else str(report.stopped))
     if stopped is not None and not isinstance(report.stopped, StopRequestedError):
-        print(f"Stopped early: {clean_text(stopped)}")
-    print(f"Results: {results.folder}/ ({', '.join([REPORT, *results.written])})")
-    _tell_next(results)
+        show(f"Stopped early: {clean_text(stopped)}")
+    show(f"Results: {results.folder}/ ({', '.join([REPORT, *results.written])})")
 
 
-def _tell_next(results: Results) -> None:
-    again = next((name for name in (FAILED_LINES, FAILED) if name in results.written), None)
-    if again is not None:
-        print(
-            f"Next: correct {results.folder / FAILED} where needed, then: leadconnector upsert {results.folder / again}"
-        )
+def _tell_next(results: Results, *, is_whole: bool) -> None:
+    if not is_whole:
+        show("Next: not every row is in the results, so load the input again; who is there already is updated, not")
+        show("doubled (but for rows with createNewIfDuplicateAllowed: look these up first).")
+        return
+    again = results.to_load_again
+    if again is None:
+        return
+    path = results.folder / again
+    why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
+    show(f"Next: correct {path} where needed{why}, then: leadconnector upsert {path}")
+    if again == FAILED and FAILED_LINES in results.written:
+        show(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")

@@ -100,6 +100,14 @@ def test_several_files_and_json_lines(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "failed.csv").exists()
 
 
+def test_rows_of_two_kinds_of_files_are_all_in_what_to_load_next(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("email,dnd\na@example.com,maybe\n")
+    (tmp_path / "b.jsonl").write_text('{"email":"b@example.com","dnd":"maybe"}\n')
+    code, out, _ = run("upsert", "a.csv", "b.jsonl", "--sandbox", "--out", "out")
+    assert (code, "upsert out/failed.csv" in out) == (1, True)
+    assert len(table(tmp_path / "out" / "failed.csv")) == 2
+
+
 def test_results_go_to_a_folder_named_by_time(run: Run, tmp_path: Path) -> None:
     assert run("upsert", people(tmp_path / "a.csv", 1), "--sandbox")[0] == 0
     assert [bool(re.match(r"leadconnector-run-\d{8}-\d{6}$", path.name)) for path in tmp_path.glob("lead*")] == [True]
@@ -237,7 +245,7 @@ def test_one_signal_stops_in_order(served: Callable[..., str], tmp_path: Path, n
 
 
 def test_two_signals_stop_at_once(served: Callable[..., str], tmp_path: Path) -> None:
-    process = load(served("--latency", "5-6"), people(tmp_path / "a.csv", 100), "--concurrency", "5")
+    process = load(served("--latency", "5-6"), people(tmp_path / "a.csv", 5_000), "--concurrency", "5")
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
@@ -248,8 +256,50 @@ def test_two_signals_stop_at_once(served: Callable[..., str], tmp_path: Path) ->
     assert process.returncode == 130
     assert "Traceback" not in err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert (report["unknown"], report["total"]) == (5, 100)
-    assert len(table(tmp_path / "out" / "failed.csv")) == 100
+    assert report["unknown"] == 5
+    assert report["not_attempted"] == 4_995
+    failed = table(tmp_path / "out" / "failed.csv")
+    assert {row["email"] for row in failed} == {row["email"] for row in table(tmp_path / "a.csv")}
+    assert len(failed) == report["total"] == 5_000
+
+
+def call(arguments: list[object], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command as `main` runs it, its streams set up too."""
+    command = [*COMMAND, *map(str, arguments)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "check": False, **options}
+    return subprocess.run(command, **options)  # type: ignore[no-any-return]
+
+
+def test_a_terminal_of_another_encoding_shows_escapes(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("email,dnd\na@example.com,mäybe\n", encoding="utf-8")
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = call(["upsert", path, "--sandbox", "--out", tmp_path / "out"], env=environ)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert r"m\xe4ybe" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_that_nobody_reads_ends_no_load(tmp_path: Path, stream: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("email,ignored\na@example.com,x\n")
+    with Path("/dev/full").open("w") as full:
+        done = call(["upsert", path, "--sandbox", "--out", tmp_path / "out"], **{stream: full})
+    assert done.returncode == 0
+    assert "Traceback" not in (done.stdout or "") + (done.stderr or "")
+    assert len(table(tmp_path / "out" / "succeeded.csv")) == 1
+
+
+def test_results_that_cannot_be_written_are_told_in_a_sentence(tmp_path: Path) -> None:
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000)); "
+    command = [*COMMAND[:-1], limited + COMMAND[-1], "upsert", str(people(tmp_path / "a.csv", 400))]
+    command += ["--sandbox", "--out", str(tmp_path / "out"), "--rate", "1000/1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "could not be written whole (File too large)" in done.stdout
+    assert "load the input again" in done.stdout
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["total"] > 0
 
 
 def test_progress_turns_into_lines_where_there_is_no_terminal(
@@ -283,6 +333,18 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
 
 def test_the_sandbox_tells_its_address_first(served: Callable[..., str]) -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", served("--window", "sliding", "--fault", "500=0.1", "--seed", "1"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_right_after_the_address_ends_the_sandbox_in_order(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "sandbox", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (0, "")
 
 
 @pytest.mark.parametrize(
