@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import deque
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from itertools import chain, count
@@ -167,7 +166,10 @@ class CsvFile(RowFile):
     def _records(self) -> Iterator[tuple[int, list[str], str | None]]:
         """Yield number, cells and what is wrong of each record that is not blank, the header first.
 
-        Where a quote is wrong, or is never closed, its line alone is lost to it: reading goes on with the next line.
+        A line whose quotes are wrong is one record that cannot be read.
+
+        Raises:
+            ConfigurationError: Quotes are wrong in a record of several lines, so that nobody knows where it ends.
         """
         with _open_text(self._path) as file:
             lines = Lines(file)
@@ -188,41 +190,39 @@ class CsvFile(RowFile):
                             f"{self.name}, row {number}: its quotes cannot be read ({error}), so that cells and rows "
                             "cannot be told apart from there on; correct the quotes"
                         ) from None
-                    yield number, [lines.take_back().rstrip("\r\n")], f"its quotes cannot be read ({error})"
+                    yield number, [lines.first.rstrip("\r\n")], f"its quotes cannot be read ({error})"
                     continue
                 if any(cell.strip() for cell in cells):
                     yield number, cells, None
 
 
 class Lines:
-    """The lines of a file, of which those of the record at hand can be taken back."""
+    """The lines of a file.
+
+    Attributes:
+        first: The first line of the record at hand.
+        taken: How many lines it has so far.
+    """
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
-        self._again: deque[str] = deque()
-        self._taken: list[str] = []
+        self.first = ""
+        self.taken = 0
 
     def __iter__(self) -> Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self._file)
-        self._taken.append(line)
+        line = next(self._file)
+        if not self.taken:
+            self.first = line
+        self.taken += 1
         return line
-
-    @property
-    def taken(self) -> int:
-        """How many lines the record at hand has so far."""
-        return len(self._taken)
 
     def begin(self) -> None:
         """Begin a record."""
-        self._taken = []
-
-    def take_back(self) -> str:
-        """Return the record's first line, and let the others be read again."""
-        self._again.extendleft(reversed(self._taken[1:]))
-        return self._taken[0]
+        self.first = ""
+        self.taken = 0
 
 
 def _beyond(columns: list[str], line: str) -> list[str]:
