@@ -21,11 +21,25 @@ class TokenSource(Protocol):
         """
 
 
+def check_token(token: str) -> str:
+    """Trim a token, as a line end from a file is a classic cause of 401.
+
+    Raises:
+        ConfigurationError: It is empty or cannot stand in a header.
+    """
+    token = token.strip()
+    if not token:
+        raise ConfigurationError("the token is empty; pass a Private Integration Token of your location")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigurationError("the token has characters that no token has; copy it once more")
+    return token
+
+
 class FixedToken:
     """A Private Integration Token, or any token that somebody else keeps fresh.
 
     Args:
-        token: The token; white space around it is cut off, as a line end from a file is a classic cause of 401.
+        token: The token; white space around it is cut off.
 
     Raises:
         ConfigurationError: It is empty or cannot stand in a header.
@@ -34,11 +48,7 @@ class FixedToken:
     __slots__ = ("_token",)
 
     def __init__(self, token: str) -> None:
-        self._token = token.strip()
-        if not self._token:
-            raise ConfigurationError("the token is empty; pass a Private Integration Token of your location")
-        if not (self._token.isascii() and self._token.isprintable()) or " " in self._token:
-            raise ConfigurationError("the token has characters that no token has; copy it once more")
+        self._token = check_token(token)
 
     def __repr__(self) -> str:
         return "FixedToken(...)"

@@ -15,18 +15,15 @@ from typing import Final
 from .backlog import Backlog, Item
 from .call import Call
 from .comparison import find_not_applied
-from .contacts import Contacts
+from .contacts import ContactLike, Contacts
 from .errors import (
     APIError,
     AuthenticationError,
     CallError,
-    ClientStateError,
-    DailyQuotaExceededError,
     InvalidContactError,
     LeadConnectorError,
     LoadStoppedError,
     PermissionDeniedError,
-    RateLimitStuckError,
     StopRequestedError,
     UsageError,
 )
@@ -53,7 +50,9 @@ class Upsert(Item):
 
 _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
 _RECENT_SECONDS: Final = 10.0  # well above the tolerance with which `dateAdded` is read
+_REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
 _BY_DATE_NOTE: Final = "the answer was lost; dateAdded tells that an earlier try created it"
+_MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
 _UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
 _SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 
@@ -184,9 +183,17 @@ class Load:
     def _check(self, index: int, row: Row) -> Upsert:
         if isinstance(row, InvalidContactError):
             raise row
-        contact = self._contacts.complete(row)
+        contact = self._read(row)
         call = self._contacts.prepare_upsert(contact)
         return Upsert(index, identity_keys(contact, call.request.location_id), contact, call)
+
+    def _read(self, row: ContactLike) -> ContactUpsert:
+        try:
+            return self._contacts.complete(row)
+        except LeadConnectorError:
+            raise
+        except Exception as error:  # of a Mapping of the caller's, in giving up its values
+            raise InvalidContactError(f"the row raised {type(error).__name__} as it was read") from error
 
     # ------------------------------------------------------------------------------------------ workers
 
@@ -197,7 +204,7 @@ class Load:
             self._busy[task] = item
             try:
                 outcome = await self._send(item)
-            except asyncio.CancelledError:
+            except BaseException:
                 self._cut_short.append(self._outcome_cut_short(item))
                 self._backlog.done(item)
                 raise
@@ -216,6 +223,8 @@ class Load:
         try:
             result = await self._contacts.finish_upsert(item.call)
         except CallError as error:
+            if error.may_be_applied:
+                self._remember(item.keys)
             if (
                 isinstance(error, AuthenticationError | PermissionDeniedError)
                 and error.status == HTTPStatus.UNAUTHORIZED
@@ -224,7 +233,7 @@ class Load:
                 return self._outcome_cut_short(item)
             is_cut_short = item.call.is_halted and is_worth_repeating(error)
             return self._outcome_cut_short(item) if is_cut_short else self._outcome_failed(item, error)
-        except (DailyQuotaExceededError, RateLimitStuckError, ClientStateError) as error:
+        except LeadConnectorError as error:  # the day, the token source, the client: no fault of this row's
             self.stop(error)
             return self._outcome_cut_short(item)
         self._remember(item.keys)
@@ -238,11 +247,11 @@ class Load:
             not_applied=find_not_applied(item.contact, result.contact) if self._is_compared else (),
             attempts=result.attempts,
             rate_limited=result.rate_limited,
-            note=_BY_DATE_NOTE if is_new and result.is_new_by_date else None,
+            note=_note_of_doubt(item, result, is_new) if item.call.doubted_at is not None else None,
         )
 
     def _remember(self, keys: tuple[str, ...]) -> None:
-        """Keep whom this load applied in the last seconds: their `dateAdded` is too young to tell whose it is."""
+        """Keep whom this load applied of late, or may have: their `dateAdded` is too young to tell whose they are."""
         now = self._contacts.client.clock.monotonic()
         if now >= self._recent_until:
             self._earlier, self._recent, self._recent_until = self._recent, set(), now + _RECENT_SECONDS
@@ -304,10 +313,27 @@ class Load:
     async def _report_the_rest(self) -> None:
         for outcome in self._left():
             await self._settle(outcome)
-        while self._read_rest and self._source.can_read_rest and (rows := await self._source.batch()):
+        until = asyncio.get_running_loop().time() + _REST_SECONDS
+        while self._read_rest and self._source.can_read_rest and (rows := await self._batch_until(until)):
             self._rows.extend(rows)
             for outcome in self._left():
                 await self._settle(outcome)
+
+    async def _batch_until(self, until: float) -> list[Row]:
+        limit = asyncio.timeout_at(until)
+        try:
+            async with limit:
+                return await self._source.batch()
+        except TimeoutError:
+            if not limit.expired():  # the source's own
+                raise
+            return []
+
+
+def _note_of_doubt(item: Upsert, result: UpsertResult, is_new: bool) -> str | None:
+    if is_new:
+        return _BY_DATE_NOTE if result.is_new_by_date else None
+    return None if result.is_new_by_date is False else _MAY_BE_NEW_NOTE
 
 
 async def bulk_upsert(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Generic
 
 from .protocol import Request, T
+from .server_clock import ServerClock
 
 
 class Call(Generic[T]):
@@ -16,10 +17,10 @@ class Call(Generic[T]):
         rate_limited: Tries answered 429.
         in_flight: Whether a try is out now.
         is_halted: Set from outside to have no further try begun.
-        sent_at: When the last try was sent, in seconds since 1970 by this machine.
-        doubted_at: When the first try began that may have been applied without saying so, in seconds since 1970 by this
-            machine, or None.
-        server_ahead: How many seconds the server's clock is ahead of this machine's, by its last answer, or None.
+        sent_at: When the last try was sent, by the client's monotonic clock: this machine's date may be set meanwhile.
+        doubted_at: When the first try began that may have been applied without saying so, by the same clock, or None.
+        doubted_span: The same moment by the server's clock, in seconds since 1970: the earliest and the latest that it
+            can be; None where no answer had told the server's time by then.
     """
 
     # Most calls succeed at once and never change these.
@@ -29,23 +30,19 @@ class Call(Generic[T]):
     is_halted: bool = False
     sent_at: float = 0.0
     doubted_at: float | None = None
-    server_ahead: float | None = None
+    doubted_span: tuple[float, float] | None = None
 
     def __init__(self, request: Request[T]) -> None:
         self.request = request
 
     def begin_try(self, now: float) -> None:
-        """Note that a try is sent now, in seconds since 1970."""
+        """Note that a try is sent now, by the monotonic clock."""
         self.in_flight = True
         self.attempts += 1
         self.sent_at = now
 
-    def doubt(self) -> None:
+    def doubt(self, server_clock: ServerClock) -> None:
         """Note that the last try may have been applied although no answer says so."""
         if self.doubted_at is None:
             self.doubted_at = self.sent_at
-
-    def doubt_if_in_flight(self) -> None:
-        """Note the same of a try that is cut off in its midst."""
-        if self.in_flight:
-            self.doubt()
+            self.doubted_span = server_clock.span(self.sent_at)

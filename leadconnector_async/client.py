@@ -6,15 +6,15 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from .answers import Response, read_date, read_quota, read_retry_after
-from .auth import FixedToken, TokenSource
+from .answers import Response, read_quota, read_retry_after
+from .auth import FixedToken, TokenSource, check_token
 from .call import Call
 from .clock import Clock, SystemClock
 from .errors import (
@@ -23,12 +23,15 @@ from .errors import (
     ClientStateError,
     ConfigurationError,
     ConnectFailedError,
+    LeadConnectorError,
     RateLimitedError,
     RateLimitStuckError,
+    TokenSourceError,
 )
 from .limits import Limits, LocalLimits, RateLimit
 from .protocol import T, check_api_version, read_response
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
+from .server_clock import ServerClock
 from .transport import DEFAULT_BASE_URL, Timeouts, Transport
 
 if TYPE_CHECKING:
@@ -86,6 +89,7 @@ class LeadConnector:
         self.api_version = check_api_version(api_version)
         self.concurrency = concurrency
         self.clock = clock or SystemClock()
+        self.server_clock = ServerClock()
         self._rate_limit = rate_limit
         self._retry = retry
         self._timeouts = timeouts
@@ -180,6 +184,7 @@ class LeadConnector:
             CallError: It did not succeed; `may_be_applied` and `attempts` say more.
             DailyQuotaExceededError: The location's day is spent; the last try was not sent.
             RateLimitStuckError: Nothing but 429 for as long as the policy waits; it was not applied.
+            TokenSourceError: The token source raised; the last try was not sent.
         """
         self._check_open()
         self._calls += 1
@@ -202,11 +207,11 @@ class LeadConnector:
         limited_since: float | None = None
         has_refreshed = False
         while True:
-            token = await self._tokens.token(call.request.location_id)
+            token = await self._ask(self._token(call.request.location_id))
             try:
                 return await self._attempt(call, token)
             except AuthenticationError as error:
-                if has_refreshed or not await self._tokens.refresh(call.request.location_id, token):
+                if has_refreshed or not await self._ask(self._tokens.refresh(call.request.location_id, token)):
                     raise self._given_up(call, error) from None
                 has_refreshed = True
             except CallError as error:
@@ -214,8 +219,19 @@ class LeadConnector:
                 is_limited = isinstance(error, RateLimitedError)
                 limited_since = (limited_since or now) if is_limited else None
                 if is_in_doubt(error):
-                    call.doubt()
+                    call.doubt(self.server_clock)
                 await self._wait_before_retry(call, error, now - (limited_since or now))
+
+    async def _token(self, location_id: str) -> str:
+        return check_token(await self._tokens.token(location_id))
+
+    async def _ask(self, token_source: Awaitable[T]) -> T:
+        try:
+            return await token_source
+        except LeadConnectorError:
+            raise
+        except Exception as error:  # it is the caller's, and may be anything
+            raise TokenSourceError(f"the token source raised {type(error).__name__}") from error
 
     async def _wait_before_retry(self, call: Call[T], error: CallError, rate_limited_for: float) -> None:
         delay = delay_before_retry(
@@ -253,9 +269,6 @@ class LeadConnector:
             call.attempts -= 1
             call.rate_limited += 1
             raise
-        finally:
-            if call.doubted_at is not None and (date := read_date(response.headers)) is not None:
-                call.server_ahead = date - self.clock.time()
 
     async def _exchange_in_slot(self, call: Call[T], token: str) -> Response:
         """Take a slot, exchange once, and give the slot back as used, or as unused where nothing was sent."""
@@ -267,9 +280,10 @@ class LeadConnector:
                 await self._limits.pace()
             if self._is_closed:  # since this call began to wait for its slot
                 self._check_open()
-            call.begin_try(self.clock.time())
+            call.begin_try(self.clock.monotonic())
             response = await self._transport.exchange(call.request, token)
             quota = read_quota(response.headers)
+            self.server_clock.believe(response.headers, call.sent_at, self.clock.monotonic())
             if response.status == HTTPStatus.TOO_MANY_REQUESTS:
                 window.pause(read_retry_after(response.headers))  # before the slot's return serves others
             return response
@@ -277,7 +291,8 @@ class LeadConnector:
             call.in_flight = False
             raise
         except asyncio.CancelledError:
-            call.doubt_if_in_flight()
+            if call.in_flight:
+                call.doubt(self.server_clock)
             raise
         finally:
             if call.in_flight:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 ContactLike: TypeAlias = ContactUpsert | Mapping[str, Any]
 """A contact, or a dict with its fields in snake_case or camelCase."""
 
-# Server and client clocks are compared by a header of one-second resolution.
+# The clock that sets `dateAdded` need not be quite the one that sets the `Date` header.
 _CLOCK_TOLERANCE = 2.0
 
 
@@ -65,14 +65,19 @@ class Contacts:
         result = await self.client.send(call)
         if call.attempts == 1 and not call.rate_limited:
             return result
-        is_new_by_date = not result.new and was_created_by(call, result.contact)
+        is_new_by_date = None if result.new or call.doubted_at is None else self._is_ours(call, result.contact)
         return msgspec.structs.replace(
             result,
-            new=result.new or is_new_by_date,
+            new=result.new or is_new_by_date is True,
             is_new_by_date=is_new_by_date,
             attempts=call.attempts,
             rate_limited=call.rate_limited,
         )
+
+    def _is_ours(self, call: Call[UpsertResult], contact: Contact) -> bool | None:
+        """Whether an earlier try of this call, whose answer was lost, made a contact; None where that is not known."""
+        doubted_at = call.doubted_at or 0.0
+        return was_created_since(call.doubted_span or self.client.server_clock.span(doubted_at), contact)
 
     async def create(self, contact: ContactLike) -> Contact:
         """Create a contact; never tried again once it may have been stored, as that could make a second one.
@@ -105,6 +110,8 @@ class Contacts:
             CallError: It did not succeed.
         """
         if not isinstance(changes, ContactUpdate):
+            if not isinstance(changes, Mapping):
+                raise InvalidContactError(f"changes are a ContactUpdate or a dict, not {type(changes).__name__}")
             changes = read_mapping(changes, ContactUpdate)
         return await self._send(protocol.build_update(contact_id, changes, *self._where))
 
@@ -145,11 +152,11 @@ class Contacts:
         Rows that share an email or phone are applied in their order, all others as they come. A row that cannot be sent
         or is refused is an outcome `failed`; the load goes on. It stops only for a refused token, a spent day, a
         service that answers nothing but 429, or `stop`; `report.stopped` then says why, and rows not tried are
-        `not_attempted` (a sync source is read to its end for that, an async one is not).
+        `not_attempted` (a sync source is read on for that, for ten seconds at most; an async one is not).
 
         Args:
-            contacts: Iterable or async iterable of contacts or dicts. A sync one is pulled in a thread of its own, in
-                small batches.
+            contacts: Iterable or async iterable of contacts or dicts. A sync one (other than a list) is pulled in a
+                thread of its own, in small batches; a SQLite connection must allow that (`check_same_thread=False`).
             concurrency: Rows in flight at most; the client's by default.
             compare: Whether to compare what was sent with what the service says it stored (`outcome.not_applied`).
             on_outcome: Called with each outcome as it comes; what it returns is awaited.
@@ -224,21 +231,29 @@ class Contacts:
 
 
 def _tag_list(tags: Iterable[str]) -> list[str]:
-    if isinstance(tags, str):
-        raise InvalidContactError("tags is a list of texts, not one text", field="tags")
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise InvalidContactError(f"tags is a list of texts, not {type(tags).__name__}", field="tags")
     return list(tags)
 
 
-def was_created_by(call: Call[Any], contact: Contact) -> bool:
-    """Whether a contact that a later try found was made by an earlier try of this call, whose answer was lost.
+def was_created_since(span: tuple[float, float] | None, contact: Contact) -> bool | None:
+    """Whether a contact is younger than a moment of the server's clock; None where that cannot be told.
 
-    Its `dateAdded` is compared with the moment the first try in doubt began, in the server's clock as its `Date` header
-    tells it. Where either is unknown, the answer is no.
+    Args:
+        span: The earliest and the latest that the moment may have been, in seconds since 1970, or None.
+        contact: A contact; its `dateAdded` is by the server's clock.
     """
-    if call.doubted_at is None or call.server_ahead is None or not contact.date_added:
-        return False
+    added = _read_time(contact.date_added)
+    if span is None or added is None:
+        return None
+    if added >= span[1] - _CLOCK_TOLERANCE:
+        return True
+    return None if added >= span[0] - _CLOCK_TOLERANCE else False
+
+
+def _read_time(text: str | None) -> float | None:
     try:
-        added = datetime.fromisoformat(contact.date_added)
+        time = datetime.fromisoformat(text or "")
     except ValueError:
-        return False
-    return added.tzinfo is not None and added.timestamp() >= call.doubted_at + call.server_ahead - _CLOCK_TOLERANCE
+        return None
+    return None if time.tzinfo is None else time.timestamp()

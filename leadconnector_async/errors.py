@@ -20,6 +20,7 @@
     │       ├── ValidationError (ValueError)        422: messages name the fields
     │       ├── RateLimitedError                    429: retry_after seconds, where given
     │       └── ServerError                         5xx, and the gateway's 401 "Command timed out"
+    ├── TokenSourceError                            the caller's token source failed; `__cause__` says how
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
     ├── StopRequestedError                          the caller had the load stopped
@@ -193,6 +194,10 @@ class ServerError(APIError):
     """
 
     retry_after: float | None = None
+
+
+class TokenSourceError(LeadConnectorError):
+    """The token source raised, or gave something that is no token; this try was not sent."""
 
 
 class DailyQuotaExceededError(LeadConnectorError):

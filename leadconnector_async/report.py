@@ -18,6 +18,10 @@ Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown"
 STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
 
 
+_MOST_ERRORS: Final = 1000  # kinds; a message may name the row's own values, and be another for each row
+_OTHER_ERRORS: Final = "other errors"
+
+
 class RowError(Struct, frozen=True):
     """Why a row is not done.
 
@@ -165,10 +169,15 @@ class BatchReport:
             for missing in outcome.not_applied:
                 self.not_applied[missing.field] = self.not_applied.get(missing.field, 0) + 1
         if outcome.error is not None:
-            key = (outcome.error.status, outcome.error.message)
-            self._errors[key] = self._errors.get(key, 0) + 1
+            self._count_error(outcome.error)
         if self._keep:
             self.outcomes.append(outcome)
+
+    def _count_error(self, error: RowError) -> None:
+        key = (error.status, error.message)
+        if key not in self._errors and len(self._errors) >= _MOST_ERRORS:
+            key = (None, _OTHER_ERRORS)
+        self._errors[key] = self._errors.get(key, 0) + 1
 
     def start(self, at: float) -> None:
         """Set the beginning, in seconds since 1970."""

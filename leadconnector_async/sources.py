@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeAlias, TypeVar
 
 from .errors import InvalidContactError, UsageError
 from .models import ContactUpsert
 
 Row: TypeAlias = ContactUpsert | Mapping[str, Any] | InvalidContactError
 """A contact, a dict of its fields, or what is wrong with a row that could not be read: it becomes a failed outcome."""
+T = TypeVar("T")
 Source: TypeAlias = Iterable[Row] | AsyncIterable[Row]
 
 _BATCH_ROWS = 100
@@ -58,31 +62,73 @@ class ListSource(RowSource):
         self._rows = Rows(rows)
 
     async def batch(self) -> list[Row]:
-        return self._rows.pull()
+        self._rows.pull()
+        return self._rows.take() or []
 
 
 class ThreadSource(RowSource):
     """A sync iterable, pulled in one thread of its own: a slow cursor does not block the loop, and one thread alone
-    ever touches it."""
+    ever touches it. The thread is a daemon: one that blocks for ever does not keep the process alive, as an executor's
+    would."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._rows = Rows(rows)
-        self._thread = ThreadPoolExecutor(1, "leadconnector-source")
-        self._pending: asyncio.Future[list[Row]] | None = None
+        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._pending: asyncio.Future[None] | None = None
 
     async def batch(self) -> list[Row]:
-        if self._pending is None:
-            self._pending = asyncio.get_running_loop().run_in_executor(self._thread, self._rows.pull)
-        rows = await asyncio.shield(self._pending)
-        self._pending = None
-        return rows
+        while (rows := self._rows.take()) == []:
+            if self._pending is None:
+                self._pending = self._order(self._rows.pull)
+            # Where the source is slow, the rows that are there do not wait for the others of their batch.
+            await asyncio.wait([self._pending], timeout=_BATCH_SECONDS)
+            if self._pending.done():
+                pending, self._pending = self._pending, None
+                pending.result()
+            else:
+                await self._news()
+        return rows or []
+
+    async def _news(self) -> None:
+        """Wait until a row waits, or the thread has done what was ordered."""
+        news = asyncio.Event()
+        self._rows.on_news = partial(asyncio.get_running_loop().call_soon_threadsafe, news.set)
+        try:
+            if not (self._rows.is_any_waiting or self._pending is None or self._pending.done()):
+                await news.wait()
+        finally:
+            self._rows.on_news = None
 
     async def close(self) -> None:
-        if self._pending is None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._rows.close)
-        else:
-            self._pending.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._thread.shutdown(wait=False)
+        if self._pending is not None:
+            self._pending.cancel()
+        elif self._thread is not None:
+            await self._order(self._rows.close)
+        self._orders.put(None)
+
+    def _order(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        if self._thread is None:
+            self._thread = Thread(target=_carry_out, args=(self._orders,), name="leadconnector-source", daemon=True)
+            self._thread.start()
+        done: Future[T] = Future()
+        done.set_running_or_notify_cancel()  # from here on nobody but the thread ends it
+        self._orders.put((work, done))
+        return asyncio.wrap_future(done)
+
+
+_Order: TypeAlias = tuple[Callable[[], Any], Future[Any]]
+
+
+def _carry_out(orders: SimpleQueue[_Order | None]) -> None:
+    while (order := orders.get()) is not None:
+        work, done = order
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
 
 
 class AsyncSource(RowSource):
@@ -106,35 +152,61 @@ class AsyncSource(RowSource):
 
 
 class Rows:
-    """A sync iterable, pulled in batches; what it raises is raised after the rows before it were handed over."""
+    """A sync iterable, pulled in batches; what it raises is raised after the rows before it were taken.
+
+    Attributes:
+        on_news: Called once, in the thread that pulls, when a row has come or none will.
+    """
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._source = rows
         self._rows: Iterator[Row] | None = None
+        self._waiting: list[Row] = []  # one thread appends, another takes
         self._failure: Exception | None = None
+        self._has_ended = False
+        self.on_news: Callable[[], object] | None = None
 
-    def pull(self) -> list[Row]:
-        """Return the next rows, none at the end."""
-        if self._failure is not None:
-            raise self._failure
+    def pull(self) -> None:
+        """Let the next rows wait to be taken."""
         until = time.monotonic() + _BATCH_SECONDS
-        batch: list[Row] = []
         try:
             if self._rows is None:
                 self._rows = iter(self._source)
-            for row in self._rows:
-                batch.append(row)
-                if len(batch) >= _BATCH_ROWS or time.monotonic() >= until:
-                    break
+            for count, row in enumerate(self._rows, 1):
+                self._waiting.append(row)
+                self._tell()
+                if count >= _BATCH_ROWS or time.monotonic() >= until:
+                    return
         except (Exception, asyncio.CancelledError) as error:
             # Neither of these two can cross a Future as what it is: one hangs it, the other passes for our own.
             if isinstance(error, StopIteration | asyncio.CancelledError):
                 self._failure = RuntimeError(f"the source raised {type(error).__name__}")
             else:
                 self._failure = error
-            if not batch:
-                raise self._failure from None
-        return batch
+        finally:
+            self._tell()
+        self._has_ended = True
+
+    def _tell(self) -> None:
+        tell, self.on_news = self.on_news, None
+        if tell is not None:
+            tell()
+
+    @property
+    def is_any_waiting(self) -> bool:
+        """Whether there are rows to be taken."""
+        return bool(self._waiting)
+
+    def take(self) -> list[Row] | None:
+        """Return the rows that wait; after the last, raise what the source raised, or return None."""
+        has_ended = self._has_ended  # looked at first, as the other thread sets it last
+        rows = self._waiting[:]
+        del self._waiting[: len(rows)]
+        if rows or not has_ended:
+            return rows
+        if self._failure is not None:
+            raise self._failure
+        return None
 
     def close(self) -> None:
         """Close a generator."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -29,9 +30,11 @@ from leadconnector_async import (
     RetryPolicy,
     RowsFailedError,
     StopRequestedError,
+    TokenSourceError,
     UsageError,
+    bulk,
 )
-from leadconnector_async.report import STATUSES
+from leadconnector_async.report import STATUSES, RowError
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
@@ -232,7 +235,84 @@ async def test_each_outcome_reaches_its_consumer_once_and_is_awaited(client: Lea
     assert sorted(seen) == list(range(61))
 
 
+@pytest.mark.parametrize("is_blocked", [True, False], ids=["blocked", "endless"])
+async def test_a_source_without_an_end_does_not_hold_up_a_stop(
+    client: LeadConnector, is_blocked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "_REST_SECONDS", 0.2)
+    stop = asyncio.Event()
+    let_go = threading.Event()
+
+    def endless() -> Iterator[dict[str, Any]]:
+        yield from people(3)
+        while not let_go.wait(None if is_blocked else 0.001):
+            yield people(1)[0]
+
+    load = client.contacts.bulk_upsert(endless(), stop=stop, on_outcome=lambda _: stop.set())
+    report = await asyncio.wait_for(load, 5)
+    let_go.set()
+    assert isinstance(report.stopped, StopRequestedError)
+    assert adds_up(report)
+
+
+async def test_a_source_that_blocks_does_not_keep_the_process_alive() -> None:
+    code = """
+import asyncio, threading
+from leadconnector_async import LeadConnector
+
+def blocked():
+    threading.Event().wait()
+    yield {}
+
+async def main():
+    async with LeadConnector("t", location_id="L", base_url="http://127.0.0.1:9") as client:
+        try:
+            await asyncio.wait_for(client.contacts.bulk_upsert(blocked()), 0.2)
+        except TimeoutError:
+            print("timed out")
+
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert output.strip() == b"timed out"
+
+
 # ---------------------------------------------------------------------------------------------- rows
+
+
+async def test_a_row_that_cannot_be_read_fails_alone(client: LeadConnector) -> None:
+    class Broken(dict[str, Any]):
+        def items(self) -> Any:
+            raise ZeroDivisionError("secret")
+
+    report = await client.contacts.bulk_upsert([*people(2), Broken(), *people(4)[2:]])
+    assert [outcome.status for outcome in report.outcomes] == ["created", "created", "failed", "created", "created"]
+    assert str(report.outcomes[2].error) == "the row raised ZeroDivisionError as it was read"
+
+
+async def test_a_token_source_that_fails_stops_the_load_in_order(
+    open_sandbox: OpenSandbox, connect: OpenSandbox
+) -> None:
+    sandbox = await open_sandbox(latency=(0.05, 0.05), sleep=asyncio.sleep)
+
+    class Broken:
+        asked = 0
+
+        async def token(self, location_id: str) -> str:
+            self.asked += 1
+            if self.asked > 3:
+                raise OSError("the vault is closed")
+            return "sandbox\n"
+
+        async def refresh(self, location_id: str, refused: str) -> bool:
+            return False
+
+    client = await connect(sandbox, token=Broken())
+    report = await client.contacts.bulk_upsert(people(10), concurrency=4)
+    assert (report.created, report.not_attempted, report.unknown) == (3, 7, 0)
+    assert isinstance(report.stopped, TokenSourceError)
+    assert isinstance(report.stopped.__cause__, OSError)
 
 
 async def test_a_bad_row_is_an_outcome_and_the_load_goes_on(client: LeadConnector, sandbox: Sandbox) -> None:
@@ -512,6 +592,15 @@ async def test_a_report_goes_to_json_and_csv(client: LeadConnector, sandbox: San
     assert lines[0] == "index,status,contact_id,new,trace_id,attempts,error"
     assert len(lines) == 5
     assert "created=3 failed=1" in repr(report)
+
+
+def test_kinds_of_errors_are_bounded_and_still_add_up() -> None:
+    report = BatchReport(keep_outcomes=False)
+    for index in range(3_000):
+        error = RowError("BadRequestError", 400, f"no good: person{index}@example.com")
+        report.add(Outcome(index=index, status="failed", error=error))
+    assert len(report.errors) == 1_001
+    assert sum(error.count for error in report.errors) == report.failed == 3_000
 
 
 async def test_outcomes_are_kept_only_where_wanted(client: LeadConnector) -> None:

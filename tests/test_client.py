@@ -129,7 +129,7 @@ async def test_create_knows_no_flag_for_duplicates(client: LeadConnector) -> Non
 async def test_ids_and_tags_are_looked_at(client: LeadConnector) -> None:
     with pytest.raises(UsageError, match="id is empty"):
         await client.contacts.get("")
-    with pytest.raises(UsageError, match="not one text"):
+    with pytest.raises(UsageError, match="a list of texts, not str"):
         await client.contacts.add_tags("x", "vip")
     with pytest.raises(NotFoundError):
         await client.contacts.get("../../oauth/token")
@@ -279,6 +279,26 @@ async def test_a_contact_that_was_there_before_is_not_called_new(
     await clock.sleep(60)
     sandbox.fail_next("reset-after")
     assert not (await client.contacts.upsert(ROSAN)).new
+
+
+async def test_a_date_set_on_this_machine_changes_no_truth(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    true_ahead = clock.wall_ahead
+    sandbox = await open_sandbox(wall=lambda: clock.now + true_ahead)
+    client = await connect(sandbox)
+    sandbox.add_contact(LOCATION, email="rosan@deos.com")
+    await clock.sleep(60)
+
+    async def set_date(by: float) -> None:
+        await asyncio.sleep(0.01)
+        clock.wall_ahead += by
+
+    for email, is_new in (("rosan@deos.com", False), ("new@deos.com", True)):
+        sandbox.fail_next("reset-after")
+        setting = asyncio.create_task(set_date(by=-86_400 if is_new else 3_600))
+        assert (await client.contacts.upsert({"email": email})).new is is_new
+        await setting
 
 
 @pytest.mark.parametrize("kind", [*WRITTEN_AND_LOST, *NOT_WRITTEN])

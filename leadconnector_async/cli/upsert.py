@@ -116,7 +116,7 @@ async def _load(
             except asyncio.CancelledError:
                 reason = "interrupted at once"
     _summarise(load.report, results, reason)
-    _tell_next(results, is_whole=load.is_whole)
+    _tell_next(order, results, is_whole=load.is_whole)
     if stop.is_set() and not load.report.is_complete:
         return 130
     if reason is not None or load.report.stopped is not None:
@@ -155,7 +155,7 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
     show(f"Results: {results.folder}/ ({', '.join([REPORT, *results.written])})")
 
 
-def _tell_next(results: Results, *, is_whole: bool) -> None:
+def _tell_next(order: Order, results: Results, *, is_whole: bool) -> None:
     if not is_whole:
         show("Next: not every row is in the results, so load the input again; who is there already is updated, not")
         show("doubled (but for rows with createNewIfDuplicateAllowed: look these up first).")
@@ -165,6 +165,7 @@ def _tell_next(results: Results, *, is_whole: bool) -> None:
         return
     path = results.folder / again
     why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
-    show(f"Next: correct {path} where needed{why}, then: leadconnector upsert {path}")
+    option = " --sandbox" if order.is_sandbox else ""
+    show(f"Next: correct {path} where needed{why}, then: leadconnector upsert {path}{option}")
     if again == FAILED and FAILED_LINES in results.written:
         show(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")

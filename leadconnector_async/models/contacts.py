@@ -160,8 +160,9 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         new: True where the contact was created, False where one was updated.
-        is_new_by_date: True where the answer that said so was lost, and `dateAdded` tells that an earlier try of this
-            call created it; a contact that somebody else created in the two seconds before it would look the same.
+        is_new_by_date: Where an earlier try's answer was lost and this one says that the contact is not new, whether
+            `dateAdded` tells that the earlier one created it (one that somebody else created in the two seconds before
+            would look the same): True or False, or None where it cannot be told, or there was no such doubt.
         contact: The contact as it is stored now.
         trace_id: The API's id of the call for its support, or None.
         attempts: Tries it took, those answered 429 not counted.
@@ -173,7 +174,7 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
     trace_id: str | None = None
     attempts: int = 1
     rate_limited: int = 0
-    is_new_by_date: bool = False
+    is_new_by_date: bool | None = None
 
 
 class _RawAnswer(Struct):

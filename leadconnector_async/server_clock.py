@@ -1,0 +1,46 @@
+"""The server's time, estimated from the `Date` headers of its answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from .answers import read_date
+
+_RESOLUTION: Final = 1.0  # of the header, in seconds
+
+
+class ServerClock:
+    """How far the server's time is ahead of this machine's monotonic clock.
+
+    The header of an answer was made between the call and the answer, so each answer narrows down the difference. The
+    date of this machine is not used: it may be wrong, and may be set in the midst of a load.
+    """
+
+    __slots__ = ("_at_least", "_at_most", "_date", "_text")
+
+    def __init__(self) -> None:
+        self._at_least, self._at_most = -math.inf, math.inf  # by how much it is ahead
+        self._text = ""
+        self._date: float | None = None
+
+    def believe(self, headers: Mapping[str, str], sent_at: float, answered_at: float) -> None:
+        """Learn from an answer; its two moments are those of the monotonic clock."""
+        text = headers.get("Date", "")
+        if text != self._text:  # else it is the same second, and need not be read again
+            self._text, self._date = text, read_date(headers)
+        if self._date is not None:
+            self._narrow(self._date - answered_at, self._date + _RESOLUTION - sent_at)
+
+    def _narrow(self, at_least: float, at_most: float) -> None:
+        low, high = max(at_least, self._at_least), min(at_most, self._at_most)
+        if low > high:  # this machine slept, or the server's clock was set
+            low, high = at_least, at_most
+        self._at_least, self._at_most = low, high
+
+    def span(self, at: float) -> tuple[float, float] | None:
+        """Return the server's earliest and latest time at a moment of the monotonic clock, in seconds since 1970."""
+        if self._at_most == math.inf:
+            return None
+        return at + self._at_least, at + self._at_most
