@@ -19,10 +19,12 @@ from .errors import (
     DuplicateContactError,
     InvalidContactError,
     InvalidResponseError,
+    JournalError,
     LeadConnectorError,
     LoadError,
     LoadStoppedError,
     NotFoundError,
+    OutageError,
     PermissionDeniedError,
     RateLimitedError,
     RateLimitStuckError,
@@ -34,6 +36,7 @@ from .errors import (
     UsageError,
     ValidationError,
 )
+from .journal import Journal
 from .limits import LocalLimits, RateLimit
 from .models import (
     AttributionSource,
@@ -96,6 +99,8 @@ __all__ = [
     "InboundDndSettings",
     "InvalidContactError",
     "InvalidResponseError",
+    "Journal",
+    "JournalError",
     "LargeTextField",
     "LeadConnector",
     "LeadConnectorError",
@@ -107,6 +112,7 @@ __all__ = [
     "NotApplied",
     "NotFoundError",
     "NumericField",
+    "OutageError",
     "Outcome",
     "PermissionDeniedError",
     "RadioField",

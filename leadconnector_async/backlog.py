@@ -102,6 +102,10 @@ class Backlog(Generic[AnyItem]):
         if self._has_ended and not self._size:
             self._wake_all()
 
+    def put_back(self, item: AnyItem) -> None:
+        """Give back an item that was taken, to be handed out again after all that are ready; it is not done."""
+        self._make_ready(item)
+
     def end(self) -> None:
         """Say that no more items will be put."""
         self._has_ended = True

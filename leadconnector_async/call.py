@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Generic
 
 from .protocol import Request, T
@@ -15,7 +16,9 @@ class Call(Generic[T]):
         request: What is asked.
         attempts: Tries sent, those answered 429 not counted.
         rate_limited: Tries answered 429.
+        forgiven: How many of the attempts fell into an outage, and do not count against the retry policy.
         in_flight: Whether a try is out now.
+        before_send: Awaited once, when the first try has its slot and before it is sent; where it raises, nothing is.
         is_halted: Set from outside to have no further try begun.
         sent_at: When the last try was sent, by the client's monotonic clock: this machine's date may be set meanwhile.
         doubted_at: When the first try began that may have been applied without saying so, by the same clock, or None.
@@ -26,10 +29,12 @@ class Call(Generic[T]):
     # Most calls succeed at once and never change these.
     attempts: int = 0
     rate_limited: int = 0
+    forgiven: int = 0
     in_flight: bool = False
     is_halted: bool = False
     sent_at: float = 0.0
     doubted_at: float | None = None
+    before_send: Callable[[], Awaitable[None]] | None = None
     doubted_span: tuple[float, float] | None = None
 
     def __init__(self, request: Request[T]) -> None:

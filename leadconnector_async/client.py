@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -91,7 +92,7 @@ class LeadConnector:
         self.clock = clock or SystemClock()
         self.server_clock = ServerClock()
         self._rate_limit = rate_limit
-        self._retry = retry
+        self.retry = retry
         self._timeouts = timeouts
         self._limits: Limits = limits or LocalLimits(clock=self.clock)
         self._transport = Transport(
@@ -123,6 +124,11 @@ class LeadConnector:
         if "token" not in found and "token" not in options:
             raise ConfigurationError("there is no token: set LEADCONNECTOR_TOKEN to a Private Integration Token")
         return cls(**found, **options)
+
+    @property
+    def host(self) -> str:
+        """The host of the base URL."""
+        return urlsplit(self._transport.base_url).hostname or ""
 
     def __repr__(self) -> str:
         return f"<LeadConnector {self._transport.base_url} location={self.location_id} {self._state}>"
@@ -235,9 +241,9 @@ class LeadConnector:
 
     async def _wait_before_retry(self, call: Call[T], error: CallError, rate_limited_for: float) -> None:
         delay = delay_before_retry(
-            self._retry,
+            self.retry,
             error,
-            attempts=call.attempts,
+            attempts=call.attempts - call.forgiven,
             rate_limited_for=rate_limited_for,
             repeatable=call.request.repeatable,
             random=random.random,
@@ -278,6 +284,9 @@ class LeadConnector:
         try:
             if self._limits.is_paced:
                 await self._limits.pace()
+            if call.before_send is not None:
+                await call.before_send()
+                call.before_send = None
             if self._is_closed:  # since this call began to wait for its slot
                 self._check_open()
             call.begin_try(self.clock.monotonic())

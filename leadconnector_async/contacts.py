@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -14,6 +15,7 @@ from . import protocol
 from .call import Call
 from .client import LeadConnector
 from .errors import InvalidContactError, NotFoundError
+from .journal import Journal
 from .models import Contact, ContactUpdate, ContactUpsert, UpsertResult, read_mapping
 from .report import BatchReport, OnOutcome, Outcome
 from .sources import Source
@@ -146,6 +148,9 @@ class Contacts:
         keep_outcomes: bool = True,
         report: BatchReport | None = None,
         stop: asyncio.Event | None = None,
+        journal: Journal | str | Path | None = None,
+        retry_failed: bool = False,
+        wait_for_quota: bool = False,
     ) -> BatchReport:
         """Upsert many contacts at once, under the rate limit.
 
@@ -163,6 +168,12 @@ class Contacts:
             keep_outcomes: Whether `report.outcomes` holds one entry a row.
             report: Where to count, to have it at hand when this call is cancelled; a new one by default.
             stop: Set it to end the load in order: calls in flight finish, no further one begins.
+            journal: A file that keeps what became of each row, or a `Journal`. Run the same load with the same file
+                again, after whatever ended it, and it goes on: rows that are done are not sent again, the report covers
+                all runs. Rows are known by position and content: a row that is another one now is sent. Each outcome is
+                on disk before it is counted or handed to `on_outcome`; the last ones may be handed over twice.
+            retry_failed: Whether to send rows once more that failed in an earlier run with this journal.
+            wait_for_quota: Whether to wait for the next day where the day's calls are spent, in place of stopping.
 
         Returns:
             The report; its outcomes are in the order of the rows.
@@ -172,16 +183,28 @@ class Contacts:
             asyncio.CancelledError: Cancelled; `report`, where given, says what became of each row that was read.
         """
         from .bulk import bulk_upsert
+        from .load import Options
 
         if report is None:
             report = BatchReport(keep_outcomes=keep_outcomes)
-        concurrency = concurrency or self.client.concurrency
-        return await bulk_upsert(
-            self, contacts, concurrency=concurrency, compare=compare, report=report, on_outcome=on_outcome, stop=stop
+        options = Options(
+            concurrency=concurrency or self.client.concurrency,
+            compare=compare,
+            journal=journal,
+            retry_failed=retry_failed,
+            wait_for_quota=wait_for_quota,
         )
+        return await bulk_upsert(self, contacts, options, report=report, on_outcome=on_outcome, stop=stop)
 
     def stream_upserts(
-        self, contacts: Source, *, concurrency: int | None = None, compare: bool = True
+        self,
+        contacts: Source,
+        *,
+        concurrency: int | None = None,
+        compare: bool = True,
+        journal: Journal | str | Path | None = None,
+        retry_failed: bool = False,
+        wait_for_quota: bool = False,
     ) -> AsyncGenerator[Outcome, None]:
         """Upsert contacts from a source without end, yielding outcomes as they come, in constant memory.
 
@@ -192,6 +215,8 @@ class Contacts:
             contacts: As in `bulk_upsert`.
             concurrency: Rows in flight at most; the client's by default.
             compare: As in `bulk_upsert`.
+            journal, retry_failed, wait_for_quota: As in `bulk_upsert`. Outcomes that an earlier run yielded are not
+                yielded again, but for the last ones where it was cut off.
 
         Yields:
             One outcome for each row that was read, in the order in which they finish.
@@ -201,8 +226,16 @@ class Contacts:
             Exception: What the source raised, after the outcomes of the rows read by then.
         """
         from .bulk import stream_upserts
+        from .load import Options
 
-        return stream_upserts(self, contacts, concurrency=concurrency or self.client.concurrency, compare=compare)
+        options = Options(
+            concurrency=concurrency or self.client.concurrency,
+            compare=compare,
+            journal=journal,
+            retry_failed=retry_failed,
+            wait_for_quota=wait_for_quota,
+        )
+        return stream_upserts(self, contacts, options)
 
     @property
     def _where(self) -> tuple[str, str]:

@@ -23,6 +23,8 @@
     ├── TokenSourceError                            the caller's token source failed; `__cause__` says how
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
+    ├── JournalError                                the journal can be read or written no more
+    ├── OutageError                                 no call was answered for as long as the policy waits
     ├── StopRequestedError                          the caller had the load stopped
     └── LoadError                                   a bulk load did not do all; carries the report
         ├── LoadStoppedError                        it ended before its last row
@@ -224,6 +226,14 @@ class RateLimitStuckError(LeadConnectorError):
     def __init__(self, message: str, *, rate_limited: int) -> None:
         super().__init__(message)
         self.rate_limited = rate_limited
+
+
+class JournalError(LeadConnectorError):
+    """The journal of a load cannot be read or written any more, as the disk is full or gone."""
+
+
+class OutageError(LeadConnectorError):
+    """The service was down for longer than a load waits for it."""
 
 
 class StopRequestedError(LeadConnectorError):

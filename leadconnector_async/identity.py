@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any, NamedTuple
 
 from .models import ContactUpsert
 
@@ -31,11 +32,27 @@ def normal_phone(phone: str) -> str:
     return "1" + digits if len(digits) == _US_NUMBER_DIGITS else digits
 
 
-def identity_keys(contact: ContactUpsert, location_id: str) -> tuple[str, ...]:
-    """List what this contact may be matched by, each key unique to its location; empty where there is nothing."""
-    keys = []
-    if contact.email and (email := normal_email(contact.email)):
-        keys.append(f"{location_id} {email}")
-    if contact.phone and (phone := normal_phone(contact.phone)):
-        keys.append(f"{location_id} {phone}")
-    return tuple(keys)
+class Identity(NamedTuple):
+    """What a contact may be matched by: each in its normal form and unique to its location, or empty."""
+
+    email: str
+    phone: str
+
+
+def identity_of(contact: ContactUpsert, location_id: str) -> Identity:
+    """Return whom a contact that is to be sent to a location will be matched with."""
+    email = normal_email(contact.email) if contact.email else ""
+    phone = normal_phone(contact.phone) if contact.phone else ""
+    return Identity(email and f"{location_id} {email}", phone and f"{location_id} {phone}")
+
+
+def is_another_person(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    """Whether two identities that met the same contact are of two people.
+
+    The email decides where both have one, else the phone: people share a phone more often than an address. One that has
+    but an email and one that has but a phone may be the same person.
+    """
+    for mine, theirs in zip(one, other, strict=True):
+        if mine and theirs:
+            return bool(mine != theirs)
+    return False

@@ -20,10 +20,12 @@ class Outbox:
         self._has_ended = False
         self._news = asyncio.Event()
         self._room = asyncio.Event()
+        self._taken = asyncio.Event()
 
     def put(self, outcome: Outcome) -> None:
-        """Add an outcome; await `wait_for_room` after it."""
+        """Add an outcome; await `wait_for_room` after it, or `wait_until_taken` after some."""
         self._outcomes.append(outcome)
+        self._taken.clear()
         self._news.set()
 
     def wait_for_room(self, _outcome: Outcome) -> asyncio.Future[None] | None:
@@ -36,8 +38,15 @@ class Outbox:
     async def _wait(self) -> None:
         await self._room.wait()
 
+    async def wait_until_taken(self) -> None:
+        """Return when the consumer has done with all that was put."""
+        if not self._has_ended:
+            await self._taken.wait()
+
     async def take(self) -> list[Outcome]:
         """Return all that wait, waiting for the first; none once the load has ended."""
+        if not self._outcomes:
+            self._taken.set()  # whoever asks for more has done with what it got
         await self._news.wait()
         outcomes, self._outcomes = self._outcomes, []
         if not self._has_ended:
@@ -50,3 +59,4 @@ class Outbox:
         self._has_ended = True
         self._news.set()
         self._room.set()
+        self._taken.set()

@@ -67,6 +67,8 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
         attempts: Tries it took, those answered 429 not counted.
         rate_limited: Tries that were answered 429.
         note: What else there is to know of how the status was found.
+        collision_with: The index of another row of the load that met the same contact, although it is about another
+            person: the later of the two has overwritten what the earlier one stored.
     """
 
     index: int
@@ -79,6 +81,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
     attempts: int = 0
     rate_limited: int = 0
     note: str | None = None
+    collision_with: int | None = None
 
 
 OnOutcome: TypeAlias = Callable[[Outcome], Awaitable[None] | None]
@@ -104,6 +107,8 @@ class BatchReport:
         stopped: What ended the load before its last row, or None.
         not_applied: Fields that the service did not take, each with the number of its rows.
         partially_applied: Rows of which the service did not take all.
+        collisions: Rows that met the contact of another row, which is about another person.
+        sittings: In how many runs the load was done, this one included.
         started_at: When, in UTC; None before.
         finished_at: When, in UTC; None before.
     """
@@ -111,12 +116,13 @@ class BatchReport:
     def __init__(self, *, keep_outcomes: bool = True) -> None:
         self._counts: dict[Status, int] = dict.fromkeys(STATUSES, 0)
         self.total = 0
-        self.requests = self.retries = self.rate_limited = self.partially_applied = 0
+        self.requests = self.retries = self.rate_limited = self.partially_applied = self.collisions = 0
+        self.sittings = 1
         self.outcomes: list[Outcome] = []
         self.stopped: Exception | None = None
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
-        self._keep = keep_outcomes
+        self.keeps_outcomes = keep_outcomes
         self.not_applied: dict[str, int] = {}
         self._errors: dict[tuple[int | None, str], int] = {}
 
@@ -156,28 +162,44 @@ class BatchReport:
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome; it must be the only one of its row."""
-        self.total += 1
-        self._counts[outcome.status] += 1
-        attempts, rate_limited = outcome.attempts, outcome.rate_limited
-        self.requests += attempts + rate_limited
-        if attempts > 1:
-            self.retries += attempts - 1
-        if rate_limited:
-            self.rate_limited += rate_limited
-        if outcome.not_applied:
-            self.partially_applied += 1
-            for missing in outcome.not_applied:
-                self.not_applied[missing.field] = self.not_applied.get(missing.field, 0) + 1
-        if outcome.error is not None:
-            self._count_error(outcome.error)
-        if self._keep:
+        self._count(outcome, 1)
+        if self.keeps_outcomes:
             self.outcomes.append(outcome)
 
-    def _count_error(self, error: RowError) -> None:
+    def add_plain(self, status: Status, count: int) -> None:
+        """Count outcomes of which nothing is to be told but that they took one try and have this status."""
+        self.total += count
+        self.requests += count
+        self._counts[status] += count
+
+    def take_back(self, outcome: Outcome) -> None:
+        """Count an outcome no more: its row is no longer the same, and will have another."""
+        self._count(outcome, -1)
+        self.outcomes = [kept for kept in self.outcomes if kept.index != outcome.index]
+
+    def _count(self, outcome: Outcome, by: int) -> None:
+        self.total += by
+        self._counts[outcome.status] += by
+        attempts, rate_limited = outcome.attempts, outcome.rate_limited
+        self.requests += (attempts + rate_limited) * by
+        if attempts > 1:
+            self.retries += (attempts - 1) * by
+        if rate_limited:
+            self.rate_limited += rate_limited * by
+        if outcome.not_applied:
+            self.partially_applied += by
+            for missing in outcome.not_applied:
+                self.not_applied[missing.field] = self.not_applied.get(missing.field, 0) + by
+        if outcome.collision_with is not None:
+            self.collisions += by
+        if outcome.error is not None:
+            self._count_error(outcome.error, by)
+
+    def _count_error(self, error: RowError, by: int) -> None:
         key = (error.status, error.message)
         if key not in self._errors and len(self._errors) >= _MOST_ERRORS:
             key = (None, _OTHER_ERRORS)
-        self._errors[key] = self._errors.get(key, 0) + 1
+        self._errors[key] = self._errors.get(key, 0) + by
 
     def start(self, at: float) -> None:
         """Set the beginning, in seconds since 1970."""
@@ -192,7 +214,7 @@ class BatchReport:
     def errors(self) -> list[ErrorCount]:
         """Each kind of error with the number of its rows, the most frequent first."""
         by_count = sorted(self._errors.items(), key=lambda item: -item[1])
-        return [ErrorCount(status, message, count) for (status, message), count in by_count]
+        return [ErrorCount(status, message, count) for (status, message), count in by_count if count]
 
     @property
     def duration_seconds(self) -> float:
@@ -227,7 +249,7 @@ class BatchReport:
             "total": self.total,
             **{str(status): count for status, count in self._counts.items()},
             "partially_applied": self.partially_applied,
-            "collisions": 0,  # to tell them takes a memory of all contacts of the load, which there is not yet
+            "collisions": self.collisions,
             "requests": self.requests,
             "retries": self.retries,
             "rate_limited": self.rate_limited,
@@ -235,6 +257,7 @@ class BatchReport:
             "finished_at": self.finished_at and self.finished_at.isoformat(),
             "duration_seconds": round(self.duration_seconds, 3),
             "errors": msgspec.to_builtins(self.errors),
+            **({"sittings": self.sittings} if self.sittings > 1 else {}),
         }
 
     def to_json(self, path: str | Path | None = None) -> str:

@@ -29,6 +29,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         max_delay: What that bound grows to at most.
         max_retry_after: A `Retry-After` above this is not waited for: the call fails, or after a 429 the load stops.
         max_rate_limited: How long a call may be answered nothing but 429.
+        max_outage: How long a load waits for a service that answers no call at all, before it stops.
     """
 
     max_attempts: int = 5
@@ -36,11 +37,13 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     max_delay: float = 30.0
     max_retry_after: float = 120.0
     max_rate_limited: float = 300.0
+    max_outage: float = 3600.0
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
             raise ConfigurationError(f"max_attempts is {self.max_attempts}; it must be at least 1")
-        if min(self.first_delay, self.max_delay, self.max_retry_after, self.max_rate_limited) < 0:
+        times = (self.first_delay, self.max_delay, self.max_retry_after, self.max_rate_limited, self.max_outage)
+        if min(times) < 0:
             raise ConfigurationError("the times of a RetryPolicy are seconds and cannot be negative")
 
 

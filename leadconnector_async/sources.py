@@ -6,16 +6,26 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from enum import Enum
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from .errors import InvalidContactError, UsageError
 from .models import ContactUpsert
 
-Row: TypeAlias = ContactUpsert | Mapping[str, Any] | InvalidContactError
+Row: TypeAlias = "ContactUpsert | Mapping[str, Any] | InvalidContactError | Settled"
 """A contact, a dict of its fields, or what is wrong with a row that could not be read: it becomes a failed outcome."""
+
+
+class Settled(Enum):
+    """Stands for a row of which the journal has the outcome already, so that it need not be read."""
+
+    SETTLED = "settled"
+
+
+SETTLED: Final = Settled.SETTLED
 T = TypeVar("T")
 Source: TypeAlias = Iterable[Row] | AsyncIterable[Row]
 

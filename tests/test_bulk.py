@@ -32,8 +32,8 @@ from leadconnector_async import (
     StopRequestedError,
     TokenSourceError,
     UsageError,
-    bulk,
 )
+from leadconnector_async import load as load_module
 from leadconnector_async.report import STATUSES, RowError
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
 from tests.conftest import LOCATION, OpenSandbox
@@ -239,7 +239,7 @@ async def test_each_outcome_reaches_its_consumer_once_and_is_awaited(client: Lea
 async def test_a_source_without_an_end_does_not_hold_up_a_stop(
     client: LeadConnector, is_blocked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "_REST_SECONDS", 0.2)
+    monkeypatch.setattr(load_module, "_REST_SECONDS", 0.2)
     stop = asyncio.Event()
     let_go = threading.Event()
 

@@ -31,14 +31,25 @@ MAY_USE: dict[str, set[str]] = {
     "backlog": set(),
     "outbox": {"report"},
     "client": {"call", "limits", "retry", "auth", "transport", "clock"},
-    "contacts": {"client", "report", "sources"},
-    "bulk": {"contacts", "backlog", "identity", "outbox", "report", "sources"},
+    "contacts": {"client", "journal", "report", "sources"},
+    "collisions": set(),
+    "journal": {"collisions", "identity", "report"},
+    "breaker": {"clock"},
+    "delivery": {"clock", "journal"},
+    "load": {"contacts", "backlog", "breaker", "delivery", "sources"},
+    "bulk": {"load", "outbox"},
     "sandbox": {"models", "errors"},
     "migration": {"bulk"},
     "cli": {"migration", "sandbox"},
 }
 # `client.contacts` and `contacts.bulk_upsert` are promised to users, so each reaches up once, when it is called.
-DEFERRED = {("client", "contacts"), ("contacts", "bulk"), ("cli", "sandbox"), ("errors", "report")}
+DEFERRED = {
+    ("client", "contacts"),
+    ("contacts", "bulk"),
+    ("contacts", "load"),
+    ("cli", "sandbox"),
+    ("errors", "report"),
+}
 
 
 def reachable(module: str) -> set[str]:

@@ -1,0 +1,248 @@
+"""Outcome -> journal -> consumer: an outcome is on disk before anybody is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeAlias
+
+from .clock import Clock
+from .collisions import RecentContacts
+from .errors import JournalError, LeadConnectorError
+from .journal import MOST_UNWRITTEN, Entry, Journal
+from .report import OnOutcome, Outcome
+
+_GROUP_ROWS: Final = 200
+_GROUP_SECONDS: Final = 0.2
+_CANCELLED: Final = "on_outcome raised CancelledError"
+_Intent: TypeAlias = tuple[int, bytes, asyncio.Future[None]]  # row, hash, and when it is on disk
+
+
+class Delivery:
+    """Hands outcomes on at once; there is no journal.
+
+    Args:
+        record: Called once with each outcome; must not fail.
+        on_outcome: Called after it; what it returns is awaited.
+    """
+
+    def __init__(self, record: Callable[[Outcome], None], on_outcome: OnOutcome | None) -> None:
+        self._record = record
+        self._on_outcome = on_outcome
+        self._contacts = RecentContacts()
+
+    async def run(self) -> None:
+        """Hand on what is put, until `end`."""
+
+    def end(self) -> None:
+        """Say that the workers will put nothing more."""
+
+    async def close(self, *, is_delivered: bool) -> None:
+        """End; say whether the consumer has got all."""
+
+    async def intend(self, row: int, row_hash: bytes, now: float) -> None:
+        """Note that a row is about to be sent whose call is not safe to repeat, and return when that is on disk.
+
+        Raises:
+            JournalError: It cannot be noted; the row must not be sent.
+        """
+
+    async def put(self, entry: Entry) -> None:
+        """Take an outcome; the worker that brings it may go on when this returns."""
+        await self._hand_on(self._met(entry))
+
+    async def put_rest(self, entries: Sequence[Entry], unsent: Iterable[Outcome]) -> None:
+        """Take what is left after `run`: of rows that were begun, and of rows that were not."""
+        for outcome in [*map(self._met, entries), *unsent]:
+            await self._hand_on(outcome)
+
+    def put_at_once(self, entries: Sequence[Entry], unsent: Iterable[Outcome]) -> None:
+        """Record what is left when a load is cut off, without telling the consumer."""
+        for outcome in [*map(self._met, entries), *unsent]:
+            self._record(outcome)
+
+    def _met(self, entry: Entry) -> Outcome:
+        contact_id = entry.outcome.contact_id
+        if contact_id is None:
+            return entry.outcome
+        signature = entry.signature
+        outcome = entry.outcome_after(self._contacts.get(contact_id), signature)
+        self._contacts.keep(contact_id, (outcome.index, signature))
+        return outcome
+
+    async def _hand_on(self, outcome: Outcome) -> None:
+        self._record(outcome)
+        if (waiting := self._tell(outcome)) is not None:
+            await _wait(waiting)
+
+    def _tell(self, outcome: Outcome) -> Awaitable[None] | None:
+        if self._on_outcome is None:
+            return None
+        try:
+            return self._on_outcome(outcome)
+        except asyncio.CancelledError:
+            raise RuntimeError(_CANCELLED) from None
+
+
+class JournaledDelivery(Delivery):
+    """Writes outcomes in groups, and hands them on when they are on disk.
+
+    Args:
+        record: As `Delivery`.
+        on_outcome: As `Delivery`; those of one group are awaited together.
+        on_group: Awaited after each group was handed on; only then it counts as delivered.
+        journal: Begun.
+        clock: For the time that a group waits for more rows.
+        on_failure: Called where the journal cannot be written; outcomes are handed on all the same.
+        server_time: Returns when the sitting began by the server's clock, or None while that is not known.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[Outcome], None],
+        on_outcome: OnOutcome | None,
+        *,
+        on_group: Callable[[], Awaitable[None]] | None,
+        journal: Journal,
+        clock: Clock,
+        on_failure: Callable[[LeadConnectorError], None],
+        server_time: Callable[[], float | None],
+    ) -> None:
+        super().__init__(record, on_outcome)
+        self._on_group = on_group
+        self._journal = journal
+        self._clock = clock
+        self._on_failure = on_failure
+        self._server_time = server_time
+        self._thread = ThreadPoolExecutor(1, "leadconnector-journal")
+        self._entries: list[Entry] = []
+        self._writing: Future[list[Outcome]] | None = None
+        self._failure: JournalError | None = None
+        self._intents: list[_Intent] = []
+        self._is_intending = False
+        self._has_ended = False
+        self._news = asyncio.Event()
+        self._is_group = asyncio.Event()  # set where outcomes wait for no others
+        self._room = asyncio.Event()
+
+    async def put(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._news.set()
+        if len(self._entries) >= _GROUP_ROWS:
+            self._is_group.set()
+        while len(self._entries) >= MOST_UNWRITTEN:
+            self._room.clear()
+            await self._room.wait()
+
+    def end(self) -> None:
+        self._has_ended = True
+        self._news.set()
+        self._is_group.set()
+
+    async def run(self) -> None:
+        while not self._has_ended or self._entries:
+            await self._news.wait()
+            timer = self._clock.call_at(self._clock.monotonic() + _GROUP_SECONDS, self._is_group.set)
+            await self._is_group.wait()
+            timer.cancel()
+            await self._write_group()
+
+    async def _write_group(self) -> None:
+        entries = self._entries[:_GROUP_ROWS]
+        del self._entries[:_GROUP_ROWS]
+        self._writing = self._thread.submit(self._write, entries)
+        if not self._has_ended:
+            if not self._entries:
+                self._news.clear()
+            if len(self._entries) < _GROUP_ROWS:
+                self._is_group.clear()
+        # Shielded: where this is cancelled, `put_at_once` waits for what the thread is at.
+        outcomes = await asyncio.shield(asyncio.wrap_future(self._writing))
+        self._writing = None
+        self._room.set()
+        await self._hand_on_all(outcomes)
+
+    def _write(self, entries: Sequence[Entry], is_delivered: bool = True) -> list[Outcome]:
+        """Write a group, in the journal's thread; what cannot be written is kept."""
+        try:
+            return self._journal.write(entries, is_delivered=is_delivered, server_began_at=self._server_time())
+        except JournalError as error:
+            self._failure = error
+            self._journal.keep(entries)
+            return [entry.outcome for entry in entries]
+
+    async def _hand_on_all(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            self._record(outcome)
+        if self._failure is not None:
+            self._on_failure(self._failure)
+        if self._on_outcome is not None:
+            async with asyncio.TaskGroup() as group:
+                for outcome in outcomes:
+                    if (waiting := self._tell(outcome)) is not None:
+                        group.create_task(_wait(waiting))
+        if self._on_group is not None:
+            await self._on_group()
+
+    async def put_rest(self, entries: Sequence[Entry], unsent: Iterable[Outcome]) -> None:
+        if entries:
+            self._writing = self._thread.submit(self._write, entries)
+            outcomes = await asyncio.shield(asyncio.wrap_future(self._writing))
+            self._writing = None
+            await self._hand_on_all(outcomes)
+        await super().put_rest((), unsent)
+
+    def put_at_once(self, entries: Sequence[Entry], unsent: Iterable[Outcome]) -> None:
+        written = [] if self._writing is None else self._writing.result()  # takes as long as the disk does
+        self._writing = None
+        left, self._entries = [*self._entries, *entries], []
+        rest = (
+            self._thread.submit(self._write, left, False).result() if left else []
+        )  # after all that was ordered before
+        for outcome in [*written, *rest, *unsent]:
+            self._record(outcome)
+
+    async def close(self, *, is_delivered: bool) -> None:
+        end = self._journal.note_delivered if is_delivered else self._journal.rescue
+        try:
+            await asyncio.wrap_future(self._thread.submit(end))
+        except JournalError as error:
+            self._on_failure(error)
+        self._thread.shutdown(wait=False)
+
+    # ------------------------------------------------------------------------------------------ intents
+
+    async def intend(self, row: int, row_hash: bytes, now: float) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._intents.append((row, row_hash, done))
+        if not self._is_intending:
+            self._write_intents(now)
+        await done
+
+    def _write_intents(self, now: float) -> None:
+        """Have all that wait by now written together."""
+        intents, self._intents = self._intents, []
+        self._is_intending = bool(intents)
+        if intents:
+            rows = [(row, row_hash) for row, row_hash, _ in intents]
+            written = asyncio.wrap_future(self._thread.submit(self._journal.intend, rows, now))
+            written.add_done_callback(lambda result: self._tell_intents(intents, result, now))
+
+    def _tell_intents(self, intents: Iterable[_Intent], result: asyncio.Future[None], now: float) -> None:
+        failure = result.exception()
+        for _, _, done in intents:
+            if not done.done():
+                done.set_result(None) if failure is None else done.set_exception(failure)
+        self._write_intents(now)
+
+
+async def _wait(for_what: Awaitable[None]) -> None:
+    """Await what `on_outcome` returned; a CancelledError of its own must not pass for one of ours."""
+    task = asyncio.current_task()
+    try:
+        await for_what
+    except asyncio.CancelledError:
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError(_CANCELLED) from None

@@ -1,0 +1,501 @@
+"""What has happened to each row, on disk, so that a load can go on after a crash.
+
+One SQLite file, written ahead and by one process at a time. It holds the outcome of each row, and for calls that are
+not safe to repeat an intent before their bytes leave. It holds no tokens and nothing of a contact but its id and the
+checksums of its email and phone.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from .collisions import Met, Signature
+from .errors import ConfigurationError, JournalError
+from .identity import Identity, is_another_person
+from .report import BatchReport, Outcome, RowError, Status
+
+# The states of a row. The order is that of the file: never change a number.
+_INTENDED: Final = 0
+_CREATED: Final = 1  # with nothing else to tell, so that such rows can be counted without reading them
+_UPDATED: Final = 2
+_DONE: Final = 3  # with more to tell
+_FAILED: Final = 4
+_UNKNOWN: Final = 5
+_AGAIN: Final = 6  # unknown, and safe to send again
+_PLAIN: Final[Mapping[int, Status]] = {_CREATED: "created", _UPDATED: "updated"}
+
+_APPLICATION_ID: Final = 0x4C436A31
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE load (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE sittings (
+    number INTEGER PRIMARY KEY, began_at REAL NOT NULL, server_began_at REAL, concurrency INTEGER NOT NULL
+);
+CREATE TABLE outcomes (
+    row INTEGER PRIMARY KEY, state INTEGER NOT NULL, written INTEGER NOT NULL, hash BLOB NOT NULL, outcome BLOB
+);
+CREATE TABLE contacts (id TEXT PRIMARY KEY, row INTEGER NOT NULL, email INTEGER, phone INTEGER) WITHOUT ROWID;
+CREATE TABLE delivered (written INTEGER NOT NULL);
+INSERT INTO delivered VALUES (0);
+"""
+_WHOLE: Final = {  # what must be the same when a load goes on, and how to say that it is not
+    "files": "was made for another file, or the file has changed since",
+    "location": "was made for another location",
+    "target": "was made for another service",
+    "api_version": "was made with another API version",
+    "mapping": "was made when other columns went to other fields",
+}
+_CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
+
+_READ_AHEAD: Final = 8  # rows for each worker; twice what a load reads
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Outcome).decode
+
+
+class Entry(Struct, gc=False):
+    """An outcome on its way to disk.
+
+    Attributes:
+        outcome: What became of the row.
+        row_hash: Of the row's content; empty where its position alone tells which row it is.
+        identity: Whom the row is about.
+        is_repeatable: Whether the row may be sent again where its outcome is not known.
+        note_if_new: Where a try of this row whose answer was lost may have created the contact that it updated, by its
+            `dateAdded`: so it did, unless the load has met the contact before. Then this is to be noted.
+        is_compared: Whether to tell of another person's row that met the same contact.
+    """
+
+    outcome: Outcome
+    row_hash: bytes
+    identity: Identity
+    is_repeatable: bool
+    note_if_new: str | None = None
+    is_compared: bool = True
+
+    @property
+    def signature(self) -> Signature:
+        """What to keep of the identity."""
+        email, phone = self.identity
+        return crc32(email.encode()) if email else None, crc32(phone.encode()) if phone else None
+
+    def outcome_after(self, met: Met | None, signature: Signature) -> Outcome:
+        """Return the outcome in the light of the row that met the same contact before.
+
+        Args:
+            met: That row; None where the load meets the contact for the first time.
+            signature: This row's own.
+        """
+        if met is None:
+            if self.note_if_new is None:
+                return self.outcome
+            return msgspec.structs.replace(self.outcome, status="created", new=True, note=self.note_if_new)
+        row, before = met
+        if self.is_compared and row != self.outcome.index and is_another_person(before, signature):
+            return msgspec.structs.replace(self.outcome, collision_with=row)
+        return self.outcome
+
+
+class Earlier(Struct, frozen=True):
+    """What earlier sittings left.
+
+    Attributes:
+        sittings: How many there were.
+        began_at: When the first began, in seconds since 1970 by this machine.
+        server_began_at: The same by the server's clock, or None where no answer told it.
+        reach: Rows from this one on were never sent.
+    """
+
+    sittings: int
+    began_at: float
+    server_began_at: float | None
+    reach: int
+
+
+def is_journal_of(path: Path, whole: Mapping[str, str]) -> bool:
+    """Whether a file is the journal of a load, as far as `whole` tells; it is not changed.
+
+    Raises:
+        ConfigurationError: Another process works on it, so that nobody can tell.
+    """
+    try:
+        with Journal(path) as journal:
+            return journal.is_of(whole)
+    except ConfigurationError as error:
+        if isinstance(error.__cause__, sqlite3.OperationalError):
+            raise
+        return False
+
+
+def hash_row(content: bytes) -> bytes:
+    """Return what tells a row's content from another's."""
+    return blake2b(content, digest_size=8).digest()
+
+
+class Journal:
+    """The journal of one load.
+
+    Args:
+        path: The SQLite file; made where it is not there.
+        whole: What must be the same when the load goes on, besides what `begin` is given: `files` and `options`. Where
+            it has `files`, a row's position tells which it is, else its position and content.
+        retry_failed: Whether rows that failed are sent once more.
+
+    Raises:
+        ConfigurationError: The file is no journal, is in use, or cannot be written.
+    """
+
+    def __init__(self, path: str | Path, *, whole: Mapping[str, str] | None = None, retry_failed: bool = False) -> None:
+        self.path = Path(path)
+        self._whole = dict(whole or {})
+        self._retry_failed = retry_failed
+        self._lock = threading.RLock()
+        self._finished = bytearray()  # a byte a row: its state where it is not to be sent again, else 0
+        self._written = 0  # groups so far
+        self._sitting = 0
+        self._unwritten: dict[int, Entry] = {}
+        self._db = self._connect()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{self.path}: the journal cannot be opened ({error})") from None
+        try:
+            # One process at a time, for as long as it is open; the lock goes with the process.
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN IMMEDIATE")
+            self._check_kind(db)
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            db.close()
+            raise ConfigurationError(f"{self.path}: {_why_not_opened(error)}") from error
+        except ConfigurationError:
+            db.close()
+            raise
+        return db
+
+    def _check_kind(self, db: sqlite3.Connection) -> None:
+        (kind,), (version,) = (
+            db.execute("PRAGMA application_id").fetchone(),
+            db.execute("PRAGMA user_version").fetchone(),
+        )
+        if kind == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {_VERSION}")
+        elif kind != _APPLICATION_ID:
+            raise ConfigurationError(f"{self.path}: is no journal of a load; name another file")
+        elif version != _VERSION:
+            raise ConfigurationError(
+                f"{self.path}: was made by another version of leadconnector-async; finish it there"
+            )
+
+    # ------------------------------------------------------------------------------------------ beginning
+
+    @property
+    def is_by_position(self) -> bool:
+        """Whether a row's position alone tells which row it is."""
+        return "files" in self._whole
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a load was begun with it, in this process or another."""
+        return self._db.execute("SELECT 1 FROM sittings").fetchone() is not None
+
+    def is_of(self, whole: Mapping[str, str]) -> bool:
+        """Whether a load that is described so far was begun with it."""
+        before = dict(self._db.execute("SELECT name, value FROM load"))
+        return bool(before) and whole.items() <= before.items()
+
+    def check(self, whole: Mapping[str, str]) -> None:
+        """Refuse a journal of another load.
+
+        Raises:
+            ConfigurationError: It is of another one; the sentence says in what.
+        """
+        before = dict(self._db.execute("SELECT name, value FROM load"))
+        for name, sentence in _WHOLE.items():
+            if before and before.get(name) != whole.get(name):
+                raise ConfigurationError(f"{self.path}: this journal {sentence}; name another --out, or load that one")
+
+    def begin(self, *, whole: Mapping[str, str], concurrency: int, now: float) -> Earlier:
+        """Begin a sitting.
+
+        Args:
+            whole: What else must be the same: `location`, `target`, `api_version`.
+            concurrency: Rows in flight at most.
+            now: Seconds since 1970 by this machine.
+
+        Raises:
+            ConfigurationError: The journal is of another load; nothing was changed.
+            JournalError: It cannot be written.
+        """
+        whole = {**whole, **self._whole}
+        self.check(whole)
+        with self._transaction() as db:
+            earlier = self._read_earlier(db, now)
+            db.executemany("INSERT OR REPLACE INTO load VALUES (?, ?)", whole.items())
+            self._sitting = earlier.sittings + 1
+            db.execute("INSERT INTO sittings VALUES (?, ?, NULL, ?)", (self._sitting, now, concurrency))
+            self._settle_intents(db)
+            self._read_finished(db)
+        return earlier
+
+    def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
+        sittings, concurrency = db.execute("SELECT count(*), max(concurrency) FROM sittings").fetchone()
+        rows, written = db.execute("SELECT count(*), max(written) FROM outcomes").fetchone()
+        self._written = written or 0
+        if not sittings:
+            return Earlier(0, now, None, reach=0)
+        began_at, server_began_at = db.execute(
+            "SELECT began_at, server_began_at FROM sittings WHERE number = 1"
+        ).fetchone()
+        # Rows are read in turn, and few ahead of those that are written.
+        return Earlier(sittings, began_at, server_began_at, reach=rows + MOST_UNWRITTEN + concurrency * _READ_AHEAD)
+
+    def _settle_intents(self, db: sqlite3.Connection) -> None:
+        """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows."""
+        self._written += 1
+        for row, when in db.execute("SELECT row, outcome FROM outcomes WHERE state = ?", (_INTENDED,)).fetchall():
+            note = f"it may have been applied at {when}; look the contact up before sending it again"
+            outcome = Outcome(index=row, status="unknown", error=_CUT_OFF, attempts=1, note=note)
+            db.execute(
+                "UPDATE outcomes SET state = ?, written = ?, outcome = ? WHERE row = ?",
+                (_UNKNOWN, self._written, _encode(outcome), row),
+            )
+
+    def _read_finished(self, db: sqlite3.Connection) -> None:
+        (last,) = db.execute("SELECT max(row) FROM outcomes").fetchone()
+        self._finished = bytearray(0 if last is None else last + 1)
+        again = {_AGAIN, _FAILED} if self._retry_failed else {_AGAIN}
+        for row, state in db.execute("SELECT row, state FROM outcomes"):
+            if state not in again:
+                self._finished[row] = state
+
+    # ------------------------------------------------------------------------------------------ what is there
+
+    def is_finished(self, row: int) -> bool:
+        """Whether an earlier sitting settled a row for good."""
+        return row < len(self._finished) and self._finished[row] != 0
+
+    @property
+    def has_finished_rows(self) -> bool:
+        """Whether there are any such rows."""
+        return bool(self._finished)
+
+    def hashes(self, first: int, count: int) -> dict[int, bytes]:
+        """Return the hashes of the rows from one on that are settled."""
+        with self._lock:
+            found = self._db.execute(
+                "SELECT row, hash FROM outcomes WHERE row >= ? AND row < ?", (first, first + count)
+            ).fetchall()
+        return dict(found)
+
+    def fold_into(self, report: BatchReport) -> None:
+        """Count the outcomes of earlier sittings that stand."""
+        plain = [] if report.keeps_outcomes else list(_PLAIN)
+        for state in plain:
+            report.add_plain(_PLAIN[state], self._finished.count(state))
+        for outcome in self.outcomes(but=plain):
+            if self.is_finished(outcome.index):
+                report.add(outcome)
+
+    def outcomes(self, *, but: Sequence[int] = ()) -> Iterator[Outcome]:
+        """Yield all outcomes in the order of the rows, also those that could not be written."""
+        states = ",".join(map(str, (_INTENDED, *but)))
+        found = self._db.execute(f"SELECT row, outcome FROM outcomes WHERE state NOT IN ({states}) ORDER BY row")  # noqa: S608
+        written = (_decode(outcome) for row, outcome in found if row not in self._unwritten)
+        unwritten = (self._unwritten[row].outcome for row in sorted(self._unwritten))
+        return heapq.merge(written, unwritten, key=lambda outcome: outcome.index)
+
+    def collisions(self) -> dict[int, int]:
+        """Return each row that met the contact of another one, which is about another person, and that other row."""
+        found = self._db.execute("SELECT outcome FROM outcomes WHERE state = ?", (_DONE,))
+        outcomes = (_decode(outcome) for (outcome,) in found)
+        return {outcome.index: other for outcome in outcomes if (other := outcome.collision_with) is not None}
+
+    def outcome(self, row: int) -> Outcome:
+        """Return the outcome of one row that is settled."""
+        with self._lock:
+            (outcome,) = self._db.execute("SELECT outcome FROM outcomes WHERE row = ?", (row,)).fetchone()
+        return _decode(outcome)
+
+    def undelivered(self) -> list[Outcome]:
+        """Return the outcomes that an earlier sitting wrote and may not have handed to its consumer."""
+        found = self._db.execute(
+            "SELECT outcome FROM outcomes WHERE written > (SELECT written FROM delivered) AND state <> ? ORDER BY row",
+            (_INTENDED,),
+        ).fetchall()
+        outcomes = [_decode(outcome) for (outcome,) in found]
+        return [outcome for outcome in outcomes if self.is_finished(outcome.index)]
+
+    # ------------------------------------------------------------------------------------------ writing
+
+    def write(
+        self, entries: Sequence[Entry], *, is_delivered: bool = True, server_began_at: float | None = None
+    ) -> list[Outcome]:
+        """Write a group of outcomes.
+
+        Args:
+            entries: The outcomes.
+            is_delivered: Whether the consumer has done with all groups before this one.
+            server_began_at: When this sitting began by the server's clock, once that is known.
+
+        Returns:
+            The outcomes as they were written: one may have been found to be `created`, or to have met the contact of
+            another row.
+
+        Raises:
+            JournalError: They could not be written; none of them was.
+        """
+        with self._transaction() as db:
+            if is_delivered:
+                db.execute("UPDATE delivered SET written = ?", (self._written,))
+            self._written += 1
+            if server_began_at is not None:
+                db.execute(
+                    "UPDATE sittings SET server_began_at = ? WHERE number = ? AND server_began_at IS NULL",
+                    (server_began_at, self._sitting),
+                )
+            outcomes = [self._meet(db, entry) for entry in entries]
+            pairs = list(zip(entries, outcomes, strict=True))
+            db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", self._records(pairs))
+            db.executemany("DELETE FROM outcomes WHERE row = ? AND state = ?", _withdrawn(pairs))
+        return outcomes
+
+    def _records(self, pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[tuple[Any, ...]]:
+        for entry, outcome in pairs:
+            if outcome.status != "not_attempted":
+                yield outcome.index, _state_of(entry, outcome), self._written, entry.row_hash, _encode(outcome)
+
+    def _meet(self, db: sqlite3.Connection, entry: Entry) -> Outcome:
+        """Look up and note whose contact this is."""
+        outcome = entry.outcome
+        if outcome.contact_id is None:
+            return outcome
+        email, phone = signature = entry.signature
+        if not outcome.new:  # else its id is a new one, too
+            found = db.execute("SELECT row, email, phone FROM contacts WHERE id = ?", (outcome.contact_id,)).fetchone()
+            outcome = entry.outcome_after(None if found is None else (found[0], found[1:]), signature)
+        contact = outcome.contact_id, outcome.index, email, phone
+        db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", contact)
+        return outcome
+
+    def keep(self, entries: Iterable[Entry]) -> None:
+        """Keep outcomes in memory that could not be written, for `outcomes` and `rescue`."""
+        self._unwritten.update((entry.outcome.index, entry) for entry in entries)
+
+    def rescue(self) -> None:
+        """Try once more to write what was kept.
+
+        Raises:
+            JournalError: It still cannot be written.
+        """
+        if self._unwritten:
+            self.write([self._unwritten[row] for row in sorted(self._unwritten)])
+            self._unwritten.clear()
+
+    def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
+        """Write that rows are about to be sent whose calls are not safe to repeat.
+
+        Args:
+            rows: Positions and hashes.
+            now: Seconds since 1970 by this machine.
+
+        Raises:
+            JournalError: It could not be written; they must not be sent.
+        """
+        when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)",
+                [(row, _INTENDED, self._written, hashed, when) for row, hashed in rows],
+            )
+
+    def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        with self._lock:
+            self._db.close()
+
+    def note_delivered(self) -> None:
+        """Note that the consumer has all outcomes.
+
+        Raises:
+            JournalError: It could not be written: the last ones will be handed over again on resume.
+        """
+        self.rescue()
+        with self._transaction() as db:
+            db.execute("UPDATE delivered SET written = ?", (self._written,))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                finally:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise JournalError(f"{self.path}: the journal cannot be written ({error})") from error
+
+
+MOST_UNWRITTEN: Final = 400
+"""Outcomes that wait to be written at most; then the workers wait, too."""
+
+
+def _withdrawn(pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[tuple[int, int]]:
+    """Rows that were to be sent and were not: what was intended no longer holds."""
+    for _, outcome in pairs:
+        if outcome.status == "not_attempted":
+            yield outcome.index, _INTENDED
+
+
+def _state_of(entry: Entry, outcome: Outcome) -> int:
+    status = outcome.status
+    if status == "failed":
+        return _FAILED
+    if status == "unknown":
+        return _AGAIN if entry.is_repeatable else _UNKNOWN
+    is_plain = outcome.attempts == 1 and not (
+        outcome.rate_limited or outcome.not_applied or outcome.collision_with is not None or outcome.error
+    )
+    if not is_plain or status == "skipped":
+        return _DONE
+    return _CREATED if status == "created" else _UPDATED
+
+
+def _why_not_opened(error: sqlite3.Error) -> str:
+    text = str(error)
+    if "locked" in text:
+        return "another process works on this journal; wait for it, or name another --out"
+    if "not a database" in text or "malformed" in text or "encrypted" in text:
+        return f"is no journal of a load, or is damaged ({text}); name another file"
+    return f"the journal cannot be written ({text})"

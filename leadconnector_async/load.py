@@ -1,0 +1,486 @@
+"""One bulk load: rows in, outcomes out.
+
+rows -> check -> bounded backlog -> workers -> contacts.upsert -> Outcome -> journal -> consumer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from .backlog import Backlog, Item
+from .breaker import Breaker
+from .call import Call
+from .comparison import find_not_applied
+from .contacts import ContactLike, Contacts, was_created_since
+from .delivery import Delivery, JournaledDelivery
+from .errors import (
+    APIError,
+    AuthenticationError,
+    CallError,
+    DailyQuotaExceededError,
+    InvalidContactError,
+    LeadConnectorError,
+    OutageError,
+    PermissionDeniedError,
+    StopRequestedError,
+    UsageError,
+)
+from .identity import Identity, identity_of
+from .journal import Earlier, Entry, Journal, hash_row
+from .models import ContactUpsert, UpsertResult
+from .report import OnOutcome, Outcome, RowError, row_error
+from .retry import is_worth_repeating
+from .sources import SETTLED, Row, RowSource
+
+_log = logging.getLogger(__name__)
+
+_REFUSED_TOKEN: Final = (AuthenticationError, PermissionDeniedError)
+_NOBODY: Final = Identity("", "")
+_LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
+_RECENT_SECONDS: Final = 10.0  # well above the tolerance with which `dateAdded` is read
+_REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
+_HASHES: Final = 5_000  # read from the journal at a time
+_BY_DATE_NOTE: Final = "the answer was lost; dateAdded tells that an earlier try created it"
+_BY_SITTING_NOTE: Final = "the answer was lost when the load was cut off; dateAdded tells that it was created then"
+_MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
+_UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
+_SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How a load is done, as `Contacts.bulk_upsert` says."""
+
+    concurrency: int
+    compare: bool
+    journal: Journal | str | Path | None
+    retry_failed: bool
+    wait_for_quota: bool
+
+
+class Upsert(Item):
+    """A row that was checked: the contact, and the call that is to store it."""
+
+    __slots__ = ("call", "contact", "identity", "row_hash")
+
+    def __init__(
+        self, index: int, identity: Identity, contact: ContactUpsert, call: Call[UpsertResult], row_hash: bytes
+    ) -> None:
+        super().__init__(index, tuple(filter(None, identity)))
+        self.identity = identity
+        self.contact = contact
+        self.call = call
+        self.row_hash = row_hash
+
+
+class Load:
+    """One bulk load. Each row that was read gets exactly one outcome, also where the load is stopped or cancelled.
+
+    Args:
+        contacts: Where to send.
+        source: The rows.
+        options: How.
+        journal: Begun, or None.
+        earlier: What its earlier sittings left.
+        record: Called once with the outcome of each row that was read, as they come; must not fail.
+        on_outcome: Called after `record`, but not for what is left when the load is cancelled or fails.
+        on_group: Awaited after outcomes that were written together were handed on.
+        on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+        read_rest: Whether a load that is stopped reads a sync source on, to report the rest `not_attempted`.
+
+    Attributes:
+        stopped: What ended it early, or None.
+    """
+
+    def __init__(
+        self,
+        contacts: Contacts,
+        source: RowSource,
+        options: Options,
+        *,
+        journal: Journal | None,
+        earlier: Earlier,
+        record: Callable[[Outcome], None],
+        on_outcome: OnOutcome | None,
+        on_replaced: Callable[[Outcome], None],
+        read_rest: bool,
+        on_group: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        concurrency = options.concurrency
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise UsageError(f"concurrency is {concurrency!r}; it must be a number of at least 1")
+        self._contacts = contacts
+        self._clock = contacts.client.clock
+        self._source = source
+        self._options = options
+        self._journal = journal
+        self._earlier = earlier
+        self._on_replaced = on_replaced
+        self._read_rest = read_rest
+        self._delivery = self._open_delivery(record, on_outcome, on_group)
+        self._breaker = Breaker(self._clock)
+        self._backlog: Backlog[Upsert] = Backlog(concurrency * _LOOK_AHEAD)
+        self._rows: deque[tuple[int, ContactLike | InvalidContactError, bytes]] = deque()  # read and not yet looked at
+        self._count = 0
+        self._hashes: dict[int, bytes] = {}
+        self._feeder: asyncio.Task[None] | None = None
+        self._busy: dict[asyncio.Task[None], Upsert] = {}
+        self._cut_short: list[Entry] = []
+        self._doubtful: set[str] = set()  # identities that may have been applied lately, and those of the time before
+        self._earlier_doubtful: set[str] = set()
+        self._doubtful_until = 0.0
+        self.stopped: LeadConnectorError | None = None
+
+    def _open_delivery(
+        self,
+        record: Callable[[Outcome], None],
+        on_outcome: OnOutcome | None,
+        on_group: Callable[[], Awaitable[None]] | None,
+    ) -> Delivery:
+        if self._journal is None:
+            return Delivery(record, on_outcome)
+        began = self._clock.monotonic()
+        server_clock = self._contacts.client.server_clock
+
+        def server_time() -> float | None:
+            span = server_clock.span(began)
+            return None if span is None else span[0]
+
+        return JournaledDelivery(
+            record,
+            on_outcome,
+            on_group=on_group,
+            journal=self._journal,
+            clock=self._clock,
+            on_failure=self.stop,
+            server_time=server_time,
+        )
+
+    async def run(self) -> None:
+        """Send all rows.
+
+        Raises:
+            Exception: What the source raised, after all rows read by then were sent; or what `on_outcome` raised, at
+                once. Each row that was read has its outcome then.
+        """
+        is_whole = False
+        try:
+            await self._run_workers()
+            if self.stopped is not None:
+                await self._report_the_rest()
+            is_whole = True
+        finally:
+            self._delivery.put_at_once(*self._left())
+            await self._delivery.close(is_delivered=is_whole)
+            await self._source.close()
+
+    async def _run_workers(self) -> None:
+        # Beside the group, not in it: where the source fails, the rows that were read are still sent.
+        self._feeder = feeder = asyncio.create_task(self._feed())
+        feeder.add_done_callback(lambda _: self._backlog.end())
+        try:
+            await self._work_together()
+        finally:
+            feeder.cancel()
+            await asyncio.wait([feeder])
+        if not feeder.cancelled():
+            feeder.result()  # raises what the source raised
+        elif self.stopped is None:
+            raise RuntimeError("the source raised CancelledError")
+
+    async def _work_together(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._delivery.run())
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(self._options.concurrency):
+                        workers.create_task(self._work())
+                self._delivery.end()
+            return
+        except BaseExceptionGroup as failures:
+            failure: BaseException = failures
+            while isinstance(failure, BaseExceptionGroup):
+                failure = failure.exceptions[0]
+        raise failure
+
+    def stop(self, reason: LeadConnectorError) -> None:
+        """Begin no further call: those in flight finish, rows not tried become `not_attempted`."""
+        if self.stopped is not None:
+            return
+        self.stopped = reason
+        _log.info("the load stops: %s", reason)
+        if self._feeder is not None:
+            self._feeder.cancel()
+        for task, item in self._busy.items():
+            item.call.is_halted = True
+            if not item.call.in_flight and task is not asyncio.current_task():
+                task.cancel()
+        for item in self._backlog.empty():
+            self._cut_short.append(self._entry(item, self._outcome_cut_short(item)))
+        self._breaker.close()
+
+    # ------------------------------------------------------------------------------------------ rows in
+
+    async def _feed(self) -> None:
+        while rows := await self._source.batch():
+            await self._receive(rows)
+            while self._rows:
+                if self._backlog.is_full:
+                    await self._backlog.wait_for_room()
+                refused = self._admit(*self._rows.popleft())
+                if refused is not None:
+                    await self._delivery.put(refused)
+
+    async def _receive(self, rows: Iterable[Row]) -> None:
+        """Number rows, and leave out those that an earlier sitting settled."""
+        journal = self._journal
+        for row in rows:
+            index = self._count
+            self._count += 1
+            if row is SETTLED:
+                continue
+            row_hash = b""
+            if journal is not None:
+                if not journal.is_by_position:
+                    row_hash = hash_row(_content(row))
+                if journal.is_finished(index) and await self._is_same(journal, index, row_hash):
+                    continue
+            self._rows.append((index, row, row_hash))
+
+    async def _is_same(self, journal: Journal, index: int, row_hash: bytes) -> bool:
+        if journal.is_by_position:
+            return True
+        if index not in self._hashes:
+            self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
+        if self._hashes.get(index) == row_hash:
+            return True
+        self._on_replaced(await asyncio.to_thread(journal.outcome, index))
+        return False
+
+    def _admit(self, index: int, row: ContactLike | InvalidContactError, row_hash: bytes) -> Entry | None:
+        """Check a row and queue it, or return its outcome where it cannot be sent."""
+        try:
+            self._backlog.put(self._check(index, row, row_hash))
+        except InvalidContactError as error:
+            refused = Outcome(index=index, status="failed", error=row_error(error))
+            return Entry(refused, row_hash, _NOBODY, is_repeatable=True)
+        return None
+
+    def _check(self, index: int, row: ContactLike | InvalidContactError, row_hash: bytes) -> Upsert:
+        if isinstance(row, InvalidContactError):
+            raise row
+        contact = self._read(row)
+        call = self._contacts.prepare_upsert(contact)
+        item = Upsert(index, identity_of(contact, call.request.location_id), contact, call, row_hash)
+        if self._journal is not None and not call.request.repeatable:
+            call.before_send = partial(self._delivery.intend, index, row_hash, self._clock.time())
+        return item
+
+    def _read(self, row: ContactLike) -> ContactUpsert:
+        try:
+            return self._contacts.complete(row)
+        except LeadConnectorError:
+            raise
+        except Exception as error:  # of a Mapping of the caller's, in giving up its values
+            raise InvalidContactError(f"the row raised {type(error).__name__} as it was read") from error
+
+    # ------------------------------------------------------------------------------------------ workers
+
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (a coroutine runs in a task here)
+        while True:
+            is_probe = await self._breaker.wait()
+            item = await self._backlog.get()
+            if item is None:
+                self._breaker.close()
+                return
+            self._busy[task] = item
+            try:
+                entry = await self._send(item, is_probe=is_probe)
+            except BaseException:
+                self._cut_short.append(self._entry(item, self._outcome_cut_short(item)))
+                self._backlog.done(item)
+                raise
+            finally:
+                del self._busy[task]
+            if entry is None:
+                self._backlog.put_back(item)
+            else:
+                await self._delivery.put(entry)
+                self._backlog.done(item)
+
+    async def _send(self, item: Upsert, *, is_probe: bool) -> Entry | None:
+        """Send a row and return what became of it; None where it is to be sent again later."""
+        is_known = not (self._doubtful.isdisjoint(item.keys) and self._earlier_doubtful.isdisjoint(item.keys))
+        try:
+            result = await self._finish(item.call)
+        except CallError as error:
+            if error.may_be_applied:
+                self._remember(item.keys)
+            if self._is_for_later(item, error, is_probe=is_probe):
+                return None
+            return self._entry(item, self._outcome_refused(item, error))
+        except LeadConnectorError as error:  # the day, the token source, the journal: no fault of this row's
+            self.stop(error)
+            return self._entry(item, self._outcome_cut_short(item))
+        self._breaker.succeed()
+        entry = self._entry(item, self._outcome_done(item, result))
+        if not entry.outcome.new:
+            entry.note_if_new = None if is_known else self._note_if_new(item, result)
+        return entry
+
+    async def _finish(self, call: Call[UpsertResult]) -> UpsertResult:
+        while True:
+            try:
+                return await self._contacts.finish_upsert(call)
+            except DailyQuotaExceededError as error:
+                if not self._options.wait_for_quota or call.is_halted:
+                    raise
+                _log.info("%s; the load waits", error)
+                await self._clock.sleep(error.resets_in)
+
+    def _is_for_later(self, item: Upsert, error: CallError, *, is_probe: bool) -> bool:
+        """Tell the breaker, and say whether a row that was given up is to be sent again when the service is back."""
+        call = item.call
+        if not is_worth_repeating(error) or call.is_halted:
+            self._breaker.succeed()
+            return False
+        if not self._breaker.fail(is_probe=is_probe) or (call.doubted_at is not None and not call.request.repeatable):
+            return False
+        longest = self._contacts.client.retry.max_outage
+        if self._breaker.open_for > longest:
+            self.stop(OutageError(f"the service has answered no call for {longest:.0f} s ({error}); go on later"))
+            return False
+        call.forgiven = call.attempts
+        return True
+
+    def _note_if_new(self, item: Upsert, result: UpsertResult) -> str | None:
+        """Return what to note where this row's own earlier try may have created the contact, else None."""
+        if result.is_new_by_date:
+            return _BY_DATE_NOTE
+        if item.index >= self._earlier.reach:
+            return None
+        since = self._earlier.server_began_at
+        if since is None:  # the load was cut off before anything was answered
+            now = self._contacts.client.server_clock.span(self._clock.monotonic())
+            since = None if now is None else self._earlier.began_at + now[0] - self._clock.time()
+        is_young = since is not None and was_created_since((since, since), result.contact)
+        return _BY_SITTING_NOTE if is_young else None
+
+    def _remember(self, keys: tuple[str, ...]) -> None:
+        """Keep whom this load may have applied of late: their `dateAdded` is too young to tell whose they are."""
+        now = self._clock.monotonic()
+        if now >= self._doubtful_until:
+            self._earlier_doubtful, self._doubtful = self._doubtful, set()
+            self._doubtful_until = now + _RECENT_SECONDS
+        self._doubtful.update(keys)
+
+    # ------------------------------------------------------------------------------------------ outcomes
+
+    def _entry(self, item: Upsert, outcome: Outcome) -> Entry:
+        return Entry(
+            outcome,
+            item.row_hash,
+            item.identity,
+            is_repeatable=item.call.request.repeatable,
+            is_compared=self._options.compare,
+        )
+
+    def _outcome_done(self, item: Upsert, result: UpsertResult) -> Outcome:
+        is_new = result.new and not result.is_new_by_date
+        is_in_doubt = item.call.doubted_at is not None and not is_new and result.is_new_by_date is not False
+        return Outcome(
+            index=item.index,
+            status="created" if is_new else "updated",
+            contact_id=result.contact.id,
+            new=is_new,
+            trace_id=result.trace_id,
+            not_applied=find_not_applied(item.contact, result.contact) if self._options.compare else (),
+            attempts=result.attempts,
+            rate_limited=result.rate_limited,
+            note=_MAY_BE_NEW_NOTE if is_in_doubt else None,
+        )
+
+    def _outcome_refused(self, item: Upsert, error: CallError) -> Outcome:
+        if isinstance(error, _REFUSED_TOKEN) and error.status == HTTPStatus.UNAUTHORIZED:
+            self.stop(error)  # no other row would fare better
+            return self._outcome_cut_short(item)
+        if item.call.is_halted and is_worth_repeating(error):
+            return self._outcome_cut_short(item)
+        is_unsafe = error.may_be_applied and not item.call.request.repeatable
+        return Outcome(
+            index=item.index,
+            status="unknown" if is_unsafe else "failed",
+            trace_id=error.trace_id if isinstance(error, APIError) else None,
+            error=row_error(error),
+            attempts=error.attempts,
+            rate_limited=error.rate_limited,
+            note=_UNSAFE_NOTE if is_unsafe else _SAFE_NOTE if error.may_be_applied else None,
+        )
+
+    def _outcome_cut_short(self, item: Upsert) -> Outcome:
+        """Settle a row whose call was given up before or between its tries, or in the midst of one."""
+        call = item.call
+        is_in_doubt = call.doubted_at is not None
+        return Outcome(
+            index=item.index,
+            status="unknown" if is_in_doubt else "not_attempted",
+            error=self._stop_error(),
+            attempts=call.attempts,
+            rate_limited=call.rate_limited,
+            note=(_SAFE_NOTE if call.request.repeatable else _UNSAFE_NOTE) if is_in_doubt else None,
+        )
+
+    def _stop_error(self) -> RowError:
+        return row_error(self.stopped or StopRequestedError("the load was cancelled"))
+
+    # ------------------------------------------------------------------------------------------ what is left
+
+    def _left(self) -> tuple[list[Entry], Iterator[Outcome]]:
+        """Settle the rows that were read and have no outcome, after the workers ended."""
+        for item in self._backlog.empty():
+            self._cut_short.append(self._entry(item, self._outcome_cut_short(item)))
+        entries, self._cut_short = self._cut_short, []
+        return entries, self._left_unread()
+
+    def _left_unread(self) -> Iterator[Outcome]:
+        while self._rows:
+            index, *_ = self._rows.popleft()
+            yield Outcome(index=index, status="not_attempted", error=self._stop_error())
+
+    async def _report_the_rest(self) -> None:
+        await self._delivery.put_rest(*self._left())
+        until = asyncio.get_running_loop().time() + _REST_SECONDS
+        while self._read_rest and self._source.can_read_rest and (rows := await self._batch_until(until)):
+            await self._receive(rows)
+            await self._delivery.put_rest((), self._left_unread())
+
+    async def _batch_until(self, until: float) -> list[Row]:
+        limit = asyncio.timeout_at(until)
+        try:
+            async with limit:
+                return await self._source.batch()
+        except TimeoutError:
+            if not limit.expired():  # the source's own
+                raise
+            return []
+
+
+def _content(row: Any) -> bytes:
+    """Return what a row is known by besides its position."""
+    if isinstance(row, InvalidContactError):
+        return str(row).encode(errors="replace")
+    try:
+        return msgspec.json.encode(row)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return b""

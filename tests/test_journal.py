@@ -1,0 +1,384 @@
+"""The journal: what was done is not done again, whatever ended the load, and the report covers all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadconnector_async import (
+    BatchReport,
+    ConfigurationError,
+    Journal,
+    JournalError,
+    LeadConnector,
+    LoadStoppedError,
+    Outcome,
+    StopRequestedError,
+)
+from leadconnector_async.report import STATUSES
+from leadconnector_async.sandbox import Sandbox
+from tests.conftest import LOCATION, OpenSandbox
+from tests.fake_clock import FakeClock
+
+
+def people(count: int) -> list[dict[str, Any]]:
+    return [{"email": f"person{number}@example.com", "first_name": f"P{number}"} for number in range(count)]
+
+
+def adds_up(report: BatchReport) -> bool:
+    return report.total == sum(getattr(report, status) for status in STATUSES)
+
+
+def counts(report: BatchReport) -> dict[str, Any]:
+    """What a resumed load must have in common with an undisturbed one."""
+    told = report.to_dict()
+    for name in ("requests", "retries", "rate_limited", "started_at", "finished_at", "duration_seconds", "sittings"):
+        told.pop(name, None)
+    return told
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite3"
+
+
+# ---------------------------------------------------------------------------------------------- going on
+
+
+async def test_a_load_that_was_stopped_goes_on(client: LeadConnector, sandbox: Sandbox, path: Path) -> None:
+    stop = asyncio.Event()
+
+    def stop_at_fifty(outcome: Outcome) -> None:
+        if outcome.index == 50:
+            stop.set()
+
+    rows = people(300)
+    first = await client.contacts.bulk_upsert(rows, journal=path, stop=stop, on_outcome=stop_at_fifty, concurrency=8)
+    assert isinstance(first.stopped, StopRequestedError)
+    assert 50 < first.created < 300
+    assert first.total == 300
+    before = sandbox.requests
+
+    seen: list[int] = []
+    second = await client.contacts.bulk_upsert(
+        iter(rows), journal=path, on_outcome=lambda outcome: seen.append(outcome.index)
+    )
+    assert (second.total, second.created, second.sittings) == (300, 300, 2)
+    assert sandbox.requests - before == 300 - first.created == len(seen)
+    assert second.is_complete
+    assert second.to_dict()["sittings"] == 2
+    assert [outcome.index for outcome in second.outcomes] == list(range(300))
+    assert first.started_at == second.started_at
+
+
+async def test_a_finished_load_is_told_again_without_a_call(
+    client: LeadConnector, sandbox: Sandbox, path: Path
+) -> None:
+    rows = [*people(20), {"nonsense": 1}, {"email": "not an address"}]
+    first = await client.contacts.bulk_upsert(rows, journal=path)
+    before = sandbox.requests
+    again = await client.contacts.bulk_upsert(rows, journal=path, keep_outcomes=False)
+    assert sandbox.requests == before
+    assert counts(again) == counts(first)
+    kept = await client.contacts.bulk_upsert(rows, journal=path)
+    assert kept.outcomes == first.outcomes
+    assert kept.sittings == 3
+
+
+async def test_a_row_that_is_another_one_now_is_sent(client: LeadConnector, sandbox: Sandbox, path: Path) -> None:
+    rows = people(30)
+    await client.contacts.bulk_upsert(rows, journal=path)
+    before = sandbox.requests
+    rows[7] = {"email": "somebody@example.com"}
+    rows.append({"email": "one-more@example.com"})
+    report = await client.contacts.bulk_upsert(rows, journal=path)
+    assert sandbox.requests - before == 2
+    assert (report.total, report.created) == (31, 31)
+    assert report.outcomes[7].contact_id in {
+        c["id"] for c in sandbox.contacts() if c["email"] == "somebody@example.com"
+    }
+
+
+async def test_failed_rows_are_sent_again_only_where_wanted(
+    client: LeadConnector, sandbox: Sandbox, path: Path
+) -> None:
+    rows = people(4)
+    sandbox.fail_next("500", times=5)
+    first = await client.contacts.bulk_upsert(rows, journal=path, concurrency=1)
+    assert (first.failed, first.created) == (1, 3)
+    second = await client.contacts.bulk_upsert(rows, journal=path)
+    assert (second.failed, second.created, second.total) == (1, 3, 4)
+    third = await client.contacts.bulk_upsert(rows, journal=path, retry_failed=True)
+    assert (third.failed, third.created, third.total) == (0, 4, 4)
+    assert third.errors == []
+
+
+async def test_a_stream_goes_on_and_yields_only_what_is_left(
+    client: LeadConnector, sandbox: Sandbox, path: Path
+) -> None:
+    rows = people(90)
+    seen: Counter[int] = Counter()
+    stream = client.contacts.stream_upserts(rows, journal=path, concurrency=4)
+    async with contextlib.aclosing(stream):
+        async for outcome in stream:
+            seen[outcome.index] += 1
+            if len(seen) == 20:
+                break
+    async for outcome in client.contacts.stream_upserts(rows, journal=path):
+        seen[outcome.index] += 1
+    assert sorted(seen) == list(range(90))  # none is missed, though some may come twice
+    assert sum(seen.values()) < 140
+    assert len(sandbox.contacts()) == 90
+    assert [outcome async for outcome in client.contacts.stream_upserts(rows, journal=path)] == []
+
+
+async def test_what_a_consumer_had_not_done_with_is_handed_over_again(client: LeadConnector, path: Path) -> None:
+    rows = people(10)
+
+    def angry(outcome: Outcome) -> None:
+        raise OSError("the database is gone")
+
+    with pytest.raises(LoadStoppedError):
+        await client.contacts.bulk_upsert(rows, journal=path, on_outcome=angry)
+    seen: Counter[int] = Counter()
+    report = await client.contacts.bulk_upsert(rows, journal=path, on_outcome=lambda o: seen.update([o.index]))
+    assert seen == dict.fromkeys(range(10), 1)
+    assert (report.total, report.created) == (10, 10)
+
+
+async def test_an_outcome_is_on_disk_before_it_is_told(client: LeadConnector, path: Path, tmp_path: Path) -> None:
+    on_disk: list[bool] = []
+
+    def look(outcome: Outcome) -> None:
+        copy = tmp_path / "copy"
+        for suffix in ("", "-wal"):
+            source = Path(f"{path}{suffix}")
+            if source.exists():
+                Path(f"{copy}{suffix}").write_bytes(source.read_bytes())
+        with contextlib.closing(sqlite3.connect(copy)) as db:
+            on_disk.append(bool(db.execute("SELECT 1 FROM outcomes WHERE row = ?", (outcome.index,)).fetchone()))
+
+    await client.contacts.bulk_upsert(people(12), journal=path, on_outcome=look, concurrency=3)
+    assert on_disk == [True] * 12
+
+
+# ---------------------------------------------------------------------------------------------- truth after a crash
+
+
+def forget(path: Path, *rows: int) -> None:
+    """Take outcomes out of a journal, as if the process had been killed before they were written."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        for row in rows:
+            db.execute("DELETE FROM contacts WHERE row = ?", (row,))
+            db.execute("DELETE FROM outcomes WHERE row = ?", (row,))
+        db.commit()
+
+
+async def test_rows_in_flight_at_a_crash_are_told_truly(
+    client: LeadConnector, sandbox: Sandbox, path: Path, clock: FakeClock
+) -> None:
+    sandbox.add_contact(LOCATION, email="person3@example.com")
+    await clock.sleep(60)
+    rows = [*people(10), {"email": "person5@example.com", "city": "Boston"}]
+    first = await client.contacts.bulk_upsert(rows, journal=path)
+    forget(path, 3, 5, 7, 10)  # updated, created, created, updated (created by row 5)
+    await clock.sleep(3_600)
+    second = await client.contacts.bulk_upsert(rows, journal=path)
+    assert counts(second) == counts(first)
+    assert [o.status for o in second.outcomes] == [o.status for o in first.outcomes]
+    assert "dateAdded" in (second.outcomes[7].note or "")
+
+
+async def test_where_no_answer_told_the_servers_time_the_sittings_own_date_does(
+    client: LeadConnector, path: Path, clock: FakeClock, sandbox: Sandbox
+) -> None:
+    first = await client.contacts.bulk_upsert(people(3), journal=path)
+    forget(path, 0, 1, 2)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE sittings SET server_began_at = NULL")
+        db.commit()
+    await clock.sleep(60)
+    second = await client.contacts.bulk_upsert(people(3), journal=path)
+    assert counts(second) == counts(first)
+
+
+async def test_somebody_elses_contact_is_not_called_ours_after_a_crash(
+    client: LeadConnector, sandbox: Sandbox, path: Path, clock: FakeClock
+) -> None:
+    await client.contacts.bulk_upsert(people(3), journal=path)
+    await clock.sleep(60)
+    for number in (3, 5_000):
+        sandbox.add_contact(LOCATION, email=f"person{number}@example.com")
+    report = await client.contacts.bulk_upsert(people(5_001), journal=path, keep_outcomes=True)
+    # Far beyond what can have been in flight it is surely somebody else's; close to it, that cannot be told.
+    assert report.outcomes[5_000].status == "updated"
+    assert report.outcomes[3].note is not None
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+async def test_what_is_not_safe_to_repeat_is_unknown_after_a_crash(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, path: Path, is_written: bool
+) -> None:
+    sandbox = await open_sandbox(allow_duplicates=True)
+    client = await connect(sandbox)
+    rows = [{**row, "create_new_if_duplicate_allowed": True} for row in people(6)]
+    await client.contacts.bulk_upsert(rows[:4], journal=path)
+    journal = Journal(path)
+    # As a process does that is killed while rows 4 and 5 are in flight.
+    with contextlib.closing(journal):
+        journal.begin(
+            whole={"location": LOCATION, "target": client.host, "api_version": client.api_version},
+            concurrency=2,
+            now=1_790_000_000.0,
+        )
+        journal.intend([(4, journal_hash(rows[4])), (5, journal_hash(rows[5]))], 1_790_000_000.0)
+    if is_written:
+        sandbox.add_contact(LOCATION, email="person4@example.com")
+    before = sandbox.requests
+    report = await client.contacts.bulk_upsert(rows, journal=path, retry_failed=True)
+    assert sandbox.requests == before
+    assert (report.created, report.unknown) == (4, 2)
+    assert "2026-09-21T14:13:20" in (report.outcomes[4].note or "")
+    assert report.outcomes[4].error is not None
+
+
+def journal_hash(row: dict[str, Any]) -> bytes:
+    from leadconnector_async.journal import hash_row
+    from leadconnector_async.load import _content
+
+    return hash_row(_content(row))
+
+
+async def test_an_intent_is_on_disk_before_its_bytes_leave(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[tuple[str, int]] = []
+    intend = Journal.intend
+
+    def watched(self: Journal, rows: Any, now: float) -> None:
+        intend(self, rows, now)
+        events.extend(("intended", row) for row, _ in rows)
+
+    monkeypatch.setattr(Journal, "intend", watched)
+    sandbox = await open_sandbox(allow_duplicates=True)
+    client = await connect(sandbox)
+    exchange = client._transport.exchange
+
+    async def sent(request: Any, token: str) -> Any:
+        events.append(("sent", int(request.body.split(b"person")[1].split(b"@")[0])))
+        return await exchange(request, token)
+
+    monkeypatch.setattr(client._transport, "exchange", sent)
+    rows = [{**row, "create_new_if_duplicate_allowed": True} for row in people(30)]
+    report = await client.contacts.bulk_upsert(rows, journal=path)
+    assert report.created == 30
+    for number in range(30):
+        assert events.index(("intended", number)) < events.index(("sent", number))
+
+
+async def test_an_intent_whose_call_never_left_is_taken_back(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, path: Path
+) -> None:
+    sandbox = await open_sandbox(allow_duplicates=True, token="another")
+    client = await connect(sandbox)
+    rows = [{**row, "create_new_if_duplicate_allowed": True} for row in people(5)]
+    refused = await client.contacts.bulk_upsert(rows, journal=path)
+    assert refused.not_attempted == 5
+    allowed = await connect(sandbox, token="another")
+    report = await allowed.contacts.bulk_upsert(rows, journal=path)
+    assert (report.created, report.unknown) == (5, 0)
+
+
+# ---------------------------------------------------------------------------------------------- what is refused
+
+
+async def test_a_journal_of_another_load_is_refused(
+    client: LeadConnector, sandbox: Sandbox, connect: OpenSandbox, path: Path
+) -> None:
+    await client.contacts.bulk_upsert(people(2), journal=path)
+    before = sandbox.requests
+    elsewhere = await connect(sandbox, location_id="another")
+    with pytest.raises(ConfigurationError, match="another location"):
+        await elsewhere.contacts.bulk_upsert(people(2), journal=path)
+    later = await connect(sandbox, api_version="v3")
+    with pytest.raises(ConfigurationError, match="another API version"):
+        await later.contacts.bulk_upsert(people(2), journal=path)
+    with pytest.raises(ConfigurationError, match="another file"), Journal(path, whole={"files": "x"}) as journal:
+        await client.contacts.bulk_upsert(people(2), journal=journal)
+    assert sandbox.requests == before
+
+
+async def test_a_second_process_is_refused(client: LeadConnector, path: Path) -> None:
+    with Journal(path), pytest.raises(ConfigurationError, match="another process"):
+        await client.contacts.bulk_upsert(people(2), journal=path)
+    assert (await client.contacts.bulk_upsert(people(2), journal=path)).created == 2
+
+
+@pytest.mark.parametrize("content", [b"email\na@b.co\n" * 100, b"SQLite format 3\0" + b"\xff" * 4096])
+async def test_what_is_no_journal_is_refused(client: LeadConnector, path: Path, content: bytes) -> None:
+    path.write_bytes(content)  # noqa: ASYNC240
+    with pytest.raises(ConfigurationError, match="journal"):
+        await client.contacts.bulk_upsert(people(2), journal=path)
+    assert path.read_bytes() == content  # noqa: ASYNC240
+
+
+async def test_another_database_is_refused(client: LeadConnector, path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE customers (id)")
+    with pytest.raises(ConfigurationError, match="no journal"):
+        await client.contacts.bulk_upsert(people(2), journal=path)
+
+
+async def test_a_folder_that_is_not_there_is_told(client: LeadConnector, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        await client.contacts.bulk_upsert(people(2), journal=tmp_path / "none" / "journal.sqlite3")
+
+
+@pytest.mark.parametrize("cut", [1, 30, 500, 4_000])
+async def test_a_torn_last_record_costs_only_itself(
+    client: LeadConnector, sandbox: Sandbox, path: Path, tmp_path: Path, cut: int
+) -> None:
+    torn = tmp_path / "torn.sqlite3"
+    seen = 0
+
+    def copy(outcome: Outcome) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 40:
+            torn.write_bytes(path.read_bytes())
+            Path(f"{torn}-wal").write_bytes(Path(f"{path}-wal").read_bytes()[:-cut])
+
+    rows = people(60)
+    first = await client.contacts.bulk_upsert(rows, journal=path, concurrency=4, on_outcome=copy)
+    report = await client.contacts.bulk_upsert(rows, journal=torn)
+    assert counts(report) == counts(first)
+    assert len(sandbox.contacts()) == 60
+
+
+async def test_a_disk_that_is_full_stops_the_load_in_order(
+    client: LeadConnector, sandbox: Sandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Journal.write
+
+    def full(self: Journal, entries: Any, **options: Any) -> Any:
+        if self._written > 2:
+            self._db.execute("PRAGMA max_page_count = 1")  # SQLite's own error for a disk that is full
+        return write(self, entries, **options)
+
+    monkeypatch.setattr(Journal, "write", full)
+    rows = people(300)
+    report = await client.contacts.bulk_upsert(rows, journal=path, concurrency=4)
+    assert isinstance(report.stopped, JournalError)
+    assert "full" in str(report.stopped)
+    assert adds_up(report)
+    assert report.total == 300
+    assert report.created == len(sandbox.contacts()) < 300
+    monkeypatch.undo()
+    again = await client.contacts.bulk_upsert(rows, journal=path)
+    assert (again.created, again.total, len(sandbox.contacts())) == (300, 300, 300)
