@@ -58,8 +58,15 @@ def upsert(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results.", show_default="leadconnector-run-<time>")
     ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run of this load.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="As --resume, and send rows that failed once more.")
+    ] = False,
     rate: Annotated[str | None, typer.Option(help="Calls/seconds for a location.", show_default="100/10")] = None,
     daily: Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Where the day's calls are spent, wait for the next in place of stopping.")
+    ] = False,
     concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight at most.")] = 64,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")] = False,
     token_file: Annotated[
@@ -75,8 +82,11 @@ def upsert(
         location_id=location,
         is_sandbox=sandbox,
         out=out,
+        is_resumed=resume or retry_failed,
+        retry_failed=retry_failed,
         rate=rate,
         daily=daily,
+        waits=wait,
         concurrency=concurrency,
         is_progress_wanted=not no_progress,
         token_file=token_file,

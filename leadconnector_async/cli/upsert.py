@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +15,11 @@ from msgspec import Struct
 from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LoadStoppedError, StopRequestedError
+from ..journal import Journal, is_journal_of
 from ..limits import RateLimit
-from ..migration.results import FAILED, FAILED_LINES, NOT_APPLIED, REPORT, Results
+from ..migration.results import COLLISIONS, FAILED, FAILED_LINES, JOURNAL, NOT_APPLIED, REPORT, Results, make_folder
 from ..migration.rows import RowFile, open_row_file
-from ..migration.run import FileLoad
+from ..migration.run import FileLoad, describe_files
 from ..report import STATUSES, BatchReport
 from .options import read_rate, read_token_file
 from .printing import show, tell
@@ -26,6 +28,7 @@ from .signals import calling_on_signals
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
+_RUN: Final = "leadconnector-run-"
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -35,8 +38,11 @@ class Order(Struct, frozen=True, kw_only=True):
     location_id: str | None
     is_sandbox: bool
     out: Path | None
+    is_resumed: bool
+    retry_failed: bool
     rate: str | None
     daily: int | None
+    waits: bool
     concurrency: int
     is_progress_wanted: bool
     token_file: Path | None
@@ -50,11 +56,32 @@ async def load(order: Order) -> int:
     """
     rate = read_rate(order.rate, order.daily)
     files = [open_row_file(path) for path in order.files]
+    whole = describe_files(files) | ({"target": "the sandbox"} if order.is_sandbox else {})
     async with AsyncExitStack() as stack:
         client = await _open_client(order, rate, files, stack)
-        results = stack.enter_context(Results(order.out or _new_folder(), files))
-        _tell_beforehand(order, files)
-        return await _load(order, client, files, results, rate.max_requests / rate.per_seconds)
+        folder = _choose_folder(order, whole)
+        journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
+        _tell_beforehand(order, files, is_begun=journal.is_begun)
+        results = Results(folder, files)
+        return await _load(order, client, files, results, journal, rate.max_requests / rate.per_seconds)
+
+
+def _choose_folder(order: Order, whole: dict[str, str]) -> Path:
+    folder = order.out
+    if folder is None and order.is_resumed:
+        folder = next(filter(partial(_is_of, whole=whole), sorted(Path().glob(f"{_RUN}*"), reverse=True)), None)
+        if folder is None:
+            raise ConfigurationError(
+                f"there is no run of this load here to go on with (looked for {_RUN}*/{JOURNAL}); name its folder with "
+                "--out, or leave --resume out to begin anew"
+            )
+    folder = folder or Path(f"{_RUN}{datetime.now().astimezone():%Y%m%d-%H%M%S}")
+    make_folder(folder, is_resumed=order.is_resumed)
+    return folder
+
+
+def _is_of(folder: Path, whole: dict[str, str]) -> bool:
+    return (folder / JOURNAL).is_file() and is_journal_of(folder / JOURNAL, whole)
 
 
 async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
@@ -83,11 +110,9 @@ async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stac
     return await stack.enter_async_context(client)
 
 
-def _new_folder() -> Path:
-    return Path(f"leadconnector-run-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
-
-
-def _tell_beforehand(order: Order, files: list[RowFile]) -> None:
+def _tell_beforehand(order: Order, files: list[RowFile], *, is_begun: bool) -> None:
+    if order.is_resumed:
+        tell("Going on with an earlier run." if is_begun else "There is no earlier run in that folder: beginning one.")
     for file in files:
         if file.ignored:
             names = clean_text(", ".join(file.ignored))
@@ -97,17 +122,22 @@ def _tell_beforehand(order: Order, files: list[RowFile]) -> None:
 
 
 async def _load(
-    order: Order, client: LeadConnector, files: list[RowFile], results: Results, most_per_second: float
+    order: Order,
+    client: LeadConnector,
+    files: list[RowFile],
+    results: Results,
+    journal: Journal,
+    most_per_second: float,
 ) -> int:
     total = sum(file.count for file in files)
-    load = FileLoad(files, results, lambda outcome: progress.update(outcome))
+    load = FileLoad(files, results, journal, lambda outcome: progress.update(outcome))
     progress = open_progress(
         total, load.report, most_per_second, client.calls_left_today, is_wanted=order.is_progress_wanted
     )
     reason: str | None = None
     with progress:
         stop = asyncio.Event()
-        work = asyncio.create_task(load.run(client, stop))
+        work = asyncio.create_task(load.run(client, stop, wait_for_quota=order.waits))
         with calling_on_signals(_interrupter(stop, work)):
             try:
                 await work
@@ -116,10 +146,11 @@ async def _load(
             except asyncio.CancelledError:
                 reason = "interrupted at once"
     _summarise(load.report, results, reason)
-    _tell_next(order, results, is_whole=load.is_whole)
+    is_stopped = reason is not None or load.report.stopped is not None
+    _tell_next(order, load.report, results, is_stopped=is_stopped)
     if stop.is_set() and not load.report.is_complete:
         return 130
-    if reason is not None or load.report.stopped is not None:
+    if is_stopped:
         return 3
     return 0 if load.report.is_complete else 1
 
@@ -139,7 +170,8 @@ def _interrupter(stop: asyncio.Event, work: asyncio.Task[BatchReport]) -> Callab
 
 def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
     counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
-    show(f"{report.total} rows in {report.duration_seconds:.1f} s: {', '.join(counts) or 'nothing to do'}")
+    sittings = f" and {report.sittings} sittings" if report.sittings > 1 else ""
+    show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
     show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
     for error in report.errors[:_MOST_ERRORS]:
         status = "" if error.status is None else f"{error.status} "
@@ -149,23 +181,27 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
     for field, count in report.not_applied.items():
         rows = "1 row" if count == 1 else f"{count} rows"
         show(f"  {field} not applied on {rows}: the service took the contact without it (see {NOT_APPLIED})")
+    if report.collisions:
+        met = "1 row met" if report.collisions == 1 else f"{report.collisions} rows met"
+        show(f"  {met} the contact of another person in this load, and overwrote it (see {COLLISIONS})")
     stopped = reason or (None if report.stopped is None else str(report.stopped))
     if stopped is not None and not isinstance(report.stopped, StopRequestedError):
         show(f"Stopped early: {clean_text(stopped)}")
-    show(f"Results: {results.folder}/ ({', '.join([REPORT, *results.written])})")
+    show(f"Results: {results.folder}/ ({', '.join(results.written)})")
 
 
-def _tell_next(order: Order, results: Results, *, is_whole: bool) -> None:
-    if not is_whole:
-        show("Next: not every row is in the results, so load the input again; who is there already is updated, not")
-        show("doubled (but for rows with createNewIfDuplicateAllowed: look these up first).")
+def _tell_next(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> None:
+    option = " --sandbox" if order.is_sandbox else ""
+    if is_stopped:
+        left = report.not_attempted + report.unknown
+        files = " ".join(map(str, order.files))
+        show(f"Next, for the {left} rows left: leadconnector upsert {files} --out {results.folder} --resume{option}")
         return
     again = results.to_load_again
     if again is None:
         return
     path = results.folder / again
     why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
-    option = " --sandbox" if order.is_sandbox else ""
     show(f"Next: correct {path} where needed{why}, then: leadconnector upsert {path}{option}")
     if again == FAILED and FAILED_LINES in results.written:
         show(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")

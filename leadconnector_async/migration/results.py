@@ -3,72 +3,107 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Final
 
-from ..errors import ConfigurationError
-from ..report import BatchReport, Outcome
+from ..errors import ConfigurationError, StopRequestedError
+from ..report import BatchReport, Outcome, RowError, row_error
 from .columns import RESULT_COLUMNS, column_key, text_of
 from .rows import FileRow, RowFile
 
 _SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id")
+JOURNAL: Final = "journal.sqlite3"
 REPORT: Final = "report.json"
 SUCCEEDED: Final = "succeeded.csv"
 FAILED: Final = "failed.csv"
 FAILED_LINES: Final = "failed.jsonl"
 NOT_APPLIED: Final = "not_applied.csv"
+COLLISIONS: Final = "collisions.csv"
+_ROW_FILES: Final = (SUCCEEDED, FAILED, FAILED_LINES, NOT_APPLIED, COLLISIONS)
 _NOT_APPLIED_COLUMNS: Final = ("contact_id", "field", "sent", "stored")
+_COLLISION_COLUMNS: Final = ("contact_id", "row", "collision_with")
 
 
 class Results:
-    """The result files of one load; each is begun with its first row.
+    """The result files of one load, written from its journal when it has ended: one line a row, in the rows' order.
 
     Args:
-        folder: Where they go; it is made, and must be empty where it is there.
-        files: What is loaded, for the columns.
-
-    Raises:
-        ConfigurationError: The folder cannot be used.
+        folder: Where they go.
+        files: What was loaded.
     """
 
-    def __init__(self, folder: Path, files: Iterable[RowFile]) -> None:
+    def __init__(self, folder: Path, files: Sequence[RowFile]) -> None:
         self.folder = folder
+        self._files = files
         self._columns: dict[str, str] = {}  # by what they are for: files may spell one field in several ways
-        self._is_all_lines = True
         for file in files:
-            self._is_all_lines &= file.is_lines
             for name in file.columns:
                 self._columns.setdefault(column_key(name), name)
         self._open: dict[str, IO[str]] = {}
         self._writers: dict[str, Any] = {}
-        _make_empty(folder)
-
-    def __enter__(self) -> Results:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for file in self._open.values():
-            _failure_of(file.close)  # `finish` tells of it; here something else has failed already
-
-    @property
-    def written(self) -> list[str]:
-        """The names of the files that have rows."""
-        return list(self._open)
+        self.written: list[str] = []
 
     @property
     def to_load_again(self) -> str | None:
         """The name of the file with every row not done, in the form that loses least; None where all are done."""
-        if FAILED_LINES in self._open and self._is_all_lines:
+        if FAILED_LINES in self.written and all(file.is_lines for file in self._files):
             return FAILED_LINES
-        return FAILED if FAILED in self._open else None
+        return FAILED if FAILED in self.written else None
 
-    def add(self, file: RowFile, row: FileRow, outcome: Outcome) -> None:
-        """Write one row to where it belongs."""
-        cells, surplus = self._place(file, row.cells)
+    def write(self, outcomes: Iterable[Outcome], collisions: Mapping[int, int], report: BatchReport) -> None:
+        """Write all files anew; each takes its place only when it is whole.
+
+        Args:
+            outcomes: In the order of the rows; a row without one was not attempted.
+            collisions: Each row that met another one's contact, and that other row.
+            report: Written beside them.
+
+        Raises:
+            OSError: A file could not be written; those of an earlier run are then still there.
+            ConfigurationError: An input file can be read no more.
+        """
+        try:
+            self._write_rows(outcomes, report, collisions)
+            for file in self._open.values():
+                file.close()
+            self._make_official()
+        finally:
+            for file in self._open.values():
+                with suppress(OSError):
+                    file.close()
+            report.to_json(self.folder / REPORT)
+            self.written.insert(0, REPORT)
+
+    def _write_rows(self, outcomes: Iterable[Outcome], report: BatchReport, collisions: Mapping[int, int]) -> None:
+        reason = why_not_attempted(report)
+        involved = {*collisions, *collisions.values()}
+        met: dict[int, tuple[FileRow, Outcome]] = {}
+        told = iter(outcomes)
+        outcome = next(told, None)
+        for index, row in enumerate(row for file in self._files for row in file.rows()):
+            if outcome is None or outcome.index != index:
+                self._add(row, Outcome(index=index, status="not_attempted", error=reason))
+                continue
+            self._add(row, outcome)
+            if index in involved:
+                met[index] = row, outcome
+            outcome = next(told, None)
+        for index, other in sorted(collisions.items()):
+            self._add_collision(met[other], met[index])
+            self._add_collision(met[index], met[other])
+
+    def _make_official(self) -> None:
+        for name in _ROW_FILES:
+            if name in self._open:
+                self._part(name).replace(self.folder / name)
+                self.written.append(name)
+            else:
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _add(self, row: FileRow, outcome: Outcome) -> None:
+        cells, surplus = self._place(row)
         if outcome.status in ("created", "updated", "skipped"):
             is_new = {True: "true", False: "false"}.get(outcome.new or False) if outcome.new is not None else ""
             result = [outcome.contact_id or "", is_new, outcome.trace_id or ""]
@@ -84,28 +119,23 @@ class Results:
         if row.line is not None:
             self._file(FAILED_LINES).write(row.line + "\n")
 
-    def finish(self, report: BatchReport) -> None:
-        """Write the report beside them, and what was not written out yet.
+    def _add_collision(self, one: tuple[FileRow, Outcome], other: tuple[FileRow, Outcome]) -> None:
+        (row, outcome), (other_row, _) = one, other
+        cells, _ = self._place(row)
+        self._write(COLLISIONS, _COLLISION_COLUMNS, [*cells, outcome.contact_id, row.where, other_row.where])
 
-        Raises:
-            OSError: A file could not be written whole; the others are.
-        """
-        failures = [failure for file in self._open.values() if (failure := _failure_of(file.close))]
-        failures += filter(None, [_failure_of(lambda: report.to_json(self.folder / REPORT))])
-        if failures:
-            raise failures[0]
-
-    def _place(self, file: RowFile, cells: Sequence[str]) -> tuple[list[str], Sequence[str]]:
+    def _place(self, row: FileRow) -> tuple[list[str], Sequence[str]]:
         """Put a row's cells under the columns of all files, and return what is too much for them apart."""
+        cells, columns = row.cells, row.file.columns
         placed: dict[str, str] = {}
         surplus = []
-        for name, cell in zip(file.columns, cells, strict=False):
+        for name, cell in zip(columns, cells, strict=False):
             key = column_key(name)
             if placed.get(key) and cell:
                 surplus.append(cell)
             elif cell:
                 placed[key] = cell
-        return [placed.get(key, "") for key in self._columns], [*surplus, *cells[len(file.columns) :]]
+        return [placed.get(key, "") for key in self._columns], [*surplus, *cells[len(columns) :]]
 
     def _write(self, name: str, more_columns: Sequence[str], cells: Sequence[Any]) -> None:
         if name not in self._writers:
@@ -116,24 +146,33 @@ class Results:
     def _file(self, name: str) -> IO[str]:
         if name not in self._open:
             # What was no UTF-8 in the input is repeated byte by byte.
-            self._open[name] = (self.folder / name).open("x", encoding="utf-8", errors="surrogateescape", newline="")
+            self._open[name] = self._part(name).open("w", encoding="utf-8", errors="surrogateescape", newline="")
         return self._open[name]
 
-
-def _failure_of(work: Callable[[], object]) -> OSError | None:
-    try:
-        work()
-    except OSError as error:
-        return error
-    return None
+    def _part(self, name: str) -> Path:
+        return self.folder / f"{name}.part"
 
 
-def _make_empty(folder: Path) -> None:
+def why_not_attempted(report: BatchReport) -> RowError:
+    """Say why the load did not come to its last rows."""
+    return row_error(report.stopped or StopRequestedError("the load was cancelled"))
+
+
+def make_folder(folder: Path, *, is_resumed: bool) -> None:
+    """Make the folder for results and journal.
+
+    Raises:
+        ConfigurationError: It cannot be used, or holds something and no earlier run is to go on.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise ConfigurationError(f"{folder}: is not empty; name a new folder for the results with --out")
-        (folder / REPORT).touch()
-        (folder / REPORT).unlink()
+        if not is_resumed and any(folder.iterdir()):
+            way = (
+                "or go on with that run with --resume" if (folder / JOURNAL).exists() else "as it holds something else"
+            )
+            raise ConfigurationError(f"{folder}: is not empty; name a new folder for the results with --out, {way}")
+        (folder / REPORT).open("a").close()
+        if not (folder / REPORT).stat().st_size:
+            (folder / REPORT).unlink()
     except OSError as error:
         raise ConfigurationError(f"{folder}: cannot hold the results ({error.strerror or error})") from None

@@ -24,19 +24,43 @@ _MOST_CELL_CHARS: Final = 16 * 1024 * 1024
 _SNIFF_BYTES: Final = 65_536
 
 
-class FileRow(Struct, frozen=True):
-    """One row of a file.
+class FileRow(Struct, frozen=True, gc=False):
+    """One row of a file, as it was read; what it means is looked at only where it is asked for.
 
     Attributes:
-        row: The contact, or what is wrong with it.
-        cells: The row as it stands in the file, in the order of the file's columns; more where it has too many, or
-            where it cannot be read: then it stands whole after empty ones.
-        line: The line as it stands in a JSON Lines file, else None.
+        file: Its file.
+        number: Its number there, the header counted; of a JSON Lines file the number of its line.
+        raw: Its cells, or its line.
+        error: Why it cannot be read, or None.
     """
 
-    row: ContactUpsert | InvalidContactError
-    cells: Sequence[str]
-    line: str | None = None
+    file: RowFile
+    number: int
+    raw: Any
+    error: str | None = None
+
+    @property
+    def where(self) -> str:
+        """How messages call its place."""
+        return f"{self.file.name}, {'line' if self.file.is_lines else 'row'} {self.number}"
+
+    @property
+    def contact(self) -> ContactUpsert | InvalidContactError:
+        """The contact, or what is wrong with it."""
+        return self.file.contact_of(self)
+
+    @property
+    def cells(self) -> Sequence[str]:
+        """The row as it stands in the file, in the order of the file's columns.
+
+        There are more where it has too many, or where it cannot be read: then it stands whole after empty ones.
+        """
+        return self.file.cells_of(self)
+
+    @property
+    def line(self) -> str | None:
+        """The line as it stands in a JSON Lines file, else None."""
+        return self.raw if self.file.is_lines else None
 
 
 class RowFile:
@@ -61,6 +85,19 @@ class RowFile:
     def rows(self) -> Iterator[FileRow]:
         """Yield all rows; reading goes on after one that cannot be read."""
         raise NotImplementedError
+
+    def contact_of(self, row: FileRow) -> ContactUpsert | InvalidContactError:
+        """Return what `FileRow.contact` tells."""
+        raise NotImplementedError
+
+    def cells_of(self, row: FileRow) -> Sequence[str]:
+        """Return what `FileRow.cells` tells."""
+        raise NotImplementedError
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """Each column that is sent, and the field that it goes to."""
+        return {}
 
 
 def open_row_file(path: Path) -> RowFile:
@@ -136,16 +173,28 @@ class CsvFile(RowFile):
         records = self._records()
         next(records)
         for number, cells, error in records:
-            kept = [*cells[: self._inputs], *[""] * (self._inputs - len(cells)), *cells[self._width :]]
-            yield FileRow(self._read(number, cells, error), kept if error is None else _beyond(self.columns, cells[0]))
+            yield FileRow(self, number, cells, error)
 
-    def _read(self, number: int, cells: list[str], error: str | None) -> ContactUpsert | InvalidContactError:
-        where = f"{self.name}, row {number}"
-        if error is not None:
-            return InvalidContactError(error, where=where)
+    def cells_of(self, row: FileRow) -> Sequence[str]:
+        """Return the cells of the input columns, and those that are too many."""
+        cells = row.raw
+        if row.error is not None:
+            return _beyond(self.columns, cells[0])
+        return [*cells[: self._inputs], *[""] * (self._inputs - len(cells)), *cells[self._width :]]
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """Each column that is sent, and the field that it goes to."""
+        return {column.name: column.field for column in self._known}
+
+    def contact_of(self, row: FileRow) -> ContactUpsert | InvalidContactError:
+        """Read a row."""
+        where = row.where
+        if row.error is not None:
+            return InvalidContactError(row.error, where=where)
         try:
-            self._check_cells(cells)
-            return _contact(read_cells(self._known, cells), where)
+            self._check_cells(row.raw)
+            return _contact(read_cells(self._known, row.raw), where)
         except CellError as wrong:
             place = where if wrong.column is None else f"{where}, column {wrong.column}"
             return InvalidContactError(str(wrong), where=place)
@@ -264,10 +313,14 @@ class JsonLinesFile(RowFile):
     def rows(self) -> Iterator[FileRow]:
         """Yield all rows."""
         for number, line in self._lines():
-            value = _decode(line)
-            is_object = isinstance(value, dict)
-            cells = [text_of(value.get(name)) for name in self.columns] if is_object else _beyond(self.columns, line)
-            yield FileRow(self._read(number, line, value), cells, line)
+            yield FileRow(self, number, line)
+
+    def cells_of(self, row: FileRow) -> Sequence[str]:
+        """Return the values as text."""
+        value = _decode(row.raw)
+        if not isinstance(value, dict):
+            return _beyond(self.columns, row.raw)
+        return [text_of(value.get(name)) for name in self.columns]
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         with _open_text(self._path) as file:
@@ -275,10 +328,12 @@ class JsonLinesFile(RowFile):
                 if line.strip():
                     yield number, line.rstrip("\r\n")
 
-    def _read(self, number: int, line: str, value: Any) -> ContactUpsert | InvalidContactError:
-        where = f"{self.name}, line {number}"
-        if not _is_text(line):
+    def contact_of(self, row: FileRow) -> ContactUpsert | InvalidContactError:
+        """Read a row."""
+        where = row.where
+        if not _is_text(row.raw):
             return InvalidContactError("is not UTF-8 text; save the file as UTF-8", where=where)
+        value = _decode(row.raw)
         if not isinstance(value, dict):
             what = "is no JSON" if value is _NO_JSON else "is no JSON object"
             sentence = f'{what}; each line must be an object such as {{"email": "a@b.co"}}'

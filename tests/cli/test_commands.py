@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -215,7 +216,7 @@ def test_a_refused_token_stops_the_load(served: Callable[..., str], tmp_path: Pa
     assert "500 not attempted" in out
     assert "Stopped early: 401: Invalid Private Integration token" in out
     assert len(table(tmp_path / "out" / "failed.csv")) == 500
-    for text in (out, err, *(path.read_text() for path in (tmp_path / "out").iterdir())):
+    for text in (out, err, *(path.read_text(errors="replace") for path in (tmp_path / "out").iterdir())):
         assert "wrong-secret" not in text
 
 
@@ -291,15 +292,43 @@ def test_a_stream_that_nobody_reads_ends_no_load(tmp_path: Path, stream: str) ->
     assert len(table(tmp_path / "out" / "succeeded.csv")) == 1
 
 
-def test_results_that_cannot_be_written_are_told_in_a_sentence(tmp_path: Path) -> None:
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000)); "
-    command = [*COMMAND[:-1], limited + COMMAND[-1], "upsert", str(people(tmp_path / "a.csv", 400))]
-    command += ["--sandbox", "--out", str(tmp_path / "out"), "--rate", "1000/1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def limited_to(size: int, path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Load on a disk on which no file can grow beyond a size."""
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); "
+    command = [*COMMAND[:-1], limit + COMMAND[-1], "upsert", str(path), "--sandbox", "--rate", "1000/1", *arguments]
+    return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
+
+
+def test_a_full_disk_stops_the_load_in_order_and_it_goes_on_later(run: Run, tmp_path: Path) -> None:
+    path = people(tmp_path / "a.csv", 2_000)
+    done = limited_to(50_000, path, "--out", "out")
     assert (done.returncode, done.stderr) == (3, "")
-    assert "could not be written whole (File too large)" in done.stdout
-    assert "load the input again" in done.stdout
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["total"] > 0
+    assert "the journal cannot be written" in done.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["total"] == 2_000
+    assert 0 < report["created"] < 2_000
+    command = re.search(r"leadconnector (upsert .* --resume --sandbox)$", done.stdout, re.M)
+    assert command is not None
+    code, out, _ = run(*command[1].split(), "--rate", "5000/1")
+    assert code == 0
+    assert "2000 rows in" in out
+    assert "2 sittings" in out
+
+
+def test_a_disk_that_is_full_from_the_start_is_told_in_a_sentence(tmp_path: Path) -> None:
+    done = limited_to(5_000, people(tmp_path / "a.csv", 400), "--out", "out")
+    assert done.returncode == 2
+    assert re.fullmatch(r"leadconnector: .*the journal cannot be written \(.*\)\n", done.stderr)
+
+
+def test_results_that_cannot_be_written_are_told_in_a_sentence(tmp_path: Path) -> None:
+    process = load("sandbox", people(tmp_path / "a.csv", 300), "--sandbox", "--rate", "100/1")
+    while not (tmp_path / "out" / "journal.sqlite3-wal").exists():
+        time.sleep(0.01)
+    shutil.rmtree(tmp_path / "out")
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, "Traceback" in err) == (3, False)
+    assert "Stopped early: the results in" in out
 
 
 def test_progress_turns_into_lines_where_there_is_no_terminal(

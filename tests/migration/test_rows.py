@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import (
+    BatchReport,
     ConfigurationError,
     ContactUpsert,
     CustomField,
@@ -21,7 +22,7 @@ from leadconnector_async import (
     RowError,
 )
 from leadconnector_async.errors import InvalidContactError
-from leadconnector_async.migration.results import Results
+from leadconnector_async.migration.results import Results, make_folder
 from leadconnector_async.migration.rows import FileRow, open_row_file
 
 
@@ -39,12 +40,12 @@ def read(path: Path) -> list[FileRow]:
 
 
 def contacts(path: Path) -> list[ContactUpsert | str]:
-    return [row.row if isinstance(row.row, ContactUpsert) else str(row.row) for row in read(path)]
+    return [row.contact if isinstance(row.contact, ContactUpsert) else str(row.contact) for row in read(path)]
 
 
 def sentence(row: FileRow) -> str:
-    assert isinstance(row.row, InvalidContactError)
-    return str(row.row)
+    assert isinstance(row.contact, InvalidContactError)
+    return str(row.contact)
 
 
 # ---------------------------------------------------------------------------------------------- what is read
@@ -175,7 +176,7 @@ def test_a_bad_row_is_told_by_row_and_column_and_reading_goes_on(tmp_path: Path)
         b"e@b.co,no,Eve\n",
     )
     rows = read(path)
-    assert [isinstance(row.row, ContactUpsert) for row in rows] == [True, False, False, False, False, True]
+    assert [isinstance(row.contact, ContactUpsert) for row in rows] == [True, False, False, False, False, True]
     assert (
         sentence(rows[1])
         == f"{path}, row 3, column dnd: 'maybe' is neither yes nor no (true, false, 1 and 0 are fine, too)"
@@ -197,7 +198,7 @@ def test_where_cells_and_rows_cannot_be_told_apart_nothing_is_sent(tmp_path: Pat
 def test_a_wrong_quote_costs_its_own_line_alone(tmp_path: Path, broken: str) -> None:
     path = write(tmp_path, f'email,city\na@b.co,Bonn\n{broken}\nc@b.co,"Köln"\nd@b.co,Ulm\n')
     rows = read(path)
-    assert [isinstance(row.row, ContactUpsert) for row in rows] == [True, False, True, True]
+    assert [isinstance(row.contact, ContactUpsert) for row in rows] == [True, False, True, True]
     assert "row 3: its quotes cannot be read" in sentence(rows[1])
     assert rows[1].cells == ["", "", broken]
 
@@ -205,7 +206,7 @@ def test_a_wrong_quote_costs_its_own_line_alone(tmp_path: Path, broken: str) -> 
 def test_a_large_cell_of_many_lines_is_one_cell(tmp_path: Path) -> None:
     notes = "ghost@b.co,Boo\n" * 20_000
     path = write(tmp_path, f'email,city\na@b.co,"{notes}"\nb@b.co,Bonn\n')
-    assert [isinstance(row.row, ContactUpsert) for row in read(path)] == [True, True]
+    assert [isinstance(row.contact, ContactUpsert) for row in read(path)] == [True, True]
 
 
 def test_what_stands_in_quotes_does_not_tell_the_delimiter(tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_columns_of_one_name_stay_apart(tmp_path: Path) -> None:
 
 def test_lines_of_one_error_are_one_kind_of_error(tmp_path: Path) -> None:
     rows = read(write(tmp_path, "{\n{{\n", "people.jsonl"))
-    assert len({row.row.sentence for row in rows if isinstance(row.row, InvalidContactError)}) == 1
+    assert len({row.contact.sentence for row in rows if isinstance(row.contact, InvalidContactError)}) == 1
 
 
 def test_white_space_is_no_identity(tmp_path: Path) -> None:
@@ -240,7 +241,7 @@ def test_json_lines_that_are_wrong_are_told_by_line(tmp_path: Path) -> None:
         "\xff",
     ]
     path = write(tmp_path, "\n".join(lines).encode("latin-1"), "people.jsonl")
-    told = [str(row.row) for row in read(path)[1:]]
+    told = [str(row.contact) for row in read(path)[1:]]
     expected = [
         "line 2: is no JSON;",
         "line 3: is no JSON object;",
@@ -263,11 +264,14 @@ def table_of(path: Path) -> list[list[str]]:
 
 def settle(paths: list[Path], folder: Path, status: Any = "failed") -> Results:
     files = [open_row_file(path) for path in paths]
-    with Results(folder, files) as results:
-        for file in files:
-            for index, row in enumerate(file.rows()):
-                error = RowError("ValidationError", 422, "no") if status == "failed" else None
-                results.add(file, row, Outcome(index=index, status=status, error=error, contact_id="c", new=True))
+    make_folder(folder, is_resumed=False)
+    results = Results(folder, files)
+    error = RowError("ValidationError", 422, "no") if status == "failed" else None
+    outcomes = (
+        Outcome(index=index, status=status, error=error, contact_id="c", new=True)
+        for index in range(sum(file.count for file in files))
+    )
+    results.write(outcomes, {}, BatchReport())
     return results
 
 
@@ -289,9 +293,9 @@ def test_what_failed_loads_again_as_it_was(tmp_path_factory: pytest.TempPathFact
     assert len(after) == len(before)
     for old, new in zip(before, after, strict=True):
         assert list(new.cells)[:3] == list(old.cells)[:3]
-        assert isinstance(new.row, ContactUpsert) == isinstance(old.row, ContactUpsert)
-        if isinstance(old.row, ContactUpsert):
-            assert new.row == old.row
+        assert isinstance(new.contact, ContactUpsert) == isinstance(old.contact, ContactUpsert)
+        if isinstance(old.contact, ContactUpsert):
+            assert new.contact == old.contact
 
 
 def test_bytes_that_are_no_utf8_are_repeated_as_they_were(tmp_path: Path) -> None:
@@ -351,8 +355,8 @@ def test_what_cannot_be_read_is_not_sent_when_it_is_loaded_again(tmp_path: Path,
     before = read(write(tmp_path, content, name))
     settle([tmp_path / name], tmp_path / "out")
     after = read(tmp_path / "out" / "failed.csv")
-    assert [isinstance(row.row, ContactUpsert) for row in after] == [
-        isinstance(row.row, ContactUpsert) for row in before
+    assert [isinstance(row.contact, ContactUpsert) for row in after] == [
+        isinstance(row.contact, ContactUpsert) for row in before
     ]
     assert after[-1].cells[-1] == content.splitlines()[-1]
 
@@ -360,6 +364,6 @@ def test_what_cannot_be_read_is_not_sent_when_it_is_loaded_again(tmp_path: Path,
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="is not empty"):
-        Results(tmp_path, [])
+        make_folder(tmp_path, is_resumed=False)
     with pytest.raises(ConfigurationError, match="cannot hold the results"):
-        Results(tmp_path / "report.json" / "below", [])
+        make_folder(tmp_path / "report.json" / "below", is_resumed=False)
