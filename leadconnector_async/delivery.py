@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from .clock import Clock
 from .collisions import RecentContacts
 from .errors import JournalError, LeadConnectorError
-from .journal import MOST_UNWRITTEN, Entry, Journal
+from .journal import MOST_REFUSED, Entry, Journal
 from .report import OnOutcome, Outcome
 
 _GROUP_ROWS: Final = 200
@@ -49,8 +49,12 @@ class Delivery:
         """
 
     async def put(self, entry: Entry) -> None:
-        """Take an outcome; the worker that brings it may go on when this returns."""
+        """Take the outcome of a row that was sent; the worker that brings it may go on when this returns."""
         await self._hand_on(self._met(entry))
+
+    async def put_refused(self, entry: Entry) -> None:
+        """Take the outcome of a row that cannot be sent."""
+        await self.put(entry)
 
     async def put_rest(self, entries: Sequence[Entry], unsent: Iterable[Outcome]) -> None:
         """Take what is left after `run`: of rows that were begun, and of rows that were not."""
@@ -88,11 +92,15 @@ class Delivery:
 class JournaledDelivery(Delivery):
     """Writes outcomes in groups, and hands them on when they are on disk.
 
+    A worker waits until its outcome is on disk, so that after a crash no more rows are in doubt than there are workers.
+    So that this costs little, a group is written as soon as half the workers wait for it.
+
     Args:
         record: As `Delivery`.
         on_outcome: As `Delivery`; those of one group are awaited together.
         on_group: Awaited after each group was handed on; only then it counts as delivered.
         journal: Begun.
+        workers: How many there are.
         clock: For the time that a group waits for more rows.
         on_failure: Called where the journal cannot be written; outcomes are handed on all the same.
         server_time: Returns when the sitting began by the server's clock, or None while that is not known.
@@ -105,6 +113,7 @@ class JournaledDelivery(Delivery):
         *,
         on_group: Callable[[], Awaitable[None]] | None,
         journal: Journal,
+        workers: int,
         clock: Clock,
         on_failure: Callable[[LeadConnectorError], None],
         server_time: Callable[[], float | None],
@@ -112,11 +121,12 @@ class JournaledDelivery(Delivery):
         super().__init__(record, on_outcome)
         self._on_group = on_group
         self._journal = journal
+        self._group_rows = min(max(workers // 2, 1), _GROUP_ROWS)
         self._clock = clock
         self._on_failure = on_failure
         self._server_time = server_time
         self._thread = ThreadPoolExecutor(1, "leadconnector-journal")
-        self._entries: list[Entry] = []
+        self._entries: list[tuple[Entry, asyncio.Future[None] | None]] = []
         self._writing: Future[list[Outcome]] | None = None
         self._failure: JournalError | None = None
         self._intents: list[_Intent] = []
@@ -124,16 +134,23 @@ class JournaledDelivery(Delivery):
         self._has_ended = False
         self._news = asyncio.Event()
         self._is_group = asyncio.Event()  # set where outcomes wait for no others
-        self._room = asyncio.Event()
 
     async def put(self, entry: Entry) -> None:
-        self._entries.append(entry)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._add(entry, done)
+        await done
+
+    async def put_refused(self, entry: Entry) -> None:
+        if len(self._entries) < MOST_REFUSED:  # nobody need wait for what was never sent
+            self._add(entry, None)
+        else:
+            await self.put(entry)
+
+    def _add(self, entry: Entry, done: asyncio.Future[None] | None) -> None:
+        self._entries.append((entry, done))
         self._news.set()
-        if len(self._entries) >= _GROUP_ROWS:
+        if len(self._entries) >= self._group_rows:
             self._is_group.set()
-        while len(self._entries) >= MOST_UNWRITTEN:
-            self._room.clear()
-            await self._room.wait()
 
     def end(self) -> None:
         self._has_ended = True
@@ -149,18 +166,20 @@ class JournaledDelivery(Delivery):
             await self._write_group()
 
     async def _write_group(self) -> None:
-        entries = self._entries[:_GROUP_ROWS]
+        group = self._entries[:_GROUP_ROWS]
         del self._entries[:_GROUP_ROWS]
-        self._writing = self._thread.submit(self._write, entries)
+        self._writing = self._thread.submit(self._write, [entry for entry, _ in group])
         if not self._has_ended:
             if not self._entries:
                 self._news.clear()
-            if len(self._entries) < _GROUP_ROWS:
+            if len(self._entries) < self._group_rows:
                 self._is_group.clear()
         # Shielded: where this is cancelled, `put_at_once` waits for what the thread is at.
         outcomes = await asyncio.shield(asyncio.wrap_future(self._writing))
         self._writing = None
-        self._room.set()
+        for _, done in group:
+            if done is not None and not done.done():
+                done.set_result(None)
         await self._hand_on_all(outcomes)
 
     def _write(self, entries: Sequence[Entry], is_delivered: bool = True) -> list[Outcome]:
@@ -196,7 +215,8 @@ class JournaledDelivery(Delivery):
     def put_at_once(self, entries: Sequence[Entry], unsent: Iterable[Outcome]) -> None:
         written = [] if self._writing is None else self._writing.result()  # takes as long as the disk does
         self._writing = None
-        left, self._entries = [*self._entries, *entries], []
+        left = [*(entry for entry, _ in self._entries), *entries]
+        self._entries.clear()
         rest = (
             self._thread.submit(self._write, left, False).result() if left else []
         )  # after all that was ordered before

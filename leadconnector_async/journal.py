@@ -276,7 +276,7 @@ class Journal:
             "SELECT began_at, server_began_at FROM sittings WHERE number = 1"
         ).fetchone()
         # Rows are read in turn, and few ahead of those that are written.
-        return Earlier(sittings, began_at, server_began_at, reach=rows + MOST_UNWRITTEN + concurrency * _READ_AHEAD)
+        return Earlier(sittings, began_at, server_began_at, reach=rows + MOST_REFUSED + concurrency * _READ_AHEAD)
 
     def _settle_intents(self, db: sqlite3.Connection) -> None:
         """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows."""
@@ -467,8 +467,8 @@ class Journal:
                 raise JournalError(f"{self.path}: the journal cannot be written ({error})") from error
 
 
-MOST_UNWRITTEN: Final = 400
-"""Outcomes that wait to be written at most; then the workers wait, too."""
+MOST_REFUSED: Final = 200
+"""Outcomes of rows that cannot be sent which wait to be written, before reading waits for them."""
 
 
 def _withdrawn(pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[tuple[int, int]]:

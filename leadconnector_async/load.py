@@ -160,6 +160,7 @@ class Load:
             on_outcome,
             on_group=on_group,
             journal=self._journal,
+            workers=self._options.concurrency,
             clock=self._clock,
             on_failure=self.stop,
             server_time=server_time,
@@ -238,7 +239,7 @@ class Load:
                     await self._backlog.wait_for_room()
                 refused = self._admit(*self._rows.popleft())
                 if refused is not None:
-                    await self._delivery.put(refused)
+                    await self._delivery.put_refused(refused)
 
     async def _receive(self, rows: Iterable[Row]) -> None:
         """Number rows, and leave out those that an earlier sitting settled."""
