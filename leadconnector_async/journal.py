@@ -232,6 +232,15 @@ class Journal:
         before = dict(self._db.execute("SELECT name, value FROM load"))
         return bool(before) and whole.items() <= before.items()
 
+    def told(self, name: str) -> str | None:
+        """Return what `tell` noted in an earlier sitting, or None."""
+        found = self._db.execute("SELECT value FROM load WHERE name = ?", (name,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def tell(self, name: str, value: str) -> None:
+        """Note something of the load for later sittings, when this one begins."""
+        self._whole[name] = value
+
     def check(self, whole: Mapping[str, str]) -> None:
         """Refuse a journal of another load.
 

@@ -249,23 +249,16 @@ class Load:
             self._count += 1
             if row is SETTLED:
                 continue
-            row_hash = b""
-            if journal is not None:
-                if not journal.is_by_position:
-                    row_hash = hash_row(_content(row))
-                if journal.is_finished(index) and await self._is_same(journal, index, row_hash):
+            row_hash = b"" if journal is None or journal.is_by_position else hash_row(_content(row))
+            if journal is not None and journal.is_finished(index):
+                if journal.is_by_position:
                     continue
+                if index not in self._hashes:
+                    self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
+                if self._hashes.get(index) == row_hash:
+                    continue
+                self._on_replaced(await asyncio.to_thread(journal.outcome, index))
             self._rows.append((index, row, row_hash))
-
-    async def _is_same(self, journal: Journal, index: int, row_hash: bytes) -> bool:
-        if journal.is_by_position:
-            return True
-        if index not in self._hashes:
-            self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
-        if self._hashes.get(index) == row_hash:
-            return True
-        self._on_replaced(await asyncio.to_thread(journal.outcome, index))
-        return False
 
     def _admit(self, index: int, row: ContactLike | InvalidContactError, row_hash: bytes) -> Entry | None:
         """Check a row and queue it, or return its outcome where it cannot be sent."""

@@ -184,7 +184,8 @@ class Rows:
                 self._rows = iter(self._source)
             for count, row in enumerate(self._rows, 1):
                 self._waiting.append(row)
-                self._tell()
+                if self.on_news is not None:
+                    self._tell()
                 if count >= _BATCH_ROWS or time.monotonic() >= until:
                     return
         except (Exception, asyncio.CancelledError) as error:

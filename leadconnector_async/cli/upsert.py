@@ -19,7 +19,7 @@ from ..journal import Journal, is_journal_of
 from ..limits import RateLimit
 from ..migration.results import COLLISIONS, FAILED, FAILED_LINES, JOURNAL, NOT_APPLIED, REPORT, Results, make_folder
 from ..migration.rows import RowFile, open_row_file
-from ..migration.run import FileLoad, describe_files
+from ..migration.run import FileLoad, count_rows, describe_files
 from ..report import STATUSES, BatchReport
 from .options import read_rate, read_token_file
 from .printing import show, tell
@@ -59,8 +59,11 @@ async def load(order: Order) -> int:
     whole = describe_files(files) | ({"target": "the sandbox"} if order.is_sandbox else {})
     async with AsyncExitStack() as stack:
         client = await _open_client(order, rate, files, stack)
+        if not order.is_resumed:
+            _ = [file.count for file in files]  # what cannot be read leaves no folder behind
         folder = _choose_folder(order, whole)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
+        count_rows(files, journal)
         _tell_beforehand(order, files, is_begun=journal.is_begun)
         results = Results(folder, files)
         return await _load(order, client, files, results, journal, rate.max_requests / rate.per_seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from io import TextIOWrapper
 from itertools import chain, count
 from pathlib import Path
@@ -70,7 +71,6 @@ class RowFile:
         name: How messages call it.
         columns: Its columns, those that an earlier run added left out.
         ignored: Columns that no field is known for.
-        count: How many rows `rows` will yield.
         has_locations: Whether some column names a location.
         is_lines: Whether it is JSON Lines, of which a cell cannot tell null from an empty text.
     """
@@ -78,7 +78,6 @@ class RowFile:
     name: str
     columns: list[str]
     ignored: list[str]
-    count: int
     has_locations: bool
     is_lines = False
 
@@ -94,6 +93,15 @@ class RowFile:
         """Return what `FileRow.cells` tells."""
         raise NotImplementedError
 
+    @cached_property
+    def count(self) -> int:
+        """How many rows there are. This reads the whole file, and so finds what makes it unreadable.
+
+        Raises:
+            ConfigurationError: From some place on, its rows cannot be told apart.
+        """
+        return sum(1 for _ in self.rows())
+
     @property
     def mapping(self) -> dict[str, str]:
         """Each column that is sent, and the field that it goes to."""
@@ -101,7 +109,7 @@ class RowFile:
 
 
 def open_row_file(path: Path) -> RowFile:
-    """Look through a file before anything is sent.
+    """Look at a file before anything is sent; `count` then looks through it.
 
     Raises:
         ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
@@ -166,7 +174,6 @@ class CsvFile(RowFile):
         known = {column.position for column in self._known}
         self.ignored = [name for position, name in enumerate(self.columns) if position not in known]
         self.has_locations = any(column.field == "locationId" for column in self._known)
-        self.count = sum(1 for _ in self._records()) - 1
 
     def rows(self) -> Iterator[FileRow]:
         """Yield all rows."""
@@ -300,10 +307,8 @@ class JsonLinesFile(RowFile):
         self.name = str(path)
         self._path = path
         self.ignored = []
-        self.count = 0
         names: dict[str, None] = {}
         for _, line in self._lines():
-            self.count += 1
             value = _decode(line)
             if isinstance(value, dict):
                 names.update(dict.fromkeys(value))
