@@ -212,9 +212,9 @@ class BatchReport:
 
     @property
     def errors(self) -> list[ErrorCount]:
-        """Each kind of error with the number of its rows, the most frequent first."""
-        by_count = sorted(self._errors.items(), key=lambda item: -item[1])
-        return [ErrorCount(status, message, count) for (status, message), count in by_count if count]
+        """Each kind of error with the number of its rows, the most frequent first, then by status and message."""
+        kinds = [ErrorCount(status, message, count) for (status, message), count in self._errors.items() if count]
+        return sorted(kinds, key=lambda kind: (-kind.count, kind.status or 0, kind.message))
 
     @property
     def duration_seconds(self) -> float:
