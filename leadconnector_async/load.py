@@ -319,10 +319,10 @@ class Load:
         try:
             result = await self._finish(item.call)
         except CallError as error:
-            if error.may_be_applied:
-                self._remember(item.keys)
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None
+            if error.may_be_applied:
+                self._remember(item.keys)
             return self._entry(item, self._outcome_refused(item, error))
         except LeadConnectorError as error:  # the day, the token source, the journal: no fault of this row's
             self.stop(error)
