@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -11,51 +10,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
 from leadconnector_async import BatchReport, Outcome
 from leadconnector_async.cli import progress
-from leadconnector_async.cli.commands import app
 from leadconnector_async.cli.options import read_faults, read_latency, read_rate
 from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.limits import RateLimit
+from tests.cli.conftest import COMMAND, Run, people, start, table
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "contacts.csv"
-COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
-Run: TypeAlias = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command in this process, and return its exit code and what it printed."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("TOKEN", "LOCATION_ID", "BASE_URL", "API_VERSION"):
-        monkeypatch.delenv(f"LEADCONNECTOR_{name}", raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            app([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def people(path: Path, count: int) -> Path:
-    lines = [f"person{number}@example.com,P{number}" for number in range(count)]
-    path.write_text("\n".join(["email,firstName", *lines, ""]))
-    return path
-
-
 # ---------------------------------------------------------------------------------------------- upsert
 
 
@@ -173,44 +141,15 @@ def test_version(run: Run) -> None:
 # ---------------------------------------------------------------------------------------------- a real account
 
 
-@pytest.fixture
-def served() -> Iterator[Callable[..., str]]:
-    """Start `leadconnector sandbox` in processes of their own, and return their URLs."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> str:
-        process = subprocess.Popen([*COMMAND, "sandbox", "--port", "0", *arguments], stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        assert process.stdout is not None
-        return process.stdout.readline().strip()
-
-    yield start
-    for process in started:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
-    assert [process.returncode for process in started] == [0] * len(started)
-
-
-def load(url: str, path: Path, *arguments: str, token: str = "sandbox") -> subprocess.Popen[str]:
-    environ = {
-        **os.environ,
-        "LEADCONNECTOR_TOKEN": token,
-        "LEADCONNECTOR_LOCATION_ID": "L",
-        "LEADCONNECTOR_BASE_URL": url,
-    }
-    command = [*COMMAND, "upsert", str(path), "--out", str(path.parent / "out"), *arguments]
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_a_load_over_the_environment(served: Callable[..., str], tmp_path: Path) -> None:
-    out, err = (process := load(served(), people(tmp_path / "a.csv", 3))).communicate(timeout=20)
+    out, err = (process := start(served(), people(tmp_path / "a.csv", 3))).communicate(timeout=20)
     assert process.returncode == 0, err
     assert "3 created" in out
     assert "webhooks and workflows" in err
 
 
 def test_a_refused_token_stops_the_load(served: Callable[..., str], tmp_path: Path) -> None:
-    process = load(served(), people(tmp_path / "a.csv", 500), token="pit-wrong-secret")
+    process = start(served(), people(tmp_path / "a.csv", 500), token="pit-wrong-secret")
     out, err = process.communicate(timeout=20)
     assert process.returncode == 3, err
     assert "500 not attempted" in out
@@ -221,7 +160,7 @@ def test_a_refused_token_stops_the_load(served: Callable[..., str], tmp_path: Pa
 
 
 def test_a_spent_day_stops_the_load_and_the_rest_goes_on_later(served: Callable[..., str], tmp_path: Path) -> None:
-    process = load(served("--daily", "7"), people(tmp_path / "a.csv", 20), "--concurrency", "1")
+    process = start(served("--daily", "7"), people(tmp_path / "a.csv", 20), "--concurrency", "1")
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 3
     assert "has spent its calls of this day; they start anew in 24 h 0 min" in out
@@ -230,7 +169,7 @@ def test_a_spent_day_stops_the_load_and_the_rest_goes_on_later(served: Callable[
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_stops_in_order(served: Callable[..., str], tmp_path: Path, number: signal.Signals) -> None:
-    process = load(served("--latency", "100-200ms"), people(tmp_path / "a.csv", 1_000), "--concurrency", "5")
+    process = start(served("--latency", "100-200ms"), people(tmp_path / "a.csv", 1_000), "--concurrency", "5")
     time.sleep(1.5)
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
@@ -246,7 +185,7 @@ def test_one_signal_stops_in_order(served: Callable[..., str], tmp_path: Path, n
 
 
 def test_two_signals_stop_at_once(served: Callable[..., str], tmp_path: Path) -> None:
-    process = load(served("--latency", "5-6"), people(tmp_path / "a.csv", 5_000), "--concurrency", "5")
+    process = start(served("--latency", "5-6"), people(tmp_path / "a.csv", 5_000), "--concurrency", "5")
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
@@ -282,7 +221,7 @@ def test_a_terminal_of_another_encoding_shows_escapes(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_stream_that_nobody_reads_ends_no_load(tmp_path: Path, stream: str) -> None:
+def test_a_stream_that_nobody_reads_ends_no_start(tmp_path: Path, stream: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text("email,ignored\na@example.com,x\n")
     with Path("/dev/full").open("w") as full:
@@ -322,7 +261,7 @@ def test_a_disk_that_is_full_from_the_start_is_told_in_a_sentence(tmp_path: Path
 
 
 def test_results_that_cannot_be_written_are_told_in_a_sentence(tmp_path: Path) -> None:
-    process = load("sandbox", people(tmp_path / "a.csv", 300), "--sandbox", "--rate", "100/1")
+    process = start("sandbox", people(tmp_path / "a.csv", 300), "--sandbox", "--rate", "100/1")
     while not (tmp_path / "out" / "journal.sqlite3-wal").exists():
         time.sleep(0.01)
     shutil.rmtree(tmp_path / "out")

@@ -1,0 +1,158 @@
+"""Going on with a load from the command line: what was done stays done, and the result files cover all of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, people, start, table
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    return process.returncode, out, err
+
+
+def test_the_same_command_with_resume_goes_on(served: Callable[..., str], tmp_path: Path) -> None:
+    path, url = people(tmp_path / "a.csv", 300), served("--latency", "20-40ms", "--rate", "1000/1")
+    process = start(url, path, "--concurrency", "4", "--rate", "1000/1")
+    time.sleep(1.2)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "out" / "report.json").exists()
+    code, out, err = end(start(url, path, "--resume", "--rate", "1000/1"))
+    assert code == 0, err
+    assert "Going on with an earlier run." in err
+    assert re.search(r"300 rows in .* s and 2 sittings: 300 created", out)
+    assert [row["email"] for row in table(tmp_path / "out" / "succeeded.csv")] == [row["email"] for row in table(path)]
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["sittings"] == 2
+    code, again, _ = end(start(url, path, "--resume"))
+    assert code == 0
+    assert "300 created" in again
+
+
+def test_without_out_the_latest_run_of_this_load_goes_on(run: Run, tmp_path: Path) -> None:
+    path = people(tmp_path / "a.csv", 3)
+    code, _, err = run("upsert", path, "--sandbox", "--resume")
+    assert code == 2
+    assert "no run of this load here" in err
+    assert run("upsert", path, "--sandbox")[0] == 0
+    (first,) = tmp_path.glob("leadconnector-run-*")
+    assert run("upsert", people(tmp_path / "b.csv", 4), "--sandbox", "--out", f"{first}9")[0] == 0
+    (tmp_path / "leadconnector-run-99999999").mkdir()
+    (tmp_path / "leadconnector-run-99999998").mkdir()
+    (tmp_path / "leadconnector-run-99999998" / "journal.sqlite3").write_text("no journal")
+    code, out, _ = run("upsert", path, "--sandbox", "--resume")
+    assert code == 0
+    assert f"Results: {first.name}/" in out
+
+
+def test_failed_rows_are_sent_again_where_that_is_wanted(
+    served: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = people(tmp_path / "a.csv", 30)
+    path.write_text(path.read_text() + "no address,X\n")
+    url = served("--fault", "422-created=1")  # every row is refused, though it is written
+    assert end(start(url, path))[0] == 1
+    good = served()
+    code, out, err = end(start(good, path, "--resume"))
+    assert code == 1, err
+    assert "31 failed" in out
+    code, out, err = end(start(good, path, "--retry-failed"))
+    assert code == 1, err
+    assert "30 created, 1 failed" in out
+    assert [row["email"] for row in table(tmp_path / "out" / "failed.csv")] == ["no address"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("file", "another file, or the file has changed"),
+        ("location", "another location"),
+        ("sandbox", "another service"),
+    ],
+)
+def test_a_run_of_another_load_is_refused(run: Run, tmp_path: Path, change: str, sentence: str) -> None:
+    path = people(tmp_path / "a.csv", 3)
+    assert run("upsert", path, "--sandbox", "--out", "out", "--location", "L1")[0] == 0
+    before = {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    if change == "file":
+        people(path, 4)
+    if change == "sandbox":
+        token = tmp_path / "token"
+        token.write_text("pit-x")
+        arguments: list[object] = ["--token-file", token, "--location", "L1"]
+    else:
+        arguments = ["--sandbox", "--location", "L2" if change == "location" else "L1"]
+    code, _, err = run("upsert", path, "--out", "out", "--resume", *arguments)
+    assert code == 2
+    assert sentence in err
+    assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_run_is_not_overwritten_and_says_how_to_go_on(run: Run, tmp_path: Path) -> None:
+    path = people(tmp_path / "a.csv", 3)
+    assert run("upsert", path, "--sandbox", "--out", "out")[0] == 0
+    code, _, err = run("upsert", path, "--sandbox", "--out", "out")
+    assert code == 2
+    assert "go on with that run with --resume" in err
+
+
+def test_a_second_process_is_refused(served: Callable[..., str], tmp_path: Path) -> None:
+    path, url = people(tmp_path / "a.csv", 100), served("--latency", "1-2")
+    first = start(url, path, "--concurrency", "1")
+    while not (tmp_path / "out" / "journal.sqlite3").exists():
+        time.sleep(0.02)
+    time.sleep(0.5)
+    code, _, err = end(start(url, path, "--resume"))
+    assert code == 2
+    assert "another process works on this journal" in err
+    first.kill()
+    first.communicate()
+
+
+def test_rows_that_met_another_persons_contact_are_listed_side_by_side(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "office.csv"
+    path.write_text("email,phone\nann@b.co,+16175550100\ncarl@b.co,\nbob@b.co,+16175550100\n")
+    code, out, _ = run("upsert", path, "--sandbox", "--out", "out")
+    assert code == 0
+    assert "1 row met the contact of another person in this load, and overwrote it (see collisions.csv)" in out
+    one, other = table(tmp_path / "out" / "collisions.csv")
+    assert (one["email"], other["email"]) == ("ann@b.co", "bob@b.co")
+    assert one["contact_id"] == other["contact_id"]
+    assert (one["row"], one["collision_with"]) == (f"{path}, row 2", f"{path}, row 4")
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["collisions"] == 1
+
+
+def test_several_files_and_lines_go_on_as_one_load(served: Callable[..., str], tmp_path: Path) -> None:
+    lines = tmp_path / "b.jsonl"
+    lines.write_text("".join(f'{{"email": "line{n}@example.com"}}\n' for n in range(60)))
+    path, url = people(tmp_path / "a.csv", 60), served("--latency", "20-40ms", "--rate", "1000/1")
+    process = start(url, path, str(lines), "--concurrency", "2")
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    code, out, _ = end(process)
+    assert code == 130
+    assert re.search(r"Next, for the \d+ rows left: leadconnector upsert .*a.csv .*b.jsonl --out .* --resume", out)
+    assert end(start(url, path, str(lines), "--resume"))[0] == 0
+    assert len(table(tmp_path / "out" / "succeeded.csv")) == 120
+    assert not (tmp_path / "out" / "failed.csv").exists()
+    assert end(start(url, lines, str(path), "--resume"))[0] == 2  # another order is another load
+
+
+def test_a_spent_day_is_waited_for_where_that_is_wanted(served: Callable[..., str], tmp_path: Path) -> None:
+    process = start(served("--daily", "7"), people(tmp_path / "a.csv", 20), "--wait", "--concurrency", "1")
+    time.sleep(2)
+    assert process.poll() is None  # it waits for the next day
+    process.send_signal(signal.SIGINT)
+    code, out, _ = end(process)
+    assert code == 130
+    assert "7 created, 13 not attempted" in out
