@@ -504,7 +504,7 @@ def _state_of(entry: Entry, outcome: Outcome) -> int:
 def _why_not_opened(error: sqlite3.Error) -> str:
     text = str(error)
     if "locked" in text:
-        return "another process works on this journal; wait for it, or name another --out"
+        return "another process, or another load of this one, works on this journal; wait until it has ended"
     if "not a database" in text or "malformed" in text or "encrypted" in text:
         return f"is no journal of a load, or is damaged ({text}); name another file"
     return f"the journal cannot be written ({text})"

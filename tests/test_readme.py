@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
 PYTHON = [(text, BLOCKS[number + 1][1]) for number, (kind, text) in enumerate(BLOCKS) if kind == "python"]
+SHELL = [text for kind, text in BLOCKS if kind == "sh"]
 LEADCONNECTOR = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
 
 
@@ -36,7 +37,7 @@ def test_python_blocks(code: str, output: str, tmp_path: Path) -> None:
 
 def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
-    assert len(PYTHON) == 2
+    assert len(PYTHON) == 3
     assert sum(kind == "sh" for kind, _ in BLOCKS) == 4
 
 
@@ -62,7 +63,7 @@ def test_the_second_command_is_what_ci_runs() -> None:
 
 
 def test_the_command_line_of_the_readme(tmp_path: Path) -> None:
-    export, command = BLOCKS[5][1].splitlines()
+    export, command = SHELL[2].splitlines()
     assert export.startswith("export LEADCONNECTOR_TOKEN=")
     (tmp_path / "contacts.csv").write_text("email\na@example.com\n")
     server = subprocess.Popen([*LEADCONNECTOR, "sandbox", "--port", "0"], stdout=subprocess.PIPE, text=True)

@@ -221,7 +221,7 @@ def test_a_terminal_of_another_encoding_shows_escapes(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_stream_that_nobody_reads_ends_no_start(tmp_path: Path, stream: str) -> None:
+def test_a_stream_that_nobody_reads_ends_no_load(tmp_path: Path, stream: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text("email,ignored\na@example.com,x\n")
     with Path("/dev/full").open("w") as full:
