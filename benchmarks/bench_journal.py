@@ -28,9 +28,9 @@ from typing import Any
 from machine import describe, serve
 
 from leadconnector_async import Journal, LeadConnector, Outcome
+from leadconnector_async.entry import Entry
 from leadconnector_async.identity import Identity
-from leadconnector_async.journal import Entry, hash_row
-from leadconnector_async.load import _content
+from leadconnector_async.intake import hash_of
 from leadconnector_async.migration.rows import open_row_file
 from leadconnector_async.migration.run import describe_files
 
@@ -128,7 +128,7 @@ async def first_call() -> tuple[asyncio.Server, asyncio.Future[float]]:
 
 async def resume_in_python(folder: Path, count: int) -> float:
     whole = {"location": LOCATION, "target": "127.0.0.1", "api_version": "2021-07-28"}
-    hashes = (hash_row(_content(row)) for row in people(0, count - LEFT))
+    hashes = (hash_of(row) for row in people(0, count - LEFT))
     write_journal(folder / "python.sqlite3", whole, hashes)
     server, came = await first_call()
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

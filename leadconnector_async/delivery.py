@@ -9,8 +9,9 @@ from typing import Final, TypeAlias
 
 from .clock import Clock
 from .collisions import RecentContacts
+from .entry import Entry
 from .errors import JournalError, LeadConnectorError
-from .journal import MOST_REFUSED, Entry, Journal
+from .journal import MOST_REFUSED, Journal
 from .report import OnOutcome, Outcome
 
 _GROUP_ROWS: Final = 200

@@ -17,40 +17,15 @@ from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
-from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 
-from .collisions import Met, Signature
+from .entry import AGAIN, DONE, FAILED, INTENDED, PLAIN, UNKNOWN, Entry
 from .errors import ConfigurationError, JournalError
-from .identity import Identity, is_another_person
-from .report import BatchReport, Outcome, RowError, Status
+from .journal_file import open_journal_file
+from .report import BatchReport, Outcome, RowError
 
-# The states of a row. The order is that of the file: never change a number.
-_INTENDED: Final = 0
-_CREATED: Final = 1  # with nothing else to tell, so that such rows can be counted without reading them
-_UPDATED: Final = 2
-_DONE: Final = 3  # with more to tell
-_FAILED: Final = 4
-_UNKNOWN: Final = 5
-_AGAIN: Final = 6  # unknown, and safe to send again
-_PLAIN: Final[Mapping[int, Status]] = {_CREATED: "created", _UPDATED: "updated"}
-
-_APPLICATION_ID: Final = 0x4C436A31
-_VERSION: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE load (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE sittings (
-    number INTEGER PRIMARY KEY, began_at REAL NOT NULL, server_began_at REAL, concurrency INTEGER NOT NULL
-);
-CREATE TABLE outcomes (
-    row INTEGER PRIMARY KEY, state INTEGER NOT NULL, written INTEGER NOT NULL, hash BLOB NOT NULL, outcome BLOB
-);
-CREATE TABLE contacts (id TEXT PRIMARY KEY, row INTEGER NOT NULL, email INTEGER, phone INTEGER) WITHOUT ROWID;
-CREATE TABLE delivered (written INTEGER NOT NULL);
-INSERT INTO delivered VALUES (0);
-"""
 _WHOLE: Final = {  # what must be the same when a load goes on, and how to say that it is not
     "files": "was made for another file, or the file has changed since",
     "location": "was made for another location",
@@ -64,49 +39,6 @@ _READ_AHEAD: Final = 8  # rows for each worker; twice what a load reads
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Outcome).decode
-
-
-class Entry(Struct, gc=False):
-    """An outcome on its way to disk.
-
-    Attributes:
-        outcome: What became of the row.
-        row_hash: Of the row's content; empty where its position alone tells which row it is.
-        identity: Whom the row is about.
-        is_repeatable: Whether the row may be sent again where its outcome is not known.
-        note_if_new: Where a try of this row whose answer was lost may have created the contact that it updated, by its
-            `dateAdded`: so it did, unless the load has met the contact before. Then this is to be noted.
-        is_compared: Whether to tell of another person's row that met the same contact.
-    """
-
-    outcome: Outcome
-    row_hash: bytes
-    identity: Identity
-    is_repeatable: bool
-    note_if_new: str | None = None
-    is_compared: bool = True
-
-    @property
-    def signature(self) -> Signature:
-        """What to keep of the identity."""
-        email, phone = self.identity
-        return crc32(email.encode()) if email else None, crc32(phone.encode()) if phone else None
-
-    def outcome_after(self, met: Met | None, signature: Signature) -> Outcome:
-        """Return the outcome in the light of the row that met the same contact before.
-
-        Args:
-            met: That row; None where the load meets the contact for the first time.
-            signature: This row's own.
-        """
-        if met is None:
-            if self.note_if_new is None:
-                return self.outcome
-            return msgspec.structs.replace(self.outcome, status="created", new=True, note=self.note_if_new)
-        row, before = met
-        if self.is_compared and row != self.outcome.index and is_another_person(before, signature):
-            return msgspec.structs.replace(self.outcome, collision_with=row)
-        return self.outcome
 
 
 class Earlier(Struct, frozen=True):
@@ -150,7 +82,7 @@ class Journal:
 
     Args:
         path: The SQLite file; made where it is not there.
-        whole: What must be the same when the load goes on, besides what `begin` is given: `files` and `options`. Where
+        whole: What must be the same when the load goes on, besides what `begin` is given: `files` and `mapping`. Where
             it has `files`, a row's position tells which it is, else its position and content.
         retry_failed: Whether rows that failed are sent once more.
 
@@ -167,7 +99,7 @@ class Journal:
         self._written = 0  # groups so far
         self._sitting = 0
         self._unwritten: dict[int, Entry] = {}
-        self._db = self._connect()
+        self._db = open_journal_file(self.path)
 
     def __enter__(self) -> Journal:
         return self
@@ -176,44 +108,6 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise ConfigurationError(f"{self.path}: the journal cannot be opened ({error})") from None
-        try:
-            # One process at a time, for as long as it is open; the lock goes with the process.
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("BEGIN IMMEDIATE")
-            self._check_kind(db)
-            db.execute("COMMIT")
-        except sqlite3.Error as error:
-            db.close()
-            raise ConfigurationError(f"{self.path}: {_why_not_opened(error)}") from error
-        except ConfigurationError:
-            db.close()
-            raise
-        return db
-
-    def _check_kind(self, db: sqlite3.Connection) -> None:
-        (kind,), (version,) = (
-            db.execute("PRAGMA application_id").fetchone(),
-            db.execute("PRAGMA user_version").fetchone(),
-        )
-        if kind == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {_VERSION}")
-        elif kind != _APPLICATION_ID:
-            raise ConfigurationError(f"{self.path}: is no journal of a load; name another file")
-        elif version != _VERSION:
-            raise ConfigurationError(
-                f"{self.path}: was made by another version of leadconnector-async; finish it there"
-            )
 
     # ------------------------------------------------------------------------------------------ beginning
 
@@ -290,18 +184,18 @@ class Journal:
     def _settle_intents(self, db: sqlite3.Connection) -> None:
         """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows."""
         self._written += 1
-        for row, when in db.execute("SELECT row, outcome FROM outcomes WHERE state = ?", (_INTENDED,)).fetchall():
+        for row, when in db.execute("SELECT row, outcome FROM outcomes WHERE state = ?", (INTENDED,)).fetchall():
             note = f"it may have been applied at {when}; look the contact up before sending it again"
             outcome = Outcome(index=row, status="unknown", error=_CUT_OFF, attempts=1, note=note)
             db.execute(
                 "UPDATE outcomes SET state = ?, written = ?, outcome = ? WHERE row = ?",
-                (_UNKNOWN, self._written, _encode(outcome), row),
+                (UNKNOWN, self._written, _encode(outcome), row),
             )
 
     def _read_finished(self, db: sqlite3.Connection) -> None:
         (last,) = db.execute("SELECT max(row) FROM outcomes").fetchone()
         self._finished = bytearray(0 if last is None else last + 1)
-        again = {_AGAIN, _FAILED} if self._retry_failed else {_AGAIN}
+        again = {AGAIN, FAILED} if self._retry_failed else {AGAIN}
         for row, state in db.execute("SELECT row, state FROM outcomes"):
             if state not in again:
                 self._finished[row] = state
@@ -327,16 +221,16 @@ class Journal:
 
     def fold_into(self, report: BatchReport) -> None:
         """Count the outcomes of earlier sittings that stand."""
-        plain = [] if report.keeps_outcomes else list(_PLAIN)
+        plain = [] if report.keeps_outcomes else list(PLAIN)
         for state in plain:
-            report.add_plain(_PLAIN[state], self._finished.count(state))
+            report.add_plain(PLAIN[state], self._finished.count(state))
         for outcome in self.outcomes(but=plain):
             if self.is_finished(outcome.index):
                 report.add(outcome)
 
     def outcomes(self, *, but: Sequence[int] = ()) -> Iterator[Outcome]:
         """Yield all outcomes in the order of the rows, also those that could not be written."""
-        states = ",".join(map(str, (_INTENDED, *but)))
+        states = ",".join(map(str, (INTENDED, *but)))
         found = self._db.execute(f"SELECT row, outcome FROM outcomes WHERE state NOT IN ({states}) ORDER BY row")  # noqa: S608
         written = (_decode(outcome) for row, outcome in found if row not in self._unwritten)
         unwritten = (self._unwritten[row].outcome for row in sorted(self._unwritten))
@@ -344,7 +238,7 @@ class Journal:
 
     def collisions(self) -> dict[int, int]:
         """Return each row that met the contact of another one, which is about another person, and that other row."""
-        found = self._db.execute("SELECT outcome FROM outcomes WHERE state = ?", (_DONE,))
+        found = self._db.execute("SELECT outcome FROM outcomes WHERE state = ?", (DONE,))
         outcomes = (_decode(outcome) for (outcome,) in found)
         return {outcome.index: other for outcome in outcomes if (other := outcome.collision_with) is not None}
 
@@ -358,7 +252,7 @@ class Journal:
         """Return the outcomes that an earlier sitting wrote and may not have handed to its consumer."""
         found = self._db.execute(
             "SELECT outcome FROM outcomes WHERE written > (SELECT written FROM delivered) AND state <> ? ORDER BY row",
-            (_INTENDED,),
+            (INTENDED,),
         ).fetchall()
         outcomes = [_decode(outcome) for (outcome,) in found]
         return [outcome for outcome in outcomes if self.is_finished(outcome.index)]
@@ -400,7 +294,7 @@ class Journal:
     def _records(self, pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[tuple[Any, ...]]:
         for entry, outcome in pairs:
             if outcome.status != "not_attempted":
-                yield outcome.index, _state_of(entry, outcome), self._written, entry.row_hash, _encode(outcome)
+                yield outcome.index, entry.state_of(outcome), self._written, entry.row_hash, _encode(outcome)
 
     def _meet(self, db: sqlite3.Connection, entry: Entry) -> Outcome:
         """Look up and note whose contact this is."""
@@ -443,7 +337,7 @@ class Journal:
         with self._transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)",
-                [(row, _INTENDED, self._written, hashed, when) for row, hashed in rows],
+                [(row, INTENDED, self._written, hashed, when) for row, hashed in rows],
             )
 
     def close(self) -> None:
@@ -484,27 +378,4 @@ def _withdrawn(pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[tuple[int, in
     """Rows that were to be sent and were not: what was intended no longer holds."""
     for _, outcome in pairs:
         if outcome.status == "not_attempted":
-            yield outcome.index, _INTENDED
-
-
-def _state_of(entry: Entry, outcome: Outcome) -> int:
-    status = outcome.status
-    if status == "failed":
-        return _FAILED
-    if status == "unknown":
-        return _AGAIN if entry.is_repeatable else _UNKNOWN
-    is_plain = outcome.attempts == 1 and not (
-        outcome.rate_limited or outcome.not_applied or outcome.collision_with is not None or outcome.error
-    )
-    if not is_plain or status == "skipped":
-        return _DONE
-    return _CREATED if status == "created" else _UPDATED
-
-
-def _why_not_opened(error: sqlite3.Error) -> str:
-    text = str(error)
-    if "locked" in text:
-        return "another process, or another load of this one, works on this journal; wait until it has ended"
-    if "not a database" in text or "malformed" in text or "encrypted" in text:
-        return f"is no journal of a load, or is damaged ({text}); name another file"
-    return f"the journal cannot be written ({text})"
+            yield outcome.index, INTENDED

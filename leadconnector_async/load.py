@@ -7,54 +7,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from functools import partial
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from msgspec import Struct
 
-from .backlog import Backlog, Item
+from .backlog import Backlog
 from .breaker import Breaker
 from .call import Call
-from .comparison import find_not_applied
-from .contacts import ContactLike, Contacts, was_created_since
+from .contacts import Contacts, was_created_since
 from .delivery import Delivery, JournaledDelivery
+from .entry import Entry
 from .errors import (
-    APIError,
-    AuthenticationError,
     CallError,
     DailyQuotaExceededError,
-    InvalidContactError,
     LeadConnectorError,
     OutageError,
-    PermissionDeniedError,
     StopRequestedError,
     UsageError,
 )
-from .identity import Identity, identity_of
-from .journal import Earlier, Entry, Journal, hash_row
-from .models import ContactUpsert, UpsertResult
+from .intake import Intake
+from .journal import Earlier, Journal
+from .models import UpsertResult
 from .report import OnOutcome, Outcome, RowError, row_error
 from .retry import is_worth_repeating
-from .sources import SETTLED, Row, RowSource
+from .sources import RowSource
+from .verdict import Doubts, Upsert, is_token_refused, outcome_cut_short, outcome_done, outcome_failed
 
 _log = logging.getLogger(__name__)
 
-_REFUSED_TOKEN: Final = (AuthenticationError, PermissionDeniedError)
-_NOBODY: Final = Identity("", "")
 _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
-_RECENT_SECONDS: Final = 10.0  # well above the tolerance with which `dateAdded` is read
 _REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
-_HASHES: Final = 5_000  # read from the journal at a time
 _BY_DATE_NOTE: Final = "the answer was lost; dateAdded tells that an earlier try created it"
 _BY_SITTING_NOTE: Final = "the answer was lost when the load was cut off; dateAdded tells that it was created then"
-_MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
-_UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
-_SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -65,21 +51,6 @@ class Options(Struct, frozen=True, kw_only=True):
     journal: Journal | str | Path | None
     retry_failed: bool
     wait_for_quota: bool
-
-
-class Upsert(Item):
-    """A row that was checked: the contact, and the call that is to store it."""
-
-    __slots__ = ("call", "contact", "identity", "row_hash")
-
-    def __init__(
-        self, index: int, identity: Identity, contact: ContactUpsert, call: Call[UpsertResult], row_hash: bytes
-    ) -> None:
-        super().__init__(index, tuple(filter(None, identity)))
-        self.identity = identity
-        self.contact = contact
-        self.call = call
-        self.row_hash = row_hash
 
 
 class Load:
@@ -124,20 +95,15 @@ class Load:
         self._options = options
         self._journal = journal
         self._earlier = earlier
-        self._on_replaced = on_replaced
         self._read_rest = read_rest
         self._delivery = self._open_delivery(record, on_outcome, on_group)
+        self._intake = Intake(contacts, source, journal=journal, delivery=self._delivery, on_replaced=on_replaced)
+        self._doubts = Doubts(self._clock)
         self._breaker = Breaker(self._clock)
         self._backlog: Backlog[Upsert] = Backlog(concurrency * _LOOK_AHEAD)
-        self._rows: deque[tuple[int, ContactLike | InvalidContactError, bytes]] = deque()  # read and not yet looked at
-        self._count = 0
-        self._hashes: dict[int, bytes] = {}
         self._feeder: asyncio.Task[None] | None = None
         self._busy: dict[asyncio.Task[None], Upsert] = {}
         self._cut_short: list[Entry] = []
-        self._doubtful: set[str] = set()  # identities that may have been applied lately, and those of the time before
-        self._earlier_doubtful: set[str] = set()
-        self._doubtful_until = 0.0
         self.stopped: LeadConnectorError | None = None
 
     def _open_delivery(
@@ -226,66 +192,23 @@ class Load:
             if not item.call.in_flight and task is not asyncio.current_task():
                 task.cancel()
         for item in self._backlog.empty():
-            self._cut_short.append(self._entry(item, self._outcome_cut_short(item)))
+            self._cut_short.append(self._settle_cut_short(item))
         self._breaker.close()
 
     # ------------------------------------------------------------------------------------------ rows in
 
     async def _feed(self) -> None:
-        while rows := await self._source.batch():
-            await self._receive(rows)
-            while self._rows:
+        while await self._intake.read():
+            while True:
                 if self._backlog.is_full:
                     await self._backlog.wait_for_room()
-                refused = self._admit(*self._rows.popleft())
-                if refused is not None:
-                    await self._delivery.put_refused(refused)
-
-    async def _receive(self, rows: Iterable[Row]) -> None:
-        """Number rows, and leave out those that an earlier sitting settled."""
-        journal = self._journal
-        for row in rows:
-            index = self._count
-            self._count += 1
-            if row is SETTLED:
-                continue
-            row_hash = b"" if journal is None or journal.is_by_position else hash_row(_content(row))
-            if journal is not None and journal.is_finished(index):
-                if journal.is_by_position:
-                    continue
-                if index not in self._hashes:
-                    self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
-                if self._hashes.get(index) == row_hash:
-                    continue
-                self._on_replaced(await asyncio.to_thread(journal.outcome, index))
-            self._rows.append((index, row, row_hash))
-
-    def _admit(self, index: int, row: ContactLike | InvalidContactError, row_hash: bytes) -> Entry | None:
-        """Check a row and queue it, or return its outcome where it cannot be sent."""
-        try:
-            self._backlog.put(self._check(index, row, row_hash))
-        except InvalidContactError as error:
-            refused = Outcome(index=index, status="failed", error=row_error(error))
-            return Entry(refused, row_hash, _NOBODY, is_repeatable=True)
-        return None
-
-    def _check(self, index: int, row: ContactLike | InvalidContactError, row_hash: bytes) -> Upsert:
-        if isinstance(row, InvalidContactError):
-            raise row
-        contact = self._read(row)
-        call = self._contacts.prepare_upsert(contact)
-        item = Upsert(index, identity_of(contact, call.request.location_id), contact, call, row_hash)
-        if self._journal is not None and not call.request.repeatable:
-            call.before_send = partial(self._delivery.intend, index, row_hash, self._clock.time())
-        return item
-
-    def _read(self, row: ContactLike) -> ContactUpsert:
-        try:
-            return self._contacts.complete(row)
-        except LeadConnectorError:
-            raise
-        except Exception as error:  # of a Mapping of the caller's, in giving up its values
-            raise InvalidContactError(f"the row raised {type(error).__name__} as it was read") from error
+                row = self._intake.next()
+                if row is None:
+                    break
+                if isinstance(row, Entry):
+                    await self._delivery.put_refused(row)
+                else:
+                    self._backlog.put(row)
 
     # ------------------------------------------------------------------------------------------ workers
 
@@ -302,7 +225,7 @@ class Load:
             try:
                 entry = await self._send(item, is_probe=is_probe)
             except BaseException:
-                self._cut_short.append(self._entry(item, self._outcome_cut_short(item)))
+                self._cut_short.append(self._settle_cut_short(item))
                 self._backlog.done(item)
                 raise
             finally:
@@ -315,23 +238,36 @@ class Load:
 
     async def _send(self, item: Upsert, *, is_probe: bool) -> Entry | None:
         """Send a row and return what became of it; None where it is to be sent again later."""
-        is_known = not (self._doubtful.isdisjoint(item.keys) and self._earlier_doubtful.isdisjoint(item.keys))
+        is_known = self._doubts.has(item.keys)
         try:
             result = await self._finish(item.call)
         except CallError as error:
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None
-            if error.may_be_applied:
-                self._remember(item.keys)
-            return self._entry(item, self._outcome_refused(item, error))
+            return self._settle_refused(item, error)
         except LeadConnectorError as error:  # the day, the token source, the journal: no fault of this row's
             self.stop(error)
-            return self._entry(item, self._outcome_cut_short(item))
+            return self._settle_cut_short(item)
         self._breaker.succeed()
-        entry = self._entry(item, self._outcome_done(item, result))
+        entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
         if not entry.outcome.new:
             entry.note_if_new = None if is_known else self._note_if_new(item, result)
         return entry
+
+    def _settle_refused(self, item: Upsert, error: CallError) -> Entry:
+        if is_token_refused(error):
+            self.stop(error)
+        if is_token_refused(error) or (item.call.is_halted and is_worth_repeating(error)):
+            return self._settle_cut_short(item)
+        if error.may_be_applied:
+            self._doubts.remember(item.keys)
+        return self._entry(item, outcome_failed(item, error))
+
+    def _settle_cut_short(self, item: Upsert) -> Entry:
+        return self._entry(item, outcome_cut_short(item, self._stop_error()))
+
+    def _entry(self, item: Upsert, outcome: Outcome) -> Entry:
+        return item.entry(outcome, is_compared=self._options.compare)
 
     async def _finish(self, call: Call[UpsertResult]) -> UpsertResult:
         while True:
@@ -371,110 +307,30 @@ class Load:
         is_young = since is not None and was_created_since((since, since), result.contact)
         return _BY_SITTING_NOTE if is_young else None
 
-    def _remember(self, keys: tuple[str, ...]) -> None:
-        """Keep whom this load may have applied of late: their `dateAdded` is too young to tell whose they are."""
-        now = self._clock.monotonic()
-        if now >= self._doubtful_until:
-            self._earlier_doubtful, self._doubtful = self._doubtful, set()
-            self._doubtful_until = now + _RECENT_SECONDS
-        self._doubtful.update(keys)
-
-    # ------------------------------------------------------------------------------------------ outcomes
-
-    def _entry(self, item: Upsert, outcome: Outcome) -> Entry:
-        return Entry(
-            outcome,
-            item.row_hash,
-            item.identity,
-            is_repeatable=item.call.request.repeatable,
-            is_compared=self._options.compare,
-        )
-
-    def _outcome_done(self, item: Upsert, result: UpsertResult) -> Outcome:
-        is_new = result.new and not result.is_new_by_date
-        is_in_doubt = item.call.doubted_at is not None and not is_new and result.is_new_by_date is not False
-        return Outcome(
-            index=item.index,
-            status="created" if is_new else "updated",
-            contact_id=result.contact.id,
-            new=is_new,
-            trace_id=result.trace_id,
-            not_applied=find_not_applied(item.contact, result.contact) if self._options.compare else (),
-            attempts=result.attempts,
-            rate_limited=result.rate_limited,
-            note=_MAY_BE_NEW_NOTE if is_in_doubt else None,
-        )
-
-    def _outcome_refused(self, item: Upsert, error: CallError) -> Outcome:
-        if isinstance(error, _REFUSED_TOKEN) and error.status == HTTPStatus.UNAUTHORIZED:
-            self.stop(error)  # no other row would fare better
-            return self._outcome_cut_short(item)
-        if item.call.is_halted and is_worth_repeating(error):
-            return self._outcome_cut_short(item)
-        is_unsafe = error.may_be_applied and not item.call.request.repeatable
-        return Outcome(
-            index=item.index,
-            status="unknown" if is_unsafe else "failed",
-            trace_id=error.trace_id if isinstance(error, APIError) else None,
-            error=row_error(error),
-            attempts=error.attempts,
-            rate_limited=error.rate_limited,
-            note=_UNSAFE_NOTE if is_unsafe else _SAFE_NOTE if error.may_be_applied else None,
-        )
-
-    def _outcome_cut_short(self, item: Upsert) -> Outcome:
-        """Settle a row whose call was given up before or between its tries, or in the midst of one."""
-        call = item.call
-        is_in_doubt = call.doubted_at is not None
-        return Outcome(
-            index=item.index,
-            status="unknown" if is_in_doubt else "not_attempted",
-            error=self._stop_error(),
-            attempts=call.attempts,
-            rate_limited=call.rate_limited,
-            note=(_SAFE_NOTE if call.request.repeatable else _UNSAFE_NOTE) if is_in_doubt else None,
-        )
+    # ------------------------------------------------------------------------------------------ what is left
 
     def _stop_error(self) -> RowError:
         return row_error(self.stopped or StopRequestedError("the load was cancelled"))
 
-    # ------------------------------------------------------------------------------------------ what is left
-
     def _left(self) -> tuple[list[Entry], Iterator[Outcome]]:
         """Settle the rows that were read and have no outcome, after the workers ended."""
         for item in self._backlog.empty():
-            self._cut_short.append(self._entry(item, self._outcome_cut_short(item)))
+            self._cut_short.append(self._settle_cut_short(item))
         entries, self._cut_short = self._cut_short, []
-        return entries, self._left_unread()
-
-    def _left_unread(self) -> Iterator[Outcome]:
-        while self._rows:
-            index, *_ = self._rows.popleft()
-            yield Outcome(index=index, status="not_attempted", error=self._stop_error())
+        return entries, self._intake.unread(self._stop_error())
 
     async def _report_the_rest(self) -> None:
         await self._delivery.put_rest(*self._left())
         until = asyncio.get_running_loop().time() + _REST_SECONDS
-        while self._read_rest and self._source.can_read_rest and (rows := await self._batch_until(until)):
-            await self._receive(rows)
-            await self._delivery.put_rest((), self._left_unread())
+        while self._read_rest and self._source.can_read_rest and await self._read_until(until):
+            await self._delivery.put_rest((), self._intake.unread(self._stop_error()))
 
-    async def _batch_until(self, until: float) -> list[Row]:
+    async def _read_until(self, until: float) -> bool:
         limit = asyncio.timeout_at(until)
         try:
             async with limit:
-                return await self._source.batch()
+                return await self._intake.read()
         except TimeoutError:
             if not limit.expired():  # the source's own
                 raise
-            return []
-
-
-def _content(row: Any) -> bytes:
-    """Return what a row is known by besides its position."""
-    if isinstance(row, InvalidContactError):
-        return str(row).encode(errors="replace")
-    try:
-        return msgspec.json.encode(row)
-    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
-        return b""
+            return False

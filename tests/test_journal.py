@@ -21,6 +21,7 @@ from leadconnector_async import (
     Outcome,
     StopRequestedError,
 )
+from leadconnector_async.intake import hash_of
 from leadconnector_async.report import STATUSES
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
@@ -237,7 +238,7 @@ async def test_what_is_not_safe_to_repeat_is_unknown_after_a_crash(
             concurrency=2,
             now=1_790_000_000.0,
         )
-        journal.intend([(4, journal_hash(rows[4])), (5, journal_hash(rows[5]))], 1_790_000_000.0)
+        journal.intend([(4, hash_of(rows[4])), (5, hash_of(rows[5]))], 1_790_000_000.0)
     if is_written:
         sandbox.add_contact(LOCATION, email="person4@example.com")
     before = sandbox.requests
@@ -246,13 +247,6 @@ async def test_what_is_not_safe_to_repeat_is_unknown_after_a_crash(
     assert (report.created, report.unknown) == (4, 2)
     assert "2026-09-21T14:13:20" in (report.outcomes[4].note or "")
     assert report.outcomes[4].error is not None
-
-
-def journal_hash(row: dict[str, Any]) -> bytes:
-    from leadconnector_async.journal import hash_row
-    from leadconnector_async.load import _content
-
-    return hash_row(_content(row))
 
 
 async def test_an_intent_is_on_disk_before_its_bytes_leave(
@@ -331,8 +325,10 @@ async def test_what_is_no_journal_is_refused(client: LeadConnector, path: Path, 
 async def test_another_database_is_refused(client: LeadConnector, path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE customers (id)")
+    before = path.read_bytes()  # noqa: ASYNC240
     with pytest.raises(ConfigurationError, match="no journal"):
         await client.contacts.bulk_upsert(people(2), journal=path)
+    assert path.read_bytes() == before  # noqa: ASYNC240
 
 
 async def test_a_folder_that_is_not_there_is_told(client: LeadConnector, tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""An outcome on its way to the journal, and in which state it leaves its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from .collisions import Met, Signature
+from .identity import Identity, is_another_person
+from .report import Outcome, Status
+
+# The states of a row, as they stand in journals: never change a number.
+INTENDED: Final = 0  # about to be sent, and not safe to repeat
+CREATED: Final = 1  # with nothing else to tell, so that such rows can be counted without reading them
+UPDATED: Final = 2
+DONE: Final = 3  # with more to tell
+FAILED: Final = 4
+UNKNOWN: Final = 5
+AGAIN: Final = 6  # unknown, and safe to send again
+PLAIN: Final[Mapping[int, Status]] = {CREATED: "created", UPDATED: "updated"}
+
+
+class Entry(Struct, gc=False):
+    """An outcome on its way to disk.
+
+    Attributes:
+        outcome: What became of the row.
+        row_hash: Of the row's content; empty where its position alone tells which row it is.
+        identity: Whom the row is about.
+        is_repeatable: Whether the row may be sent again where its outcome is not known.
+        note_if_new: Where a try of this row whose answer was lost may have created the contact that it updated, by its
+            `dateAdded`: so it did, unless the load has met the contact before. Then this is to be noted.
+        is_compared: Whether to tell of another person's row that met the same contact.
+    """
+
+    outcome: Outcome
+    row_hash: bytes
+    identity: Identity
+    is_repeatable: bool
+    note_if_new: str | None = None
+    is_compared: bool = True
+
+    @property
+    def signature(self) -> Signature:
+        """What to keep of the identity."""
+        email, phone = self.identity
+        return crc32(email.encode()) if email else None, crc32(phone.encode()) if phone else None
+
+    def outcome_after(self, met: Met | None, signature: Signature) -> Outcome:
+        """Return the outcome in the light of the row that met the same contact before.
+
+        Args:
+            met: That row; None where the load meets the contact for the first time.
+            signature: This row's own.
+        """
+        if met is None:
+            if self.note_if_new is None:
+                return self.outcome
+            return msgspec.structs.replace(self.outcome, status="created", new=True, note=self.note_if_new)
+        row, before = met
+        if self.is_compared and row != self.outcome.index and is_another_person(before, signature):
+            return msgspec.structs.replace(self.outcome, collision_with=row)
+        return self.outcome
+
+    def state_of(self, outcome: Outcome) -> int:
+        """Return the state in which an outcome leaves the row."""
+        status = outcome.status
+        if status == "failed":
+            return FAILED
+        if status == "unknown":
+            return AGAIN if self.is_repeatable else UNKNOWN
+        is_plain = outcome.attempts == 1 and not (
+            outcome.rate_limited or outcome.not_applied or outcome.collision_with is not None or outcome.error
+        )
+        if not is_plain or status == "skipped":
+            return DONE
+        return CREATED if status == "created" else UPDATED

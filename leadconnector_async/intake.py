@@ -1,0 +1,133 @@
+"""Rows on their way in: numbered, looked up in the journal, and checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from .contacts import ContactLike, Contacts
+from .delivery import Delivery
+from .entry import Entry
+from .errors import InvalidContactError, LeadConnectorError
+from .identity import Identity, identity_of
+from .journal import Journal, hash_row
+from .models import ContactUpsert
+from .report import Outcome, RowError, row_error
+from .sources import SETTLED, Row, RowSource
+from .verdict import Upsert
+
+_NOBODY: Final = Identity("", "")
+_HASHES: Final = 5_000  # read from the journal at a time
+
+
+class Intake:
+    """The rows of a load, from their source to what can be sent.
+
+    Args:
+        contacts: Where they are to be sent.
+        source: The rows.
+        journal: Begun, or None.
+        delivery: Takes the intents.
+        on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+    """
+
+    def __init__(
+        self,
+        contacts: Contacts,
+        source: RowSource,
+        *,
+        journal: Journal | None,
+        delivery: Delivery,
+        on_replaced: Callable[[Outcome], None],
+    ) -> None:
+        self._contacts = contacts
+        self._source = source
+        self._journal = journal
+        self._delivery = delivery
+        self._on_replaced = on_replaced
+        self._rows: deque[tuple[int, ContactLike | InvalidContactError, bytes]] = deque()  # read and not yet checked
+        self._count = 0
+        self._hashes: dict[int, bytes] = {}
+
+    async def read(self) -> bool:
+        """Read the next rows, and leave out those that an earlier sitting settled; False at the end."""
+        rows = await self._source.batch()
+        await self._receive(rows)
+        return bool(rows)
+
+    async def _receive(self, rows: Iterable[Row]) -> None:
+        """Number rows, and leave out those that an earlier sitting settled."""
+        journal = self._journal
+        for row in rows:
+            index = self._count
+            self._count += 1
+            if row is SETTLED:
+                continue
+            row_hash = b"" if journal is None or journal.is_by_position else hash_of(row)
+            if journal is not None and journal.is_finished(index):
+                if journal.is_by_position:
+                    continue
+                if index not in self._hashes:
+                    self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
+                if self._hashes.get(index) == row_hash:
+                    continue
+                self._on_replaced(await asyncio.to_thread(journal.outcome, index))
+            self._rows.append((index, row, row_hash))
+
+    def next(self) -> Upsert | Entry | None:
+        """Check the next row that was read.
+
+        Returns:
+            What to send, or the outcome of a row that cannot be sent; None where another `read` must come first.
+        """
+        if not self._rows:
+            return None
+        index, row, row_hash = self._rows.popleft()
+        try:
+            return self._check(index, row, row_hash)
+        except InvalidContactError as error:
+            refused = Outcome(index=index, status="failed", error=row_error(error))
+            return Entry(refused, row_hash, _NOBODY, is_repeatable=True)
+
+    def _check(self, index: int, row: ContactLike | InvalidContactError, row_hash: bytes) -> Upsert:
+        if isinstance(row, InvalidContactError):
+            raise row
+        contact = self._read(row)
+        call = self._contacts.prepare_upsert(contact)
+        item = Upsert(index, identity_of(contact, call.request.location_id), contact, call, row_hash)
+        if self._journal is not None and not call.request.repeatable:
+            call.before_send = partial(self._delivery.intend, index, row_hash, self._contacts.client.clock.time())
+        return item
+
+    def _read(self, row: ContactLike) -> ContactUpsert:
+        try:
+            return self._contacts.complete(row)
+        except LeadConnectorError:
+            raise
+        except Exception as error:  # of a Mapping of the caller's, in giving up its values
+            raise InvalidContactError(f"the row raised {type(error).__name__} as it was read") from error
+
+    def unread(self, reason: RowError) -> Iterator[Outcome]:
+        """Settle the rows that were read and not checked."""
+        while self._rows:
+            index, *_ = self._rows.popleft()
+            yield Outcome(index=index, status="not_attempted", error=reason)
+
+
+def hash_of(row: Any) -> bytes:
+    """Return what a row is known by besides its position."""
+    return hash_row(_content(row))
+
+
+def _content(row: Any) -> bytes:
+    if isinstance(row, InvalidContactError):
+        return str(row).encode(errors="replace")
+    try:
+        return msgspec.json.encode(row)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return b""

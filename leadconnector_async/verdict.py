@@ -1,0 +1,119 @@
+"""What became of a row: its outcome, from what its call returned or raised, and from what is known of its tries."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from .backlog import Item
+from .call import Call
+from .clock import Clock
+from .comparison import find_not_applied
+from .entry import Entry
+from .errors import APIError, AuthenticationError, CallError, PermissionDeniedError
+from .identity import Identity
+from .models import ContactUpsert, UpsertResult
+from .report import Outcome, RowError, row_error
+
+_RECENT_SECONDS: Final = 10.0  # well above the tolerance with which `dateAdded` is read
+_REFUSED_TOKEN: Final = (AuthenticationError, PermissionDeniedError)
+_MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
+_UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
+_SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
+
+
+class Upsert(Item):
+    """A row that was checked: the contact, and the call that is to store it."""
+
+    __slots__ = ("call", "contact", "identity", "row_hash")
+
+    def __init__(
+        self, index: int, identity: Identity, contact: ContactUpsert, call: Call[UpsertResult], row_hash: bytes
+    ) -> None:
+        super().__init__(index, tuple(filter(None, identity)))
+        self.identity = identity
+        self.contact = contact
+        self.call = call
+        self.row_hash = row_hash
+
+    def entry(self, outcome: Outcome, *, is_compared: bool) -> Entry:
+        """Return what the journal needs to know with an outcome."""
+        return Entry(
+            outcome,
+            self.row_hash,
+            self.identity,
+            is_repeatable=self.call.request.repeatable,
+            is_compared=is_compared,
+        )
+
+
+def is_token_refused(error: CallError) -> bool:
+    """Whether no other row would fare better."""
+    return isinstance(error, _REFUSED_TOKEN) and error.status == HTTPStatus.UNAUTHORIZED
+
+
+def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Outcome:
+    """Settle a row that was applied. Where only `dateAdded` says that it was created, it is `updated` for now."""
+    is_new = result.new and not result.is_new_by_date
+    is_in_doubt = item.call.doubted_at is not None and not is_new and result.is_new_by_date is not False
+    return Outcome(
+        index=item.index,
+        status="created" if is_new else "updated",
+        contact_id=result.contact.id,
+        new=is_new,
+        trace_id=result.trace_id,
+        not_applied=find_not_applied(item.contact, result.contact) if is_compared else (),
+        attempts=result.attempts,
+        rate_limited=result.rate_limited,
+        note=_MAY_BE_NEW_NOTE if is_in_doubt else None,
+    )
+
+
+def outcome_failed(item: Upsert, error: CallError) -> Outcome:
+    """Settle a row that was refused, or given up."""
+    is_unsafe = error.may_be_applied and not item.call.request.repeatable
+    return Outcome(
+        index=item.index,
+        status="unknown" if is_unsafe else "failed",
+        trace_id=error.trace_id if isinstance(error, APIError) else None,
+        error=row_error(error),
+        attempts=error.attempts,
+        rate_limited=error.rate_limited,
+        note=_UNSAFE_NOTE if is_unsafe else _SAFE_NOTE if error.may_be_applied else None,
+    )
+
+
+def outcome_cut_short(item: Upsert, reason: RowError) -> Outcome:
+    """Settle a row whose call was given up before or between its tries, or in the midst of one."""
+    call = item.call
+    is_in_doubt = call.doubted_at is not None
+    return Outcome(
+        index=item.index,
+        status="unknown" if is_in_doubt else "not_attempted",
+        error=reason,
+        attempts=call.attempts,
+        rate_limited=call.rate_limited,
+        note=(_SAFE_NOTE if call.request.repeatable else _UNSAFE_NOTE) if is_in_doubt else None,
+    )
+
+
+class Doubts:
+    """Whom a load may have applied of late although no answer said so: their `dateAdded` is too young to tell whose
+    they are."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._recent: set[str] = set()
+        self._earlier: set[str] = set()
+        self._until = 0.0
+
+    def remember(self, keys: tuple[str, ...]) -> None:
+        """Note a row that was given up in doubt."""
+        now = self._clock.monotonic()
+        if now >= self._until:
+            self._earlier, self._recent, self._until = self._recent, set(), now + _RECENT_SECONDS
+        self._recent.update(keys)
+
+    def has(self, keys: tuple[str, ...]) -> bool:
+        """Whether such a row was about the same person."""
+        return not (self._recent.isdisjoint(keys) and self._earlier.isdisjoint(keys))
