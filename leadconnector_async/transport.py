@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
+from http import HTTPStatus
 from ipaddress import ip_address
 
 import aiohttp
@@ -139,23 +140,27 @@ class Transport:
         content = response.content
         try:
             body = await content.readany()
-            self._check_size(len(body), response)
-            if content.at_eof():
+            if content.at_eof() and len(body) <= self._max_body_bytes:
                 return body
-            parts = bytearray(body)
-            while body := await content.readany():
-                parts += body
-                self._check_size(len(parts), response)
-            return bytes(parts)
-        except BaseException:
+            return await self._read_on(response, bytearray(body))
+        except BaseException as error:
             response.close()
+            if response.status == HTTPStatus.TOO_MANY_REQUESTS and isinstance(error, aiohttp.ClientError):
+                return b""  # it was not applied, whatever else it was to say
             raise
 
-    def _check_size(self, size: int, response: aiohttp.ClientResponse) -> None:
-        if size > self._max_body_bytes:
+    async def _read_on(self, response: aiohttp.ClientResponse, body: bytearray) -> bytes:
+        while len(body) <= self._max_body_bytes:
+            more = await response.content.readany()
+            if not more:
+                return bytes(body)
+            body += more
+        if response.status < HTTPStatus.BAD_REQUEST:
             raise InvalidResponseError(
                 f"the answer is larger than {self._max_body_bytes} bytes (max_body_bytes)", status=response.status
             )
+        response.close()
+        return bytes(body[: self._max_body_bytes])  # the status of an error decides, and its text is shortened anyway
 
 
 @lru_cache(maxsize=256)
