@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
+from typing import Any
 
 import aiohttp
+from aiohttp.connector import Connection
 from msgspec import Struct
 from multidict import CIMultiDict
 from yarl import URL
@@ -48,6 +50,23 @@ class Timeouts(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"{self}: timeouts are seconds above 0")
 
 
+class _StrayAnswerError(aiohttp.ClientConnectionError):
+    """A kept connection brought something that nobody asked for; nothing was sent on it."""
+
+
+class _CarefulRequest(aiohttp.ClientRequest):
+    """A request that takes no answer that came before it was sent.
+
+    aiohttp gives a connection out again without a look at what came while nobody used it, and would take that for the
+    answer: a row would be told by the answer to another one (aiohttp issue 13656).
+    """
+
+    def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+        if conn.protocol is not None and conn.protocol.should_close:
+            raise _StrayAnswerError("a kept connection brought an answer that nobody had asked for")
+        return super().send(conn)
+
+
 class Transport:
     """The connections of one client.
 
@@ -84,6 +103,7 @@ class Transport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_IDLE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                request_class=_CarefulRequest,
             )
             # aiohttp sends GET, PUT and DELETE once more by itself when a kept connection breaks: a call that no slot
             # was taken for, and a doubt that nobody hears of. It has no public switch for that.
@@ -202,7 +222,9 @@ def transport_error(error: Exception) -> CallError:
     """Turn an error of aiohttp or the operating system into ours; which says whether anything may have been sent."""
     text = clean_text(str(error)) or type(error).__name__
     # A certificate that is refused, a name that is not found, a connection that does not come about: nothing was sent.
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL):
+    if isinstance(
+        error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL | _StrayAnswerError
+    ):
         return ConnectFailedError(f"no connection to the service: {text}")
     if isinstance(error, TimeoutError):
         return CallTimeoutError("no complete answer in time")
