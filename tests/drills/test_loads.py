@@ -153,12 +153,13 @@ async def test_a_source_that_raises_leaves_a_true_report(start_drill: StartDrill
 
 EMAILS = [f"e{number}@example.com" for number in range(8)]
 PHONES = [f"+1617555010{number}" for number in range(8)]
+SPELLINGS = ["617-555-0101", " (617) 555 0102", "1 617 555 0103", "617 555 0104 ext. 7", "011 1 617 555 0105"]
 row_strategy = st.one_of(
     st.fixed_dictionaries(
         {"email": st.sampled_from(EMAILS)},
         optional={"phone": st.sampled_from(PHONES), "createNewIfDuplicateAllowed": st.booleans()},
     ),
-    st.fixed_dictionaries({"phone": st.sampled_from([*PHONES, "617-555-0101", " (617) 555 0102", "1 617 555 0103"])}),
+    st.fixed_dictionaries({"phone": st.sampled_from([*PHONES, *SPELLINGS])}),
     st.fixed_dictionaries(
         {"email": st.sampled_from(["E1@Example.com ", "own", "own", "own", "own", "not an address"])}
     ),
