@@ -40,7 +40,7 @@ async def setting_the_date(clock: FakeClock, *, by: float) -> AsyncIterator[None
     task.cancel()
 
 
-@pytest.mark.parametrize("by", [3, 3_600, 1e8], ids=["seconds", "an hour", "years"])
+@pytest.mark.parametrize("by", [3_600, 1e8], ids=["an hour", "years"])
 async def test_a_date_that_is_set_in_the_midst_changes_no_truth(
     start_drill: StartDrill, clock: FakeClock, by: float
 ) -> None:
@@ -108,7 +108,7 @@ async def test_a_slow_on_outcome_holds_rows_up_and_loses_none(start_drill: Start
     assert most_at_once <= 8 + 1  # the workers, and the one who reads rows
 
 
-@pytest.mark.parametrize("at", [0, 1, 70, 149])
+@pytest.mark.parametrize("at", [0, 40])
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
 async def test_an_on_outcome_that_raises_leaves_a_true_report(start_drill: StartDrill, at: int, is_async: bool) -> None:
     drill = await start_drill(latency=(0.01, 0.3), faults={"reset-after": 0.2, "500": 0.1}, client={"retry": QUICK})
@@ -135,7 +135,7 @@ async def test_an_on_outcome_that_raises_leaves_a_true_report(start_drill: Start
     drill.check(rows, report)
 
 
-@pytest.mark.parametrize("at", [0, 1, 99, 100, 149])
+@pytest.mark.parametrize("at", [0, 1, 100])
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
 async def test_a_source_that_raises_leaves_a_true_report(start_drill: StartDrill, at: int, is_async: bool) -> None:
     drill = await start_drill(faults={"reset-after": 0.2, "500": 0.1}, client={"retry": QUICK})

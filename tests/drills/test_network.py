@@ -156,7 +156,7 @@ async def test_a_resolver_that_never_answers_is_given_up_in_time(
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", wait)
     report = await load_from_nowhere(
-        connect, "https://does-not-exist.invalid", timeouts=Timeouts(connect=0.1, total=0.2)
+        connect, "https://does-not-exist.invalid", timeouts=Timeouts(connect=0.1, total=0.1)
     )
     assert report.failed + report.unknown == 21
 
