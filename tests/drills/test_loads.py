@@ -40,7 +40,7 @@ async def setting_the_date(clock: FakeClock, *, by: float) -> AsyncIterator[None
     task.cancel()
 
 
-@pytest.mark.parametrize("by", [3_600, 1e8], ids=["an hour", "years"])
+@pytest.mark.parametrize("by", [3_600, pytest.param(1e8, marks=pytest.mark.slow)], ids=["an hour", "years"])
 async def test_a_date_that_is_set_in_the_midst_changes_no_truth(
     start_drill: StartDrill, clock: FakeClock, by: float
 ) -> None:

@@ -198,7 +198,9 @@ async def load_while_the_server_restarts(drill: Drill, rows: list[Row], *, times
     return report
 
 
-@pytest.mark.parametrize("abruptly", [True, False], ids=["killed", "in order"])
+@pytest.mark.parametrize(
+    "abruptly", [pytest.param(True, id="killed"), pytest.param(False, id="in order", marks=pytest.mark.slow)]
+)
 async def test_a_server_that_restarts_in_the_midst_of_a_load(start_drill: StartDrill, abruptly: bool) -> None:
     drill = await start_drill(
         latency=(0.01, 0.02),
