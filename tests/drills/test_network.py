@@ -39,11 +39,13 @@ async def listening(answer: bytes | None) -> AsyncIterator[tuple[str, list[bytes
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
-    server.close()
-    for writer in open_ones:
-        writer.transport.abort()
-    await server.wait_closed()
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+    finally:
+        server.close()
+        for writer in open_ones:
+            writer.transport.abort()
+        await server.wait_closed()
 
 
 # ---------------------------------------------------------------------------------------------- elsewhere
@@ -91,27 +93,28 @@ async def test_an_answer_that_nobody_asked_for_is_taken_for_no_rows(start_drill:
 
 
 async def test_a_server_that_never_answers_is_given_up_in_time(connect: OpenSandbox) -> None:
-    rows = [*people(9), {**people(10)[9], "createNewIfDuplicateAllowed": True}]
+    rows = [*people(3), {**people(4)[3], "createNewIfDuplicateAllowed": True}]
     async with listening(None) as (url, calls):
         client = await connect(url, retry=QUICK, timeouts=Timeouts(total=0.1))
         report = await asyncio.wait_for(client.contacts.bulk_upsert(rows), 5)
-    assert (report.failed, report.unknown, report.requests) == (9, 1, 28)
+    assert (report.failed, report.unknown, report.requests) == (3, 1, 10)
     assert {outcome.error.kind for outcome in report.outcomes if outcome.error} == {"CallTimeoutError"}
     assert all("may have been applied" in (outcome.note or "") for outcome in report.outcomes)
-    assert len(calls) == 28, "a connection that timed out is not used again"
+    assert len(calls) == 10, "a connection that timed out is not used again"
 
 
 async def load_from_nowhere(connect: OpenSandbox, url: str, **options: Any) -> BatchReport:
+    """Load a few rows: of many, a load may well conclude that the service is down and that the rest should wait."""
     client = await connect(url, retry=QUICK, **options)
-    rows = [*people(20), {**people(21)[20], "createNewIfDuplicateAllowed": True}]
+    rows = [*people(3), {**people(4)[3], "createNewIfDuplicateAllowed": True}]
     report: BatchReport = await asyncio.wait_for(client.contacts.bulk_upsert(rows), 30)
-    assert report.total == 21
+    assert report.total == 4
     assert report.stopped is None
     return report
 
 
 def assert_all_failed_without_doubt(report: BatchReport) -> None:
-    assert (report.failed, report.requests) == (21, 63)
+    assert (report.failed, report.requests) == (4, 12)
     assert {outcome.error.kind for outcome in report.outcomes if outcome.error} == {"ConnectFailedError"}
     assert all(outcome.note is None for outcome in report.outcomes), "nothing was sent"
     assert len(report.errors) == 1
@@ -158,7 +161,7 @@ async def test_a_resolver_that_never_answers_is_given_up_in_time(
     report = await load_from_nowhere(
         connect, "https://does-not-exist.invalid", timeouts=Timeouts(connect=0.1, total=0.1)
     )
-    assert report.failed + report.unknown == 21
+    assert report.failed + report.unknown == 4
 
 
 async def test_connections_that_break_as_they_are_made(start_drill: StartDrill) -> None:

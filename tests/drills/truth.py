@@ -20,6 +20,7 @@ Row: TypeAlias = dict[str, Any]
 CUTS_OFF = {
     "AuthenticationError",
     "DailyQuotaExceededError",
+    "OutageError",
     "RateLimitStuckError",
     "StopRequestedError",
     "TokenSourceError",
