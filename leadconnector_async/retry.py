@@ -56,6 +56,8 @@ def is_worth_repeating(error: CallError) -> bool:
 
 def is_in_doubt(error: CallError) -> bool:
     """Whether the call may have been applied although this came back."""
+    if isinstance(error, InvalidResponseError):
+        return True  # a redirect, too, may point to what was done: 303 says so
     return is_worth_repeating(error) and not isinstance(error, ConnectFailedError | RateLimitedError)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import lru_cache
+from http import HTTPStatus
 from ipaddress import ip_address
+from typing import Any
 
 import aiohttp
+from aiohttp.connector import Connection
 from msgspec import Struct
 from multidict import CIMultiDict
 from yarl import URL
@@ -47,6 +50,23 @@ class Timeouts(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"{self}: timeouts are seconds above 0")
 
 
+class _StrayAnswerError(aiohttp.ClientConnectionError):
+    """A kept connection brought something that nobody asked for; nothing was sent on it."""
+
+
+class _CarefulRequest(aiohttp.ClientRequest):
+    """A request that takes no answer that came before it was sent.
+
+    aiohttp gives a connection out again without a look at what came while nobody used it, and would take that for the
+    answer: a row would be told by the answer to another one (aiohttp issue 13656).
+    """
+
+    def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+        if conn.protocol is not None and conn.protocol.should_close:
+            raise _StrayAnswerError("a kept connection brought an answer that nobody had asked for")
+        return super().send(conn)
+
+
 class Transport:
     """The connections of one client.
 
@@ -83,6 +103,7 @@ class Transport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_IDLE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                request_class=_CarefulRequest,
             )
             # aiohttp sends GET, PUT and DELETE once more by itself when a kept connection breaks: a call that no slot
             # was taken for, and a doubt that nobody hears of. It has no public switch for that.
@@ -139,23 +160,27 @@ class Transport:
         content = response.content
         try:
             body = await content.readany()
-            self._check_size(len(body), response)
-            if content.at_eof():
+            if content.at_eof() and len(body) <= self._max_body_bytes:
                 return body
-            parts = bytearray(body)
-            while body := await content.readany():
-                parts += body
-                self._check_size(len(parts), response)
-            return bytes(parts)
-        except BaseException:
+            return await self._read_on(response, bytearray(body))
+        except BaseException as error:
             response.close()
+            if response.status == HTTPStatus.TOO_MANY_REQUESTS and isinstance(error, aiohttp.ClientError):
+                return b""  # it was not applied, whatever else it was to say
             raise
 
-    def _check_size(self, size: int, response: aiohttp.ClientResponse) -> None:
-        if size > self._max_body_bytes:
+    async def _read_on(self, response: aiohttp.ClientResponse, body: bytearray) -> bytes:
+        while len(body) <= self._max_body_bytes:
+            more = await response.content.readany()
+            if not more:
+                return bytes(body)
+            body += more
+        if response.status < HTTPStatus.BAD_REQUEST:
             raise InvalidResponseError(
                 f"the answer is larger than {self._max_body_bytes} bytes (max_body_bytes)", status=response.status
             )
+        response.close()
+        return bytes(body[: self._max_body_bytes])  # the status of an error decides, and its text is shortened anyway
 
 
 @lru_cache(maxsize=256)
@@ -197,7 +222,9 @@ def transport_error(error: Exception) -> CallError:
     """Turn an error of aiohttp or the operating system into ours; which says whether anything may have been sent."""
     text = clean_text(str(error)) or type(error).__name__
     # A certificate that is refused, a name that is not found, a connection that does not come about: nothing was sent.
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL):
+    if isinstance(
+        error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL | _StrayAnswerError
+    ):
         return ConnectFailedError(f"no connection to the service: {text}")
     if isinstance(error, TimeoutError):
         return CallTimeoutError("no complete answer in time")

@@ -119,7 +119,11 @@ def test_raw_tells_null_from_absent() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b"<html>", b'{"contact":{}}', b'{"contact":{"id":7}}', b'{"contact":null}', b"\xff"]
+    "body",
+    [
+        *(b"", b"{}", b"[]", b"<html>", b"\xff", b'{"contact":null}'),
+        *(b'{"contact":{}}', b'{"contact":{"id":7}}', b'{"contact":{"id":""}}', b'{"contact":{"id":" ","dnd":7}}'),
+    ],
 )
 def test_what_is_no_contact_is_refused(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):

@@ -21,7 +21,7 @@ from leadconnector_async.errors import (
     ServerError,
     ValidationError,
 )
-from leadconnector_async.retry import delay_before_retry
+from leadconnector_async.retry import delay_before_retry, is_in_doubt
 
 POLICY = RetryPolicy(max_attempts=4, first_delay=1.0, max_delay=5.0, max_retry_after=60.0, max_rate_limited=300.0)
 
@@ -70,6 +70,11 @@ def test_a_call_in_doubt_is_repeated_only_where_that_does_no_harm(error: CallErr
 
 def test_a_call_that_never_left_is_repeated_whatever_it_is() -> None:
     assert decide(ConnectFailedError("refused"), repeatable=False) is not None
+
+
+def test_what_is_no_answer_of_the_api_is_in_doubt_even_where_it_is_final() -> None:
+    assert is_in_doubt(InvalidResponseError("a redirect", status=303))
+    assert not any(is_in_doubt(error) for error in NEVER if not isinstance(error, InvalidResponseError))
 
 
 @pytest.mark.parametrize("error", NEVER, ids=lambda error: type(error).__name__)

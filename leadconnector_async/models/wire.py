@@ -103,6 +103,8 @@ def _decode_answer(body: bytes) -> _ContactAnswer:
     except msgspec.ValidationError:
         answer = _decode_leniently(body)
     contact = answer.contact
+    if not contact.id.strip():
+        raise msgspec.ValidationError("the contact has no id")
     contact.__dict__["_answer"] = body
     if contact.dnd_settings is not None and contact.dnd_settings == _NO_DND:
         contact.dnd_settings = _decode_v3_dnd(contact.raw)

@@ -3,13 +3,14 @@
 from .custom_fields import DEFAULT_CUSTOM_FIELDS, CustomFieldDefinition
 from .faults import FAULT_KINDS
 from .quota import PROFILES, WINDOWS
-from .server import Arrival, Sandbox
+from .server import Applied, Arrival, Sandbox
 
 __all__ = [
     "DEFAULT_CUSTOM_FIELDS",
     "FAULT_KINDS",
     "PROFILES",
     "WINDOWS",
+    "Applied",
     "Arrival",
     "CustomFieldDefinition",
     "Sandbox",

@@ -44,6 +44,23 @@ class Arrival(Struct, frozen=True):
     fault: str | None
 
 
+class Applied(Struct, frozen=True):
+    """A call that was carried out, whatever became of its answer.
+
+    Attributes:
+        sent: The body of the request.
+        answered: The body of the answer, as it is without a fault. Contacts in it are the stored ones themselves: copy
+            them to see later how they were at the time.
+        fault: The fault that the answer met, or None.
+    """
+
+    method: str
+    path: str
+    sent: Mapping[str, Any]
+    answered: Mapping[str, Any]
+    fault: str | None
+
+
 class Sandbox:
     """A server that behaves like the API, in this process or behind `leadconnector sandbox`.
 
@@ -69,6 +86,7 @@ class Sandbox:
         unknown_custom_fields: `drop` them without a word, or `refuse`; reports of the real service differ.
         country: The locations' country, two letters.
         seed: Makes ids, latency and faults repeatable.
+        on_applied: Called with each call that was carried out, so that a test knows what no answer told.
         monotonic, wall, sleep: The clocks.
 
     Raises:
@@ -97,6 +115,7 @@ class Sandbox:
         unknown_custom_fields: Literal["drop", "refuse"] = "drop",
         country: str = "US",
         seed: int | None = None,
+        on_applied: Callable[[Applied], object] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -118,6 +137,7 @@ class Sandbox:
         self._monotonic = monotonic
         self._wall = wall
         self._sleep = sleep
+        self._on_applied = on_applied
         self._books = Books(
             allow_duplicates=allow_duplicates,
             unique_identifiers=tuple(unique_identifiers),
@@ -129,6 +149,7 @@ class Sandbox:
         )
         self._operations = Operations(self._books)
         self._quotas: dict[str, Quota] = {}
+        self._server: web.Server | None = None
         self._runner: web.ServerRunner | None = None
         self._stopped = asyncio.Event()
         self.arrivals: deque[Arrival] = deque(maxlen=200_000)
@@ -148,27 +169,34 @@ class Sandbox:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen; `url` is set then.
+        """Listen; `url` is set then. After a stop it listens where it did before, and has the contacts it had.
 
         Raises:
             OSError: The address cannot be used.
         """
-        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=_STOP_SECONDS)
+        server = web.Server(self._handle, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, *self._address).start()
         except OSError:
             await runner.cleanup()
             raise
-        self._runner = runner
+        self._server, self._runner = server, runner
         self._stopped.clear()
-        host, port = runner.addresses[0][:2]
+        host, port = self._address = runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
 
-    async def stop(self) -> None:
-        """Stop listening and end what is under way, hanging calls included; contacts stay."""
+    async def stop(self, *, abruptly: bool = False) -> None:
+        """Stop listening and end what is under way, hanging calls included; contacts stay.
+
+        Args:
+            abruptly: Break all connections at once, as a server that is killed does: calls under way get no answer.
+        """
         self._stopped.set()
         if self._runner is not None:
+            if abruptly and self._server is not None:
+                _break_connections(self._server)
             await self._runner.cleanup()
             self._runner = None
 
@@ -236,6 +264,8 @@ class Sandbox:
             self._take(quota, fault)
             refuse_before_write(fault)
             status, value = self._operations.run(operation, body, version, self._new_trace_id())
+            if self._on_applied is not None:
+                self._on_applied(Applied(request.method, request.path, body, value, fault))
             answer = answer_after_write(fault) or Answer(status, msgspec.json.encode(value))
         except Refusal as refusal:
             answer = self._refuse(refusal)
@@ -292,6 +322,13 @@ class Sandbox:
     def _new_trace_id(self) -> str:
         digits = f"{self._chance.getrandbits(128):032x}"
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+def _break_connections(server: web.Server) -> None:
+    server.handler_cancellation = True  # what is not applied by now never is
+    for connection in server.connections:
+        if connection.transport is not None:
+            connection.transport.abort()
 
 
 def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:

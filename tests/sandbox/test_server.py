@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
+from leadconnector_async.sandbox import FAULT_KINDS, Applied, Sandbox
 from tests.fake_clock import FakeClock
 
 BODY = {"locationId": "L", "email": "a@b.co"}
@@ -232,6 +232,52 @@ async def test_a_hanging_call_ends_with_the_sandbox() -> None:
     await asyncio.wait_for(sandbox.stop(), 1)
     with pytest.raises(aiohttp.ClientError):
         await call
+
+
+async def test_it_goes_on_where_it_was_stopped() -> None:
+    sandbox = Sandbox()
+    await sandbox.start()
+    await post(sandbox)
+    url = sandbox.url
+    await sandbox.stop()
+    async with sandbox:
+        assert sandbox.url == url
+        _, body, _ = await post(sandbox)
+        assert (body["new"], len(sandbox.contacts())) == (False, 1)
+
+
+@pytest.mark.parametrize("has_waited", [False, True], ids=["before the write", "after it"])
+async def test_a_server_that_is_killed_answers_nobody_and_applies_no_more(has_waited: bool) -> None:
+    naps: list[asyncio.Event] = []
+
+    async def sleep(_seconds: float) -> None:
+        naps.append(asyncio.Event())
+        await naps[-1].wait()
+
+    sandbox = Sandbox(latency=(1, 1), sleep=sleep)
+    await sandbox.start()
+    call = asyncio.ensure_future(post(sandbox))
+    while len(naps) < 1 + has_waited:
+        await asyncio.sleep(0.001)
+        if naps and has_waited:
+            naps[0].set()
+    await asyncio.wait_for(sandbox.stop(abruptly=True), 0.5)
+    with pytest.raises(aiohttp.ClientError):
+        await call
+    assert len(sandbox.contacts()) == has_waited
+
+
+async def test_what_was_applied_is_told_whatever_the_answer() -> None:
+    seen: list[Applied] = []
+    async with Sandbox(on_applied=seen.append) as sandbox:
+        for kind in ("422-created", "500", None):
+            sandbox.fail_next(kind)
+            await post(sandbox)
+        await post(sandbox, json={**BODY, "email": "no address"})
+    assert [(each.fault, each.sent, each.answered["new"]) for each in seen] == [
+        ("422-created", BODY, True),
+        (None, BODY, False),
+    ]
 
 
 async def test_faults_by_chance_are_repeatable() -> None:
