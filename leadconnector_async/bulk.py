@@ -40,7 +40,7 @@ async def bulk_upsert(
             on_replaced=report.take_back,
             read_rest=True,
         )
-        report.start(earlier.began_at)
+        report.start(earlier.began_at, now=clock.time(), monotonic=clock.monotonic())
         watcher = asyncio.create_task(_stop_on(load, stop)) if stop is not None else None
         try:
             if journal is not None:
@@ -53,7 +53,7 @@ async def bulk_upsert(
             if watcher is not None:
                 watcher.cancel()
             report.stopped = report.stopped or load.stopped
-            report.finish(clock.time())
+            report.finish(clock.monotonic())
     return report
 
 

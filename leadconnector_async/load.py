@@ -259,8 +259,8 @@ class Load:
             self.stop(error)
         if is_token_refused(error) or (item.call.is_halted and is_worth_repeating(error)):
             return self._settle_cut_short(item)
-        if error.may_be_applied:
-            self._doubts.remember(item.keys)
+        # Also where it was refused: the service has been seen to refuse what it wrote.
+        self._doubts.remember(item.keys)
         return self._entry(item, outcome_failed(item, error))
 
     def _settle_cut_short(self, item: Upsert) -> Entry:

@@ -122,6 +122,7 @@ class BatchReport:
         self.stopped: Exception | None = None
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
+        self._sat_down = 0.0, 0.0  # when this sitting began, by the date and by the monotonic clock
         self.keeps_outcomes = keep_outcomes
         self.not_applied: dict[str, int] = {}
         self._errors: dict[tuple[int | None, str], int] = {}
@@ -201,13 +202,21 @@ class BatchReport:
             key = (None, _OTHER_ERRORS)
         self._errors[key] = self._errors.get(key, 0) + by
 
-    def start(self, at: float) -> None:
-        """Set the beginning, in seconds since 1970."""
-        self.started_at = datetime.fromtimestamp(at, UTC)
+    def start(self, began_at: float, *, now: float, monotonic: float) -> None:
+        """Set the beginning.
 
-    def finish(self, at: float) -> None:
-        """Set the end, in seconds since 1970, and put the outcomes in the order of their rows."""
-        self.finished_at = datetime.fromtimestamp(at, UTC)
+        Args:
+            began_at: When the first sitting began, in seconds since 1970.
+            now: When this one does.
+            monotonic: The same by a clock that nobody sets.
+        """
+        self.started_at = datetime.fromtimestamp(min(began_at, now), UTC)
+        self._sat_down = now, monotonic
+
+    def finish(self, monotonic: float) -> None:
+        """Set the end, by the clock that nobody sets, and put the outcomes in the order of their rows."""
+        now, then = self._sat_down
+        self.finished_at = datetime.fromtimestamp(now + monotonic - then, UTC)
         self.outcomes.sort(key=lambda outcome: outcome.index)
 
     @property

@@ -108,7 +108,7 @@ class Doubts:
         self._until = 0.0
 
     def remember(self, keys: tuple[str, ...]) -> None:
-        """Note a row that was given up in doubt."""
+        """Note a row that did not succeed."""
         now = self._clock.monotonic()
         if now >= self._until:
             self._earlier, self._recent, self._until = self._recent, set(), now + _RECENT_SECONDS

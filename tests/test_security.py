@@ -92,7 +92,7 @@ async def test_no_report_or_log_carries_the_token(kind: str, tmp_path: Path, cap
             await load
     report.to_csv(tmp_path / "outcomes.csv")
     texts = [report.to_json(), repr(report.outcomes), caplog.text]
-    texts += [path.read_text(errors="replace") for path in tmp_path.iterdir()]
+    texts += [path.read_text(errors="replace") for path in tmp_path.iterdir()]  # noqa: ASYNC240
     assert len(texts) >= 5
     assert all(TOKEN not in text for text in texts)
     assert report.total == 1

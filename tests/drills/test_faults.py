@@ -57,7 +57,6 @@ async def test_all_faults_at_once(start_drill: StartDrill, probability: float, s
     assert report.created
 
 
-@pytest.mark.xfail(strict=True, reason="a load remembers whom a row was for only after success or doubt, not a refusal")
 async def test_a_contact_that_a_refused_row_created_is_not_told_created_by_the_next(start_drill: StartDrill) -> None:
     drill = await start_drill()
     drill.sandbox.fail_next("422-created")

@@ -62,7 +62,6 @@ async def test_a_date_that_is_set_in_the_midst_changes_no_truth(
     assert set(told[1::2]) <= {"created", "failed"}
 
 
-@pytest.mark.xfail(strict=True, reason="both ends are stamped by the date of this machine, and subtracted")
 async def test_a_date_that_is_set_back_makes_no_load_last_less_than_nothing(
     start_drill: StartDrill, clock: FakeClock
 ) -> None:

@@ -89,9 +89,8 @@ def assert_each_row_is_told_truly(
     for write in witness.writes:
         by_row[write.row].append(write)
     assert all(index < len(outcomes) for index in by_row), "a row was applied that was not even read"
-    unseen = {write.contact_id for write in witness.writes if write.new and write.fault == "422-created"}
     for outcome in outcomes:
-        wrong = "; ".join(_lies(outcome, rows[outcome.index], by_row[outcome.index], unseen))
+        wrong = "; ".join(_lies(outcome, rows[outcome.index], by_row[outcome.index]))
         assert not wrong, f"{wrong}: {outcome} of {rows[outcome.index]}, applied as {by_row[outcome.index]}"
     told_created = [outcome.contact_id for outcome in outcomes if outcome.status == "created"]
     assert len(told_created) == len(set(told_created)), "a contact is told created twice"
@@ -108,15 +107,15 @@ def _assert_it_adds_up(report: BatchReport) -> None:
     assert report.requests == report.rate_limited + sum(outcome.attempts for outcome in report.outcomes)
 
 
-def _lies(outcome: Outcome, row: Row, writes: list[Write], unseen: set[str]) -> Iterator[str]:
-    """Say what is untrue in an outcome, given all that was done for its row, and what was created by refused calls."""
+def _lies(outcome: Outcome, row: Row, writes: list[Write]) -> Iterator[str]:
+    """Say what is untrue in an outcome, given all that was done for its row."""
     is_repeatable = not row.get("createNewIfDuplicateAllowed")
     if not is_repeatable and len(writes) > 1:
         yield "what could make a second contact was repeated"
     if len(writes) > outcome.attempts:
         yield "it was applied more often than it tells of attempts"
     if outcome.status in ("created", "updated"):
-        yield from _lies_of_success(outcome, row, writes, unseen)
+        yield from _lies_of_success(outcome, row, writes)
     elif outcome.error is None:
         yield "it does not say why"
     if outcome.status == "failed":
@@ -127,13 +126,11 @@ def _lies(outcome: Outcome, row: Row, writes: list[Write], unseen: set[str]) -> 
         yield "it is safe to repeat and was not cut off, and so never unknown"
 
 
-def _lies_of_success(outcome: Outcome, row: Row, writes: list[Write], unseen: set[str]) -> Iterator[str]:
+def _lies_of_success(outcome: Outcome, row: Row, writes: list[Write]) -> Iterator[str]:
     if not writes or writes[-1].contact_id != outcome.contact_id:
         yield "it was not applied to that contact"
         return
     has_created = any(write.new for write in writes if write.contact_id == outcome.contact_id)
-    if outcome.contact_id in unseen:
-        has_created = outcome.status == "created"  # see test_a_contact_that_a_refused_row_created
     if has_created != (outcome.status == "created") and MAY_BE_NEW not in (outcome.note or ""):
         yield "created and updated are mixed up"
     if outcome.new is not (outcome.status == "created"):
