@@ -47,9 +47,14 @@ class Pace:
         self._report = report
         self._most = most_per_second
         self._began = time.monotonic()
+        self._done = 0
+
+    def count(self) -> None:
+        """Take note of one more row; those of earlier runs say nothing of the pace."""
+        self._done += 1
 
     def __str__(self) -> str:
-        rate = min(self._report.total / max(time.monotonic() - self._began, 0.1), self._most)
+        rate = min(self._done / max(time.monotonic() - self._began, 0.1), self._most)
         left = (self._total - self._report.total) / rate if rate else 0.0
         return f"{rate:.1f} a second, {_clock(left)} to go"
 
@@ -66,6 +71,7 @@ class Lines(Silent):
 
     def update(self, outcome: Outcome) -> None:
         """Print a line where the last one is some time ago."""
+        self._pace.count()
         now = time.monotonic()
         if now - self._told >= _LINE_SECONDS:
             self._told = now
@@ -100,8 +106,9 @@ class Bar(Silent):
 
     def update(self, outcome: Outcome) -> None:
         """Move the bar; it is drawn some times a second."""
+        self._pace.count()
         description = f"{self._pace}, {_counts(self._report)}, {_quota(self._quota_left())}"
-        self._progress.update(self._task, advance=1, description=description)
+        self._progress.update(self._task, completed=self._report.total, description=description)
 
 
 def open_progress(

@@ -183,7 +183,7 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
         show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
     for field, count in report.not_applied.items():
         rows = "1 row" if count == 1 else f"{count} rows"
-        show(f"  {field} not applied on {rows}: the service took the contact without it (see {NOT_APPLIED})")
+        show(f"  {field} not applied on {rows}: {_why_not_applied(field)} (see {NOT_APPLIED})")
     if report.collisions:
         met = "1 row met" if report.collisions == 1 else f"{report.collisions} rows met"
         show(f"  {met} the contact of another person in this load, and overwrote it (see {COLLISIONS})")
@@ -191,6 +191,17 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
     if stopped is not None and not isinstance(report.stopped, StopRequestedError):
         show(f"Stopped early: {clean_text(stopped)}")
     show(f"Results: {results.folder}/ ({', '.join(results.written)})")
+
+
+def _why_not_applied(field: str) -> str:
+    """Say what is known of why the service takes a contact without a field."""
+    if field in ("phone", "email"):
+        return "another contact holds it"
+    if field == "gender":
+        return "the service drops it on a contact that exists"
+    if field.startswith("custom_fields."):
+        return "there is no such field, or no such option"
+    return "the service took the contact without it"
 
 
 def _tell_next(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> None:
