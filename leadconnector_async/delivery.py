@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeAlias
 
 from .clock import Clock
@@ -42,7 +43,7 @@ class Delivery:
     async def close(self, *, is_delivered: bool) -> None:
         """End; say whether the consumer has got all."""
 
-    async def intend(self, row: int, row_hash: bytes, now: float) -> None:
+    async def intend(self, row: int, row_hash: bytes) -> None:
         """Note that a row is about to be sent whose call is not safe to repeat, and return when that is on disk.
 
         Raises:
@@ -225,37 +226,36 @@ class JournaledDelivery(Delivery):
             self._record(outcome)
 
     async def close(self, *, is_delivered: bool) -> None:
-        end = self._journal.note_delivered if is_delivered else self._journal.rescue
         try:
-            await asyncio.wrap_future(self._thread.submit(end))
+            await asyncio.wrap_future(self._thread.submit(partial(self._journal.end, is_delivered=is_delivered)))
         except JournalError as error:
             self._on_failure(error)
         self._thread.shutdown(wait=False)
 
     # ------------------------------------------------------------------------------------------ intents
 
-    async def intend(self, row: int, row_hash: bytes, now: float) -> None:
+    async def intend(self, row: int, row_hash: bytes) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._intents.append((row, row_hash, done))
         if not self._is_intending:
-            self._write_intents(now)
+            self._write_intents()
         await done
 
-    def _write_intents(self, now: float) -> None:
+    def _write_intents(self) -> None:
         """Have all that wait by now written together."""
         intents, self._intents = self._intents, []
         self._is_intending = bool(intents)
         if intents:
             rows = [(row, row_hash) for row, row_hash, _ in intents]
-            written = asyncio.wrap_future(self._thread.submit(self._journal.intend, rows, now))
-            written.add_done_callback(lambda result: self._tell_intents(intents, result, now))
+            written = asyncio.wrap_future(self._thread.submit(self._journal.intend, rows, self._clock.time()))
+            written.add_done_callback(lambda result: self._tell_intents(intents, result))
 
-    def _tell_intents(self, intents: Iterable[_Intent], result: asyncio.Future[None], now: float) -> None:
+    def _tell_intents(self, intents: Iterable[_Intent], result: asyncio.Future[None]) -> None:
         failure = result.exception()
         for _, _, done in intents:
             if not done.done():
                 done.set_result(None) if failure is None else done.set_exception(failure)
-        self._write_intents(now)
+        self._write_intents()
 
 
 async def _wait(for_what: Awaitable[None]) -> None:

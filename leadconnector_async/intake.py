@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -50,34 +50,53 @@ class Intake:
         self._journal = journal
         self._delivery = delivery
         self._on_replaced = on_replaced
-        self._rows: deque[tuple[int, ContactLike | InvalidContactError, bytes]] = deque()  # read and not yet checked
+        self._batch: deque[Row] = deque()  # read and not yet numbered
+        self._rows: deque[tuple[int, ContactLike | InvalidContactError, bytes]] = deque()  # and not yet checked
         self._count = 0
         self._hashes: dict[int, bytes] = {}
 
     async def read(self) -> bool:
-        """Read the next rows, and leave out those that an earlier sitting settled; False at the end."""
-        rows = await self._source.batch()
-        await self._receive(rows)
-        return bool(rows)
+        """Read the next rows, and leave out those that an earlier sitting settled; False at the end.
 
-    async def _receive(self, rows: Iterable[Row]) -> None:
-        """Number rows, and leave out those that an earlier sitting settled."""
-        journal = self._journal
-        for row in rows:
-            index = self._count
+        A call that is cancelled loses no rows: the next one, or `unread`, goes on with them.
+        """
+        if not self._batch:
+            self._batch.extend(await self._source.batch())
+        is_end = not self._batch
+        while self._batch:
+            row = self._batch[0]
+            if row is not SETTLED:
+                row_hash = self._hash_of(row)
+                if not self._is_finished(self._count) or not await self._is_same(row_hash):
+                    self._rows.append((self._count, row, row_hash))
+            self._batch.popleft()
             self._count += 1
-            if row is SETTLED:
-                continue
-            row_hash = b"" if journal is None or journal.is_by_position else hash_of(row)
-            if journal is not None and journal.is_finished(index):
-                if journal.is_by_position:
-                    continue
-                if index not in self._hashes:
-                    self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
-                if self._hashes.get(index) == row_hash:
-                    continue
-                self._on_replaced(await asyncio.to_thread(journal.outcome, index))
-            self._rows.append((index, row, row_hash))
+        return not is_end
+
+    def _is_finished(self, index: int) -> bool:
+        return self._journal is not None and self._journal.is_finished(index)
+
+    def _hash_of(self, row: ContactLike | InvalidContactError) -> bytes:
+        if self._journal is None or self._journal.is_by_position:
+            return b""
+        if not isinstance(row, dict | ContactUpsert):
+            try:
+                row = self._read(row)
+            except InvalidContactError as error:
+                row = error
+        return hash_of(row)
+
+    async def _is_same(self, row_hash: bytes) -> bool:
+        """Whether the next row is the one that an earlier sitting settled."""
+        journal, index = self._journal, self._count
+        if journal is None or journal.is_by_position:
+            return True
+        if index not in self._hashes:
+            self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
+        if self._hashes[index] == row_hash:
+            return True
+        self._on_replaced(await asyncio.to_thread(journal.outcome, index))
+        return False
 
     def next(self) -> Upsert | Entry | None:
         """Check the next row that was read.
@@ -95,16 +114,16 @@ class Intake:
             return Entry(refused, row_hash, _NOBODY, is_repeatable=True)
 
     def _check(self, index: int, row: ContactLike | InvalidContactError, row_hash: bytes) -> Upsert:
-        if isinstance(row, InvalidContactError):
-            raise row
         contact = self._read(row)
         call = self._contacts.prepare_upsert(contact)
         item = Upsert(index, identity_of(contact, call.request.location_id), contact, call, row_hash)
         if self._journal is not None and not call.request.repeatable:
-            call.before_send = partial(self._delivery.intend, index, row_hash, self._contacts.client.clock.time())
+            call.before_send = partial(self._delivery.intend, index, row_hash)
         return item
 
-    def _read(self, row: ContactLike) -> ContactUpsert:
+    def _read(self, row: ContactLike | InvalidContactError) -> ContactUpsert:
+        if isinstance(row, InvalidContactError):
+            raise row
         try:
             return self._contacts.complete(row)
         except LeadConnectorError:
@@ -117,17 +136,18 @@ class Intake:
         while self._rows:
             index, *_ = self._rows.popleft()
             yield Outcome(index=index, status="not_attempted", error=reason)
+        while self._batch:
+            row = self._batch.popleft()
+            index, self._count = self._count, self._count + 1
+            if row is not SETTLED and not self._is_finished(index):
+                yield Outcome(index=index, status="not_attempted", error=reason)
 
 
 def hash_of(row: Any) -> bytes:
     """Return what a row is known by besides its position."""
-    return hash_row(_content(row))
-
-
-def _content(row: Any) -> bytes:
     if isinstance(row, InvalidContactError):
-        return str(row).encode(errors="replace")
+        return hash_row(str(row).encode(errors="replace"))
     try:
-        return msgspec.json.encode(row)
+        return hash_row(msgspec.json.encode(row))
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
-        return b""
+        return hash_row(repr(row).encode(errors="replace"))

@@ -98,6 +98,7 @@ class Journal:
         self._finished = bytearray()  # a byte a row: its state where it is not to be sent again, else 0
         self._written = 0  # groups so far
         self._sitting = 0
+        self._is_in_use = False
         self._unwritten: dict[int, Entry] = {}
         self._db = open_journal_file(self.path)
 
@@ -155,9 +156,11 @@ class Journal:
             now: Seconds since 1970 by this machine.
 
         Raises:
-            ConfigurationError: The journal is of another load; nothing was changed.
+            ConfigurationError: The journal is of another load, or another load works on it; nothing was changed.
             JournalError: It cannot be written.
         """
+        if self._is_in_use:
+            raise ConfigurationError(f"{self.path}: another load works on this journal; wait until it has ended")
         whole = {**whole, **self._whole}
         self.check(whole)
         with self._transaction() as db:
@@ -167,6 +170,7 @@ class Journal:
             db.execute("INSERT INTO sittings VALUES (?, ?, NULL, ?)", (self._sitting, now, concurrency))
             self._settle_intents(db)
             self._read_finished(db)
+        self._is_in_use = True
         return earlier
 
     def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
@@ -310,18 +314,8 @@ class Journal:
         return outcome
 
     def keep(self, entries: Iterable[Entry]) -> None:
-        """Keep outcomes in memory that could not be written, for `outcomes` and `rescue`."""
+        """Keep outcomes in memory that could not be written, for `outcomes` and `end`."""
         self._unwritten.update((entry.outcome.index, entry) for entry in entries)
-
-    def rescue(self) -> None:
-        """Try once more to write what was kept.
-
-        Raises:
-            JournalError: It still cannot be written.
-        """
-        if self._unwritten:
-            self.write([self._unwritten[row] for row in sorted(self._unwritten)])
-            self._unwritten.clear()
 
     def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
         """Write that rows are about to be sent whose calls are not safe to repeat.
@@ -345,15 +339,22 @@ class Journal:
         with self._lock:
             self._db.close()
 
-    def note_delivered(self) -> None:
-        """Note that the consumer has all outcomes.
+    def end(self, *, is_delivered: bool) -> None:
+        """End the sitting, and try once more to write what was kept.
+
+        Args:
+            is_delivered: Whether the consumer has done with all outcomes.
 
         Raises:
-            JournalError: It could not be written: the last ones will be handed over again on resume.
+            JournalError: It cannot be written: what was kept is lost on resume, and rows are handed over again.
         """
-        self.rescue()
-        with self._transaction() as db:
-            db.execute("UPDATE delivered SET written = ?", (self._written,))
+        self._is_in_use = False
+        if self._unwritten:
+            self.write([self._unwritten[row] for row in sorted(self._unwritten)], is_delivered=False)
+            self._unwritten.clear()
+        if is_delivered:
+            with self._transaction() as db:
+                db.execute("UPDATE delivered SET written = ?", (self._written,))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 from collections import Counter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from leadconnector_async import (
     Outcome,
     StopRequestedError,
 )
+from leadconnector_async.entry import Entry
+from leadconnector_async.identity import Identity
 from leadconnector_async.intake import hash_of
 from leadconnector_async.report import STATUSES
 from leadconnector_async.sandbox import Sandbox
@@ -104,6 +107,43 @@ async def test_a_row_that_is_another_one_now_is_sent(client: LeadConnector, sand
     assert report.outcomes[7].contact_id in {
         c["id"] for c in sandbox.contacts() if c["email"] == "somebody@example.com"
     }
+
+
+async def test_mappings_of_other_kinds_are_known_by_their_content(
+    client: LeadConnector, sandbox: Sandbox, path: Path
+) -> None:
+    def rows(city: str) -> list[Any]:
+        return [MappingProxyType({**row, "city": city}) for row in people(5)]
+
+    await client.contacts.bulk_upsert(rows("Bonn"), journal=path)
+    before = sandbox.requests
+    await client.contacts.bulk_upsert(rows("Bonn"), journal=path)
+    assert sandbox.requests == before
+    assert (await client.contacts.bulk_upsert(rows("Ulm"), journal=path)).updated == 5
+
+
+async def test_a_stop_while_rows_are_looked_up_loses_none(client: LeadConnector, path: Path) -> None:
+    rows = people(20_000)
+    with Journal(path) as journal:
+        journal.begin(whole=whole_of(client), concurrency=1, now=0.0)
+        journal.write([done(index, row) for index, row in enumerate(rows[:19_000])])
+    for delay in (0.0, 0.005, 0.02, 0.05, 0.1):
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(delay, stop.set)
+        report = await client.contacts.bulk_upsert(iter(rows), journal=path, stop=stop, concurrency=1)
+        assert report.total == 20_000
+        assert report.created + report.not_attempted == 20_000
+        assert report.created >= 19_000
+        assert [outcome.index for outcome in report.outcomes] == list(range(20_000))
+
+
+def whole_of(client: LeadConnector) -> dict[str, str]:
+    return {"location": LOCATION, "target": client.host, "api_version": client.api_version}
+
+
+def done(index: int, row: dict[str, Any]) -> Entry:
+    outcome = Outcome(index=index, status="created", new=True, contact_id=f"c{index}", attempts=1)
+    return Entry(outcome, hash_of(row), Identity(row["email"], ""), is_repeatable=True)
 
 
 async def test_failed_rows_are_sent_again_only_where_wanted(
@@ -233,11 +273,7 @@ async def test_what_is_not_safe_to_repeat_is_unknown_after_a_crash(
     journal = Journal(path)
     # As a process does that is killed while rows 4 and 5 are in flight.
     with contextlib.closing(journal):
-        journal.begin(
-            whole={"location": LOCATION, "target": client.host, "api_version": client.api_version},
-            concurrency=2,
-            now=1_790_000_000.0,
-        )
+        journal.begin(whole=whole_of(client), concurrency=2, now=1_790_000_000.0)
         journal.intend([(4, hash_of(rows[4])), (5, hash_of(rows[5]))], 1_790_000_000.0)
     if is_written:
         sandbox.add_contact(LOCATION, email="person4@example.com")
@@ -312,6 +348,17 @@ async def test_a_second_process_is_refused(client: LeadConnector, path: Path) ->
     with Journal(path), pytest.raises(ConfigurationError, match="another process"):
         await client.contacts.bulk_upsert(people(2), journal=path)
     assert (await client.contacts.bulk_upsert(people(2), journal=path)).created == 2
+
+
+async def test_two_loads_at_once_on_one_journal_are_refused(client: LeadConnector, path: Path) -> None:
+    with Journal(path) as journal:
+        load = asyncio.ensure_future(client.contacts.bulk_upsert(people(20), journal=journal))
+        await asyncio.sleep(0.05)
+        if not load.done():
+            with pytest.raises(ConfigurationError, match="another load works on this journal"):
+                await client.contacts.bulk_upsert(people(20), journal=journal)
+        assert (await load).created == 20
+        assert (await client.contacts.bulk_upsert(people(20), journal=journal)).sittings == 2
 
 
 @pytest.mark.parametrize("content", [b"email\na@b.co\n" * 100, b"SQLite format 3\0" + b"\xff" * 4096])
