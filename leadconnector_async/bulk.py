@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
+from functools import partial
+from typing import TypeVar
 
 from .contacts import Contacts
 from .errors import LoadStoppedError, StopRequestedError
@@ -13,6 +15,8 @@ from .load import Load, Options
 from .outbox import Outbox
 from .report import BatchReport, OnOutcome, Outcome
 from .sources import Source, open_source
+
+T = TypeVar("T")
 
 
 async def bulk_upsert(
@@ -40,11 +44,11 @@ async def bulk_upsert(
             on_replaced=report.take_back,
             read_rest=True,
         )
+        if journal is not None:
+            load.before = partial(_take_over, journal, earlier, report, on_outcome)
         report.start(earlier.began_at, now=clock.time(), monotonic=clock.monotonic())
         watcher = asyncio.create_task(_stop_on(load, stop)) if stop is not None else None
         try:
-            if journal is not None:
-                await _take_over(journal, earlier, report, on_outcome)
             await load.run()
         except Exception as error:
             report.stopped = error
@@ -62,22 +66,30 @@ async def _begin(contacts: Contacts, options: Options, stack: AsyncExitStack) ->
     client = contacts.client
     journal = options.journal
     if journal is None:
-        return None, Earlier(0, client.clock.time(), None, reach=0)
+        return None, Earlier(0, client.clock.time(), None, None)
     if not isinstance(journal, Journal):
-        journal = await asyncio.to_thread(Journal, journal, retry_failed=options.retry_failed)
+        journal = await _in_thread(partial(Journal, journal))
         stack.push_async_callback(asyncio.to_thread, journal.close)
     whole = {"location": client.location_id or "", "target": client.host, "api_version": client.api_version}
-    earlier = await asyncio.to_thread(
-        journal.begin, whole=whole, concurrency=options.concurrency, now=client.clock.time()
-    )
-    return journal, earlier
+    begin = partial(journal.begin, whole=whole, concurrency=options.concurrency, now=client.clock.time())
+    return journal, await _in_thread(partial(begin, retry_failed=options.retry_failed))
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Do what the disk may hold up in a thread. Where this is cancelled, it is done all the same before it ends."""
+    done = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        await asyncio.wait([done])
+        raise
 
 
 async def _take_over(journal: Journal, earlier: Earlier, report: BatchReport, on_outcome: OnOutcome | None) -> None:
     """Count what earlier sittings settled, and hand on what they may not have."""
     report.sittings = earlier.sittings + 1
-    await asyncio.to_thread(journal.fold_into, report)
-    for outcome in await asyncio.to_thread(journal.undelivered):
+    await _in_thread(partial(journal.fold_into, report))
+    for outcome in await _in_thread(journal.undelivered):
         if on_outcome is not None and (waiting := on_outcome(outcome)) is not None:
             await waiting
 
@@ -94,7 +106,7 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
     async with AsyncExitStack() as stack:
         journal, earlier = await _begin(contacts, options, stack)
         if journal is not None:
-            for outcome in await asyncio.to_thread(journal.undelivered):
+            for outcome in await _in_thread(journal.undelivered):
                 yield outcome
         load = Load(
             contacts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Final, TypeAlias
@@ -72,9 +72,8 @@ class Delivery:
         contact_id = entry.outcome.contact_id
         if contact_id is None:
             return entry.outcome
-        signature = entry.signature
-        outcome = entry.outcome_after(self._contacts.get(contact_id), signature)
-        self._contacts.keep(contact_id, (outcome.index, signature))
+        outcome, met = entry.meet(self._contacts.get(contact_id))
+        self._contacts.keep(contact_id, met)
         return outcome
 
     async def _hand_on(self, outcome: Outcome) -> None:
@@ -99,13 +98,14 @@ class JournaledDelivery(Delivery):
 
     Args:
         record: As `Delivery`.
-        on_outcome: As `Delivery`; those of one group are awaited together.
+        on_outcome: As `Delivery`; as many are awaited together as there are workers.
         on_group: Awaited after each group was handed on; only then it counts as delivered.
         journal: Begun.
         workers: How many there are.
         clock: For the time that a group waits for more rows.
         on_failure: Called where the journal cannot be written; outcomes are handed on all the same.
-        server_time: Returns when the sitting began by the server's clock, or None while that is not known.
+        server_times: Returns when the sitting began, and now, by the server's clock; None while that is not known.
+        is_idle: Returns whether no call is out, so that no more outcomes will come before those that wait are written.
     """
 
     def __init__(
@@ -118,7 +118,8 @@ class JournaledDelivery(Delivery):
         workers: int,
         clock: Clock,
         on_failure: Callable[[LeadConnectorError], None],
-        server_time: Callable[[], float | None],
+        server_times: Callable[[], tuple[float, float] | None],
+        is_idle: Callable[[], bool],
     ) -> None:
         super().__init__(record, on_outcome)
         self._on_group = on_group
@@ -126,7 +127,9 @@ class JournaledDelivery(Delivery):
         self._group_rows = min(max(workers // 2, 1), _GROUP_ROWS)
         self._clock = clock
         self._on_failure = on_failure
-        self._server_time = server_time
+        self._server_times = server_times
+        self._is_idle = is_idle
+        self._workers = workers
         self._thread = ThreadPoolExecutor(1, "leadconnector-journal")
         self._entries: list[tuple[Entry, asyncio.Future[None] | None]] = []
         self._writing: Future[list[Outcome]] | None = None
@@ -151,7 +154,7 @@ class JournaledDelivery(Delivery):
     def _add(self, entry: Entry, done: asyncio.Future[None] | None) -> None:
         self._entries.append((entry, done))
         self._news.set()
-        if len(self._entries) >= self._group_rows:
+        if len(self._entries) >= self._group_rows or self._is_idle():
             self._is_group.set()
 
     def end(self) -> None:
@@ -187,7 +190,7 @@ class JournaledDelivery(Delivery):
     def _write(self, entries: Sequence[Entry], is_delivered: bool = True) -> list[Outcome]:
         """Write a group, in the journal's thread; what cannot be written is kept."""
         try:
-            return self._journal.write(entries, is_delivered=is_delivered, server_began_at=self._server_time())
+            return self._journal.write(entries, is_delivered=is_delivered, server_times=self._server_times())
         except JournalError as error:
             self._failure = error
             self._journal.keep(entries)
@@ -199,10 +202,11 @@ class JournaledDelivery(Delivery):
         if self._failure is not None:
             self._on_failure(self._failure)
         if self._on_outcome is not None:
-            async with asyncio.TaskGroup() as group:
-                for outcome in outcomes:
-                    if (waiting := self._tell(outcome)) is not None:
-                        group.create_task(_wait(waiting))
+            for some in batched(outcomes, self._workers):
+                async with asyncio.TaskGroup() as group:
+                    for outcome in some:
+                        if (waiting := self._tell(outcome)) is not None:
+                            group.create_task(_wait(waiting))
         if self._on_group is not None:
             await self._on_group()
 
@@ -256,6 +260,12 @@ class JournaledDelivery(Delivery):
             if not done.done():
                 done.set_result(None) if failure is None else done.set_exception(failure)
         self._write_intents()
+
+
+def batched(outcomes: Sequence[Outcome], size: int) -> Iterator[Sequence[Outcome]]:
+    """Cut a group into parts."""
+    for first in range(0, len(outcomes), size):
+        yield outcomes[first : first + size]
 
 
 async def _wait(for_what: Awaitable[None]) -> None:

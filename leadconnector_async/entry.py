@@ -14,7 +14,6 @@ from .identity import Identity, is_another_person
 from .report import Outcome, Status
 
 # The states of a row, as they stand in journals: never change a number.
-INTENDED: Final = 0  # about to be sent, and not safe to repeat
 CREATED: Final = 1  # with nothing else to tell, so that such rows can be counted without reading them
 UPDATED: Final = 2
 DONE: Final = 3  # with more to tell
@@ -50,21 +49,24 @@ class Entry(Struct, gc=False):
         email, phone = self.identity
         return crc32(email.encode()) if email else None, crc32(phone.encode()) if phone else None
 
-    def outcome_after(self, met: Met | None, signature: Signature) -> Outcome:
-        """Return the outcome in the light of the row that met the same contact before.
+    def meet(self, met: Met | None) -> tuple[Outcome, Met]:
+        """Return the outcome in the light of the row that met the same contact before, and what to keep for the next.
 
         Args:
             met: That row; None where the load meets the contact for the first time.
-            signature: This row's own.
         """
+        email, phone = signature = self.signature
         if met is None:
             if self.note_if_new is None:
-                return self.outcome
-            return msgspec.structs.replace(self.outcome, status="created", new=True, note=self.note_if_new)
+                return self.outcome, (self.outcome.index, signature)
+            created = msgspec.structs.replace(self.outcome, status="created", new=True, note=self.note_if_new)
+            return created, (self.outcome.index, signature)
         row, before = met
-        if self.is_compared and row != self.outcome.index and is_another_person(before, signature):
-            return msgspec.structs.replace(self.outcome, collision_with=row)
-        return self.outcome
+        is_other = self.is_compared and row != self.outcome.index and is_another_person(before, signature)
+        if email is None and not is_other:  # the contact keeps its email, and so its person
+            return self.outcome, (row, (before[0], phone or before[1]))
+        outcome = msgspec.structs.replace(self.outcome, collision_with=row) if is_other else self.outcome
+        return outcome, (self.outcome.index, (email, phone or before[1]))
 
     def state_of(self, outcome: Outcome) -> int:
         """Return the state in which an outcome leaves the row."""

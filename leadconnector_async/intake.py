@@ -15,7 +15,7 @@ from .delivery import Delivery
 from .entry import Entry
 from .errors import InvalidContactError, LeadConnectorError
 from .identity import Identity, identity_of
-from .journal import Journal, hash_row
+from .journal import Journal, hash_row, read_outcome
 from .models import ContactUpsert
 from .report import Outcome, RowError, row_error
 from .sources import SETTLED, Row, RowSource
@@ -53,7 +53,7 @@ class Intake:
         self._batch: deque[Row] = deque()  # read and not yet numbered
         self._rows: deque[tuple[int, ContactLike | InvalidContactError, bytes]] = deque()  # and not yet checked
         self._count = 0
-        self._hashes: dict[int, bytes] = {}
+        self._hashes: dict[int, tuple[bytes, bytes]] = {}
 
     async def read(self) -> bool:
         """Read the next rows, and leave out those that an earlier sitting settled; False at the end.
@@ -93,9 +93,10 @@ class Intake:
             return True
         if index not in self._hashes:
             self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
-        if self._hashes[index] == row_hash:
+        before, outcome = self._hashes.pop(index)
+        if before == row_hash:
             return True
-        self._on_replaced(await asyncio.to_thread(journal.outcome, index))
+        self._on_replaced(read_outcome(outcome))
         return False
 
     def next(self) -> Upsert | Entry | None:
@@ -134,13 +135,18 @@ class Intake:
     def unread(self, reason: RowError) -> Iterator[Outcome]:
         """Settle the rows that were read and not checked."""
         while self._rows:
-            index, *_ = self._rows.popleft()
-            yield Outcome(index=index, status="not_attempted", error=reason)
+            index, _, row_hash = self._rows.popleft()
+            yield self._outcome_unsent(index, row_hash, reason)
         while self._batch:
             row = self._batch.popleft()
             index, self._count = self._count, self._count + 1
             if row is not SETTLED and not self._is_finished(index):
-                yield Outcome(index=index, status="not_attempted", error=reason)
+                yield self._outcome_unsent(index, self._hash_of(row), reason)
+
+    def _outcome_unsent(self, index: int, row_hash: bytes, reason: RowError) -> Outcome:
+        """Return the outcome of a row that was not sent: that of an earlier sitting, if there is one."""
+        before = None if self._journal is None else self._journal.pending(index, row_hash)
+        return before or Outcome(index=index, status="not_attempted", error=reason)
 
 
 def hash_of(row: Any) -> bytes:

@@ -21,7 +21,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from .entry import AGAIN, DONE, FAILED, INTENDED, PLAIN, UNKNOWN, Entry
+from .collisions import Met
+from .entry import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry
 from .errors import ConfigurationError, JournalError
 from .journal_file import open_journal_file
 from .report import BatchReport, Outcome, RowError
@@ -36,6 +37,7 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
 _CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
 
 _READ_AHEAD: Final = 8  # rows for each worker; twice what a load reads
+_LATEST_SECONDS: Final = 300.0  # after the last write of a sitting that was cut off, none of its calls arrives any more
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Outcome).decode
@@ -47,21 +49,22 @@ class Earlier(Struct, frozen=True):
     Attributes:
         sittings: How many there were.
         began_at: When the first began, in seconds since 1970 by this machine.
-        server_began_at: The same by the server's clock, or None where no answer told it.
-        reach: Rows from this one on were never sent.
+        since: When the first began of which some rows have no outcome although they may have been sent, by the server's
+            clock; None where no answer told its time, or there was none.
+        until: By when all that was sent had arrived, by the same clock; None where that is not known.
     """
 
     sittings: int
     began_at: float
-    server_began_at: float | None
-    reach: int
+    since: float | None
+    until: float | None
 
 
 def is_journal_of(path: Path, whole: Mapping[str, str]) -> bool:
-    """Whether a file is the journal of a load, as far as `whole` tells; it is not changed.
+    """Whether a file is the journal of a load, as far as `whole` tells. A file that is none is left as it is.
 
     Raises:
-        ConfigurationError: Another process works on it, so that nobody can tell.
+        ConfigurationError: It is in use, so that nobody can tell.
     """
     try:
         with Journal(path) as journal:
@@ -70,6 +73,11 @@ def is_journal_of(path: Path, whole: Mapping[str, str]) -> bool:
         if isinstance(error.__cause__, sqlite3.OperationalError):
             raise
         return False
+
+
+def read_outcome(encoded: bytes) -> Outcome:
+    """Decode an outcome of `Journal.hashes`."""
+    return _decode(encoded)
 
 
 def hash_row(content: bytes) -> bytes:
@@ -96,6 +104,8 @@ class Journal:
         self._retry_failed = retry_failed
         self._lock = threading.RLock()
         self._finished = bytearray()  # a byte a row: its state where it is not to be sent again, else 0
+        self._pending = bytearray()  # the same of rows that are to be sent again
+        self._reach = 0  # rows from this one on were never sent
         self._written = 0  # groups so far
         self._sitting = 0
         self._is_in_use = False
@@ -120,17 +130,17 @@ class Journal:
     @property
     def is_begun(self) -> bool:
         """Whether a load was begun with it, in this process or another."""
-        return self._db.execute("SELECT 1 FROM sittings").fetchone() is not None
+        return bool(self._read("SELECT 1 FROM sittings"))
 
     def is_of(self, whole: Mapping[str, str]) -> bool:
         """Whether a load that is described so far was begun with it."""
-        before = dict(self._db.execute("SELECT name, value FROM load"))
+        before = dict(self._read("SELECT name, value FROM load"))
         return bool(before) and whole.items() <= before.items()
 
     def told(self, name: str) -> str | None:
         """Return what `tell` noted in an earlier sitting, or None."""
-        found = self._db.execute("SELECT value FROM load WHERE name = ?", (name,)).fetchone()
-        return None if found is None else str(found[0])
+        found = self._read("SELECT value FROM load WHERE name = ?", name)
+        return str(found[0][0]) if found else None
 
     def tell(self, name: str, value: str) -> None:
         """Note something of the load for later sittings, when this one begins."""
@@ -142,67 +152,75 @@ class Journal:
         Raises:
             ConfigurationError: It is of another one; the sentence says in what.
         """
-        before = dict(self._db.execute("SELECT name, value FROM load"))
+        before = dict(self._read("SELECT name, value FROM load"))
         for name, sentence in _WHOLE.items():
             if before and before.get(name) != whole.get(name):
                 raise ConfigurationError(f"{self.path}: this journal {sentence}; name another --out, or load that one")
 
-    def begin(self, *, whole: Mapping[str, str], concurrency: int, now: float) -> Earlier:
+    def begin(self, *, whole: Mapping[str, str], concurrency: int, now: float, retry_failed: bool = False) -> Earlier:
         """Begin a sitting.
 
         Args:
             whole: What else must be the same: `location`, `target`, `api_version`.
             concurrency: Rows in flight at most.
             now: Seconds since 1970 by this machine.
+            retry_failed: Whether rows that failed are sent once more, also where the journal was not told so.
 
         Raises:
             ConfigurationError: The journal is of another load, or another load works on it; nothing was changed.
-            JournalError: It cannot be written.
+            JournalError: It cannot be read or written.
         """
         if self._is_in_use:
             raise ConfigurationError(f"{self.path}: another load works on this journal; wait until it has ended")
         whole = {**whole, **self._whole}
         self.check(whole)
         with self._transaction() as db:
+            self._note_cut_off(db)
             earlier = self._read_earlier(db, now)
             db.executemany("INSERT OR REPLACE INTO load VALUES (?, ?)", whole.items())
             self._sitting = earlier.sittings + 1
-            db.execute("INSERT INTO sittings VALUES (?, ?, NULL, ?)", (self._sitting, now, concurrency))
+            sitting = (self._sitting, now, concurrency)
+            db.execute("INSERT INTO sittings (number, began_at, concurrency) VALUES (?, ?, ?)", sitting)
             self._settle_intents(db)
-            self._read_finished(db)
+            self._read_states(db, retry_failed=retry_failed or self._retry_failed)
         self._is_in_use = True
         return earlier
 
-    def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
-        sittings, concurrency = db.execute("SELECT count(*), max(concurrency) FROM sittings").fetchone()
-        rows, written = db.execute("SELECT count(*), max(written) FROM outcomes").fetchone()
-        self._written = written or 0
-        if not sittings:
-            return Earlier(0, now, None, reach=0)
-        began_at, server_began_at = db.execute(
-            "SELECT began_at, server_began_at FROM sittings WHERE number = 1"
-        ).fetchone()
+    def _note_cut_off(self, db: sqlite3.Connection) -> None:
+        """Note how far the last sitting can have come, where it was cut off."""
         # Rows are read in turn, and few ahead of those that are written.
-        return Earlier(sittings, began_at, server_began_at, reach=rows + MOST_REFUSED + concurrency * _READ_AHEAD)
+        db.execute(
+            "UPDATE sittings SET has_ended = 1, server_until = server_until + ?,"
+            " reach = (SELECT count(*) FROM outcomes) + ? + concurrency * ? WHERE NOT has_ended",
+            (_LATEST_SECONDS, MOST_REFUSED, _READ_AHEAD),
+        )
+
+    def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
+        (self._written,) = db.execute("SELECT coalesce(max(written), 0) FROM outcomes").fetchone()
+        sittings, began_at, self._reach = db.execute(
+            "SELECT count(*), min(began_at), coalesce(max(reach), 0) FROM sittings"
+        ).fetchone()
+        since, until = db.execute("SELECT min(server_began_at), max(server_until) FROM sittings").fetchone()
+        return Earlier(sittings, now if began_at is None else began_at, since, until)
 
     def _settle_intents(self, db: sqlite3.Connection) -> None:
         """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows."""
         self._written += 1
-        for row, when in db.execute("SELECT row, outcome FROM outcomes WHERE state = ?", (INTENDED,)).fetchall():
-            note = f"it may have been applied at {when}; look the contact up before sending it again"
+        for row, row_hash, at in db.execute("SELECT row, hash, at FROM intents").fetchall():
+            note = f"it may have been applied at {at}; look the contact up before sending it again"
             outcome = Outcome(index=row, status="unknown", error=_CUT_OFF, attempts=1, note=note)
-            db.execute(
-                "UPDATE outcomes SET state = ?, written = ?, outcome = ? WHERE row = ?",
-                (UNKNOWN, self._written, _encode(outcome), row),
-            )
+            record = row, UNKNOWN, self._written, row_hash, _encode(outcome)
+            db.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", record)
+        db.execute("DELETE FROM intents")
 
-    def _read_finished(self, db: sqlite3.Connection) -> None:
+    def _read_states(self, db: sqlite3.Connection, *, retry_failed: bool) -> None:
         (last,) = db.execute("SELECT max(row) FROM outcomes").fetchone()
         self._finished = bytearray(0 if last is None else last + 1)
-        again = {AGAIN, FAILED} if self._retry_failed else {AGAIN}
+        self._pending = bytearray(len(self._finished))
+        again = {AGAIN, FAILED} if retry_failed else {AGAIN}
         for row, state in db.execute("SELECT row, state FROM outcomes"):
-            if state not in again:
-                self._finished[row] = state
+            states = self._pending if state in again else self._finished
+            states[row] = state
 
     # ------------------------------------------------------------------------------------------ what is there
 
@@ -210,18 +228,25 @@ class Journal:
         """Whether an earlier sitting settled a row for good."""
         return row < len(self._finished) and self._finished[row] != 0
 
-    @property
-    def has_finished_rows(self) -> bool:
-        """Whether there are any such rows."""
-        return bool(self._finished)
+    def pending(self, row: int, row_hash: bytes) -> Outcome | None:
+        """Return the outcome that a row has so far, where it has one and is to be sent again all the same."""
+        if row >= len(self._pending) or not self._pending[row]:
+            return None
+        ((before, outcome),) = self._read("SELECT hash, outcome FROM outcomes WHERE row = ?", row)
+        return _decode(outcome) if before == row_hash else None
 
-    def hashes(self, first: int, count: int) -> dict[int, bytes]:
-        """Return the hashes of the rows from one on that are settled."""
-        with self._lock:
-            found = self._db.execute(
-                "SELECT row, hash FROM outcomes WHERE row >= ? AND row < ?", (first, first + count)
-            ).fetchall()
-        return dict(found)
+    def may_have_been_sent(self, row: int, row_hash: bytes) -> bool:
+        """Whether an earlier sitting may have sent a row, and not heard what became of it."""
+        if row < len(self._pending) and self._pending[row]:
+            before = self.pending(row, row_hash)
+            return before is not None and before.note is not None  # a doubt is always noted
+        return row < self._reach and not self.is_finished(row)
+
+    def hashes(self, first: int, count: int) -> dict[int, tuple[bytes, bytes]]:
+        """Return hash and encoded outcome of the rows from one on that are settled; see `read_outcome`."""
+        last = first + count
+        found = self._read("SELECT row, hash, outcome FROM outcomes WHERE row >= ? AND row < ?", first, last)
+        return {row: (row_hash, outcome) for row, row_hash, outcome in found}
 
     def fold_into(self, report: BatchReport) -> None:
         """Count the outcomes of earlier sittings that stand."""
@@ -232,46 +257,63 @@ class Journal:
             if self.is_finished(outcome.index):
                 report.add(outcome)
 
+    def fold_all_into(self, report: BatchReport) -> None:
+        """Count the outcomes of all sittings."""
+        for outcome in self.outcomes():
+            report.add(outcome)
+
     def outcomes(self, *, but: Sequence[int] = ()) -> Iterator[Outcome]:
-        """Yield all outcomes in the order of the rows, also those that could not be written."""
-        states = ",".join(map(str, (INTENDED, *but)))
-        found = self._db.execute(f"SELECT row, outcome FROM outcomes WHERE state NOT IN ({states}) ORDER BY row")  # noqa: S608
-        written = (_decode(outcome) for row, outcome in found if row not in self._unwritten)
+        """Yield all outcomes in the order of the rows, also those that could not be written.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        written = (outcome for outcome in self._written_outcomes(but) if outcome.index not in self._unwritten)
         unwritten = (self._unwritten[row].outcome for row in sorted(self._unwritten))
+        unwritten = (outcome for outcome in unwritten if outcome.status != "not_attempted")
         return heapq.merge(written, unwritten, key=lambda outcome: outcome.index)
+
+    def _written_outcomes(self, but: Sequence[int]) -> Iterator[Outcome]:
+        states = ",".join(map(str, but))
+        query = f"SELECT outcome FROM outcomes WHERE state NOT IN ({states}) ORDER BY row"  # noqa: S608  (numbers)
+        try:
+            for (outcome,) in self._db.execute(query):
+                yield _decode(outcome)
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
 
     def collisions(self) -> dict[int, int]:
         """Return each row that met the contact of another one, which is about another person, and that other row."""
-        found = self._db.execute("SELECT outcome FROM outcomes WHERE state = ?", (DONE,))
-        outcomes = (_decode(outcome) for (outcome,) in found)
+        outcomes = (_decode(outcome) for (outcome,) in self._read("SELECT outcome FROM outcomes WHERE state = ?", DONE))
         return {outcome.index: other for outcome in outcomes if (other := outcome.collision_with) is not None}
-
-    def outcome(self, row: int) -> Outcome:
-        """Return the outcome of one row that is settled."""
-        with self._lock:
-            (outcome,) = self._db.execute("SELECT outcome FROM outcomes WHERE row = ?", (row,)).fetchone()
-        return _decode(outcome)
 
     def undelivered(self) -> list[Outcome]:
         """Return the outcomes that an earlier sitting wrote and may not have handed to its consumer."""
-        found = self._db.execute(
-            "SELECT outcome FROM outcomes WHERE written > (SELECT written FROM delivered) AND state <> ? ORDER BY row",
-            (INTENDED,),
-        ).fetchall()
+        found = self._read("SELECT outcome FROM outcomes WHERE written > (SELECT written FROM delivered) ORDER BY row")
         outcomes = [_decode(outcome) for (outcome,) in found]
         return [outcome for outcome in outcomes if self.is_finished(outcome.index)]
+
+    def _read(self, query: str, *values: object) -> list[Any]:
+        with self._lock:
+            try:
+                return self._db.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                raise self._unreadable(error) from error
+
+    def _unreadable(self, error: sqlite3.Error) -> JournalError:
+        return JournalError(f"{self.path}: the journal cannot be read ({error})")
 
     # ------------------------------------------------------------------------------------------ writing
 
     def write(
-        self, entries: Sequence[Entry], *, is_delivered: bool = True, server_began_at: float | None = None
+        self, entries: Sequence[Entry], *, is_delivered: bool = True, server_times: tuple[float, float] | None = None
     ) -> list[Outcome]:
         """Write a group of outcomes.
 
         Args:
             entries: The outcomes.
             is_delivered: Whether the consumer has done with all groups before this one.
-            server_began_at: When this sitting began by the server's clock, once that is known.
+            server_times: When this sitting began, and now, by the server's clock, once that is known.
 
         Returns:
             The outcomes as they were written: one may have been found to be `created`, or to have met the contact of
@@ -284,15 +326,18 @@ class Journal:
             if is_delivered:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))
             self._written += 1
-            if server_began_at is not None:
+            if server_times is not None:
                 db.execute(
-                    "UPDATE sittings SET server_began_at = ? WHERE number = ? AND server_began_at IS NULL",
-                    (server_began_at, self._sitting),
+                    "UPDATE sittings SET server_began_at = ?, server_until = ? WHERE number = ?",
+                    (*server_times, self._sitting),
                 )
             outcomes = [self._meet(db, entry) for entry in entries]
             pairs = list(zip(entries, outcomes, strict=True))
             db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", self._records(pairs))
-            db.executemany("DELETE FROM outcomes WHERE row = ? AND state = ?", _withdrawn(pairs))
+            # Of a row that was not sent after all, too.
+            db.executemany(
+                "DELETE FROM intents WHERE row = ?", [(e.outcome.index,) for e in entries if not e.is_repeatable]
+            )
         return outcomes
 
     def _records(self, pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[tuple[Any, ...]]:
@@ -305,12 +350,12 @@ class Journal:
         outcome = entry.outcome
         if outcome.contact_id is None:
             return outcome
-        email, phone = signature = entry.signature
+        met: Met | None = None
         if not outcome.new:  # else its id is a new one, too
             found = db.execute("SELECT row, email, phone FROM contacts WHERE id = ?", (outcome.contact_id,)).fetchone()
-            outcome = entry.outcome_after(None if found is None else (found[0], found[1:]), signature)
-        contact = outcome.contact_id, outcome.index, email, phone
-        db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", contact)
+            met = None if found is None else (found[0], found[1:])
+        outcome, (row, (email, phone)) = entry.meet(met)
+        db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", (outcome.contact_id, row, email, phone))
         return outcome
 
     def keep(self, entries: Iterable[Entry]) -> None:
@@ -329,10 +374,7 @@ class Journal:
         """
         when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
         with self._transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)",
-                [(row, INTENDED, self._written, hashed, when) for row, hashed in rows],
-            )
+            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?)", [(*row, when) for row in rows])
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
@@ -352,8 +394,9 @@ class Journal:
         if self._unwritten:
             self.write([self._unwritten[row] for row in sorted(self._unwritten)], is_delivered=False)
             self._unwritten.clear()
-        if is_delivered:
-            with self._transaction() as db:
+        with self._transaction() as db:
+            db.execute("UPDATE sittings SET has_ended = 1 WHERE number = ?", (self._sitting,))
+            if is_delivered:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))
 
     @contextmanager
@@ -373,10 +416,3 @@ class Journal:
 
 MOST_REFUSED: Final = 200
 """Outcomes of rows that cannot be sent which wait to be written, before reading waits for them."""
-
-
-def _withdrawn(pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[tuple[int, int]]:
-    """Rows that were to be sent and were not: what was intended no longer holds."""
-    for _, outcome in pairs:
-        if outcome.status == "not_attempted":
-            yield outcome.index, INTENDED

@@ -13,11 +13,18 @@ _VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE load (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE sittings (
-    number INTEGER PRIMARY KEY, began_at REAL NOT NULL, server_began_at REAL, concurrency INTEGER NOT NULL
+    number INTEGER PRIMARY KEY,
+    began_at REAL NOT NULL,
+    concurrency INTEGER NOT NULL,
+    server_began_at REAL,
+    server_until REAL,
+    has_ended INTEGER NOT NULL DEFAULT 0,
+    reach INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE outcomes (
-    row INTEGER PRIMARY KEY, state INTEGER NOT NULL, written INTEGER NOT NULL, hash BLOB NOT NULL, outcome BLOB
+    row INTEGER PRIMARY KEY, state INTEGER NOT NULL, written INTEGER NOT NULL, hash BLOB NOT NULL, outcome BLOB NOT NULL
 );
+CREATE TABLE intents (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, at TEXT NOT NULL);
 CREATE TABLE contacts (id TEXT PRIMARY KEY, row INTEGER NOT NULL, email INTEGER, phone INTEGER) WITHOUT ROWID;
 CREATE TABLE delivered (written INTEGER NOT NULL);
 INSERT INTO delivered VALUES (0);

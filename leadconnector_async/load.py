@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
 _REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
+_LATE_SECONDS: Final = 10.0  # after a load was stopped, none of its calls arrives any more
 _BY_DATE_NOTE: Final = "the answer was lost; dateAdded tells that an earlier try created it"
 _BY_SITTING_NOTE: Final = "the answer was lost when the load was cut off; dateAdded tells that it was created then"
 
@@ -69,6 +70,7 @@ class Load:
         read_rest: Whether a load that is stopped reads a sync source on, to report the rest `not_attempted`.
 
     Attributes:
+        before: Awaited before the first row is read, or None.
         stopped: What ended it early, or None.
     """
 
@@ -104,6 +106,7 @@ class Load:
         self._feeder: asyncio.Task[None] | None = None
         self._busy: dict[asyncio.Task[None], Upsert] = {}
         self._cut_short: list[Entry] = []
+        self.before: Callable[[], Awaitable[None]] | None = None
         self.stopped: LeadConnectorError | None = None
 
     def _open_delivery(
@@ -117,9 +120,9 @@ class Load:
         began = self._clock.monotonic()
         server_clock = self._contacts.client.server_clock
 
-        def server_time() -> float | None:
-            span = server_clock.span(began)
-            return None if span is None else span[0]
+        def server_times() -> tuple[float, float] | None:
+            first, now = server_clock.span(began), server_clock.span(self._clock.monotonic())
+            return None if first is None or now is None else (first[0], now[1])
 
         return JournaledDelivery(
             record,
@@ -129,7 +132,8 @@ class Load:
             workers=self._options.concurrency,
             clock=self._clock,
             on_failure=self.stop,
-            server_time=server_time,
+            server_times=server_times,
+            is_idle=lambda: not self._busy,
         )
 
     async def run(self) -> None:
@@ -141,6 +145,8 @@ class Load:
         """
         is_whole = False
         try:
+            if self.before is not None:
+                await self.before()
             await self._run_workers()
             if self.stopped is not None:
                 await self._report_the_rest()
@@ -151,6 +157,8 @@ class Load:
             await self._source.close()
 
     async def _run_workers(self) -> None:
+        if self.stopped is not None:  # before it began
+            return
         # Beside the group, not in it: where the source fails, the rows that were read are still sent.
         self._feeder = feeder = asyncio.create_task(self._feed())
         feeder.add_done_callback(lambda _: self._backlog.end())
@@ -264,7 +272,10 @@ class Load:
         return self._entry(item, outcome_failed(item, error))
 
     def _settle_cut_short(self, item: Upsert) -> Entry:
-        return self._entry(item, outcome_cut_short(item, self._stop_error()))
+        outcome = outcome_cut_short(item, self._stop_error())
+        if outcome.status == "not_attempted" and self._journal is not None:
+            outcome = self._journal.pending(item.index, item.row_hash) or outcome
+        return self._entry(item, outcome)
 
     def _entry(self, item: Upsert, outcome: Outcome) -> Entry:
         return item.entry(outcome, is_compared=self._options.compare)
@@ -298,14 +309,15 @@ class Load:
         """Return what to note where this row's own earlier try may have created the contact, else None."""
         if result.is_new_by_date:
             return _BY_DATE_NOTE
-        if item.index >= self._earlier.reach:
+        if self._journal is None or not self._journal.may_have_been_sent(item.index, item.row_hash):
             return None
-        since = self._earlier.server_began_at
-        if since is None:  # the load was cut off before anything was answered
+        since, until = self._earlier.since, self._earlier.until
+        if since is None:  # the load was cut off before anything was written
             now = self._contacts.client.server_clock.span(self._clock.monotonic())
             since = None if now is None else self._earlier.began_at + now[0] - self._clock.time()
         is_young = since is not None and was_created_since((since, since), result.contact)
-        return _BY_SITTING_NOTE if is_young else None
+        is_too_young = until is not None and was_created_since((until + _LATE_SECONDS,) * 2, result.contact)
+        return _BY_SITTING_NOTE if is_young and not is_too_young else None
 
     # ------------------------------------------------------------------------------------------ what is left
 

@@ -44,10 +44,15 @@ class RowError(Struct, frozen=True):
 def row_error(error: Exception) -> RowError:
     """Keep of an exception what a report needs; the exception itself would hold on to whole stacks."""
     if isinstance(error, InvalidContactError):
-        return RowError(type(error).__name__, None, error.sentence, error.where)
+        return RowError(type(error).__name__, None, _unicode(error.sentence), error.where and _unicode(error.where))
     status = error.status if isinstance(error, APIError | InvalidResponseError) else None
     message = "; ".join(error.messages) if isinstance(error, APIError) else str(error)
-    return RowError(type(error).__name__, status, message or type(error).__name__)
+    return RowError(type(error).__name__, status, _unicode(message) or type(error).__name__)
+
+
+def _unicode(text: str) -> str:
+    """Escape what no file can hold: lone surrogates, as of a file's name that is no UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, gc=False):
@@ -124,6 +129,7 @@ class BatchReport:
         self.finished_at: datetime | None = None
         self._sat_down = 0.0, 0.0  # when this sitting began, by the date and by the monotonic clock
         self.keeps_outcomes = keep_outcomes
+        self._has_replaced = False
         self.not_applied: dict[str, int] = {}
         self._errors: dict[tuple[int | None, str], int] = {}
 
@@ -173,10 +179,17 @@ class BatchReport:
         self.requests += count
         self._counts[status] += count
 
+    def add_rest(self, count: int, error: RowError) -> None:
+        """Count rows that the load never came to."""
+        if count > 0:
+            self.total += count
+            self._counts["not_attempted"] += count
+            self._count_error(error, count)
+
     def take_back(self, outcome: Outcome) -> None:
-        """Count an outcome no more: its row is no longer the same, and will have another."""
+        """Count an outcome no more: its row is another one now, and will have another."""
         self._count(outcome, -1)
-        self.outcomes = [kept for kept in self.outcomes if kept.index != outcome.index]
+        self._has_replaced = True
 
     def _count(self, outcome: Outcome, by: int) -> None:
         self.total += by
@@ -217,6 +230,8 @@ class BatchReport:
         """Set the end, by the clock that nobody sets, and put the outcomes in the order of their rows."""
         now, then = self._sat_down
         self.finished_at = datetime.fromtimestamp(now + monotonic - then, UTC)
+        if self._has_replaced:
+            self.outcomes = list({outcome.index: outcome for outcome in self.outcomes}.values())  # the later ones
         self.outcomes.sort(key=lambda outcome: outcome.index)
 
     @property

@@ -31,6 +31,15 @@ async def test_a_shared_phone_is_told(
     assert {contact["email"] for contact in sandbox.contacts()} == {"bob@example.com", "carl@example.com"}
 
 
+@pytest.mark.parametrize("is_journaled", [True, False], ids=["journal", "memory"])
+async def test_a_row_without_an_email_in_between_hides_nothing(
+    client: LeadConnector, tmp_path: Path, is_journaled: bool
+) -> None:
+    rows = [ANN, {"phone": ANN["phone"]}, BOB]
+    report = await client.contacts.bulk_upsert(rows, journal=tmp_path / "journal" if is_journaled else None)
+    assert [outcome.collision_with for outcome in report.outcomes] == [None, None, 0]
+
+
 async def test_it_is_told_across_sittings(client: LeadConnector, tmp_path: Path) -> None:
     path = tmp_path / "journal"
     await client.contacts.bulk_upsert([ANN], journal=path)

@@ -15,6 +15,7 @@ import pytest
 from leadconnector_async import (
     BatchReport,
     ConfigurationError,
+    InvalidContactError,
     Journal,
     JournalError,
     LeadConnector,
@@ -218,6 +219,7 @@ def forget(path: Path, *rows: int) -> None:
         for row in rows:
             db.execute("DELETE FROM contacts WHERE row = ?", (row,))
             db.execute("DELETE FROM outcomes WHERE row = ?", (row,))
+        db.execute("UPDATE sittings SET has_ended = 0")
         db.commit()
 
 
@@ -249,17 +251,96 @@ async def test_where_no_answer_told_the_servers_time_the_sittings_own_date_does(
     assert counts(second) == counts(first)
 
 
+@pytest.mark.parametrize("end", ["in order", "crash", "crash, long before"])
 async def test_somebody_elses_contact_is_not_called_ours_after_a_crash(
-    client: LeadConnector, sandbox: Sandbox, path: Path, clock: FakeClock
+    client: LeadConnector, sandbox: Sandbox, path: Path, clock: FakeClock, end: str
 ) -> None:
     await client.contacts.bulk_upsert(people(3), journal=path)
-    await clock.sleep(60)
+    if end != "in order":
+        forget(path, 2)
+    await clock.sleep(600 if end == "crash, long before" else 60)
     for number in (3, 5_000):
         sandbox.add_contact(LOCATION, email=f"person{number}@example.com")
-    report = await client.contacts.bulk_upsert(people(5_001), journal=path, keep_outcomes=True)
-    # Far beyond what can have been in flight it is surely somebody else's; close to it, that cannot be told.
+    report = await client.contacts.bulk_upsert(people(5_001), journal=path)
+    assert report.outcomes[2].status == "created"
+    # What can have been in flight, and is young enough, cannot be told from ours.
+    assert report.outcomes[3].status == ("created" if end == "crash" else "updated")
+    assert (report.outcomes[3].note is not None) == (end == "crash")
     assert report.outcomes[5_000].status == "updated"
-    assert report.outcomes[3].note is not None
+
+
+async def test_a_failed_row_that_somebody_added_by_hand_is_not_called_ours(
+    client: LeadConnector, sandbox: Sandbox, path: Path, clock: FakeClock
+) -> None:
+    sandbox.fail_next("429", times=1)
+    rows = [{"email": "no address"}, *people(2)]
+    await client.contacts.bulk_upsert(rows, journal=path)
+    await clock.sleep(60)
+    sandbox.add_contact(LOCATION, email="other@example.com")
+    rows[0] = {"email": "other@example.com"}
+    report = await client.contacts.bulk_upsert(rows, journal=path, retry_failed=True)
+    assert [outcome.status for outcome in report.outcomes] == ["updated", "created", "created"]
+
+
+# ---------------------------------------------------------------------------------------------- stops in between
+
+
+async def test_what_is_known_of_a_row_is_told_again_where_a_later_run_does_not_come_to_it(
+    client: LeadConnector, sandbox: Sandbox, path: Path
+) -> None:
+    rows = [*people(3), *({**row, "email": "no address"} for row in people(3))]
+    first = await client.contacts.bulk_upsert(rows, journal=path)
+    assert first.failed == 3
+    stop = asyncio.Event()
+    stop.set()
+    for retry_failed in (True, False):
+        report = await client.contacts.bulk_upsert(rows, journal=path, retry_failed=retry_failed, stop=stop)
+        assert (report.failed, report.created, report.not_attempted) == (3, 3, 0)
+
+
+async def test_a_stop_before_the_first_row_sends_nothing(client: LeadConnector, sandbox: Sandbox, path: Path) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    for journal in (path, None):
+        report = await client.contacts.bulk_upsert(people(30), journal=journal, stop=stop)
+        assert (report.not_attempted, sandbox.requests) == (30, 0)
+
+
+async def test_a_retry_that_is_stopped_forgets_no_failure(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, path: Path
+) -> None:
+    sandbox = await open_sandbox(allow_duplicates=True, faults={"422-created": 1.0})
+    client = await connect(sandbox)
+    rows = [{**row, "create_new_if_duplicate_allowed": True} for row in people(3)]
+    assert (await client.contacts.bulk_upsert(rows, journal=path)).failed == 3
+    refusing = await connect(sandbox, token="wrong")
+    report = await refusing.contacts.bulk_upsert(rows, journal=path, retry_failed=True)
+    assert (report.failed, report.not_attempted) == (3, 0)
+    before = sandbox.requests
+    assert (await client.contacts.bulk_upsert(rows, journal=path)).failed == 3
+    assert sandbox.requests == before
+
+
+async def test_a_text_that_no_file_can_hold_stops_nothing(client: LeadConnector, sandbox: Sandbox, path: Path) -> None:
+    rows: list[Any] = [
+        *people(50),
+        InvalidContactError("bad \udce9 name", where="caf\udce9.csv, row 3"),
+        *people(60)[50:],
+    ]
+    report = await client.contacts.bulk_upsert(rows, journal=path)
+    assert (report.total, report.created, report.failed) == (61, 60, 1)
+    assert str(report.outcomes[50].error) == r"caf\udce9.csv, row 3: bad \udce9 name"
+
+
+async def test_rows_of_one_person_do_not_wait_for_a_group_each(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, path: Path, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox(unlimited=True)
+    client = await connect(sandbox, rate_limit=None)
+    began = clock.now
+    report = await client.contacts.bulk_upsert([{"email": "a@b.co", "city": f"{n}"} for n in range(30)], journal=path)
+    assert report.updated == 29
+    assert clock.now - began < 1.0
 
 
 @pytest.mark.parametrize("is_written", [True, False])
