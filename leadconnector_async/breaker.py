@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 _ROWS_THAT_OPEN: Final = 5  # given up one after the other, with nothing answered in between
 _FIRST_PAUSE: Final = 5.0
-_LONGEST_PAUSE: Final = 60.0
+_LONGEST_PAUSE: Final = 30.0
 
 
 class Breaker:

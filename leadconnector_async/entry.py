@@ -22,6 +22,8 @@ UNKNOWN: Final = 5
 AGAIN: Final = 6  # unknown, and safe to send again
 PLAIN: Final[Mapping[int, Status]] = {CREATED: "created", UPDATED: "updated"}
 
+_TOO_LATE_NOTE: Final = "it was applied after row {} of the same contact, which comes later (rows count from 0)"
+
 
 class Entry(Struct, gc=False):
     """An outcome on its way to disk.
@@ -65,7 +67,11 @@ class Entry(Struct, gc=False):
         is_other = self.is_compared and row != self.outcome.index and is_another_person(before, signature)
         if email is None and not is_other:  # the contact keeps its email, and so its person
             return self.outcome, (row, (before[0], phone or before[1]))
-        outcome = msgspec.structs.replace(self.outcome, collision_with=row) if is_other else self.outcome
+        outcome = self.outcome
+        if is_other:
+            outcome = msgspec.structs.replace(outcome, collision_with=row)
+        elif row > outcome.index and outcome.note is None:  # as where it failed, and is sent once more
+            outcome = msgspec.structs.replace(outcome, note=_TOO_LATE_NOTE.format(row))
         return outcome, (self.outcome.index, (email, phone or before[1]))
 
     def state_of(self, outcome: Outcome) -> int:

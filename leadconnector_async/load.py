@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
 _REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
+_MOST_TIMES_BACK: Final = 2  # that a row is put back while the service is down
 _LATE_SECONDS: Final = 10.0  # after a load was stopped, none of its calls arrives any more
 _BY_DATE_NOTE: Final = "the answer was lost; dateAdded tells that an earlier try created it"
 _BY_SITTING_NOTE: Final = "the answer was lost when the load was cut off; dateAdded tells that it was created then"
@@ -302,6 +303,9 @@ class Load:
         if self._breaker.open_for > longest:
             self.stop(OutageError(f"the service has answered no call for {longest:.0f} s ({error}); go on later"))
             return False
+        if item.times_put_back >= _MOST_TIMES_BACK:  # it may be this row that the service cannot cope with
+            return False
+        item.times_put_back += 1
         call.forgiven = call.attempts
         return True
 

@@ -186,6 +186,13 @@ class BatchReport:
             self._counts["not_attempted"] += count
             self._count_error(error, count)
 
+    def take_over(self, told: BatchReport) -> None:
+        """Have the rows as another report counts them; calls and times stay."""
+        calls = self.requests, self.retries, self.rate_limited
+        for name in ("_counts", "_errors", "total", "partially_applied", "collisions", "not_applied"):
+            setattr(self, name, getattr(told, name))
+        self.requests, self.retries, self.rate_limited = calls
+
     def take_back(self, outcome: Outcome) -> None:
         """Count an outcome no more: its row is another one now, and will have another."""
         self._count(outcome, -1)

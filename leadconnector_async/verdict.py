@@ -25,7 +25,7 @@ _SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 class Upsert(Item):
     """A row that was checked: the contact, and the call that is to store it."""
 
-    __slots__ = ("call", "contact", "identity", "row_hash")
+    __slots__ = ("call", "contact", "identity", "row_hash", "times_put_back")
 
     def __init__(
         self, index: int, identity: Identity, contact: ContactUpsert, call: Call[UpsertResult], row_hash: bytes
@@ -35,6 +35,7 @@ class Upsert(Item):
         self.contact = contact
         self.call = call
         self.row_hash = row_hash
+        self.times_put_back = 0
 
     def entry(self, outcome: Outcome, *, is_compared: bool) -> Entry:
         """Return what the journal needs to know with an outcome."""

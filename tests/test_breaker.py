@@ -64,6 +64,20 @@ async def test_a_row_that_always_fails_does_not_pass_for_an_outage(
     assert (report.failed, report.created) == (10, 30)
 
 
+@pytest.mark.parametrize("concurrency", [1, 64])
+async def test_rows_that_the_service_cannot_cope_with_fail_in_the_end(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock, concurrency: int
+) -> None:
+    sandbox = await open_sandbox(unlimited=True)
+    client = await connect(sandbox, retry=QUICK, rate_limit=None)
+    sandbox.fail_next(None, times=50)
+    sandbox.fail_next("500", times=10_000)
+    report = await client.contacts.bulk_upsert(people(60), concurrency=concurrency)
+    assert report.stopped is None
+    assert (report.created, report.failed) == (50, 10)
+    assert report.is_complete is False
+
+
 async def test_what_may_not_be_sent_twice_is_not_put_back(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
     sandbox = await open_sandbox(allow_duplicates=True, unlimited=True)
     client = await connect(sandbox, retry=QUICK, rate_limit=None)
@@ -101,7 +115,7 @@ async def test_one_probe_at_a_time_and_pauses_grow() -> None:
 
     tasks = [asyncio.ensure_future(work()) for _ in range(3)]
     await clock.advance(200)
-    assert sent == [5, 15, 35, 75, 135, 195]
+    assert sent == [5, 15, 35, 65, 95, 125, 155, 185]
     breaker.succeed()
     await clock.settle()
     assert all(task.done() for task in tasks)

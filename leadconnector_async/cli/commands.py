@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from ..answers import clean_text
-from ..errors import LeadConnectorError
+from ..errors import JournalError, LeadConnectorError
 from ..version import __version__
 from .options import read_faults, read_latency, read_rate
 from .printing import tell
 from .serve import serve
-from .upsert import Order, load
+from .upsert import DEFAULT_CONCURRENCY, Order, load
 
 app = typer.Typer(
     help="Load contacts into HighLevel / LeadConnector.",
@@ -31,7 +31,9 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
         code = asyncio.run(work)
     except LeadConnectorError as error:
         tell(f"leadconnector: {clean_text(str(error))}")
-        code = 2
+        code = 3 if isinstance(error, JournalError) else 2
+    except KeyboardInterrupt:  # before anything began
+        code = 130
     raise typer.Exit(code)
 
 
@@ -67,7 +69,7 @@ def upsert(
     wait: Annotated[
         bool, typer.Option("--wait", help="Where the day's calls are spent, wait for the next in place of stopping.")
     ] = False,
-    concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight at most.")] = 64,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight at most.")] = DEFAULT_CONCURRENCY,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")] = False,
     token_file: Annotated[
         Path | None, typer.Option(help="File with the token; else LEADCONNECTOR_TOKEN.", show_default=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +29,9 @@ from .signals import calling_on_signals
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
 _RUN: Final = "leadconnector-run-"
+_STOPPED: Final = 3
+_INTERRUPTED: Final = 130
+DEFAULT_CONCURRENCY: Final = 64
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -53,38 +56,85 @@ async def load(order: Order) -> int:
 
     Raises:
         ConfigurationError: Something is missing or wrong; nothing was sent.
+        JournalError: The journal cannot be read or written; nothing was sent.
     """
+    stop = asyncio.Event()
+    with calling_on_signals(_interrupter(stop, asyncio.current_task())):
+        try:
+            return await _load(order, stop)
+        except asyncio.CancelledError:
+            if not stop.is_set():
+                raise
+    tell("Nothing was sent.")
+    return _INTERRUPTED
+
+
+def _interrupter(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> Callable[[], None]:
+    """Stop in order on a first signal, at once on a second."""
+
+    def interrupt() -> None:
+        if not stop.is_set():
+            tell("\nStopping: calls in flight finish. Once more to stop at once.")
+            stop.set()
+        elif work is not None:
+            work.cancel()
+
+    return interrupt
+
+
+async def _load(order: Order, stop: asyncio.Event) -> int:
     rate = read_rate(order.rate, order.daily)
-    files = [open_row_file(path) for path in order.files]
-    whole = describe_files(files) | ({"target": "the sandbox"} if order.is_sandbox else {})
+    files = await asyncio.to_thread(_look_through, order)
     async with AsyncExitStack() as stack:
         client = await _open_client(order, rate, files, stack)
-        if not order.is_resumed:
-            _ = [file.count for file in files]  # what cannot be read leaves no folder behind
+        whole = _describe(order, files, client)
+        if stop.is_set():
+            raise asyncio.CancelledError
         folder = _choose_folder(order, whole)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
-        count_rows(files, journal)
+        await asyncio.to_thread(count_rows, files, journal, whole)
         _tell_beforehand(order, files, is_begun=journal.is_begun)
-        results = Results(folder, files)
-        return await _load(order, client, files, results, journal, rate.max_requests / rate.per_seconds)
+        load = FileLoad(files, Results(folder, files), journal)
+        reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
+    return _conclude(order, load, reason, is_interrupted=stop.is_set())
+
+
+def _look_through(order: Order) -> list[RowFile]:
+    files = [open_row_file(path) for path in order.files]
+    if not order.is_resumed:
+        _ = [file.count for file in files]  # what cannot be read leaves no folder behind
+    return files
+
+
+def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict[str, str]:
+    return describe_files(files) | {
+        "location": client.location_id or "",
+        "target": "the sandbox" if order.is_sandbox else client.host,
+        "api_version": client.api_version,
+    }
 
 
 def _choose_folder(order: Order, whole: dict[str, str]) -> Path:
     folder = order.out
     if folder is None and order.is_resumed:
-        folder = next(filter(partial(_is_of, whole=whole), sorted(Path().glob(f"{_RUN}*"), reverse=True)), None)
-        if folder is None:
-            raise ConfigurationError(
-                f"there is no run of this load here to go on with (looked for {_RUN}*/{JOURNAL}); name its folder with "
-                "--out, or leave --resume out to begin anew"
-            )
+        folder = _latest_run(whole)
     folder = folder or Path(f"{_RUN}{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     make_folder(folder, is_resumed=order.is_resumed)
     return folder
 
 
-def _is_of(folder: Path, whole: dict[str, str]) -> bool:
-    return (folder / JOURNAL).is_file() and is_journal_of(folder / JOURNAL, whole)
+def _latest_run(whole: dict[str, str]) -> Path:
+    in_use: ConfigurationError | None = None
+    for folder in sorted(Path().glob(f"{_RUN}*"), reverse=True):
+        try:
+            if (folder / JOURNAL).is_file() and is_journal_of(folder / JOURNAL, whole):
+                return folder
+        except ConfigurationError as error:
+            in_use = in_use or error
+    raise in_use or ConfigurationError(
+        f"there is no run of this load here to go on with (looked for {_RUN}*/{JOURNAL}); name its folder with --out, "
+        "or leave --resume out to begin anew"
+    )
 
 
 async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
@@ -124,51 +174,34 @@ def _tell_beforehand(order: Order, files: list[RowFile], *, is_begun: bool) -> N
         tell("Each write fires the location's contact webhooks and workflows.")
 
 
-async def _load(
-    order: Order,
-    client: LeadConnector,
-    files: list[RowFile],
-    results: Results,
-    journal: Journal,
-    most_per_second: float,
-) -> int:
-    total = sum(file.count for file in files)
-    load = FileLoad(files, results, journal, lambda outcome: progress.update(outcome))
+async def _run(
+    order: Order, client: LeadConnector, load: FileLoad, stop: asyncio.Event, most_per_second: float
+) -> str | None:
+    """Run a load to its end, and return what ended it early, if it was no wish of the user's."""
     progress = open_progress(
-        total, load.report, most_per_second, client.calls_left_today, is_wanted=order.is_progress_wanted
+        load.total, load.report, most_per_second, client.calls_left_today, is_wanted=order.is_progress_wanted
     )
-    reason: str | None = None
     with progress:
-        stop = asyncio.Event()
-        work = asyncio.create_task(load.run(client, stop, wait_for_quota=order.waits))
-        with calling_on_signals(_interrupter(stop, work)):
-            try:
-                await work
-            except LoadStoppedError as error:
-                reason = str(error)
-            except asyncio.CancelledError:
-                reason = "interrupted at once"
-    _summarise(load.report, results, reason)
+        try:
+            await load.run(client, stop, wait_for_quota=order.waits, on_outcome=progress.update)
+        except LoadStoppedError as error:
+            return str(error)
+        except asyncio.CancelledError:
+            if not stop.is_set():
+                raise
+            return "interrupted at once"
+    return None
+
+
+def _conclude(order: Order, load: FileLoad, reason: str | None, *, is_interrupted: bool) -> int:
+    _summarise(load.report, load.results, reason)
     is_stopped = reason is not None or load.report.stopped is not None
-    _tell_next(order, load.report, results, is_stopped=is_stopped)
-    if stop.is_set() and not load.report.is_complete:
-        return 130
+    _tell_next(order, load.report, load.results, is_stopped=is_stopped)
+    if is_interrupted and (is_stopped or not load.report.is_complete):
+        return _INTERRUPTED
     if is_stopped:
-        return 3
+        return _STOPPED
     return 0 if load.report.is_complete else 1
-
-
-def _interrupter(stop: asyncio.Event, work: asyncio.Task[BatchReport]) -> Callable[[], None]:
-    """Stop in order on a first signal, at once on a second."""
-
-    def interrupt() -> None:
-        if stop.is_set():
-            work.cancel()
-        else:
-            tell("\nStopping: calls in flight finish. Once more to stop at once.")
-            stop.set()
-
-    return interrupt
 
 
 def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
@@ -205,17 +238,31 @@ def _why_not_applied(field: str) -> str:
 
 
 def _tell_next(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> None:
-    option = " --sandbox" if order.is_sandbox else ""
     if is_stopped:
         left = report.not_attempted + report.unknown
-        files = " ".join(map(str, order.files))
-        show(f"Next, for the {left} rows left: leadconnector upsert {files} --out {results.folder} --resume{option}")
+        command = _command(order, order.files, "--out", str(results.folder), "--resume")
+        show(f"Next, for the {left} rows left: {command}")
         return
     again = results.to_load_again
     if again is None:
         return
     path = results.folder / again
     why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
-    show(f"Next: correct {path} where needed{why}, then: leadconnector upsert {path}{option}")
+    show(f"Next: correct {path} where needed{why}, then: {_command(order, [path])}")
     if again == FAILED and FAILED_LINES in results.written:
         show(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
+
+
+def _command(order: Order, files: list[Path], *more: str) -> str:
+    """Return the command that loads other files, or goes on, with the options of this one."""
+    options = {
+        "--location": order.location_id,
+        "--rate": order.rate,
+        "--daily": order.daily,
+        "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
+        "--token-file": order.token_file,
+    }
+    words = ["leadconnector", "upsert", *map(str, files), *more]
+    words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
+    return shlex.join(words)

@@ -44,6 +44,7 @@ class Results:
         self._open: dict[str, IO[str]] = {}
         self._writers: dict[str, Any] = {}
         self.written: list[str] = []
+        self._is_given_up = False
 
     @property
     def to_load_again(self) -> str | None:
@@ -51,6 +52,10 @@ class Results:
         if FAILED_LINES in self.written and all(file.is_lines for file in self._files):
             return FAILED_LINES
         return FAILED if FAILED in self.written else None
+
+    def give_up(self) -> None:
+        """Have `write` end at once in another thread; it raises InterruptedError then."""
+        self._is_given_up = True
 
     def write(self, outcomes: Iterable[Outcome], collisions: Mapping[int, int], report: BatchReport) -> None:
         """Write all files anew; each takes its place only when it is whole.
@@ -73,7 +78,8 @@ class Results:
             for file in self._open.values():
                 with suppress(OSError):
                     file.close()
-            report.to_json(self.folder / REPORT)
+            report.to_json(self._part(REPORT))
+            self._part(REPORT).replace(self.folder / REPORT)
             self.written.insert(0, REPORT)
 
     def _write_rows(self, outcomes: Iterable[Outcome], report: BatchReport, collisions: Mapping[int, int]) -> None:
@@ -83,6 +89,8 @@ class Results:
         told = iter(outcomes)
         outcome = next(told, None)
         for index, row in enumerate(row for file in self._files for row in file.rows()):
+            if self._is_given_up:
+                raise InterruptedError(0, "interrupted; --resume writes them")
             if outcome is None or outcome.index != index:
                 self._add(row, Outcome(index=index, status="not_attempted", error=reason))
                 continue

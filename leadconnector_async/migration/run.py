@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from ..client import LeadConnector
-from ..errors import ConfigurationError, InvalidContactError, LoadStoppedError
+from ..errors import ConfigurationError, InvalidContactError, JournalError, LoadStoppedError
 from ..journal import Journal
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
@@ -31,14 +31,14 @@ def describe_files(files: Sequence[RowFile]) -> dict[str, str]:
     }
 
 
-def count_rows(files: Sequence[RowFile], journal: Journal) -> None:
+def count_rows(files: Sequence[RowFile], journal: Journal, whole: Mapping[str, str]) -> None:
     """Count the rows of a load, but where an earlier sitting did.
 
     Raises:
         ConfigurationError: The rows of a file cannot be told apart; nothing was sent.
     """
     told = journal.told(_ROWS)
-    if told is not None and journal.is_of(describe_files(files)):
+    if told is not None and journal.is_of(whole):
         for file, count in zip(files, msgspec.json.decode(told, type=list[int]), strict=True):
             file.count = count
     journal.tell(_ROWS, msgspec.json.encode([file.count for file in files]).decode())
@@ -57,25 +57,37 @@ class FileLoad:
         files: What to load, in this order.
         results: Where to write what became of them.
         journal: Of this load; not begun.
-        on_outcome: Called with each outcome after it was written to the journal.
 
     Attributes:
+        results: Where to write what became of them.
+        total: How many rows there are.
         report: The counts, also while it runs.
         is_whole: Whether every row is in the results; False until the end.
     """
 
-    def __init__(
-        self, files: Sequence[RowFile], results: Results, journal: Journal, on_outcome: Callable[[Outcome], None]
-    ) -> None:
+    def __init__(self, files: Sequence[RowFile], results: Results, journal: Journal) -> None:
         self._files = files
-        self._results = results
         self._journal = journal
-        self._on_outcome = on_outcome
+        self.results = results
+        self.total = sum(file.count for file in files)
         self.report = BatchReport(keep_outcomes=False)
         self.is_whole = False
 
-    async def run(self, client: LeadConnector, stop: asyncio.Event, *, wait_for_quota: bool) -> BatchReport:
+    async def run(
+        self,
+        client: LeadConnector,
+        stop: asyncio.Event,
+        *,
+        wait_for_quota: bool,
+        on_outcome: Callable[[Outcome], None],
+    ) -> BatchReport:
         """Load all rows. The results are written whatever happens.
+
+        Args:
+            client: Where to send them.
+            stop: Set it to end in order.
+            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
+            on_outcome: Called with each outcome after it was written to the journal.
 
         Raises:
             LoadStoppedError: A file could not be read further, or results could not be written.
@@ -86,14 +98,14 @@ class FileLoad:
             await client.contacts.bulk_upsert(
                 self._rows(stop),
                 journal=self._journal,
-                on_outcome=self._on_outcome,
+                on_outcome=on_outcome,
                 report=self.report,
                 stop=stop,
                 wait_for_quota=wait_for_quota,
             )
         finally:
             if self.report.started_at is not None:
-                self._finish()
+                await self._finish()
         return self.report
 
     def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Settled]:
@@ -105,18 +117,29 @@ class FileLoad:
                 yield SETTLED if self._journal.is_finished(index) else row.contact
                 index += 1
 
-    def _finish(self) -> None:
-        self._count_the_rest()
+    async def _finish(self) -> None:
+        """Write the results; a second wish to stop leaves that to the next run."""
+        writing = asyncio.ensure_future(asyncio.to_thread(self._write_results))
         try:
-            self._results.write(self._journal.outcomes(), self._journal.collisions(), self.report)
-        except (OSError, ConfigurationError) as error:  # of the results, or of a file that is read once more
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            self.results.give_up()
+            await asyncio.wait([writing])
+            raise
+
+    def _write_results(self) -> None:
+        try:
+            self._recount()
+            self.results.write(self._journal.outcomes(), self._journal.collisions(), self.report)
+        except (OSError, ConfigurationError, JournalError) as error:  # of the results, of an input, of the journal
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            sentence = f"the results in {self._results.folder} could not be written whole ({reason})"
+            sentence = f"the results in {self.results.folder} could not be written whole ({reason})"
             raise LoadStoppedError(sentence, report=self.report) from error
         self.is_whole = True
 
-    def _count_the_rest(self) -> None:
-        """Count the rows that the load never came to."""
-        reason = why_not_attempted(self.report)
-        for index in range(self.report.total, sum(file.count for file in self._files)):
-            self.report.add(Outcome(index=index, status="not_attempted", error=reason))
+    def _recount(self) -> None:
+        """Count anew what the journal holds, so that report and result files are of one truth."""
+        told = BatchReport(keep_outcomes=False)
+        self._journal.fold_all_into(told)
+        told.add_rest(self.total - told.total, why_not_attempted(self.report))
+        self.report.take_over(told)

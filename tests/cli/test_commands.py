@@ -246,7 +246,7 @@ def test_a_full_disk_stops_the_load_in_order_and_it_goes_on_later(run: Run, tmp_
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["total"] == 2_000
     assert 0 < report["created"] < 2_000
-    command = re.search(r"leadconnector (upsert .* --resume --sandbox)$", done.stdout, re.M)
+    command = re.search(r"leadconnector (upsert .* --resume .*--sandbox)$", done.stdout, re.M)
     assert command is not None
     code, out, _ = run(*command[1].split(), "--rate", "5000/1")
     assert code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -156,3 +157,49 @@ def test_a_spent_day_is_waited_for_where_that_is_wanted(served: Callable[..., st
     code, out, _ = end(process)
     assert code == 130
     assert "7 created, 13 not attempted" in out
+
+
+def test_the_run_of_this_location_goes_on_whatever_else_lies_there(
+    served: Callable[..., str], run: Run, tmp_path: Path
+) -> None:
+    path = people(tmp_path / "a.csv", 3)
+    names = []
+    for location in ("LA", "LB"):
+        assert (
+            run("upsert", path, "--sandbox", "--location", location, "--out", f"leadconnector-run-{location}")[0] == 0
+        )
+        names.append(f"leadconnector-run-{location}")
+    for location, name in zip(("LA", "LB"), names, strict=True):
+        code, out, _ = run("upsert", path, "--sandbox", "--location", location, "--resume")
+        assert code == 0
+        assert f"Results: {name}/" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_file_is_looked_through_sends_nothing(
+    served: Callable[..., str], tmp_path: Path, number: signal.Signals
+) -> None:
+    path = tmp_path / "a.csv"
+    with path.open("w") as file:
+        file.write("email\n")
+        file.writelines(f"person{row}@example.com\n" for row in range(1_000_000))
+    process = start(served(), path)
+    time.sleep(0.8)
+    process.send_signal(number)
+    code, out, err = end(process)
+    assert code == 130
+    assert "Nothing was sent." in err or "0 calls, " in out
+
+
+def test_the_command_to_go_on_with_is_whole(served: Callable[..., str], tmp_path: Path) -> None:
+    path = people(tmp_path / "my contacts.csv", 200)
+    process = start(served("--latency", "50-60ms"), path, "--rate", "90/10", "--concurrency", "2", "--location", "L9")
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    code, out, _ = end(process)
+    assert code == 130
+    command = re.search(r"leadconnector (upsert .*)$", out, re.M)
+    assert command is not None
+    words = shlex.split(command[1])
+    assert words[1] == str(path)
+    assert {"--resume", "--location", "L9", "--rate", "90/10", "--concurrency", "2"} <= set(words)
