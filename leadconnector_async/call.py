@@ -16,6 +16,7 @@ class Call(Generic[T]):
         request: What is asked.
         attempts: Tries sent, those answered 429 not counted.
         rate_limited: Tries answered 429.
+        is_bulk: Whether it is one of a load, and lets single calls go first.
         forgiven: How many of the attempts fell into an outage, and do not count against the retry policy.
         in_flight: Whether a try is out now.
         before_send: Awaited once, when the first try has its slot and before it is sent; where it raises, nothing is.
@@ -29,6 +30,7 @@ class Call(Generic[T]):
     # Most calls succeed at once and never change these.
     attempts: int = 0
     rate_limited: int = 0
+    is_bulk: bool = False
     forgiven: int = 0
     in_flight: bool = False
     is_halted: bool = False

@@ -279,7 +279,7 @@ class LeadConnector:
     async def _exchange_in_slot(self, call: Call[T], token: str) -> Response:
         """Take a slot, exchange once, and give the slot back as used, or as unused where nothing was sent."""
         window = self._limits.window(call.request.location_id, self._rate_limit)
-        slot = await window.acquire()
+        slot = await window.acquire(bulk=call.is_bulk)
         quota = None
         try:
             if self._limits.is_paced:

@@ -172,7 +172,8 @@ class Contacts:
                 again, after whatever ended it, and it goes on: rows that are done are not sent again, the report covers
                 all runs. Rows are known by position and content: a row that is another one now is sent. Each outcome is
                 on disk before it is counted or handed to `on_outcome`; the last ones may be handed over twice.
-            retry_failed: Whether to send rows once more that failed in an earlier run with this journal.
+            retry_failed: Whether to send rows once more that failed in an earlier run with this journal. They are then
+                applied after rows of the same person that came later; `outcome.note` says so.
             wait_for_quota: Whether to wait for the next day where the day's calls are spent, in place of stopping.
 
         Returns:

@@ -117,6 +117,7 @@ class Intake:
     def _check(self, index: int, row: ContactLike | InvalidContactError, row_hash: bytes) -> Upsert:
         contact = self._read(row)
         call = self._contacts.prepare_upsert(contact)
+        call.is_bulk = True
         item = Upsert(index, identity_of(contact, call.request.location_id), contact, call, row_hash)
         if self._journal is not None and not call.request.repeatable:
             call.before_send = partial(self._delivery.intend, index, row_hash)

@@ -11,6 +11,7 @@ import asyncio
 import math
 import sys
 from collections import deque
+from itertools import islice
 from typing import Protocol, TypeAlias
 
 from aiolimiter import AsyncLimiter
@@ -24,6 +25,8 @@ _DAY = 86_400.0
 _DEFAULT_INTERVAL = 10.0
 # The two clocks may differ in speed, and a timer is not exact: wait this share of the window longer.
 _MARGIN = 0.001
+
+_SPARE_SHARE = 10  # of a window's slots, one in so many is left to single calls while there are any
 
 Slot: TypeAlias = int
 """What `Window.acquire` gives and `Window.release` takes back."""
@@ -96,18 +99,25 @@ class LocalLimits:
 class Window:
     """The slots of one location. A slot that is taken must be given to `release` or `give_back`, once.
 
-    Waiters are served first come, first served; one that is cancelled leaves no slot behind.
+    There are two lanes: single calls, for which somebody waits, go before bulk rows. While single calls have been seen
+    within a window, bulk leaves a tenth of the slots free for the next ones. Within a lane it is first come, first
+    served. A waiter that is cancelled leaves no slot behind.
+
+    Until a first answer tells what is left of the quota, and that the token is good, bulk sends one call alone.
     """
 
     __slots__ = (
         "_clock",
         "_cooling",
+        "_has_answer",
         "_in_flight",
         "_in_use",
         "_limit",
         "_location_id",
         "_paused_until",
         "_sent",
+        "_single_seen_until",
+        "_singles",
         "_timer",
         "_timer_at",
         "_waiting",
@@ -124,24 +134,32 @@ class Window:
         self.per_seconds = 0.0 if limit is None else limit.per_seconds
         self.day = Day(None if limit is None else limit.daily)
         self._in_flight = 0  # calls sent and not answered
+        self._has_answer = False
         self._in_use = 0  # slots of calls in flight, slots cooling, and slots that others use
         self._sent = 0
         self._cooling: deque[float] = deque()  # when each slot that was used is free again
         self._paused_until = 0.0
-        self._waiting: deque[asyncio.Future[Slot]] = deque()
+        self._single_seen_until = -math.inf  # until when bulk leaves slots to single calls
+        self._singles: deque[asyncio.Future[Slot]] = deque()
+        self._waiting: deque[asyncio.Future[Slot]] = deque()  # the bulk lane
         self._timer: Timer | None = None
         self._timer_at = 0.0
 
-    async def acquire(self) -> Slot:
+    async def acquire(self, *, bulk: bool = False) -> Slot:
         """Take a slot, waiting for one in turn.
+
+        Args:
+            bulk: Whether the call is one of a load, and lets single calls go first.
 
         Raises:
             DailyQuotaExceededError: The day is spent; nothing was taken.
         """
         now = self._clock.monotonic()
-        if not self._waiting and self._has_room(now):
+        if not bulk:
+            self._single_seen_until = now + self.per_seconds
+        if not self._singles and not (bulk and self._waiting) and self._has_room(now, bulk=bulk):
             return self._take()
-        return await self._wait_in_turn()
+        return await self._wait_in_turn(bulk)
 
     def release(self, slot: Slot, quota: Quota | None = None) -> None:
         """Give a slot back after its call was answered, failed, or was given up when its bytes may have left.
@@ -151,6 +169,7 @@ class Window:
             quota: What the headers of the answer say, or None.
         """
         now = self._clock.monotonic()
+        self._has_answer = True
         self._in_flight -= 1
         self._cooling.append(now + self.per_seconds * (1 + _MARGIN))
         if quota is None:
@@ -159,14 +178,14 @@ class Window:
             self.day.believe(quota, now)
             if self._limit is not None:
                 self._believe(quota, slot, now, self._limit)
-        if self._waiting:
+        if self._waiting or self._singles:
             self._serve()
 
     def give_back(self, slot: Slot) -> None:
         """Give a slot back whose call never left; it is free at once."""
         self._in_flight -= 1
         self._in_use -= 1
-        if self._waiting:
+        if self._waiting or self._singles:
             self._serve()
 
     def pause(self, seconds: float | None) -> None:
@@ -179,12 +198,21 @@ class Window:
         left = self.day.left(self._clock.monotonic()) - self._in_flight
         return left if self._sent and left < sys.maxsize // 2 else None
 
-    def _has_room(self, now: float) -> bool:
+    def _has_room(self, now: float, *, bulk: bool) -> bool:
         cooling = self._cooling
         while cooling and cooling[0] <= now:
             cooling.popleft()
             self._in_use -= 1
-        return self._in_use < self.capacity and now >= self._paused_until and self.day.left(now) > self._in_flight
+        if bulk and self._in_flight and not self._has_answer:
+            return False
+        most = self.capacity - (self._spare(now) if bulk else 0)
+        return self._in_use < most and now >= self._paused_until and self.day.left(now) > self._in_flight
+
+    def _spare(self, now: float) -> int:
+        """How many slots bulk must leave free; never so many that it stands still."""
+        if now >= self._single_seen_until:
+            return 0
+        return min(max(self.capacity // _SPARE_SHARE, 1), self.capacity - 1)
 
     def _take(self) -> Slot:
         # With what was in use and had been sent before, `_believe` can tell others' calls from ours.
@@ -194,9 +222,9 @@ class Window:
         self._sent += 1
         return slot
 
-    async def _wait_in_turn(self) -> Slot:
+    async def _wait_in_turn(self, bulk: bool) -> Slot:
         waiter: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        (self._waiting if bulk else self._singles).append(waiter)
         self._serve()
         try:
             return await waiter
@@ -208,21 +236,23 @@ class Window:
     def _serve(self) -> None:
         """Hand free slots to those who wait, and see to it that this is called again when there may be more."""
         now = self._clock.monotonic()
-        waiting = self._waiting
-        while waiting:
-            if waiting[0].done():  # cancelled
-                waiting.popleft()
-            elif self._has_room(now):
-                waiting.popleft().set_result(self._take())
-            elif self._is_day_spent(now):
-                waiting.popleft().set_exception(self._day_spent(now))
-            else:
-                self._call_again(now)
-                return
+        for waiting, bulk in ((self._singles, False), (self._waiting, True)):
+            while waiting:
+                if waiting[0].done():  # cancelled
+                    waiting.popleft()
+                elif self._has_room(now, bulk=bulk):
+                    waiting.popleft().set_result(self._take())
+                elif self._is_day_spent(now):
+                    waiting.popleft().set_exception(self._day_spent(now))
+                else:
+                    self._call_again(now, bulk=bulk)
+                    return
 
-    def _call_again(self, now: float) -> None:
-        if self._in_use >= self.capacity:
-            when = max(self._cooling[0], self._paused_until) if self._cooling else None
+    def _call_again(self, now: float, *, bulk: bool) -> None:
+        spare = self._spare(now) if bulk else 0
+        if self._in_use >= self.capacity - spare:
+            changes = [*islice(self._cooling, 1), *([self._single_seen_until] if spare else ())]
+            when = max(min(changes), self._paused_until) if changes else None
         else:
             when = self._paused_until if self._paused_until > now else None
         # None: only an answer to a call in flight can bring room, and `release` serves.
@@ -260,9 +290,9 @@ class Window:
         if quota.remaining is not None:
             self._leave_room_for_others(quota.max_requests - quota.remaining, slot, now)
 
-    def _leave_room_for_others(self, used: int, slot: Slot, now: float) -> None:
+    def _leave_room_for_others(self, used: int, lead: int, now: float) -> None:
         """Hold back as many slots as others have used, for as long as the server may count them."""
-        ours_at_most = slot + self._sent
+        ours_at_most = lead + self._sent
         others = min(used - ours_at_most, self.capacity)
         if others > 0:
             self._in_use += others

@@ -161,6 +161,37 @@ async def test_failed_rows_are_sent_again_only_where_wanted(
     assert third.errors == []
 
 
+async def test_a_row_that_is_sent_late_says_so(client: LeadConnector, sandbox: Sandbox, path: Path) -> None:
+    rows = [{"email": "a@b.co", "city": "Old"}, {"email": "a@b.co", "city": "New"}]
+    sandbox.fail_next("500", times=5)
+    assert (await client.contacts.bulk_upsert(rows, journal=path, concurrency=1)).failed == 1
+    report = await client.contacts.bulk_upsert(rows, journal=path, retry_failed=True)
+    assert report.outcomes[0].status == "updated"
+    assert "after row 1 of the same contact" in (report.outcomes[0].note or "")
+
+
+async def test_a_journal_object_heeds_what_the_load_asks_for(
+    client: LeadConnector, sandbox: Sandbox, path: Path
+) -> None:
+    sandbox.fail_next("500", times=5)
+    with Journal(path) as journal:
+        assert (await client.contacts.bulk_upsert(people(1), journal=journal)).failed == 1
+        assert (await client.contacts.bulk_upsert(people(1), journal=journal, retry_failed=True)).created == 1
+
+
+async def test_a_list_that_has_moved_by_one_row_is_sent_again_and_quickly(
+    client: LeadConnector, sandbox: Sandbox, path: Path
+) -> None:
+    rows = people(3_000)
+    with Journal(path) as journal:
+        journal.begin(whole=whole_of(client), concurrency=1, now=0.0)
+        journal.write([done(index, row) for index, row in enumerate(rows)])
+    report = await client.contacts.bulk_upsert([{"email": "first@example.com"}, *rows], journal=path)
+    assert report.total == 3_001
+    assert [outcome.index for outcome in report.outcomes] == list(range(3_001))
+    assert sandbox.requests == 3_001
+
+
 async def test_a_stream_goes_on_and_yields_only_what_is_left(
     client: LeadConnector, sandbox: Sandbox, path: Path
 ) -> None:

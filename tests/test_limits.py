@@ -286,3 +286,141 @@ async def test_the_process_can_be_capped_as_a_whole() -> None:
 def test_a_limit_that_is_none_is_refused(limit: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError):
         RateLimit(**limit)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------------- two lanes
+
+
+async def warmed_up(clock: FakeClock, **limit: float) -> Window:
+    """A window that has heard an answer, and has all its slots free."""
+    window = make_window(clock, **limit)
+    window.release(await window.acquire())
+    await clock.advance(30)
+    return window
+
+
+async def test_bulk_sends_one_call_alone_until_it_is_answered() -> None:
+    clock = FakeClock()
+    window = make_window(clock)
+    slot = await window.acquire(bulk=True)
+    rest = [asyncio.ensure_future(window.acquire(bulk=True)) for _ in range(3)]
+    single = await window.acquire()
+    await clock.advance(5)
+    assert not any(task.done() for task in rest)
+    window.release(slot, Quota(5, 2, 10.0, 9, 99.0))
+    await clock.settle()
+    # Of five slots one is cooling, one has the single call, one somebody else used, one is for the next single call.
+    assert [task.done() for task in rest] == [True, False, False]
+    window.release(single)
+    for task in rest:
+        task.cancel()
+
+
+async def test_a_first_call_that_fails_does_not_hold_bulk_up_for_ever() -> None:
+    clock = FakeClock()
+    window = make_window(clock)
+    slot = await window.acquire(bulk=True)
+    rest = asyncio.ensure_future(window.acquire(bulk=True))
+    await clock.settle()
+    window.give_back(slot)  # it never left
+    await clock.settle()
+    assert rest.done()
+
+
+async def test_single_calls_go_before_rows_that_wait() -> None:
+    clock = FakeClock()
+    window = await warmed_up(clock, max_requests=2)
+    slots = [await window.acquire(bulk=True) for _ in range(2)]
+    order: list[str] = []
+
+    async def wait(name: str, *, bulk: bool) -> None:
+        await window.acquire(bulk=bulk)
+        order.append(name)
+
+    tasks = [asyncio.ensure_future(wait(f"row {number}", bulk=True)) for number in range(2)]
+    await clock.settle()
+    tasks += [asyncio.ensure_future(wait(f"single {number}", bulk=False)) for number in range(2)]
+    await clock.settle()
+    for slot in slots:
+        window.release(slot)
+    await clock.advance(10.1)
+    assert order == ["single 0", "single 1"]
+    for task in tasks:
+        task.cancel()
+
+
+async def test_bulk_leaves_slots_while_single_calls_are_seen_and_uses_all_where_not() -> None:
+    clock = FakeClock()
+    window = await warmed_up(clock, max_requests=100)
+    window.release(await window.acquire())
+    rows = [asyncio.ensure_future(window.acquire(bulk=True)) for _ in range(150)]
+    await clock.settle()
+    assert sum(task.done() for task in rows) == 89  # a tenth of the slots is left, and one is cooling
+    before = clock.now
+    for _ in range(10):
+        await window.acquire()
+    assert clock.now == before
+    for task in rows:
+        task.cancel()
+    quiet = await warmed_up(clock, max_requests=100)
+    rows = [asyncio.ensure_future(quiet.acquire(bulk=True)) for _ in range(150)]
+    await clock.settle()
+    assert sum(task.done() for task in rows) == 100
+    for task in rows:
+        task.cancel()
+
+
+async def test_a_window_after_the_last_single_call_bulk_uses_all_again() -> None:
+    clock = FakeClock()
+    window = await warmed_up(clock, max_requests=10)
+    window.give_back(await window.acquire())
+    rows = [asyncio.ensure_future(window.acquire(bulk=True)) for _ in range(10)]
+    await clock.advance(9.9)
+    assert sum(task.done() for task in rows) == 9
+    await clock.advance(0.2)
+    assert all(task.done() for task in rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    capacity=st.integers(1, 12),
+    calls=st.integers(1, 60),
+    singles=st.integers(0, 20),
+    slowest=st.floats(0.0, 15.0),
+    seed=st.integers(0, 10**6),
+)
+async def test_both_lanes_together_never_pass_the_limit_and_lose_no_slot(
+    capacity: int, calls: int, singles: int, slowest: float, seed: int
+) -> None:
+    clock, chance = FakeClock(), random.Random(seed)
+    window = make_window(clock, max_requests=capacity)
+    arrivals: list[float] = []
+
+    async def call(*, bulk: bool, after: float) -> None:
+        await clock.sleep(after)
+        slot = await window.acquire(bulk=bulk)
+        if chance.random() < 0.1:
+            window.give_back(slot)
+            return
+        try:
+            await clock.sleep(chance.uniform(0, slowest))
+            arrivals.append(clock.now)
+            await clock.sleep(chance.uniform(0, slowest))
+        finally:
+            window.release(slot)
+
+    async def cancelled() -> None:
+        waiting = asyncio.ensure_future(call(bulk=chance.random() < 0.5, after=chance.uniform(0, 20)))
+        await clock.sleep(chance.uniform(0, 30))
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    async def all_calls() -> None:
+        work = [call(bulk=True, after=0.0) for _ in range(calls)]
+        work += [call(bulk=False, after=chance.uniform(0, 60)) for _ in range(singles)]
+        await asyncio.gather(*work, *(cancelled() for _ in range(5)))
+
+    await clock.run(all_calls())
+    assert most_in_a_window(arrivals, 10.0) <= capacity
+    await clock.advance(30)
+    assert window._in_use - len(window._cooling) == window._in_flight == 0
