@@ -155,7 +155,9 @@ class Journal:
         before = dict(self._read("SELECT name, value FROM load"))
         for name, sentence in _WHOLE.items():
             if before and before.get(name) != whole.get(name):
-                raise ConfigurationError(f"{self.path}: this journal {sentence}; name another --out, or load that one")
+                raise ConfigurationError(
+                    f"{self.path}: this journal {sentence}; name another place for this one, or load that one"
+                )
 
     def begin(self, *, whole: Mapping[str, str], concurrency: int, now: float, retry_failed: bool = False) -> Earlier:
         """Begin a sitting.
@@ -330,6 +332,8 @@ class Journal:
         Raises:
             JournalError: They could not be written; none of them was.
         """
+        if not self.path.exists():  # SQLite would go on with the file that nobody can find any more
+            raise JournalError(f"{self.path}: the journal is gone")
         with self._transaction() as db:
             if is_delivered:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))

@@ -11,6 +11,7 @@ import asyncio
 import math
 import sys
 from collections import deque
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Protocol, TypeAlias
 
@@ -22,6 +23,7 @@ from .clock import Clock, SystemClock, Timer
 from .errors import ConfigurationError, DailyQuotaExceededError
 
 _DAY = 86_400.0
+_DAY_MARGIN = 1.0  # the service tells its end in whole seconds
 _DEFAULT_INTERVAL = 10.0
 # The two clocks may differ in speed, and a timer is not exact: wait this share of the window longer.
 _MARGIN = 0.001
@@ -272,8 +274,10 @@ class Window:
     def _day_spent(self, now: float) -> DailyQuotaExceededError:
         seconds = self.day.resets_in(now)
         hours, minutes = divmod(round(seconds / 60), 60)
+        when = datetime.fromtimestamp(self._clock.time() + seconds, UTC)
         return DailyQuotaExceededError(
-            f"location {self._location_id} has spent its calls of this day; they start anew in {hours} h {minutes} min",
+            f"location {self._location_id} has spent its calls of this day; "
+            f"they start anew in {hours} h {minutes} min, at {when:%Y-%m-%d %H:%M} UTC",
             location_id=self._location_id,
             resets_in=seconds,
         )
@@ -300,20 +304,25 @@ class Window:
 
 
 class Day:
-    """The calls left of a location's day: counted by us until the service tells, which it does with each answer."""
+    """The calls left of a location's day: what the service tells with each answer, and never more than the caller
+    allowed."""
 
-    __slots__ = ("_daily", "_ends_at", "_known")
+    __slots__ = ("_daily", "_ends_at", "_known", "_ours")
 
     def __init__(self, daily: int | None) -> None:
         self._daily = sys.maxsize if daily is None else daily
-        self._known = self._daily
+        self._known = self._daily  # by the service, as far as it told
+        self._ours = 0  # answered of our own
         self._ends_at = -math.inf
 
     def left(self, now: float) -> int:
         """Calls left, those in flight not yet taken off. The first time begins the day."""
         if now >= self._ends_at:
-            self._known, self._ends_at = self._daily, now + _DAY
-        return self._known
+            self._begin(now + _DAY)
+        return min(self._known, self._daily - self._ours)
+
+    def _begin(self, ends_at: float) -> None:
+        self._known, self._ours, self._ends_at = self._daily, 0, ends_at
 
     def resets_in(self, now: float) -> float:
         """Seconds until the next day."""
@@ -322,15 +331,16 @@ class Day:
     def count_unseen(self) -> None:
         """Count a call of which no answer told how many are left."""
         self._known -= 1
+        self._ours += 1
 
     def believe(self, quota: Quota, now: float) -> None:
         """Take over what the service says; answers may come out of order, so the count of one day only falls."""
         if quota.daily_remaining is None:
             self.count_unseen()
             return
-        ends_at = self._ends_at if quota.daily_reset is None else now + quota.daily_reset
-        is_next_day = ends_at > self._ends_at + 3600
-        self._known = (
-            min(self._daily, quota.daily_remaining) if is_next_day else min(self._known, quota.daily_remaining)
-        )
+        ends_at = self._ends_at if quota.daily_reset is None else now + quota.daily_reset + _DAY_MARGIN
+        if ends_at > self._ends_at + 3600:  # the next day
+            self._begin(ends_at)
+        self._ours += 1
+        self._known = min(self._known, quota.daily_remaining)
         self._ends_at = ends_at

@@ -107,6 +107,7 @@ class Load:
         self._feeder: asyncio.Task[None] | None = None
         self._busy: dict[asyncio.Task[None], Upsert] = {}
         self._cut_short: list[Entry] = []
+        self._waits_until = 0.0
         self.before: Callable[[], Awaitable[None]] | None = None
         self.stopped: LeadConnectorError | None = None
 
@@ -288,8 +289,14 @@ class Load:
             except DailyQuotaExceededError as error:
                 if not self._options.wait_for_quota or call.is_halted:
                     raise
-                _log.info("%s; the load waits", error)
+                self._tell_waiting(error)
                 await self._clock.sleep(error.resets_in)
+
+    def _tell_waiting(self, error: DailyQuotaExceededError) -> None:
+        now = self._clock.monotonic()
+        if now >= self._waits_until:  # else another row has told
+            _log.warning("%s; the load waits", error)
+        self._waits_until = max(self._waits_until, now + error.resets_in)
 
     def _is_for_later(self, item: Upsert, error: CallError, *, is_probe: bool) -> bool:
         """Tell the breaker, and say whether a row that was given up is to be sent again when the service is back."""
@@ -326,7 +333,7 @@ class Load:
     # ------------------------------------------------------------------------------------------ what is left
 
     def _stop_error(self) -> RowError:
-        return row_error(self.stopped or StopRequestedError("the load was cancelled"))
+        return row_error(self.stopped or StopRequestedError("the load was cut off"))
 
     def _left(self) -> tuple[list[Entry], Iterator[Outcome]]:
         """Settle the rows that were read and have no outcome, after the workers ended."""

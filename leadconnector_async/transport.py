@@ -228,4 +228,6 @@ def transport_error(error: Exception) -> CallError:
         return ConnectFailedError(f"no connection to the service: {text}")
     if isinstance(error, TimeoutError):
         return CallTimeoutError("no complete answer in time")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return ConnectionLostError("the answer broke off in its midst")
     return ConnectionLostError(f"the connection broke before the answer was complete: {text}")

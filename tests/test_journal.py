@@ -516,6 +516,18 @@ async def test_a_torn_last_record_costs_only_itself(
     assert len(sandbox.contacts()) == 60
 
 
+async def test_a_journal_that_is_removed_stops_the_load_in_order(
+    client: LeadConnector, sandbox: Sandbox, path: Path
+) -> None:
+    report = await client.contacts.bulk_upsert(
+        people(300), journal=path, concurrency=4, on_outcome=lambda _: path.unlink(missing_ok=True)
+    )
+    assert isinstance(report.stopped, JournalError)
+    assert "is gone" in str(report.stopped)
+    assert report.created == len(sandbox.contacts()) < 50
+    assert report.total == 300
+
+
 async def test_a_disk_that_is_full_stops_the_load_in_order(
     client: LeadConnector, sandbox: Sandbox, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,7 +207,7 @@ async def test_a_spent_day_refuses_with_the_time_it_takes_and_goes_on_after_it()
     await answered(window, quota(daily_remaining=0, daily_reset=3_600.0))
     with pytest.raises(DailyQuotaExceededError, match="1 h 0 min") as caught:
         await window.acquire()
-    assert caught.value.resets_in == pytest.approx(3_600)
+    assert caught.value.resets_in == pytest.approx(3_601)  # the service tells it in whole seconds
     await clock.advance(3_601)
     await window.acquire()
 
@@ -424,3 +424,16 @@ async def test_both_lanes_together_never_pass_the_limit_and_lose_no_slot(
     assert most_in_a_window(arrivals, 10.0) <= capacity
     await clock.advance(30)
     assert window._in_use - len(window._cooling) == window._in_flight == 0
+
+
+async def test_the_callers_own_limit_of_a_day_holds_whatever_the_service_has_left() -> None:
+    clock = FakeClock()
+    window = make_window(clock, max_requests=100, daily=3)
+    for _ in range(3):
+        window.release(await window.acquire(), Quota(100, 90, 10.0, 150_000, 5_000.0))
+    assert window.calls_left_today() == 0
+    with pytest.raises(DailyQuotaExceededError, match="UTC"):
+        await window.acquire()
+    await clock.advance(5_001.5)
+    window.release(await window.acquire(), Quota(100, 90, 10.0, 199_999, 86_000.0))
+    assert window.calls_left_today() == 2

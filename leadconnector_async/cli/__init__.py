@@ -12,9 +12,12 @@ def main() -> None:
     accept_any_text()
     try:
         from .commands import app
+
+        app()
+    except KeyboardInterrupt:  # before anything began
+        raise SystemExit(130) from None
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich"):
             raise
         print("leadconnector needs two more packages: pip install 'leadconnector-async[cli]'", file=sys.stderr)
         raise SystemExit(2) from None
-    app()

@@ -26,6 +26,8 @@ def read_rate(text: str | None, daily: int | None) -> RateLimit:
         if match is None:
             raise ConfigurationError(f"--rate {text!r} is no rate; write calls/seconds, such as 100/10")
         calls, seconds = int(match[1]), float(match[2])
+        if not calls or not seconds:
+            raise ConfigurationError(f"--rate {text}: both of its numbers must be above 0")
     return RateLimit(max_requests=calls, per_seconds=seconds, daily=usual.daily if daily is None else daily)
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
-from ..errors import ConfigurationError, LoadStoppedError, StopRequestedError
+from ..errors import AuthenticationError, ConfigurationError, LoadStoppedError, StopRequestedError
 from ..journal import Journal, is_journal_of
 from ..limits import RateLimit
 from ..migration.results import COLLISIONS, FAILED, FAILED_LINES, JOURNAL, NOT_APPLIED, REPORT, Results, make_folder
@@ -220,10 +220,20 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
     if report.collisions:
         met = "1 row met" if report.collisions == 1 else f"{report.collisions} rows met"
         show(f"  {met} the contact of another person in this load, and overwrote it (see {COLLISIONS})")
-    stopped = reason or (None if report.stopped is None else str(report.stopped))
-    if stopped is not None and not isinstance(report.stopped, StopRequestedError):
+    if (stopped := reason or _why_stopped(report)) is not None:
         show(f"Stopped early: {clean_text(stopped)}")
-    show(f"Results: {results.folder}/ ({', '.join(results.written)})")
+    if results.written:
+        show(f"Results: {results.folder}/ ({', '.join(results.written)})")
+    else:
+        show(f"No result file could be written in {results.folder}")
+
+
+def _why_stopped(report: BatchReport) -> str | None:
+    if report.stopped is None or isinstance(report.stopped, StopRequestedError):
+        return None
+    if isinstance(report.stopped, AuthenticationError):
+        return f"the service refused the token ({report.stopped}); check it"
+    return str(report.stopped)
 
 
 def _why_not_applied(field: str) -> str:
@@ -240,9 +250,16 @@ def _why_not_applied(field: str) -> str:
 def _tell_next(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> None:
     if is_stopped:
         left = report.not_attempted + report.unknown
-        command = _command(order, order.files, "--out", str(results.folder), "--resume")
-        show(f"Next, for the {left} rows left: {command}")
+        way = "--retry-failed" if order.retry_failed else "--resume"
+        command = _command(order, order.files, "--out", str(results.folder), way)
+        what = f"for the {left} rows left" if left else "as all rows are done, to have the results written"
+        show(f"Next, {what}: {command}")
         return
+    if report.unknown:
+        show(
+            f"Look up the {report.unknown} unknown rows of {FAILED} first: they may have been applied, and are not sent"
+        )
+        show("again as long as their status says so.")
     again = results.to_load_again
     if again is None:
         return

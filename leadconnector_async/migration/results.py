@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from ..errors import ConfigurationError, StopRequestedError
+from ..models import ContactUpsert
 from ..report import BatchReport, Outcome, RowError, row_error
 from .columns import RESULT_COLUMNS, column_key, text_of
 from .rows import FileRow, RowFile
@@ -78,6 +79,8 @@ class Results:
             for file in self._open.values():
                 with suppress(OSError):
                     file.close()
+            for name in self._open:
+                self._part(name).unlink(missing_ok=True)
             report.to_json(self._part(REPORT))
             self._part(REPORT).replace(self.folder / REPORT)
             self.written.insert(0, REPORT)
@@ -124,7 +127,7 @@ class Results:
         if outcome.note:
             reason = f"{reason} ({outcome.note})"
         self._write(FAILED, RESULT_COLUMNS, [*cells, outcome.status, reason, outcome.trace_id or "", *surplus])
-        if row.line is not None:
+        if row.line is not None and not _must_be_looked_up(row, outcome):
             self._file(FAILED_LINES).write(row.line + "\n")
 
     def _add_collision(self, one: tuple[FileRow, Outcome], other: tuple[FileRow, Outcome]) -> None:
@@ -159,6 +162,16 @@ class Results:
 
     def _part(self, name: str) -> Path:
         return self.folder / f"{name}.part"
+
+
+def _must_be_looked_up(row: FileRow, outcome: Outcome) -> bool:
+    """Whether loading a row again could make a second contact."""
+    contact = row.contact
+    return (
+        outcome.status == "unknown"
+        and isinstance(contact, ContactUpsert)
+        and contact.create_new_if_duplicate_allowed is True
+    )
 
 
 def why_not_attempted(report: BatchReport) -> RowError:

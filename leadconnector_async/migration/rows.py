@@ -201,12 +201,19 @@ class CsvFile(RowFile):
             return InvalidContactError(row.error, where=where)
         try:
             self._check_cells(row.raw)
-            return _contact(read_cells(self._known, row.raw), where)
+            contact = _contact(read_cells(self._known, row.raw), where)
+            if self._is_unknown(row.raw) and contact.create_new_if_duplicate_allowed is True:
+                raise CellError("status", "it may have been applied; look it up, then clear this cell to send the row")
+            return contact
         except CellError as wrong:
             place = where if wrong.column is None else f"{where}, column {wrong.column}"
             return InvalidContactError(str(wrong), where=place)
         except InvalidContactError as wrong:
             return wrong
+
+    def _is_unknown(self, cells: list[str]) -> bool:
+        """Whether a run that wrote this file could not tell what became of a row."""
+        return self._inputs < self._width and len(cells) > self._inputs and cells[self._inputs] == "unknown"
 
     def _check_cells(self, cells: list[str]) -> None:
         if len(cells) > self._width:

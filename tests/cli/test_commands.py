@@ -96,7 +96,7 @@ def test_a_header_alone_is_done_at_once(run: Run, tmp_path: Path) -> None:
         (["people.csv", "--token-file", "empty"], "--token-file empty: is empty"),
         (["people.csv", "--token-file", "token"], "there is no location: give --location"),
         (["people.csv", "--sandbox", "--rate", "fast"], "--rate 'fast' is no rate"),
-        (["people.csv", "--sandbox", "--rate", "0/10"], "is no rate limit"),
+        (["people.csv", "--sandbox", "--rate", "0/10"], "both of its numbers must be above 0"),
         (["people.csv", "--sandbox", "--out", "full"], "full: is not empty"),
         (["people.csv", "--sandbox", "--out", "people.csv/x"], "cannot hold the results"),
         (["people.csv", "bad.csv", "--sandbox"], "bad.csv: no column is known"),
@@ -153,7 +153,7 @@ def test_a_refused_token_stops_the_load(served: Callable[..., str], tmp_path: Pa
     out, err = process.communicate(timeout=20)
     assert process.returncode == 3, err
     assert "500 not attempted" in out
-    assert "Stopped early: 401: Invalid Private Integration token" in out
+    assert "Stopped early: the service refused the token (401: Invalid Private Integration token" in out
     assert len(table(tmp_path / "out" / "failed.csv")) == 500
     for text in (out, err, *(path.read_text(errors="replace") for path in (tmp_path / "out").iterdir())):
         assert "wrong-secret" not in text

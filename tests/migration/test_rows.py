@@ -367,3 +367,21 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
         make_folder(tmp_path, is_resumed=False)
     with pytest.raises(ConfigurationError, match="cannot hold the results"):
         make_folder(tmp_path / "report.json" / "below", is_resumed=False)
+
+
+def test_a_row_that_may_have_been_applied_is_not_loaded_again_by_mistake(tmp_path: Path) -> None:
+    header = "email,createNewIfDuplicateAllowed,status,error,trace_id\n"
+    path = write(
+        tmp_path, header + "a@b.co,true,unknown,x,\nb@b.co,,unknown,x,\nc@b.co,true,failed,x,\nd@b.co,true,,,\n"
+    )
+    first, *others = read(path)
+    assert "look it up, then clear this cell" in str(first.contact)
+    assert all(isinstance(row.contact, ContactUpsert) for row in others)
+
+
+def test_lines_that_must_be_looked_up_are_not_among_those_to_load_again(tmp_path: Path) -> None:
+    lines = ['{"email":"a@b.co","createNewIfDuplicateAllowed":true}', '{"email":"b@b.co"}']
+    path = write(tmp_path, "\n".join(lines), "people.jsonl")
+    settle([path], tmp_path / "out", "unknown")
+    assert (tmp_path / "out" / "failed.jsonl").read_text() == lines[1] + "\n"
+    assert len(table_of(tmp_path / "out" / "failed.csv")) == 3
