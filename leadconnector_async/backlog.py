@@ -1,14 +1,18 @@
-"""The rows that wait, between source and workers: bounded, and those of one identity in order.
+"""The rows that wait, between source and workers: bounded, those of one identity in order, and each location by itself.
 
 Rows that share an email or a phone are never handed out together, and are handed out in the order in which they came.
-The rest overtake them.
+Locations take turns; one whose window has no room, or that has its share of the workers, is passed over until it may go
+on. So none holds up another as long as rows of another have been read: where rows of several locations come, reading
+goes on until enough rows can be sent, or `look_ahead` rows wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 
 class Item:
@@ -16,15 +20,17 @@ class Item:
 
     Attributes:
         index: Its place in the source.
+        location_id: Where it goes.
         keys: Whom it may be matched with.
         blocked_by: How many rows of the same identity must be done before.
         followers: The rows that wait for this one, or None.
     """
 
-    __slots__ = ("blocked_by", "followers", "index", "keys")
+    __slots__ = ("blocked_by", "followers", "index", "keys", "location_id")
 
-    def __init__(self, index: int, keys: tuple[str, ...]) -> None:
+    def __init__(self, index: int, location_id: str, keys: tuple[str, ...]) -> None:
         self.index = index
+        self.location_id = location_id
         self.keys = keys
         self.blocked_by = 0
         self.followers: list[Any] | None = None
@@ -33,36 +39,96 @@ class Item:
 AnyItem = TypeVar("AnyItem", bound=Item)
 
 
-class Backlog(Generic[AnyItem]):
-    """A bounded queue of items, ordered by identity.
+class Room(Protocol):
+    """What the backlog needs to know of a location's window."""
 
-    Args:
-        most: Items waiting or in a worker's hands, at most.
+    def is_ready(self) -> bool:
+        """Whether a row could go at once."""
+
+    def call_when_ready(self, callback: Callable[[], None]) -> None:
+        """Call back once when that is so."""
+
+
+class Lane(Generic[AnyItem]):
+    """The rows of one location.
+
+    Attributes:
+        ready: Those whose identity is free.
+        in_hands: How many the workers have.
+        is_queued: Whether it is in the rotation.
+        is_parked: Whether its window has no room, and will call.
     """
 
-    def __init__(self, most: int) -> None:
+    __slots__ = ("in_hands", "is_parked", "is_queued", "ready")
+
+    def __init__(self) -> None:
+        self.ready: deque[AnyItem] = deque()
+        self.in_hands = 0
+        self.is_queued = self.is_parked = False
+
+
+class Backlog(Generic[AnyItem]):
+    """A bounded queue of items, ordered by identity and fair between locations.
+
+    Args:
+        workers: How many take items; the locations share them.
+        most: Items waiting or in a worker's hands, at most, where all are of the location at home.
+        look_ahead: The same where there are others.
+        room: Tells of the window of a location.
+        home: The location of rows that name none.
+
+    Attributes:
+        has_several_locations: Whether some row named another location than the one at home.
+    """
+
+    def __init__(
+        self, workers: int, *, most: int, look_ahead: int, room: Callable[[str], Room], home: str | None = None
+    ) -> None:
+        self._workers = workers
         self._most = most
+        self._look_ahead = max(look_ahead, most)
+        self._room_of = room
         self._size = 0
-        self._ready: deque[AnyItem] = deque()
+        self._lanes: dict[str, Lane[AnyItem]] = {}
+        self._rotation: deque[str] = deque()
+        self._runnable = 0  # ready items of the lanes in the rotation
+        self._home = home
+        self.has_several_locations = False
         self._blocked: dict[int, AnyItem] = {}
         self._last_of: dict[str, AnyItem] = {}  # by key, the last item that is not done
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room: asyncio.Future[None] | None = None
         self._has_ended = False
 
+    # ------------------------------------------------------------------------------------------ rows in
+
     @property
     def is_full(self) -> bool:
         """Whether to wait for room before the next `put`."""
-        return self._size >= self._most
+        if not self.has_several_locations:
+            return self._size >= self._most
+        return self._runnable >= self._most or self._size >= self._look_ahead
 
     async def wait_for_room(self) -> None:
-        """Wait until half of a full backlog is done, so that one waking up serves many rows."""
+        """Wait until a full backlog has room for many rows, so that one waking up serves them all."""
         self._room = asyncio.get_running_loop().create_future()
         await self._room
+
+    def _tell_room(self) -> None:
+        if self._room is None or self._room.done():
+            return
+        if self.has_several_locations:
+            has_room = self._runnable <= self._most // 2 and self._size < self._look_ahead
+        else:
+            has_room = self._size <= self._most // 2
+        if has_room:
+            self._room.set_result(None)
 
     def put(self, item: AnyItem) -> None:
         """Add an item; wait for room first."""
         self._size += 1
+        if item.location_id != self._home:
+            self.has_several_locations = True
         last_of = self._last_of
         for key in item.keys:
             before = last_of.get(key)
@@ -77,15 +143,59 @@ class Backlog(Generic[AnyItem]):
         else:
             self._make_ready(item)
 
+    def end(self) -> None:
+        """Say that no more items will be put."""
+        self._has_ended = True
+        if not self._size:
+            self._wake_all()
+
+    # ------------------------------------------------------------------------------------------ rows out
+
     async def get(self) -> AnyItem | None:
-        """Take the next item whose identity is free, waiting for one; None once there will be none."""
-        while not self._ready:
+        """Take the next item that may go, waiting for one; None once there will be none."""
+        while (item := self._next()) is None:
             if self._has_ended and not self._size:
                 return None
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(waiter)
             await waiter
-        return self._ready.popleft()
+        if self._rotation:
+            self._wake_one()
+        return item
+
+    def _next(self) -> AnyItem | None:
+        while self._rotation:
+            location_id = self._rotation.popleft()
+            lane = self._lanes[location_id]
+            if self._may_go(location_id, lane):
+                item = lane.ready.popleft()
+                self._runnable -= 1
+                lane.in_hands += 1
+                if lane.ready:
+                    self._rotation.append(location_id)
+                else:
+                    lane.is_queued = False
+                return item
+            lane.is_queued = False
+            self._runnable -= len(lane.ready)
+            self._tell_room()
+        return None
+
+    def _may_go(self, location_id: str, lane: Lane[AnyItem]) -> bool:
+        if lane.in_hands >= max(self._workers // len(self._lanes), 1):
+            return False  # it is queued again when one of its rows is done
+        room = self._room_of(location_id)
+        if room.is_ready():
+            return True
+        lane.is_parked = True
+        room.call_when_ready(partial(self._unpark, location_id))
+        return False
+
+    def _unpark(self, location_id: str) -> None:
+        lane = self._lanes.get(location_id)
+        if lane is not None:
+            lane.is_parked = False
+            self._queue(location_id, lane)
 
     def done(self, item: AnyItem) -> None:
         """Say that an item that was taken is finished; those that waited for its identity may go."""
@@ -97,32 +207,59 @@ class Backlog(Generic[AnyItem]):
             follower.blocked_by -= 1
             if not follower.blocked_by and self._blocked.pop(follower.index, None) is not None:
                 self._make_ready(follower)
-        if self._room is not None and self._size <= self._most // 2 and not self._room.done():
-            self._room.set_result(None)
+        self._leave(item)
+        self._tell_room()
         if self._has_ended and not self._size:
             self._wake_all()
 
     def put_back(self, item: AnyItem) -> None:
         """Give back an item that was taken, to be handed out again after all that are ready; it is not done."""
         self._make_ready(item)
+        self._leave(item)
 
-    def end(self) -> None:
-        """Say that no more items will be put."""
-        self._has_ended = True
-        if not self._size:
-            self._wake_all()
+    def _leave(self, item: AnyItem) -> None:
+        lane = self._lanes[item.location_id]
+        lane.in_hands -= 1
+        if lane.ready:
+            self._queue(item.location_id, lane)
+        elif not (lane.in_hands or lane.is_parked):
+            del self._lanes[item.location_id]
 
     def empty(self) -> list[AnyItem]:
         """End, and take back all items that no worker has, in order."""
-        rest = sorted([*self._ready, *self._blocked.values()], key=lambda item: item.index)
-        self._ready.clear()
+        waiting = [item for lane in self._lanes.values() for item in lane.ready]
+        rest = sorted([*waiting, *self._blocked.values()], key=lambda item: item.index)
+        for lane in self._lanes.values():
+            lane.ready.clear()
+            lane.is_queued = False
+        self._rotation.clear()
+        self._runnable = 0
         self._blocked.clear()
         self._size -= len(rest)
         self.end()
         return rest
 
+    # ------------------------------------------------------------------------------------------ waking
+
     def _make_ready(self, item: AnyItem) -> None:
-        self._ready.append(item)
+        lane = self._lanes.get(item.location_id)
+        if lane is None:
+            lane = self._lanes[item.location_id] = Lane()
+        lane.ready.append(item)
+        if lane.is_queued:
+            self._runnable += 1
+            self._wake_one()
+        else:
+            self._queue(item.location_id, lane)
+
+    def _queue(self, location_id: str, lane: Lane[AnyItem]) -> None:
+        if lane.ready and not (lane.is_queued or lane.is_parked):
+            lane.is_queued = True
+            self._runnable += len(lane.ready)
+            self._rotation.append(location_id)
+            self._wake_one()
+
+    def _wake_one(self) -> None:
         while self._idle:
             waiter = self._idle.popleft()
             if not waiter.done():
@@ -131,6 +268,4 @@ class Backlog(Generic[AnyItem]):
 
     def _wake_all(self) -> None:
         while self._idle:
-            waiter = self._idle.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            self._wake_one()

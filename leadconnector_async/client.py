@@ -29,7 +29,7 @@ from .errors import (
     RateLimitStuckError,
     TokenSourceError,
 )
-from .limits import Limits, LocalLimits, RateLimit
+from .limits import Limits, LocalLimits, RateLimit, Window
 from .protocol import T, check_api_version, read_response
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
 from .server_clock import ServerClock
@@ -174,13 +174,17 @@ class LeadConnector:
                 pass  # the session's end now fails them, each with an error of its own
         await self._transport.close()
 
+    def window(self, location_id: str) -> Window:
+        """Return the window of a location."""
+        return self._limits.window(location_id, self._rate_limit)
+
     def calls_left_today(self, location_id: str | None = None) -> int | None:
         """Return how many calls of its day a location has left, as far as known; None before the first answer.
 
         Args:
             location_id: The client's own location by default.
         """
-        return self._limits.window(location_id or self.location_id or "", self._rate_limit).calls_left_today()
+        return self.window(location_id or self.location_id or "").calls_left_today()
 
     async def send(self, call: Call[T]) -> T:
         """Try a call until it succeeds or the policy gives up.
@@ -278,7 +282,7 @@ class LeadConnector:
 
     async def _exchange_in_slot(self, call: Call[T], token: str) -> Response:
         """Take a slot, exchange once, and give the slot back as used, or as unused where nothing was sent."""
-        window = self._limits.window(call.request.location_id, self._rate_limit)
+        window = self.window(call.request.location_id)
         slot = await window.acquire(bulk=call.is_bulk)
         quota = None
         try:

@@ -105,6 +105,7 @@ class JournaledDelivery(Delivery):
         clock: For the time that a group waits for more rows.
         on_failure: Called where the journal cannot be written; outcomes are handed on all the same.
         server_times: Returns when the sitting began, and now, by the server's clock; None while that is not known.
+        rows_read: Returns how many rows may have been sent.
         is_idle: Returns whether no call is out, so that no more outcomes will come before those that wait are written.
     """
 
@@ -119,6 +120,7 @@ class JournaledDelivery(Delivery):
         clock: Clock,
         on_failure: Callable[[LeadConnectorError], None],
         server_times: Callable[[], tuple[float, float] | None],
+        rows_read: Callable[[], int],
         is_idle: Callable[[], bool],
     ) -> None:
         super().__init__(record, on_outcome)
@@ -128,6 +130,7 @@ class JournaledDelivery(Delivery):
         self._clock = clock
         self._on_failure = on_failure
         self._server_times = server_times
+        self._rows_read = rows_read
         self._is_idle = is_idle
         self._workers = workers
         self._thread = ThreadPoolExecutor(1, "leadconnector-journal")
@@ -190,7 +193,9 @@ class JournaledDelivery(Delivery):
     def _write(self, entries: Sequence[Entry], is_delivered: bool = True) -> list[Outcome]:
         """Write a group, in the journal's thread; what cannot be written is kept."""
         try:
-            return self._journal.write(entries, is_delivered=is_delivered, server_times=self._server_times())
+            return self._journal.write(
+                entries, is_delivered=is_delivered, server_times=self._server_times(), rows_read=self._rows_read()
+            )
         except JournalError as error:
             self._failure = error
             self._journal.keep(entries)

@@ -34,6 +34,9 @@ class Intake:
         journal: Begun, or None.
         delivery: Takes the intents.
         on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+
+    Attributes:
+        count: How many rows were read and numbered.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Intake:
         self._on_replaced = on_replaced
         self._batch: deque[Row] = deque()  # read and not yet numbered
         self._rows: deque[tuple[int, ContactLike | InvalidContactError, bytes]] = deque()  # and not yet checked
-        self._count = 0
+        self.count = 0
         self._hashes: dict[int, tuple[bytes, bytes]] = {}
 
     async def read(self) -> bool:
@@ -67,10 +70,10 @@ class Intake:
             row = self._batch[0]
             if row is not SETTLED:
                 row_hash = self._hash_of(row)
-                if not self._is_finished(self._count) or not await self._is_same(row_hash):
-                    self._rows.append((self._count, row, row_hash))
+                if not self._is_finished(self.count) or not await self._is_same(row_hash):
+                    self._rows.append((self.count, row, row_hash))
             self._batch.popleft()
-            self._count += 1
+            self.count += 1
         return not is_end
 
     def _is_finished(self, index: int) -> bool:
@@ -88,7 +91,7 @@ class Intake:
 
     async def _is_same(self, row_hash: bytes) -> bool:
         """Whether the next row is the one that an earlier sitting settled."""
-        journal, index = self._journal, self._count
+        journal, index = self._journal, self.count
         if journal is None or journal.is_by_position:
             return True
         if index not in self._hashes:
@@ -140,7 +143,7 @@ class Intake:
             yield self._outcome_unsent(index, row_hash, reason)
         while self._batch:
             row = self._batch.popleft()
-            index, self._count = self._count, self._count + 1
+            index, self.count = self.count, self.count + 1
             if row is not SETTLED and not self._is_finished(index):
                 yield self._outcome_unsent(index, self._hash_of(row), reason)
 

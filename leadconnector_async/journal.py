@@ -190,11 +190,11 @@ class Journal:
 
     def _note_cut_off(self, db: sqlite3.Connection) -> None:
         """Note how far the last sitting can have come, where it was cut off."""
-        # Rows are read in turn, and few ahead of those that are written.
         db.execute(
             "UPDATE sittings SET has_ended = 1, server_until = server_until + ?,"
-            " reach = (SELECT count(*) FROM outcomes) + ? + concurrency * ? WHERE NOT has_ended",
-            (_LATEST_SECONDS, MOST_REFUSED, _READ_AHEAD),
+            " reach = max(rows_read, (SELECT count(*) FROM outcomes)) + iif(rows_read, 0, ?) + ? + concurrency * ?"
+            " WHERE NOT has_ended",
+            (_LATEST_SECONDS, MOST_READ_AHEAD, MOST_REFUSED, _READ_AHEAD),
         )
 
     def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
@@ -316,7 +316,12 @@ class Journal:
     # ------------------------------------------------------------------------------------------ writing
 
     def write(
-        self, entries: Sequence[Entry], *, is_delivered: bool = True, server_times: tuple[float, float] | None = None
+        self,
+        entries: Sequence[Entry],
+        *,
+        is_delivered: bool = True,
+        server_times: tuple[float, float] | None = None,
+        rows_read: int = 0,
     ) -> list[Outcome]:
         """Write a group of outcomes.
 
@@ -324,6 +329,7 @@ class Journal:
             entries: The outcomes.
             is_delivered: Whether the consumer has done with all groups before this one.
             server_times: When this sitting began, and now, by the server's clock, once that is known.
+            rows_read: How many rows may have been sent by now.
 
         Returns:
             The outcomes as they were written: one may have been found to be `created`, or to have met the contact of
@@ -338,6 +344,7 @@ class Journal:
             if is_delivered:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))
             self._written += 1
+            db.execute("UPDATE sittings SET rows_read = ? WHERE number = ?", (rows_read, self._sitting))
             if server_times is not None:
                 db.execute(
                     "UPDATE sittings SET server_began_at = ?, server_until = ? WHERE number = ?",
@@ -425,6 +432,9 @@ class Journal:
             except sqlite3.Error as error:
                 raise JournalError(f"{self.path}: the journal cannot be written ({error})") from error
 
+
+MOST_READ_AHEAD: Final = 10_000
+"""Rows that a load of several locations reads ahead."""
 
 MOST_REFUSED: Final = 200
 """Outcomes of rows that cannot be sent which wait to be written, before reading waits for them."""

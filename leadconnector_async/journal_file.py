@@ -18,6 +18,7 @@ CREATE TABLE sittings (
     concurrency INTEGER NOT NULL,
     server_began_at REAL,
     server_until REAL,
+    rows_read INTEGER NOT NULL DEFAULT 0,
     has_ended INTEGER NOT NULL DEFAULT 0,
     reach INTEGER NOT NULL DEFAULT 0
 );

@@ -11,6 +11,7 @@ import asyncio
 import math
 import sys
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Protocol, TypeAlias
@@ -28,6 +29,7 @@ _DEFAULT_INTERVAL = 10.0
 # The two clocks may differ in speed, and a timer is not exact: wait this share of the window longer.
 _MARGIN = 0.001
 
+_FEWEST_WINDOWS = 1_000  # below this none is forgotten
 _SPARE_SHARE = 10  # of a window's slots, one in so many is left to single calls while there are any
 
 Slot: TypeAlias = int
@@ -82,6 +84,7 @@ class LocalLimits:
     def __init__(self, *, max_calls_per_second: float | None = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._windows: dict[str, Window] = {}
+        self._sweep_at = _FEWEST_WINDOWS
         self._pace = None if max_calls_per_second is None else AsyncLimiter(max_calls_per_second, 1)
         self.is_paced = self._pace is not None
 
@@ -89,8 +92,15 @@ class LocalLimits:
         """Return the window of a location; the first call sets its limits (None: only pauses)."""
         window = self._windows.get(location_id)
         if window is None:
+            if len(self._windows) >= self._sweep_at:
+                self._forget_idle()
             window = self._windows[location_id] = Window(location_id, rate_limit, self._clock)
         return window
+
+    def _forget_idle(self) -> None:
+        """Forget locations with nothing to do: a first call alone will tell of them again."""
+        self._windows = {name: window for name, window in self._windows.items() if not window.is_idle()}
+        self._sweep_at = max(2 * len(self._windows), _FEWEST_WINDOWS)
 
     async def pace(self) -> None:
         """Wait until the cap on all locations together allows another call."""
@@ -116,6 +126,7 @@ class Window:
         "_in_use",
         "_limit",
         "_location_id",
+        "_parked",
         "_paused_until",
         "_sent",
         "_single_seen_until",
@@ -144,6 +155,7 @@ class Window:
         self._single_seen_until = -math.inf  # until when bulk leaves slots to single calls
         self._singles: deque[asyncio.Future[Slot]] = deque()
         self._waiting: deque[asyncio.Future[Slot]] = deque()  # the bulk lane
+        self._parked: list[Callable[[], None]] = []  # loads with rows, to be called when bulk has room
         self._timer: Timer | None = None
         self._timer_at = 0.0
 
@@ -180,15 +192,33 @@ class Window:
             self.day.believe(quota, now)
             if self._limit is not None:
                 self._believe(quota, slot, now, self._limit)
-        if self._waiting or self._singles:
+        if self._waiting or self._singles or self._parked:
             self._serve()
 
     def give_back(self, slot: Slot) -> None:
         """Give a slot back whose call never left; it is free at once."""
         self._in_flight -= 1
         self._in_use -= 1
-        if self._waiting or self._singles:
+        if self._waiting or self._singles or self._parked:
             self._serve()
+
+    def is_ready(self) -> bool:
+        """Whether a call of the bulk lane would not wait: it is sent, or refused as the day is spent."""
+        now = self._clock.monotonic()
+        is_first = not self._singles and not self._waiting
+        return is_first and (self._has_room(now, bulk=True) or self._is_day_spent(now))
+
+    def call_when_ready(self, callback: Callable[[], None]) -> None:
+        """Call back once, when `is_ready` may have become true."""
+        self._parked.append(callback)
+        self._serve()
+
+    def is_idle(self) -> bool:
+        """Whether it holds nothing that the next answer would not tell."""
+        now = self._clock.monotonic()
+        self._has_room(now, bulk=False)
+        is_waited_for = self._waiting or self._singles or self._parked
+        return not (is_waited_for or self._in_use or self._in_flight) and now >= self._paused_until
 
     def pause(self, seconds: float | None) -> None:
         """Send nothing more for some seconds after a 429; None: until any window has passed."""
@@ -249,6 +279,13 @@ class Window:
                 else:
                     self._call_again(now, bulk=bulk)
                     return
+        if self._parked:
+            if self._has_room(now, bulk=True) or self._is_day_spent(now):
+                parked, self._parked = self._parked, []
+                for callback in parked:
+                    callback()
+            else:
+                self._call_again(now, bulk=True)
 
     def _call_again(self, now: float, *, bulk: bool) -> None:
         spare = self._spare(now) if bulk else 0

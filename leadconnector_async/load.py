@@ -24,11 +24,12 @@ from .errors import (
     DailyQuotaExceededError,
     LeadConnectorError,
     OutageError,
+    RateLimitStuckError,
     StopRequestedError,
     UsageError,
 )
 from .intake import Intake
-from .journal import Earlier, Journal
+from .journal import MOST_READ_AHEAD, Earlier, Journal
 from .models import UpsertResult
 from .report import OnOutcome, Outcome, RowError, row_error
 from .retry import is_worth_repeating
@@ -103,7 +104,14 @@ class Load:
         self._intake = Intake(contacts, source, journal=journal, delivery=self._delivery, on_replaced=on_replaced)
         self._doubts = Doubts(self._clock)
         self._breaker = Breaker(self._clock)
-        self._backlog: Backlog[Upsert] = Backlog(concurrency * _LOOK_AHEAD)
+        self._backlog: Backlog[Upsert] = Backlog(
+            concurrency,
+            most=concurrency * _LOOK_AHEAD,
+            look_ahead=MOST_READ_AHEAD,
+            room=contacts.client.window,
+            home=contacts.client.location_id,
+        )
+        self._closed: dict[str, LeadConnectorError] = {}  # locations that take no more calls, and why
         self._feeder: asyncio.Task[None] | None = None
         self._busy: dict[asyncio.Task[None], Upsert] = {}
         self._cut_short: list[Entry] = []
@@ -135,8 +143,12 @@ class Load:
             clock=self._clock,
             on_failure=self.stop,
             server_times=server_times,
+            rows_read=self._rows_read,
             is_idle=lambda: not self._busy,
         )
+
+    def _rows_read(self) -> int:
+        return self._intake.count + (MOST_READ_AHEAD if self._backlog.has_several_locations else 0)
 
     async def run(self) -> None:
         """Send all rows.
@@ -150,6 +162,7 @@ class Load:
             if self.before is not None:
                 await self.before()
             await self._run_workers()
+            self.stopped = self.stopped or next(iter(self._closed.values()), None)
             if self.stopped is not None:
                 await self._report_the_rest()
             is_whole = True
@@ -248,6 +261,8 @@ class Load:
 
     async def _send(self, item: Upsert, *, is_probe: bool) -> Entry | None:
         """Send a row and return what became of it; None where it is to be sent again later."""
+        if item.location_id in self._closed:
+            return self._settle_cut_short(item, self._closed[item.location_id])
         is_known = self._doubts.has(item.keys)
         try:
             result = await self._finish(item.call)
@@ -255,7 +270,9 @@ class Load:
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None
             return self._settle_refused(item, error)
-        except LeadConnectorError as error:  # the day, the token source, the journal: no fault of this row's
+        except (DailyQuotaExceededError, RateLimitStuckError) as error:
+            return self._settle_closed(item, error)
+        except LeadConnectorError as error:  # the token source, the journal, the client: no fault of this row's
             self.stop(error)
             return self._settle_cut_short(item)
         self._breaker.succeed()
@@ -263,6 +280,13 @@ class Load:
         if not entry.outcome.new:
             entry.note_if_new = None if is_known else self._note_if_new(item, result)
         return entry
+
+    def _settle_closed(self, item: Upsert, error: LeadConnectorError) -> Entry:
+        """Settle a row whose location takes no more calls; others go on, and where there is none, the load stops."""
+        self._closed[item.location_id] = error
+        if not self._backlog.has_several_locations:
+            self.stop(error)
+        return self._settle_cut_short(item, error)
 
     def _settle_refused(self, item: Upsert, error: CallError) -> Entry:
         if is_token_refused(error):
@@ -273,8 +297,8 @@ class Load:
         self._doubts.remember(item.keys)
         return self._entry(item, outcome_failed(item, error))
 
-    def _settle_cut_short(self, item: Upsert) -> Entry:
-        outcome = outcome_cut_short(item, self._stop_error())
+    def _settle_cut_short(self, item: Upsert, error: LeadConnectorError | None = None) -> Entry:
+        outcome = outcome_cut_short(item, self._stop_error() if error is None else row_error(error))
         if outcome.status == "not_attempted" and self._journal is not None:
             outcome = self._journal.pending(item.index, item.row_hash) or outcome
         return self._entry(item, outcome)

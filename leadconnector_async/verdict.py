@@ -30,7 +30,7 @@ class Upsert(Item):
     def __init__(
         self, index: int, identity: Identity, contact: ContactUpsert, call: Call[UpsertResult], row_hash: bytes
     ) -> None:
-        super().__init__(index, tuple(filter(None, identity)))
+        super().__init__(index, call.request.location_id, tuple(filter(None, identity)))
         self.identity = identity
         self.contact = contact
         self.call = call

@@ -75,16 +75,22 @@ async def read_message(reader: asyncio.StreamReader) -> bytes:
 
 
 def build_answer(body: bytes, *headers: str, status: str = "200 OK", framing: str = "length") -> bytes:
-    """Make an answer whose end is told by its `length`, by `chunked`, or by `close` alone."""
-    lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", *headers]
+    """Make an answer whose end is told by its `length`, by `chunked`, or by `close` alone.
+
+    It says that the connection is closed after it, as the middleman does that: else the next call may go out on it.
+    """
+    lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", "Connection: close", *headers]
     if framing == "length":
         lines.append(f"Content-Length: {len(body)}")
     elif framing == "chunked":
         lines.append("Transfer-Encoding: chunked")
         body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:50], body[50:]) if part) + b"0\r\n\r\n"
-    else:
-        lines.append("Connection: close")
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def closing(answer: bytes) -> bytes:
+    """Let an answer say that its connection is closed after it."""
+    return answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
 
 
 def body_of(answer: bytes) -> bytes:

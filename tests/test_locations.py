@@ -1,0 +1,207 @@
+"""Many locations in one load: each at its own pace, none held up by another."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadconnector_async import DailyQuotaExceededError, Outcome, RateLimit
+from leadconnector_async.backlog import Backlog, Item
+from leadconnector_async.limits import LocalLimits
+from tests.conftest import OpenSandbox
+from tests.fake_clock import FakeClock
+
+
+def rows_of(location: str, count: int) -> list[dict[str, Any]]:
+    return [{"locationId": location, "email": f"person{number}@example.com"} for number in range(count)]
+
+
+def by_location(rows: list[dict[str, Any]], finished: list[Outcome]) -> dict[str, list[int]]:
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, outcome in enumerate(finished):
+        places[rows[outcome.index]["locationId"]].append(place)
+    return places
+
+
+async def test_each_location_moves_at_its_own_full_rate(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox()
+    client = await connect(sandbox)
+    rows = [row for number in range(10) for row in rows_of(f"L{number}", 200)]
+    began = clock.now
+    report = await client.contacts.bulk_upsert(rows)
+    assert report.created == 2_000
+    assert report.rate_limited == 0
+    assert clock.now - began < 25  # two windows each, side by side; one after the other it would be 100 s
+
+
+async def test_a_location_that_is_paused_holds_up_no_other(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
+    sandbox = await open_sandbox()
+    client = await connect(sandbox, concurrency=4, clock=None)  # in real time: a fake clock would jump over the pause
+    client.window("paused").pause(1.0)
+    rows = [*rows_of("paused", 90), *rows_of("free", 90)]
+    finished: list[Outcome] = []
+    report = await client.contacts.bulk_upsert(rows, on_outcome=finished.append)
+    assert report.created == 180
+    places = by_location(rows, finished)
+    assert max(places["free"]) < min(places["paused"])
+
+
+async def test_a_slow_location_leaves_the_others_their_share(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
+    sandbox = await open_sandbox(unlimited=True)
+    client = await connect(sandbox, concurrency=8, rate_limit=None)
+    exchange = client._transport.exchange
+    slow = asyncio.Event()
+
+    async def exchange_slowly(request: Any, token: str) -> Any:
+        if request.location_id == "slow":
+            await slow.wait()
+        return await exchange(request, token)
+
+    client._transport.exchange = exchange_slowly  # type: ignore[method-assign]
+    rows = [row for pair in zip(rows_of("slow", 60), rows_of("fast", 60), strict=True) for row in pair]
+    finished: list[Outcome] = []
+
+    def note(outcome: Outcome) -> None:
+        finished.append(outcome)
+        if len(finished) == 60:
+            slow.set()
+
+    report = await client.contacts.bulk_upsert(rows, on_outcome=note)
+    assert report.created == 120
+    assert max(by_location(rows, finished)["fast"]) < 60
+
+
+async def test_a_spent_location_leaves_the_others_going(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
+    sandbox = await open_sandbox(daily=30)
+    client = await connect(sandbox, rate_limit=RateLimit(daily=30))
+    rows = [*rows_of("A", 50), *rows_of("B", 20), *rows_of("C", 40)]
+    report = await client.contacts.bulk_upsert(rows)
+    assert (report.created, report.not_attempted) == (30 + 20 + 30, 20 + 10)
+    assert isinstance(report.stopped, DailyQuotaExceededError)
+    assert sandbox.rate_limited == 0
+
+
+async def test_reading_ahead_is_bounded_where_one_location_is_stuck(
+    open_sandbox: OpenSandbox, connect: OpenSandbox
+) -> None:
+    sandbox = await open_sandbox()
+    client = await connect(sandbox, clock=None)
+    client.window("stuck").pause(3_600.0)
+    read = 0
+
+    def endless() -> Any:
+        nonlocal read
+        yield {"locationId": "free", "email": "a@example.com"}
+        while True:
+            read += 1
+            yield {"locationId": "stuck", "email": f"{read}@example.com"}
+
+    stop = asyncio.Event()
+    load = asyncio.ensure_future(client.contacts.bulk_upsert(endless(), stop=stop, keep_outcomes=False))
+    before = -1
+    while read != before:  # until it reads no further
+        before = read
+        await asyncio.sleep(0.3)
+    assert 5_000 < read <= 10_000 + 400
+    load.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await load
+
+
+async def test_idle_locations_are_forgotten_and_busy_ones_are_not() -> None:
+    clock = FakeClock()
+    limits = LocalLimits(clock=clock)
+    limit = RateLimit(5, 10.0)
+    kept = limits.window("kept", limit)
+    slot = await kept.acquire()
+    for number in range(5_000):
+        window = limits.window(f"L{number}", limit)
+        window.release(await window.acquire())
+        await clock.advance(0.01)
+    assert len(limits._windows) < 3_500
+    assert limits.window("kept", limit) is kept
+    kept.release(slot)
+
+
+# ---------------------------------------------------------------------------------------------- the backlog itself
+
+
+class Gate:
+    """A window that is opened and closed by hand."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.callbacks: list[Callable[[], None]] = []
+
+    def is_ready(self) -> bool:
+        return self.is_open
+
+    def call_when_ready(self, callback: Callable[[], None]) -> None:
+        self.callbacks.append(callback)
+
+    def open(self) -> None:
+        self.is_open = True
+        callbacks, self.callbacks = self.callbacks, []
+        for callback in callbacks:
+            callback()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    items=st.lists(st.tuples(st.sampled_from("ABC"), st.lists(st.sampled_from("xyz"), max_size=2)), max_size=60),
+    workers=st.integers(1, 6),
+    seed=st.integers(0, 999),
+)
+async def test_each_item_comes_out_once_in_the_order_of_its_identity(
+    items: list[tuple[str, list[str]]], workers: int, seed: int
+) -> None:
+    chance = random.Random(seed)
+    gates: defaultdict[str, Gate] = defaultdict(Gate)
+    backlog: Backlog[Item] = Backlog(workers, most=4, look_ahead=20, room=lambda location: gates[location])
+    out: list[int] = []
+    in_hands: Counter[str] = Counter()
+
+    async def feed() -> None:
+        for index, (location, keys) in enumerate(items):
+            if backlog.is_full:
+                await backlog.wait_for_room()
+            backlog.put(Item(index, location, tuple(f"{location} {key}" for key in keys)))
+        backlog.end()
+
+    async def work() -> None:
+        while (item := await backlog.get()) is not None:
+            assert not any(in_hands[key] for key in item.keys), "two rows of one identity at once"
+            in_hands.update(set(item.keys))
+            await asyncio.sleep(0)
+            in_hands.subtract(set(item.keys))
+            if chance.random() < 0.1:
+                backlog.put_back(item)
+                continue
+            out.append(item.index)
+            backlog.done(item)
+
+    async def toggle() -> None:
+        while True:
+            gate = gates[chance.choice("ABC")]
+            gate.is_open = False
+            await asyncio.sleep(0)
+            gate.open()
+            await asyncio.sleep(0)
+
+    toggling = asyncio.create_task(toggle())
+    await asyncio.wait_for(asyncio.gather(feed(), *(work() for _ in range(workers))), 10)
+    toggling.cancel()
+    assert sorted(out) == list(range(len(items)))
+    for key in {(location, key) for location, keys in items for key in keys}:
+        same = [index for index in out if items[index][0] == key[0] and key[1] in items[index][1]]
+        assert same == sorted(same)
+    assert not backlog._lanes
