@@ -74,9 +74,7 @@ async def main() -> None:
         share = sandbox.requests / MAX_REQUESTS / (lasted / seconds)
         limited = sandbox.rate_limited
     others.sort()
-    print(
-        f"{len(others)} single calls, {options.per_window:g} in 10 s, beside a load that has all it can get of 100 in 10 s"
-    )
+    print(f"{len(others)} single calls, {options.per_window:g} in 10 s, beside a load that takes all it can get")
     print(f"the first took {first:.2f} s; of the others the median {statistics.median(others):.2f} s,", end=" ")
     print(f"99 % at most {others[int(len(others) * 0.99) - 1]:.2f} s, all {others[-1]:.2f} s")
     print(
