@@ -1,7 +1,7 @@
 """Share of the quota used, and number of 429s, against servers that count in fixed, aligned and sliding windows.
 
-Measure: calls that the sandbox counted, as a share of those that its limit allows, from the first call to the begin of
-the last burst, with an endless supply of rows. Latency and window are scaled together, so that a short run says
+Measure: calls that the sandbox counted, as a share of those that its limit allows in the time they took, in whole
+hundreds, with an endless supply of rows. Latency and window are scaled together, so that a short run says
 what a long one would; `--scale 1` runs in real time. The three servers run at once, each loaded by a client of its own.
 
     python benchmarks/bench_limits.py [--scale 10] [--windows 40] [--latency 50-500]
@@ -49,10 +49,9 @@ async def measure(window: str, scale: float, windows: float, latency: tuple[floa
                 if time.monotonic() >= until:
                     break
         counted = [arrival.time for arrival in sandbox.arrivals if arrival.status != 429]
-        # The bursts of a load come one window and one latency apart; from one's begin to the next's all are the same.
-        bursts = [time for time, before in itertools.pairwise(reversed(counted)) if time - before > seconds / 2]
-        full = [time for time in counted if time < bursts[0]]
-        share = len(full) / MAX_REQUESTS / ((bursts[0] - counted[0]) / seconds)
+        # Whole hundreds, from the first call to the first one of the last hundred.
+        hundreds = (len(counted) - 1) // MAX_REQUESTS
+        share = hundreds * seconds / (counted[MAX_REQUESTS * hundreds] - counted[0])
         at_once = (counted[MAX_REQUESTS - 1] - counted[0]) * scale
         return (
             f"{window:8}  {share:6.1%} of the quota  {sandbox.rate_limited:3} x 429  "
