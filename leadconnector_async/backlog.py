@@ -182,6 +182,8 @@ class Backlog(Generic[AnyItem]):
         return None
 
     def _may_go(self, location_id: str, lane: Lane[AnyItem]) -> bool:
+        if not self.has_several_locations:
+            return True  # nobody else could take the worker's time
         if lane.in_hands >= max(self._workers // len(self._lanes), 1):
             return False  # it is queued again when one of its rows is done
         room = self._room_of(location_id)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-Signature: TypeAlias = tuple[int | None, int | None]
-"""Checksums of a row's email and phone, each None where it has none."""
+Signature: TypeAlias = tuple[Any, Any]
+"""A row's email and phone, or checksums of them; empty or None where it has none."""
 Met: TypeAlias = tuple[int, Signature]
 """The row that met a contact."""
 

@@ -72,7 +72,7 @@ class Delivery:
         contact_id = entry.outcome.contact_id
         if contact_id is None:
             return entry.outcome
-        outcome, met = entry.meet(self._contacts.get(contact_id))
+        outcome, met = entry.meet(self._contacts.get(contact_id), entry.identity)
         self._contacts.keep(contact_id, met)
         return outcome
 

@@ -51,13 +51,14 @@ class Entry(Struct, gc=False):
         email, phone = self.identity
         return crc32(email.encode()) if email else None, crc32(phone.encode()) if phone else None
 
-    def meet(self, met: Met | None) -> tuple[Outcome, Met]:
+    def meet(self, met: Met | None, signature: Signature) -> tuple[Outcome, Met]:
         """Return the outcome in the light of the row that met the same contact before, and what to keep for the next.
 
         Args:
             met: That row; None where the load meets the contact for the first time.
+            signature: What to keep of this row's identity.
         """
-        email, phone = signature = self.signature
+        email, phone = signature
         if met is None:
             if self.note_if_new is None:
                 return self.outcome, (self.outcome.index, signature)
@@ -65,7 +66,7 @@ class Entry(Struct, gc=False):
             return created, (self.outcome.index, signature)
         row, before = met
         is_other = self.is_compared and row != self.outcome.index and is_another_person(before, signature)
-        if email is None and not is_other:  # the contact keeps its email, and so its person
+        if not email and not is_other:  # the contact keeps its email, and so its person
             return self.outcome, (row, (before[0], phone or before[1]))
         outcome = self.outcome
         if is_other:

@@ -373,7 +373,7 @@ class Journal:
         if not outcome.new:  # else its id is a new one, too
             found = db.execute("SELECT row, email, phone FROM contacts WHERE id = ?", (outcome.contact_id,)).fetchone()
             met = None if found is None else (found[0], found[1:])
-        outcome, (row, (email, phone)) = entry.meet(met)
+        outcome, (row, (email, phone)) = entry.meet(met, entry.signature)
         db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", (outcome.contact_id, row, email, phone))
         return outcome
 

@@ -18,20 +18,21 @@ class ServerClock:
     date of this machine is not used: it may be wrong, and may be set in the midst of a load.
     """
 
-    __slots__ = ("_at_least", "_at_most", "_date", "_text")
+    __slots__ = ("_at_least", "_at_most", "_text")
 
     def __init__(self) -> None:
         self._at_least, self._at_most = -math.inf, math.inf  # by how much it is ahead
         self._text = ""
-        self._date: float | None = None
 
     def believe(self, headers: Mapping[str, str], sent_at: float, answered_at: float) -> None:
         """Learn from an answer; its two moments are those of the monotonic clock."""
         text = headers.get("Date", "")
-        if text != self._text:  # else it is the same second, and need not be read again
-            self._text, self._date = text, read_date(headers)
-        if self._date is not None:
-            self._narrow(self._date - answered_at, self._date + _RESOLUTION - sent_at)
+        if text == self._text:  # the same second: the first answer in it has told nearly all
+            return
+        self._text = text
+        date = read_date(headers)
+        if date is not None:
+            self._narrow(date - answered_at, date + _RESOLUTION - sent_at)
 
     def _narrow(self, at_least: float, at_most: float) -> None:
         low, high = max(at_least, self._at_least), min(at_most, self._at_most)
