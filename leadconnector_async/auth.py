@@ -45,17 +45,17 @@ class FixedToken:
         ConfigurationError: It is empty or cannot stand in a header.
     """
 
-    __slots__ = ("_token",)
+    __slots__ = ("value",)
 
     def __init__(self, token: str) -> None:
-        self._token = check_token(token)
+        self.value = check_token(token)
 
     def __repr__(self) -> str:
         return "FixedToken(...)"
 
     async def token(self, location_id: str) -> str:
         """Return the one token, whatever the location."""
-        return self._token
+        return self.value
 
     async def refresh(self, location_id: str, refused: str) -> bool:
         """Return False: a fixed token cannot be replaced."""

@@ -86,6 +86,7 @@ class LeadConnector:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; it must be at least 1")
         self._tokens: TokenSource = FixedToken(token) if isinstance(token, str) else token
+        self._fixed_token = self._tokens.value if isinstance(self._tokens, FixedToken) else None
         self.location_id = location_id
         self.api_version = check_api_version(api_version)
         self.concurrency = concurrency
@@ -217,7 +218,9 @@ class LeadConnector:
         limited_since: float | None = None
         has_refreshed = False
         while True:
-            token = await self._ask(self._token(call.request.location_id))
+            token = self._fixed_token
+            if token is None:
+                token = await self._ask(self._token(call.request.location_id))
             try:
                 return await self._attempt(call, token)
             except AuthenticationError as error:

@@ -52,7 +52,10 @@ class Delivery:
 
     async def put(self, entry: Entry) -> None:
         """Take the outcome of a row that was sent; the worker that brings it may go on when this returns."""
-        await self._hand_on(self._met(entry))
+        outcome = self._met(entry)
+        self._record(outcome)
+        if self._on_outcome is not None and (waiting := self._tell(outcome)) is not None:
+            await _wait(waiting)
 
     async def put_refused(self, entry: Entry) -> None:
         """Take the outcome of a row that cannot be sent."""

