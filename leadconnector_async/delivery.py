@@ -52,10 +52,7 @@ class Delivery:
 
     async def put(self, entry: Entry) -> None:
         """Take the outcome of a row that was sent; the worker that brings it may go on when this returns."""
-        outcome = self._met(entry)
-        self._record(outcome)
-        if self._on_outcome is not None and (waiting := self._tell(outcome)) is not None:
-            await _wait(waiting)
+        await self._hand_on(self._met(entry))
 
     async def put_refused(self, entry: Entry) -> None:
         """Take the outcome of a row that cannot be sent."""
@@ -231,9 +228,8 @@ class JournaledDelivery(Delivery):
         self._writing = None
         left = [*(entry for entry, _ in self._entries), *entries]
         self._entries.clear()
-        rest = (
-            self._thread.submit(self._write, left, False).result() if left else []
-        )  # after all that was ordered before
+        # In the thread, so that it comes after all that was ordered before.
+        rest = self._thread.submit(self._write, left, False).result() if left else []
         for outcome in [*written, *rest, *unsent]:
             self._record(outcome)
 

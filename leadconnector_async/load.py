@@ -265,10 +265,8 @@ class Load:
             return self._settle_cut_short(item, self._closed[item.location_id])
         is_known = self._doubts.has(item.keys)
         try:
-            if self._options.wait_for_quota:
-                result = await self._finish(item.call)
-            else:
-                result = await self._contacts.finish_upsert(item.call)
+            finish = self._finish_in_time if self._options.wait_for_quota else self._contacts.finish_upsert
+            result = await finish(item.call)
         except CallError as error:
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None
@@ -309,12 +307,13 @@ class Load:
     def _entry(self, item: Upsert, outcome: Outcome) -> Entry:
         return item.entry(outcome, is_compared=self._options.compare)
 
-    async def _finish(self, call: Call[UpsertResult]) -> UpsertResult:
+    async def _finish_in_time(self, call: Call[UpsertResult]) -> UpsertResult:
+        """Send a call, on a later day where that is needed."""
         while True:
             try:
                 return await self._contacts.finish_upsert(call)
             except DailyQuotaExceededError as error:
-                if not self._options.wait_for_quota or call.is_halted:
+                if call.is_halted:
                     raise
                 self._tell_waiting(error)
                 await self._clock.sleep(error.resets_in)

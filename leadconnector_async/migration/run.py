@@ -62,7 +62,6 @@ class FileLoad:
         results: Where to write what became of them.
         total: How many rows there are.
         report: The counts, also while it runs.
-        is_whole: Whether every row is in the results; False until the end.
     """
 
     def __init__(self, files: Sequence[RowFile], results: Results, journal: Journal) -> None:
@@ -71,7 +70,6 @@ class FileLoad:
         self.results = results
         self.total = sum(file.count for file in files)
         self.report = BatchReport(keep_outcomes=False)
-        self.is_whole = False
 
     async def run(
         self,
@@ -135,7 +133,6 @@ class FileLoad:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             sentence = f"the results in {self.results.folder} could not be written whole ({reason})"
             raise LoadStoppedError(sentence, report=self.report) from error
-        self.is_whole = True
 
     def _recount(self) -> None:
         """Count anew what the journal holds, so that report and result files are of one truth."""
