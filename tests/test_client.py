@@ -131,6 +131,11 @@ async def test_ids_and_tags_are_looked_at(client: LeadConnector) -> None:
         await client.contacts.get("")
     with pytest.raises(UsageError, match="a list of texts, not str"):
         await client.contacts.add_tags("x", "vip")
+    for nothing in (None, 5):
+        with pytest.raises(UsageError, match="a list of texts"):
+            await client.contacts.add_tags("x", nothing)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="a ContactUpdate or a dict"):
+            await client.contacts.update("x", nothing)  # type: ignore[arg-type]
     with pytest.raises(NotFoundError):
         await client.contacts.get("../../oauth/token")
 
