@@ -39,7 +39,7 @@ async def bulk_upsert(
             options,
             journal=journal,
             earlier=earlier,
-            record=report.add,
+            record=_counted(contacts, report.add),
             on_outcome=on_outcome,
             on_replaced=report.take_back,
             read_rest=True,
@@ -59,6 +59,11 @@ async def bulk_upsert(
             report.stopped = report.stopped or load.stopped
             report.finish(clock.monotonic())
     return report
+
+
+def _counted(contacts: Contacts, record: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
+    telemetry = contacts.client.telemetry
+    return record if telemetry is None else telemetry.counting(record)
 
 
 async def _begin(contacts: Contacts, options: Options, stack: AsyncExitStack) -> tuple[Journal | None, Earlier]:
@@ -114,7 +119,7 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
             options,
             journal=journal,
             earlier=earlier,
-            record=outbox.put,
+            record=_counted(contacts, outbox.put),
             on_outcome=outbox.wait_for_room if journal is None else None,
             on_group=outbox.wait_until_taken,
             on_replaced=lambda _: None,

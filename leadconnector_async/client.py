@@ -33,9 +33,12 @@ from .limits import Limits, LocalLimits, RateLimit, Window
 from .protocol import T, check_api_version, read_response
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
 from .server_clock import ServerClock
+from .telemetry import find_telemetry
 from .transport import DEFAULT_BASE_URL, Timeouts, Transport
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+
     from .contacts import Contacts
 
 _log = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ class LeadConnector:
         session: An aiohttp session of the caller's, never closed here. Its own connection limit then holds, and aiohttp
             repeats a GET, PUT or DELETE by itself when a kept connection breaks.
         max_body_bytes: Answers above this size (decompressed) are refused.
+        meter_provider: Where OpenTelemetry's counts go, where it is installed; the application's own by default.
         clock: Where time comes from.
 
     Raises:
@@ -79,6 +83,7 @@ class LeadConnector:
         limits: Limits | None = None,
         session: aiohttp.ClientSession | None = None,
         max_body_bytes: int = 8 * 1024 * 1024,
+        meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
     ) -> None:
         from .contacts import Contacts
@@ -99,6 +104,9 @@ class LeadConnector:
         self._transport = Transport(
             base_url, timeouts=timeouts, connections=concurrency, max_body_bytes=max_body_bytes, session=session
         )
+        self.telemetry = find_telemetry(self.clock, meter_provider)
+        exchange = self._transport.exchange
+        self._exchange = exchange if self.telemetry is None else self.telemetry.watching(exchange)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
         self._calls = 0
@@ -260,6 +268,8 @@ class LeadConnector:
         _log.info(
             "%s %s: %s; trying again in %.1f s", call.request.method, call.request.path, type(error).__name__, delay
         )
+        if self.telemetry is not None:
+            self.telemetry.count_retry(error)
         await self.clock.sleep(delay)
 
     def _given_up(self, call: Call[T], error: CallError) -> CallError | RateLimitStuckError:
@@ -286,7 +296,10 @@ class LeadConnector:
     async def _exchange_in_slot(self, call: Call[T], token: str) -> Response:
         """Take a slot, exchange once, and give the slot back as used, or as unused where nothing was sent."""
         window = self.window(call.request.location_id)
-        slot = await window.acquire(bulk=call.is_bulk)
+        if self.telemetry is None:
+            slot = await window.acquire(bulk=call.is_bulk)
+        else:
+            slot = await self.telemetry.acquire(window, bulk=call.is_bulk)
         quota = None
         try:
             if self._limits.is_paced:
@@ -297,7 +310,7 @@ class LeadConnector:
             if self._is_closed:  # since this call began to wait for its slot
                 self._check_open()
             call.begin_try(self.clock.monotonic())
-            response = await self._transport.exchange(call.request, token)
+            response = await self._exchange(call.request, token)
             quota = read_quota(response.headers)
             self.server_clock.believe(response.headers, call.sent_at, self.clock.monotonic())
             if response.status == HTTPStatus.TOO_MANY_REQUESTS:

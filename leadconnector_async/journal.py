@@ -8,6 +8,7 @@ checksums of its email and phone.
 from __future__ import annotations
 
 import heapq
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from .entry import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry
 from .errors import ConfigurationError, JournalError
 from .journal_file import open_journal_file
 from .report import BatchReport, Outcome, RowError
+
+_log = logging.getLogger(__name__)
 
 _WHOLE: Final = {  # what must be the same when a load goes on, and how to say that it is not
     "files": "was made for another file, or the file has changed since",
@@ -186,6 +189,8 @@ class Journal:
             self._settle_intents(db)
             self._read_states(db, retry_failed=retry_failed or self._retry_failed)
         self._is_in_use = True
+        if earlier.sittings:
+            _log.info("%s: going on, sitting %d", self.path, self._sitting)
         return earlier
 
     def _note_cut_off(self, db: sqlite3.Connection) -> None:

@@ -8,6 +8,7 @@ before its answer, and sees the next call of the slot after it is sent: so it se
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import sys
 from collections import deque
@@ -22,6 +23,8 @@ from msgspec import Struct
 from .answers import Quota
 from .clock import Clock, SystemClock, Timer
 from .errors import ConfigurationError, DailyQuotaExceededError
+
+_log = logging.getLogger(__name__)
 
 _DAY = 86_400.0
 _DAY_MARGIN = 1.0  # the service tells its end in whole seconds
@@ -223,7 +226,10 @@ class Window:
     def pause(self, seconds: float | None) -> None:
         """Send nothing more for some seconds after a 429; None: until any window has passed."""
         wait = (self.per_seconds or _DEFAULT_INTERVAL) * (1 + _MARGIN) if seconds is None else seconds
-        self._paused_until = max(self._paused_until, self._clock.monotonic() + wait)
+        now = self._clock.monotonic()
+        if now >= self._paused_until:  # else another of its calls has told
+            _log.info("location %s: answered 429; nothing more is sent for %.1f s", self._location_id, wait)
+        self._paused_until = max(self._paused_until, now + wait)
 
     def calls_left_today(self) -> int | None:
         """Return how many calls of the day are left, as far as known; None before the first call."""
@@ -325,17 +331,23 @@ class Window:
             return
         theirs = quota.per_seconds or limit.per_seconds
         if quota.max_requests * limit.per_seconds <= limit.max_requests * theirs:
-            self.capacity, self.per_seconds = quota.max_requests, theirs
+            self._set(quota.max_requests, theirs)
         else:
-            self.capacity, self.per_seconds = min(limit.max_requests, quota.max_requests), limit.per_seconds
+            self._set(min(limit.max_requests, quota.max_requests), limit.per_seconds)
         if quota.remaining is not None:
             self._leave_room_for_others(quota.max_requests - quota.remaining, slot, now)
+
+    def _set(self, capacity: int, per_seconds: float) -> None:
+        if capacity != self.capacity or per_seconds != self.per_seconds:
+            self.capacity, self.per_seconds = capacity, per_seconds
+            _log.info("location %s: the limit is %d calls in %g s now", self._location_id, capacity, per_seconds)
 
     def _leave_room_for_others(self, used: int, lead: int, now: float) -> None:
         """Hold back as many slots as others have used, for as long as the server may count them."""
         ours_at_most = lead + self._sent
         others = min(used - ours_at_most, self.capacity)
         if others > 0:
+            _log.debug("location %s: others have used %d calls of its window", self._location_id, others)
             self._in_use += others
             self._cooling.extend([now + self.per_seconds * (1 + _MARGIN)] * others)
 
