@@ -188,13 +188,13 @@ class Window:
         now = self._clock.monotonic()
         self._has_answer = True
         self._in_flight -= 1
-        self._cooling.append(now + self.per_seconds * (1 + _MARGIN))
         if quota is None:
             self.day.count_unseen()
         else:
             self.day.believe(quota, now)
             if self._limit is not None:
                 self._believe(quota, slot, now, self._limit)
+        self._cooling.append(now + self.per_seconds * (1 + _MARGIN))  # as long as its own answer says
         if self._waiting or self._singles or self._parked:
             self._serve()
 
