@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -39,7 +40,21 @@ def test_python_blocks(code: str, output: str, tmp_path: Path) -> None:
 def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
     assert len(PYTHON) == 4
-    assert sum(kind == "sh" for kind, _ in BLOCKS) == 4
+    assert sum(kind == "sh" for kind, _ in BLOCKS) == 6
+
+
+@pytest.mark.parametrize("heading", ["Rate limits", "Many locations"])
+def test_the_commands_of_a_section_show_what_it_shows(heading: str, tmp_path: Path) -> None:
+    section = README.split(f"\n## {heading}\n")[1]
+    (_, command), (_, output) = re.findall(r"^```(\w+)\n(.*?)^```", section, re.M | re.S)[:2]
+    (tmp_path / "leadconnector").write_text(f'#!/bin/sh\nexec {shlex.join(LEADCONNECTOR)} "$@"\n')
+    (tmp_path / "leadconnector").chmod(0o755)
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = subprocess.run(
+        ["sh", "-ec", command], capture_output=True, text=True, check=True, cwd=tmp_path, env=environ
+    )
+    run = re.compile(r"leadconnector-run-\d+-\d+")
+    assert shape(run.sub("RUN", ended.stdout)) == shape(run.sub("RUN", output))
 
 
 def test_the_first_command_shows_what_the_readme_shows(tmp_path: Path) -> None:
