@@ -22,12 +22,11 @@ from msgspec import Struct
 
 from .answers import Quota
 from .clock import Clock, SystemClock, Timer
+from .day import DAY_SECONDS, Day
 from .errors import ConfigurationError, DailyQuotaExceededError
 
 _log = logging.getLogger(__name__)
 
-_DAY = 86_400.0
-_DAY_MARGIN = 1.0  # the service tells its end in whole seconds
 _DEFAULT_INTERVAL = 10.0
 # The two clocks may differ in speed, and a timer is not exact: wait this share of the window longer.
 _MARGIN = 0.001
@@ -55,7 +54,11 @@ class RateLimit(Struct, frozen=True):
     daily: int | None = 200_000
 
     def __post_init__(self) -> None:
-        if self.max_requests < 1 or not 0 < self.per_seconds <= _DAY or (self.daily is not None and self.daily < 1):
+        if (
+            self.max_requests < 1
+            or not 0 < self.per_seconds <= DAY_SECONDS
+            or (self.daily is not None and self.daily < 1)
+        ):
             raise ConfigurationError(f"{self} is no rate limit: each of its numbers must be above 0 (a day at most)")
 
 
@@ -221,7 +224,8 @@ class Window:
         now = self._clock.monotonic()
         self._has_room(now, bulk=False)
         is_waited_for = self._waiting or self._singles or self._parked
-        return not (is_waited_for or self._in_use or self._in_flight) and now >= self._paused_until
+        is_busy = is_waited_for or self._in_use or self._in_flight or now < self._paused_until
+        return not is_busy and self.day.is_kept_elsewhere(now)
 
     def pause(self, seconds: float | None) -> None:
         """Send nothing more for some seconds after a 429; None: until any window has passed."""
@@ -350,46 +354,3 @@ class Window:
             _log.debug("location %s: others have used %d calls of its window", self._location_id, others)
             self._in_use += others
             self._cooling.extend([now + self.per_seconds * (1 + _MARGIN)] * others)
-
-
-class Day:
-    """The calls left of a location's day: what the service tells with each answer, and never more than the caller
-    allowed."""
-
-    __slots__ = ("_daily", "_ends_at", "_known", "_ours")
-
-    def __init__(self, daily: int | None) -> None:
-        self._daily = sys.maxsize if daily is None else daily
-        self._known = self._daily  # by the service, as far as it told
-        self._ours = 0  # answered of our own
-        self._ends_at = -math.inf
-
-    def left(self, now: float) -> int:
-        """Calls left, those in flight not yet taken off. The first time begins the day."""
-        if now >= self._ends_at:
-            self._begin(now + _DAY)
-        return min(self._known, self._daily - self._ours)
-
-    def _begin(self, ends_at: float) -> None:
-        self._known, self._ours, self._ends_at = self._daily, 0, ends_at
-
-    def resets_in(self, now: float) -> float:
-        """Seconds until the next day."""
-        return max(self._ends_at - now, 0.0)
-
-    def count_unseen(self) -> None:
-        """Count a call of which no answer told how many are left."""
-        self._known -= 1
-        self._ours += 1
-
-    def believe(self, quota: Quota, now: float) -> None:
-        """Take over what the service says; answers may come out of order, so the count of one day only falls."""
-        if quota.daily_remaining is None:
-            self.count_unseen()
-            return
-        ends_at = self._ends_at if quota.daily_reset is None else now + quota.daily_reset + _DAY_MARGIN
-        if ends_at > self._ends_at + 3600:  # the next day
-            self._begin(ends_at)
-        self._ours += 1
-        self._known = min(self._known, quota.daily_remaining)
-        self._ends_at = ends_at

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import DailyQuotaExceededError, Outcome, RateLimit
+from leadconnector_async.answers import Quota
 from leadconnector_async.backlog import Backlog, Item
 from leadconnector_async.limits import LocalLimits
 from tests.conftest import OpenSandbox
@@ -58,7 +59,7 @@ async def test_a_location_that_is_paused_holds_up_no_other(open_sandbox: OpenSan
 async def test_a_slow_location_leaves_the_others_their_share(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
     sandbox = await open_sandbox(unlimited=True)
     client = await connect(sandbox, concurrency=8, rate_limit=None)
-    exchange = client._transport.exchange
+    exchange = client._exchange
     slow = asyncio.Event()
 
     async def exchange_slowly(request: Any, token: str) -> Any:
@@ -66,7 +67,7 @@ async def test_a_slow_location_leaves_the_others_their_share(open_sandbox: OpenS
             await slow.wait()
         return await exchange(request, token)
 
-    client._transport.exchange = exchange_slowly  # type: ignore[method-assign]
+    client._exchange = exchange_slowly  # type: ignore[method-assign]
     rows = [row for pair in zip(rows_of("slow", 60), rows_of("fast", 60), strict=True) for row in pair]
     finished: list[Outcome] = []
 
@@ -125,11 +126,32 @@ async def test_idle_locations_are_forgotten_and_busy_ones_are_not() -> None:
     slot = await kept.acquire()
     for number in range(5_000):
         window = limits.window(f"L{number}", limit)
-        window.release(await window.acquire())
+        window.release(await window.acquire(), Quota(5, 4, 10.0, 199_999, 86_000.0))
         await clock.advance(0.01)
     assert len(limits._windows) < 3_500
     assert limits.window("kept", limit) is kept
     kept.release(slot)
+
+
+@pytest.mark.parametrize("said", [None, Quota(5, 4, 10.0, 199_999, 86_000.0)])
+async def test_a_location_whose_day_nobody_else_counts_is_not_forgotten_before_it_ends(said: Quota | None) -> None:
+    clock = FakeClock()
+    limits = LocalLimits(clock=clock)
+    strict = limits.window("strict", RateLimit(5, 10.0, daily=1))
+    strict.release(await strict.acquire(), said)
+
+    async def meet_others(when: str) -> None:
+        for number in range(5_000):
+            window = limits.window(f"{when}{number}", RateLimit(5, 10.0, daily=None))
+            window.release(await window.acquire())
+            await clock.advance(0.01)
+
+    await meet_others("today")
+    with pytest.raises(DailyQuotaExceededError):
+        await limits.window("strict", RateLimit(5, 10.0, daily=1)).acquire()
+    await clock.advance(86_500)
+    await meet_others("tomorrow")
+    assert limits.window("strict", RateLimit(5, 10.0, daily=1)) is not strict
 
 
 # ---------------------------------------------------------------------------------------------- the backlog itself

@@ -39,10 +39,9 @@ async def test_what_others_use_meanwhile_is_left_to_them(
     other = await connect(sandbox, rate_limit=None)
     client = await connect(sandbox, concurrency=32)
     load = asyncio.ensure_future(client.contacts.bulk_upsert(rows(600)))
-    number = 0
     while not load.done():
-        for number in range(number, number + 5):
-            await other.contacts.upsert({"email": f"other{number}@example.com"})
+        for row in rows(5, "other"):
+            await other.contacts.upsert(row)
         await clock.sleep(1.0)
     report = await load
     assert report.created == 600
