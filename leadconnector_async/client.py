@@ -166,6 +166,11 @@ class LeadConnector:
         if self._state != "not open":
             raise ClientStateError(f"this client is {self._state} and cannot be opened; make a new LeadConnector")
         self._loop = asyncio.get_running_loop()
+        try:
+            await self._limits.open()
+        except BaseException:
+            self._loop = None
+            raise
         self._transport.open()
 
     async def close(self) -> None:
@@ -182,6 +187,7 @@ class LeadConnector:
             except TimeoutError:
                 pass  # the session's end now fails them, each with an error of its own
         await self._transport.close()
+        await self._limits.close()
 
     def window(self, location_id: str) -> Window:
         """Return the window of a location."""

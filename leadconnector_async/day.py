@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import math
 import sys
+from datetime import UTC, datetime
 from typing import Final
 
 from .answers import Quota
+from .errors import DailyQuotaExceededError
 
 DAY_SECONDS: Final = 86_400.0
 _MARGIN: Final = 1.0  # the service tells the end of its day in whole seconds
+
+
+def day_spent(location_id: str, resets_in: float, now: float) -> DailyQuotaExceededError:
+    """Make the error of a location whose day is spent.
+
+    Args:
+        location_id: Whose day.
+        resets_in: Seconds until the next.
+        now: Seconds since 1970.
+    """
+    hours, minutes = divmod(round(resets_in / 60), 60)
+    when = datetime.fromtimestamp(now + resets_in, UTC)
+    return DailyQuotaExceededError(
+        f"location {location_id} has spent its calls of this day; "
+        f"they start anew in {hours} h {minutes} min, at {when:%Y-%m-%d %H:%M} UTC",
+        location_id=location_id,
+        resets_in=resets_in,
+    )
 
 
 class Day:

@@ -13,17 +13,16 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import islice
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from aiolimiter import AsyncLimiter
 from msgspec import Struct
 
 from .answers import Quota
 from .clock import Clock, SystemClock, Timer
-from .day import DAY_SECONDS, Day
-from .errors import ConfigurationError, DailyQuotaExceededError
+from .day import DAY_SECONDS, Day, day_spent
+from .errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ _MARGIN = 0.001
 _FEWEST_WINDOWS = 1_000  # below this none is forgotten
 _SPARE_SHARE = 10  # of a window's slots, one in so many is left to single calls while there are any
 
-Slot: TypeAlias = int
+Slot: TypeAlias = Any
 """What `Window.acquire` gives and `Window.release` takes back."""
 
 
@@ -62,6 +61,43 @@ class RateLimit(Struct, frozen=True):
             raise ConfigurationError(f"{self} is no rate limit: each of its numbers must be above 0 (a day at most)")
 
 
+class Window(Protocol):
+    """The slots of one location, in two lanes. A slot that is taken must be given to `release` or `give_back`, once."""
+
+    async def acquire(self, *, bulk: bool = False) -> Slot:
+        """Take a slot, waiting for one in turn.
+
+        Args:
+            bulk: Whether the call is one of a load, and lets single calls go first.
+
+        Raises:
+            DailyQuotaExceededError: The day is spent; nothing was taken.
+        """
+
+    def release(self, slot: Slot, quota: Quota | None = None) -> None:
+        """Give a slot back after its call was answered, failed, or was given up when its bytes may have left.
+
+        Args:
+            slot: What `acquire` returned.
+            quota: What the headers of the answer say, or None.
+        """
+
+    def give_back(self, slot: Slot) -> None:
+        """Give a slot back whose call never left; it is free at once."""
+
+    def pause(self, seconds: float | None) -> None:
+        """Send nothing more for some seconds after a 429; None: until any window has passed."""
+
+    def is_ready(self) -> bool:
+        """Whether a call of the bulk lane would not wait: it is sent, or refused as the day is spent."""
+
+    def call_when_ready(self, callback: Callable[[], None]) -> None:
+        """Call back once, when `is_ready` may have become true."""
+
+    def calls_left_today(self) -> int | None:
+        """Return how many calls of the day are left, as far as known; None before the first call."""
+
+
 class Limits(Protocol):
     """Where the windows are kept.
 
@@ -70,6 +106,12 @@ class Limits(Protocol):
     """
 
     is_paced: bool
+
+    async def open(self) -> None:
+        """Be ready for one more client."""
+
+    async def close(self) -> None:
+        """Be left by a client that opened it."""
 
     def window(self, location_id: str, rate_limit: RateLimit | None) -> Window:
         """Return the window of a location, always the same one."""
@@ -89,18 +131,24 @@ class LocalLimits:
 
     def __init__(self, *, max_calls_per_second: float | None = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._windows: dict[str, Window] = {}
+        self._windows: dict[str, LocalWindow] = {}
         self._sweep_at = _FEWEST_WINDOWS
         self._pace = None if max_calls_per_second is None else AsyncLimiter(max_calls_per_second, 1)
         self.is_paced = self._pace is not None
 
-    def window(self, location_id: str, rate_limit: RateLimit | None) -> Window:
+    async def open(self) -> None:
+        """Do nothing: there is nothing to open."""
+
+    async def close(self) -> None:
+        """Do nothing: what a client sent counts on for the others, and for one that is opened next."""
+
+    def window(self, location_id: str, rate_limit: RateLimit | None) -> LocalWindow:
         """Return the window of a location; the first call sets its limits (None: only pauses)."""
         window = self._windows.get(location_id)
         if window is None:
             if len(self._windows) >= self._sweep_at:
                 self._forget_idle()
-            window = self._windows[location_id] = Window(location_id, rate_limit, self._clock)
+            window = self._windows[location_id] = LocalWindow(location_id, rate_limit, self._clock)
         return window
 
     def _forget_idle(self) -> None:
@@ -114,8 +162,8 @@ class LocalLimits:
             await self._pace.acquire()
 
 
-class Window:
-    """The slots of one location. A slot that is taken must be given to `release` or `give_back`, once.
+class LocalWindow:
+    """The slots of one location, of which this process alone knows.
 
     There are two lanes: single calls, for which somebody waits, go before bulk rows. While single calls have been seen
     within a window, bulk leaves a tenth of the slots free for the next ones. Within a lane it is first come, first
@@ -159,21 +207,14 @@ class Window:
         self._cooling: deque[float] = deque()  # when each slot that was used is free again
         self._paused_until = 0.0
         self._single_seen_until = -math.inf  # until when bulk leaves slots to single calls
-        self._singles: deque[asyncio.Future[Slot]] = deque()
-        self._waiting: deque[asyncio.Future[Slot]] = deque()  # the bulk lane
+        self._singles: deque[asyncio.Future[int]] = deque()
+        self._waiting: deque[asyncio.Future[int]] = deque()  # the bulk lane
         self._parked: list[Callable[[], None]] = []  # loads with rows, to be called when bulk has room
         self._timer: Timer | None = None
         self._timer_at = 0.0
 
-    async def acquire(self, *, bulk: bool = False) -> Slot:
-        """Take a slot, waiting for one in turn.
-
-        Args:
-            bulk: Whether the call is one of a load, and lets single calls go first.
-
-        Raises:
-            DailyQuotaExceededError: The day is spent; nothing was taken.
-        """
+    async def acquire(self, *, bulk: bool = False) -> int:
+        """Take a slot, waiting for one in turn, as `Window` says."""
         now = self._clock.monotonic()
         if not bulk:
             self._single_seen_until = now + self.per_seconds
@@ -181,13 +222,8 @@ class Window:
             return self._take()
         return await self._wait_in_turn(bulk)
 
-    def release(self, slot: Slot, quota: Quota | None = None) -> None:
-        """Give a slot back after its call was answered, failed, or was given up when its bytes may have left.
-
-        Args:
-            slot: What `acquire` returned.
-            quota: What the headers of the answer say, or None.
-        """
+    def release(self, slot: int, quota: Quota | None = None) -> None:
+        """Give a slot back whose call may have left."""
         now = self._clock.monotonic()
         self._has_answer = True
         self._in_flight -= 1
@@ -201,7 +237,7 @@ class Window:
         if self._waiting or self._singles or self._parked:
             self._serve()
 
-    def give_back(self, slot: Slot) -> None:
+    def give_back(self, slot: int) -> None:
         """Give a slot back whose call never left; it is free at once."""
         self._in_flight -= 1
         self._in_use -= 1
@@ -226,6 +262,11 @@ class Window:
         is_waited_for = self._waiting or self._singles or self._parked
         is_busy = is_waited_for or self._in_use or self._in_flight or now < self._paused_until
         return not is_busy and self.day.is_kept_elsewhere(now)
+
+    def in_use(self) -> int:
+        """How many slots are held or not free yet."""
+        self._has_room(self._clock.monotonic(), bulk=False)
+        return self._in_use
 
     def pause(self, seconds: float | None) -> None:
         """Send nothing more for some seconds after a 429; None: until any window has passed."""
@@ -256,7 +297,7 @@ class Window:
             return 0
         return min(max(self.capacity // _SPARE_SHARE, 1), self.capacity - 1)
 
-    def _take(self) -> Slot:
+    def _take(self) -> int:
         # With what was in use and had been sent before, `_believe` can tell others' calls from ours.
         slot = self._in_use - self._sent
         self._in_use += 1
@@ -264,8 +305,8 @@ class Window:
         self._sent += 1
         return slot
 
-    async def _wait_in_turn(self, bulk: bool) -> Slot:
-        waiter: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+    async def _wait_in_turn(self, bulk: bool) -> int:
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         (self._waiting if bulk else self._singles).append(waiter)
         self._serve()
         try:
@@ -285,7 +326,9 @@ class Window:
                 elif self._has_room(now, bulk=bulk):
                     waiting.popleft().set_result(self._take())
                 elif self._is_day_spent(now):
-                    waiting.popleft().set_exception(self._day_spent(now))
+                    waiting.popleft().set_exception(
+                        day_spent(self._location_id, self.day.resets_in(now), self._clock.time())
+                    )
                 else:
                     self._call_again(now, bulk=bulk)
                     return
@@ -318,18 +361,7 @@ class Window:
     def _is_day_spent(self, now: float) -> bool:
         return self._in_flight == 0 and self.day.left(now) <= 0
 
-    def _day_spent(self, now: float) -> DailyQuotaExceededError:
-        seconds = self.day.resets_in(now)
-        hours, minutes = divmod(round(seconds / 60), 60)
-        when = datetime.fromtimestamp(self._clock.time() + seconds, UTC)
-        return DailyQuotaExceededError(
-            f"location {self._location_id} has spent its calls of this day; "
-            f"they start anew in {hours} h {minutes} min, at {when:%Y-%m-%d %H:%M} UTC",
-            location_id=self._location_id,
-            resets_in=seconds,
-        )
-
-    def _believe(self, quota: Quota, slot: Slot, now: float, limit: RateLimit) -> None:
+    def _believe(self, quota: Quota, slot: int, now: float, limit: RateLimit) -> None:
         """Correct the constants by what the service says, never to more than the caller allowed."""
         if not quota.max_requests:
             return

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError, DailyQuotaExceededError, RateLimit
 from leadconnector_async.answers import Quota
-from leadconnector_async.limits import LocalLimits, Window
+from leadconnector_async.limits import LocalLimits, LocalWindow
 from tests.fake_clock import FakeClock
 
 
-def make_window(clock: FakeClock, **limit: float) -> Window:
-    return Window("loc", RateLimit(**{"max_requests": 5, "per_seconds": 10.0, **limit}), clock)  # type: ignore[arg-type]
+def make_window(clock: FakeClock, **limit: float) -> LocalWindow:
+    return LocalWindow("loc", RateLimit(**{"max_requests": 5, "per_seconds": 10.0, **limit}), clock)  # type: ignore[arg-type]
 
 
 def most_in_a_window(arrivals: list[float], seconds: float) -> int:
@@ -155,7 +155,7 @@ def quota(**values: float | None) -> Quota:
     return Quota(**{**fields, **values})  # type: ignore[arg-type]
 
 
-async def answered(window: Window, said: Quota) -> None:
+async def answered(window: LocalWindow, said: Quota) -> None:
     window.release(await window.acquire(), said)
 
 
@@ -252,7 +252,7 @@ async def test_answers_out_of_order_do_not_bring_calls_of_a_day_back() -> None:
 
 async def test_without_a_limit_only_pauses_hold() -> None:
     clock = FakeClock()
-    window = Window("loc", None, clock)
+    window = LocalWindow("loc", None, clock)
     for _ in range(1_000):
         await answered(window, quota(max_requests=1, remaining=0))
     window.pause(None)
@@ -291,7 +291,7 @@ def test_a_limit_that_is_none_is_refused(limit: dict[str, float]) -> None:
 # ---------------------------------------------------------------------------------------------- two lanes
 
 
-async def warmed_up(clock: FakeClock, **limit: float) -> Window:
+async def warmed_up(clock: FakeClock, **limit: float) -> LocalWindow:
     """A window that has heard an answer, and has all its slots free."""
     window = make_window(clock, **limit)
     window.release(await window.acquire())
