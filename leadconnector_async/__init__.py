@@ -37,7 +37,8 @@ from .errors import (
     ValidationError,
 )
 from .journal import Journal
-from .limits import LocalLimits, RateLimit
+from .limits import RateLimit
+from .local_limits import LocalLimits
 from .models import (
     AttributionSource,
     CheckboxField,

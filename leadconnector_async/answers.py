@@ -40,6 +40,8 @@ _NOT_FOUND = re.compile(r"contact.{0,40}not found|not found for id", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _TAG = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.I | re.S)
 _MAX_MESSAGE_CHARS = 500
+_LONGEST_INTERVAL, _LONGEST_DAY = 3_600.0, 2 * 86_400.0  # of windows, in seconds; above that it is nonsense
+_MOST_DIGITS = 15
 
 
 def read_error(response: Response) -> APIError:
@@ -153,17 +155,26 @@ def read_quota(headers: Mapping[str, str]) -> Quota | None:
     daily_remaining = get("x-ratelimit-daily-remaining")
     if most is None and daily_remaining is None:
         return None
-    interval, reset = get("x-ratelimit-interval-milliseconds"), get("x-ratelimit-daily-reset")
-    try:
-        return Quota(
-            int(most) if most else None,
-            int(remaining) if remaining else None,
-            int(interval) / 1000 if interval else None,
-            int(daily_remaining) if daily_remaining else None,
-            int(reset) / 1000 if reset else None,
-        )
-    except ValueError:
-        return None  # nonsense tells nothing
+    return Quota(
+        _number(most, least=1),
+        _number(remaining),
+        _seconds(get("x-ratelimit-interval-milliseconds"), _LONGEST_INTERVAL, least=1),
+        _number(daily_remaining),
+        _seconds(get("x-ratelimit-daily-reset"), _LONGEST_DAY),
+    )
+
+
+def _number(text: str | None, *, least: int = 0) -> int | None:
+    """Read a number of calls; nonsense tells nothing."""
+    if text is None or not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        return None
+    number = int(text)
+    return number if number >= least else None
+
+
+def _seconds(milliseconds: str | None, longest: float, *, least: int = 0) -> float | None:
+    number = _number(milliseconds, least=least)
+    return None if number is None or number / 1000 > longest else number / 1000
 
 
 def read_date(headers: Mapping[str, str]) -> float | None:

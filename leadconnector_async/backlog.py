@@ -45,6 +45,9 @@ class Room(Protocol):
     def is_ready(self) -> bool:
         """Whether a row could go at once."""
 
+    def is_paused(self) -> bool:
+        """Whether none will for a while."""
+
     def call_when_ready(self, callback: Callable[[], None]) -> None:
         """Call back once when that is so."""
 
@@ -57,14 +60,15 @@ class Lane(Generic[AnyItem]):
         in_hands: How many the workers have.
         is_queued: Whether it is in the rotation.
         is_parked: Whether its window has no room, and will call.
+        is_held: Whether it waits for another day.
     """
 
-    __slots__ = ("in_hands", "is_parked", "is_queued", "ready")
+    __slots__ = ("in_hands", "is_held", "is_parked", "is_queued", "ready")
 
     def __init__(self) -> None:
         self.ready: deque[AnyItem] = deque()
         self.in_hands = 0
-        self.is_queued = self.is_parked = False
+        self.is_queued = self.is_parked = self.is_held = False
 
 
 class Backlog(Generic[AnyItem]):
@@ -92,6 +96,8 @@ class Backlog(Generic[AnyItem]):
         self._lanes: dict[str, Lane[AnyItem]] = {}
         self._rotation: deque[str] = deque()
         self._runnable = 0  # ready items of the lanes in the rotation
+        self._resting = 0  # lanes that are parked or held, and of which no worker has a row
+        self._closed: set[str] = set()  # locations whose rows need no room
         self._home = home
         self.has_several_locations = False
         self._blocked: dict[int, AnyItem] = {}
@@ -103,9 +109,19 @@ class Backlog(Generic[AnyItem]):
     # ------------------------------------------------------------------------------------------ rows in
 
     @property
+    def looks_ahead(self) -> bool:
+        """Whether rows are read on to find some of other locations."""
+        if self.has_several_locations:
+            return True
+        home = self._lanes.get(self._home or "")
+        if home is None:
+            return False
+        return home.is_held or (home.is_parked and self._room_of(self._home or "").is_paused())
+
+    @property
     def is_full(self) -> bool:
         """Whether to wait for room before the next `put`."""
-        if not self.has_several_locations:
+        if not self.looks_ahead:
             return self._size >= self._most
         return self._runnable >= self._most or self._size >= self._look_ahead
 
@@ -117,7 +133,7 @@ class Backlog(Generic[AnyItem]):
     def _tell_room(self) -> None:
         if self._room is None or self._room.done():
             return
-        if self.has_several_locations:
+        if self.looks_ahead:
             has_room = self._runnable <= self._most // 2 and self._size < self._look_ahead
         else:
             has_room = self._size <= self._most // 2
@@ -167,37 +183,64 @@ class Backlog(Generic[AnyItem]):
         while self._rotation:
             location_id = self._rotation.popleft()
             lane = self._lanes[location_id]
+            lane.is_queued = False  # before its window is asked, which may call back at once
+            self._runnable -= len(lane.ready)
             if self._may_go(location_id, lane):
                 item = lane.ready.popleft()
-                self._runnable -= 1
                 lane.in_hands += 1
                 if lane.ready:
-                    self._rotation.append(location_id)
-                else:
-                    lane.is_queued = False
+                    self._enter_rotation(location_id, lane)
                 return item
-            lane.is_queued = False
-            self._runnable -= len(lane.ready)
             self._tell_room()
         return None
 
+    def _enter_rotation(self, location_id: str, lane: Lane[AnyItem]) -> None:
+        lane.is_queued = True
+        self._runnable += len(lane.ready)
+        self._rotation.append(location_id)
+
     def _may_go(self, location_id: str, lane: Lane[AnyItem]) -> bool:
-        if not self.has_several_locations:
-            return True  # nobody else could take the worker's time
-        if lane.in_hands >= max(self._workers // len(self._lanes), 1):
-            return False  # it is queued again when one of its rows is done
+        if location_id in self._closed:
+            return True
+        if lane.is_held or lane.in_hands >= self._share:
+            return False  # it is queued again when its day begins, or when one of its rows is done
         room = self._room_of(location_id)
         if room.is_ready():
             return True
         lane.is_parked = True
+        self._resting += not lane.in_hands
         room.call_when_ready(partial(self._unpark, location_id))
         return False
 
+    @property
+    def _share(self) -> int:
+        """How many workers a location may have at once; those that rest leave theirs to the others."""
+        return max(self._workers // max(len(self._lanes) - self._resting, 1), 1)
+
     def _unpark(self, location_id: str) -> None:
         lane = self._lanes.get(location_id)
-        if lane is not None:
+        if lane is not None and lane.is_parked:
+            self._resting -= not (lane.in_hands or lane.is_held)
             lane.is_parked = False
             self._queue(location_id, lane)
+
+    def hold(self, location_id: str) -> None:
+        """Hand out no row of a location, of which an item is taken, until `resume`."""
+        self._lanes[location_id].is_held = True
+
+    def resume(self, location_id: str) -> None:
+        """Hand out rows of a location again."""
+        lane = self._lanes.get(location_id)
+        if lane is not None and lane.is_held:
+            self._resting -= not (lane.in_hands or lane.is_parked)
+            lane.is_held = False
+            self._queue(location_id, lane)
+
+    def close(self, location_id: str) -> None:
+        """Hand out the rows of a location whether its window has room or not: they are only to be settled."""
+        self._closed.add(location_id)
+        self.resume(location_id)
+        self._unpark(location_id)
 
     def done(self, item: AnyItem) -> None:
         """Say that an item that was taken is finished; those that waited for its identity may go."""
@@ -222,9 +265,11 @@ class Backlog(Generic[AnyItem]):
     def _leave(self, item: AnyItem) -> None:
         lane = self._lanes[item.location_id]
         lane.in_hands -= 1
+        is_waiting = lane.is_parked or lane.is_held
+        self._resting += is_waiting and not lane.in_hands
         if lane.ready:
             self._queue(item.location_id, lane)
-        elif not (lane.in_hands or lane.is_parked):
+        elif not (lane.in_hands or is_waiting):
             del self._lanes[item.location_id]
 
     def empty(self) -> list[AnyItem]:
@@ -255,10 +300,8 @@ class Backlog(Generic[AnyItem]):
             self._queue(item.location_id, lane)
 
     def _queue(self, location_id: str, lane: Lane[AnyItem]) -> None:
-        if lane.ready and not (lane.is_queued or lane.is_parked):
-            lane.is_queued = True
-            self._runnable += len(lane.ready)
-            self._rotation.append(location_id)
+        if lane.ready and not (lane.is_queued or lane.is_parked or lane.is_held):
+            self._enter_rotation(location_id, lane)
             self._wake_one()
 
     def _wake_one(self) -> None:

@@ -23,6 +23,7 @@ class Call(Generic[T]):
         is_halted: Set from outside to have no further try begun.
         sent_at: When the last try was sent, by the client's monotonic clock: this machine's date may be set meanwhile.
         doubted_at: When the first try began that may have been applied without saying so, by the same clock, or None.
+        limited_since: When the first of an unbroken row of 429s came, by the same clock, or None.
         doubted_span: The same moment by the server's clock, in seconds since 1970: the earliest and the latest that it
             can be; None where no answer had told the server's time by then.
     """
@@ -36,6 +37,7 @@ class Call(Generic[T]):
     is_halted: bool = False
     sent_at: float = 0.0
     doubted_at: float | None = None
+    limited_since: float | None = None
     before_send: Callable[[], Awaitable[None]] | None = None
     doubted_span: tuple[float, float] | None = None
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,9 @@ from .errors import (
     RateLimitStuckError,
     TokenSourceError,
 )
-from .limits import Limits, LocalLimits, RateLimit, Window
+from .gate import Gate
+from .limits import Limits, RateLimit, Window
+from .local_limits import LocalLimits
 from .protocol import T, check_api_version, read_response
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
 from .server_clock import ServerClock
@@ -101,15 +103,16 @@ class LeadConnector:
         self.retry = retry
         self._timeouts = timeouts
         self._limits: Limits = limits or LocalLimits(clock=self.clock)
-        self._transport = Transport(
-            base_url, timeouts=timeouts, connections=concurrency, max_body_bytes=max_body_bytes, session=session
-        )
+        self._transport = Transport(base_url, timeouts=timeouts, max_body_bytes=max_body_bytes, session=session)
+        self._gate = Gate(concurrency)
         self.telemetry = find_telemetry(self.clock, meter_provider)
         exchange = self._transport.exchange
         self._exchange = exchange if self.telemetry is None else self.telemetry.watching(exchange)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
-        self._calls = 0
+        self._calls: dict[Call[Any], asyncio.Task[Any] | None] = {}  # under way, and where
+        self._cut_off: set[Call[Any]] = set()
+        self.when_closed: set[Callable[[LeadConnectorError], None]] = set()
         self._all_done: asyncio.Event | None = None
         self.contacts = Contacts(self)
 
@@ -133,6 +136,11 @@ class LeadConnector:
         if "token" not in found and "token" not in options:
             raise ConfigurationError("there is no token: set LEADCONNECTOR_TOKEN to a Private Integration Token")
         return cls(**found, **options)
+
+    @property
+    def has_one_token(self) -> bool:
+        """Whether all locations share a token, so that one that is refused is refused for all."""
+        return self._fixed_token is not None
 
     @property
     def host(self) -> str:
@@ -185,9 +193,18 @@ class LeadConnector:
                 async with asyncio.timeout(self._timeouts.close):
                     await self._all_done.wait()
             except TimeoutError:
-                pass  # the session's end now fails them, each with an error of its own
+                self._cut_off_waiting()  # the session's end fails the others, each with an error of its own
+        for stop in tuple(self.when_closed):
+            stop(ClientStateError("this client was closed"))
         await self._transport.close()
         await self._limits.close()
+
+    def _cut_off_waiting(self) -> None:
+        """End the calls that wait for a slot, or to be tried again."""
+        for call, task in self._calls.items():
+            if not call.in_flight and task is not None:
+                self._cut_off.add(call)
+                task.cancel()
 
     def window(self, location_id: str) -> Window:
         """Return the window of a location."""
@@ -212,11 +229,17 @@ class LeadConnector:
             TokenSourceError: The token source raised; the last try was not sent.
         """
         self._check_open()
-        self._calls += 1
+        task = asyncio.current_task()
+        self._calls[call] = task
         try:
             return await self._try_until_done(call)
+        except asyncio.CancelledError:
+            if call not in self._cut_off or task is None or task.uncancel():
+                raise
+            raise ClientStateError("this client was closed while the call waited; nothing more was sent") from None
         finally:
-            self._calls -= 1
+            del self._calls[call]
+            self._cut_off.discard(call)
             if self._all_done is not None and not self._calls:
                 self._all_done.set()
 
@@ -229,7 +252,6 @@ class LeadConnector:
             raise ClientStateError("this client belongs to another event loop; open one on each loop")
 
     async def _try_until_done(self, call: Call[T]) -> T:
-        limited_since: float | None = None
         has_refreshed = False
         while True:
             token = self._fixed_token
@@ -244,10 +266,10 @@ class LeadConnector:
             except CallError as error:
                 now = self.clock.monotonic()
                 is_limited = isinstance(error, RateLimitedError)
-                limited_since = (limited_since or now) if is_limited else None
+                call.limited_since = (call.limited_since or now) if is_limited else None
                 if is_in_doubt(error):
                     call.doubt(self.server_clock)
-                await self._wait_before_retry(call, error, now - (limited_since or now))
+                await self._wait_before_retry(call, error, now - (call.limited_since or now))
 
     async def _token(self, location_id: str) -> str:
         return check_token(await self._tokens.token(location_id))
@@ -306,21 +328,18 @@ class LeadConnector:
             slot = await window.acquire(bulk=call.is_bulk)
         else:
             slot = await self.telemetry.acquire(window, bulk=call.is_bulk)
-        quota = None
+        response = quota = None
         try:
             if self._limits.is_paced:
-                await self._limits.pace()
+                await self._limits.pace(bulk=call.is_bulk)
             if call.before_send is not None:
                 await call.before_send()
                 call.before_send = None
-            if self._is_closed:  # since this call began to wait for its slot
-                self._check_open()
-            call.begin_try(self.clock.monotonic())
-            response = await self._exchange(call.request, token)
+            response = await self._exchange_in_turn(call, token)
             quota = read_quota(response.headers)
             self.server_clock.believe(response.headers, call.sent_at, self.clock.monotonic())
-            if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-                window.pause(read_retry_after(response.headers))  # before the slot's return serves others
+            if response.status == HTTPStatus.TOO_MANY_REQUESTS:  # before the slot's return serves others
+                window.pause(read_retry_after(response.headers), longest=self.retry.max_retry_after)
             return response
         except ConnectFailedError:
             call.in_flight = False
@@ -331,10 +350,20 @@ class LeadConnector:
             raise
         finally:
             if call.in_flight:
-                window.release(slot, quota)
+                window.release(slot, quota, is_answered=response is not None)
             else:
                 window.give_back(slot)
             call.in_flight = False
+
+    async def _exchange_in_turn(self, call: Call[T], token: str) -> Response:
+        await self._gate.enter(bulk=call.is_bulk)
+        try:
+            if self._is_closed:  # since this call began to wait
+                self._check_open()
+            call.begin_try(self.clock.monotonic())
+            return await self._exchange(call.request, token)
+        finally:
+            self._gate.leave()
 
 
 _ENVIRONMENT = {

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Final
 
-from .answers import Quota
+from .answers import Quota, clean_text
 from .errors import DailyQuotaExceededError
 
 DAY_SECONDS: Final = 86_400.0
@@ -25,7 +25,7 @@ def day_spent(location_id: str, resets_in: float, now: float) -> DailyQuotaExcee
     hours, minutes = divmod(round(resets_in / 60), 60)
     when = datetime.fromtimestamp(now + resets_in, UTC)
     return DailyQuotaExceededError(
-        f"location {location_id} has spent its calls of this day; "
+        f"location {clean_text(location_id)} has spent its calls of this day; "
         f"they start anew in {hours} h {minutes} min, at {when:%Y-%m-%d %H:%M} UTC",
         location_id=location_id,
         resets_in=resets_in,
@@ -44,6 +44,12 @@ class Day:
         self._ours = 0  # answered of our own
         self._ends_at = -math.inf
         self._is_told = False  # by the last answer
+
+    def tighten(self, daily: int | None) -> None:
+        """Allow no more than so many calls a day."""
+        if daily is not None and daily < self._daily:
+            self._known = min(self._known, daily)
+            self._daily = daily
 
     def is_kept_elsewhere(self, now: float) -> bool:
         """Whether the next answer would tell all that it knows; else the calls of this day would be forgotten."""

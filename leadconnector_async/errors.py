@@ -23,6 +23,7 @@
     ├── TokenSourceError                            the caller's token source failed; `__cause__` says how
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
+    ├── LocationPausedError                         a row gives way until its location may be called (stays inside)
     ├── JournalError                                the journal can be read or written no more
     ├── OutageError                                 no call was answered for as long as the policy waits
     ├── StopRequestedError                          the caller had the load stopped
@@ -226,6 +227,10 @@ class RateLimitStuckError(LeadConnectorError):
     def __init__(self, message: str, *, rate_limited: int) -> None:
         super().__init__(message)
         self.rate_limited = rate_limited
+
+
+class LocationPausedError(LeadConnectorError):
+    """A row of a load gives way to others while its location is paused; the load sends it later."""
 
 
 class JournalError(LeadConnectorError):

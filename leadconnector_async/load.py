@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,6 @@ from msgspec import Struct
 
 from .backlog import Backlog
 from .breaker import Breaker
-from .call import Call
 from .contacts import Contacts, was_created_since
 from .delivery import Delivery, JournaledDelivery
 from .entry import Entry
@@ -23,6 +23,7 @@ from .errors import (
     CallError,
     DailyQuotaExceededError,
     LeadConnectorError,
+    LocationPausedError,
     OutageError,
     RateLimitStuckError,
     StopRequestedError,
@@ -148,7 +149,7 @@ class Load:
         )
 
     def _rows_read(self) -> int:
-        return self._intake.count + (MOST_READ_AHEAD if self._backlog.has_several_locations else 0)
+        return self._intake.count + (MOST_READ_AHEAD if self._backlog.looks_ahead else 0)
 
     async def run(self) -> None:
         """Send all rows.
@@ -158,6 +159,8 @@ class Load:
                 once. Each row that was read has its outcome then.
         """
         is_whole = False
+        when_closed = self._contacts.client.when_closed
+        when_closed.add(self.stop)
         try:
             if self.before is not None:
                 await self.before()
@@ -167,6 +170,7 @@ class Load:
                 await self._report_the_rest()
             is_whole = True
         finally:
+            when_closed.discard(self.stop)
             self._delivery.put_at_once(*self._left())
             await self._delivery.close(is_delivered=is_whole)
             await self._source.close()
@@ -265,13 +269,16 @@ class Load:
             return self._settle_cut_short(item, self._closed[item.location_id])
         is_known = self._doubts.has(item.keys)
         try:
-            finish = self._finish_in_time if self._options.wait_for_quota else self._contacts.finish_upsert
-            result = await finish(item.call)
+            result = await self._contacts.finish_upsert(item.call)
         except CallError as error:
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None
             return self._settle_refused(item, error)
+        except LocationPausedError:
+            return self._settle_cut_short(item) if item.call.is_halted else None
         except (DailyQuotaExceededError, RateLimitStuckError) as error:
+            if self._waits_for_day(item, error):
+                return None
             return self._settle_closed(item, error)
         except LeadConnectorError as error:  # the token source, the journal, the client: no fault of this row's
             self.stop(error)
@@ -285,12 +292,16 @@ class Load:
     def _settle_closed(self, item: Upsert, error: LeadConnectorError) -> Entry:
         """Settle a row whose location takes no more calls; others go on, and where there is none, the load stops."""
         self._closed[item.location_id] = error
-        if not self._backlog.has_several_locations:
+        if self._backlog.has_several_locations:
+            self._backlog.close(item.location_id)
+        else:
             self.stop(error)
         return self._settle_cut_short(item, error)
 
     def _settle_refused(self, item: Upsert, error: CallError) -> Entry:
         if is_token_refused(error):
+            if self._backlog.has_several_locations and not self._contacts.client.has_one_token:
+                return self._settle_closed(item, error)
             self.stop(error)
         if is_token_refused(error) or (item.call.is_halted and is_worth_repeating(error)):
             return self._settle_cut_short(item)
@@ -307,22 +318,17 @@ class Load:
     def _entry(self, item: Upsert, outcome: Outcome) -> Entry:
         return item.entry(outcome, is_compared=self._options.compare)
 
-    async def _finish_in_time(self, call: Call[UpsertResult]) -> UpsertResult:
-        """Send a call, on a later day where that is needed."""
-        while True:
-            try:
-                return await self._contacts.finish_upsert(call)
-            except DailyQuotaExceededError as error:
-                if call.is_halted:
-                    raise
-                self._tell_waiting(error)
-                await self._clock.sleep(error.resets_in)
-
-    def _tell_waiting(self, error: DailyQuotaExceededError) -> None:
+    def _waits_for_day(self, item: Upsert, error: LeadConnectorError) -> bool:
+        """Keep a location's rows until its next day, where the load is to wait for that."""
+        if not self._options.wait_for_quota or not isinstance(error, DailyQuotaExceededError) or item.call.is_halted:
+            return False
         now = self._clock.monotonic()
         if now >= self._waits_until:  # else another row has told
             _log.warning("%s; the load waits", error)
         self._waits_until = max(self._waits_until, now + error.resets_in)
+        self._backlog.hold(item.location_id)
+        self._clock.call_at(now + error.resets_in, partial(self._backlog.resume, item.location_id))
+        return True
 
     def _is_for_later(self, item: Upsert, error: CallError, *, is_probe: bool) -> bool:
         """Tell the breaker, and say whether a row that was given up is to be sent again when the service is back."""

@@ -12,7 +12,8 @@ leadconnector.quota.daily_remaining   calls left of the day, as the service last
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -27,6 +28,8 @@ from .version import __version__
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
+_log = logging.getLogger(__name__)
+
 Exchange: TypeAlias = Callable[[Request[Any], str], Awaitable[Response]]
 
 _CALL_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -34,10 +37,13 @@ _WAIT_SECONDS: Final = (0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0, 
 
 
 def find_telemetry(clock: Clock, provider: MeterProvider | None) -> Telemetry | None:
-    """Return where to count, or None where OpenTelemetry is not installed."""
+    """Return where to count, or None where OpenTelemetry is not installed, or too old."""
     try:
         return Telemetry(clock, provider)
     except ModuleNotFoundError:
+        return None
+    except (ImportError, TypeError, AttributeError) as error:
+        _log.warning("nothing is counted: this OpenTelemetry is of another version (%s)", error)
         return None
 
 
@@ -57,6 +63,7 @@ class Telemetry:
 
         meter = get_meter("leadconnector_async", __version__, provider)
         self._clock = clock
+        self._has_failed = False
         self._calls = meter.create_counter("leadconnector.calls", "{call}", "Calls sent")
         self._retries = meter.create_counter("leadconnector.retries", "{call}", "Calls tried again")
         self._rate_limited = meter.create_counter("leadconnector.rate_limited", "{call}", "Calls answered 429")
@@ -84,8 +91,17 @@ class Telemetry:
         """Take a slot and note how long it took; where it is refused or cancelled, nothing is noted."""
         began = self._clock.monotonic()
         slot = await window.acquire(bulk=bulk)
-        self._wait.record(self._clock.monotonic() - began, {"leadconnector.lane": "bulk" if bulk else "single"})
+        lane = {"leadconnector.lane": "bulk" if bulk else "single"}
+        self._tell(self._wait.record, self._clock.monotonic() - began, lane)
         return slot
+
+    def _tell(self, tell: Callable[[Any, Any], None], amount: float, attributes: Mapping[str, str | int]) -> None:
+        try:
+            tell(amount, attributes)
+        except Exception as error:  # it is the application's, and may be anything; no row may be told wrongly for it
+            if not self._has_failed:
+                _log.warning("what is counted got lost: the meter provider raised %s", type(error).__name__)
+            self._has_failed = True
 
     def watching(self, exchange: Exchange) -> Exchange:
         """Return the same exchange, counted and timed."""
@@ -105,30 +121,30 @@ class Telemetry:
 
     def _note_call(self, began: float, request: Request[Any], name: str, value: str | int) -> None:
         attributes = {"http.request.method": request.method, name: value}
-        self._calls.add(1, attributes)
-        self._duration.record(self._clock.monotonic() - began, attributes)
+        self._tell(self._calls.add, 1, attributes)
+        self._tell(self._duration.record, self._clock.monotonic() - began, attributes)
 
     def _note_answer(self, location_id: str, response: Response) -> None:
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._rate_limited.add(1)
+            self._tell(self._rate_limited.add, 1, {})
         quota = read_quota(response.headers)
         if quota is None:
             return
         location = {"leadconnector.location_id": location_id}
         if quota.remaining is not None:
-            self._quota.set(quota.remaining, location)
+            self._tell(self._quota.set, quota.remaining, location)
         if quota.daily_remaining is not None:
-            self._daily.set(quota.daily_remaining, location)
+            self._tell(self._daily.set, quota.daily_remaining, location)
 
     def count_retry(self, error: CallError) -> None:
         """Note that a call is tried again after this error."""
-        self._retries.add(1, {"error.type": type(error).__name__})
+        self._tell(self._retries.add, 1, {"error.type": type(error).__name__})
 
     def counting(self, record: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
         """Return the same `record`, with each outcome counted."""
 
         def counted(outcome: Outcome) -> None:
-            self._outcomes.add(1, {"leadconnector.outcome": outcome.status})
+            self._tell(self._outcomes.add, 1, {"leadconnector.outcome": outcome.status})
             record(outcome)
 
         return counted

@@ -73,7 +73,6 @@ class Transport:
     Args:
         base_url: The API's address.
         timeouts: How long to wait.
-        connections: How many at most.
         max_body_bytes: Answers above this size (decompressed) are refused.
         session: The caller's session, which is used as it is and never closed here, or None.
     """
@@ -83,7 +82,6 @@ class Transport:
         base_url: str,
         *,
         timeouts: Timeouts,
-        connections: int,
         max_body_bytes: int,
         session: aiohttp.ClientSession | None,
     ) -> None:
@@ -92,7 +90,6 @@ class Transport:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
         self._watch = Watch(timeouts.total)
         self._last: tuple[Mapping[str, str], str, CIMultiDict[str]] = {}, "", CIMultiDict()
-        self._connections = connections
         self._max_body_bytes = max_body_bytes
         self._session = session
         self._is_own = session is None
@@ -101,7 +98,8 @@ class Transport:
         """Make the session, on the running event loop."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_IDLE_SECONDS),
+                # How many calls are out at once is the client's to say: a second limit here would know no lanes.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_IDLE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 request_class=_CarefulRequest,
             )

@@ -53,6 +53,8 @@ class FakeClock:
 
     def _jump(self, until: float) -> bool:
         """Go to the next timer not later than `until`, and fire it."""
+        while self._timers and self._timers[0][2].callback is None:  # cancelled
+            heapq.heappop(self._timers)
         if not self._timers or self._timers[0][0] > until:
             return False
         when, _, timer = heapq.heappop(self._timers)
@@ -80,15 +82,29 @@ class FakeClock:
 
     @contextlib.asynccontextmanager
     async def jumping(self) -> AsyncIterator[None]:
-        """Within, jump to the next timer again and again, while real sockets do their work."""
+        """Within, jump to the next timer again and again, while no socket or thread has anything to say."""
+        selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+        select = selector.select
+        is_quiet = True
+
+        def watch(timeout: float | None = None) -> Any:
+            nonlocal is_quiet
+            events = select(timeout)
+            is_quiet = is_quiet and not events
+            return events
 
         async def jump() -> None:
+            nonlocal is_quiet
             while True:
+                is_quiet = True
                 await asyncio.sleep(0.002)
-                self._jump(float("inf"))
+                if is_quiet:
+                    self._jump(float("inf"))
 
         task = asyncio.create_task(jump())
+        selector.select = watch
         try:
             yield
         finally:
+            selector.select = select
             task.cancel()

@@ -44,6 +44,7 @@ from leadconnector_async import (
     ValidationError,
     errors,
 )
+from leadconnector_async.clock import SystemClock
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
@@ -194,6 +195,22 @@ async def test_closing_waits_no_longer_than_told(open_sandbox: OpenSandbox, conn
     await client.close()
     with pytest.raises(LeadConnectorError):
         await call
+
+
+async def test_what_waits_for_a_slot_is_ended_when_the_client_is_closed(
+    open_sandbox: OpenSandbox, connect: OpenSandbox
+) -> None:
+    client = await connect(await open_sandbox(), timeouts=Timeouts(close=0.05), clock=SystemClock())
+    await client.contacts.upsert({"email": "a@example.com"})
+    client.window(LOCATION).pause(300.0)
+    single = asyncio.ensure_future(client.contacts.upsert({"email": "b@example.com"}))
+    load = asyncio.ensure_future(client.contacts.bulk_upsert([{"email": f"{n}@example.com"} for n in range(5)]))
+    await asyncio.sleep(0.05)
+    await client.close()
+    with pytest.raises(ClientStateError, match="was closed"):
+        await asyncio.wait_for(single, 5)
+    report = await asyncio.wait_for(load, 5)
+    assert (report.not_attempted, type(report.stopped)) == (5, ClientStateError)
 
 
 async def test_a_session_of_the_callers_is_used_and_left_open(sandbox: Sandbox, connect: OpenSandbox) -> None:

@@ -6,18 +6,23 @@ import asyncio
 import itertools
 import random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async import ConfigurationError, DailyQuotaExceededError, RateLimit
-from leadconnector_async.answers import Quota
-from leadconnector_async.limits import LocalLimits, LocalWindow
+from leadconnector_async import ConfigurationError, DailyQuotaExceededError, RateLimit, RateLimitStuckError
+from leadconnector_async.answers import Quota, read_quota
+from leadconnector_async.errors import LocationPausedError
+from leadconnector_async.local_limits import LocalLimits, LocalWindow
 from tests.fake_clock import FakeClock
 
 
-def make_window(clock: FakeClock, **limit: float) -> LocalWindow:
-    return LocalWindow("loc", RateLimit(**{"max_requests": 5, "per_seconds": 10.0, **limit}), clock)  # type: ignore[arg-type]
+def make_window(clock: FakeClock, *, is_new: bool = False, **limit: float) -> LocalWindow:
+    """A window of 5 in 10 s; its first call is answered already where it is not to be new."""
+    window = LocalWindow("loc", RateLimit(**{"max_requests": 5, "per_seconds": 10.0, **limit}), clock)  # type: ignore[arg-type]
+    window._has_answer = not is_new
+    return window
 
 
 def most_in_a_window(arrivals: list[float], seconds: float) -> int:
@@ -166,7 +171,7 @@ async def answered(window: LocalWindow, said: Quota) -> None:
         (quota(max_requests=500), (100, 10.0)),
         (quota(max_requests=100, per_seconds=60.0), (100, 60.0)),
         (quota(max_requests=10, per_seconds=1.0), (10, 1.0)),
-        (quota(max_requests=20, per_seconds=1.0), (20, 10.0)),
+        (quota(max_requests=20, per_seconds=1.0), (20, 2.0)),
         (quota(max_requests=0), (100, 10.0)),
     ],
 )
@@ -276,7 +281,7 @@ async def test_the_process_can_be_capped_as_a_whole() -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     for _ in range(1_100):
-        await limits.pace()
+        await limits.pace(bulk=True)
     assert loop.time() - began >= 0.09
 
 
@@ -299,26 +304,117 @@ async def warmed_up(clock: FakeClock, **limit: float) -> LocalWindow:
     return window
 
 
-async def test_bulk_sends_one_call_alone_until_it_is_answered() -> None:
+async def test_one_call_goes_alone_until_it_is_answered() -> None:
     clock = FakeClock()
-    window = make_window(clock)
+    window = make_window(clock, is_new=True)
     slot = await window.acquire(bulk=True)
     rest = [asyncio.ensure_future(window.acquire(bulk=True)) for _ in range(3)]
-    single = await window.acquire()
-    await clock.advance(5)
-    assert not any(task.done() for task in rest)
+    single = asyncio.ensure_future(window.acquire())
+    await clock.advance(1.9)
+    assert not any(task.done() for task in [*rest, single])
     window.release(slot, Quota(5, 2, 10.0, 9, 99.0))
     await clock.settle()
-    # Of five slots one is cooling, one has the single call, one somebody else used, one is for the next single call.
-    assert [task.done() for task in rest] == [True, False, False]
-    window.release(single)
+    # Of five slots one is cooling, one has the single call, two somebody else used, one is for the next single call.
+    assert single.done()
+    assert not any(task.done() for task in rest)
     for task in rest:
         task.cancel()
 
 
-async def test_a_first_call_that_fails_does_not_hold_bulk_up_for_ever() -> None:
+@pytest.mark.parametrize("bulk", [True, False])
+async def test_a_first_call_that_hangs_holds_the_others_up_for_two_seconds_only(bulk: bool) -> None:
+    clock = FakeClock()
+    window = make_window(clock, is_new=True)
+    await window.acquire(bulk=bulk)
+    rest = [asyncio.ensure_future(window.acquire(bulk=bulk)) for _ in range(3)]
+    for expected in (0, 1, 2):
+        assert sum(task.done() for task in rest) == expected
+        await clock.advance(2.01)
+    for task in rest:
+        task.cancel()
+
+
+async def test_after_three_first_calls_without_an_answer_nobody_waits_for_one() -> None:
+    clock = FakeClock()
+    window = make_window(clock, is_new=True, max_requests=10)
+    for _ in range(3):
+        window.release(await window.acquire(bulk=True), is_answered=False)
+    for _ in range(7):
+        await asyncio.wait_for(window.acquire(bulk=True), 1)
+
+
+@pytest.mark.parametrize("longest", [60.0, 3.0])
+async def test_rows_give_way_to_a_pause_and_single_calls_wait_unless_it_is_too_long(longest: float) -> None:
+    clock = FakeClock()
+    window = make_window(clock, max_requests=1)
+    slot = await window.acquire()
+    row, single = asyncio.ensure_future(window.acquire(bulk=True)), asyncio.ensure_future(window.acquire())
+    await clock.settle()
+    window.pause(30.0, longest=longest)
+    window.release(slot)
+    with pytest.raises(LocationPausedError if longest == 60.0 else RateLimitStuckError):
+        await row
+    for wait in (single, asyncio.ensure_future(window.acquire())):
+        if longest == 60.0:
+            await clock.settle()
+            assert not wait.done()
+            wait.cancel()
+        else:
+            with pytest.raises(RateLimitStuckError):
+                await wait
+    await clock.advance(27.1)  # what is left is not too long
+    last = asyncio.ensure_future(window.acquire())
+    await clock.advance(3.0)
+    assert last.done()
+
+
+async def test_a_window_lives_through_nonsense_in_the_headers() -> None:
     clock = FakeClock()
     window = make_window(clock)
+    window.release(await window.acquire(), quota(max_requests=5, per_seconds=3600.0))
+    assert window.per_seconds == 3600.0
+    window.release(await window.acquire(), quota(max_requests=5, per_seconds=10.0))
+    await clock.advance(10.1)
+    for _ in range(5):  # the slot that was to cool for an hour is back
+        await asyncio.wait_for(window.acquire(), 1)
+
+
+async def test_clients_that_share_limits_keep_the_strictest() -> None:
+    clock = FakeClock()
+    limits = LocalLimits(clock=clock)
+    window = limits.window("L", None)
+    for limit, expected in [
+        (RateLimit(100, 10.0), (100, 10.0)),
+        (RateLimit(20, 1.0, daily=50), (20, 2.0)),
+        (RateLimit(100, 10.0), (20, 2.0)),
+    ]:
+        assert limits.window("L", limit) is window
+        assert (window.capacity, window.per_seconds) == expected
+    assert limits.window("L", None) is window
+    window.release(await window.acquire())
+    assert window.calls_left_today() == 49
+
+
+def test_limits_that_are_kept_serve_one_event_loop_after_the_other() -> None:
+    limits = LocalLimits()
+
+    async def use() -> None:
+        await limits.open()
+        window = limits.window("L", RateLimit(2, 0.1))
+        for _ in range(3):
+            slot = await window.acquire(bulk=True)
+            waiting = asyncio.ensure_future(window.acquire(bulk=True))
+            await asyncio.sleep(0)
+            window.release(slot)
+            window.release(await waiting)
+
+    for _ in range(3):
+        asyncio.run(asyncio.wait_for(use(), 10))
+
+
+async def test_a_first_call_that_fails_does_not_hold_bulk_up_for_ever() -> None:
+    clock = FakeClock()
+    window = make_window(clock, is_new=True)
     slot = await window.acquire(bulk=True)
     rest = asyncio.ensure_future(window.acquire(bulk=True))
     await clock.settle()
@@ -437,3 +533,22 @@ async def test_the_callers_own_limit_of_a_day_holds_whatever_the_service_has_lef
     await clock.advance(5_001.5)
     window.release(await window.acquire(), Quota(100, 90, 10.0, 199_999, 86_000.0))
     assert window.calls_left_today() == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"max": "-5", "remaining": "3"}, (None, 3, None, None, None)),
+        ({"max": "9" * 400, "interval-milliseconds": "9" * 400, "daily-reset": "9" * 400}, (None,) * 5),
+        ({"max": "25", "remaining": "many", "interval-milliseconds": "10000.5"}, (25, None, None, None, None)),
+        ({"max": "25", "interval-milliseconds": "86400000"}, (25, None, None, None, None)),
+        ({"max": "25", "daily-remaining": "7", "daily-reset": "5000"}, (25, None, None, 7, 5.0)),
+        ({"max": "\u0662", "daily-remaining": "0", "daily-reset": str(10**15)}, (None, None, None, 0, None)),
+    ],
+)
+def test_each_header_is_read_by_itself_and_nonsense_tells_nothing(
+    headers: dict[str, str], expected: tuple[float | None, ...]
+) -> None:
+    said = read_quota({f"x-ratelimit-{name}": value for name, value in headers.items()})
+    assert said is not None
+    assert msgspec.structs.astuple(said) == expected

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async import DailyQuotaExceededError, Outcome, RateLimit
-from leadconnector_async.answers import Quota
+from leadconnector_async import DailyQuotaExceededError, Outcome, RateLimit, RateLimitStuckError
+from leadconnector_async.answers import Quota, Response
 from leadconnector_async.backlog import Backlog, Item
-from leadconnector_async.limits import LocalLimits
+from leadconnector_async.local_limits import LocalLimits, LocalWindow
 from tests.conftest import OpenSandbox
 from tests.fake_clock import FakeClock
 
@@ -154,6 +154,125 @@ async def test_a_location_whose_day_nobody_else_counts_is_not_forgotten_before_i
     assert limits.window("strict", RateLimit(5, 10.0, daily=1)) is not strict
 
 
+async def test_parked_locations_leave_their_workers_to_the_others(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox(unlimited=True, latency=(1.0, 1.0))
+    client = await connect(sandbox, concurrency=20, rate_limit=RateLimit(100, 10.0))
+    paused = [f"paused{number}" for number in range(50)]
+    for name in ("fast", *paused):
+        await client.contacts.upsert({"email": "first@example.com", "location_id": name})
+    for name in paused:
+        client.window(name).pause(60.0)
+    rows = [row for name in paused for row in rows_of(name, 1)] + rows_of("fast", 60)
+    began = clock.now
+    finished: dict[int, float] = {}
+    await client.contacts.bulk_upsert(rows, on_outcome=lambda outcome: finished.update({outcome.index: clock.now}))
+    assert max(finished[index] for index in range(50, 110)) - began < 15
+    assert min(finished[index] for index in range(50)) - began > 55
+
+
+@pytest.mark.parametrize("home", [None, "stuck0"])
+async def test_rows_of_a_location_that_answers_429_give_their_workers_back(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock, home: str | None
+) -> None:
+    sandbox = await open_sandbox(unlimited=True)
+    client = await connect(sandbox, concurrency=4, location_id=home)
+    exchange = client._exchange
+    paused_until = clock.now + 60
+
+    async def refuse(request: Any, token: str) -> Any:
+        response = await exchange(request, token)
+        if request.location_id.startswith("stuck") and clock.now < paused_until:
+            headers = {"Retry-After": str(int(paused_until - clock.now) + 1)}
+            return Response(429, headers, b'{"statusCode": 429, "message": "Too Many Requests"}')
+        return response
+
+    client._exchange = refuse
+    rows = [row for number in range(8) for row in rows_of(f"stuck{number}", 50)] + rows_of("healthy", 20)
+    finished: dict[int, float] = {}
+    report = await client.contacts.bulk_upsert(
+        rows, on_outcome=lambda outcome: finished.update({outcome.index: clock.now})
+    )
+    assert report.total == report.created + report.updated == 420
+    assert max(finished[index] for index in range(400, 420)) < paused_until
+
+
+async def test_a_pause_that_is_too_long_closes_its_location_at_once(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox(retry_after=3600)
+    client = await connect(sandbox)
+    await client.contacts.upsert({"email": "a@example.com", "location_id": "B"})
+    sandbox.fail_next("429-retry-after")
+    began = clock.now
+    report = await client.contacts.bulk_upsert([*rows_of("A", 50), *rows_of("B", 20)])
+    assert (report.created + report.updated, report.not_attempted) == (20, 50)
+    assert clock.now - began < 60
+    with pytest.raises(RateLimitStuckError, match="max_retry_after"):
+        await client.contacts.upsert({"email": "a@example.com", "location_id": "A"})
+
+
+async def test_days_that_are_waited_for_hold_up_no_other_location(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox(daily=5)
+    client = await connect(sandbox, concurrency=2)
+    rows = [*rows_of("A", 8), *rows_of("B", 8), *rows_of("C", 5)]
+    began = clock.now
+    finished: dict[int, float] = {}
+    report = await client.contacts.bulk_upsert(
+        rows, wait_for_quota=True, on_outcome=lambda outcome: finished.update({outcome.index: clock.now})
+    )
+    assert report.created == 21
+    assert max(finished[index] for index in range(16, 21)) - began < 3600
+
+
+async def test_two_loads_on_one_location_share_it(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
+    sandbox = await open_sandbox(max_requests=10)
+    client = await connect(sandbox, location_id="A", rate_limit=RateLimit(10, 10.0))
+    finished: list[str] = []
+
+    async def load(name: str, rows: list[dict[str, Any]]) -> None:
+        await client.contacts.bulk_upsert(rows, on_outcome=lambda _: finished.append(name))
+
+    alone = [{"email": f"alone{number}@example.com"} for number in range(60)]
+    await asyncio.gather(load("alone", alone), load("both", [*rows_of("A", 30), *rows_of("B", 1)]))
+    # The second load does not have to wait until the first has ended.
+    assert finished.index("alone") < 30
+    assert finished[:50].count("both") >= 10
+
+
+async def test_a_single_call_finds_a_connection_beside_a_load_of_many_locations(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox(unlimited=True, latency=(0.5, 0.5))
+    client = await connect(sandbox, concurrency=8, rate_limit=None)
+    rows = [row for number in range(40) for row in rows_of(f"L{number}", 20)]
+    load = asyncio.ensure_future(client.contacts.bulk_upsert(rows))
+    await clock.sleep(3.0)
+    for _ in range(3):
+        began = clock.now
+        await client.contacts.upsert({"email": "web@example.com", "location_id": "idle"})
+        assert clock.now - began < 2.0
+    load.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await load
+
+
+async def test_a_row_that_comes_while_a_slot_frees_is_not_forgotten() -> None:
+    clock = FakeClock()
+    window = LocalWindow("L", RateLimit(1, 10.0), clock)
+    window.release(await window.acquire())
+    backlog: Backlog[Item] = Backlog(2, most=8, look_ahead=100, room=lambda _: window)
+    single = asyncio.ensure_future(window.acquire())
+    await clock.settle()
+    single.cancel()
+    clock.now += 20  # the loop was busy: the slot is free, and no timer has fired
+    backlog.put(Item(0, "L", ()))
+    assert await asyncio.wait_for(backlog.get(), 1) is not None
+
+
 # ---------------------------------------------------------------------------------------------- the backlog itself
 
 
@@ -166,6 +285,9 @@ class Gate:
 
     def is_ready(self) -> bool:
         return self.is_open
+
+    def is_paused(self) -> bool:
+        return not self.is_open
 
     def call_when_ready(self, callback: Callable[[], None]) -> None:
         self.callbacks.append(callback)

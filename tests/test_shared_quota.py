@@ -9,6 +9,7 @@ import pytest
 
 from leadconnector_async import LeadConnector, RateLimit
 from leadconnector_async.sandbox import WINDOWS, Sandbox
+from leadconnector_async.sandbox.server import WindowKind
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
 
@@ -18,17 +19,24 @@ def rows(count: int, who: str = "person") -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("used", [1, 60, 99, 100])
+@pytest.mark.parametrize("used", [1, 12, 19, 20])
+@pytest.mark.parametrize("is_load", [True, False])
 async def test_a_process_that_starts_in_a_used_window_draws_no_429_but_with_its_first_call(
-    open_sandbox: OpenSandbox, connect: OpenSandbox, window: str, used: int
+    window: WindowKind, used: int, is_load: bool
 ) -> None:
-    sandbox = await open_sandbox(window=window)
-    before = await connect(sandbox, concurrency=100, rate_limit=None)
-    await before.contacts.bulk_upsert(rows(used, "earlier"))
-    client = await connect(sandbox, concurrency=100)
-    report = await client.contacts.bulk_upsert(rows(250))
-    assert report.created == 250
-    assert sandbox.rate_limited == report.rate_limited == (1 if used == 100 else 0)
+    limit = RateLimit(20, 0.6)  # in real time, as the first answer is waited for
+    async with Sandbox(max_requests=20, per_seconds=0.6, window=window) as sandbox:
+        async with LeadConnector("sandbox", base_url=sandbox.url, location_id="L", rate_limit=None) as before:
+            await before.contacts.bulk_upsert(rows(used, "earlier"))
+        async with LeadConnector("sandbox", base_url=sandbox.url, location_id="L", rate_limit=limit) as client:
+            if is_load:
+                await client.contacts.bulk_upsert(rows(30))
+            else:
+                await asyncio.gather(*(client.contacts.upsert(row) for row in rows(30)))
+        assert len(sandbox.contacts()) == used + 30
+        # An aligned window may end, and be free again, between the two clients.
+        expected = {0} if used < 20 else {0, 1} if window == "aligned" else {1}
+        assert sandbox.rate_limited in expected
 
 
 async def test_what_others_use_meanwhile_is_left_to_them(
@@ -87,7 +95,7 @@ async def test_each_event_is_told_in_one_line(
     await client.contacts.bulk_upsert(rows(2))
     sandbox.fail_next("429", 5)
     await client.contacts.bulk_upsert(rows(10, "later"))
-    told = [record.getMessage() for record in caplog.records if record.name == "leadconnector_async.limits"]
+    told = [record.getMessage() for record in caplog.records if record.name == "leadconnector_async.local_limits"]
     assert told == [
         f"location {LOCATION}: the limit is 25 calls in 10 s now",
         f"location {LOCATION}: answered 429; nothing more is sent for 10.0 s",

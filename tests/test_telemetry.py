@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -105,6 +106,45 @@ async def test_attributes_name_nobody(open_sandbox: OpenSandbox, connect: OpenSa
     await client.contacts.get(contact.contact.id)
     seen = str(meters.read())
     assert all(secret not in seen for secret in ("pit-very-secret", "rosan", "8887324197", contact.contact.id))
+
+
+class BrokenInstrument:
+    """It raises, as those of no SDK may."""
+
+    def add(self, *_: Any) -> None:
+        raise RuntimeError("broken")
+
+    record = set = add
+
+
+class BrokenProvider(NoOpMeterProvider):
+    def get_meter(self, *_: Any, **__: Any) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: BrokenInstrument()
+
+
+async def test_instruments_that_raise_change_no_outcome(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox = await open_sandbox(max_requests=3)
+    client = await connect(sandbox, meter_provider=BrokenProvider())
+    report = await client.contacts.bulk_upsert([{"email": f"p{n}@example.com"} for n in range(10)])
+    assert report.created == 10
+    assert sum("got lost" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_an_opentelemetry_that_is_too_old_is_as_none(
+    monkeypatch: pytest.MonkeyPatch, open_sandbox: OpenSandbox, connect: OpenSandbox
+) -> None:
+    def get_meter(*_: Any) -> Any:
+        raise TypeError("unexpected keyword argument 'explicit_bucket_boundaries_advisory'")
+
+    monkeypatch.setattr("opentelemetry.metrics.get_meter", get_meter)
+    client = await connect(await open_sandbox())
+    assert client.telemetry is None
+    assert (await client.contacts.upsert({"email": "a@example.com"})).new
 
 
 def test_without_opentelemetry_a_client_works_and_nothing_is_imported() -> None:
