@@ -1,7 +1,8 @@
 """Asyncio-first SDK for the HighLevel / LeadConnector contacts API, made for bulk upsert."""
 
 from . import errors
-from .auth import FixedToken, TokenSource
+from .accounts import OAuthAccount
+from .auth import ConnectedTokenSource, FixedToken, TokenSource
 from .client import LeadConnector
 from .comparison import NotApplied
 from .contacts import Contacts
@@ -23,6 +24,8 @@ from .errors import (
     LeadConnectorError,
     LoadError,
     LoadStoppedError,
+    LocationNotCoveredError,
+    LoginRequiredError,
     NotFoundError,
     OutageError,
     PermissionDeniedError,
@@ -32,12 +35,15 @@ from .errors import (
     ServerError,
     StopRequestedError,
     TokenSourceError,
+    TokenStoreError,
     TransportError,
     UsageError,
     ValidationError,
 )
+from .grants import InstalledLocation
 from .journal import Journal
 from .limits import LocalLimits, RateLimit
+from .logins import AccountInfo
 from .models import (
     AttributionSource,
     CheckboxField,
@@ -62,13 +68,16 @@ from .models import (
     TextField,
     UpsertResult,
 )
+from .oauth_app import OAuthApp
 from .report import BatchReport, ErrorCount, Outcome, RowError
 from .retry import RetryPolicy
+from .token_stores import KeyringTokenStore, LockingTokenStore, MemoryTokenStore, SQLiteTokenStore, TokenStore
 from .transport import Timeouts
 from .version import __version__
 
 __all__ = [
     "APIError",
+    "AccountInfo",
     "AttributionSource",
     "AuthenticationError",
     "BadRequestError",
@@ -79,6 +88,7 @@ __all__ = [
     "ClientStateError",
     "ConfigurationError",
     "ConnectFailedError",
+    "ConnectedTokenSource",
     "ConnectionLostError",
     "Contact",
     "ContactUpdate",
@@ -97,21 +107,29 @@ __all__ = [
     "FixedToken",
     "InboundDndSetting",
     "InboundDndSettings",
+    "InstalledLocation",
     "InvalidContactError",
     "InvalidResponseError",
     "Journal",
     "JournalError",
+    "KeyringTokenStore",
     "LargeTextField",
     "LeadConnector",
     "LeadConnectorError",
     "LoadError",
     "LoadStoppedError",
     "LocalLimits",
+    "LocationNotCoveredError",
+    "LockingTokenStore",
+    "LoginRequiredError",
+    "MemoryTokenStore",
     "MonetaryField",
     "MultiSelectField",
     "NotApplied",
     "NotFoundError",
     "NumericField",
+    "OAuthAccount",
+    "OAuthApp",
     "OutageError",
     "Outcome",
     "PermissionDeniedError",
@@ -122,6 +140,7 @@ __all__ = [
     "RetryPolicy",
     "RowError",
     "RowsFailedError",
+    "SQLiteTokenStore",
     "ServerError",
     "SingleSelectField",
     "StopRequestedError",
@@ -129,6 +148,8 @@ __all__ = [
     "Timeouts",
     "TokenSource",
     "TokenSourceError",
+    "TokenStore",
+    "TokenStoreError",
     "TransportError",
     "UpsertResult",
     "UsageError",

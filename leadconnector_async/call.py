@@ -20,6 +20,8 @@ class Call(Generic[T]):
         forgiven: How many of the attempts fell into an outage, and do not count against the retry policy.
         in_flight: Whether a try is out now.
         before_send: Awaited once, when the first try has its slot and before it is sent; where it raises, nothing is.
+        is_for_source: Whether the token source sends it, and closing waits for it.
+        limited_since: Since when it is answered nothing but 429, by the client's monotonic clock, or None.
         is_halted: Set from outside to have no further try begun.
         sent_at: When the last try was sent, by the client's monotonic clock: this machine's date may be set meanwhile.
         doubted_at: When the first try began that may have been applied without saying so, by the same clock, or None.
@@ -34,6 +36,8 @@ class Call(Generic[T]):
     forgiven: int = 0
     in_flight: bool = False
     is_halted: bool = False
+    is_for_source: bool = False
+    limited_since: float | None = None
     sent_at: float = 0.0
     doubted_at: float | None = None
     before_send: Callable[[], Awaitable[None]] | None = None

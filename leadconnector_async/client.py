@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from .answers import Response, read_quota, read_retry_after
-from .auth import FixedToken, TokenSource, check_token
+from .auth import ConnectedTokenSource, FixedToken, Line, TokenSource, check_token
 from .call import Call
 from .clock import Clock, SystemClock
 from .errors import (
@@ -30,7 +30,7 @@ from .errors import (
     TokenSourceError,
 )
 from .limits import Limits, LocalLimits, RateLimit, Window
-from .protocol import T, check_api_version, read_response
+from .protocol import Request, T, check_api_version, read_response
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
 from .server_clock import ServerClock
 from .transport import DEFAULT_BASE_URL, Timeouts, Transport
@@ -103,6 +103,7 @@ class LeadConnector:
         self._is_closed = False
         self._calls = 0
         self._all_done: asyncio.Event | None = None
+        self._line = Line(self._send_for_source, self._transport.base_url, api_version, self.clock)
         self.contacts = Contacts(self)
 
     @classmethod
@@ -154,26 +155,37 @@ class LeadConnector:
 
         Raises:
             ClientStateError: It is open already, or was closed.
+            LeadConnectorError: The token source cannot be used here.
         """
         if self._state != "not open":
             raise ClientStateError(f"this client is {self._state} and cannot be opened; make a new LeadConnector")
+        if isinstance(self._tokens, ConnectedTokenSource):
+            self._tokens.connect(self._line)
         self._loop = asyncio.get_running_loop()
         self._transport.open()
 
     async def close(self) -> None:
-        """Refuse new calls, wait for those in flight (at most `timeouts.close`), and close. May be called twice."""
+        """Refuse new calls, wait for those in flight and for new tokens (at most `timeouts.close` each), and
+        close. May be called twice."""
         was_open = self._state == "open"
         self._is_closed = True
         if not was_open:
             return
-        if self._calls:
-            self._all_done = asyncio.Event()
-            try:
-                async with asyncio.timeout(self._timeouts.close):
-                    await self._all_done.wait()
-            except TimeoutError:
-                pass  # the session's end now fails them, each with an error of its own
-        await self._transport.close()
+        try:
+            if self._calls:
+                self._all_done = asyncio.Event()
+                await self._wait_to_close(self._all_done.wait())
+            if isinstance(self._tokens, ConnectedTokenSource):
+                await self._wait_to_close(self._tokens.disconnect(self._line))
+        finally:
+            await self._transport.close()
+
+    async def _wait_to_close(self, end: Awaitable[object]) -> None:
+        try:
+            async with asyncio.timeout(self._timeouts.close):
+                await end
+        except TimeoutError:
+            pass  # the session's end now fails what is under way, each with an error of its own
 
     def window(self, location_id: str) -> Window:
         """Return the window of a location."""
@@ -215,43 +227,56 @@ class LeadConnector:
             raise ClientStateError("this client belongs to another event loop; open one on each loop")
 
     async def _try_until_done(self, call: Call[T]) -> T:
-        limited_since: float | None = None
         has_refreshed = False
         while True:
             token = self._fixed_token
             if token is None:
-                token = await self._ask(self._token(call.request.location_id))
+                token = await self._ask(call, self._token(call.request.location_id))
             try:
                 return await self._attempt(call, token)
             except AuthenticationError as error:
-                if has_refreshed or not await self._ask(self._tokens.refresh(call.request.location_id, token)):
+                if has_refreshed or not await self._ask(call, self._tokens.refresh(call.request.location_id, token)):
                     raise self._given_up(call, error) from None
                 has_refreshed = True
             except CallError as error:
-                now = self.clock.monotonic()
-                is_limited = isinstance(error, RateLimitedError)
-                limited_since = (limited_since or now) if is_limited else None
-                if is_in_doubt(error):
-                    call.doubt(self.server_clock)
-                await self._wait_before_retry(call, error, now - (limited_since or now))
+                await self._wait_before_retry(call, error)
+
+    async def _send_for_source(self, request: Request[T], token: str) -> T:
+        """Send what the token source asks the service, with a token of its choice."""
+        call = Call(request)
+        call.is_for_source = True
+        while True:
+            try:
+                return await self._attempt(call, token)
+            except CallError as error:
+                await self._wait_before_retry(call, error)
 
     async def _token(self, location_id: str) -> str:
         return check_token(await self._tokens.token(location_id))
 
-    async def _ask(self, token_source: Awaitable[T]) -> T:
+    async def _ask(self, call: Call[Any], token_source: Awaitable[T]) -> T:
         try:
             return await token_source
+        except CallError as error:  # of the source's own call, which says nothing of this one
+            raise self._given_up(call, error) from None
         except LeadConnectorError:
             raise
         except Exception as error:  # it is the caller's, and may be anything
             raise TokenSourceError(f"the token source raised {type(error).__name__}") from error
 
-    async def _wait_before_retry(self, call: Call[T], error: CallError, rate_limited_for: float) -> None:
+    async def _wait_before_retry(self, call: Call[T], error: CallError) -> None:
+        now = self.clock.monotonic()
+        if not isinstance(error, RateLimitedError):
+            call.limited_since = None
+        elif call.limited_since is None:
+            call.limited_since = now
+        if is_in_doubt(error):
+            call.doubt(self.server_clock)
         delay = delay_before_retry(
             self.retry,
             error,
             attempts=call.attempts - call.forgiven,
-            rate_limited_for=rate_limited_for,
+            rate_limited_for=0.0 if call.limited_since is None else now - call.limited_since,
             repeatable=call.request.repeatable,
             random=random.random,
         )
@@ -294,7 +319,7 @@ class LeadConnector:
             if call.before_send is not None:
                 await call.before_send()
                 call.before_send = None
-            if self._is_closed:  # since this call began to wait for its slot
+            if self._is_closed and not call.is_for_source:  # since this call began to wait for its slot
                 self._check_open()
             call.begin_try(self.clock.monotonic())
             response = await self._transport.exchange(call.request, token)

@@ -20,7 +20,10 @@
     │       ├── ValidationError (ValueError)        422: messages name the fields
     │       ├── RateLimitedError                    429: retry_after seconds, where given
     │       └── ServerError                         5xx, and the gateway's 401 "Command timed out"
-    ├── TokenSourceError                            the caller's token source failed; `__cause__` says how
+    ├── TokenSourceError                            there is no token to send; `__cause__` may say why
+    │   ├── LoginRequiredError                      log in (install the app) again
+    │   ├── LocationNotCoveredError (PermissionError)   the account may not act for this location
+    │   └── TokenStoreError                         the store of tokens cannot be read or written
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
     ├── JournalError                                the journal can be read or written no more
@@ -200,6 +203,36 @@ class ServerError(APIError):
 
 class TokenSourceError(LeadConnectorError):
     """The token source raised, or gave something that is no token; this try was not sent."""
+
+
+class LoginRequiredError(TokenSourceError):
+    """There is no login, or the service takes it no more: only a person can help, by logging in again.
+
+    Attributes:
+        account_id: The location or company that is to log in again; None where that is not known.
+    """
+
+    account_id: str | None
+
+    def __init__(self, message: str, *, account_id: str | None = None) -> None:
+        super().__init__(message)
+        self.account_id = account_id
+
+
+class LocationNotCoveredError(TokenSourceError, PermissionError):
+    """The account that is logged in may not act for this location.
+
+    Attributes:
+        location_id: Which location.
+    """
+
+    def __init__(self, message: str, *, location_id: str = "") -> None:
+        super().__init__(message)
+        self.location_id = location_id
+
+
+class TokenStoreError(TokenSourceError):
+    """The store of tokens is locked, damaged, open to others, or cannot be written."""
 
 
 class DailyQuotaExceededError(LeadConnectorError):

@@ -23,6 +23,8 @@ from .errors import (
     CallError,
     DailyQuotaExceededError,
     LeadConnectorError,
+    LocationNotCoveredError,
+    LoginRequiredError,
     OutageError,
     RateLimitStuckError,
     StopRequestedError,
@@ -271,7 +273,7 @@ class Load:
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None
             return self._settle_refused(item, error)
-        except (DailyQuotaExceededError, RateLimitStuckError) as error:
+        except (DailyQuotaExceededError, RateLimitStuckError, LocationNotCoveredError, LoginRequiredError) as error:
             return self._settle_closed(item, error)
         except LeadConnectorError as error:  # the token source, the journal, the client: no fault of this row's
             self.stop(error)
