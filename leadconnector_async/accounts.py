@@ -228,8 +228,8 @@ class OAuthAccount:
 
 def _lost_answer(account_id: str) -> LoginRequiredError:
     return LoginRequiredError(
-        f"the answer to a renewal of the login of {account_id} was lost, and with it the new pair of tokens; the service "
-        "takes the old one no more: log in again",
+        f"the answer to a renewal of the login of {account_id} was lost, and with it the new tokens; the service takes "
+        "the old ones no more: log in again",
         account_id=account_id,
     )
 

@@ -279,8 +279,8 @@ class OAuthApp:
         """
         if grant.base_url != self.line.base_url:
             raise LoginRequiredError(
-                f"the login of {grant.account_id} is for {grant.base_url}, and is not sent to {self.line.base_url}: log "
-                "in there",
+                f"the login of {grant.account_id} is for {grant.base_url}, and is not sent to {self.line.base_url}: "
+                "log in there",
                 account_id=grant.account_id,
             )
         return grant
