@@ -127,7 +127,7 @@ class Books:
         location_id = sent.pop("locationId")
         fields = self._normalise(sent, location_id)
         if not any(fields.get(name) for name in (*NAMES, "email", "phone", "companyName")):
-            raise Refusal(400, ["contact must have a name, an email or a phone"], statusCode=422)
+            raise Refusal(400, "contact must have a name, an email or a phone", statusCode=422)
         self._refuse_duplicate(location_id, fields, but="")
         return self._store_new(location_id, fields)
 
