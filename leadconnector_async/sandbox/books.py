@@ -11,6 +11,7 @@ import msgspec
 
 from .custom_fields import CustomFieldDefinition, CustomFields
 from .directory import Directory
+from .logins import Logins
 from .normal_forms import NAMES, apply, clean_tags, normalise
 from .refusals import Refusal, contact_not_found, duplicate
 from .shelves import Fields, Shelf
@@ -63,6 +64,7 @@ class Books:
         self.enrolments = Shelf("enrolment", "contactId")
         self.locations = Shelf("location", "id")
         self.definitions = Shelf("definitions", "id")
+        self.logins = Logins(chance, wall)
         self.directory = Directory(self.contacts, search_lag, monotonic)
         self.writes: dict[str, int] = {}
         self._ids: dict[tuple[str, str, str], dict[str, None]] = {}  # (location, field, value) -> ids, oldest first
@@ -71,7 +73,7 @@ class Books:
     @property
     def shelves(self) -> tuple[Shelf, ...]:
         """All that is stored."""
-        return (self.contacts, *self._of_a_contact, self.locations, self.definitions)
+        return (self.contacts, *self._of_a_contact, self.locations, self.definitions, *self.logins.shelves)
 
     @property
     def _of_a_contact(self) -> tuple[Shelf, ...]:

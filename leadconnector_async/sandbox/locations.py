@@ -10,11 +10,11 @@ import msgspec
 from .books import Books
 from .calls import Body, Call
 from .custom_fields import DATA_TYPES, CustomFieldDefinition
+from .logins import COMPANY_ID
 from .refusals import Refusal
 from .validation import Rules, array, flag, number, one_of, strings, text
 from .versions import success
 
-COMPANY_ID: Final = "SandboxCompany000001"
 _LARGEST_PAGE: Final = 1000
 _MODELS: Final = ("contact", "opportunity")
 _CHANGEABLE: Final = {

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from . import bulk, contacts, enrolments, listings, locations, notes, search, tasks
 from .books import Books
 from .calls import Body, Call
+from .oauth import scope_of
 from .refusals import Refusal
 from .validation import CREATE, UPDATE, UPSERT, Rules
 from .versions import ONLY_V3, VERSIONS
@@ -25,9 +26,13 @@ class Route:
         run: What it does.
         rules: What its body may hold, or None where its body is not looked at.
         versions: The versions that know its path.
+
+    Attributes:
+        scope: What a token must be good for.
+        may_be_agency: Whether that may be an agency's own token.
     """
 
-    __slots__ = ("method", "parts", "rules", "run", "status", "template", "versions")
+    __slots__ = ("may_be_agency", "method", "parts", "rules", "run", "scope", "status", "template", "versions")
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Route:
         self.rules = rules
         self.versions = versions
         self.parts = tuple(template.split("/"))
+        self.scope, self.may_be_agency = scope_of(method, template)
 
     def match(self, parts: list[str]) -> dict[str, str] | None:
         """Return what varies in a path that is split at its slashes, or None where it is another path."""

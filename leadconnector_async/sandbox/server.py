@@ -19,6 +19,7 @@ from .custom_fields import DEFAULT_CUSTOM_FIELDS, CustomFieldDefinition
 from .data_file import open_data
 from .enrolments import enrolled
 from .faults import Faults
+from .oauth import OAuth
 from .quota import Quota
 from .service import Service
 from .settings import UnknownFields, WindowKind, check_settings, read_limits
@@ -124,6 +125,7 @@ class Sandbox:
         self._data = None if data is None else open_data(data, self._books)
         self._service = Service(
             self._books,
+            OAuth(self._books.logins, locations=self._books.location_ids, names=names, wall=wall),
             self._data,
             token=token,
             locations=names,
@@ -188,6 +190,11 @@ class Sandbox:
             self._data.close()
 
     # ------------------------------------------------------------------------------------------ for tests
+
+    @property
+    def oauth(self) -> OAuth:
+        """The app that is known here, and who is logged in to it."""
+        return self._service.oauth
 
     def contacts(self, location_id: str | None = None) -> list[dict[str, Any]]:
         """Return the stored contacts of a location, or of all, the oldest first."""

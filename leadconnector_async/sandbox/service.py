@@ -14,6 +14,8 @@ from .books import Books
 from .calls import Body, Call
 from .data_file import DataFile
 from .faults import Page, refuse_before_write
+from .logins import Bearer
+from .oauth import OAuth
 from .quota import Quota
 from .refusals import Refusal
 from .routes import Route, find_route
@@ -27,6 +29,7 @@ class Service:
 
     Args:
         books: What is stored.
+        oauth: Who else than the bearer of `token` may call.
         data: Where it is kept on disk, or None.
         token: The one token that is accepted.
         locations: The locations that it may use, or None for any.
@@ -40,6 +43,7 @@ class Service:
     def __init__(
         self,
         books: Books,
+        oauth: OAuth,
         data: DataFile | None,
         *,
         token: str,
@@ -51,6 +55,7 @@ class Service:
         on_applied: Callable[[Applied], object] | None,
     ) -> None:
         self._books = books
+        self.oauth = oauth
         self._data = data
         self._authorization = f"Bearer {token}"
         self._locations = locations
@@ -66,13 +71,17 @@ class Service:
     async def answer(self, request: web.BaseRequest, fault: str | None) -> Answer:
         """Carry out what a request asks for, and return the answer, or that of the fault."""
         quota = location_id = None
+        if request.path.startswith(("/oauth/", "/v2/oauth/")):
+            return await self._answer_oauth(request, fault)
         try:
-            version = self._admit(request)
+            version, bearer = self._admit(request)
             route, params = find_route(request.method, request.path, version)
             body = read_json(await request.read()) if request.can_read_body else {}
             call = Call(request, params, body, version)
             location_id = self._location_of(call)
             self._check_location(location_id)
+            if bearer is not None:
+                bearer.check(route.scope, location_id, may_be_agency=route.may_be_agency)
             quota = self._quota(location_id)
             self._take(quota, fault)
             refuse_before_write(fault)
@@ -91,16 +100,30 @@ class Service:
         )
         return answer
 
-    def _admit(self, request: web.BaseRequest) -> str:
-        """Check what comes before any operation, and return the version."""
-        agent = request.headers.get("User-Agent", "")
-        if not agent or agent.startswith("Python-urllib"):
-            raise Page(403, "error code: 1010")
+    def _admit(self, request: web.BaseRequest) -> tuple[str, Bearer | None]:
+        """Check what comes before any operation, and return the version, and who calls where it is by OAuth."""
+        _check_agent(request)
         authorization = request.headers.get("Authorization", "")
-        if authorization != self._authorization:
-            is_integration = authorization.startswith("Bearer pit-")
-            raise Refusal(401, "Invalid Private Integration token" if is_integration else "Invalid JWT", error=None)
-        return check_version(request.headers.get("Version"))
+        bearer = None if authorization == self._authorization else self.oauth.bearer(authorization)
+        return check_version(request.headers.get("Version")), bearer
+
+    async def _answer_oauth(self, request: web.BaseRequest, fault: str | None) -> Answer:
+        """Carry out what is about logins and tokens, which has its own way of being asked."""
+        quota = self._quota(company_id) if (company_id := self.oauth.company_of(request.path)) else None
+        try:
+            _check_agent(request)
+            self._take(quota, fault)
+            refuse_before_write(fault)
+            answer = await self.oauth.answer(request, self._new_trace_id())
+            if self._data is not None:
+                self._data.commit()
+            answer = answer_after_write(fault) or answer
+        except Refusal as refusal:
+            answer = self._refuse(refusal)
+        if quota is not None:
+            answer.headers.update(quota.headers())
+        self.arrivals.append(Arrival(self._monotonic(), request.method, request.path, company_id, answer.status, fault))
+        return answer
 
     def _location_of(self, call: Call) -> str:
         """Return whose limits a call counts against: its contact's location, or the one it names."""
@@ -152,3 +175,9 @@ class Service:
     def _new_trace_id(self) -> str:
         digits = f"{self._chance.getrandbits(128):032x}"
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+def _check_agent(request: web.BaseRequest) -> None:
+    agent = request.headers.get("User-Agent", "")
+    if not agent or agent.startswith("Python-urllib"):
+        raise Page(403, "error code: 1010")

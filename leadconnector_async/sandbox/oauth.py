@@ -1,0 +1,341 @@
+"""OAuth as the service has it: the page that gives codes, and the calls that give tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+from yarl import URL
+
+from .answers import HTML, Answer, read_json
+from .logins import COMPANY_ID, LOCATION_SECONDS, Bearer, Logins
+from .oauth_page import choice_page, error_page
+from .oauth_words import GRANT_TYPES, Words
+from .refusals import Refusal
+from .versions import check_version
+
+CLIENT_ID: Final = "5f8d0d55b54764421b7156c3-sandbox1"
+CLIENT_SECRET: Final = "sandbox-secret"  # noqa: S105  (it opens nothing but a sandbox)
+DEFAULT_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
+ALL_SCOPES: Final = (
+    "contacts.readonly contacts.write locations.readonly locations/customFields.readonly locations/customFields.write "
+    "oauth.readonly oauth.write"
+).split()
+_PAGES: Final = ("/oauth/chooselocation", "/v2/oauth/chooselocation")
+_USER_ID: Final = "SandboxUser000000001"
+_AGENCY: Final = "agency"
+_CANCEL: Final = "cancel"
+_LARGEST_PAGE: Final = 500
+_LONGEST_COUNT: Final = 9
+_V3_PATHS: Final = {
+    "/oauth/location-token": "/oauth/locationToken",
+    "/oauth/installed-locations": "/oauth/installedLocations",
+}
+
+
+def scope_of(method: str, template: str) -> tuple[str, bool]:
+    """Return the scope that an operation needs, and whether an agency's own token may ask for it."""
+    if template.startswith("/contacts"):
+        is_read = method == "GET" or template == "/contacts/search"
+        return ("contacts.readonly" if is_read else "contacts.write"), False
+    kind = "locations/customFields" if "/customFields" in template else "locations"
+    return f"{kind}.{'readonly' if method == 'GET' else 'write'}", kind == "locations"
+
+
+class OAuth:
+    """The app that is known to a sandbox, who is logged in to it, and handles for tests.
+
+    Args:
+        logins: Who is logged in.
+        locations: Returns the locations that are known.
+        names: All that there are, or None where any text names one.
+        wall: Seconds since 1970.
+
+    Attributes:
+        location_tokens: How many tokens of locations were given to the agency.
+    """
+
+    client_id = CLIENT_ID
+    client_secret = CLIENT_SECRET
+    company_id = COMPANY_ID
+
+    def __init__(
+        self,
+        logins: Logins,
+        *,
+        locations: Callable[[], list[str]],
+        names: frozenset[str] | None,
+        wall: Callable[[], float],
+    ) -> None:
+        self._logins = logins
+        self._locations = locations
+        self._names = names
+        self._wall = wall
+        self._removed: set[str] = set()
+        self.location_tokens = 0
+
+    # ------------------------------------------------------------------------------------------ for tests
+
+    @property
+    def refreshes(self) -> int:
+        """How many new pairs were given for refresh tokens."""
+        return self._logins.refreshes
+
+    def new_code(
+        self, location_id: str | None = None, *, scopes: Iterable[str] = ALL_SCOPES, redirect_uri: str = ""
+    ) -> str:
+        """Return a code as a click on the page gives it.
+
+        Args:
+            location_id: The location that was chosen; None for the agency.
+            scopes: What the app asked for.
+            redirect_uri: Where the code would be sent.
+        """
+        user_type, account_id = ("Company", self.company_id) if location_id is None else ("Location", location_id)
+        return self._logins.new_code(user_type, account_id, tuple(scopes), redirect_uri)
+
+    def expire_tokens(self, account_id: str | None = None) -> None:
+        """Let the access tokens of a location or agency (None: of all) come to their end now."""
+        self._logins.expire(account_id)
+
+    def revoke(self, account_id: str) -> None:
+        """Take all tokens of a location or agency back, as when it removes the app."""
+        self._logins.revoke(account_id)
+
+    def uninstall(self, location_id: str) -> None:
+        """Remove the app from one location of the agency."""
+        self._removed.add(location_id)
+        self._logins.revoke(location_id)
+
+    def newest_pair(self, account_id: str) -> tuple[str, str] | None:
+        """Return the access and refresh token that an account was given last, or None."""
+        pair = self._logins.newest_pair(account_id)
+        return None if pair is None else (pair["accessToken"], pair["id"])
+
+    # ------------------------------------------------------------------------------------------ calls
+
+    def bearer(self, authorization: str) -> Bearer:
+        """Return who sends a call, by its header.
+
+        Raises:
+            Refusal: 401, the token is unknown, revoked or at its end.
+        """
+        token = authorization.removeprefix("Bearer ")
+        bearer = self._logins.bearer(token) if token != authorization else None
+        if bearer is None:
+            is_integration = authorization.startswith("Bearer pit-")
+            raise Refusal(401, "Invalid Private Integration token" if is_integration else "Invalid JWT", error=None)
+        return bearer
+
+    def company_of(self, path: str) -> str:
+        """Return whose limits a call counts against."""
+        return "" if path in _PAGES or path == "/oauth/token" else self.company_id
+
+    async def answer(self, request: web.BaseRequest, trace_id: str) -> Answer:
+        """Answer a request of `/oauth/`.
+
+        Raises:
+            Refusal: What the service answers.
+        """
+        path, version = request.path, request.headers.get("Version")
+        if path in _PAGES:
+            return await self._choose(request)
+        if (request.method, path) == ("POST", "/oauth/token"):
+            return _json(200, self._token(await _read_fields(request), version == "v3"))
+        is_v3 = check_version(version) == "v3"
+        wanted = request.method, _V3_PATHS.get(path, path) if is_v3 else path
+        if wanted == ("POST", "/oauth/locationToken"):
+            agency = self._agency(request, "oauth.write")
+            token = self._location_token(agency, await _read_fields(request), Words(is_v3))
+            return _json(201, {**token, "traceId": trace_id})
+        if wanted == ("GET", "/oauth/installedLocations"):
+            self._agency(request, "oauth.readonly")
+            return _json(200, {**self._installed_locations(request.query), "traceId": trace_id})
+        raise Refusal(404, f"Cannot {request.method} {path}")
+
+    # ------------------------------------------------------------------------------------------ the page
+
+    async def _choose(self, request: web.BaseRequest) -> Answer:
+        query = request.query
+        try:
+            back = _check_link(query)
+        except ValueError as error:
+            return Answer(400, error_page(str(error)), HTML)
+        scopes = query.get("scope", "").split() or list(ALL_SCOPES)
+        if request.method != "POST":
+            choices = [(each, f"Location {each}", "for this location alone") for each in self._known_locations()]
+            choices.append((_AGENCY, f"Agency {self.company_id}", "for all of its locations that have the app"))
+            choices.append((_CANCEL, "Cancel", "gives the app nothing"))
+            return Answer(200, choice_page({}, scopes, choices), HTML)
+        chosen = str((await request.post()).get("account", ""))
+        if chosen not in (_AGENCY, _CANCEL) and not self._is_location(chosen):
+            return Answer(400, error_page("There is no such location."), HTML)
+        state = {"state": query["state"]} if "state" in query else {}
+        if chosen == _CANCEL:
+            return _redirect(back.update_query({"error": "access_denied", **state}))
+        code = self.new_code(None if chosen == _AGENCY else chosen, scopes=scopes, redirect_uri=query["redirect_uri"])
+        return _redirect(back.update_query({"code": code, **state}))
+
+    def _is_location(self, location_id: str) -> bool:
+        return bool(location_id) and (self._names is None or location_id in self._names)
+
+    def _known_locations(self) -> list[str]:
+        return [each for each in self._locations() or [DEFAULT_LOCATION] if each not in self._removed]
+
+    # ------------------------------------------------------------------------------------------ tokens
+
+    def _token(self, fields: Mapping[str, str], is_v3: bool) -> dict[str, Any]:
+        names = Words(is_v3)
+        grant_type = fields.get(names("grant_type"))
+        for name in ("client_id", "client_secret"):
+            if not fields.get(names(name)):
+                raise names.missing(name)
+        if grant_type not in GRANT_TYPES:
+            raise names.wrong_grant_type()
+        if grant_type == "authorization_code":
+            return self._redeem(fields, names)
+        self._check_client(fields, names)
+        if grant_type == "client_credentials":
+            raise names.refuse("unauthorized_client", "The client may not use this grant type", status=400)
+        if not fields.get(names("refresh_token")):
+            raise names.missing("refresh_token")
+        pair = self._logins.rotate(fields[names("refresh_token")])
+        if pair is None:
+            raise names.refuse("invalid_grant", "This refresh token is invalid", "refresh token is invalid", status=400)
+        return self._describe(pair, names)
+
+    def _redeem(self, fields: Mapping[str, str], names: Words) -> dict[str, Any]:
+        code = fields.get(names("code"))
+        if not code:
+            raise names.missing("code")
+        # The real service, too, looks at the code first, and at the client only then.
+        if not self._logins.has_code(code):
+            raise names.no_code()
+        self._check_client(fields, names)
+        pair = self._logins.redeem(code, fields.get(names("redirect_uri")))
+        if pair is None:
+            raise names.no_code()
+        return self._describe(pair, names)
+
+    def _check_client(self, fields: Mapping[str, str], names: Words) -> None:
+        if (fields[names("client_id")], fields[names("client_secret")]) != (self.client_id, self.client_secret):
+            raise names.refuse("invalid_client", "Client credentials are invalid", status=401)
+
+    def _describe(self, pair: Mapping[str, Any], names: Words) -> dict[str, Any]:
+        is_location = pair["userType"] == "Location"
+        answer = {
+            names("access_token"): pair["accessToken"],
+            names("token_type"): "Bearer",
+            names("expires_in"): max(int(pair["expiresAt"] - self._wall()), 0),
+            names("refresh_token"): pair["id"],
+            "scope": " ".join(pair["scopes"]),
+            "userType": pair["userType"],
+            "companyId": self.company_id,
+            "userId": _USER_ID,
+            "isBulkInstallation": not is_location,
+        }
+        if is_location:
+            return {**answer, "locationId": pair["accountId"]}
+        return {**answer, "approvedLocations": self._known_locations(), "installToFutureLocations": False}
+
+    # ------------------------------------------------------------------------------------------ an agency's locations
+
+    def _agency(self, request: web.BaseRequest, scope: str) -> Bearer:
+        bearer = self.bearer(request.headers.get("Authorization", ""))
+        if bearer.user_type != "Company":
+            raise Refusal(401, "This token's user type is not yet supported!", error=None)
+        bearer.check(scope, "", may_be_agency=True)
+        return bearer
+
+    def _location_token(self, agency: Bearer, fields: Mapping[str, str], names: Words) -> dict[str, Any]:
+        problems = [f"{name} should not be empty" for name in ("companyId", "locationId") if not fields.get(name)]
+        if problems:
+            raise Refusal(422, problems)
+        location_id = fields["locationId"]
+        if fields["companyId"] != self.company_id:
+            raise Refusal(403, "The token does not have access to this company.", error=None)
+        if not self._is_location(location_id) or location_id in self._removed:
+            raise Refusal(400, "Location not found")
+        self.location_tokens += 1
+        return {
+            names("access_token"): self._logins.new_token("Location", location_id, agency.scopes, LOCATION_SECONDS),
+            names("token_type"): "Bearer",
+            names("expires_in"): int(LOCATION_SECONDS),
+            "scope": " ".join(agency.scopes),
+            "locationId": location_id,
+            "userId": _USER_ID,
+        }
+
+    def _installed_locations(self, query: Mapping[str, str]) -> dict[str, Any]:
+        problems = [f"{name} must be a string" for name in ("companyId", "appId") if not query.get(name)]
+        problems += [
+            f"{name} must be a number string" for name in ("skip", "limit") if not query.get(name, "0").isdecimal()
+        ]
+        if problems:
+            raise Refusal(422, problems)
+        if query["companyId"] != self.company_id:
+            raise Refusal(403, "The token does not have access to this company.", error=None)
+        skip, limit = int(query.get("skip", "0")), int(query.get("limit", "20"))
+        if limit > _LARGEST_PAGE:
+            raise Refusal(400, f"limit must not be greater than {_LARGEST_PAGE}")
+        named = [
+            _describe_location(each, is_installed=each not in self._removed)
+            for each in self._locations() or [DEFAULT_LOCATION]
+        ]
+        found = [each for each in named if query.get("query", "").lower() in each["name"].lower()]
+        if "isInstalled" in query:
+            found = [each for each in found if each["isInstalled"] == (query["isInstalled"] == "true")]
+        return {"locations": found[skip : skip + limit], "count": len(found), "installToFutureLocations": False}
+
+
+def _is_count(text: str | None) -> bool:
+    return text is None or (text.isascii() and text.isdigit() and len(text) <= _LONGEST_COUNT)
+
+
+def _describe_location(location_id: str, *, is_installed: bool) -> dict[str, Any]:
+    return {
+        "_id": location_id,
+        "name": f"Sandbox {location_id}",
+        "address": "3535 1st St N, Dolomite, AL 35061, US",
+        "isInstalled": is_installed,
+    }
+
+
+def _check_link(query: Mapping[str, str]) -> URL:
+    """Return where a login's code is to go.
+
+    Raises:
+        ValueError: The link lacks something; the sentence says what.
+    """
+    if query.get("client_id") != CLIENT_ID:
+        raise ValueError(f"The client_id is not that of the sandbox's app, which is {CLIENT_ID}.")
+    if query.get("response_type") != "code":
+        raise ValueError("The response_type must be code.")
+    try:
+        back = URL(query.get("redirect_uri", ""))
+    except ValueError:
+        back = URL()
+    if back.scheme not in ("http", "https") or not back.host:
+        raise ValueError("The redirect_uri is missing, or is no http(s) address.")
+    return back
+
+
+async def _read_fields(request: web.BaseRequest) -> dict[str, str]:
+    """Read a form, or JSON in its place."""
+    if request.content_type == "application/json":
+        fields = read_json(await request.read())
+    else:
+        fields = dict(await request.post())
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
+def _json(status: int, value: dict[str, Any]) -> Answer:
+    return Answer(status, msgspec.json.encode(value))
+
+
+def _redirect(to: URL) -> Answer:
+    answer = Answer(302, b"", HTML)
+    answer.headers["Location"] = str(to)
+    return answer
