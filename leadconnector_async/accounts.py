@@ -47,7 +47,7 @@ class OAuthAccount:
         self._location_tokens: dict[str, Renewed[LocationToken]] = {}
         self._unsaved: tuple[str, Grant] | None = None
         self._lost: str | None = None
-        self._refused: tuple[str, LoginRequiredError] | None = None
+        self._refused: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"<OAuthAccount {self.account_id}>"
@@ -140,21 +140,20 @@ class OAuthAccount:
         if self._unsaved is not None and self._unsaved[0] == grant.refresh_token:
             return self._unsaved[1]
         if self._refused is not None and self._refused[0] == grant.refresh_token:
-            raise self._refused[1]  # it stays so, until somebody logs in
-        line = self._app.line
-        request = build_refresh(self._app.client, grant, line.api_version)
-        secrets = (grant.refresh_token, self._app.client.client_secret)
-
-        def lose() -> None:
-            self._lost = grant.refresh_token
-
+            raise LoginRequiredError(self._refused[1], account_id=self.account_id)  # until somebody logs in
+        line, client = self._app.line, self._app.client
         try:
-            answer = await ask_for_pair(line, request, secrets=secrets, account_id=self.account_id, on_lost=lose)
-        except LoginRequiredError:
-            if self._lost == grant.refresh_token:
-                error = _lost_answer(self.account_id)
-            self._refused = grant.refresh_token, error
-            raise error from None
+            answer = await ask_for_pair(
+                line,
+                build_refresh(client, grant, line.api_version),
+                secrets=(grant.refresh_token, client.client_secret),
+                account_id=self.account_id,
+                on_lost=partial(setattr, self, "_lost", grant.refresh_token),
+            )
+        except LoginRequiredError as error:
+            sentence = _lost_answer(self.account_id) if self._lost == grant.refresh_token else str(error)
+            self._refused = grant.refresh_token, sentence
+            raise LoginRequiredError(sentence, account_id=self.account_id) from None
         new = answer.grant(line.base_url, line.clock.time(), grant)
         self._unsaved = grant.refresh_token, new
         return new
@@ -226,11 +225,10 @@ class OAuthAccount:
         return describe(await self._app.logins.load(self.account_id))
 
 
-def _lost_answer(account_id: str) -> LoginRequiredError:
-    return LoginRequiredError(
+def _lost_answer(account_id: str) -> str:
+    return (
         f"the answer to a renewal of the login of {account_id} was lost, and with it the new tokens; the service takes "
-        "the old ones no more: log in again",
-        account_id=account_id,
+        "the old ones no more: log in again"
     )
 
 

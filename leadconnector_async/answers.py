@@ -40,6 +40,11 @@ _NOT_FOUND = re.compile(r"contact.{0,40}not found|not found for id", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _TAG = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.I | re.S)
 _MAX_MESSAGE_CHARS = 500
+_ADVICE: Final = (
+    ("not authorized for this scope", "add the scope to the private integration, or to the app and log in again"),
+    ("authclass type is not allowed", "an agency's token is no good here: use that of a location, or an OAuth account"),
+    ("user type mismatch", "this call needs a token of the other kind: a location's or an agency's"),
+)
 
 
 def read_error(response: Response) -> APIError:
@@ -52,6 +57,7 @@ def read_error(response: Response) -> APIError:
         messages,
         trace_id=_text(fields.get("traceId")),
         code=_text(fields.get("canonicalCode") or fields.get("error")),
+        advice=_advice(messages),
     )
     if isinstance(error, DuplicateContactError):
         error.contact_id = str(fields["meta"]["contactId"])
@@ -83,6 +89,12 @@ def _messages(fields: Mapping[str, Any], response: Response) -> tuple[str, ...]:
 def clean_text(text: str) -> str:
     """Make text of unknown origin safe to print on one line: no control characters, no great length."""
     return " ".join(_CONTROL.sub(" ", text).split())[:_MAX_MESSAGE_CHARS]
+
+
+def _advice(messages: tuple[str, ...]) -> str | None:
+    """Say what to do, where the service's words do not."""
+    said = " ".join(messages).lower()
+    return next((advice for words, advice in _ADVICE if words in said), None)
 
 
 def _text(value: object) -> str | None:

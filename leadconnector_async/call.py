@@ -21,6 +21,8 @@ class Call(Generic[T]):
         in_flight: Whether a try is out now.
         before_send: Awaited once, when the first try has its slot and before it is sent; where it raises, nothing is.
         is_for_source: Whether the token source sends it, and closing waits for it.
+        token: What the last try was sent with, where the source gives more than one; what the source itself sends with.
+        lacks_token: Whether the source was asked for a token, and gave none.
         limited_since: Since when it is answered nothing but 429, by the client's monotonic clock, or None.
         is_halted: Set from outside to have no further try begun.
         sent_at: When the last try was sent, by the client's monotonic clock: this machine's date may be set meanwhile.
@@ -37,6 +39,8 @@ class Call(Generic[T]):
     in_flight: bool = False
     is_halted: bool = False
     is_for_source: bool = False
+    token: str = ""
+    lacks_token: bool = False
     limited_since: float | None = None
     sent_at: float = 0.0
     doubted_at: float | None = None

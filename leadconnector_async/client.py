@@ -229,30 +229,35 @@ class LeadConnector:
     async def _try_until_done(self, call: Call[T]) -> T:
         has_refreshed = False
         while True:
-            token = self._fixed_token
-            if token is None:
-                token = await self._ask(call, self._token(call.request.location_id))
             try:
-                return await self._attempt(call, token)
+                return await self._attempt(call)
             except AuthenticationError as error:
-                if has_refreshed or not await self._ask(call, self._tokens.refresh(call.request.location_id, token)):
+                if call.lacks_token or has_refreshed or not await self._ask(call, self._refresh(call)):
                     raise self._given_up(call, error) from None
                 has_refreshed = True
             except CallError as error:
+                if call.lacks_token:  # it is of the source's own call, which was tried often enough
+                    raise
                 await self._wait_before_retry(call, error)
+
+    def _refresh(self, call: Call[Any]) -> Awaitable[bool]:
+        return self._tokens.refresh(call.request.location_id, call.token)
 
     async def _send_for_source(self, request: Request[T], token: str) -> T:
         """Send what the token source asks the service, with a token of its choice."""
         call = Call(request)
-        call.is_for_source = True
+        call.is_for_source, call.token = True, token
         while True:
             try:
-                return await self._attempt(call, token)
+                return await self._attempt(call)
             except CallError as error:
                 await self._wait_before_retry(call, error)
 
-    async def _token(self, location_id: str) -> str:
-        return check_token(await self._tokens.token(location_id))
+    async def _ask_for_token(self, call: Call[Any]) -> str:
+        call.lacks_token = True
+        call.token = check_token(await self._ask(call, self._tokens.token(call.request.location_id)))
+        call.lacks_token = False
+        return call.token
 
     async def _ask(self, call: Call[Any], token_source: Awaitable[T]) -> T:
         try:
@@ -298,9 +303,9 @@ class LeadConnector:
         error.may_be_applied = call.doubted_at is not None
         return error
 
-    async def _attempt(self, call: Call[T], token: str) -> T:
+    async def _attempt(self, call: Call[T]) -> T:
         """Exchange once, and read the answer."""
-        response = await self._exchange_in_slot(call, token)
+        response = await self._exchange_in_slot(call)
         try:
             return read_response(call.request, response)
         except RateLimitedError:
@@ -308,12 +313,15 @@ class LeadConnector:
             call.rate_limited += 1
             raise
 
-    async def _exchange_in_slot(self, call: Call[T], token: str) -> Response:
+    async def _exchange_in_slot(self, call: Call[T]) -> Response:
         """Take a slot, exchange once, and give the slot back as used, or as unused where nothing was sent."""
         window = self.window(call.request.location_id)
         slot = await window.acquire(bulk=call.is_bulk)
         quota = None
         try:
+            token = self._fixed_token
+            if token is None:  # not before the slot: it may end while the call waits for that
+                token = call.token if call.is_for_source else await self._ask_for_token(call)
             if self._limits.is_paced:
                 await self._limits.pace()
             if call.before_send is not None:

@@ -140,9 +140,15 @@ class APIError(CallError):
     """
 
     def __init__(
-        self, status: int, messages: tuple[str, ...], *, trace_id: str | None = None, code: str | None = None
+        self,
+        status: int,
+        messages: tuple[str, ...],
+        *,
+        trace_id: str | None = None,
+        code: str | None = None,
+        advice: str | None = None,
     ) -> None:
-        super().__init__(f"{status}: {'; '.join(messages)}")
+        super().__init__(f"{status}: {'; '.join(messages)}{f' ({advice})' if advice else ''}")
         self.status = status
         self.messages = messages
         self.trace_id = trace_id

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Generic
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from .errors import APIError, ConfigurationError, InvalidResponseError, LeadConnectorError, LoginRequiredError
 from .grants import Client, Grant, LocationToken, Page, UserType
-from .protocol import USER_AGENT, Request
+from .protocol import USER_AGENT, Request, T
 
 STANDARD_PAGES: Final = "https://marketplace.gohighlevel.com"
 WHITE_LABEL_PAGES: Final = "https://marketplace.leadconnectorhq.com"
@@ -25,6 +25,13 @@ _AHEAD_SECONDS: Final = 300.0
 _AHEAD_SHARE: Final = 0.1  # of a short life, in place of the above
 
 # ---------------------------------------------------------------------------------------------- what goes out
+
+
+class _SecretRequest(Request[T], Generic[T], frozen=True, kw_only=True, gc=False):
+    """A request whose body nobody is to see."""
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path}>"
 
 
 def build_authorization_url(client: Client, scopes: Iterable[str], state: str, pages: str) -> str:
@@ -97,7 +104,7 @@ def _build_form(
     *,
     is_repeatable: bool,
 ) -> Request[Any]:
-    return Request(
+    return _SecretRequest(
         method="POST",
         path=path,
         headers={**headers, "Content-Type": "application/x-www-form-urlencoded"},
@@ -126,6 +133,9 @@ class LocationTokenAnswer(Struct, frozen=True, rename="camel"):
 
     access_token: str
     expires_in: float
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
 
     def token(self, now: float) -> LocationToken:
         """Return what to keep of it, now in seconds since 1970."""

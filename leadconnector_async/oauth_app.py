@@ -79,6 +79,7 @@ class OAuthApp:
         self.logins = Logins(store if store is not None else MemoryTokenStore(), self.client.client_id)
         self._pages = None if pages is None else pages.rstrip("/")
         self._lines: list[tuple[Line, asyncio.AbstractEventLoop]] = []
+        self._home = ""
         self._tasks = Tasks()
         self._accounts: dict[str, OAuthAccount] = {}
         self._routes: dict[str, OAuthAccount] = {}
@@ -202,6 +203,7 @@ class OAuthApp:
 
     async def _route(self, location_id: str) -> OAuthAccount:
         """Find the account that acts for a location, once for all calls that wait for it, and remember it."""
+        _ = self.line  # without a client, that is what is to be told
         try:
             async with self._finding.setdefault(location_id, asyncio.Lock()):
                 if location_id not in self._routes:
@@ -252,6 +254,11 @@ class OAuthApp:
             if other.base_url != line.base_url:
                 raise ConfigurationError(f"this app is in use with {other.base_url}; make another for {line.base_url}")
         self._lines.append((line, loop))
+        if line.base_url != self._home:  # what was cached is of another service
+            self._home = line.base_url
+            self._routes.clear()
+            for account in self._accounts.values():
+                account.adopt(None)
 
     async def disconnect(self, line: Line) -> None:
         """Finish what is under way; done by the client when it closes."""
