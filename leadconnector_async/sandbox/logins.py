@@ -14,6 +14,13 @@ from msgspec import Struct
 from .refusals import Refusal
 from .shelves import Fields, Shelf
 
+CLIENT_ID: Final = "5f8d0d55b54764421b7156c3-sandbox1"
+CLIENT_SECRET: Final = "sandbox-secret"  # noqa: S105  (it opens nothing but a sandbox)
+DEFAULT_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
+ALL_SCOPES: Final = (
+    "contacts.readonly contacts.write locations.readonly locations/customFields.readonly locations/customFields.write "
+    "oauth.readonly oauth.write"
+).split()
 COMPANY_ID: Final = "SandboxCompany000001"
 CODE_SECONDS: Final = 600.0
 PAIR_SECONDS: Final = 86_399.0

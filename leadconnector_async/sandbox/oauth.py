@@ -7,26 +7,16 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from yarl import URL
 
-from .answers import HTML, Answer, read_json
-from .logins import COMPANY_ID, LOCATION_SECONDS, Bearer, Logins
-from .oauth_page import choice_page, error_page
+from .answers import Answer, read_json
+from .logins import ALL_SCOPES, CLIENT_ID, CLIENT_SECRET, COMPANY_ID, DEFAULT_LOCATION, LOCATION_SECONDS, Bearer, Logins
+from .oauth_page import choose
 from .oauth_words import GRANT_TYPES, Words
 from .refusals import Refusal
 from .versions import check_version
 
-CLIENT_ID: Final = "5f8d0d55b54764421b7156c3-sandbox1"
-CLIENT_SECRET: Final = "sandbox-secret"  # noqa: S105  (it opens nothing but a sandbox)
-DEFAULT_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
-ALL_SCOPES: Final = (
-    "contacts.readonly contacts.write locations.readonly locations/customFields.readonly locations/customFields.write "
-    "oauth.readonly oauth.write"
-).split()
 _PAGES: Final = ("/oauth/chooselocation", "/v2/oauth/chooselocation")
 _USER_ID: Final = "SandboxUser000000001"
-_AGENCY: Final = "agency"
-_CANCEL: Final = "cancel"
 _LARGEST_PAGE: Final = 500
 _LONGEST_COUNT: Final = 9
 _V3_PATHS: Final = {
@@ -141,7 +131,7 @@ class OAuth:
         """
         path, version = request.path, request.headers.get("Version")
         if path in _PAGES:
-            return await self._choose(request)
+            return await choose(self, request)
         if (request.method, path) == ("POST", "/oauth/token"):
             return _json(200, self._token(await _read_fields(request), version == "v3"))
         is_v3 = check_version(version) == "v3"
@@ -155,33 +145,12 @@ class OAuth:
             return _json(200, {**self._installed_locations(request.query), "traceId": trace_id})
         raise Refusal(404, f"Cannot {request.method} {path}")
 
-    # ------------------------------------------------------------------------------------------ the page
-
-    async def _choose(self, request: web.BaseRequest) -> Answer:
-        query = request.query
-        try:
-            back = _check_link(query)
-        except ValueError as error:
-            return Answer(400, error_page(str(error)), HTML)
-        scopes = query.get("scope", "").split() or list(ALL_SCOPES)
-        if request.method != "POST":
-            choices = [(each, f"Location {each}", "for this location alone") for each in self._known_locations()]
-            choices.append((_AGENCY, f"Agency {self.company_id}", "for all of its locations that have the app"))
-            choices.append((_CANCEL, "Cancel", "gives the app nothing"))
-            return Answer(200, choice_page({}, scopes, choices), HTML)
-        chosen = str((await request.post()).get("account", ""))
-        if chosen not in (_AGENCY, _CANCEL) and not self._is_location(chosen):
-            return Answer(400, error_page("There is no such location."), HTML)
-        state = {"state": query["state"]} if "state" in query else {}
-        if chosen == _CANCEL:
-            return _redirect(back.update_query({"error": "access_denied", **state}))
-        code = self.new_code(None if chosen == _AGENCY else chosen, scopes=scopes, redirect_uri=query["redirect_uri"])
-        return _redirect(back.update_query({"code": code, **state}))
-
-    def _is_location(self, location_id: str) -> bool:
+    def is_location(self, location_id: str) -> bool:
+        """Whether there is such a location."""
         return bool(location_id) and (self._names is None or location_id in self._names)
 
-    def _known_locations(self) -> list[str]:
+    def known_locations(self) -> list[str]:
+        """Return the locations that have the app, as far as they are known."""
         return [each for each in self._locations() or [DEFAULT_LOCATION] if each not in self._removed]
 
     # ------------------------------------------------------------------------------------------ tokens
@@ -238,7 +207,7 @@ class OAuth:
         }
         if is_location:
             return {**answer, "locationId": pair["accountId"]}
-        return {**answer, "approvedLocations": self._known_locations(), "installToFutureLocations": False}
+        return {**answer, "approvedLocations": self.known_locations(), "installToFutureLocations": False}
 
     # ------------------------------------------------------------------------------------------ an agency's locations
 
@@ -256,7 +225,7 @@ class OAuth:
         location_id = fields["locationId"]
         if fields["companyId"] != self.company_id:
             raise Refusal(403, "The token does not have access to this company.", error=None)
-        if not self._is_location(location_id) or location_id in self._removed:
+        if not self.is_location(location_id) or location_id in self._removed:
             raise Refusal(400, "Location not found")
         self.location_tokens += 1
         return {
@@ -303,25 +272,6 @@ def _describe_location(location_id: str, *, is_installed: bool) -> dict[str, Any
     }
 
 
-def _check_link(query: Mapping[str, str]) -> URL:
-    """Return where a login's code is to go.
-
-    Raises:
-        ValueError: The link lacks something; the sentence says what.
-    """
-    if query.get("client_id") != CLIENT_ID:
-        raise ValueError(f"The client_id is not that of the sandbox's app, which is {CLIENT_ID}.")
-    if query.get("response_type") != "code":
-        raise ValueError("The response_type must be code.")
-    try:
-        back = URL(query.get("redirect_uri", ""))
-    except ValueError:
-        back = URL()
-    if back.scheme not in ("http", "https") or not back.host:
-        raise ValueError("The redirect_uri is missing, or is no http(s) address.")
-    return back
-
-
 async def _read_fields(request: web.BaseRequest) -> dict[str, str]:
     """Read a form, or JSON in its place."""
     if request.content_type == "application/json":
@@ -333,9 +283,3 @@ async def _read_fields(request: web.BaseRequest) -> dict[str, str]:
 
 def _json(status: int, value: dict[str, Any]) -> Answer:
     return Answer(status, msgspec.json.encode(value))
-
-
-def _redirect(to: URL) -> Answer:
-    answer = Answer(302, b"", HTML)
-    answer.headers["Location"] = str(to)
-    return answer
