@@ -113,7 +113,7 @@ def sandbox(
         Path | None, typer.Option(help="File that keeps all data, to go on with later.", show_default="none: in memory")
     ] = None,
     search_lag: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long a change takes to show in searches.")
+        float, typer.Option(metavar="SECONDS", help="How long a change takes to show in searches.")
     ] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Makes ids, latency and faults repeatable.")] = None,
     profile: Annotated[str, typer.Option(help="Limits of a standard or trial account.")] = "standard",

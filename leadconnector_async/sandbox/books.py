@@ -191,13 +191,14 @@ class Books:
 
     def define(self, location_id: str, definitions: Iterable[CustomFieldDefinition]) -> None:
         """Let a location define these custom fields; values of others go from its contacts."""
-        fields = self._custom_fields[location_id] = CustomFields(definitions)
+        before, fields = self.custom_fields(location_id), CustomFields(definitions)
         self._know(location_id)
+        self._custom_fields[location_id] = fields
         self.definitions.put({"id": location_id, "customFields": msgspec.to_builtins(list(fields.by_id.values()))})
-        for contact in self.contacts.of(location_id):
-            kept = [field for field in contact["customFields"] if field["id"] in fields.by_id]
-            if len(kept) < len(contact["customFields"]):
-                contact["customFields"] = kept
+        gone = before.by_id.keys() - fields.by_id.keys()
+        for contact in self.contacts.of(location_id) if gone else ():
+            if not gone.isdisjoint(field["id"] for field in contact["customFields"]):
+                contact["customFields"] = [field for field in contact["customFields"] if field["id"] not in gone]
                 self.contacts.put(contact)
 
     def _know(self, location_id: str) -> None:

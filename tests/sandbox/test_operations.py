@@ -198,6 +198,9 @@ async def test_a_business_takes_contacts_and_lets_them_go(api: Api, contact_id: 
     pages = [await api.ok("GET", f"{where}&limit=3&skip={skip}") for skip in (0, 3)]
     assert sorted(each["id"] for page in pages for each in page["contacts"]) == sorted([contact_id, *others])
     assert [page["count"] for page in pages] == [4, 4]
+    time = (await api.ok("GET", f"/contacts/?locationId={L}&limit=3"))["meta"]["startAfter"]
+    after = f"&startAfter={time}&startAfter={pages[0]['contacts'][-1]['id']}"
+    assert (await api.ok("GET", where + after, None, "v3"))["contacts"] == pages[1]["contacts"]
     assert [each["id"] for each in (await api.ok("GET", f"{where}&query=ann"))["contacts"]] == [contact_id]
     await api.ok("POST", "/contacts/bulk/business", {**sent, "ids": others, "businessId": None})
     assert [each["id"] for each in (await api.ok("GET", where))["contacts"]] == [contact_id]
