@@ -37,6 +37,7 @@ from .transport import DEFAULT_BASE_URL, Timeouts, Transport
 
 if TYPE_CHECKING:
     from .contacts import Contacts
+    from .locations import Locations
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class LeadConnector:
     """
 
     contacts: Contacts
+    locations: Locations
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class LeadConnector:
         clock: Clock | None = None,
     ) -> None:
         from .contacts import Contacts
+        from .locations import Locations
 
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; it must be at least 1")
@@ -104,6 +107,7 @@ class LeadConnector:
         self._calls = 0
         self._all_done: asyncio.Event | None = None
         self.contacts = Contacts(self)
+        self.locations = Locations(self)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> LeadConnector:
