@@ -46,8 +46,8 @@ class Finding(Group):
             query: Free text, at most 75 characters, looked for in the fields that the location made searchable.
             sort: Orders, the first one before the second.
             page_size: Contacts a call asks for, 1 to 500; 500 makes an export cheapest.
-            search_after: Where to go on: `search_after` of the last contact that an earlier search yielded, one with the
-                same filters and order.
+            search_after: Where to go on: `search_after` of the last contact that an earlier search
+                yielded, one with the same filters and order.
             location_id: Where to search; the client's location by default.
 
         Yields:
