@@ -185,7 +185,7 @@ class Search(Struct, frozen=True, kw_only=True):
 
     filters: tuple[Filter | FilterGroup, ...] = ()
     query: str | None = None
-    sort: tuple[Sort, ...] = (Sort("date_added"),)
+    sort: tuple[Sort, ...] = ()
     page_size: int = 100
     page: int | None = None
     search_after: Cursor | None = None
