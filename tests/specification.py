@@ -18,8 +18,8 @@ OBJECTS: Final[dict[str, str]] = {
     "created contact": (
         "id dateAdded dateUpdated deleted tags type customFields locationId firstName firstNameLowerCase "
         "fullNameLowerCase lastName lastNameLowerCase email emailLowerCase bounceEmail unsubscribeEmail dnd "
-        "dndSettings phone address1 city state country postalCode website source companyName dateOfBirth birthMonth birthDay "
-        "lastSessionActivityAt offers products businessId assignedTo"
+        "dndSettings phone address1 city state country postalCode website source companyName dateOfBirth birthMonth "
+        "birthDay lastSessionActivityAt offers products businessId assignedTo"
     ),
     "listed contact": (
         "id locationId email timezone country source dateAdded customFields tags businessId attributions followers"

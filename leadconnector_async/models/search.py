@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -116,11 +116,10 @@ def read_contact_page(body: bytes) -> ContactPage:
 
 
 def read_duplicate(body: bytes) -> Contact | None:
-    """Read the answer to a search for a duplicate; none is told by a contact that is absent, null or empty."""
+    """Read the answer to a search for a duplicate; none is told by a contact that is absent, null or has no id."""
     raw = read_parts(body).get("contact", msgspec.Raw(b"null"))
-    if bytes(raw).strip() in (b"null", b"{}"):
-        return None
-    return _read_contact(raw, Contact)
+    found = msgspec.json.decode(raw, type=dict[str, Any] | None)
+    return _read_contact(raw, Contact) if found and found.get("id") else None
 
 
 def _read_contacts(parts: dict[str, msgspec.Raw]) -> list[FoundContact]:
