@@ -261,9 +261,8 @@ class LeadConnector:
         )
         if delay is None or call.is_halted:
             raise self._given_up(call, error)
-        _log.info(
-            "%s %s: %s; trying again in %.1f s", call.request.method, call.request.path, type(error).__name__, delay
-        )
+        path = call.request.path.partition("?")[0]  # a query may hold an address or a phone number
+        _log.info("%s %s: %s; trying again in %.1f s", call.request.method, path, type(error).__name__, delay)
         await self.clock.sleep(delay)
 
     def _given_up(self, call: Call[T], error: CallError) -> CallError | RateLimitStuckError:
