@@ -23,7 +23,7 @@ _LOWERED: Final = ("firstName", "lastName")
 def list_contacts(books: Books, call: Call) -> Body:
     location_id, query = call.must_name_location(), call.query.get("query", "").strip().lower()
     size = call.count("limit", _USUAL_PAGE, most=_LARGEST_PAGE)
-    found = books.directory.select(location_id, NEWEST_FIRST, lambda each: holds(each, query), f"list {query}")
+    found = books.directory.select(location_id, NEWEST_FIRST, lambda each: holds(each, query), repr(("list", query)))
     start = _start(call, found)
     page = found[start : start + size]
     contacts = [_spell(contact, call.version) for contact in page]
@@ -80,7 +80,7 @@ def list_business(books: Books, call: Call) -> Body:
         location_id,
         NEWEST_FIRST,
         lambda each: each.get("businessId") == business_id and holds(each, query),
-        f"business {business_id} {query}",
+        repr(("business", business_id, query)),
     )
     start = call.count("skip", 0)
     page = found[start : start + size]

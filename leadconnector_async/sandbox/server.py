@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from .answers import Answer, http_date, send
 from .books import Books
@@ -25,6 +27,9 @@ from .settings import UnknownFields, WindowKind, check_settings, read_limits
 from .traffic import Applied, Arrival
 
 _STOP_SECONDS = 1.0
+_LOGGER = logging.getLogger("leadconnector_async.sandbox")
+# What is not even HTTP is the client's mistake, answered with 400: not one of ours that calls for a traceback.
+_LOGGER.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], BadHttpMessage)))
 
 
 class Sandbox:
@@ -159,7 +164,7 @@ class Sandbox:
         """
         if self._data is not None:
             self._data.open()
-        server = web.Server(self._handle, access_log=None)
+        server = web.Server(self._handle, access_log=None, logger=_LOGGER)
         runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
         try:
