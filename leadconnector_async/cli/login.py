@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
-from ..errors import LeadConnectorError, LoginRequiredError, NotFoundError, PermissionDeniedError
+from ..errors import LoginRequiredError, NotFoundError, PermissionDeniedError
 from ..logins import AccountInfo, Logins
 from ..oauth_app import DEFAULT_SCOPES, OAuthApp
 from ..transport import DEFAULT_BASE_URL, check_base_url
@@ -182,23 +182,21 @@ async def _tell_of_login(client: LeadConnector, app: OAuthApp, info: AccountInfo
 
 
 async def _show_locations(app: OAuthApp, info: AccountInfo) -> None:
-    names = []
     try:
-        async for location in app.account(info.account_id).installed_locations():
-            names.append(f"  location: {clean_text(location.id)} {clean_text(location.name)}")
+        found = [each async for each in app.account(info.account_id).installed_locations()]
     except PermissionDeniedError as error:
         show(f"  locations: not told ({clean_text(str(error))})")
         return
-    for line in names[:_MOST_LOCATIONS]:
-        show(line)
-    if len(names) > _MOST_LOCATIONS:
-        show(f"  and {len(names) - _MOST_LOCATIONS} more locations")
+    for each in found[:_MOST_LOCATIONS]:
+        show(f"  location: {clean_text(f'{each.id} {each.name}')}")
+    if len(found) > _MOST_LOCATIONS:
+        show(f"  and {len(found) - _MOST_LOCATIONS} more locations")
 
 
 async def _ask_as(client: LeadConnector, location_id: str | None) -> str:
     """Ask the service for a contact that there is not: its answer tells of the token, and of the quota."""
     try:
-        await _get_nobody(client, location_id)
+        await client.contacts.get(_NOBODY, location_id=location_id)
     except NotFoundError:
         return "taken"
     except PermissionDeniedError as error:
@@ -206,17 +204,6 @@ async def _ask_as(client: LeadConnector, location_id: str | None) -> str:
     return "taken"
 
 
-async def _get_nobody(client: LeadConnector, location_id: str | None) -> None:
-    before, client.location_id = client.location_id, location_id
-    try:
-        await client.contacts.get(_NOBODY)
-    finally:
-        client.location_id = before
-
-
 def _show_quota(client: LeadConnector, location_id: str | None) -> None:
     left = client.calls_left_today(location_id)
     show("  quota: not told" if left is None else f"  quota: {left:,} calls left today")
-
-
-__all__ = ["DEFAULT_REDIRECT", "LeadConnectorError", "LoginOrder", "log_in", "log_out", "tell_who"]
