@@ -68,7 +68,7 @@ async def log_in(order: LoginOrder) -> int:
     return 0
 
 
-def _client_options(environ: Mapping[str, str]) -> dict[str, str]:
+def _client_options(environ: Mapping[str, str]) -> dict[str, Any]:
     names = {"base_url": "LEADCONNECTOR_BASE_URL", "api_version": "LEADCONNECTOR_API_VERSION"}
     return {option: environ[name].strip() for option, name in names.items() if environ.get(name, "").strip()}
 
@@ -147,8 +147,10 @@ async def tell_who(location_id: str | None, token_file: Path | None, options: Lo
     """
     environ = os.environ
     if token_file is not None or environ.get("LEADCONNECTOR_TOKEN", "").strip():
-        more: dict[str, Any] = {} if token_file is None else {"token": read_token_file(token_file)}
-        await _tell_of_token(LeadConnector.from_env(**more, **({"location_id": location_id} if location_id else {})))
+        given: dict[str, Any] = {"location_id": location_id} if location_id else {}
+        if token_file is not None:
+            given["token"] = read_token_file(token_file)
+        await _tell_of_token(LeadConnector.from_env(**given))
         return 0
     app, found = await open_app(options, environ)
     async with LeadConnector(app, **{**found, **_client_options(environ)}) as client:
