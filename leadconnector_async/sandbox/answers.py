@@ -42,6 +42,15 @@ def read_json(body: bytes) -> dict[str, Any]:
     return value
 
 
+async def read_form(request: web.BaseRequest) -> dict[str, str]:
+    """Return the fields of a form; files are left out."""
+    try:
+        form = await request.post()
+    except (ValueError, LookupError):  # no such charset, no such form
+        raise Refusal(400, "Invalid form") from None
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
 def answer_after_write(fault: str | None) -> Answer | None:
     """Return the answer of a fault that strikes after the write, or None."""
     if fault == "502-after":

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from .answers import Answer, read_json
+from .answers import Answer, read_form, read_json
 from .logins import ALL_SCOPES, CLIENT_ID, CLIENT_SECRET, COMPANY_ID, DEFAULT_LOCATION, LOCATION_SECONDS, Bearer, Logins
 from .oauth_page import choose
 from .oauth_words import GRANT_TYPES, Words
@@ -274,10 +274,9 @@ def _describe_location(location_id: str, *, is_installed: bool) -> dict[str, Any
 
 async def _read_fields(request: web.BaseRequest) -> dict[str, str]:
     """Read a form, or JSON in its place."""
-    if request.content_type == "application/json":
-        fields = read_json(await request.read())
-    else:
-        fields = dict(await request.post())
+    if request.content_type != "application/json":
+        return await read_form(request)
+    fields = read_json(await request.read())
     return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 

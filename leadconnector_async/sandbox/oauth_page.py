@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 from yarl import URL
 
-from .answers import HTML, Answer
+from .answers import HTML, Answer, read_form
 from .logins import ALL_SCOPES, CLIENT_ID
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def choose(oauth: OAuth, request: web.BaseRequest) -> Answer:
     scopes = query.get("scope", "").split() or list(ALL_SCOPES)
     if request.method != "POST":
         return Answer(200, _choice_page(scopes, _choices(oauth)), HTML)
-    chosen = str((await request.post()).get("account", ""))
+    chosen = (await read_form(request)).get("account", "")
     if chosen not in (_AGENCY, _CANCEL) and not oauth.is_location(chosen):
         return Answer(400, _error_page("There is no such location."), HTML)
     state = {"state": query["state"]} if "state" in query else {}

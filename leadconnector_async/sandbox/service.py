@@ -92,7 +92,7 @@ class Service:
         except Refusal as refusal:
             answer = self._refuse(refusal)
         except web.HTTPRequestEntityTooLarge:
-            answer = self._refuse(Refusal(413, "request entity too large", error="Payload Too Large"))
+            answer = self._refuse(_too_large())
         if quota is not None:
             answer.headers.update(quota.headers())
         self.arrivals.append(
@@ -120,6 +120,8 @@ class Service:
             answer = answer_after_write(fault) or answer
         except Refusal as refusal:
             answer = self._refuse(refusal)
+        except web.HTTPRequestEntityTooLarge:
+            answer = self._refuse(_too_large())
         if quota is not None:
             answer.headers.update(quota.headers())
         self.arrivals.append(Arrival(self._monotonic(), request.method, request.path, company_id, answer.status, fault))
@@ -175,6 +177,10 @@ class Service:
     def _new_trace_id(self) -> str:
         digits = f"{self._chance.getrandbits(128):032x}"
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, "request entity too large", error="Payload Too Large")
 
 
 def _check_agent(request: web.BaseRequest) -> None:
