@@ -42,7 +42,7 @@ def test_python_blocks(code: str, output: str, tmp_path: Path) -> None:
 
 def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
-    assert len(PYTHON) == 5
+    assert len(PYTHON) == 6
     assert sum(kind == "sh" for kind, _ in BLOCKS) == 4
 
 
