@@ -42,7 +42,10 @@ _TAG = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.I | re.S)
 _MAX_MESSAGE_CHARS = 500
 _ADVICE: Final = (
     ("not authorized for this scope", "add the scope to the private integration, or to the app and log in again"),
-    ("authclass type is not allowed", "an agency's token is no good here: use that of a location, or an OAuth account"),
+    (
+        "authclass type is not allowed",
+        "an agency's token is no good for this: with an OAuth account name the location (location_id), else use its token",
+    ),
     ("user type mismatch", "this call needs a token of the other kind: a location's or an agency's"),
 )
 

@@ -94,6 +94,11 @@ class Logins:
         """Keep a pair; the account must be in the index."""
         await self._store.save(self._key(grant.account_id), msgspec.json.encode(grant))
 
+    async def check(self) -> None:
+        """Write what is there once more, to see whether the store can be written."""
+        async with self.lock(""):
+            await self._save_accounts(await self.accounts())
+
     async def add(self, grant: Grant) -> None:
         """Keep the pair of a login."""
         async with self.lock(grant.account_id):

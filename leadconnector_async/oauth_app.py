@@ -129,7 +129,7 @@ class OAuthApp:
         Raises:
             LoginRequiredError: The states differ, or the service does not take the code; the user is to begin anew.
             ConfigurationError: The service does not take the client id and secret.
-            TokenStoreError: The tokens cannot be stored, and are lost.
+            TokenStoreError: The store cannot be written; where that showed only afterwards, the code is spent.
             CallError: The service gave no answer. The code may be spent.
             ClientStateError: No client is open.
         """
@@ -144,6 +144,7 @@ class OAuthApp:
 
     async def _exchange(self, code: str, user_type: UserType | None) -> OAuthAccount:
         line = self.line
+        await self.logins.check()  # while the code is still good
         request = build_code_exchange(self.client, code, user_type, line.api_version)
         answer = await ask_for_pair(line, request, secrets=(code, self.client.client_secret))
         grant = answer.grant(line.base_url, line.clock.time())

@@ -396,6 +396,17 @@ async def test_a_pair_that_cannot_be_stored_is_kept_and_not_used(
     assert sandbox.oauth.newest_pair(LOCATION) == await newest_pair(app, LOCATION)
 
 
+async def test_a_login_spends_no_code_on_a_store_that_cannot_be_written(sandbox: Sandbox, connect: OpenSandbox) -> None:
+    store = BrokenStore()
+    app = make_app(sandbox, store=store)
+    await connect(sandbox, token=app)
+    code = sandbox.oauth.new_code(LOCATION)
+    store.failures = 1
+    with pytest.raises(TokenStoreError, match="disk is full"):
+        await app.exchange(code)
+    assert (await app.exchange(code)).account_id == LOCATION
+
+
 async def test_a_store_that_raises_something_of_its_own(sandbox: Sandbox, connect: OpenSandbox) -> None:
     class Database(MemoryTokenStore):
         async def load(self, key: str) -> bytes | None:

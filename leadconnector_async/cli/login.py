@@ -146,7 +146,7 @@ async def tell_who(location_id: str | None, token_file: Path | None, options: Lo
         LeadConnectorError: There is none, or the service takes it no more.
     """
     environ = os.environ
-    if token_file is not None or environ.get("LEADCONNECTOR_TOKEN", "").strip():
+    if token_file is not None or (options.store is None and environ.get("LEADCONNECTOR_TOKEN", "").strip()):
         given: dict[str, Any] = {"location_id": location_id} if location_id else {}
         if token_file is not None:
             given["token"] = read_token_file(token_file)

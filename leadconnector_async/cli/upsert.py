@@ -176,7 +176,7 @@ async def _choose_token(order: Order) -> dict[str, Any]:
     """Return what the client is to be made with: the token that is named, or the login that is stored."""
     if order.token_file is not None:
         return {"token": read_token_file(order.token_file)}
-    if os.environ.get("LEADCONNECTOR_TOKEN", "").strip():
+    if order.login.store is None and os.environ.get("LEADCONNECTOR_TOKEN", "").strip():
         return {}
     try:
         app, found = await open_app(order.login, os.environ)
