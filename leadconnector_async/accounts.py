@@ -21,8 +21,9 @@ from .errors import (
     UsageError,
 )
 from .grants import Grant, InstalledLocation, LocationToken
+from .installed_locations import build_installed_locations
 from .logins import AccountInfo, describe
-from .oauth import build_installed_locations, build_location_token, build_refresh
+from .oauth import build_location_token, build_refresh
 from .protocol import Request, T
 from .renewal import Renewed, ask_for_pair
 
@@ -196,25 +197,23 @@ class OAuthAccount:
         if grant.user_type != "Company":
             raise UsageError("installed locations are asked for as an agency, and this login is that of one location")
         seen: set[str] = set()
-        skip = 0
-        while True:
+        page: str | None = ""
+        while page is not None:
             request = build_installed_locations(
                 str(grant.company_id),
                 self._app.client.app_id,
                 self._app.line.api_version,
-                skip=skip,
-                limit=page_size,
+                page=page,
+                size=page_size,
                 query=query,
                 is_installed=is_installed,
             )
-            locations = (await self._send(request, await self._pair.get())).locations
-            for location in locations:
+            answer = await self._send(request, await self._pair.get())
+            for location in answer.locations:
                 if location.id not in seen:  # pages move where the app is installed meanwhile
                     seen.add(location.id)
                     yield location
-            skip += len(locations)
-            if len(locations) < page_size:
-                return
+            page = answer.next if answer.locations else None
 
     async def info(self) -> AccountInfo:
         """Return what is stored of the account, but no token; the service is not asked.

@@ -44,7 +44,7 @@ _ADVICE: Final = (
     ("not authorized for this scope", "add the scope to the private integration, or to the app and log in again"),
     (
         "authclass type is not allowed",
-        "an agency's token is no good for this: with an OAuth account name the location (location_id), else use its token",
+        "it is an agency's token: name the location (location_id) of the call, or use the location's own token",
     ),
     ("user type mismatch", "this call needs a token of the other kind: a location's or an agency's"),
 )
@@ -83,6 +83,8 @@ def _error_fields(body: bytes) -> dict[str, Any]:
 def _messages(fields: Mapping[str, Any], response: Response) -> tuple[str, ...]:
     """Find the sentences in any of the service's shapes of error."""
     found = fields.get("message") or fields.get("error_description") or fields.get("error")
+    if isinstance(found, dict):  # as v3 has it in places
+        found = found.get("message")
     texts = [clean_text(str(text)) for text in (found if isinstance(found, list) else [found]) if text]
     if not texts and not fields:
         texts = [clean_text(_TAG.sub(" ", response.body[:20_000].decode(errors="replace")))]

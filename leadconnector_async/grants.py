@@ -71,17 +71,6 @@ class InstalledLocation(Struct, frozen=True, kw_only=True, rename="camel"):
     installed_at: str | None = None
 
 
-class Page(Struct, frozen=True):
-    """One page of installed locations.
-
-    Attributes:
-        count: How many locations the agency has; None where the service does not say.
-    """
-
-    locations: list[InstalledLocation]
-    count: int | None = None
-
-
 class Client(Struct, frozen=True, kw_only=True):
     """What the service knows an app by."""
 

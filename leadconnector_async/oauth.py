@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from .errors import APIError, ConfigurationError, InvalidResponseError, LeadConnectorError, LoginRequiredError
-from .grants import Client, Grant, LocationToken, Page, UserType
+from .grants import Client, Grant, LocationToken, UserType
 from .protocol import USER_AGENT, Request, T
 
 STANDARD_PAGES: Final = "https://marketplace.gohighlevel.com"
@@ -63,7 +63,7 @@ def _build_token_request(client: Client, fields: Mapping[str, str], version: str
     if version == "v3":
         fields = {_camel(name): value for name, value in fields.items()}
     # Before v3 this call takes no version.
-    headers = _headers(version if version == "v3" else None)
+    headers = build_headers(version if version == "v3" else None)
     return _build_form("/oauth/token", fields, headers, _PAIR_WINDOW, _read_token_answer, is_repeatable=False)
 
 
@@ -71,28 +71,7 @@ def build_location_token(company_id: str, location_id: str, version: str) -> Req
     """POST /oauth/locationToken: a location's token, for that of its agency."""
     path = "/oauth/location-token" if version == "v3" else "/oauth/locationToken"
     fields = {"companyId": company_id, "locationId": location_id}
-    return _build_form(path, fields, _headers(version), company_id, _read_location_token, is_repeatable=True)
-
-
-def build_installed_locations(
-    company_id: str, app_id: str, version: str, *, skip: int, limit: int, query: str | None, is_installed: bool | None
-) -> Request[Page]:
-    """GET /oauth/installedLocations: one page."""
-    path = "/oauth/installed-locations" if version == "v3" else "/oauth/installedLocations"
-    fields = {"companyId": company_id, "appId": app_id, "skip": str(skip), "limit": str(limit)}
-    if query is not None:
-        fields["query"] = query
-    if is_installed is not None:
-        fields["isInstalled"] = "true" if is_installed else "false"
-    return Request(
-        method="GET",
-        path=f"{path}?{urlencode(fields, quote_via=quote)}",
-        headers=_headers(version),
-        body=None,
-        location_id=company_id,
-        repeatable=True,
-        read=_PAGE.decode,
-    )
+    return _build_form(path, fields, build_headers(version), company_id, _read_location_token, is_repeatable=True)
 
 
 def _build_form(
@@ -115,7 +94,8 @@ def _build_form(
     )
 
 
-def _headers(version: str | None) -> dict[str, str]:
+def build_headers(version: str | None) -> dict[str, str]:
+    """Return the headers of a call but for its token."""
     headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
     return headers if version is None else {**headers, "Version": version}
 
@@ -191,7 +171,6 @@ def _times(expires_in: float, now: float) -> tuple[float, float]:
 # Before v3 these four alone are in snake_case.
 _SNAKE: Final = {name: _camel(name) for name in ("access_token", "refresh_token", "expires_in", "token_type")}
 _GRANT: Final = re.compile(r"grant|refresh.?token|\bcode\b|revoked|expired")
-_PAGE: Final = msgspec.json.Decoder(Page)
 
 
 def _read_fields(body: bytes) -> dict[str, Any]:

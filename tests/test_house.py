@@ -26,9 +26,10 @@ MAY_USE: dict[str, set[str]] = {
     "token_stores": {"private_file"},
     "grants": set(),
     "oauth": {"grants", "protocol"},
+    "installed_locations": {"oauth"},
     "logins": {"grants", "token_stores"},
     "renewal": {"auth", "oauth"},
-    "accounts": {"logins", "renewal"},
+    "accounts": {"installed_locations", "logins", "renewal"},
     "oauth_app": {"accounts"},
     "watch": set(),
     "limits": {"answers", "clock"},
@@ -125,7 +126,19 @@ def test_nothing_is_swallowed_and_nothing_unsafe_is_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["protocol", "answers", "models", "retry", "report", "identity", "comparison", "oauth", "grants"]
+    "module",
+    [
+        "protocol",
+        "answers",
+        "models",
+        "retry",
+        "report",
+        "identity",
+        "comparison",
+        "oauth",
+        "grants",
+        "installed_locations",
+    ],
 )
 def test_what_is_pure_stays_pure(module: str) -> None:
     paths = [path for path in modules() if wing_of(path) == module]

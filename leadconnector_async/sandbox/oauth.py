@@ -10,6 +10,7 @@ from aiohttp import web
 
 from .answers import Answer, read_form, read_json
 from .logins import ALL_SCOPES, CLIENT_ID, CLIENT_SECRET, COMPANY_ID, DEFAULT_LOCATION, LOCATION_SECONDS, Bearer, Logins
+from .oauth_lists import counted_page, named_page
 from .oauth_page import choose
 from .oauth_words import GRANT_TYPES, Words
 from .refusals import Refusal
@@ -17,8 +18,6 @@ from .versions import check_version
 
 _PAGES: Final = ("/oauth/chooselocation", "/v2/oauth/chooselocation")
 _USER_ID: Final = "SandboxUser000000001"
-_LARGEST_PAGE: Final = 500
-_LONGEST_COUNT: Final = 9
 _V3_PATHS: Final = {
     "/oauth/location-token": "/oauth/locationToken",
     "/oauth/installed-locations": "/oauth/installedLocations",
@@ -135,14 +134,15 @@ class OAuth:
         if (request.method, path) == ("POST", "/oauth/token"):
             return _json(200, self._token(await _read_fields(request), version == "v3"))
         is_v3 = check_version(version) == "v3"
-        wanted = request.method, _V3_PATHS.get(path, path) if is_v3 else path
-        if wanted == ("POST", "/oauth/locationToken"):
+        if request.method == "POST" and _is_path(path, "/oauth/locationToken", is_v3):
             agency = self._agency(request, "oauth.write")
-            token = self._location_token(agency, await _read_fields(request), Words(is_v3))
+            # The spelling is that of the path: the old one answers under v3, too.
+            token = self._location_token(agency, await _read_fields(request), Words("-" in path))
             return _json(201, {**token, "traceId": trace_id})
-        if wanted == ("GET", "/oauth/installedLocations"):
+        if request.method == "GET" and _is_path(path, "/oauth/installedLocations", is_v3):
             self._agency(request, "oauth.readonly")
-            return _json(200, {**self._installed_locations(request.query), "traceId": trace_id})
+            ask = named_page if "-" in path else counted_page
+            return _json(200, {**ask(self._installed_locations(request.query), request.query), "traceId": trace_id})
         raise Refusal(404, f"Cannot {request.method} {path}")
 
     def is_location(self, location_id: str) -> bool:
@@ -237,30 +237,23 @@ class OAuth:
             "userId": _USER_ID,
         }
 
-    def _installed_locations(self, query: Mapping[str, str]) -> dict[str, Any]:
+    def _installed_locations(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return the locations that a query is about."""
         problems = [f"{name} must be a string" for name in ("companyId", "appId") if not query.get(name)]
-        problems += [
-            f"{name} must be a number string" for name in ("skip", "limit") if not query.get(name, "0").isdecimal()
-        ]
         if problems:
             raise Refusal(422, problems)
         if query["companyId"] != self.company_id:
             raise Refusal(403, "The token does not have access to this company.", error=None)
-        skip, limit = int(query.get("skip", "0")), int(query.get("limit", "20"))
-        if limit > _LARGEST_PAGE:
-            raise Refusal(400, f"limit must not be greater than {_LARGEST_PAGE}")
-        named = [
-            _describe_location(each, is_installed=each not in self._removed)
-            for each in self._locations() or [DEFAULT_LOCATION]
-        ]
-        found = [each for each in named if query.get("query", "").lower() in each["name"].lower()]
+        locations = self._locations() or [DEFAULT_LOCATION]
+        found = [_describe_location(each, is_installed=each not in self._removed) for each in locations]
+        found = [each for each in found if query.get("query", "").lower() in each["name"].lower()]
         if "isInstalled" in query:
             found = [each for each in found if each["isInstalled"] == (query["isInstalled"] == "true")]
-        return {"locations": found[skip : skip + limit], "count": len(found), "installToFutureLocations": False}
+        return found
 
 
-def _is_count(text: str | None) -> bool:
-    return text is None or (text.isascii() and text.isdigit() and len(text) <= _LONGEST_COUNT)
+def _is_path(path: str, name: str, is_v3: bool) -> bool:
+    return path == name or (is_v3 and _V3_PATHS.get(path) == name)
 
 
 def _describe_location(location_id: str, *, is_installed: bool) -> dict[str, Any]:

@@ -305,9 +305,9 @@ async def test_an_agency_gets_tokens_of_locations(open_sandbox: OpenSandbox, ver
         token = agency["access_token"]
         assert agency["approvedLocations"] == ["A", "B", "C"]
         paths = ["/oauth/locationToken", "/oauth/location-token"] if version == "v3" else ["/oauth/locationToken"]
-        names = ("accessToken", "expiresIn") if version == "v3" else ("access_token", "expires_in")
         fields = {"companyId": sandbox.oauth.company_id, "locationId": "A"}
         for path in paths:
+            names = ("accessToken", "expiresIn") if "-" in path else ("access_token", "expires_in")
             status, answer = await browser.call(token, "POST", path, version, data=fields)
             assert (status, answer[names[1]], answer["locationId"]) == (201, 86_400, "A")
             assert "refresh_token" not in answer
@@ -330,24 +330,43 @@ async def test_an_agency_gets_tokens_of_locations(open_sandbox: OpenSandbox, ver
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_installed_locations(open_sandbox: OpenSandbox, version: str) -> None:
     sandbox: Sandbox = await open_sandbox(locations=[f"L{number:02}" for number in range(30)])
-    path = "/oauth/installed-locations" if version == "v3" else "/oauth/installedLocations"
+    is_v3 = version == "v3"
+    path, items, size = "/oauth/installedLocations", "locations", "limit"
+    if is_v3:
+        path, items, size = "/oauth/installed-locations", "items", "pageSize"
     async with aiohttp.ClientSession() as session:
         browser = Browser(sandbox, session)
         _, agency = await browser.redeem(sandbox.oauth.new_code(None))
         query = {"companyId": sandbox.oauth.company_id, "appId": "app"}
 
-        async def ask(**more: str) -> tuple[int, dict[str, Any]]:
+        async def ask(path: str = path, **more: str) -> tuple[int, dict[str, Any]]:
             return await browser.call(agency["access_token"], "GET", path, version, params={**query, **more})
 
         status, page = await ask()
-        assert (status, len(page["locations"]), page["count"], page["installToFutureLocations"]) == (200, 20, 30, False)
-        assert page["locations"][0].keys() == {"_id", "name", "address", "isInstalled"}
-        assert [each["_id"] for each in (await ask(skip="28", limit="5"))[1]["locations"]] == ["L28", "L29"]
+        assert (status, len(page[items]), page["installToFutureLocations"]) == (200, 20, False)
+        assert page[items][0].keys() == {"_id", "name", "address", "isInstalled"}
+        if is_v3:
+            pagination = page["pagination"]
+            assert (pagination["totalRecords"], pagination["hasNextPage"], pagination["hasPrevPage"]) == (
+                30,
+                True,
+                False,
+            )
+            _, last = await ask(pageToken=pagination["nextPageToken"])
+            assert [each["_id"] for each in last["items"]] == [f"L{number}" for number in range(20, 30)]
+            assert (last["pagination"]["hasNextPage"], last["pagination"]["nextPageToken"]) == (False, None)
+            assert (await ask(pageToken="nonsense"))[0] == 400
+            _, page = await ask("/oauth/installedLocations", skip="28")  # the old path speaks as before
+            assert len(page["locations"]) == 2
+        else:
+            assert page["count"] == 30
+            assert [each["_id"] for each in (await ask(skip="28", limit="5"))[1]["locations"]] == ["L28", "L29"]
+            assert (await ask(skip="-1"))[0] == 422
+            assert (await ask(skip="9" * 5000))[0] == 422
         sandbox.oauth.uninstall("L03")
-        assert [each["_id"] for each in (await ask(isInstalled="false"))[1]["locations"]] == ["L03"]
-        assert (await ask(query="l2"))[1]["count"] == 10
-        assert (await ask(limit="501"))[0] == 400
-        assert (await ask(skip="-1"))[0] == 422
+        assert [each["_id"] for each in (await ask(isInstalled="false"))[1][items]] == ["L03"]
+        assert len((await ask(query="l2"))[1][items]) == 10
+        assert (await ask(**{size: "501"}))[0] == 400
         assert (await ask(appId=""))[0] == 422
         assert (await ask(companyId="other"))[0] == 403
 

@@ -1,5 +1,5 @@
 // The vendor's JavaScript SDK against a sandbox, unchanged but for the base URL.
-// node javascript_sdk.mjs URL TOKEN LOCATION
+// node javascript_sdk.mjs URL TOKEN LOCATION CLIENT_ID CLIENT_SECRET CODE
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 
@@ -70,7 +70,26 @@ async function meetRefusals(sdk, locationId, contactId) {
   await assert.rejects(sdk.contacts.getContact({ contactId }), (error) => error.statusCode === 400);
 }
 
-const [url, token, locationId] = process.argv.slice(2);
+// Log an agency in, act for a location by a token of its own, and renew the pair.
+async function useOauth(locationId, clientId, clientSecret, code) {
+  const app = { clientId, clientSecret, logLevel: 'error' };
+  const sdk = new HighLevel(app);
+  const login = { client_id: clientId, client_secret: clientSecret, grant_type: 'authorization_code', code };
+  const pair = await sdk.oauth.getAccessToken(login);
+  assert.equal(pair.userType, 'Company');
+  const { companyId } = pair;
+  const agency = new HighLevel({ ...app, agencyAccessToken: pair.access_token });
+  const made = await agency.oauth.getLocationAccessToken({ companyId, locationId });
+  const located = new HighLevel({ ...app, locationAccessToken: made.access_token });
+  const answer = await located.contacts.upsertContact({ locationId, email: 'ann@example.com' });
+  assert.equal(answer.new, true);
+  const found = await agency.oauth.getInstalledLocation({ companyId, appId: clientId.split('-')[0] });
+  assert.ok(found.locations.some((each) => each._id === locationId));
+  const renewed = await sdk.oauth.refreshToken(pair.refresh_token, clientId, clientSecret, 'refresh_token', 'Company');
+  assert.notEqual(renewed.refresh_token, pair.refresh_token);
+}
+
+const [url, token, locationId, ...appAndCode] = process.argv.slice(2);
 HighLevel.BASE_URL = url;
 for (const apiVersion of [undefined, '2021-07-28', 'v3']) {
   const sdk = new HighLevel({ privateIntegrationToken: token, apiVersion, logLevel: 'error' });
@@ -78,5 +97,5 @@ for (const apiVersion of [undefined, '2021-07-28', 'v3']) {
   const { location } = await sdk.locations.getLocation({ locationId });
   assert.equal(location.id, locationId);
 }
-// OAuth: its own function above, and its call in this line.
+await useOauth(locationId, ...appAndCode);
 console.log('all is well');

@@ -1,6 +1,6 @@
 """The vendor's Python SDK against a sandbox, unchanged but for the base URL.
 
-python python_sdk.py URL TOKEN LOCATION
+python python_sdk.py URL TOKEN LOCATION CLIENT_ID CLIENT_SECRET CODE
 """
 
 from __future__ import annotations
@@ -48,6 +48,27 @@ async def use_contacts(sdk: Any, location_id: str) -> None:
     await meet_refusals(sdk, location_id, contact_id)
 
 
+async def use_oauth(location_id: str, client_id: str, client_secret: str, code: str) -> None:
+    """Log an agency in, act for a location by a token of its own, and renew the pair."""
+    app = {"client_id": client_id, "client_secret": client_secret, "log_level": "error"}
+    sdk = HighLevel(**app)
+    login = {"clientId": client_id, "clientSecret": client_secret, "grantType": "authorization_code", "code": code}
+    pair = await sdk.oauth.get_access_token(login)
+    assert pair["userType"] == "Company", pair
+    company_id = pair["companyId"]
+    agency = HighLevel(agency_access_token=pair["accessToken"], **app)
+    made = await agency.oauth.get_location_access_token({"companyId": company_id, "locationId": location_id})
+    located = HighLevel(location_access_token=made["accessToken"], **app)
+    answer = await located.contacts.upsert_contact({"locationId": location_id, "email": "ann@example.com"})
+    assert answer["new"] is True, answer
+    found = await agency.oauth.get_installed_location(company_id, client_id.split("-")[0])
+    assert location_id in [each["_id"] for each in found["items"]], found
+    renewed = await sdk.oauth.refresh_token(pair["refreshToken"], client_id, client_secret, "refresh_token", "Company")
+    assert renewed["refreshToken"] != pair["refreshToken"], renewed
+    for each in (sdk, agency, located):
+        await each.http_client.aclose()
+
+
 async def use_tags(sdk: Any, contact_id: str) -> None:
     added = await sdk.contacts.add_tags(contact_id, {"tags": ["Lead"]})
     assert added["tags"] == ["vip", "lead"], added
@@ -82,15 +103,15 @@ async def meet_refusals(sdk: Any, location_id: str, contact_id: str) -> None:
     assert (await refusal_of(sdk.contacts.get_contact(contact_id))).status_code == 400
 
 
-async def main(url: str, token: str, location_id: str) -> None:
+async def main(url: str, token: str, location_id: str, *app_and_code: str) -> None:
     HighLevel.BASE_URL = url
     sdk = HighLevel(private_integration_token=token, log_level="error")
     await use_contacts(sdk, location_id)
     location = await sdk.locations.get_location(location_id)
     assert location["location"]["id"] == location_id, location
-    # OAuth: its own function here, and its call in this line.
+    await use_oauth(location_id, *app_and_code)
     await sdk.http_client.aclose()
     print("all is well")
 
 
-asyncio.run(main(*sys.argv[1:4]))
+asyncio.run(main(*sys.argv[1:]))

@@ -44,6 +44,7 @@ async def run_script(command: list[str | Path], where: Path, sandbox: Sandbox) -
     process = await asyncio.create_subprocess_exec(
         *command,
         *(sandbox.url, "sandbox", LOCATION),
+        *(sandbox.oauth.client_id, sandbox.oauth.client_secret, sandbox.oauth.new_code(None)),
         cwd=where,
         env={**os.environ, "NO_PROXY": "127.0.0.1"},
         stdout=asyncio.subprocess.PIPE,
