@@ -160,7 +160,10 @@ class OAuthApp:
         """Return an account by the id of its location or agency. Whether it is logged in shows when it is used."""
         if not account_id:
             raise ConfigurationError("an account is named by the id of its location or agency")
-        return self._accounts.setdefault(account_id, OAuthAccount(self, account_id))
+        account = self._accounts.get(account_id)
+        if account is None:
+            account = self._accounts[account_id] = OAuthAccount(self, account_id)
+        return account
 
     async def accounts(self) -> list[AccountInfo]:
         """Return what is stored of all accounts that are logged in, but no token; the first to log in first."""
