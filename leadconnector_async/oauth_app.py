@@ -11,12 +11,7 @@ from urllib.parse import urlsplit
 
 from .accounts import OAuthAccount
 from .auth import Line
-from .errors import (
-    ClientStateError,
-    ConfigurationError,
-    LocationNotCoveredError,
-    LoginRequiredError,
-)
+from .errors import ClientStateError, ConfigurationError, LocationNotCoveredError, LoginRequiredError
 from .grants import Client, Grant, UserType
 from .logins import AccountInfo, Logins, describe
 from .oauth import (

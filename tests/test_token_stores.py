@@ -28,7 +28,7 @@ from leadconnector_async import (
 )
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION
-from tests.oauth import log_in, make_app
+from tests.oauth import log_in, make_app, token_calls
 
 UNIX = pytest.mark.skipif(os.name == "nt", reason="permissions of Unix")
 ROOT = Path(__file__).parent.parent
@@ -295,6 +295,8 @@ async def test_processes_that_share_a_store_cause_one_refresh(tmp_path: Path, is
             await log_in(app, sandbox, None if is_agency else LOCATION)
         sandbox.oauth.expire_tokens()
         oauth = sandbox.oauth
+        oauth.grace = 0.0  # so that a second renewal would be refused
+        before = token_calls(sandbox)
         arguments = [sandbox.url, str(path), oauth.client_id, oauth.client_secret, LOCATION]
         pipe = asyncio.subprocess.PIPE
         workers = [
@@ -308,7 +310,7 @@ async def test_processes_that_share_a_store_cause_one_refresh(tmp_path: Path, is
             assert await worker.stdout.readline() == b"ready\n"
         ends = await asyncio.gather(*(worker.communicate(b"\n") for worker in workers))
         assert [(worker.returncode, end[1]) for worker, end in zip(workers, ends, strict=True)] == [(0, b"")] * 4
-        assert oauth.refreshes == 1
+        assert (oauth.refreshes, token_calls(sandbox) - before) == (1, 1)
         grant = await app.logins.load(oauth.company_id if is_agency else LOCATION)
         assert (grant.access_token, grant.refresh_token) == oauth.newest_pair(grant.account_id)
 

@@ -72,6 +72,7 @@ class Logins:
 
     Attributes:
         refreshes: How many new pairs were given for refresh tokens; answers given once more are not counted.
+        grace: How long a spent refresh token still gets the pair that it was spent for, in seconds.
     """
 
     def __init__(self, chance: random.Random, wall: Callable[[], float]) -> None:
@@ -81,6 +82,7 @@ class Logins:
         self.pairs = Shelf("pair", "accountId")  # by refresh token, the spent ones, too
         self.tokens = Shelf("token", "accountId")  # by access token
         self.refreshes = 0
+        self.grace = GRACE_SECONDS
 
     @property
     def shelves(self) -> tuple[Shelf, ...]:
@@ -124,7 +126,7 @@ class Logins:
         if pair is None:
             return None
         if "next" in pair:
-            return self.pairs.get(pair["next"]) if self._wall() < pair["spentAt"] + GRACE_SECONDS else None
+            return self.pairs.get(pair["next"]) if self._wall() < pair["spentAt"] + self.grace else None
         new = self._new_pair(pair["userType"], pair["accountId"], tuple(pair["scopes"]))
         self.pairs.put({**pair, "next": new["id"], "spentAt": self._wall()})
         self.refreshes += 1

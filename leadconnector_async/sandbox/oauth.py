@@ -72,6 +72,15 @@ class OAuth:
         """How many new pairs were given for refresh tokens."""
         return self._logins.refreshes
 
+    @property
+    def grace(self) -> float:
+        """How long a refresh token that is spent still gets the pair that it was spent for, in seconds."""
+        return self._logins.grace
+
+    @grace.setter
+    def grace(self, seconds: float) -> None:
+        self._logins.grace = seconds
+
     def new_code(
         self, location_id: str | None = None, *, scopes: Iterable[str] = ALL_SCOPES, redirect_uri: str = ""
     ) -> str:
