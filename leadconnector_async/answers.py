@@ -36,12 +36,20 @@ _CREDENTIAL = re.compile(
     r"\bjwt\b|invalid (private integration |access )?token|token (is|has been|was|has) (invalid|expired|revoked)", re.I
 )
 _TIMED_OUT = "command timed out"
-_NOT_FOUND = re.compile(r"contact.{0,40}not found|not found for id", re.I)
+_NOT_FOUND = re.compile(r"(contact|note|task|custom ?field|location).{0,40}not found|not found for id", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _TAG = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.I | re.S)
 _MAX_MESSAGE_CHARS = 500
 _LONGEST_INTERVAL, _LONGEST_DAY = 3_600.0, 2 * 86_400.0  # of windows, in seconds; above that it is nonsense
 _MOST_DIGITS = 15
+_ADVICE: Final = (
+    ("not authorized for this scope", "add the scope to the private integration, or to the app and log in again"),
+    (
+        "authclass type is not allowed",
+        "it is an agency's token: name the location (location_id) of the call, or use the location's own token",
+    ),
+    ("user type mismatch", "this call needs a token of the other kind: a location's or an agency's"),
+)
 
 
 def read_error(response: Response) -> APIError:
@@ -54,6 +62,7 @@ def read_error(response: Response) -> APIError:
         messages,
         trace_id=_text(fields.get("traceId")),
         code=_text(fields.get("canonicalCode") or fields.get("error")),
+        advice=_advice(messages),
     )
     if isinstance(error, DuplicateContactError):
         error.contact_id = str(fields["meta"]["contactId"])
@@ -76,6 +85,8 @@ def _error_fields(body: bytes) -> dict[str, Any]:
 def _messages(fields: Mapping[str, Any], response: Response) -> tuple[str, ...]:
     """Find the sentences in any of the service's shapes of error."""
     found = fields.get("message") or fields.get("error_description") or fields.get("error")
+    if isinstance(found, dict):  # as v3 has it in places
+        found = found.get("message")
     texts = [clean_text(str(text)) for text in (found if isinstance(found, list) else [found]) if text]
     if not texts and not fields:
         texts = [clean_text(_TAG.sub(" ", response.body[:20_000].decode(errors="replace")))]
@@ -85,6 +96,12 @@ def _messages(fields: Mapping[str, Any], response: Response) -> tuple[str, ...]:
 def clean_text(text: str) -> str:
     """Make text of unknown origin safe to print on one line: no control characters, no great length."""
     return " ".join(_CONTROL.sub(" ", text).split())[:_MAX_MESSAGE_CHARS]
+
+
+def _advice(messages: tuple[str, ...]) -> str | None:
+    """Say what to do, where the service's words do not."""
+    said = " ".join(messages).lower()
+    return next((advice for words, advice in _ADVICE if words in said), None)
 
 
 def _text(value: object) -> str | None:

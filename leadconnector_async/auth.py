@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from msgspec import Struct
+
+from .clock import Clock
 from .errors import ConfigurationError
+from .protocol import Request, T
 
 
 class TokenSource(Protocol):
@@ -19,6 +23,44 @@ class TokenSource(Protocol):
         Returns:
             Whether there is now another one, so that the call may be tried once more.
         """
+
+
+class Send(Protocol):
+    """Sends a request as the client sends its own: within the limits, and again where that is safe."""
+
+    async def __call__(self, request: Request[T], token: str) -> T:
+        """Return the value of the answer, or raise what it means. An empty token is not sent."""
+
+
+class Line(Struct, frozen=True, eq=False):
+    """What a client hands to a source that has to ask the service for its tokens.
+
+    Attributes:
+        send: The way to the service.
+        base_url: Where it leads.
+        api_version: How the service is to be spoken to.
+        clock: Where time comes from.
+    """
+
+    send: Send
+    base_url: str
+    api_version: str
+    clock: Clock
+
+
+@runtime_checkable
+class ConnectedTokenSource(TokenSource, Protocol):
+    """A source that asks the service for its tokens, through the clients that use it."""
+
+    def connect(self, line: Line) -> None:
+        """Take the way to the service, when a client opens.
+
+        Raises:
+            LeadConnectorError: The source cannot be used by this client; it does not open.
+        """
+
+    async def disconnect(self, line: Line) -> None:
+        """Finish what is under way, when a client closes. The way is open until this returns."""
 
 
 def check_token(token: str) -> str:

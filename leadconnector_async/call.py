@@ -20,10 +20,13 @@ class Call(Generic[T]):
         forgiven: How many of the attempts fell into an outage, and do not count against the retry policy.
         in_flight: Whether a try is out now.
         before_send: Awaited once, when the first try has its slot and before it is sent; where it raises, nothing is.
+        is_for_source: Whether the token source sends it, and closing waits for it.
+        token: What the last try was sent with, where the source gives more than one; what the source itself sends with.
+        lacks_token: Whether the source was asked for a token, and gave none.
+        limited_since: Since when it is answered nothing but 429, by the client's monotonic clock, or None.
         is_halted: Set from outside to have no further try begun.
         sent_at: When the last try was sent, by the client's monotonic clock: this machine's date may be set meanwhile.
         doubted_at: When the first try began that may have been applied without saying so, by the same clock, or None.
-        limited_since: When the first of an unbroken row of 429s came, by the same clock, or None.
         doubted_span: The same moment by the server's clock, in seconds since 1970: the earliest and the latest that it
             can be; None where no answer had told the server's time by then.
     """
@@ -35,9 +38,12 @@ class Call(Generic[T]):
     forgiven: int = 0
     in_flight: bool = False
     is_halted: bool = False
+    is_for_source: bool = False
+    token: str = ""
+    lacks_token: bool = False
+    limited_since: float | None = None
     sent_at: float = 0.0
     doubted_at: float | None = None
-    limited_since: float | None = None
     before_send: Callable[[], Awaitable[None]] | None = None
     doubted_span: tuple[float, float] | None = None
 

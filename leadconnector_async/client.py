@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from .answers import Response, read_quota, read_retry_after
-from .auth import FixedToken, TokenSource, check_token
+from .auth import ConnectedTokenSource, FixedToken, Line, TokenSource, check_token
 from .call import Call
 from .clock import Clock, SystemClock
 from .errors import (
@@ -32,7 +32,7 @@ from .errors import (
 from .gate import Gate
 from .limits import Limits, RateLimit, Window
 from .local_limits import LocalLimits
-from .protocol import T, check_api_version, read_response
+from .protocol import Request, T, check_api_version, read_response
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
 from .server_clock import ServerClock
 from .telemetry import find_telemetry
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
     from .contacts import Contacts
+    from .locations import Locations
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class LeadConnector:
     """
 
     contacts: Contacts
+    locations: Locations
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class LeadConnector:
         clock: Clock | None = None,
     ) -> None:
         from .contacts import Contacts
+        from .locations import Locations
 
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; it must be at least 1")
@@ -114,7 +117,9 @@ class LeadConnector:
         self._cut_off: set[Call[Any]] = set()
         self.when_closed: set[Callable[[LeadConnectorError], None]] = set()
         self._all_done: asyncio.Event | None = None
+        self._line = Line(self._send_for_source, self._transport.base_url, api_version, self.clock)
         self.contacts = Contacts(self)
+        self.locations = Locations(self)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> LeadConnector:
@@ -170,9 +175,12 @@ class LeadConnector:
 
         Raises:
             ClientStateError: It is open already, or was closed.
+            LeadConnectorError: The token source cannot be used here.
         """
         if self._state != "not open":
             raise ClientStateError(f"this client is {self._state} and cannot be opened; make a new LeadConnector")
+        if isinstance(self._tokens, ConnectedTokenSource):
+            self._tokens.connect(self._line)
         self._loop = asyncio.get_running_loop()
         try:
             await self._limits.open()
@@ -182,22 +190,33 @@ class LeadConnector:
         self._transport.open()
 
     async def close(self) -> None:
-        """Refuse new calls, wait for those in flight (at most `timeouts.close`), and close. May be called twice."""
+        """Refuse new calls, wait for those in flight and for new tokens (at most `timeouts.close` each), and
+        close. May be called twice."""
         was_open = self._state == "open"
         self._is_closed = True
         if not was_open:
             return
-        if self._calls:
-            self._all_done = asyncio.Event()
-            try:
-                async with asyncio.timeout(self._timeouts.close):
-                    await self._all_done.wait()
-            except TimeoutError:
-                self._cut_off_waiting()  # the session's end fails the others, each with an error of its own
-        for stop in tuple(self.when_closed):
-            stop(ClientStateError("this client was closed"))
-        await self._transport.close()
-        await self._limits.close()
+        try:
+            if self._calls:
+                self._all_done = asyncio.Event()
+                if not await self._wait_to_close(self._all_done.wait()):
+                    self._cut_off_waiting()  # the session's end fails the others, each with an error of its own
+            for stop in tuple(self.when_closed):
+                stop(ClientStateError("this client was closed"))
+            if isinstance(self._tokens, ConnectedTokenSource):
+                await self._wait_to_close(self._tokens.disconnect(self._line))
+        finally:
+            await self._transport.close()
+            await self._limits.close()
+
+    async def _wait_to_close(self, end: Awaitable[object]) -> bool:
+        """Wait for the end of something, and say whether it came in time."""
+        try:
+            async with asyncio.timeout(self._timeouts.close):
+                await end
+        except TimeoutError:
+            return False
+        return True
 
     def _cut_off_waiting(self) -> None:
         """End the calls that wait for a slot, or to be tried again."""
@@ -254,48 +273,66 @@ class LeadConnector:
     async def _try_until_done(self, call: Call[T]) -> T:
         has_refreshed = False
         while True:
-            token = self._fixed_token
-            if token is None:
-                token = await self._ask(self._token(call.request.location_id))
             try:
-                return await self._attempt(call, token)
+                return await self._attempt(call)
             except AuthenticationError as error:
-                if has_refreshed or not await self._ask(self._tokens.refresh(call.request.location_id, token)):
+                if call.lacks_token or has_refreshed or not await self._ask(call, self._refresh(call)):
                     raise self._given_up(call, error) from None
                 has_refreshed = True
             except CallError as error:
-                now = self.clock.monotonic()
-                is_limited = isinstance(error, RateLimitedError)
-                call.limited_since = (call.limited_since or now) if is_limited else None
-                if is_in_doubt(error):
-                    call.doubt(self.server_clock)
-                await self._wait_before_retry(call, error, now - (call.limited_since or now))
+                if call.lacks_token:  # it is of the source's own call, which was tried often enough
+                    raise
+                await self._wait_before_retry(call, error)
 
-    async def _token(self, location_id: str) -> str:
-        return check_token(await self._tokens.token(location_id))
+    def _refresh(self, call: Call[Any]) -> Awaitable[bool]:
+        return self._tokens.refresh(call.request.location_id, call.token)
 
-    async def _ask(self, token_source: Awaitable[T]) -> T:
+    async def _send_for_source(self, request: Request[T], token: str) -> T:
+        """Send what the token source asks the service, with a token of its choice."""
+        call = Call(request)
+        call.is_for_source, call.token = True, token
+        while True:
+            try:
+                return await self._attempt(call)
+            except CallError as error:
+                await self._wait_before_retry(call, error)
+
+    async def _ask_for_token(self, call: Call[Any]) -> str:
+        call.lacks_token = True
+        call.token = check_token(await self._ask(call, self._tokens.token(call.request.location_id)))
+        call.lacks_token = False
+        return call.token
+
+    async def _ask(self, call: Call[Any], token_source: Awaitable[T]) -> T:
         try:
             return await token_source
+        except CallError as error:  # of the source's own call, which says nothing of this one
+            raise self._given_up(call, error) from None
         except LeadConnectorError:
             raise
         except Exception as error:  # it is the caller's, and may be anything
             raise TokenSourceError(f"the token source raised {type(error).__name__}") from error
 
-    async def _wait_before_retry(self, call: Call[T], error: CallError, rate_limited_for: float) -> None:
+    async def _wait_before_retry(self, call: Call[T], error: CallError) -> None:
+        now = self.clock.monotonic()
+        if not isinstance(error, RateLimitedError):
+            call.limited_since = None
+        elif call.limited_since is None:
+            call.limited_since = now
+        if is_in_doubt(error):
+            call.doubt(self.server_clock)
         delay = delay_before_retry(
             self.retry,
             error,
             attempts=call.attempts - call.forgiven,
-            rate_limited_for=rate_limited_for,
+            rate_limited_for=0.0 if call.limited_since is None else now - call.limited_since,
             repeatable=call.request.repeatable,
             random=random.random,
         )
         if delay is None or call.is_halted:
             raise self._given_up(call, error)
-        _log.info(
-            "%s %s: %s; trying again in %.1f s", call.request.method, call.request.path, type(error).__name__, delay
-        )
+        path = call.request.path.partition("?")[0]  # a query may hold an address or a phone number
+        _log.info("%s %s: %s; trying again in %.1f s", call.request.method, path, type(error).__name__, delay)
         if self.telemetry is not None:
             self.telemetry.count_retry(error)
         await self.clock.sleep(delay)
@@ -311,9 +348,9 @@ class LeadConnector:
         error.may_be_applied = call.doubted_at is not None
         return error
 
-    async def _attempt(self, call: Call[T], token: str) -> T:
+    async def _attempt(self, call: Call[T]) -> T:
         """Exchange once, and read the answer."""
-        response = await self._exchange_in_slot(call, token)
+        response = await self._exchange_in_slot(call)
         try:
             return read_response(call.request, response)
         except RateLimitedError:
@@ -321,7 +358,7 @@ class LeadConnector:
             call.rate_limited += 1
             raise
 
-    async def _exchange_in_slot(self, call: Call[T], token: str) -> Response:
+    async def _exchange_in_slot(self, call: Call[T]) -> Response:
         """Take a slot, exchange once, and give the slot back as used, or as unused where nothing was sent."""
         window = self.window(call.request.location_id)
         if self.telemetry is None:
@@ -330,6 +367,9 @@ class LeadConnector:
             slot = await self.telemetry.acquire(window, bulk=call.is_bulk)
         response = quota = None
         try:
+            token = self._fixed_token
+            if token is None:  # not before the slot: it may end while the call waits for that
+                token = call.token if call.is_for_source else await self._ask_for_token(call)
             if self._limits.is_paced:
                 await self._limits.pace(bulk=call.is_bulk)
             if call.before_send is not None:
@@ -358,7 +398,7 @@ class LeadConnector:
     async def _exchange_in_turn(self, call: Call[T], token: str) -> Response:
         await self._gate.enter(bulk=call.is_bulk)
         try:
-            if self._is_closed:  # since this call began to wait
+            if self._is_closed and not call.is_for_source:  # since this call began to wait
                 self._check_open()
             call.begin_try(self.clock.monotonic())
             return await self._exchange(call.request, token)

@@ -14,13 +14,16 @@
     │   └── APIError                                the API refused: status, messages, trace_id
     │       ├── BadRequestError                     400, and other 4xx without a class of their own
     │       │   └── DuplicateContactError           carries contact_id and matching_field
-    │       ├── NotFoundError (LookupError)         no such contact (the API says 400 or 404)
+    │       ├── NotFoundError (LookupError)         no such contact, note ... (the API says 400 or 404)
     │       ├── AuthenticationError                 401: the token is wrong or expired
     │       ├── PermissionDeniedError (PermissionError)   401 of scope or version, 403
     │       ├── ValidationError (ValueError)        422: messages name the fields
     │       ├── RateLimitedError                    429: retry_after seconds, where given
     │       └── ServerError                         5xx, and the gateway's 401 "Command timed out"
-    ├── TokenSourceError                            the caller's token source failed; `__cause__` says how
+    ├── TokenSourceError                            there is no token to send; `__cause__` may say why
+    │   ├── LoginRequiredError                      log in (install the app) again
+    │   ├── LocationNotCoveredError (PermissionError)   the account may not act for this location
+    │   └── TokenStoreError                         the store of tokens cannot be read or written
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
     ├── LocationPausedError                         a row gives way until its location may be called (stays inside)
@@ -138,9 +141,15 @@ class APIError(CallError):
     """
 
     def __init__(
-        self, status: int, messages: tuple[str, ...], *, trace_id: str | None = None, code: str | None = None
+        self,
+        status: int,
+        messages: tuple[str, ...],
+        *,
+        trace_id: str | None = None,
+        code: str | None = None,
+        advice: str | None = None,
     ) -> None:
-        super().__init__(f"{status}: {'; '.join(messages)}")
+        super().__init__(f"{status}: {'; '.join(messages)}{f' ({advice})' if advice else ''}")
         self.status = status
         self.messages = messages
         self.trace_id = trace_id
@@ -164,7 +173,7 @@ class DuplicateContactError(BadRequestError):
 
 
 class NotFoundError(APIError, LookupError):
-    """There is no such contact, or it was deleted."""
+    """There is no such contact, note, task, location or field, or it was deleted."""
 
 
 class AuthenticationError(APIError):
@@ -201,6 +210,36 @@ class ServerError(APIError):
 
 class TokenSourceError(LeadConnectorError):
     """The token source raised, or gave something that is no token; this try was not sent."""
+
+
+class LoginRequiredError(TokenSourceError):
+    """There is no login, or the service takes it no more: only a person can help, by logging in again.
+
+    Attributes:
+        account_id: The location or company that is to log in again; None where that is not known.
+    """
+
+    account_id: str | None
+
+    def __init__(self, message: str, *, account_id: str | None = None) -> None:
+        super().__init__(message)
+        self.account_id = account_id
+
+
+class LocationNotCoveredError(TokenSourceError, PermissionError):
+    """The account that is logged in may not act for this location.
+
+    Attributes:
+        location_id: Which location.
+    """
+
+    def __init__(self, message: str, *, location_id: str = "") -> None:
+        super().__init__(message)
+        self.location_id = location_id
+
+
+class TokenStoreError(TokenSourceError):
+    """The store of tokens is locked, damaged, open to others, or cannot be written."""
 
 
 class DailyQuotaExceededError(LeadConnectorError):

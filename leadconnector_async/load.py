@@ -23,7 +23,9 @@ from .errors import (
     CallError,
     DailyQuotaExceededError,
     LeadConnectorError,
+    LocationNotCoveredError,
     LocationPausedError,
+    LoginRequiredError,
     OutageError,
     RateLimitStuckError,
     StopRequestedError,
@@ -276,7 +278,7 @@ class Load:
             return self._settle_refused(item, error)
         except LocationPausedError:
             return self._settle_cut_short(item) if item.call.is_halted else None
-        except (DailyQuotaExceededError, RateLimitStuckError) as error:
+        except (DailyQuotaExceededError, RateLimitStuckError, LocationNotCoveredError, LoginRequiredError) as error:
             if self._waits_for_day(item, error):
                 return None
             return self._settle_closed(item, error)

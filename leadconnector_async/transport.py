@@ -113,7 +113,7 @@ class Transport:
             await self._session.close()
 
     async def exchange(self, request: Request[T], token: str) -> Response:
-        """Send once and read the answer to its end.
+        """Send once and read the answer to its end. An empty token is not sent.
 
         Raises:
             ConnectFailedError: Nothing was sent.
@@ -149,7 +149,8 @@ class Transport:
         """Join headers and token; those of the last call are kept, as nearly all calls have the same."""
         headers, last_token, joined = self._last
         if headers is not request.headers or last_token != token:
-            joined = CIMultiDict({**request.headers, "Authorization": f"Bearer {token}"})
+            authorization = {"Authorization": f"Bearer {token}"} if token else {}
+            joined = CIMultiDict({**request.headers, **authorization})
             self._last = request.headers, token, joined
         return joined
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from leadconnector_async import BatchReport, LeadConnector, LeadConnectorError, RetryPolicy, Timeouts
+from leadconnector_async import BatchReport, LeadConnector, LeadConnectorError, OAuthApp, RetryPolicy, Timeouts
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
+from tests.fake_clock import FakeClock
+from tests.test_groups import DELETES, NEVER_REPEATED, REPEATABLE, Calling
 
 TOKEN = "pit-5e0f7a31-very-secret"
 
@@ -79,7 +81,7 @@ async def test_no_report_or_log_carries_the_token(kind: str, tmp_path: Path, cap
     retry = RetryPolicy(max_attempts=2, first_delay=0.01, max_retry_after=0)
     report = BatchReport()
     async with (
-        Sandbox(token=TOKEN, faults={kind: 1}, unlimited=True) as sandbox,
+        Sandbox(token=TOKEN, faults={kind: 1}, unlimited=True, data=tmp_path / "sandbox.sqlite3") as sandbox,
         LeadConnector(TOKEN, base_url=sandbox.url, location_id="L", retry=retry) as client,
     ):
         load: Any = client.contacts.bulk_upsert(
@@ -96,4 +98,71 @@ async def test_no_report_or_log_carries_the_token(kind: str, tmp_path: Path, cap
     assert len(texts) >= 5
     assert all(TOKEN not in text for text in texts)
     assert report.total == 1
+    gc.collect()
+
+
+@pytest.mark.parametrize(("name", "calling"), (REPEATABLE | DELETES | NEVER_REPEATED).items())
+async def test_no_operation_tells_the_token_or_whom_it_looked_for(
+    name: str, calling: Calling, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    retry = RetryPolicy(max_attempts=2, first_delay=0.01)
+    async with (
+        Sandbox(token=TOKEN, unlimited=True) as sandbox,
+        LeadConnector(TOKEN, base_url=sandbox.url, location_id="L", retry=retry) as client,
+        LeadConnector(TOKEN + "-wrong", base_url=sandbox.url, location_id="L", retry=retry) as stranger,
+    ):
+        for caller, kind in ((client, "502-html"), (client, "cut-body"), (stranger, None)):
+            sandbox.fail_next(kind, times=2)
+            with pytest.raises(LeadConnectorError) as caught:
+                await calling(caller, "x")
+            assert TOKEN not in told(caught.value)
+    assert TOKEN not in caplog.text
+    assert "rosan" not in caplog.text
+    gc.collect()
+
+
+CLIENT_SECRET = "app-9c2d-very-secret"
+
+
+@pytest.mark.parametrize("kind", [None, *sorted(FAULT_KINDS.keys() - {"hang", "429", "429-retry-after"})])
+@pytest.mark.parametrize("location_id", ["L", None])
+async def test_no_login_tells_its_secrets(
+    kind: str | None, location_id: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture, clock: FakeClock
+) -> None:
+    """Through a login, a renewal that fails, and a login that is revoked."""
+    caplog.set_level(logging.DEBUG)
+    retry = RetryPolicy(max_attempts=2, first_delay=0.01)
+    errors: list[BaseException] = []
+    clocks: dict[str, Any] = {"monotonic": clock.monotonic, "wall": clock.time, "sleep": clock.sleep}
+    async with Sandbox(unlimited=True, **clocks) as sandbox:
+        oauth = sandbox.oauth
+        oauth.client_secret = CLIENT_SECRET
+        app = OAuthApp(oauth.client_id, CLIENT_SECRET, redirect_uri="https://example.com/")
+        async with LeadConnector(app, base_url=sandbox.url, location_id="L", retry=retry, clock=clock) as client:
+            code = oauth.new_code(location_id)
+            account = await app.exchange(code)
+            pair = oauth.newest_pair(account.account_id)
+            assert pair is not None
+            secrets = {CLIENT_SECRET, code, *pair, await account.token("L")}
+
+            async def fail(calling: Callable[[], Awaitable[Any]]) -> None:
+                with pytest.raises(LeadConnectorError) as caught:
+                    await calling()
+                errors.append(caught.value)
+
+            oauth.expire_tokens()
+            if kind is not None:
+                sandbox.fail_next(kind, times=8)
+                await fail(lambda: client.contacts.upsert({"email": "a@example.com"}))
+                await fail(lambda: app.exchange(code))
+            for _ in range(8):
+                sandbox.fail_next(None)
+            oauth.revoke(account.account_id)
+            oauth.expire_tokens()
+            await fail(lambda: client.contacts.upsert({"email": "a@example.com"}))
+            await fail(lambda: app.exchange(code))
+            texts = [caplog.text, *map(told, errors), *map(repr, (app, account, client, app.client, app.logins))]
+            texts.append(repr(await app.accounts()))
+    assert [(text, secret) for text in texts for secret in secrets if secret in text] == []
     gc.collect()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from ..answers import clean_text
 from ..errors import JournalError, LeadConnectorError
 from ..version import __version__
+from .login import DEFAULT_REDIRECT, LoginOrder, log_in, log_out, tell_who
+from .logins import LoginOptions
 from .options import read_faults, read_latency, read_rate
 from .printing import tell
 from .serve import serve
@@ -43,6 +45,20 @@ def _version(is_wanted: bool) -> None:
         raise typer.Exit
 
 
+TokenFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="File with the token; else LEADCONNECTOR_TOKEN, else the stored login.", show_default=False),
+]
+Store: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="WHERE", help="Where logins are kept: `keyring`, or a file.", show_default="your own folder"),
+]
+SecretFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="File with the app's client secret; else LEADCONNECTOR_CLIENT_SECRET.", show_default=False),
+]
+
+
 @app.callback()
 def _main(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
@@ -71,9 +87,9 @@ def upsert(
     ] = False,
     concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight at most.")] = DEFAULT_CONCURRENCY,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")] = False,
-    token_file: Annotated[
-        Path | None, typer.Option(help="File with the token; else LEADCONNECTOR_TOKEN.", show_default=False)
-    ] = None,
+    token_file: TokenFile = None,
+    store: Store = None,
+    client_secret_file: SecretFile = None,
 ) -> None:
     """Create or update the contacts of files.
 
@@ -92,6 +108,7 @@ def upsert(
         concurrency=concurrency,
         is_progress_wanted=not no_progress,
         token_file=token_file,
+        login=LoginOptions(store=store, secret_file=client_secret_file),
     )
     _run(load(order))
 
@@ -109,6 +126,12 @@ def sandbox(
         list[str] | None, typer.Option(metavar="KIND=P", help="A fault and its probability; again for more.")
     ] = None,
     allow_duplicates: Annotated[bool, typer.Option("--allow-duplicates", help="Allow Duplicate Contact.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="File that keeps all data, to go on with later.", show_default="none: in memory")
+    ] = None,
+    search_lag: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long a change takes to show in searches.")
+    ] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Makes ids, latency and faults repeatable.")] = None,
     profile: Annotated[str, typer.Option(help="Limits of a standard or trial account.")] = "standard",
 ) -> None:
@@ -126,7 +149,68 @@ def sandbox(
             latency=read_latency(latency),
             faults=read_faults(fault or []),
             allow_duplicates=allow_duplicates,
+            data=data,
+            search_lag=search_lag,
             seed=seed,
         )
 
     _run(work())
+
+
+@app.command()
+def login(
+    client_id: Annotated[
+        str | None, typer.Option(help="Of your marketplace app; else LEADCONNECTOR_CLIENT_ID.", show_default=False)
+    ] = None,
+    client_secret_file: SecretFile = None,
+    agency: Annotated[bool, typer.Option("--agency", help="Log in as an agency, for all its locations.")] = False,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What the app may do; again for more.", show_default="contacts, locations")
+    ] = None,
+    redirect_uri: Annotated[str, typer.Option(help="One of those in the app's settings.")] = DEFAULT_REDIRECT,
+    paste: Annotated[
+        bool, typer.Option("--paste", help="Take the code as text, where no browser can reach this machine.")
+    ] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page, only tell it.")] = False,
+    white_label: Annotated[bool, typer.Option("--white-label", help="The page without the name HighLevel.")] = False,
+    store: Store = None,
+) -> None:
+    """Log in with a marketplace app. The page of a browser asks what it may act for.
+
+    Exit code: 0 logged in; 2 not; 130 interrupted.
+    """
+    order = LoginOrder(
+        options=LoginOptions(store=store, secret_file=client_secret_file),
+        client_id=client_id,
+        redirect_uri=redirect_uri,
+        scopes=tuple(scope or ()),
+        is_agency=agency,
+        is_white_label=white_label,
+        is_pasted=paste,
+        opens_browser=not no_browser,
+    )
+    _run(log_in(order))
+
+
+@app.command()
+def logout(
+    account: Annotated[
+        str | None, typer.Argument(help="Id of the location or agency.", show_default="all of them")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Forget a login. Says what stays valid."""
+    _run(log_out(account, LoginOptions(store=store)))
+
+
+@app.command()
+def whoami(
+    location: Annotated[
+        str | None, typer.Option(help="Location of a token; else LEADCONNECTOR_LOCATION_ID.", show_default=False)
+    ] = None,
+    token_file: TokenFile = None,
+    store: Store = None,
+    client_secret_file: SecretFile = None,
+) -> None:
+    """Tell which account there is: its locations, scopes, and the calls it has left today."""
+    _run(tell_who(location, token_file, LoginOptions(store=store, secret_file=client_secret_file)))

@@ -69,11 +69,25 @@ def read_token_file(path: Path) -> str:
     Raises:
         ConfigurationError: It cannot be read or is empty.
     """
+    return read_secret_file("--token-file", path, "a Private Integration Token")
+
+
+def read_secret_file(option: str, path: Path, what: str) -> str:
+    """Return the one text that a file holds.
+
+    Args:
+        option: What named the file.
+        path: The file.
+        what: What it should hold.
+
+    Raises:
+        ConfigurationError: It cannot be read or is empty.
+    """
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        secret = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigurationError(f"--token-file {path}: cannot be read ({reason})") from None
-    if not token:
-        raise ConfigurationError(f"--token-file {path}: is empty; it should hold a Private Integration Token")
-    return token
+        raise ConfigurationError(f"{option} {path}: cannot be read ({reason})") from None
+    if not secret:
+        raise ConfigurationError(f"{option} {path}: is empty; it should hold {what}")
+    return secret

@@ -27,6 +27,7 @@ async def serve(**options: Any) -> int:
         sandbox = await _start(Sandbox, options)
         show(sandbox.url)
         show("token: sandbox; any locationId; stop with Ctrl-C")
+        show(f"app for logins: client id {sandbox.oauth.client_id}, client secret {sandbox.oauth.client_secret}")
         await stop.wait()
         await sandbox.stop()
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,13 +15,20 @@ from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
-from ..errors import AuthenticationError, ConfigurationError, LoadStoppedError, StopRequestedError
+from ..errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LoadStoppedError,
+    LoginRequiredError,
+    StopRequestedError,
+)
 from ..journal import Journal, is_journal_of
 from ..limits import RateLimit
 from ..migration.results import COLLISIONS, FAILED, FAILED_LINES, JOURNAL, NOT_APPLIED, REPORT, Results, make_folder
 from ..migration.rows import RowFile, open_row_file
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..report import STATUSES, BatchReport
+from .logins import LoginOptions, open_app
 from .options import read_rate, read_token_file
 from .printing import show, tell
 from .progress import open_progress
@@ -49,6 +57,7 @@ class Order(Struct, frozen=True, kw_only=True):
     concurrency: int
     is_progress_wanted: bool
     token_file: Path | None
+    login: LoginOptions
 
 
 async def load(order: Order) -> int:
@@ -152,7 +161,7 @@ async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stac
             concurrency=order.concurrency,
         )
     else:
-        options: dict[str, Any] = {"token": read_token_file(order.token_file)} if order.token_file else {}
+        options = await _choose_token(order)
         if order.location_id:
             options["location_id"] = order.location_id
         client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, **options)
@@ -161,6 +170,24 @@ async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stac
                 "there is no location: give --location, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
             )
     return await stack.enter_async_context(client)
+
+
+async def _choose_token(order: Order) -> dict[str, Any]:
+    """Return what the client is to be made with: the token that is named, or the login that is stored."""
+    if order.token_file is not None:
+        return {"token": read_token_file(order.token_file)}
+    if order.login.store is None and os.environ.get("LEADCONNECTOR_TOKEN", "").strip():
+        return {}
+    try:
+        app, found = await open_app(order.login, os.environ)
+    except LoginRequiredError as error:
+        raise LoginRequiredError(
+            f"there is no token: set LEADCONNECTOR_TOKEN to a Private Integration Token, or log in ({error})"
+        ) from None
+    for option, name in (("base_url", "LEADCONNECTOR_BASE_URL"), ("location_id", "LEADCONNECTOR_LOCATION_ID")):
+        if os.environ.get(name, "").strip():
+            found.pop(option, None)
+    return {"token": app, **found}
 
 
 def _tell_beforehand(order: Order, files: list[RowFile], *, is_begun: bool) -> None:
@@ -278,6 +305,8 @@ def _command(order: Order, files: list[Path], *more: str) -> str:
         "--daily": order.daily,
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
+        "--store": order.login.store,
+        "--client-secret-file": order.login.secret_file,
     }
     words = ["leadconnector", "upsert", *map(str, files), *more]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]

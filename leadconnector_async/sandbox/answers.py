@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from .faults import edge_page
 from .refusals import Refusal
 
-VERSIONS = ("2021-04-15", "2021-07-28", "2023-02-21", "v3")
 HTML = "text/html"
+LOGGER = logging.getLogger("leadconnector_async.sandbox")
+# What is not even HTTP is the client's mistake, answered with 400: not one of ours that calls for a traceback.
+LOGGER.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], BadHttpMessage)))
 
 
 class Answer:
@@ -29,16 +32,6 @@ class Answer:
         self.headers: dict[str, str] = {}
 
 
-def check_version(version: str | None) -> str:
-    if version is None:
-        raise Refusal(401, "version header was not found.", error=None)
-    if version in VERSIONS:
-        return version
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", version):
-        raise Refusal(401, "version header is invalid", error="Error", statusCode=None, status=401)
-    raise Refusal(400, f"Invalid API version segment '{version}' at position 0")
-
-
 def read_json(body: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(body)
@@ -47,6 +40,15 @@ def read_json(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refusal(400, "Unexpected token in JSON: an object is expected")
     return value
+
+
+async def read_form(request: web.BaseRequest) -> dict[str, str]:
+    """Return the fields of a form; files are left out."""
+    try:
+        form = await request.post()
+    except (ValueError, LookupError):  # no such charset, no such form
+        raise Refusal(400, "Invalid form") from None
+    return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def answer_after_write(fault: str | None) -> Answer | None:

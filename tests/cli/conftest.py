@@ -23,7 +23,8 @@ Run: TypeAlias = Callable[..., tuple[int, str, str]]
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Run a command in this process, and return its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
-    for name in ("TOKEN", "LOCATION_ID", "BASE_URL", "API_VERSION"):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # where no login is
+    for name in ("TOKEN", "LOCATION_ID", "BASE_URL", "API_VERSION", "CLIENT_ID", "CLIENT_SECRET"):
         monkeypatch.delenv(f"LEADCONNECTOR_{name}", raising=False)
 
     def run(*arguments: object) -> tuple[int, str, str]:

@@ -1,0 +1,141 @@
+"""Where the command line keeps its login, and the app that the login is for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import typer
+from msgspec import Struct
+
+from ..errors import ConfigurationError, LoginRequiredError, TokenStoreError
+from ..oauth_app import OAuthApp
+from ..token_stores import KeyringTokenStore, SQLiteTokenStore, TokenStore
+from .options import read_secret_file
+
+_KEY: Final = "leadconnector-cli"
+_FILE: Final = "logins.sqlite3"
+_KEYRING: Final = "keyring"
+_LOG_IN: Final = "log in with: leadconnector login"
+
+
+class Login(Struct, frozen=True, kw_only=True):
+    """The app that the last login was for; its secret is not kept."""
+
+    client_id: str
+    redirect_uri: str
+    base_url: str | None = None
+
+
+class LoginOptions(Struct, frozen=True, kw_only=True):
+    """What a command is told of logins.
+
+    Attributes:
+        store: `keyring`, the path of a file, or None for the file in the user's own folder.
+        secret_file: Where the app's secret is, in place of the environment.
+    """
+
+    store: str | None = None
+    secret_file: Path | None = None
+
+
+def open_store(where: str | None, *, is_new: bool = False) -> TokenStore:
+    """Open the store of tokens.
+
+    Args:
+        where: `keyring`, the path of a file, or None for the file in the user's own folder.
+        is_new: Whether it may be made.
+
+    Raises:
+        LoginRequiredError: There is none.
+        TokenStoreError, ConfigurationError: It cannot be used.
+    """
+    folder = Path(typer.get_app_dir("leadconnector-async"))
+    if where == _KEYRING:
+        _make_folder(folder)
+        return KeyringTokenStore(lock_file=folder / _KEYRING)
+    path = folder / _FILE if where is None else Path(where)
+    if where is None and is_new:
+        _make_folder(folder)
+    if not is_new and not os.path.lexists(path):
+        raise LoginRequiredError(f"nobody is logged in; {_LOG_IN}")
+    return SQLiteTokenStore(path)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise TokenStoreError(f"{folder}: cannot be made ({error.strerror}); name a file with --store") from None
+
+
+def describe_store(where: str | None) -> str:
+    """Return where a login is kept, for people."""
+    if where == _KEYRING:
+        return "the system's keyring"
+    return str(Path(typer.get_app_dir("leadconnector-async")) / _FILE if where is None else where)
+
+
+async def save_login(store: TokenStore, login: Login) -> None:
+    """Keep which app the login is for."""
+    await store.save(_KEY, msgspec.json.encode(login))
+
+
+async def load_login(store: TokenStore) -> Login:
+    """Return which app the login is for.
+
+    Raises:
+        LoginRequiredError: Nobody has logged in.
+        TokenStoreError: It cannot be read.
+    """
+    value = await store.load(_KEY)
+    if value is None:
+        raise LoginRequiredError(f"nobody is logged in; {_LOG_IN}")
+    try:
+        return msgspec.json.decode(value, type=Login)
+    except msgspec.DecodeError:
+        raise TokenStoreError(f"what is stored of the login is damaged; {_LOG_IN}") from None
+
+
+def read_client(options: LoginOptions, environ: Mapping[str, str], client_id: str | None) -> tuple[str, str]:
+    """Return the app's client id and secret.
+
+    Raises:
+        ConfigurationError: One is missing.
+    """
+    client_id = client_id or environ.get("LEADCONNECTOR_CLIENT_ID", "").strip()
+    if not client_id:
+        raise ConfigurationError("there is no client id: set LEADCONNECTOR_CLIENT_ID to that of your marketplace app")
+    if options.secret_file is not None:
+        return client_id, read_secret_file("--client-secret-file", options.secret_file, "the client secret of the app")
+    secret = environ.get("LEADCONNECTOR_CLIENT_SECRET", "").strip()
+    if not secret:
+        raise ConfigurationError(
+            "there is no client secret, which renewing a login takes: set LEADCONNECTOR_CLIENT_SECRET, or give "
+            "--client-secret-file"
+        )
+    return client_id, secret
+
+
+async def open_app(options: LoginOptions, environ: Mapping[str, str]) -> tuple[OAuthApp, dict[str, Any]]:
+    """Return the app that is logged in, and what its login says of the client: address, and location where it is one.
+
+    Raises:
+        LoginRequiredError: Nobody is logged in.
+        ConfigurationError: The client secret is missing.
+        TokenStoreError: The store cannot be used.
+    """
+    store = open_store(options.store)
+    login = await load_login(store)
+    client_id, secret = read_client(options, environ, login.client_id)
+    app = OAuthApp(client_id, secret, redirect_uri=login.redirect_uri, store=store)
+    found: dict[str, Any] = {"base_url": login.base_url} if login.base_url else {}
+    accounts = await app.logins.accounts()
+    if not accounts:
+        raise LoginRequiredError(f"nobody is logged in; {_LOG_IN}")
+    if list(accounts.values()) == ["Location"]:
+        found["location_id"] = next(iter(accounts))
+    return app, found

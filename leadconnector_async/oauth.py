@@ -1,0 +1,228 @@
+"""OAuth without a network: what to ask the service for tokens, and what its answers mean. Pure.
+
+Sources: https://marketplace.gohighlevel.com/docs/Authorization/authorization_doc and the OAuth 2.0 specification.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final, Generic
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Struct
+
+from .errors import APIError, ConfigurationError, InvalidResponseError, LeadConnectorError, LoginRequiredError
+from .grants import Client, Grant, LocationToken, UserType
+from .protocol import USER_AGENT, Request, T
+
+STANDARD_PAGES: Final = "https://marketplace.gohighlevel.com"
+WHITE_LABEL_PAGES: Final = "https://marketplace.leadconnectorhq.com"
+# Requests for pairs count against no location: they share a window of their own.
+_PAIR_WINDOW: Final = "oauth/token"
+_AHEAD_SECONDS: Final = 300.0
+_AHEAD_SHARE: Final = 0.1  # of a short life, in place of the above
+
+# ---------------------------------------------------------------------------------------------- what goes out
+
+
+class _SecretRequest(Request[T], Generic[T], frozen=True, kw_only=True, gc=False):
+    """A request whose body nobody is to see."""
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path}>"
+
+
+def build_authorization_url(client: Client, scopes: Iterable[str], state: str, pages: str) -> str:
+    """Return the address of the page on which a user chooses the location, or agency, that the app may act for."""
+    query = {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": client.redirect_uri,
+        "scope": " ".join(scopes),
+        "state": state,
+    }
+    return f"{pages}/v2/oauth/chooselocation?{urlencode(query, quote_via=quote)}"
+
+
+def build_code_exchange(client: Client, code: str, user_type: UserType | None, version: str) -> Request[TokenAnswer]:
+    """POST /oauth/token: a first pair, for a code."""
+    fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": client.redirect_uri}
+    return _build_token_request(client, fields | ({"user_type": user_type} if user_type else {}), version)
+
+
+def build_refresh(client: Client, grant: Grant, version: str) -> Request[TokenAnswer]:
+    """POST /oauth/token: the next pair, for a refresh token that is spent by it."""
+    fields = {"grant_type": "refresh_token", "refresh_token": grant.refresh_token, "user_type": grant.user_type}
+    return _build_token_request(client, fields, version)
+
+
+def _build_token_request(client: Client, fields: Mapping[str, str], version: str) -> Request[TokenAnswer]:
+    fields = {"client_id": client.client_id, "client_secret": client.client_secret, **fields}
+    if version == "v3":
+        fields = {_camel(name): value for name, value in fields.items()}
+    # Before v3 this call takes no version.
+    headers = build_headers(version if version == "v3" else None)
+    return _build_form("/oauth/token", fields, headers, _PAIR_WINDOW, _read_token_answer, is_repeatable=False)
+
+
+def build_location_token(company_id: str, location_id: str, version: str) -> Request[LocationTokenAnswer]:
+    """POST /oauth/locationToken: a location's token, for that of its agency."""
+    path = "/oauth/location-token" if version == "v3" else "/oauth/locationToken"
+    fields = {"companyId": company_id, "locationId": location_id}
+    return _build_form(path, fields, build_headers(version), company_id, _read_location_token, is_repeatable=True)
+
+
+def _build_form(
+    path: str,
+    fields: Mapping[str, str],
+    headers: Mapping[str, str],
+    window: str,
+    read: Callable[[bytes], Any],
+    *,
+    is_repeatable: bool,
+) -> Request[Any]:
+    return _SecretRequest(
+        method="POST",
+        path=path,
+        headers={**headers, "Content-Type": "application/x-www-form-urlencoded"},
+        body=urlencode(fields).encode(),
+        location_id=window,
+        repeatable=is_repeatable,
+        read=read,
+    )
+
+
+def build_headers(version: str | None) -> dict[str, str]:
+    """Return the headers of a call but for its token."""
+    headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
+    return headers if version is None else {**headers, "Version": version}
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+# ---------------------------------------------------------------------------------------------- what comes back
+
+
+class LocationTokenAnswer(Struct, frozen=True, rename="camel"):
+    """The answer to a request for a location's token."""
+
+    access_token: str
+    expires_in: float
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+    def token(self, now: float) -> LocationToken:
+        """Return what to keep of it, now in seconds since 1970."""
+        renew_at, expires_at = _times(self.expires_in, now)
+        return LocationToken(access_token=self.access_token, renew_at=renew_at, expires_at=expires_at)
+
+
+class TokenAnswer(LocationTokenAnswer, frozen=True, rename="camel"):
+    """The answer to a request for a pair."""
+
+    user_type: UserType = "Location"
+    refresh_token: str | None = None
+    scope: str = ""
+    location_id: str | None = None
+    company_id: str | None = None
+    user_id: str | None = None
+    approved_locations: tuple[str, ...] | None = None
+
+    def grant(self, base_url: str, now: float, before: Grant | None = None) -> Grant:
+        """Return what to keep of it.
+
+        Args:
+            base_url: The API that answered.
+            now: Seconds since 1970.
+            before: What it renews; holds where the answer says nothing.
+
+        Raises:
+            InvalidResponseError: It names no account, or no refresh token.
+        """
+        renew_at, expires_at = _times(self.expires_in, now)
+        grant = Grant(
+            access_token=self.access_token,
+            refresh_token=self.refresh_token or (before.refresh_token if before else ""),
+            renew_at=renew_at,
+            expires_at=expires_at,
+            base_url=base_url,
+            user_type=before.user_type if before else self.user_type,
+            location_id=before.location_id if before else self.location_id,
+            company_id=before.company_id if before else self.company_id,
+            user_id=self.user_id or (before.user_id if before else None),
+            scopes=tuple(self.scope.split()) or (before.scopes if before else ()),
+            approved_locations=self.approved_locations or (before.approved_locations if before else ()),
+        )
+        if not (grant.refresh_token and grant.account_id):
+            raise InvalidResponseError("the service gave a token without a refresh token or an account", status=200)
+        return grant
+
+
+def _times(expires_in: float, now: float) -> tuple[float, float]:
+    return now + expires_in - min(_AHEAD_SECONDS, expires_in * _AHEAD_SHARE), now + expires_in
+
+
+# Before v3 these four alone are in snake_case.
+_SNAKE: Final = {name: _camel(name) for name in ("access_token", "refresh_token", "expires_in", "token_type")}
+_GRANT: Final = re.compile(r"grant|refresh.?token|\bcode\b|revoked|expired")
+
+
+def _read_fields(body: bytes) -> dict[str, Any]:
+    fields = msgspec.json.decode(body, type=dict[str, Any])
+    return {_SNAKE.get(name, name): value for name, value in fields.items()}
+
+
+def _read_token_answer(body: bytes) -> TokenAnswer:
+    return msgspec.convert(_read_fields(body), TokenAnswer)
+
+
+def _read_location_token(body: bytes) -> LocationTokenAnswer:
+    return msgspec.convert(_read_fields(body), LocationTokenAnswer)
+
+
+def read_refusal(
+    error: APIError, *, secrets: Collection[str], is_code: bool, account_id: str | None = None
+) -> LeadConnectorError:
+    """Say what a refused request for a pair means.
+
+    Args:
+        error: What the service answered.
+        secrets: What was sent and must not be told, should the service repeat it.
+        is_code: Whether a code was refused, and no refresh token.
+        account_id: Whose refresh token it was.
+    """
+    error = _without(error, secrets)
+    text = f"{error.code} {' '.join(error.messages)}".lower()
+    if "not active" in text:
+        return error  # the same refresh token works again later
+    if "client" in text and "grant" not in text:
+        return ConfigurationError(
+            f"the service does not take the client id and secret of this app ({error}); compare them with the app's "
+            "settings in the marketplace"
+        )
+    if not _GRANT.search(text):
+        return error
+    if is_code:
+        return LoginRequiredError(
+            f"the service does not take this code ({error}); a code is good once, for a short time and for one "
+            "redirect URI: log in again"
+        )
+    return LoginRequiredError(
+        f"the service takes the login of {account_id} no more ({error}): its refresh token was revoked, has expired "
+        "or was used before; log in again",
+        account_id=account_id,
+    )
+
+
+def _without(error: APIError, secrets: Collection[str]) -> APIError:
+    messages = error.messages
+    for secret in secrets:
+        messages = tuple(message.replace(secret, "...") for message in messages)
+    code = None if error.code in secrets else error.code
+    return type(error)(error.status, messages, trace_id=error.trace_id, code=code)

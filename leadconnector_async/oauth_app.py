@@ -1,0 +1,296 @@
+"""OAuthApp: an app of the marketplace, and all accounts that have installed it."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from .accounts import OAuthAccount
+from .auth import Line
+from .errors import ClientStateError, ConfigurationError, LocationNotCoveredError, LoginRequiredError
+from .grants import Client, Grant, UserType
+from .logins import AccountInfo, Logins, describe
+from .oauth import (
+    STANDARD_PAGES,
+    WHITE_LABEL_PAGES,
+    build_authorization_url,
+    build_code_exchange,
+)
+from .renewal import Ending, Renewed, Tasks, ask_for_pair
+from .token_stores import MemoryTokenStore, TokenStore
+
+V = TypeVar("V", bound=Ending)
+
+DEFAULT_SCOPES: Final = ("contacts.readonly", "contacts.write", "locations.readonly")
+
+
+class OAuthApp:
+    """An app of the marketplace. Given to `LeadConnector` in place of a token, it serves all accounts logged in to it.
+
+    Each location gets the token of its own login, else one that is made by the agency that is logged in. Tokens are
+    renewed ahead of their end, and when the service refuses one; each account by one call at a time, also among
+    processes that share a store which can lock.
+
+    It asks the service through the client that it was given to: open that before you call `exchange`.
+
+    Args:
+        client_id: Of the app, from its settings in the marketplace.
+        client_secret: Its secret.
+        redirect_uri: Where the service sends the browser with a code; one of those in the app's settings.
+        scopes: What the app may do; all must be in its settings.
+        store: Where logins are kept; only in memory by default, so that they are lost when the process ends.
+        pages: Address of the pages that `authorization_url` leads to, for a sandbox; the service's own by default.
+
+    Raises:
+        ConfigurationError: An argument is missing or cannot be used.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        *,
+        redirect_uri: str,
+        scopes: Iterable[str] = DEFAULT_SCOPES,
+        store: TokenStore | None = None,
+        pages: str | None = None,
+    ) -> None:
+        if not client_id.strip():
+            raise ConfigurationError("there is no client id: copy it from the app's settings in the marketplace")
+        if not client_secret.strip():
+            raise ConfigurationError("there is no client secret: make one in the app's settings in the marketplace")
+        if urlsplit(redirect_uri).scheme not in ("http", "https"):
+            raise ConfigurationError(f"redirect_uri {redirect_uri!r} is no address; it looks like https://...")
+        self.scopes = tuple(scopes.split() if isinstance(scopes, str) else scopes)
+        if not self.scopes:
+            raise ConfigurationError("an app needs scopes, such as contacts.write")
+        self.client = Client(
+            client_id=client_id.strip(), client_secret=client_secret.strip(), redirect_uri=redirect_uri
+        )
+        self.logins = Logins(store if store is not None else MemoryTokenStore(), self.client.client_id)
+        self._pages = None if pages is None else pages.rstrip("/")
+        self._lines: list[tuple[Line, asyncio.AbstractEventLoop]] = []
+        self._home = ""
+        self._tasks = Tasks()
+        self._accounts: dict[str, OAuthAccount] = {}
+        self._routes: dict[str, OAuthAccount] = {}
+        self._finding: dict[str, asyncio.Lock] = {}
+
+    def __repr__(self) -> str:
+        return f"<OAuthApp {self.client.client_id}>"
+
+    # ------------------------------------------------------------------------------------------ logging in
+
+    @staticmethod
+    def new_state() -> str:
+        """Return a fresh random text to send along with a login. Keep it with the user's session until they return."""
+        return secrets.token_urlsafe(32)
+
+    def authorization_url(self, state: str, *, white_label: bool = False) -> str:
+        """Return the address of the page on which a user chooses what the app may act for.
+
+        Args:
+            state: From `new_state`; the browser brings it back with the code.
+            white_label: Whether to show the page without the name HighLevel.
+
+        Raises:
+            ConfigurationError: There is no state.
+        """
+        if not state:
+            raise ConfigurationError("a login needs a state, such as new_state() gives")
+        pages = self._pages or (WHITE_LABEL_PAGES if white_label else STANDARD_PAGES)
+        return build_authorization_url(self.client, self.scopes, state, pages)
+
+    async def exchange(
+        self,
+        code: str,
+        *,
+        state: str | None = None,
+        expected_state: str | None = None,
+        user_type: UserType | None = None,
+    ) -> OAuthAccount:
+        """Turn the code of a login into an account, whose tokens are stored then. A cancelled caller loses nothing.
+
+        Args:
+            code: What the browser brought.
+            state: What it brought with it. A user who installs the app from the marketplace's own page brings none.
+            expected_state: What `authorization_url` was given for this user's session.
+            user_type: Which kind of token to ask for, where the app is for both.
+
+        Raises:
+            LoginRequiredError: The states differ, or the service does not take the code; the user is to begin anew.
+            ConfigurationError: The service does not take the client id and secret.
+            TokenStoreError: The store cannot be written; where that showed only afterwards, the code is spent.
+            CallError: The service gave no answer. The code may be spent.
+            ClientStateError: No client is open.
+        """
+        if not hmac.compare_digest((state or "").encode(), (expected_state or "").encode()):
+            raise LoginRequiredError(
+                "the state that came back is not the one that this login began with, so it may be somebody else's: "
+                "log in again"
+            )
+        if not code.strip():
+            raise LoginRequiredError("the service sent no code; log in again")
+        return await self._tasks.join(self._tasks.start(self._exchange(code.strip(), user_type)))
+
+    async def _exchange(self, code: str, user_type: UserType | None) -> OAuthAccount:
+        line = self.line
+        await self.logins.check()  # while the code is still good
+        request = build_code_exchange(self.client, code, user_type, line.api_version)
+        answer = await ask_for_pair(line, request, secrets=(code, self.client.client_secret))
+        grant = answer.grant(line.base_url, line.clock.time())
+        await self.logins.add(grant)
+        account = self.account(grant.account_id)
+        account.adopt(grant)
+        self._routes.clear()
+        return account
+
+    # ------------------------------------------------------------------------------------------ accounts
+
+    def account(self, account_id: str) -> OAuthAccount:
+        """Return an account by the id of its location or agency. Whether it is logged in shows when it is used."""
+        if not account_id:
+            raise ConfigurationError("an account is named by the id of its location or agency")
+        account = self._accounts.get(account_id)
+        if account is None:
+            account = self._accounts[account_id] = OAuthAccount(self, account_id)
+        return account
+
+    async def accounts(self) -> list[AccountInfo]:
+        """Return what is stored of all accounts that are logged in, but no token; the first to log in first."""
+        found = [await self.logins.find(account_id) for account_id in await self.logins.accounts()]
+        return [describe(grant) for grant in found if grant is not None]
+
+    async def forget(self, account_id: str) -> bool:
+        """Log an account out: forget its tokens. The service is not told, as it has no call for that: its access token
+        stays good until it ends (a day at most), and the app stays installed until the account removes it.
+
+        Returns:
+            Whether it was logged in.
+        """
+        was_there = await self.logins.remove(account_id)
+        if (account := self._accounts.pop(account_id, None)) is not None:
+            account.adopt(None)
+        self._routes.clear()
+        return was_there
+
+    # ------------------------------------------------------------------------------------------ as a token source
+
+    async def token(self, location_id: str) -> str:
+        """Return a token that acts for a location; see `OAuthAccount.token`.
+
+        Args:
+            location_id: The location; may be empty where only one account is logged in.
+
+        Raises:
+            LoginRequiredError, TokenStoreError, CallError: As `OAuthAccount.token`.
+            LocationNotCoveredError: No account that is logged in may act for it.
+        """
+        account = self._routes.get(location_id)
+        if account is None:
+            account = await self._route(location_id)
+        return await account.token(location_id)
+
+    async def refresh(self, location_id: str, refused: str) -> bool:
+        """Replace a token that was refused."""
+        account = self._routes.get(location_id) or await self._route(location_id)
+        return await account.refresh(location_id, refused)
+
+    async def _route(self, location_id: str) -> OAuthAccount:
+        """Find the account that acts for a location, once for all calls that wait for it, and remember it."""
+        _ = self.line  # without a client, that is what is to be told
+        try:
+            async with self._finding.setdefault(location_id, asyncio.Lock()):
+                if location_id not in self._routes:
+                    self._routes[location_id] = await self._find(location_id)
+                return self._routes[location_id]
+        finally:
+            self._finding.pop(location_id, None)
+
+    async def _find(self, location_id: str) -> OAuthAccount:
+        """Find the account that acts for a location: its own, else the agency that gives a token for it."""
+        if location_id and await self.logins.find(location_id) is not None:
+            return self.account(location_id)
+        accounts = await self.logins.accounts()
+        if not accounts:
+            raise LoginRequiredError("nobody is logged in to this app: log in, or install the app in an account")
+        if not location_id:
+            if len(accounts) > 1:
+                raise ConfigurationError("several accounts are logged in: name the location (location_id) of each call")
+            return self.account(next(iter(accounts)))
+        agencies = [account_id for account_id, user_type in accounts.items() if user_type == "Company"]
+        if len(agencies) == 1:
+            return self.account(agencies[0])
+        for agency in agencies:
+            try:
+                await self.account(agency).token(location_id)
+            except (LocationNotCoveredError, LoginRequiredError):
+                continue
+            return self.account(agency)
+        raise LocationNotCoveredError(
+            f"no account that is logged in to this app may act for location {location_id}: install the app there, or "
+            "log in as its agency",
+            location_id=location_id,
+        )
+
+    # ------------------------------------------------------------------------------------------ the way to the service
+
+    def connect(self, line: Line) -> None:
+        """Take the way to the service; done by the client when it opens.
+
+        Raises:
+            ClientStateError: The app is in use on another event loop.
+            ConfigurationError: It is in use with another API, which would get the tokens of this one.
+        """
+        loop = asyncio.get_running_loop()
+        for other, its_loop in self._lines:
+            if its_loop is not loop:
+                raise ClientStateError("this app is in use on another event loop; make an OAuthApp for each")
+            if other.base_url != line.base_url:
+                raise ConfigurationError(f"this app is in use with {other.base_url}; make another for {line.base_url}")
+        self._lines.append((line, loop))
+        if line.base_url != self._home:  # what was cached is of another service
+            self._home = line.base_url
+            self._routes.clear()
+            for account in self._accounts.values():
+                account.adopt(None)
+
+    async def disconnect(self, line: Line) -> None:
+        """Finish what is under way; done by the client when it closes."""
+        try:
+            await self._tasks.wait()
+        finally:
+            self._lines = [(other, loop) for other, loop in self._lines if other is not line]
+
+    @property
+    def line(self) -> Line:
+        """The way to the service.
+
+        Raises:
+            ClientStateError: No client is open.
+        """
+        if not self._lines:
+            raise ClientStateError("no client is open on this app; use `async with LeadConnector(app) as lc:`")
+        return self._lines[-1][0]
+
+    def check_home(self, grant: Grant) -> Grant:
+        """Return a pair where it is of the API that it would be sent to.
+
+        Raises:
+            LoginRequiredError: It is of another.
+        """
+        if grant.base_url != self.line.base_url:
+            raise LoginRequiredError(
+                f"the login of {grant.account_id} is for {grant.base_url}, and is not sent to {self.line.base_url}: "
+                "log in there",
+                account_id=grant.account_id,
+            )
+        return grant
+
+    def renewed(self, renew: Callable[[str | None], Coroutine[Any, Any, V]]) -> Renewed[V]:
+        """Return a token of this app's that is renewed in time."""
+        return Renewed(renew, line=lambda: self.line, tasks=self._tasks)
