@@ -12,11 +12,11 @@ from msgspec import Struct
 from ..errors import InvalidContactError
 from .contacts import Contact, ContactUpdate, ContactUpsert, UpsertResult
 from .dnd import DndSettings
+from .received import read_leniently
 
 _Model = TypeVar("_Model", ContactUpsert, ContactUpdate)
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CHECK: Final = {model: msgspec.json.Decoder(model).decode for model in (ContactUpsert, ContactUpdate)}
-_CONTACT_FIELDS: Final = {field.encode_name: field for field in msgspec.structs.fields(Contact)}
 _NO_DND: Final = DndSettings()
 
 # The keys of `dndSettings` in 2021-07-28 (and 2023-02-21), and in v3.
@@ -122,22 +122,8 @@ def _decode_v3_dnd(raw: bytes) -> DndSettings:
 
 def _decode_leniently(body: bytes) -> _ContactAnswer:
     answer = _RAW_ANSWER.decode(body)
-    received = msgspec.json.decode(answer.contact, type=dict[str, Any])
-    values: dict[str, Any] = {}
-    strange: set[str] = set()
-    for name, value in received.items():
-        field = _CONTACT_FIELDS.get(name)
-        if field is not None:
-            try:
-                values[field.name] = msgspec.convert(value, field.type)
-            except msgspec.ValidationError:
-                strange.add(name)
-    if "id" not in values:
-        raise msgspec.ValidationError("the contact has no id")
-    contact = Contact(**values)
-    contact.__dict__["_strange"] = strange
     trace_id = answer.trace_id if isinstance(answer.trace_id, str) else None
-    return _ContactAnswer(contact, answer.new, trace_id)
+    return _ContactAnswer(read_leniently(answer.contact, Contact), answer.new, trace_id)
 
 
 def _spellings(model: type[Struct]) -> dict[str, str]:
@@ -154,7 +140,7 @@ _NAMES: Final[dict[type[Struct], dict[str, str]]] = {
 _PYTHON_NAMES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(ContactUpsert)}
 
 
-def read_mapping(row: Mapping[str, Any], model: type[_Model]) -> _Model:
+def read_mapping(row: Mapping[str, object], model: type[_Model]) -> _Model:
     """Make a contact or an update from a dict whose keys are snake_case or camelCase.
 
     Raises:
