@@ -35,6 +35,7 @@ from .errors import (
     TransportError,
     UsageError,
     ValidationError,
+    WebhookError,
 )
 from .journal import Journal
 from .limits import LocalLimits, RateLimit
@@ -133,6 +134,7 @@ __all__ = [
     "UpsertResult",
     "UsageError",
     "ValidationError",
+    "WebhookError",
     "__version__",
     "errors",
 ]
