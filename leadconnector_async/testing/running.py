@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from copy import deepcopy
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,6 +24,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _LOCATION = "ve9EPM428h8vShlRW1KT"
+_DAY = 86_400.0
 
 
 class RunningSandbox:
@@ -143,7 +146,7 @@ class RunningSandbox:
     def seed(
         self, contacts: Iterable[ContactUpsert | Mapping[str, object]], *, location_id: str | None = None
     ) -> list[Contact]:
-        """Store contacts, past limits and faults.
+        """Store contacts, past limits and faults, as if they had been there since yesterday.
 
         Args:
             contacts: As `bulk_upsert` takes them. Their own location wins.
@@ -158,7 +161,9 @@ class RunningSandbox:
         if isinstance(contacts, Mapping):
             raise UsageError("seed takes a list of contacts, not one; write seed([...])")
         rows = [_wire(number, contact) for number, contact in enumerate(contacts)]
-        default = {"locationId": location_id or self.location_id}
+        # One added just now would pass for what a call whose answer was lost has created.
+        yesterday = datetime.fromtimestamp(self._options.get("wall", time.time)() - _DAY, UTC)
+        default = {"locationId": location_id or self.location_id, "dateAdded": _format(yesterday)}
         return self.ask(
             lambda sandbox: [_store(sandbox, number, {**default, **row}) for number, row in enumerate(rows)]
         )
@@ -215,6 +220,10 @@ def run_sandbox(**options: Any) -> RunningSandbox:
         ValueError, TypeError, OSError: When it is entered: an option makes no sense, or the port is taken.
     """
     return RunningSandbox(options)
+
+
+def _format(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _wire(number: int, contact: ContactUpsert | Mapping[str, object]) -> dict[str, Any]:

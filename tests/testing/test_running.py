@@ -66,7 +66,7 @@ async def test_faults_are_met_and_arrivals_tell(sandbox: RunningSandbox) -> None
     sandbox.fail_next("reset-after")
     async with sandbox.client(retry=SOON) as lc:
         result = await lc.contacts.upsert({"email": "ann@example.com"})
-    assert (result.new, result.attempts) == (True, 4) or result.is_new_by_date
+    assert (result.new, result.attempts) == (True, 4)
     assert [(call.path, call.status, call.fault) for call in sandbox.arrivals] == [
         ("/contacts/upsert", 500, "500"),
         ("/contacts/upsert", 500, "500"),
@@ -77,6 +77,13 @@ async def test_faults_are_met_and_arrivals_tell(sandbox: RunningSandbox) -> None
     assert [call.answered["new"] for call in sandbox.applied] == [True, False]
     with pytest.raises(ValueError, match="unknown fault"):
         sandbox.fail_next("no-such")
+
+
+async def test_what_is_seeded_is_told_from_what_a_lost_answer_created(sandbox: RunningSandbox) -> None:
+    sandbox.seed([{"email": "ann@example.com"}])
+    sandbox.fail_next("reset-after", 2)
+    async with sandbox.client(retry=SOON) as lc:
+        assert not (await lc.contacts.upsert({"email": "ann@example.com"})).new
 
 
 async def test_what_was_applied_stays_as_it_was(sandbox: RunningSandbox) -> None:
