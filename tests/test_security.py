@@ -82,7 +82,7 @@ async def test_no_report_or_log_carries_the_token(kind: str, tmp_path: Path, cap
     retry = RetryPolicy(max_attempts=2, first_delay=0.01, max_retry_after=0)
     report = BatchReport()
     async with (
-        Sandbox(token=TOKEN, faults={kind: 1}, unlimited=True) as sandbox,
+        Sandbox(token=TOKEN, faults={kind: 1}, unlimited=True, data=tmp_path / "sandbox.sqlite3") as sandbox,
         LeadConnector(TOKEN, base_url=sandbox.url, location_id="L", retry=retry) as client,
     ):
         load: Any = client.contacts.bulk_upsert(

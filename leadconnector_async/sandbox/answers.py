@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from .faults import edge_page
 from .refusals import Refusal
 
 HTML = "text/html"
+LOGGER = logging.getLogger("leadconnector_async.sandbox")
+# What is not even HTTP is the client's mistake, answered with 400: not one of ours that calls for a traceback.
+LOGGER.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], BadHttpMessage)))
 
 
 class Answer:

@@ -127,7 +127,7 @@ class Books:
         location_id = sent.pop("locationId")
         fields = self._normalise(sent, location_id)
         if not any(fields.get(name) for name in (*NAMES, "email", "phone", "companyName")):
-            raise Refusal(400, ["contact must have a name, an email or a phone"], statusCode=422)
+            raise Refusal(400, "contact must have a name, an email or a phone", statusCode=422)
         self._refuse_duplicate(location_id, fields, but="")
         return self._store_new(location_id, fields)
 
@@ -189,13 +189,14 @@ class Books:
 
     def define(self, location_id: str, definitions: Iterable[CustomFieldDefinition]) -> None:
         """Let a location define these custom fields; values of others go from its contacts."""
-        fields = self._custom_fields[location_id] = CustomFields(definitions)
+        before, fields = self.custom_fields(location_id), CustomFields(definitions)
         self._know(location_id)
+        self._custom_fields[location_id] = fields
         self.definitions.put({"id": location_id, "customFields": msgspec.to_builtins(list(fields.by_id.values()))})
-        for contact in self.contacts.of(location_id):
-            kept = [field for field in contact["customFields"] if field["id"] in fields.by_id]
-            if len(kept) < len(contact["customFields"]):
-                contact["customFields"] = kept
+        gone = before.by_id.keys() - fields.by_id.keys()
+        for contact in self.contacts.of(location_id) if gone else ():
+            if not gone.isdisjoint(field["id"] for field in contact["customFields"]):
+                contact["customFields"] = [field for field in contact["customFields"] if field["id"] not in gone]
                 self.contacts.put(contact)
 
     def _know(self, location_id: str) -> None:

@@ -34,6 +34,10 @@ class Call:
         """The parameters after the question mark."""
         return self._request.query
 
+    def query_all(self, name: str) -> list[str]:
+        """Return all values of a parameter that may come more than once."""
+        return self._request.query.getall(name, [])
+
     @property
     def address(self) -> str:
         """The URL without its query."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 from .shelves import Fields, Shelf
-from .validation import read_time
+from .validation import is_number, read_time
 
 IsMatch: TypeAlias = Callable[[Fields], bool]
 Order: TypeAlias = tuple[tuple[str, bool], ...]
@@ -100,12 +100,21 @@ def milliseconds(text: str) -> int:
     return 0 if time is None else round(time.timestamp() * 1000)
 
 
-def comes_after(values: list[Any], cursor: list[Any], order: Order) -> bool:
-    """Say whether one place in an order comes after another.
+def fits_order(cursor: list[Any], order: Order) -> bool:
+    """Say whether values can stand for a place in an order."""
+    if len(cursor) != len(order) + 1 or not isinstance(cursor[-1], str):
+        return False
+    return all(value is None or _is_of(field, value) for value, (field, _) in zip(cursor, order, strict=False))
 
-    Raises:
-        TypeError: The two cannot be compared.
-    """
+
+def _is_of(field: str, value: Any) -> bool:
+    if field in _TIMES:
+        return is_number(value)
+    return isinstance(value, bool if field == "dnd" else str)
+
+
+def comes_after(values: list[Any], cursor: list[Any], order: Order) -> bool:
+    """Say whether one place in an order comes after another; those without a value are last."""
     for value, before, descends in zip(values, cursor, (*(descends for _, descends in order), False), strict=True):
         if value == before:
             continue

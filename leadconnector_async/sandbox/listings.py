@@ -23,7 +23,7 @@ _LOWERED: Final = ("firstName", "lastName")
 def list_contacts(books: Books, call: Call) -> Body:
     location_id, query = call.must_name_location(), call.query.get("query", "").strip().lower()
     size = call.count("limit", _USUAL_PAGE, most=_LARGEST_PAGE)
-    found = books.directory.select(location_id, NEWEST_FIRST, lambda each: holds(each, query), f"list {query}")
+    found = books.directory.select(location_id, NEWEST_FIRST, lambda each: holds(each, query), repr(("list", query)))
     start = _start(call, found)
     page = found[start : start + size]
     contacts = [_spell(contact, call.version) for contact in page]
@@ -35,10 +35,15 @@ def _start(call: Call, found: list[Fields]) -> int:
         return 0
     contact_id = call.query.get("startAfterId", "")
     if "startAfter" in call.query:
-        cursor = [_number(call.query["startAfter"]), contact_id]
-    else:  # the id alone tells the place, as long as the contact is there
-        cursor = next((sort_values(each, NEWEST_FIRST) for each in found if each["id"] == contact_id), [0, contact_id])
-    return bisect_left(found, True, key=lambda each: comes_after(sort_values(each, NEWEST_FIRST), cursor, NEWEST_FIRST))
+        return _place_after([call.query["startAfter"], contact_id], found)
+    # The id alone tells the place, as long as the contact is there.
+    return next((place + 1 for place, each in enumerate(found) if each["id"] == contact_id), len(found))
+
+
+def _place_after(cursor: list[str], found: list[Fields]) -> int:
+    """Find the first contact after a time in milliseconds and an id."""
+    place = [_number(cursor[0]), cursor[-1]]
+    return bisect_left(found, True, key=lambda each: comes_after(sort_values(each, NEWEST_FIRST), place, NEWEST_FIRST))
 
 
 def _number(text: str) -> float:
@@ -80,8 +85,9 @@ def list_business(books: Books, call: Call) -> Body:
         location_id,
         NEWEST_FIRST,
         lambda each: each.get("businessId") == business_id and holds(each, query),
-        f"business {business_id} {query}",
+        repr(("business", business_id, query)),
     )
-    start = call.count("skip", 0)
+    cursor = call.query_all("startAfter")  # of v3: what the last contact of a page was sorted by
+    start = _place_after(cursor, found) if len(cursor) > 1 else call.count("skip", 0)
     page = found[start : start + size]
     return {"contacts": [spell_contact(contact, call.version) for contact in page], "count": len(found)}

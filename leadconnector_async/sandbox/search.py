@@ -9,7 +9,7 @@ import msgspec
 
 from .books import Books
 from .calls import Body, Call
-from .directory import NEWEST_FIRST, Order, comes_after, sort_values
+from .directory import NEWEST_FIRST, Order, comes_after, fits_order, sort_values
 from .filters import read_filters
 from .refusals import Refusal
 from .shelves import Fields
@@ -61,10 +61,10 @@ def _key(sent: Body) -> str:
 
 
 def _read_size(size: float) -> int:
-    if size != int(size) or size < 1:
-        raise Refusal(422, ["pageLimit must not be less than 1"])
     if size > _LARGEST_PAGE:
         raise Refusal(400, f"pageLimit must not be greater than {_LARGEST_PAGE}")
+    if size < 1 or size != int(size):
+        raise Refusal(422, ["pageLimit must be a whole number from 1 on"])
     return int(size)
 
 
@@ -87,21 +87,18 @@ def _start(sent: Body, size: int, found: list[Fields], order: Order) -> int:
     if cursor:
         return _place_after(cursor, found, order)
     page = 1 if page is None else page
-    if page != int(page) or page < 1:
-        raise Refusal(422, ["page must not be less than 1"])
     if page * size > _LAST_BY_NUMBER:
         raise Refusal(400, f"only the first {_LAST_BY_NUMBER} records are found by page; use searchAfter")
+    if page < 1 or page != int(page):
+        raise Refusal(422, ["page must be a whole number from 1 on"])
     return int(page - 1) * size
 
 
 def _place_after(cursor: list[Any], found: list[Fields], order: Order) -> int:
     """Find the first contact after a cursor; the contact that it was taken from may be gone."""
-    if len(cursor) != len(order) + 1:
+    if not fits_order(cursor, order):
         raise Refusal(400, "searchAfter does not fit the sort that it is used with")
-    try:
-        return bisect_left(found, True, key=lambda contact: comes_after(sort_values(contact, order), cursor, order))
-    except TypeError:
-        raise Refusal(400, "searchAfter does not fit the sort that it is used with") from None
+    return bisect_left(found, True, key=lambda contact: comes_after(sort_values(contact, order), cursor, order))
 
 
 def _spell(contact: Fields, order: Order, version: str) -> Body:

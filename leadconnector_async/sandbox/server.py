@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .answers import Answer, http_date, send
+from .answers import LOGGER, Answer, http_date, send
 from .books import Books
 from .custom_fields import DEFAULT_CUSTOM_FIELDS, CustomFieldDefinition
 from .data_file import open_data
@@ -160,7 +160,7 @@ class Sandbox:
         """
         if self._data is not None:
             self._data.open()
-        server = web.Server(self._handle, access_log=None)
+        server = web.Server(self._handle, access_log=None, logger=LOGGER)
         runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
         try:

@@ -34,9 +34,9 @@ class Shelf(dict[str, Fields]):
     def put(self, record: Fields) -> Fields:
         """Keep a record that is new or has changed, and return it."""
         record_id = record["id"]
-        if record_id not in self:
+        if self.get(record_id) is not record:
             self._owned.setdefault(record[self._owner], {})[record_id] = record
-        self[record_id] = record
+            self[record_id] = record
         self.generation += 1
         for tell in self.watchers:
             tell(self.kind, record_id, record)

@@ -324,6 +324,9 @@ def test_a_signal_right_after_the_address_ends_the_sandbox_in_order(number: sign
         (["--latency", "500-50"], "write least-most, such as 0.05-0.5 or 50-500ms"),
         (["--window", "round"], "it is one of fixed, aligned, sliding"),
         (["--profile", "gold"], "it is one of standard, trial"),
+        (["--search-lag", "-1"], "it is a time in seconds, 0 or more"),
+        (["--data", str(EXAMPLE)], "is no data of a sandbox"),
+        (["--data", "nowhere/data"], "the sandbox's data file cannot be opened"),
     ],
 )
 def test_a_sandbox_that_makes_no_sense(run: Run, arguments: list[str], expected: str) -> None:
@@ -336,6 +339,22 @@ def test_a_port_in_use(run: Run, served: Callable[..., str]) -> None:
     port = served().rsplit(":", 1)[1]
     code, _, err = run("sandbox", "--port", port)
     assert (code, f"port {port} cannot be used" in err) == (2, True)
+
+
+def test_a_sandbox_keeps_its_data_for_the_next(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    command = [*COMMAND, "sandbox", "--port", "0", "--data", str(data)]
+    for updated in (0, 3):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            code, _, err = run("sandbox", "--port", "0", "--data", data)
+            assert (code, "another sandbox works on this data" in err, "Traceback" in err) == (2, True, False)
+            load = start(url, people(tmp_path / f"{updated}.csv", 3), "--out", str(tmp_path / f"out-{updated}"))
+            load.communicate(timeout=20)
+            process.kill()
+        report = json.loads((tmp_path / f"out-{updated}" / "report.json").read_text())
+        assert (load.returncode, report["updated"], report["total"]) == (0, updated, 3)
 
 
 # ---------------------------------------------------------------------------------------------- options

@@ -83,6 +83,17 @@ async def test_bodies_that_are_no_objects(data: bytes) -> None:
         assert (await post(sandbox, json=None, data=data))[0] == 400
 
 
+async def test_what_is_no_http_is_answered_and_makes_no_noise(caplog: pytest.LogCaptureFixture) -> None:
+    async with Sandbox() as sandbox:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(sandbox.url.rsplit(":", 1)[1]))
+        writer.write(b"GET / HTTP/1.1\r\nX-Null: \x00\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.0 400")
+        writer.close()
+        await writer.wait_closed()
+        assert (await post(sandbox))[0] == 200
+    assert not caplog.records
+
+
 async def test_a_body_that_is_too_large() -> None:
     async with Sandbox() as sandbox:
         assert (await post(sandbox, json=None, data=io.BytesIO(b" " * 2_000_000)))[0] == 413
