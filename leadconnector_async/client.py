@@ -37,6 +37,7 @@ from .transport import DEFAULT_BASE_URL, Timeouts, Transport
 
 if TYPE_CHECKING:
     from .contacts import Contacts
+    from .locations import Locations
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class LeadConnector:
     """
 
     contacts: Contacts
+    locations: Locations
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class LeadConnector:
         clock: Clock | None = None,
     ) -> None:
         from .contacts import Contacts
+        from .locations import Locations
 
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; it must be at least 1")
@@ -104,6 +107,7 @@ class LeadConnector:
         self._calls = 0
         self._all_done: asyncio.Event | None = None
         self.contacts = Contacts(self)
+        self.locations = Locations(self)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> LeadConnector:
@@ -257,9 +261,8 @@ class LeadConnector:
         )
         if delay is None or call.is_halted:
             raise self._given_up(call, error)
-        _log.info(
-            "%s %s: %s; trying again in %.1f s", call.request.method, call.request.path, type(error).__name__, delay
-        )
+        path = call.request.path.partition("?")[0]  # a query may hold an address or a phone number
+        _log.info("%s %s: %s; trying again in %.1f s", call.request.method, path, type(error).__name__, delay)
         await self.clock.sleep(delay)
 
     def _given_up(self, call: Call[T], error: CallError) -> CallError | RateLimitStuckError:

@@ -17,6 +17,7 @@ import pytest
 from leadconnector_async import BatchReport, LeadConnector, LeadConnectorError, RetryPolicy, Timeouts
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
 from leadconnector_async.webhooks import WebhookKeys, verify_webhook
+from tests.test_groups import DELETES, NEVER_REPEATED, REPEATABLE, Calling
 
 TOKEN = "pit-5e0f7a31-very-secret"
 
@@ -117,3 +118,24 @@ def test_no_refused_delivery_shows_a_key_a_signature_or_what_it_says(
             text = told(caught.value) + caplog.text
             assert TOKEN not in text
             assert secret not in text
+
+
+@pytest.mark.parametrize(("name", "calling"), (REPEATABLE | DELETES | NEVER_REPEATED).items())
+async def test_no_operation_tells_the_token_or_whom_it_looked_for(
+    name: str, calling: Calling, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    retry = RetryPolicy(max_attempts=2, first_delay=0.01)
+    async with (
+        Sandbox(token=TOKEN, unlimited=True) as sandbox,
+        LeadConnector(TOKEN, base_url=sandbox.url, location_id="L", retry=retry) as client,
+        LeadConnector(TOKEN + "-wrong", base_url=sandbox.url, location_id="L", retry=retry) as stranger,
+    ):
+        for caller, kind in ((client, "502-html"), (client, "cut-body"), (stranger, None)):
+            sandbox.fail_next(kind, times=2)
+            with pytest.raises(LeadConnectorError) as caught:
+                await calling(caller, "x")
+            assert TOKEN not in told(caught.value)
+    assert TOKEN not in caplog.text
+    assert "rosan" not in caplog.text
+    gc.collect()

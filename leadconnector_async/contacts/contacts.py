@@ -8,22 +8,37 @@ from pathlib import Path
 
 from ..client import LeadConnector
 from ..journal import Journal
+from ..protocol.links import build_bulk_business
 from ..report import BatchReport, OnOutcome, Outcome
 from ..sources import Source
+from .finding import Finding
+from .links import Campaigns, Followers, Workflows
+from .notes import Notes
 from .one import OneContact
-from .tags import Tags
+from .tags import Tags, in_hundreds
+from .tasks import Tasks
 
 
-class Contacts(OneContact):
+class Contacts(OneContact, Finding):
     """The contacts of the client's locations. Reached as `client.contacts`.
 
     Attributes:
-        tags: Operations on the tags of contacts.
+        campaigns: The campaigns that contacts are in.
+        followers: The users who follow contacts.
+        notes: Notes on contacts.
+        tags: Tags of one contact, and of many at once.
+        tasks: Tasks of contacts.
+        workflows: The workflows that contacts are in.
     """
 
     def __init__(self, client: LeadConnector) -> None:
         super().__init__(client)
+        self.campaigns = Campaigns(client)
+        self.followers = Followers(client)
+        self.notes = Notes(client)
         self.tags = Tags(client)
+        self.tasks = Tasks(client)
+        self.workflows = Workflows(client)
 
     async def add_tags(self, contact_id: str, tags: Iterable[str], *, location_id: str | None = None) -> list[str]:
         """Add tags to those the contact has, and return all it has then; the same as `tags.add`."""
@@ -32,6 +47,30 @@ class Contacts(OneContact):
     async def remove_tags(self, contact_id: str, tags: Iterable[str], *, location_id: str | None = None) -> list[str]:
         """Remove tags from the contact, and return those it has left; the same as `tags.remove`."""
         return await self.tags.remove(contact_id, tags, location_id=location_id)
+
+    async def set_business(
+        self, contact_ids: Iterable[str], business_id: str | None, *, location_id: str | None = None
+    ) -> list[str]:
+        """Make contacts belong to a business: one call for each hundred of them, one call after the other.
+
+        Args:
+            contact_ids: Whom.
+            business_id: To which; None takes them out of theirs.
+            location_id: The location of them all; the client's by default.
+
+        Returns:
+            The ids that the service names as done, in its own order. Look for those that are missing.
+
+        Raises:
+            UsageError: There is no location, or a list is none; nothing was sent.
+            CallError: A call did not succeed; the hundreds before it are done. The whole may be repeated.
+        """
+        scope = self._located(location_id)
+        done: list[str] = []
+        for ids in in_hundreds(contact_ids):
+            done_now = await self._send(build_bulk_business(ids, business_id, scope))
+            done += done_now
+        return done
 
     async def bulk_upsert(
         self,
