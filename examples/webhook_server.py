@@ -48,9 +48,9 @@ async def work(app: web.Application) -> None:
     while True:
         match await app[EVENTS].get():
             case ContactDeleteEvent(id=contact_id):
-                print("deleted:", contact_id)
+                print(f"deleted: {contact_id!r}")
             case ContactEvent() as event:
-                print(f"{event.type}: {event.name} <{event.email}> of {event.location_id}, tags {event.tags}")
+                print(f"{event.type}: {event.name!r}, {event.email!r}, tags {event.tags} of {event.location_id!r}")
             case event:
                 print(f"{event.type}: {event.extra}")
         app[EVENTS].task_done()

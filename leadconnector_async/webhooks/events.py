@@ -6,6 +6,7 @@ Source: the vendor's webhook events, https://marketplace.gohighlevel.com/docs/we
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, Final
 
 import msgspec
@@ -109,13 +110,22 @@ def read_event(body: bytes) -> tuple[WebhookEvent, object]:
         WebhookError: It is no JSON object.
     """
     try:
-        received = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body, received = _read_object(body)
+    except (ValueError, RecursionError):  # msgspec's own errors, those of UTF-8 and those of json are ValueErrors
         raise WebhookError("the delivery is signed, but its body is no JSON object", reason="malformed") from None
     kind = received.get("type")
     model = _CLASSES.get(kind) if isinstance(kind, str) else None
     event = None if model is None else _read_contact_event(body, model)
     return event or read_received(body, WebhookEvent), received.get("timestamp")
+
+
+def _read_object(body: bytes) -> tuple[bytes, dict[str, Any]]:
+    try:
+        return body, msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        # JavaScript may write half of an emoji, where a text was cut off. msgspec refuses that; here it becomes "?".
+        body = json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")
+        return body, msgspec.json.decode(body, type=dict[str, Any])
 
 
 def _read_contact_event(body: bytes, model: type[ContactEvent]) -> ContactEvent | None:

@@ -103,7 +103,7 @@ def check_signature(body: bytes, headers: WebhookHeaders, keys: WebhookKeys) -> 
 def _read_signatures(headers: WebhookHeaders) -> dict[str, str]:
     """Return the signatures by their headers, the newer one first."""
     found: dict[str, str] = {}
-    for name, value in headers.items() if hasattr(headers, "items") else headers:
+    for name, value in _read_pairs(headers):
         header = _text(name).lower()
         if header in _HEADERS:
             signature = _text(value).strip()
@@ -112,11 +112,20 @@ def _read_signatures(headers: WebhookHeaders) -> dict[str, str]:
     return {name: found[name] for name in _HEADERS if found.get(name, "").lower() not in _NO_SIGNATURE}
 
 
+def _read_pairs(headers: WebhookHeaders) -> list[tuple[str | bytes, str | bytes]]:
+    try:
+        return [(name, value) for name, value in (headers.items() if hasattr(headers, "items") else headers)]
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"headers are to be a mapping, or pairs of name and value, not {type(headers).__name__}"
+        ) from None
+
+
 def _text(part: str | bytes) -> str:
     if isinstance(part, bytes):
         return part.decode("latin-1")
     if not isinstance(part, str):
-        raise UsageError(f"headers are to be texts or bytes, not {type(part).__name__}")
+        raise UsageError(f"headers are to hold texts or bytes, not {type(part).__name__}")
     return part
 
 
@@ -148,6 +157,7 @@ def _read_key(kind: str, text: str) -> PublicKey:
         raise ConfigurationError(
             'webhooks need the package cryptography: pip install "leadconnector-async[webhooks]"'
         ) from None
+    text = text.replace("\\n", "\n")  # as environment variables often have it
     try:
         is_pem = "-----BEGIN" in text
         key = load_pem_public_key(text.encode()) if is_pem else load_der_public_key(base64.b64decode(text))

@@ -54,7 +54,7 @@ def verify_webhook(
         UsageError: `body` is no bytes, or `seen` gives no plain True or False.
         ConfigurationError: A key or a number cannot be used, or the extra `webhooks` is not installed.
     """
-    if max_ahead < 0 or (max_age is not None and max_age <= 0):
+    if not max_ahead >= 0 or not (max_age is None or max_age > 0):  # so that NaN is caught, too
         raise ConfigurationError(f"max_age is {max_age} and max_ahead {max_ahead}; no delivery could be fresh enough")
     raw = _check_body(body, max_body_bytes)
     check_signature(raw, headers, keys)
@@ -96,10 +96,10 @@ def _read_time(timestamp: object) -> float:
 
 def _check_age(age: float, max_age: float, max_ahead: float) -> None:
     if age > max_age:
-        raise WebhookError(f"the delivery is {age:.0f} s old, more than {max_age:g}", reason="too_old")
+        raise WebhookError(f"the delivery is {age:.6g} s old, more than {max_age:g}", reason="too_old")
     if -age > max_ahead:
         raise WebhookError(
-            f"the delivery is {-age:.0f} s ahead of this machine's clock, more than {max_ahead:g}", reason="too_early"
+            f"the delivery is {-age:.6g} s ahead of this machine's clock, more than {max_ahead:g}", reason="too_early"
         )
 
 

@@ -83,6 +83,12 @@ def test_each_contact_event_has_a_class_and_each_of_its_fields_an_attribute(kind
     assert event.custom_fields[1].value == [1, {"c": 2}]
 
 
+def test_half_an_emoji_does_not_make_a_delivery_malformed() -> None:
+    body = delivery(CLOCK.time(), name="x").replace(b'"x"', rb'"Ann \ud83d"')
+    event: Any = verify_webhook(body, sign(body), keys=KEYS, clock=CLOCK)
+    assert (event.id, event.name) == ("C1", "Ann ?")
+
+
 def test_what_is_not_there_is_none() -> None:
     event = read(type="ContactDelete", locationId=..., webhookId=...)
     assert (event.id, event.email, event.tags, event.location_id, event.webhook_id) == ("C1", None, None, None, None)

@@ -173,9 +173,10 @@ def test_any_of_several_keys_will_do_while_they_are_changed() -> None:
     assert refusal(BODY, keys=WebhookKeys(ed25519=(public(other),))).reason == "bad_signature"
 
 
-def test_a_key_may_be_the_base64_without_its_frame() -> None:
+def test_a_key_may_be_the_base64_without_its_frame_or_have_other_line_ends() -> None:
     bare = "".join(public(ED25519).splitlines()[1:-1])
-    assert verify(BODY, keys=WebhookKeys(ed25519=(bare,))).id == "C1"
+    for key in (bare, public(ED25519).replace("\n", "\r\n"), public(ED25519).replace("\n", "\\n")):
+        assert verify(BODY, keys=WebhookKeys(ed25519=(key,))).id == "C1"
 
 
 def test_the_vendors_keys_are_the_default_and_refuse_ours() -> None:
@@ -218,9 +219,12 @@ def test_a_text_is_no_body() -> None:
         assert not isinstance(caught.value, WebhookError)
 
 
-def test_headers_of_lists_are_no_headers() -> None:
+def test_what_is_no_headers_is_told() -> None:
     with pytest.raises(UsageError, match="not list"):
         verify(BODY, {name: [value] for name, value in sign(BODY).items()})
+    for wrong in (7, "x-ghl-signature", [("a", "b", "c")], [None]):
+        with pytest.raises(UsageError, match="mapping, or pairs"):
+            verify(BODY, wrong)
 
 
 def test_a_large_body_is_refused_before_it_is_looked_at() -> None:
@@ -237,7 +241,8 @@ def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
 
 
 def test_numbers_that_make_nothing_fresh_are_refused() -> None:
-    for options in ({"max_age": 0.0}, {"max_age": -1.0}, {"max_ahead": -1.0}):
+    nan = float("nan")
+    for options in ({"max_age": 0.0}, {"max_age": -1.0}, {"max_ahead": -1.0}, {"max_age": nan}, {"max_ahead": nan}):
         with pytest.raises(ConfigurationError):
             verify(BODY, **options)
 
