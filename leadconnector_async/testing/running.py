@@ -164,20 +164,22 @@ class RunningSandbox:
         # One added just now would pass for what a call whose answer was lost has created.
         yesterday = datetime.fromtimestamp(self._options.get("wall", time.time)() - _DAY, UTC)
         default = {"locationId": location_id or self.location_id, "dateAdded": _format(yesterday)}
-        return self.ask(
+        copies = self.ask(
             lambda sandbox: [_store(sandbox, number, {**default, **row}) for number, row in enumerate(rows)]
         )
+        return [decode_contact(copy) for copy in copies]
 
     def contacts(self, location_id: str | None = None) -> list[Contact]:
         """Return the contacts as they are stored now, of a location or of all, the oldest first."""
-        return self.ask(lambda sandbox: [_read(contact) for contact in sandbox.contacts(location_id)])
+        copies = self.ask(lambda sandbox: [_copy(contact) for contact in sandbox.contacts(location_id)])
+        return [decode_contact(copy) for copy in copies]
 
     def contact(self, contact_id: str) -> Contact | None:
         """Return a contact as it is stored now, or None."""
 
         def find(sandbox: Sandbox) -> Contact | None:
             found = sandbox.contact(contact_id)
-            return None if found is None else _read(found)
+            return None if found is None else decode_contact(_copy(found))
 
         return self.ask(find)
 
@@ -227,6 +229,10 @@ def _format(moment: datetime) -> str:
 
 
 def _wire(number: int, contact: ContactUpsert | Mapping[str, object]) -> dict[str, Any]:
+    if not isinstance(contact, ContactUpsert | Mapping):
+        raise InvalidContactError(
+            f"it is a {type(contact).__name__}, no dict or ContactUpsert", where=f"contact {number}"
+        )
     try:
         upsert = contact if isinstance(contact, ContactUpsert) else read_mapping(contact, ContactUpsert)
         row: dict[str, Any] = msgspec.json.decode(encode_contact(upsert))
@@ -236,13 +242,13 @@ def _wire(number: int, contact: ContactUpsert | Mapping[str, object]) -> dict[st
     return row
 
 
-def _store(sandbox: Sandbox, number: int, row: dict[str, Any]) -> Contact:
+def _store(sandbox: Sandbox, number: int, row: dict[str, Any]) -> bytes:
     location_id = row.pop("locationId")
     try:
-        return _read(sandbox.add_contact(location_id, **row))
+        return _copy(sandbox.add_contact(location_id, **row))
     except Refusal as refusal:
         raise InvalidContactError(str(refusal.body["message"]), where=f"contact {number}") from None
 
 
-def _read(contact: dict[str, Any]) -> Contact:
-    return decode_contact(msgspec.json.encode({"contact": contact}))
+def _copy(contact: dict[str, Any]) -> bytes:
+    return msgspec.json.encode({"contact": contact})

@@ -126,6 +126,9 @@ def test_contacts_that_cannot_be_stored_are_named(sandbox: RunningSandbox) -> No
         sandbox.seed([one, {"emial": "x"}])
     with pytest.raises(InvalidContactError, match="contact 1: email: expected str"):
         sandbox.seed([one, {"email": 7}])
+    strange: Any = ["ann@example.com"]
+    with pytest.raises(InvalidContactError, match="contact 0: it is a str, no dict"):
+        sandbox.seed(strange)
     assert sandbox.contacts() == []
     with pytest.raises(InvalidContactError, match="contact 1: This location does not allow duplicated contacts"):
         sandbox.seed([one, one])
