@@ -7,6 +7,8 @@ import json
 import logging
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,15 +53,19 @@ def test_the_sandbox_serves_what_the_facts_name_and_no_more(version: str) -> Non
 
 
 @pytest.fixture(scope="module")
-def tester(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tester() -> Iterator[Path]:
     """The property-based tester, in an environment of its own."""
-    where = tmp_path_factory.mktemp("tester")
-    subprocess.run([sys.executable, "-m", "venv", where], check=True, capture_output=True)
-    command = [where / "bin" / "python", "-m", "pip", "install", "--quiet", TESTER]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_INSTALL)
-    if done.returncode:
-        pytest.skip(f"{TESTER} cannot be installed: {done.stderr.strip()[-300:]}")
-    return where / "bin" / "schemathesis"
+    with tempfile.TemporaryDirectory() as path:  # pytest would keep its thousands of files for three more runs
+        where = Path(path)
+        subprocess.run([sys.executable, "-m", "venv", where], check=True, capture_output=True)
+        command = [where / "bin" / "python", "-m", "pip", "install", "--quiet", TESTER]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_INSTALL)
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"{TESTER} is not installed within {SECONDS_TO_INSTALL} s")
+        if done.returncode:
+            pytest.skip(f"{TESTER} cannot be installed: {done.stderr.strip()[-300:]}")
+        yield where / "bin" / "schemathesis"
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ SECONDS_TO_RUN = 60
 async def sandbox() -> AsyncIterator[Sandbox]:
     async with Sandbox() as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Where packages go, thousands of files: pytest would keep them for three more runs."""
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
 
 
 def install(command: list[str | Path], where: Path) -> None:
@@ -54,17 +62,17 @@ async def run_script(command: list[str | Path], where: Path, sandbox: Sandbox) -
     return printed.decode()
 
 
-async def test_the_python_sdk(sandbox: Sandbox, tmp_path: Path) -> None:
-    install([sys.executable, "-m", "venv", tmp_path / "venv"], tmp_path)
-    python = tmp_path / "venv" / "bin" / "python"
-    install([python, "-m", "pip", "install", "--quiet", PYTHON_SDK], tmp_path)
-    assert "all is well" in await run_script([python, HERE / "python_sdk.py"], tmp_path, sandbox)
+async def test_the_python_sdk(sandbox: Sandbox, place: Path) -> None:
+    install([sys.executable, "-m", "venv", place / "venv"], place)
+    python = place / "venv" / "bin" / "python"
+    install([python, "-m", "pip", "install", "--quiet", PYTHON_SDK], place)
+    assert "all is well" in await run_script([python, HERE / "python_sdk.py"], place, sandbox)
 
 
-async def test_the_javascript_sdk(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_the_javascript_sdk(sandbox: Sandbox, place: Path) -> None:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("there is no node, or no npm")
-    (tmp_path / "package.json").write_text('{"private": true}')
-    install([npm, "install", "--silent", "--no-audit", "--no-fund", JAVASCRIPT_SDK], tmp_path)
-    assert "all is well" in await run_script([node, HERE / "javascript_sdk.mjs"], tmp_path, sandbox)
+    (place / "package.json").write_text('{"private": true}')
+    install([npm, "install", "--silent", "--no-audit", "--no-fund", JAVASCRIPT_SDK], place)
+    assert "all is well" in await run_script([node, HERE / "javascript_sdk.mjs"], place, sandbox)
