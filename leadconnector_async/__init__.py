@@ -39,6 +39,7 @@ from .errors import (
     TransportError,
     UsageError,
     ValidationError,
+    WebhookError,
 )
 from .grants import InstalledLocation
 from .journal import Journal
@@ -201,6 +202,7 @@ __all__ = [
     "UpsertResult",
     "UsageError",
     "ValidationError",
+    "WebhookError",
     "__version__",
     "all_of",
     "any_of",

@@ -20,6 +20,7 @@
     │       ├── ValidationError (ValueError)        422: messages name the fields
     │       ├── RateLimitedError                    429: retry_after seconds, where given
     │       └── ServerError                         5xx, and the gateway's 401 "Command timed out"
+    ├── WebhookError (ValueError)                   this delivery is not to be believed, or came before: reason
     ├── TokenSourceError                            there is no token to send; `__cause__` may say why
     │   ├── LoginRequiredError                      log in (install the app) again
     │   ├── LocationNotCoveredError (PermissionError)   the account may not act for this location
@@ -39,10 +40,15 @@ All can be pickled. None carries a token.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from .report import BatchReport
+
+WebhookFault: TypeAlias = Literal[
+    "too_large", "unsigned", "bad_signature", "malformed", "too_old", "too_early", "replayed"
+]
+"""What can be wrong with a delivery of a webhook."""
 
 
 def _restore(cls: type[LeadConnectorError], args: tuple[Any, ...], state: dict[str, Any]) -> LeadConnectorError:
@@ -206,6 +212,19 @@ class ServerError(APIError):
     """
 
     retry_after: float | None = None
+
+
+class WebhookError(LeadConnectorError, ValueError):
+    """A delivery of a webhook is not to be believed, or was delivered before.
+
+    Attributes:
+        reason: `too_large`, `unsigned` (no signature), `bad_signature` (not by the vendor, or changed on its way),
+            `malformed` (signed, but no event), `too_old`, `too_early` (from the future) or `replayed`.
+    """
+
+    def __init__(self, message: str, *, reason: WebhookFault) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class TokenSourceError(LeadConnectorError):

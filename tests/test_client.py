@@ -622,6 +622,7 @@ def test_every_error_survives_pickling(kind: type[LeadConnectorError]) -> None:
         "RateLimitStuckError": {"rate_limited": 3},
         "InvalidResponseError": {"status": 200},
         "InvalidContactError": {"field": "dnd"},
+        "WebhookError": {"reason": "replayed"},
     }.get(kind.__name__, {"report": None} if issubclass(kind, errors.LoadError) else {})
     error = kind(400, ("no",), trace_id="t") if issubclass(kind, APIError) else kind("no", **arguments)
     copy = pickle.loads(pickle.dumps(error))

@@ -57,7 +57,9 @@ MAY_USE: dict[str, set[str]] = {
     "intake": {"contacts", "delivery", "sources", "verdict"},
     "load": {"breaker", "intake"},
     "bulk": {"load", "outbox"},
+    "webhooks": {"clock", "models"},
     "sandbox": {"models", "errors"},
+    "testing": {"client", "sandbox"},
     "migration": {"bulk"},
     "cli": {"migration", "oauth_app", "sandbox"},
 }

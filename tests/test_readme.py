@@ -21,7 +21,12 @@ from tests.test_operations import METHODS, method_of
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
-PYTHON = [(text, BLOCKS[number + 1][1]) for number, (kind, text) in enumerate(BLOCKS) if kind == "python"]
+TESTS = [text for kind, text in BLOCKS if kind == "python" and "def test_" in text]
+PYTHON = [
+    (text, BLOCKS[number + 1][1])
+    for number, (kind, text) in enumerate(BLOCKS)
+    if kind == "python" and text not in TESTS
+]
 SHELL = [text for kind, text in BLOCKS if kind == "sh"]
 LEADCONNECTOR = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
 
@@ -41,9 +46,22 @@ def test_python_blocks(code: str, output: str, tmp_path: Path) -> None:
     assert shape(ended.stdout) == shape(output)
 
 
+@pytest.mark.parametrize("code", TESTS)
+def test_tests(code: str, tmp_path: Path) -> None:
+    line = re.search(r"`(pytest_plugins = [^`]+)`", README)
+    assert line is not None
+    (tmp_path / "conftest.py").write_text(line[1])
+    (tmp_path / "test_readme.py").write_text(code)
+    command = [sys.executable, "-W", "error", "-m", "pytest", "-c", os.devnull, "--rootdir", str(tmp_path), "-q"]
+    scope = ["-o", "asyncio_default_fixture_loop_scope=function", "-p", "no:cacheprovider"]
+    ended = subprocess.run([*command, *scope, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert re.search(r"^2 passed in", ended.stdout, re.M), ended.stdout + ended.stderr
+
+
 def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
-    assert len(PYTHON) == 6
+    assert len(PYTHON) == 7
+    assert len(TESTS) == 1
     assert sum(kind == "sh" for kind, _ in BLOCKS) == 6
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import logging
 import traceback
@@ -10,10 +11,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from leadconnector_async import BatchReport, LeadConnector, LeadConnectorError, OAuthApp, RetryPolicy, Timeouts
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
+from leadconnector_async.webhooks import WebhookKeys, verify_webhook
 from tests.fake_clock import FakeClock
 from tests.test_groups import DELETES, NEVER_REPEATED, REPEATABLE, Calling
 
@@ -99,6 +102,23 @@ async def test_no_report_or_log_carries_the_token(kind: str, tmp_path: Path, cap
     assert all(TOKEN not in text for text in texts)
     assert report.total == 1
     gc.collect()
+
+
+@pytest.mark.parametrize("header", ["x-ghl-signature", "x-wh-signature"])
+def test_no_refused_delivery_shows_a_key_a_signature_or_what_it_says(
+    header: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = base64.b64encode(TOKEN.encode()).decode()
+    frame = f"-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----"  # given by mistake
+    body = msgspec.json.encode({"email": TOKEN})
+    for keys in (WebhookKeys(), *(WebhookKeys(ed25519=(key,), rsa=(key,)) for key in (secret, frame, TOKEN))):
+        for signature in (secret, TOKEN):
+            with pytest.raises(LeadConnectorError) as caught:
+                verify_webhook(body, {header: signature}, keys=keys)
+            text = told(caught.value) + caplog.text
+            assert TOKEN not in text
+            assert secret not in text
 
 
 @pytest.mark.parametrize(("name", "calling"), (REPEATABLE | DELETES | NEVER_REPEATED).items())

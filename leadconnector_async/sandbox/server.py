@@ -26,6 +26,7 @@ from .settings import UnknownFields, WindowKind, check_settings, read_limits
 from .traffic import Applied, Arrival
 
 _STOP_SECONDS = 1.0
+_TURNS_TO_ACCEPT = 4  # turns of the event loop from a connection's arrival until the server knows of it
 
 
 class Sandbox:
@@ -181,8 +182,11 @@ class Sandbox:
             abruptly: Break all connections at once, as a server that is killed does: calls under way get no answer.
         """
         self._stopped.set()
-        if self._runner is not None:
-            if abruptly and self._server is not None:
+        if self._runner is not None and self._server is not None:
+            # asyncio never closes a connection that it is about to accept when its server is closed.
+            for _ in range(_TURNS_TO_ACCEPT):
+                await asyncio.sleep(0)
+            if abruptly:
                 _break_connections(self._server)
             await self._runner.cleanup()
             self._runner = None
