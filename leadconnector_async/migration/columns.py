@@ -112,6 +112,11 @@ def column_key(name: str) -> str:
     return f"{CUSTOM_PREFIX}{key}" if key else _FIELDS.get(_plain(name), name)
 
 
+def is_known(name: str) -> bool:
+    """Whether a header is one that a field is known for."""
+    return _column(0, name) is not None
+
+
 def _custom_key(name: str) -> str:
     return name[len(CUSTOM_PREFIX) :].strip() if name.lower().startswith(CUSTOM_PREFIX) else ""
 
@@ -141,13 +146,6 @@ def read_cells(columns: Iterable[Column], cells: Sequence[str]) -> dict[str, Any
             raise CellError(column.name, str(error)) from None
         fields[column.field] = [*fields.get("customFields", []), *value] if column.field == "customFields" else value
     return fields
-
-
-def text_of(value: Any) -> str:
-    """Return a value as the cell that it is read from: text as it is, nothing as empty, all else as JSON."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    return msgspec.json.encode(value).decode()
 
 
 class CellError(ValueError):

@@ -11,7 +11,8 @@ from typing import IO, Any, Final
 from ..errors import ConfigurationError, StopRequestedError
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome, RowError, row_error
-from .columns import RESULT_COLUMNS, column_key, text_of
+from .columns import RESULT_COLUMNS, column_key
+from .readers.text import text_of
 from .rows import FileRow, RowFile
 
 _SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id")

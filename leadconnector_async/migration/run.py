@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -24,7 +22,7 @@ _ROWS: Final = "rows"
 
 def describe_files(files: Sequence[RowFile]) -> dict[str, str]:
     """Return what must be the same when a load of files goes on: their content, and which column goes where."""
-    contents = [_describe(Path(file.name)) for file in files]
+    contents = [file.table.describe() for file in files]
     return {
         "files": msgspec.json.encode(contents).decode(),
         "mapping": msgspec.json.encode([file.mapping for file in files]).decode(),
@@ -42,12 +40,6 @@ def count_rows(files: Sequence[RowFile], journal: Journal, whole: Mapping[str, s
         for file, count in zip(files, msgspec.json.decode(told, type=list[int]), strict=True):
             file.count = count
     journal.tell(_ROWS, msgspec.json.encode([file.count for file in files]).decode())
-
-
-def _describe(path: Path) -> list[int | str]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return [file.tell(), digest.hexdigest()]
 
 
 class FileLoad:
