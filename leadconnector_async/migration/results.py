@@ -11,7 +11,7 @@ from typing import IO, Any, Final
 from ..errors import ConfigurationError, StopRequestedError
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome, RowError, row_error
-from .columns import RESULT_COLUMNS, column_key
+from .columns import RESULT_COLUMNS
 from .readers.text import text_of
 from .rows import FileRow, RowFile
 
@@ -41,8 +41,8 @@ class Results:
         self._files = files
         self._columns: dict[str, str] = {}  # by what they are for: files may spell one field in several ways
         for file in files:
-            for name in file.columns:
-                self._columns.setdefault(column_key(name), name)
+            for key, name in zip(file.keys, file.columns, strict=True):
+                self._columns.setdefault(key, name)
         self._open: dict[str, IO[str]] = {}
         self._writers: dict[str, Any] = {}
         self.written: list[str] = []
@@ -141,8 +141,7 @@ class Results:
         cells, columns = row.cells, row.file.columns
         placed: dict[str, str] = {}
         surplus = []
-        for name, cell in zip(columns, cells, strict=False):
-            key = column_key(name)
+        for key, cell in zip(row.file.keys, cells, strict=False):
             if placed.get(key) and cell:
                 surplus.append(cell)
             elif cell:

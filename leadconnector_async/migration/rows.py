@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
@@ -12,7 +12,11 @@ from msgspec import Struct
 
 from ..errors import InvalidContactError
 from ..models import UPSERT_NAMES, ContactUpsert, read_mapping
-from .columns import RESULT_COLUMNS, CellError, is_known, read_cells, read_header
+from .columns import RESULT_COLUMNS, column_key, is_known
+from .mapping import ColumnMap, require_identity
+from .meaning import NOTHING_SAID, Meaning
+from .objects import check_object
+from .problems import Problem
 from .readers import Record, Table, open_table
 from .readers.text import is_text
 
@@ -36,7 +40,12 @@ class FileRow(Struct, frozen=True, gc=False):
     @property
     def contact(self) -> ContactUpsert | InvalidContactError:
         """The contact, or what is wrong with it."""
-        return self.file.contact_of(self)
+        return self.file.read(self)[0]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What there is to be told of its cells."""
+        return self.file.read(self)[1]
 
     @property
     def cells(self) -> Sequence[str]:
@@ -57,13 +66,16 @@ class RowFile:
 
     Args:
         table: The table.
+        meaning: What the user says of its columns and cells.
 
     Attributes:
         table: The table.
         name: How messages call it.
         columns: Its columns, those that an earlier run added left out; each has a name of its own.
+        map: Which of them goes where; None of objects of the API.
         mapping: Each column that is sent, and the field that it goes to; nothing of objects of the API.
-        ignored: Columns that no field is known for.
+        ignored: Columns that are not sent.
+        keys: Of each column what it shares with columns of other files for the same field; no two here share one.
         has_locations: Whether some column names a location.
         is_lines: Whether it has objects, of which a cell cannot tell null from an empty text.
 
@@ -71,27 +83,27 @@ class RowFile:
         ConfigurationError: Its columns are not those of contacts.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, meaning: Meaning = NOTHING_SAID) -> None:
         self.table = table
         self.name = table.name
         self.is_lines = table.has_objects
-        self._reads_objects = table.has_objects and _are_names_of_api(table.columns)
+        self._checks = meaning.checks
         header = table.columns
         self._width = self._inputs = len(header)
-        if self._reads_objects:
-            self.columns = header
-            self.mapping: dict[str, str] = {}
-            self.ignored: list[str] = []
-            self.has_locations = bool({"locationId", "location_id"}.intersection(header))
-            return
-        if tuple(header[-len(RESULT_COLUMNS) :]) == RESULT_COLUMNS:
+        if tuple(header[-len(RESULT_COLUMNS) :]) == RESULT_COLUMNS and not table.has_objects:
             self._inputs -= len(RESULT_COLUMNS)
-        self.columns = _distinct(header[: self._inputs])
-        self._known = read_header(header[: self._inputs], self.name)
-        known = {column.position for column in self._known}
-        self.mapping = {column.name: column.field for column in self._known}
-        self.ignored = [name for position, name in enumerate(self.columns) if position not in known]
-        self.has_locations = any(column.field == "locationId" for column in self._known)
+        inputs = header[: self._inputs]
+        self.columns = inputs if table.has_objects else _distinct(inputs)
+        self.map: ColumnMap | None = None
+        if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
+            self.map = ColumnMap(self.columns, inputs, meaning)
+            require_identity(self.map, self.columns, self.name)
+        columns = [] if self.map is None else self.map.columns
+        self.mapping = {column.name: column.target.slot for column in columns}
+        self.ignored = [] if self.map is None else [unsent.name for unsent in self.map.unsent]
+        self.keys = _keys(self.columns, self.mapping) if self.map else [column_key(name) for name in self.columns]
+        fields = header if self.map is None else self.map.fields
+        self.has_locations = bool({"locationId", "location_id"}.intersection(fields))
 
     def rows(self) -> Iterator[FileRow]:
         """Yield all rows; reading goes on after one that cannot be read."""
@@ -114,26 +126,51 @@ class RowFile:
             return [*[""] * len(self.columns), *cells]
         return [*cells[: self._inputs], *[""] * (self._inputs - len(cells)), *cells[self._width :]]
 
-    def contact_of(self, row: FileRow) -> ContactUpsert | InvalidContactError:
-        """Return what `FileRow.contact` tells."""
-        record = row.record
-        if record.error is not None:
-            return InvalidContactError(record.error, where=row.where)
+    def read(self, row: FileRow) -> tuple[ContactUpsert | InvalidContactError, list[Problem]]:
+        """Return what `FileRow.contact` and `FileRow.problems` tell."""
+        record, problems = row.record, list[Problem]()
         try:
-            if self._reads_objects:
-                return _contact(record.value or {}, row.where)
-            return self._read_cells(record.cells, row.where)
-        except CellError as wrong:
-            place = row.where if wrong.column is None else f"{row.where}, column {wrong.column}"
-            return InvalidContactError(str(wrong), where=place)
-        except InvalidContactError as wrong:
-            return wrong
+            if record.error is not None:
+                raise RefusedRowError(record.error)
+            fields, problems = self._read_fields(record)
+            return self._make_contact(record, fields, problems), problems
+        except RefusedRowError as refused:
+            if not any(problem.action == "refused" for problem in problems):
+                problems.append(Problem(refused.column or "", "", str(refused), "refused"))
+            place = row.where if refused.column is None else f"{row.where}, column {refused.column}"
+            return InvalidContactError(str(refused), field=refused.field, where=place), problems
 
-    def _read_cells(self, cells: Sequence[str], where: str) -> ContactUpsert:
-        self._check_cells(cells)
-        contact = _contact(read_cells(self._known, cells), where)
-        if self._is_unknown(cells) and contact.create_new_if_duplicate_allowed is True:
-            raise CellError("status", "it may have been applied; look it up, then clear this cell to send the row")
+    def _read_fields(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
+        if self.map is None:
+            return self._read_object(record)
+        self._check_cells(record.cells)
+        return self.map.read(record.cells)
+
+    def _read_object(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
+        fields = dict(record.value or {})
+        problems = []
+        for problem, value in check_object(fields.copy(), UPSERT_NAMES, self._checks):
+            problems += [problem] if problem.sentence else []
+            if value is not None:
+                fields[problem.column] = value
+            elif problem.action == "skipped":
+                del fields[problem.column]
+        return fields, problems
+
+    def _make_contact(self, record: Record, fields: dict[str, Any], problems: list[Problem]) -> ContactUpsert:
+        for problem in problems:
+            if problem.action == "refused":
+                raise RefusedRowError(problem.sentence, problem.column)
+        try:
+            contact = read_mapping(fields, ContactUpsert)
+        except InvalidContactError as error:
+            raise RefusedRowError(error.sentence, field=error.field) from None
+        if not any(isinstance(value, str) and value.strip() for value in (contact.email, contact.phone)):
+            raise _without_identity(problems, self.mapping)
+        if self._is_unknown(record.cells) and contact.create_new_if_duplicate_allowed is True:
+            raise RefusedRowError(
+                "it may have been applied; look it up, then clear this cell to send the row", "status"
+            )
         return contact
 
     def _is_unknown(self, cells: Sequence[str]) -> bool:
@@ -143,22 +180,26 @@ class RowFile:
     def _check_cells(self, cells: Sequence[str]) -> None:
         if len(cells) > self._width:
             sentence = f"has {len(cells)} cells where the header has {self._width}; quote cells that hold a delimiter"
-            raise CellError(None, sentence)
+            raise RefusedRowError(sentence)
         for position, cell in enumerate(cells):
             if not is_text(cell):
-                raise CellError(self._header_of(position), "is not UTF-8 text; save the file as UTF-8")
+                raise RefusedRowError("is not UTF-8 text; save the file as UTF-8", self._header_of(position))
 
     def _header_of(self, position: int) -> str:
         return self.columns[position] if position < len(self.columns) else str(position + 1)
 
 
-def open_row_file(path: Path) -> RowFile:
+def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID) -> RowFile:
     """Look at a file before anything is sent; `count` then looks through it.
+
+    Args:
+        path: The file.
+        meaning: What the user says of its columns and cells.
 
     Raises:
         ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
     """
-    return RowFile(open_table(path))
+    return RowFile(open_table(path), meaning)
 
 
 def _are_names_of_api(names: Sequence[str]) -> bool:
@@ -175,11 +216,30 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return list(distinct)
 
 
-def _contact(fields: dict[str, Any], where: str) -> ContactUpsert:
-    try:
-        contact = read_mapping(fields, ContactUpsert)
-    except InvalidContactError as error:
-        raise InvalidContactError(error.sentence, field=error.field, where=where) from None
-    if not any(isinstance(value, str) and value.strip() for value in (contact.email, contact.phone)):
-        raise InvalidContactError("has neither email nor phone, and the service matches by these", where=where)
-    return contact
+def _keys(columns: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
+    """Number the columns for one field, so that each finds its like in other files."""
+    seen: dict[str, int] = {}
+    keys = []
+    for name in columns:
+        key = mapping.get(name, name)
+        seen[key] = seen.get(key, 0) + 1
+        keys.append(key if seen[key] == 1 else f"{key} ({seen[key]})")
+    return keys
+
+
+class RefusedRowError(ValueError):
+    """A row that cannot be sent, and the column that is to blame for it, or None."""
+
+    def __init__(self, sentence: str, column: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(sentence)
+        self.column = column
+        self.field = field
+
+
+def _without_identity(problems: list[Problem], mapping: Mapping[str, str]) -> RefusedRowError:
+    """Say what a row lacks: where its only email or phone cannot be used, that is what is wrong with it."""
+    for number, problem in enumerate(problems):
+        if problem.action == "skipped" and mapping.get(problem.column, problem.column) in ("email", "phone"):
+            problems[number] = Problem(problem.column, problem.value, problem.sentence, "refused")
+            return RefusedRowError(problem.sentence, problem.column)
+    return RefusedRowError("has neither email nor phone, and the service matches by these")
