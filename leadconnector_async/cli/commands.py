@@ -11,9 +11,12 @@ import typer
 
 from ..answers import clean_text
 from ..errors import JournalError, LeadConnectorError
+from ..migration.mapping_file import write_mapping
+from ..migration.readers import open_table
 from ..version import __version__
 from .options import read_faults, read_latency, read_rate
-from .printing import tell
+from .printing import show, tell
+from .saying import Saying
 from .serve import serve
 from .upsert import DEFAULT_CONCURRENCY, Order, load
 
@@ -57,6 +60,30 @@ def upsert(
         str | None, typer.Option(help="Location id; else LEADCONNECTOR_LOCATION_ID.", show_default=False)
     ] = None,
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Load into a sandbox in this process; no token.")] = False,
+    column_map: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="COLUMN=FIELD", help="Where a column goes; again for more.", show_default=False),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="Where all columns go: a file of `leadconnector map`.", show_default=False)
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A column not to be sent; again for more.", show_default=False),
+    ] = None,
+    owners: Annotated[
+        Path | None, typer.Option(help="CSV of users: id, and email or name.", show_default=False)
+    ] = None,
+    default_country: Annotated[
+        str | None, typer.Option(help="Of phone numbers that name none, such as US.", show_default=False)
+    ] = None,
+    date_order: Annotated[
+        str | None, typer.Option(metavar="mdy|dmy", help="What 03/04/1990 means.", show_default=False)
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Send nothing where a cell or row cannot be sent.")] = False,
+    create_fields: Annotated[
+        bool, typer.Option("--create-fields", help="Make custom fields that columns are for and that are missing.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results.", show_default="leadconnector-run-<time>")
     ] = None,
@@ -92,8 +119,32 @@ def upsert(
         concurrency=concurrency,
         is_progress_wanted=not no_progress,
         token_file=token_file,
+        saying=Saying(
+            maps=column_map or (),
+            mapping=mapping,
+            ignored=ignore or (),
+            owners=owners,
+            default_country=default_country,
+            date_order=date_order,
+            is_strict=strict,
+            creates_fields=create_fields,
+        ),
     )
     _run(load(order))
+
+
+@app.command("map")
+def map_columns(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="As for upsert.")],
+) -> None:
+    """Print which column goes to which field, as a file to correct and give back with `upsert --mapping`."""
+
+    async def work() -> int:
+        tables = [open_table(path) for path in files]
+        show("".join(write_mapping(tables)).rstrip("\n"))
+        return 0
+
+    _run(work())
 
 
 @app.command()

@@ -17,13 +17,27 @@ from ..client import LeadConnector
 from ..errors import AuthenticationError, ConfigurationError, LoadStoppedError, StopRequestedError
 from ..journal import Journal, is_journal_of
 from ..limits import RateLimit
-from ..migration.results import COLLISIONS, FAILED, FAILED_LINES, JOURNAL, NOT_APPLIED, REPORT, Results, make_folder
+from ..migration.meaning import Meaning
+from ..migration.problems import ProblemTally
+from ..migration.results import (
+    COLLISIONS,
+    FAILED,
+    FAILED_LINES,
+    JOURNAL,
+    NOT_APPLIED,
+    PROBLEMS,
+    REPORT,
+    Results,
+    make_folder,
+)
 from ..migration.rows import RowFile, open_row_file
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..report import STATUSES, BatchReport
 from .options import read_rate, read_token_file
+from .preparation import Preparation, tell_of_columns, tell_of_problems
 from .printing import show, tell
 from .progress import open_progress
+from .saying import Saying, read_meaning
 from .signals import calling_on_signals
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
@@ -49,6 +63,7 @@ class Order(Struct, frozen=True, kw_only=True):
     concurrency: int
     is_progress_wanted: bool
     token_file: Path | None
+    saying: Saying = Saying()
 
 
 async def load(order: Order) -> int:
@@ -83,27 +98,36 @@ def _interrupter(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> Callabl
 
 
 async def _load(order: Order, stop: asyncio.Event) -> int:
-    rate = read_rate(order.rate, order.daily)
-    files = await asyncio.to_thread(_look_through, order)
+    rate, meaning = read_rate(order.rate, order.daily), read_meaning(order.saying)
+    files = await asyncio.to_thread(_look_through, order, meaning)
     async with AsyncExitStack() as stack:
         client = await _open_client(order, rate, files, stack)
+        files, tally = await _prepare(order, files, client, stop)
         whole = _describe(order, files, client)
         if stop.is_set():
             raise asyncio.CancelledError
         folder = _choose_folder(order, whole)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
         await asyncio.to_thread(count_rows, files, journal, whole)
-        _tell_beforehand(order, files, is_begun=journal.is_begun)
+        _tell_beforehand(order, files, tally, is_begun=journal.is_begun)
         load = FileLoad(files, Results(folder, files), journal)
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
     return _conclude(order, load, reason, is_interrupted=stop.is_set())
 
 
-def _look_through(order: Order) -> list[RowFile]:
-    files = [open_row_file(path) for path in order.files]
-    if not order.is_resumed:
-        _ = [file.count for file in files]  # what cannot be read leaves no folder behind
-    return files
+def _look_through(order: Order, meaning: Meaning) -> list[RowFile]:
+    return [open_row_file(path, meaning) for path in order.files]
+
+
+async def _prepare(
+    order: Order, files: list[RowFile], client: LeadConnector, stop: asyncio.Event
+) -> tuple[list[RowFile], ProblemTally | None]:
+    preparation = Preparation(order.saying, client, stop.is_set)
+    files = await preparation.look_up(files)
+    if order.is_resumed:
+        return files, None  # its rows were looked at, and fields made, before its first sitting
+    tally = await preparation.check(files)
+    return await preparation.make_fields(files), tally
 
 
 def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict[str, str]:
@@ -163,13 +187,12 @@ async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stac
     return await stack.enter_async_context(client)
 
 
-def _tell_beforehand(order: Order, files: list[RowFile], *, is_begun: bool) -> None:
+def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | None, *, is_begun: bool) -> None:
     if order.is_resumed:
         tell("Going on with an earlier run." if is_begun else "There is no earlier run in that folder: beginning one.")
-    for file in files:
-        if file.ignored:
-            names = clean_text(", ".join(file.ignored))
-            tell(f"{file.name}: ignored columns: {names}")
+    tell_of_columns(files)
+    if tally is not None:
+        tell_of_problems(tally)
     if not order.is_sandbox:
         tell("Each write fires the location's contact webhooks and workflows.")
 
@@ -220,6 +243,9 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
     if report.collisions:
         met = "1 row met" if report.collisions == 1 else f"{report.collisions} rows met"
         show(f"  {met} the contact of another person in this load, and overwrote it (see {COLLISIONS})")
+    left_out, changed = (sum(kind.count for kind in results.problems.kinds(action)) for action in ("skipped", "fixed"))
+    if left_out or changed:
+        show(f"  {left_out} cells left out and {changed} changed before they were sent (see {PROBLEMS})")
     if (stopped := reason or _why_stopped(report)) is not None:
         show(f"Stopped early: {clean_text(stopped)}")
     if results.written:
@@ -281,5 +307,6 @@ def _command(order: Order, files: list[Path], *more: str) -> str:
     }
     words = ["leadconnector", "upsert", *map(str, files), *more]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    words += order.saying.words()
     words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
     return shlex.join(words)

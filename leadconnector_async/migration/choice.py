@@ -92,7 +92,7 @@ def _known_target(header: str, preset: Preset | None) -> tuple[Target, Rank] | s
 
 
 def _column(position: int, name: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
-    if target.field == "customFields" and target.part:
+    if target.is_custom_field:
         target, read = _of_custom_field(target, meaning, is_said=rank[0] == _SAID)
         return Column(position, name, target, read, "skipped", rank)
     return Column(position, name, target, _reader(target, meaning), action_of(target.field), rank)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import ConfigurationError
-from .problems import Fixed, UnusableCellError
+from .problems import Fixed, UnknownOptionError, UnusableCellError
 from .rules import RULES, Checks, apply_rules
 from .targets import split_list
 
@@ -32,6 +32,7 @@ class FieldDefinition(Struct, frozen=True, kw_only=True):
         name: What people see.
         data_type: The service's word for its kind, such as `TEXT`, `NUMERICAL`, `CHECKBOX`.
         options: What a field with options allows.
+        takes_others: Whether it takes other options, too.
     """
 
     id: str
@@ -39,6 +40,7 @@ class FieldDefinition(Struct, frozen=True, kw_only=True):
     name: str
     data_type: str
     options: tuple[str, ...] = ()
+    takes_others: bool = False
 
 
 class FieldBook:
@@ -67,6 +69,12 @@ class FieldBook:
             raise ConfigurationError(f"several custom fields are called {text!r}; say which by its key: {keys}")
         return found or (named[0] if named else None)
 
+    def with_texts(self, names: Iterable[str]) -> FieldBook:
+        """Return this with fields of one line of text that are yet to be made."""
+        return FieldBook(
+            [*self._definitions, *(FieldDefinition(id=name, key=name, name=name, data_type="TEXT") for name in names)]
+        )
+
     def nearest(self, text: str) -> str:
         """Return a hint at what may have been meant."""
         names = [field.name for field in self._definitions]
@@ -82,8 +90,8 @@ def value_reader(field: FieldDefinition, checks: Checks, *, is_strict: bool) -> 
     Args:
         field: The field.
         checks: What is to be taken for granted.
-        is_strict: Whether a cell must be one of the field's options; else one that is none is sent all the same, and
-            the service drops it.
+        is_strict: Whether a cell must be one of the field's options. Else it is sent all the same, by the field's key,
+            by which it is then told that the service has dropped it.
 
     Returns:
         The function. It raises `UnusableCellError` with the reason, `UnknownOptionError` where that is the option.
@@ -92,6 +100,7 @@ def value_reader(field: FieldDefinition, checks: Checks, *, is_strict: bool) -> 
         ConfigurationError: Cells cannot hold values of this field.
     """
     read = _plain_reader(field, checks)
+    name = {"id": field.id} if is_strict else {"key": field.key.removeprefix(KEY_PREFIX)}
 
     def read_value(cell: str) -> Any:
         try:
@@ -101,8 +110,8 @@ def value_reader(field: FieldDefinition, checks: Checks, *, is_strict: bool) -> 
                 raise
             value = cell
         if isinstance(value, Fixed):
-            return Fixed({"id": field.id, "field_value": value.value}, value.sentence, value.action)
-        return {"id": field.id, "field_value": value}
+            return Fixed(name | {"field_value": value.value}, value.sentence, value.action)
+        return name | {"field_value": value}
 
     return read_value
 
@@ -151,16 +160,12 @@ def _with_decimal_point(digits: str) -> str:
     return digits.replace(",", "")
 
 
-class UnknownOptionError(UnusableCellError):
-    """A cell that names an option that its field does not have."""
-
-
 def _choose(field: FieldDefinition, cell: str) -> str:
     options = {option.lower(): option for option in field.options}
     found = cell if cell in field.options else options.get(cell.lower())
-    if found is None:
-        raise UnknownOptionError(f"is no option of the custom field {field.name!r}")
-    return found
+    if found is None and not field.takes_others:
+        raise UnknownOptionError(f"holds {cell!r}, which is no option of the custom field {field.name!r}")
+    return found or cell
 
 
 def _choose_all(field: FieldDefinition, cell: str) -> list[str]:

@@ -9,7 +9,7 @@ from ..errors import ConfigurationError
 from .choice import Column, Unsent, choose_column
 from .meaning import Meaning
 from .presets import recognise
-from .problems import Fixed, Problem, UnusableCellError
+from .problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
 from .targets import CUSTOM_PREFIX, DND_PREFIX
 
 _TAGS: Final = "tags"
@@ -71,7 +71,8 @@ class ColumnMap:
             try:
                 value = read(cell)
             except UnusableCellError as reason:
-                told.append((column, Problem(column.name, cell, str(reason), column.action)))
+                action: Action = "missing" if isinstance(reason, UnknownOptionError) else column.action
+                told.append((column, Problem(column.name, cell, str(reason), action)))
                 continue
             if type(value) is Fixed:
                 told.append((column, Problem(column.name, cell, value.sentence, value.action)))

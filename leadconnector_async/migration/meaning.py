@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 from msgspec import Struct
@@ -41,25 +42,23 @@ class Meaning(Struct, frozen=True, kw_only=True):
 
 
 NOTHING_SAID: Final = Meaning()
+_MOST_NAMES: Final = 20
 
 
-def check_names(meaning: Meaning, names: Iterable[str]) -> None:
-    """Refuse what is said of columns that there are not.
+def check_names(option: str, wanted: Iterable[str], names: Iterable[str]) -> None:
+    """Refuse what an option says of columns that there are not.
 
     Args:
-        meaning: What the user says.
+        option: The option.
+        wanted: The headers that it names.
         names: The headers of all tables.
 
     Raises:
         ConfigurationError: A header that is named is in no table.
     """
-    known = set(names)
-    for option, wanted in (("--map", meaning.columns), ("--ignore", meaning.ignored)):
-        missing = [name for name in wanted if name not in known]
-        if missing and not (meaning.is_whole and option == "--map"):
-            raise ConfigurationError(f"{option} {missing[0]!r}: no file has such a column; there are {_list(known)}")
-
-
-def _list(names: Iterable[str]) -> str:
-    shown = sorted(names)
-    return ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
+    known = dict.fromkeys(names)
+    for name in wanted:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(list(known)[:_MOST_NAMES])}"
+            raise ConfigurationError(f"{option} {name!r}: no file has such a column; {hint}")

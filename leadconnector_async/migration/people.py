@@ -20,6 +20,11 @@ _NO_TABLE: Final = {
 }
 
 
+def may_be_id(cell: str) -> bool:
+    """Whether a text has the form of an id; a name of one word has it, too."""
+    return _ID.fullmatch(cell) is not None
+
+
 class Directory:
     """Ids by what people write in their place.
 
@@ -43,7 +48,7 @@ class Directory:
         found = self._ids.get(cell.lower())
         if found is not None:
             return found
-        if not _ID.fullmatch(cell):
+        if not may_be_id(cell):
             raise UnusableCellError(f"is not in the table of {self._kind}s" if self._ids else _NO_TABLE[self._kind])
         if self._ids and cell not in self._all and not _has_shape_of_id(cell):
             raise UnusableCellError(f"is not in the table of {self._kind}s")

@@ -38,10 +38,9 @@ def _preset(name: str, signs: str, columns: str, unsent: dict[str, str] | None =
     targets: dict[str, Target] = {}
     for line in columns.strip().splitlines():
         text, _, headers = line.partition(" = ")
-        field, _, group = text.strip().partition("@")
-        target = read_target(field)
+        target = read_target(text)
         if target is not None:
-            targets |= {plain(header): Target(target.field, target.part, group) for header in headers.split(", ")}
+            targets |= {plain(header): target for header in headers.split(", ")}
     reasons = {plain(header): reason for header, reason in (unsent or {}).items()}
     return Preset(name, frozenset(plain(sign) for sign in signs.split(", ")), targets, reasons)
 

@@ -7,8 +7,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-Action: TypeAlias = Literal["fixed", "sent", "skipped", "refused", "assumed"]
-ACTIONS: Final[tuple[Action, ...]] = ("refused", "skipped", "fixed", "sent", "assumed")
+Action: TypeAlias = Literal["missing", "refused", "skipped", "fixed", "sent", "assumed"]
+ACTIONS: Final[tuple[Action, ...]] = ("missing", "refused", "skipped", "fixed", "sent", "assumed")
 _MOST_KINDS: Final = 1000  # a sentence may name the cell's own text, and be another for each row
 _OTHERS: Final = "other problems"
 
@@ -20,9 +20,10 @@ class Problem(Struct, frozen=True, gc=False):
         column: The header of its column; empty where the row as a whole is meant.
         value: The cell as it stands.
         sentence: What is wrong; the same for all cells with this problem, so that they can be counted.
-        action: `refused`: the row is not sent. `skipped`: the row is sent without this cell. `fixed`: the cell is sent
-            with a part left out or changed, as the sentence says. `sent`: it is sent as it stands, though the service
-            may not keep it. `assumed`: it is sent, and means what is usual; told as a count alone.
+        action: What becomes of it. `missing`: it names an option that the location does not have, which is to be
+            decided before anything is sent. `refused`: the row is not sent. `skipped`: the row is sent without this
+            cell. `fixed`: the cell is sent with a part left out or changed, as the sentence says. `sent`: it is sent as
+            it stands, though the service may not keep it. `assumed`: it is sent, and means what is usual.
     """
 
     column: str
@@ -41,6 +42,10 @@ class Fixed(Struct, frozen=True, gc=False):
 
 class UnusableCellError(ValueError):
     """A cell that cannot be sent; the message says why, after the cell's name."""
+
+
+class UnknownOptionError(UnusableCellError):
+    """A cell that names an option that its custom field does not have."""
 
 
 class ProblemCount(Struct):

@@ -12,6 +12,7 @@ from ..errors import ConfigurationError, StopRequestedError
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome, RowError, row_error
 from .columns import RESULT_COLUMNS
+from .problems import ProblemTally
 from .readers.text import text_of
 from .rows import FileRow, RowFile
 
@@ -23,8 +24,10 @@ FAILED: Final = "failed.csv"
 FAILED_LINES: Final = "failed.jsonl"
 NOT_APPLIED: Final = "not_applied.csv"
 COLLISIONS: Final = "collisions.csv"
-_ROW_FILES: Final = (SUCCEEDED, FAILED, FAILED_LINES, NOT_APPLIED, COLLISIONS)
+PROBLEMS: Final = "problems.csv"
+_ROW_FILES: Final = (SUCCEEDED, FAILED, FAILED_LINES, NOT_APPLIED, COLLISIONS, PROBLEMS)
 _NOT_APPLIED_COLUMNS: Final = ("contact_id", "field", "sent", "stored")
+_PROBLEM_COLUMNS: Final = ("row", "column", "value", "problem", "action")
 _COLLISION_COLUMNS: Final = ("contact_id", "row", "collision_with")
 
 
@@ -34,6 +37,11 @@ class Results:
     Args:
         folder: Where they go.
         files: What was loaded.
+
+    Attributes:
+        folder: The same.
+        problems: What there was to be told of cells and rows before they were sent, once that is written.
+        written: The names of the files that were written.
     """
 
     def __init__(self, folder: Path, files: Sequence[RowFile]) -> None:
@@ -46,6 +54,7 @@ class Results:
         self._open: dict[str, IO[str]] = {}
         self._writers: dict[str, Any] = {}
         self.written: list[str] = []
+        self.problems = ProblemTally()
         self._is_given_up = False
 
     @property
@@ -95,6 +104,7 @@ class Results:
         for index, row in enumerate(row for file in self._files for row in file.rows()):
             if self._is_given_up:
                 raise InterruptedError(0, "interrupted; --resume writes them")
+            self._add_problems(row)
             if outcome is None or outcome.index != index:
                 self._add(row, Outcome(index=index, status="not_attempted", error=reason))
                 continue
@@ -131,6 +141,15 @@ class Results:
         if row.line is not None and not _must_be_looked_up(row, outcome):
             self._file(FAILED_LINES).write(row.line + "\n")
 
+    def _add_problems(self, row: FileRow) -> None:
+        problems = row.problems
+        if problems:
+            self.problems.add(problems, row.where)
+            for problem in problems:
+                if problem.action != "assumed":
+                    told = [row.where, problem.column, problem.value, problem.sentence, problem.action]
+                    self._writer(PROBLEMS, _PROBLEM_COLUMNS).writerow(told)
+
     def _add_collision(self, one: tuple[FileRow, Outcome], other: tuple[FileRow, Outcome]) -> None:
         (row, outcome), (other_row, _) = one, other
         cells, _ = self._place(row)
@@ -149,10 +168,13 @@ class Results:
         return [placed.get(key, "") for key in self._columns], [*surplus, *cells[len(columns) :]]
 
     def _write(self, name: str, more_columns: Sequence[str], cells: Sequence[Any]) -> None:
+        self._writer(name, [*self._columns.values(), *more_columns]).writerow(cells)
+
+    def _writer(self, name: str, columns: Sequence[str]) -> Any:
         if name not in self._writers:
             self._writers[name] = csv.writer(self._file(name))
-            self._writers[name].writerow([*self._columns.values(), *more_columns])
-        self._writers[name].writerow(cells)
+            self._writers[name].writerow(columns)
+        return self._writers[name]
 
     def _file(self, name: str) -> IO[str]:
         if name not in self._open:

@@ -70,6 +70,7 @@ class RowFile:
 
     Attributes:
         table: The table.
+        meaning: The same.
         name: How messages call it.
         columns: Its columns, those that an earlier run added left out; each has a name of its own.
         map: Which of them goes where; None of objects of the API.
@@ -87,13 +88,10 @@ class RowFile:
         self.table = table
         self.name = table.name
         self.is_lines = table.has_objects
-        self._checks = meaning.checks
+        self.meaning = meaning
         header = table.columns
-        self._width = self._inputs = len(header)
-        if tuple(header[-len(RESULT_COLUMNS) :]) == RESULT_COLUMNS and not table.has_objects:
-            self._inputs -= len(RESULT_COLUMNS)
-        inputs = header[: self._inputs]
-        self.columns = inputs if table.has_objects else _distinct(inputs)
+        self.columns, inputs = input_columns(table)
+        self._width, self._inputs = len(header), len(inputs)
         self.map: ColumnMap | None = None
         if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
             self.map = ColumnMap(self.columns, inputs, meaning)
@@ -149,7 +147,7 @@ class RowFile:
     def _read_object(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
         fields = dict(record.value or {})
         problems = []
-        for problem, value in check_object(fields.copy(), UPSERT_NAMES, self._checks):
+        for problem, value in check_object(fields.copy(), UPSERT_NAMES, self.meaning.checks):
             problems += [problem] if problem.sentence else []
             if value is not None:
                 fields[problem.column] = value
@@ -200,6 +198,17 @@ def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID) -> RowFile:
         ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
     """
     return RowFile(open_table(path), meaning)
+
+
+def input_columns(table: Table) -> tuple[list[str], list[str]]:
+    """Return the columns of a table, those that an earlier run added left out: each with a name of its own, and as
+    they stand."""
+    header = table.columns
+    if table.has_objects:
+        return header, header
+    if tuple(header[-len(RESULT_COLUMNS) :]) == RESULT_COLUMNS:
+        header = header[: -len(RESULT_COLUMNS)]
+    return _distinct(header), header
 
 
 def _are_names_of_api(names: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from ..journal import Journal
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
 from ..sources import SETTLED, Settled
+from .meaning import NOTHING_SAID
 from .results import Results, why_not_attempted
 from .rows import RowFile
 
@@ -21,11 +22,14 @@ _ROWS: Final = "rows"
 
 
 def describe_files(files: Sequence[RowFile]) -> dict[str, str]:
-    """Return what must be the same when a load of files goes on: their content, and which column goes where."""
+    """Return what must be the same when a load of files goes on: their content, which column goes where, and what is
+    taken for granted of cells."""
     contents = [file.table.describe() for file in files]
+    checks = [file.meaning.checks for file in files if file.meaning.checks != NOTHING_SAID.checks]
     return {
         "files": msgspec.json.encode(contents).decode(),
         "mapping": msgspec.json.encode([file.mapping for file in files]).decode(),
+        **({"checks": msgspec.json.encode(checks[0]).decode()} if checks else {}),
     }
 
 

@@ -37,14 +37,26 @@ class Target(Struct, frozen=True):
 
     @property
     def slot(self) -> str:
-        """What columns share of which only one can be sent; also how a mapping file calls the target."""
+        """What columns share of which only one can be sent."""
         if not self.part:
             return self.field
         return f"{CUSTOM_PREFIX if self.field == 'customFields' else DND_PREFIX}{self.part}"
 
+    @property
+    def is_custom_field(self) -> bool:
+        """Whether it is one custom field."""
+        return self.field == "customFields" and bool(self.part)
+
+    @property
+    def text(self) -> str:
+        """How people write it."""
+        return f"{self.slot}@{self.group}" if self.group else self.slot
+
 
 def read_target(text: str) -> Target | None:
     """Read a target as people write it: a field in any spelling, `custom:NAME`, `dnd:CHANNEL`, `owner`, `location`.
+
+    Of an address, what follows an @ is the name of its group: `city@home`.
 
     Returns:
         The target; None where the column is not to be sent (`ignore`, or nothing).
@@ -53,6 +65,7 @@ def read_target(text: str) -> Target | None:
         ConfigurationError: There is no such field.
     """
     text = text.strip()
+    text, _, group = text.partition("@") if not text.lower().startswith(CUSTOM_PREFIX) else (text, "", "")
     prefix, _, rest = text.partition(":")
     if prefix.lower() + ":" == CUSTOM_PREFIX and rest.strip():
         return Target("customFields", rest.strip())
@@ -63,18 +76,18 @@ def read_target(text: str) -> Target | None:
         return Target("dndSettings", channel)
     field = _ALIASES.get(text.lower(), _SPELLINGS.get(_plain(text)))
     if field is None:
-        near = get_close_matches(text, [*_FIELDS, "owner", "location"], 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_FIELDS)}, custom:NAME and dnd:CHANNEL"
+        near = get_close_matches(text, [*FIELDS, "owner", "location"], 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIELDS)}, custom:NAME and dnd:CHANNEL"
         raise ConfigurationError(f"{text!r} is no field of a contact; {hint}")
-    return Target(field) if field else None
+    return Target(field, group=group.strip()) if field else None
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower())
 
 
-_FIELDS: Final = tuple(dict.fromkeys(UPSERT_NAMES.values()))
-_SPELLINGS: Final = {_plain(wire): wire for wire in _FIELDS}
+FIELDS: Final = tuple(dict.fromkeys(UPSERT_NAMES.values()))
+_SPELLINGS: Final = {_plain(wire): wire for wire in FIELDS}
 
 
 # ---------------------------------------------------------------------------------------------- cells to values

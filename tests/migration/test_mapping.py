@@ -230,11 +230,11 @@ def test_a_target_that_is_none_is_told_with_what_may_be_meant(target: str, hint:
 
 
 def test_a_column_that_there_is_not_is_told() -> None:
-    with pytest.raises(ConfigurationError, match="--map 'Nmae': no file has such a column; there are Email, Name"):
-        check_names(Meaning(columns={"Nmae": "name"}), ["Name", "Email"])
-    with pytest.raises(ConfigurationError, match="--ignore 'X'"):
-        check_names(Meaning(ignored=frozenset({"X"})), ["Name", "Email"])
-    check_names(Meaning(columns={"X": "name"}, is_whole=True), ["Name"])
+    with pytest.raises(ConfigurationError, match="--map 'Nmae': no file has such a column; did you mean 'Name'"):
+        check_names("--map", ["Nmae"], ["Name", "Email"])
+    with pytest.raises(ConfigurationError, match="--ignore 'X': no file has such a column; there are Name, Email"):
+        check_names("--ignore", ["X"], ["Name", "Email"])
+    check_names("--ignore", ["Name"], ["Name", "Email"])
 
 
 # ---------------------------------------------------------------------------------------------- custom fields
@@ -279,8 +279,8 @@ def test_a_cell_becomes_what_its_custom_field_holds(name: str, cell: str, value:
 @pytest.mark.parametrize(
     ("name", "cell", "told"),
     [
-        ("Plan", "Gold", "X skipped: is no option of the custom field 'Plan'"),
-        ("Likes", "Sport, Chess", "X skipped: is no option of the custom field 'Likes'"),
+        ("Plan", "Gold", "X missing: holds 'Gold', which is no option of the custom field 'Plan'"),
+        ("Likes", "Sport, Chess", "X missing: holds 'Chess', which is no option of the custom field 'Likes'"),
         ("Score", "many", "X skipped: is no number"),
         ("Score", "1-2", "X skipped: is no number"),
         ("Score", "nan", "X skipped: is no number"),
@@ -296,7 +296,7 @@ def test_a_custom_field_that_only_a_header_names_is_left_to_the_service() -> Non
     assert read("Email,custom:x", "a@b.co", "1")[0]["customFields"] == [{"key": "x", "field_value": "1"}]
     assert read("Email,custom:x", "a@b.co", "1", fields=FIELDS)[0]["customFields"] == [{"key": "x", "field_value": "1"}]
     known = read("Email,custom:plan,custom:Score", "a@b.co", "Gold", "7", fields=FIELDS)
-    assert known[0]["customFields"] == [{"id": "F2", "field_value": "Gold"}, {"id": "F3", "field_value": 7}]
+    assert known[0]["customFields"] == [{"key": "plan", "field_value": "Gold"}, {"key": "score", "field_value": 7}]
 
 
 # ---------------------------------------------------------------------------------------------- do not disturb
