@@ -14,7 +14,6 @@ from ..journal import Journal
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
 from ..sources import SETTLED, Settled
-from .meaning import NOTHING_SAID
 from .results import Results, why_not_attempted
 from .rows import RowFile
 
@@ -25,11 +24,10 @@ def describe_files(files: Sequence[RowFile]) -> dict[str, str]:
     """Return what must be the same when a load of files goes on: their content, which column goes where, and what is
     taken for granted of cells."""
     contents = [file.table.describe() for file in files]
-    checks = [file.meaning.checks for file in files if file.meaning.checks != NOTHING_SAID.checks]
     return {
         "files": msgspec.json.encode(contents).decode(),
         "mapping": msgspec.json.encode([file.mapping for file in files]).decode(),
-        **({"checks": msgspec.json.encode(checks[0]).decode()} if checks else {}),
+        "checks": msgspec.json.encode([file.meaning.checks for file in files]).decode(),
     }
 
 
