@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from ..answers import clean_text
-from ..errors import JournalError, LeadConnectorError
+from ..errors import ConfigurationError, JournalError, LeadConnectorError
+from ..migration.readers.tables import FORMATS
 from ..version import __version__
 from .options import read_faults, read_latency, read_rate
 from .printing import tell
 from .serve import serve
+from .sources import read_sources
 from .upsert import DEFAULT_CONCURRENCY, Order, load
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Load contacts into HighLevel / LeadConnector.",
@@ -37,6 +41,15 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
     raise typer.Exit(code)
 
 
+def _read(options: Callable[[], T]) -> T:
+    """Read options before anything runs; wrong use is told in one sentence."""
+    try:
+        return options()
+    except ConfigurationError as error:
+        tell(f"leadconnector: {clean_text(str(error))}")
+        raise typer.Exit(2) from None
+
+
 def _version(is_wanted: bool) -> None:
     if is_wanted:
         print(f"leadconnector-async {__version__}")
@@ -52,7 +65,32 @@ def _main(
 
 @app.command()
 def upsert(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, TSV or JSON Lines.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE...", help="CSV, JSON, JSON Lines, Parquet, Excel; packed ones, patterns, - for stdin."
+        ),
+    ] = None,
+    sql: Annotated[
+        str | None, typer.Option(metavar="SELECT", help="Load what a query gives.", show_default=False)
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DATABASE",
+            help="Of that: sqlite:///FILE, postgresql://..., a DuckDB file, or env:NAME.",
+            show_default=False,
+        ),
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help=f"What the files are: {', '.join(FORMATS)}.", show_default="by their names"),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="How text is encoded.", show_default="found out")] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Sheet of a workbook, by name or number.", show_default="the first")
+    ] = None,
     location: Annotated[
         str | None, typer.Option(help="Location id; else LEADCONNECTOR_LOCATION_ID.", show_default=False)
     ] = None,
@@ -79,8 +117,11 @@ def upsert(
 
     Exit code: 0 all rows done; 1 some failed; 2 wrong use; 3 stopped early; 130 interrupted.
     """
+    sources = _read(
+        lambda: read_sources(files, sql=sql, database=database, file_format=file_format, encoding=encoding, sheet=sheet)
+    )
     order = Order(
-        files=files,
+        sources=sources,
         location_id=location,
         is_sandbox=sandbox,
         out=out,

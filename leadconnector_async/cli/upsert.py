@@ -17,14 +17,16 @@ from ..client import LeadConnector
 from ..errors import AuthenticationError, ConfigurationError, LoadStoppedError, StopRequestedError
 from ..journal import Journal, is_journal_of
 from ..limits import RateLimit
+from ..migration.inputs import Inputs, Sources
 from ..migration.results import COLLISIONS, FAILED, FAILED_LINES, JOURNAL, NOT_APPLIED, REPORT, Results, make_folder
-from ..migration.rows import RowFile, open_row_file
+from ..migration.rows import RowFile
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..report import STATUSES, BatchReport
 from .options import read_rate, read_token_file
 from .printing import show, tell
 from .progress import open_progress
 from .signals import calling_on_signals
+from .sources import describe_sources
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
@@ -37,7 +39,7 @@ DEFAULT_CONCURRENCY: Final = 64
 class Order(Struct, frozen=True, kw_only=True):
     """What the command line asks for."""
 
-    files: list[Path]
+    sources: Sources
     location_id: str | None
     is_sandbox: bool
     out: Path | None
@@ -62,7 +64,7 @@ async def load(order: Order) -> int:
     with calling_on_signals(_interrupter(stop, asyncio.current_task())):
         try:
             return await _load(order, stop)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, InterruptedError):
             if not stop.is_set():
                 raise
     tell("Nothing was sent.")
@@ -84,14 +86,17 @@ def _interrupter(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> Callabl
 
 async def _load(order: Order, stop: asyncio.Event) -> int:
     rate = read_rate(order.rate, order.daily)
-    files = await asyncio.to_thread(_look_through, order)
+    kept = order.out if order.is_resumed else None
     async with AsyncExitStack() as stack:
+        inputs = stack.enter_context(Inputs(order.sources, kept=kept, is_stopped=stop.is_set))
+        files = await asyncio.to_thread(_look_through, order, inputs)
         client = await _open_client(order, rate, files, stack)
         whole = _describe(order, files, client)
         if stop.is_set():
             raise asyncio.CancelledError
         folder = _choose_folder(order, whole)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
+        inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
         _tell_beforehand(order, files, is_begun=journal.is_begun)
         load = FileLoad(files, Results(folder, files), journal)
@@ -99,8 +104,13 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
     return _conclude(order, load, reason, is_interrupted=stop.is_set())
 
 
-def _look_through(order: Order) -> list[RowFile]:
-    files = [open_row_file(path) for path in order.files]
+def _look_through(order: Order, inputs: Inputs) -> list[RowFile]:
+    """Open all files.
+
+    Raises:
+        InterruptedError: The user wished to stop while standard input was read.
+    """
+    files = [RowFile(table) for table in inputs.open()]
     if not order.is_resumed:
         _ = [file.count for file in files]  # what cannot be read leaves no folder behind
     return files
@@ -167,6 +177,8 @@ def _tell_beforehand(order: Order, files: list[RowFile], *, is_begun: bool) -> N
     if order.is_resumed:
         tell("Going on with an earlier run." if is_begun else "There is no earlier run in that folder: beginning one.")
     for file in files:
+        for note in file.table.notes:
+            tell(f"{file.name}: {clean_text(note)}")
         if file.ignored:
             names = clean_text(", ".join(file.ignored))
             tell(f"{file.name}: ignored columns: {names}")
@@ -251,7 +263,7 @@ def _tell_next(order: Order, report: BatchReport, results: Results, *, is_stoppe
     if is_stopped:
         left = report.not_attempted + report.unknown
         way = "--retry-failed" if order.retry_failed else "--resume"
-        command = _command(order, order.files, "--out", str(results.folder), way)
+        command = _command(order, describe_sources(order.sources), "--out", str(results.folder), way)
         what = f"for the {left} rows left" if left else "as all rows are done, to have the results written"
         show(f"Next, {what}: {command}")
         return
@@ -265,12 +277,12 @@ def _tell_next(order: Order, report: BatchReport, results: Results, *, is_stoppe
         return
     path = results.folder / again
     why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
-    show(f"Next: correct {path} where needed{why}, then: {_command(order, [path])}")
+    show(f"Next: correct {path} where needed{why}, then: {_command(order, [str(path)])}")
     if again == FAILED and FAILED_LINES in results.written:
         show(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
 
 
-def _command(order: Order, files: list[Path], *more: str) -> str:
+def _command(order: Order, sources: list[str], *more: str) -> str:
     """Return the command that loads other files, or goes on, with the options of this one."""
     options = {
         "--location": order.location_id,
@@ -279,7 +291,7 @@ def _command(order: Order, files: list[Path], *more: str) -> str:
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
     }
-    words = ["leadconnector", "upsert", *map(str, files), *more]
+    words = ["leadconnector", "upsert", *sources, *more]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
     return shlex.join(words)

@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, StopRequestedError
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome, RowError, row_error
 from .columns import RESULT_COLUMNS, column_key
-from .readers.text import text_of
+from .readers.cells import text_of
 from .rows import FileRow, RowFile
 
 _SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id")

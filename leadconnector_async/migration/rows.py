@@ -13,7 +13,7 @@ from msgspec import Struct
 from ..errors import InvalidContactError
 from ..models import UPSERT_NAMES, ContactUpsert, read_mapping
 from .columns import RESULT_COLUMNS, CellError, is_known, read_cells, read_header
-from .readers import Record, Table, open_table
+from .readers import Reading, Record, Table, open_table
 from .readers.text import is_text
 
 
@@ -152,13 +152,17 @@ class RowFile:
         return self.columns[position] if position < len(self.columns) else str(position + 1)
 
 
-def open_row_file(path: Path) -> RowFile:
+def open_row_file(path: Path, reading: Reading = Reading()) -> RowFile:  # noqa: B008 - it is frozen
     """Look at a file before anything is sent; `count` then looks through it.
+
+    Args:
+        path: The file.
+        reading: How to read it, where it does not tell itself.
 
     Raises:
         ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
     """
-    return RowFile(open_table(path))
+    return RowFile(open_table(path, reading))
 
 
 def _are_names_of_api(names: Sequence[str]) -> bool:
