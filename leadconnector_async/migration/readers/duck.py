@@ -79,15 +79,21 @@ class DuckRows:
         except self._library.Error as error:
             raise self._unreadable(error) from None
         try:
-            described = self._connection.execute(f"DESCRIBE {query}").fetchall()
+            self._check(query)
+            self._connection.execute(f"CREATE TEMP VIEW asked AS {query}")
+            described = self._connection.execute("DESCRIBE asked").fetchall()
             self.columns = [str(name) for name, *_ in described]
             texts = ", ".join(_text_of(position, kind) for position, (_, kind, *_) in enumerate(described))
             names = ", ".join(f"c{position}" for position in range(len(described)))
-            # The query stands on lines of its own, as it may end in a comment.
-            self._connection.execute(f"SELECT {texts} FROM (\n{query}\n) AS t({names})")  # noqa: S608
-        except self._library.Error as error:
+            self._connection.execute(f"SELECT {texts} FROM asked AS t({names})")  # noqa: S608 - no text of the user's
+        except (self._library.Error, ConfigurationError) as error:
             self._connection.close()
             raise self._unreadable(error) from None
+
+    def _check(self, query: str) -> None:
+        statements = self._library.extract_statements(query)
+        if len(statements) != 1 or statements[0].type != self._library.StatementType.SELECT:
+            raise ConfigurationError(f"{self._name}: cannot be read (it must be one SELECT)")
 
     def __iter__(self) -> Iterator[list[str]]:
         while rows := self._next():
@@ -101,6 +107,8 @@ class DuckRows:
         return rows
 
     def _unreadable(self, error: Exception) -> ConfigurationError:
+        if isinstance(error, ConfigurationError):
+            return error
         reason = " ".join(str(error).split("\n\n")[0].split())
         return ConfigurationError(f"{self._name}: cannot be read ({reason})")
 
@@ -121,6 +129,8 @@ def _text_of(position: int, kind: str) -> str:
         # A date alone is kept as midnight by what knows no dates.
         is_date = f"isfinite({column}) AND {column} = date_trunc('day', {column})"
         text = f"CASE WHEN {is_date} THEN CAST(CAST({column} AS DATE) AS VARCHAR) ELSE replace({text}, ' ', 'T') END"
+    elif kind == "BLOB":
+        text = f"coalesce(try(decode({column})), {text})"
     elif _NESTED.match(kind):
         text = f"CAST(to_json({column}) AS VARCHAR)"
     return f"coalesce({text}, '')"

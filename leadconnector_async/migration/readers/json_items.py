@@ -21,7 +21,7 @@ _START_CHARS: Final = 65_536
 _BUFFER_BYTES: Final = 256 * 1024
 _MOST_DEPTH: Final = 100
 _MOST_TEXT_BYTES: Final = 16 * 1024 * 1024
-_WHOLE_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+("?)', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 
@@ -97,7 +97,8 @@ class _Utf8(io.RawIOBase):
         self._text = text
         self._name = name
         self._depth = 0
-        self._open_text = b""
+        self._begun = b""  # of a text that the bytes before left open: its quote, and a backslash that is not used up
+        self._text_bytes = 0
 
     def readable(self) -> bool:
         return True
@@ -109,15 +110,23 @@ class _Utf8(io.RawIOBase):
         return len(data)
 
     def _check(self, data: bytes) -> None:
-        rest = _WHOLE_TEXT.sub(b"", self._open_text + data)
-        begin = rest.find(b'"')
-        self._open_text = rest[begin:] if begin >= 0 else b""
-        if len(self._open_text) > _MOST_TEXT_BYTES:
-            raise ConfigurationError(f"{self._name}: holds a text of more than 16 million letters, which is no cell")
-        for bracket in _BRACKET.findall(rest[:begin] if begin >= 0 else rest):
+        data = self._begun + data
+        self._begun = b""
+        for bracket in _BRACKET.findall(_TEXT.sub(self._drop_text, data)):
             self._depth += 1 if bracket in b"[{" else -1
             if self._depth > _MOST_DEPTH:
                 raise ConfigurationError(f"{self._name}: is nested more than {_MOST_DEPTH} deep, which no contact is")
+        if self._text_bytes > _MOST_TEXT_BYTES:
+            raise ConfigurationError(f"{self._name}: holds a text of more than 16 million letters, which is no cell")
+
+    def _drop_text(self, text: re.Match[bytes]) -> bytes:
+        """Leave a text out, and take note of one that goes on in the bytes that come next."""
+        if text[1]:
+            self._text_bytes = 0
+        else:
+            self._begun = b'"' + text.string[text.end() :]
+            self._text_bytes += len(text[0])
+        return b""
 
     def close(self) -> None:
         self._text.close()
@@ -133,8 +142,11 @@ def is_json_lines(file: File, encoding: Encoding) -> bool:
         value = msgspec.json.decode(first)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and (second is not None or not any(map(_is_array_of_objects, value.values())))
+    return isinstance(value, dict) and (second is not None or not _holds_objects(value))
 
 
-def _is_array_of_objects(value: Any) -> bool:
+def _holds_objects(value: Any) -> bool:
+    """Whether there is an array of objects in an object."""
+    if isinstance(value, dict):
+        return any(map(_holds_objects, value.values()))
     return isinstance(value, list) and any(isinstance(item, dict) for item in value)

@@ -22,6 +22,7 @@ from .file import File
 
 _NAME: Final = "the query"
 _ROWS: Final = 1_000
+_FILES: Final = ("sqlite", "duckdb")
 _POSTGRES: Final = ("postgresql", "postgres")
 _HIDDEN: Final = "***"
 Rows: TypeAlias = Generator[Iterable[str], None, None]
@@ -68,7 +69,7 @@ class Query(Struct, frozen=True):
         scheme, mark, rest = self.database.partition("://")
         if scheme in _POSTGRES:
             return _postgres_rows(self.database, self.sql)
-        if mark and scheme not in ("sqlite", "duckdb"):
+        if mark and scheme not in _FILES:
             what = f"{scheme}:// is no database that can be asked"
             raise ConfigurationError(
                 f"--from: {what}; give sqlite:///FILE, postgresql://HOST/DATABASE or a DuckDB file"
@@ -97,10 +98,11 @@ def hide_password(text: str, database: str | None = None) -> str:
 
 def _passwords(database: str) -> list[str]:
     """Return the password of an address in the spellings that a message may have, the longest first."""
-    if "://" not in database:
+    scheme, mark, rest = database.partition("://")
+    if not mark or scheme in _FILES:
         return []
     # Not as a library splits it: a password may hold what an address must not, and is one all the same.
-    place, _, options = database.partition("://")[2].partition("?")
+    place, _, options = rest.partition("?")
     found = [place.rsplit("@", 1)[0].partition(":")[2]] if "@" in place else []
     found += [
         value for key, _, value in (part.partition("=") for part in options.split("&")) if "password" in key.lower()
@@ -118,8 +120,7 @@ def _file_rows(file: File, sql: str) -> Rows:
 
 
 def _duckdb_rows(file: File, sql: str) -> Rows:
-    query = sql.strip().rstrip(";")
-    with closing(DuckRows(query, _NAME, str(file.path))) as rows:
+    with closing(DuckRows(sql, _NAME, str(file.path))) as rows:
         yield rows.columns
         yield from rows
 

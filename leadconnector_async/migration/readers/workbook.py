@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 from ...errors import ConfigurationError
@@ -42,6 +45,7 @@ class WorkbookTable(Table):
         self.file = file
         if file.is_packed:
             raise ConfigurationError(f"{self.name}: a workbook is not read from a packed file; unpack it first")
+        self._is_known = False
         self._check_size()
         self.part = self._choose(sheet)
         header = next(self._filled(), None)
@@ -50,6 +54,7 @@ class WorkbookTable(Table):
         self._header_row, cells = header
         self._width = max(position for position, cell in enumerate(cells, 1) if cell)
         self.columns = [name.strip() for name in cells[: self._width]]
+        self._is_known = True
 
     def rows(self) -> Iterator[Record]:
         """Yield all rows that are not empty, with their numbers in the sheet."""
@@ -59,21 +64,36 @@ class WorkbookTable(Table):
 
     def _filled(self) -> Iterator[tuple[int, list[str]]]:
         with self._open() as workbook:
-            sheet = workbook.get_sheet_by_name(self.part)
+            sheet = self._open_sheet(workbook, self.part)
             for number, values in enumerate(sheet.iter_rows(), 1):
                 cells = [cell_of(value) for value in values]
                 if any(map(str.strip, cells)):
                     yield number, cells
 
     def _open(self) -> Any:
+        return self._guard(lambda: self._library.CalamineWorkbook.from_path(self.file.path))
+
+    def _open_sheet(self, workbook: Any, name: str) -> Any:
+        return self._guard(lambda: workbook.get_sheet_by_name(name))
+
+    def _guard(self, work: Callable[[], Any]) -> Any:
         library = self._library
         try:
-            return library.CalamineWorkbook.from_path(self.file.path)
+            # A second reading of what was read once has nothing to say, and others may speak meanwhile.
+            with nullcontext() if self._is_known else _silence():
+                return work()
         except library.PasswordError:
             raise ConfigurationError(f"{self.name}: is encrypted; save it without a password") from None
-        except (library.CalamineError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigurationError(f"{self.name}: cannot be read as a workbook ({reason})") from None
+        except (library.CalamineError, library.WorksheetNotFound, OSError) as error:
+            raise self._unreadable(error) from None
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of the library; it has no name to import it by
+                raise
+            raise self._unreadable(ValueError("it is damaged")) from None
+
+    def _unreadable(self, error: Exception) -> ConfigurationError:
+        reason = " ".join(str(error).split())
+        return ConfigurationError(f"{self.name}: cannot be read as a workbook ({reason})")
 
     def _choose(self, wanted: str | None) -> str:
         with self._open() as workbook:
@@ -82,7 +102,7 @@ class WorkbookTable(Table):
                 return self._named(wanted, names)
             visible = self._library.SheetVisibleEnum.Visible
             shown = [sheet.name for sheet in workbook.sheets_metadata if sheet.visible == visible]
-            filled = [name for name in shown if workbook.get_sheet_by_name(name).end is not None]
+            filled = [name for name in shown if self._open_sheet(workbook, name).end is not None]
         if not filled:
             raise ConfigurationError(f"{self.name}: no sheet that is shown holds anything; name one with --sheet")
         if len(filled) > 1:
@@ -113,6 +133,20 @@ class WorkbookTable(Table):
                 f"{count} formula cells have no stored value and are read as empty; "
                 "open it in Excel or LibreOffice and save it to have them"
             )
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what the library says of a damaged file, which goes past Python, off stderr."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _refuse_bomb(file: File, archive: zipfile.ZipFile) -> None:
