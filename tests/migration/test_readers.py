@@ -33,6 +33,7 @@ from leadconnector_async.migration.readers import Reading, Record, Table, find_f
 from leadconnector_async.migration.readers.cells import cell_of
 from leadconnector_async.migration.readers.queries import Query, has_password, hide_password
 from leadconnector_async.migration.rows import RowFile
+from tests.cli.conftest import COMMAND
 
 DATA = Path(__file__).parent / "data"
 HEADER = ["email", "zip", "phone", "custom:note"]
@@ -228,6 +229,18 @@ def test_any_text_arrives_whole_in_any_unicode(
     with path.open("w", encoding=encoding, newline="") as file:
         csv.writer(file).writerows([["email", "note"], ["a@b.co", text]])
     assert read(path)[1] == [["a@b.co", text]]
+
+
+@pytest.mark.parametrize("name", ["people.csv", "people.jsonl", "people.json", "lines.json"])
+def test_an_encoding_that_is_wrong_is_one_sentence(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name)
+    (tmp_path / name).write_bytes(
+        (tmp_path / name).read_bytes().rstrip() + b"\n" * ((tmp_path / name).stat().st_size % 2)
+    )
+    for wrong in ("utf-16", "utf-32", "utf-7", "punycode"):
+        with pytest.raises(ConfigurationError) as caught:
+            RowFile(open_table(tmp_path / name, Reading(encoding=wrong)))
+        assert "\n" not in str(caught.value)
 
 
 def test_an_encoding_that_there_is_not(tmp_path: Path) -> None:
@@ -576,8 +589,68 @@ def test_postgres_is_read_and_never_written(postgres: str, tmp_path: Path) -> No
     rows = [row.cells for row in table.rows()]
     assert len(rows) == 3000
     assert rows[0] == ["a@b.co", "02134", "2134", "true", "1990-09-25", "[1,2]", '{"a":1}', "12.50", ""]
-    for wrong in ("CREATE TABLE x (y int)", "SELECT nothing", "SELECT 1; DROP TABLE x", "SELECT lo_create(1)", ""):
+    for wrong in ("CREATE TABLE x (y int)", "SELECT nothing", "SELECT 1; DROP TABLE x", "SELECT nextval('s')", ""):
         (tmp_path / "kept.csv").unlink(missing_ok=True)
         with pytest.raises(ConfigurationError, match="the query: cannot be answered") as caught:
             Query(wrong, postgres).keep_rows(tmp_path / "kept.csv")
         assert "s3cr3t" not in str(caught.value)
+    command = [
+        *COMMAND,
+        "upsert",
+        "--sql",
+        "SELECT 'a@b.co' AS email",
+        "--from",
+        "env:CRM",
+        "--sandbox",
+        "--out",
+        "out",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "CRM": postgres}, capture_output=True, check=True)
+    written = [path.read_bytes() for path in (tmp_path / "out").iterdir()]
+    assert len(written) >= 4
+    assert all(b"s3cr3t" not in text for text in [done.stdout, done.stderr, *written])
+
+
+MEASURE = """
+import re, sys
+from pathlib import Path
+from leadconnector_async.migration.readers import open_table
+assert open_table(Path(sys.argv[1])).count == int(sys.argv[2])
+print(re.findall(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs a system that tells the peak of a process")
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst", "a.zip", "a.jsonl", "a.json", "a.parquet"])
+def test_memory_is_the_same_for_few_and_for_many_rows(tmp_path: Path, name: str) -> None:
+    def peak_of(count: int) -> float:
+        path = tmp_path / name
+        write_many(path, count)
+        done = subprocess.run([sys.executable, "-c", MEASURE, path, str(count)], capture_output=True, check=True)
+        return int(done.stdout) / 1024
+
+    assert peak_of(500_000) - peak_of(30_000) < 25  # the rows alone are 35 MB of text, and 250 MB as lists
+
+
+def write_many(path: Path, count: int) -> None:
+    emails = (f"person{number}@example{number % 1000}.com" for number in range(count))
+    if path.suffix == ".parquet":
+        with duckdb().connect() as connection:
+            source = (
+                f"SELECT 'person' || i || '@example.com' AS email, md5(i::VARCHAR) AS note FROM range({count}) t(i)"
+            )
+            connection.execute(f"COPY ({source}) TO '{path}' (FORMAT parquet, ROW_GROUP_SIZE 20000)")
+        return
+    if path.suffix == ".jsonl":
+        text = "".join(f'{{"email": "{email}", "note": "{email[::-1]}"}}\n' for email in emails)
+    elif path.suffix == ".json":
+        text = "[" + ",".join(f'{{"email": "{email}", "note": "{email[::-1]}"}}' for email in emails) + "]"
+    else:
+        text = "email,note\n" + "".join(f"{email},{email[::-1]}\n" for email in emails)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("people.csv", text)
+        return
+    packers: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstd().compress}
+    path.write_bytes(packers.get(path.suffix, bytes)(text.encode()))

@@ -10,7 +10,7 @@ from typing import Final
 from ...errors import ConfigurationError
 from .file import File
 from .table import Record, Table
-from .text import OTHER_ENCODING, Encoding, Lines, is_text, open_text
+from .text import OTHER_ENCODING, Encoding, Lines, is_text, open_text, read_start
 
 _MOST_CELL_CHARS: Final = 16 * 1024 * 1024
 _HEADER_CHARS: Final = 65_536
@@ -50,8 +50,7 @@ class DelimitedTable(Table):
 
     def _find_delimiter(self, delimiters: str) -> None:
         """Take the delimiter that a first line for Excel names, else that of which the header has most."""
-        with open_text(self.file, self._encoding) as file:
-            start = file.read(_HEADER_CHARS)
+        start = read_start(self.file, self._encoding, _HEADER_CHARS)
         named = _DELIMITER_LINE.match(start)
         self._skipped = named is not None
         # What stands in quotes delimits nothing, and ends no header.

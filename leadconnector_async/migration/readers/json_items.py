@@ -14,10 +14,10 @@ from .extras import load_library
 from .file import File
 from .json_lines import ObjectTable, read_object
 from .table import Record
-from .text import Encoding, open_text
+from .text import Encoding, open_text, read_start
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
-_START_CHARS: Final = 65_536
+_START_CHARS: Final = 1024 * 1024
 _BUFFER_BYTES: Final = 256 * 1024
 _MOST_DEPTH: Final = 100
 _MOST_TEXT_BYTES: Final = 16 * 1024 * 1024
@@ -135,14 +135,13 @@ class _Utf8(io.RawIOBase):
 
 def is_json_lines(file: File, encoding: Encoding) -> bool:
     """Whether a file that is called JSON has an object a line."""
-    with open_text(file, encoding) as text:
-        filled = (line for line in iter(lambda: text.readline(_START_CHARS), "") if line.strip())
-        first, second = next(filled, ""), next(filled, None)
+    start = read_start(file, encoding, _START_CHARS)
+    first, _, rest = start.strip().partition("\n")
     try:
         value = msgspec.json.decode(first)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and (second is not None or not _holds_objects(value))
+    return isinstance(value, dict) and (bool(rest.strip()) or not _holds_objects(value))
 
 
 def _holds_objects(value: Any) -> bool:

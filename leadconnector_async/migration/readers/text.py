@@ -113,7 +113,7 @@ def find_encoding(file: File, given: str | None = None) -> Encoding:
 def _named(name: str) -> Encoding:
     try:
         "".encode(name)  # raises for what is a codec and no encoding, too
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise ConfigurationError(f"--encoding {name!r} is none that is known; try utf-8, cp1252 or utf-16") from None
     return _UTF8 if codecs.lookup(name).name == "utf-8" else Encoding(name)
 
@@ -201,6 +201,27 @@ def open_text(file: File, encoding: Encoding) -> TextIOWrapper:
     return TextIOWrapper(file.open(), encoding=encoding.name, errors="surrogateescape", newline="")
 
 
+def read_start(file: File, encoding: Encoding, chars: int) -> str:
+    """Read the beginning of a text.
+
+    Raises:
+        ConfigurationError: It is not in that encoding.
+    """
+    with open_text(file, encoding) as text:
+        try:
+            return text.read(chars)
+        except UnicodeError as error:
+            raise undecodable(file.name, error) from None
+
+
+def undecodable(name: str, error: UnicodeError) -> ConfigurationError:
+    """Say that a text is not in the encoding that it should be in."""
+    what, reason = (error.encoding, error.reason) if isinstance(error, UnicodeDecodeError) else ("text", str(error))
+    return ConfigurationError(
+        f"{name}: cannot be read as {what} to its end ({reason}); export it anew, or see --encoding"
+    )
+
+
 def is_text(text: str) -> bool:
     """Whether a text was read whole: no NUL, and no byte that the encoding does not know."""
     if text.isascii():
@@ -233,9 +254,7 @@ class Lines:
         try:
             line = self._read(_MOST_LINE_CHARS)
         except UnicodeError as error:
-            reason = getattr(error, "reason", error)
-            sentence = f"cannot be read as {getattr(error, 'encoding', 'text')} to its end ({reason}); export it anew"
-            raise ConfigurationError(f"{self._name}: {sentence}") from None
+            raise undecodable(self._name, error) from None
         if not line:
             raise StopIteration
         if len(line) == _MOST_LINE_CHARS:
