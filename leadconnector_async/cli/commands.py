@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from ..answers import clean_text
-from ..errors import JournalError, LeadConnectorError
+from ..errors import ConfigurationError, JournalError, LeadConnectorError
+from ..migration.inputs import Inputs
 from ..migration.mapping_file import write_mapping
-from ..migration.readers import open_table
+from ..migration.readers.tables import FORMATS
 from ..version import __version__
 from .options import read_faults, read_latency, read_rate
 from .printing import show, tell
 from .saying import Saying
 from .serve import serve
+from .sources import read_sources
 from .upsert import DEFAULT_CONCURRENCY, Order, load
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Load contacts into HighLevel / LeadConnector.",
@@ -40,6 +44,15 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
     raise typer.Exit(code)
 
 
+def _read(options: Callable[[], T]) -> T:
+    """Read options before anything runs; wrong use is told in one sentence."""
+    try:
+        return options()
+    except ConfigurationError as error:
+        tell(f"leadconnector: {clean_text(str(error))}")
+        raise typer.Exit(2) from None
+
+
 def _version(is_wanted: bool) -> None:
     if is_wanted:
         print(f"leadconnector-async {__version__}")
@@ -55,7 +68,32 @@ def _main(
 
 @app.command()
 def upsert(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, TSV or JSON Lines.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE...", help="CSV, JSON, JSON Lines, Parquet, Excel; packed ones, patterns, - for stdin."
+        ),
+    ] = None,
+    sql: Annotated[
+        str | None, typer.Option(metavar="SELECT", help="Load what a query gives.", show_default=False)
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DATABASE",
+            help="Of that: sqlite:///FILE, postgresql://..., a DuckDB file, or env:NAME.",
+            show_default=False,
+        ),
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help=f"What the files are: {', '.join(FORMATS)}.", show_default="by their names"),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="How text is encoded.", show_default="found out")] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Sheet of a workbook, by name or number.", show_default="the first")
+    ] = None,
     location: Annotated[
         str | None, typer.Option(help="Location id; else LEADCONNECTOR_LOCATION_ID.", show_default=False)
     ] = None,
@@ -106,8 +144,11 @@ def upsert(
 
     Exit code: 0 all rows done; 1 some failed; 2 wrong use; 3 stopped early; 130 interrupted.
     """
+    sources = _read(
+        lambda: read_sources(files, sql=sql, database=database, file_format=file_format, encoding=encoding, sheet=sheet)
+    )
     order = Order(
-        files=files,
+        sources=sources,
         location_id=location,
         is_sandbox=sandbox,
         out=out,
@@ -136,12 +177,18 @@ def upsert(
 @app.command("map")
 def map_columns(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="As for upsert.")],
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="As for upsert.", show_default="by their names")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="As for upsert.", show_default="found out")] = None,
+    sheet: Annotated[str | None, typer.Option(help="As for upsert.", show_default="the first")] = None,
 ) -> None:
     """Print which column goes to which field, as a file to correct and give back with `upsert --mapping`."""
 
     async def work() -> int:
-        tables = [open_table(path) for path in files]
-        show("".join(write_mapping(tables)).rstrip("\n"))
+        sources = read_sources(files, sql=None, database=None, file_format=file_format, encoding=encoding, sheet=sheet)
+        with Inputs(sources, kept=None, is_stopped=lambda: False) as inputs:
+            show("".join(write_mapping(inputs.open())).rstrip("\n"))
         return 0
 
     _run(work())

@@ -17,6 +17,7 @@ from ..client import LeadConnector
 from ..errors import AuthenticationError, ConfigurationError, LoadStoppedError, StopRequestedError
 from ..journal import Journal, is_journal_of
 from ..limits import RateLimit
+from ..migration.inputs import Inputs, Sources
 from ..migration.meaning import Meaning
 from ..migration.problems import ProblemTally
 from ..migration.results import (
@@ -30,7 +31,7 @@ from ..migration.results import (
     Results,
     make_folder,
 )
-from ..migration.rows import RowFile, open_row_file
+from ..migration.rows import RowFile
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..report import STATUSES, BatchReport
 from .options import read_rate, read_token_file
@@ -39,6 +40,7 @@ from .printing import show, tell
 from .progress import open_progress
 from .saying import Saying, read_meaning
 from .signals import calling_on_signals
+from .sources import describe_sources
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
@@ -51,7 +53,7 @@ DEFAULT_CONCURRENCY: Final = 64
 class Order(Struct, frozen=True, kw_only=True):
     """What the command line asks for."""
 
-    files: list[Path]
+    sources: Sources
     location_id: str | None
     is_sandbox: bool
     out: Path | None
@@ -77,7 +79,7 @@ async def load(order: Order) -> int:
     with calling_on_signals(_interrupter(stop, asyncio.current_task())):
         try:
             return await _load(order, stop)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, InterruptedError):
             if not stop.is_set():
                 raise
     tell("Nothing was sent.")
@@ -99,8 +101,10 @@ def _interrupter(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> Callabl
 
 async def _load(order: Order, stop: asyncio.Event) -> int:
     rate, meaning = read_rate(order.rate, order.daily), read_meaning(order.saying)
-    files = await asyncio.to_thread(_look_through, order, meaning)
+    kept = order.out if order.is_resumed else None
     async with AsyncExitStack() as stack:
+        inputs = stack.enter_context(Inputs(order.sources, kept=kept, is_stopped=stop.is_set))
+        files = await asyncio.to_thread(_look_through, inputs, meaning)
         client = await _open_client(order, rate, files, stack)
         files, tally = await _prepare(order, files, client, stop)
         whole = _describe(order, files, client)
@@ -108,6 +112,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             raise asyncio.CancelledError
         folder = _choose_folder(order, whole)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
+        inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
         _tell_beforehand(order, files, tally, is_begun=journal.is_begun)
         load = FileLoad(files, Results(folder, files), journal)
@@ -115,8 +120,13 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
     return _conclude(order, load, reason, is_interrupted=stop.is_set())
 
 
-def _look_through(order: Order, meaning: Meaning) -> list[RowFile]:
-    return [open_row_file(path, meaning) for path in order.files]
+def _look_through(inputs: Inputs, meaning: Meaning) -> list[RowFile]:
+    """Open all files.
+
+    Raises:
+        InterruptedError: The user wished to stop while standard input was read.
+    """
+    return [RowFile(table, meaning) for table in inputs.open()]
 
 
 async def _prepare(
@@ -190,6 +200,9 @@ async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stac
 def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | None, *, is_begun: bool) -> None:
     if order.is_resumed:
         tell("Going on with an earlier run." if is_begun else "There is no earlier run in that folder: beginning one.")
+    for file in files:
+        for note in file.table.notes:
+            tell(f"{file.name}: {clean_text(note)}")
     tell_of_columns(files)
     if tally is not None:
         tell_of_problems(tally)
@@ -277,7 +290,7 @@ def _tell_next(order: Order, report: BatchReport, results: Results, *, is_stoppe
     if is_stopped:
         left = report.not_attempted + report.unknown
         way = "--retry-failed" if order.retry_failed else "--resume"
-        command = _command(order, order.files, "--out", str(results.folder), way)
+        command = _command(order, describe_sources(order.sources), "--out", str(results.folder), way)
         what = f"for the {left} rows left" if left else "as all rows are done, to have the results written"
         show(f"Next, {what}: {command}")
         return
@@ -291,12 +304,12 @@ def _tell_next(order: Order, report: BatchReport, results: Results, *, is_stoppe
         return
     path = results.folder / again
     why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
-    show(f"Next: correct {path} where needed{why}, then: {_command(order, [path])}")
+    show(f"Next: correct {path} where needed{why}, then: {_command(order, [str(path)])}")
     if again == FAILED and FAILED_LINES in results.written:
         show(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
 
 
-def _command(order: Order, files: list[Path], *more: str) -> str:
+def _command(order: Order, sources: list[str], *more: str) -> str:
     """Return the command that loads other files, or goes on, with the options of this one."""
     options = {
         "--location": order.location_id,
@@ -305,7 +318,7 @@ def _command(order: Order, files: list[Path], *more: str) -> str:
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
     }
-    words = ["leadconnector", "upsert", *map(str, files), *more]
+    words = ["leadconnector", "upsert", *sources, *more]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     words += order.saying.words()
     words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox

@@ -13,7 +13,7 @@ from ..models import ContactUpsert
 from ..report import BatchReport, Outcome, RowError, row_error
 from .columns import RESULT_COLUMNS
 from .problems import ProblemTally
-from .readers.text import text_of
+from .readers.cells import text_of
 from .rows import FileRow, RowFile
 
 _SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id")

@@ -17,7 +17,7 @@ from .mapping import ColumnMap, require_identity
 from .meaning import NOTHING_SAID, Meaning
 from .objects import check_object
 from .problems import Problem
-from .readers import Record, Table, open_table
+from .readers import Reading, Record, Table, open_table
 from .readers.text import is_text
 
 
@@ -187,17 +187,18 @@ class RowFile:
         return self.columns[position] if position < len(self.columns) else str(position + 1)
 
 
-def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID) -> RowFile:
+def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading = Reading()) -> RowFile:  # noqa: B008
     """Look at a file before anything is sent; `count` then looks through it.
 
     Args:
         path: The file.
         meaning: What the user says of its columns and cells.
+        reading: How to read it, where it does not tell itself.
 
     Raises:
         ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
     """
-    return RowFile(open_table(path), meaning)
+    return RowFile(open_table(path, reading), meaning)
 
 
 def input_columns(table: Table) -> tuple[list[str], list[str]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+
+from .file import File
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -34,14 +34,20 @@ class Table:
     """A source that can be read row by row, more than once, in constant memory where its format allows it.
 
     Attributes:
+        file: Where it is read from.
         name: How messages call it.
+        part: Which part of the file it is, or which query gave the file, where that matters.
         columns: The names of its columns as they stand; they may repeat.
+        notes: What was assumed in reading it, each the end of a sentence that begins with its name.
         row_word: How messages call a row.
         has_objects: Whether its rows are objects, so that each has a `line`.
     """
 
+    file: File
     name: str
+    part: str = ""
     columns: list[str]
+    notes: Sequence[str] = ()
     row_word = "row"
     has_objects = False
 
@@ -63,12 +69,5 @@ class Table:
         return sum(1 for _ in self.rows())
 
     def describe(self) -> list[int | str]:
-        """Return what the content is known by: its size and its SHA-256."""
-        raise NotImplementedError
-
-
-def describe_file(path: Path) -> list[int | str]:
-    """Return size and SHA-256 of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return [file.tell(), digest.hexdigest()]
+        """Return what the content is known by: size and SHA-256 of the file, and which part of it is read."""
+        return [*self.file.describe(), *([self.part] if self.part else [])]
