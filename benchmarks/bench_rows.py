@@ -1,4 +1,4 @@
-"""Rows a second of reading a file, and of reading it and making contacts of its rows; peak memory of each format.
+"""Rows a second of reading a file, and of reading, mapping and checking it; peak memory of each format.
 
 Measure: CPU time of this process for a whole pass over a CSV, best of several, without and with a phone column, beside
 DuckDB and pandas (where installed) reading the same file as text. Then, for every format that is read as a stream, the
@@ -112,7 +112,7 @@ def peak_of(path: Path) -> float:
 
 def compare_speed(folder: Path, count: int, rounds: int) -> None:
     print(f"CSV of {count:,} rows, rows a second of one core:")
-    works: dict[str, Callable[[Path], int]] = {"read": read, "read and map": read_and_map}
+    works: dict[str, Callable[[Path], int]] = {"read": read, "read, map and check": read_and_map}
     works |= {"DuckDB, as tuples of text": read_by_duckdb} if find_spec("duckdb") else {}
     works |= {"pandas, as tuples of text": read_by_pandas} if find_spec("pandas") else {}
     paths = {"without phones": folder / "plain.csv", "with phones": folder / "phones.csv"}

@@ -65,7 +65,8 @@ class Preparation:
         except CallError as error:
             if said:
                 raise ConfigurationError(f"the custom fields of the location cannot be looked up ({error})") from None
-            tell(f"Custom fields are sent by key and are not checked, as they cannot be looked up ({error}).")
+            reason = clean_text(str(error))
+            tell(f"Custom fields are sent by key and are not checked, as they cannot be looked up ({reason}).")
             return None
         if self._saying.creates_fields:
             self._missing = [name for name in dict.fromkeys(said) if book.find(name) is None]

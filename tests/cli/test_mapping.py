@@ -122,6 +122,20 @@ def test_a_custom_field_that_there_is_not_is_made_where_that_is_wanted(
     assert contact.__dict__["named"] == {"Shoe size": "47"}
 
 
+def test_a_token_that_may_not_look_is_told_without_it(tmp_path: Path, served: Callable[..., str]) -> None:
+    url = served()
+    for header, code, told in (
+        ("email,custom:plan", 3, "Custom fields are sent by key and are not checked, as they cannot be looked up (401"),
+        ("email,Level", 2, "the custom fields of the location cannot be looked up (401"),
+    ):
+        path = write(tmp_path / f"{code}.csv", f"{header}\na@example.com,Pro\n")
+        options = ["--map", "Level=custom:plan"] if code == 2 else []
+        process = start(url, path, "--out", str(tmp_path / str(code)), *options, token="pit-wrong-secret")
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, told in err) == (code, True), err
+        assert "secret" not in out + err
+
+
 def test_no_field_is_made_for_a_load_that_is_refused(run: Run, tmp_path: Path, served: Callable[..., str]) -> None:
     path = write(tmp_path / "a.csv", "email,Shoe,Level\na@example.com,47,Gold\n")
     url = served()
