@@ -185,7 +185,7 @@ class JournaledDelivery(Delivery):
         if not self._has_ended:
             if not self._entries:
                 self._news.clear()
-            if len(self._entries) < self._group_rows:
+            if len(self._entries) < self._group_rows and not (self._entries and self._is_idle()):
                 self._is_group.clear()
         # Shielded: where this is cancelled, `put_at_once` waits for what the thread is at.
         outcomes = await asyncio.shield(asyncio.wrap_future(self._writing))
