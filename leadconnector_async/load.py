@@ -118,6 +118,7 @@ class Load:
         self._busy: dict[asyncio.Task[None], Upsert] = {}
         self._cut_short: list[Entry] = []
         self._waits_until = 0.0
+        self._at_work: list[str] = []  # when it was looked at last
         self._last_pace = Pace()
         self._pace_until = -math.inf
         self.before: Callable[[], Awaitable[None]] | None = None
@@ -153,10 +154,11 @@ class Load:
         )
 
     def _pace(self) -> Pace:
-        """Return what the limits allow the locations at work; looked at once a second, as there may be many."""
+        """Return what the limits allow the locations at work; of many it is looked at once a second."""
         now = self._clock.monotonic()
-        if now >= self._pace_until and (locations := self._backlog.locations):
-            self._pace_until = now + 1.0
+        locations = self._backlog.locations or self._at_work
+        if locations and (len(locations) == 1 or now >= self._pace_until):
+            self._at_work, self._pace_until = locations, now + 1.0
             self._last_pace = pace_of([self._contacts.client.window(location) for location in locations])
         return self._last_pace
 
