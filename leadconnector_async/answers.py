@@ -36,7 +36,7 @@ _CREDENTIAL = re.compile(
     r"\bjwt\b|invalid (private integration |access )?token|token (is|has been|was|has) (invalid|expired|revoked)", re.I
 )
 _TIMED_OUT = "command timed out"
-_NOT_FOUND = re.compile(r"contact.{0,40}not found|not found for id", re.I)
+_NOT_FOUND = re.compile(r"(contact|note|task|custom ?field|location).{0,40}not found|not found for id", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _TAG = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.I | re.S)
 _MAX_MESSAGE_CHARS = 500

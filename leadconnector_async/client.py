@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
     from .contacts import Contacts
+    from .locations import Locations
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class LeadConnector:
     """
 
     contacts: Contacts
+    locations: Locations
 
     def __init__(
         self,
@@ -87,6 +89,7 @@ class LeadConnector:
         clock: Clock | None = None,
     ) -> None:
         from .contacts import Contacts
+        from .locations import Locations
 
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; it must be at least 1")
@@ -112,6 +115,7 @@ class LeadConnector:
         self._calls = 0
         self._all_done: asyncio.Event | None = None
         self.contacts = Contacts(self)
+        self.locations = Locations(self)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> LeadConnector:
@@ -265,9 +269,8 @@ class LeadConnector:
         )
         if delay is None or call.is_halted:
             raise self._given_up(call, error)
-        _log.info(
-            "%s %s: %s; trying again in %.1f s", call.request.method, call.request.path, type(error).__name__, delay
-        )
+        path = call.request.path.partition("?")[0]  # a query may hold an address or a phone number
+        _log.info("%s %s: %s; trying again in %.1f s", call.request.method, path, type(error).__name__, delay)
         if self.telemetry is not None:
             self.telemetry.count_retry(error)
         await self.clock.sleep(delay)

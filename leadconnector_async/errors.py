@@ -14,7 +14,7 @@
     │   └── APIError                                the API refused: status, messages, trace_id
     │       ├── BadRequestError                     400, and other 4xx without a class of their own
     │       │   └── DuplicateContactError           carries contact_id and matching_field
-    │       ├── NotFoundError (LookupError)         no such contact (the API says 400 or 404)
+    │       ├── NotFoundError (LookupError)         no such contact, note ... (the API says 400 or 404)
     │       ├── AuthenticationError                 401: the token is wrong or expired
     │       ├── PermissionDeniedError (PermissionError)   401 of scope or version, 403
     │       ├── ValidationError (ValueError)        422: messages name the fields
@@ -163,7 +163,7 @@ class DuplicateContactError(BadRequestError):
 
 
 class NotFoundError(APIError, LookupError):
-    """There is no such contact, or it was deleted."""
+    """There is no such contact, note, task, location or field, or it was deleted."""
 
 
 class AuthenticationError(APIError):

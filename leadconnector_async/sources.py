@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from .errors import InvalidContactError, UsageError
 from .models import ContactUpsert
 
-Row: TypeAlias = "ContactUpsert | Mapping[str, Any] | InvalidContactError | Settled"
+Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Settled"
 """A contact, a dict of its fields, or what is wrong with a row that could not be read: it becomes a failed outcome."""
 
 

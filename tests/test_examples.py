@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from tests.test_operations import METHODS
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TestClient.__test__ = TestServer.__test__ = False  # type: ignore[attr-defined]
 
@@ -21,6 +23,7 @@ TestClient.__test__ = TestServer.__test__ = False  # type: ignore[attr-defined]
     [
         ("one_upsert.py", "refused: email is taken by the contact above: True"),
         ("bulk_from_async_source.py", "<BatchReport total=90 created=80 updated=10>"),
+        ("every_operation.py", "found: 26\nthe last of 25 is person9@deos.com\n"),
     ],
 )
 def test_scripts(name: str, expected: str) -> None:
@@ -43,3 +46,18 @@ async def test_the_web_app_shares_one_client() -> None:
         for wrong in ({"firstName": "Nobody"}, {"emial": "x"}):
             assert (await browser.post("/sign-up", json=wrong)).status == 400
         assert (await browser.post("/sign-up", data="{")).status == 400
+
+
+def test_one_example_uses_every_operation() -> None:
+    text = (EXAMPLES / "every_operation.py").read_text(encoding="utf-8")
+    methods = {*METHODS.values(), "contacts.search", "contacts.tags.add_to_many", "contacts.tags.remove_all_from_many"}
+    assert [name for name in methods if f"lc.{name}(" not in text] == []
+
+
+@pytest.mark.slow
+def test_it_passes_the_strictest_type_check() -> None:
+    """No expression in it is of the type Any: what a user sees has types."""
+    pytest.importorskip("mypy")
+    command = [sys.executable, "-m", "mypy", "--strict", "--disallow-any-expr", str(EXAMPLES / "every_operation.py")]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=EXAMPLES.parent, check=False)
+    assert ended.returncode == 0, ended.stdout

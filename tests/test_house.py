@@ -33,7 +33,9 @@ MAY_USE: dict[str, set[str]] = {
     "outbox": {"report"},
     "telemetry": {"limits", "protocol", "report"},
     "client": {"call", "limits", "retry", "auth", "transport", "clock", "telemetry"},
-    "contacts": {"client", "journal", "report", "sources"},
+    "group": {"client"},
+    "locations": {"group"},
+    "contacts": {"group", "journal", "report", "sources"},
     "collisions": set(),
     "entry": {"collisions", "identity", "report"},
     "timeline": {"report"},
@@ -52,6 +54,7 @@ MAY_USE: dict[str, set[str]] = {
 # `client.contacts` and `contacts.bulk_upsert` are promised to users, so each reaches up once, when it is called.
 DEFERRED = {
     ("client", "contacts"),
+    ("client", "locations"),
     ("contacts", "bulk"),
     ("contacts", "load"),
     ("cli", "sandbox"),

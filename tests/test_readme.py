@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -13,6 +14,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from leadconnector_async import LeadConnector
+from tests.test_operations import METHODS, method_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,7 +43,7 @@ def test_python_blocks(code: str, output: str, tmp_path: Path) -> None:
 
 def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
-    assert len(PYTHON) == 4
+    assert len(PYTHON) == 5
     assert sum(kind == "sh" for kind, _ in BLOCKS) == 6
 
 
@@ -102,7 +106,20 @@ def test_every_option_and_name_of_the_readme_is_there() -> None:
     for option in re.findall(r"^\| `(--[\w-]+)", README, re.M):
         assert option in plain
     for path in re.findall(r"\]\(((?!http)[^)]+)\)", README):
-        assert (ROOT / path).exists()
+        assert path.startswith("#") or (ROOT / path).exists()
+
+
+def test_the_table_of_operations_has_each_and_names_methods_that_are_there() -> None:
+    table = README.split("## All operations")[1].split("```")[0]
+    rows = [row.split("|") for row in table.splitlines() if row.startswith("|")][2:]
+    client, told = LeadConnector("x"), set()
+    for _, _, methods, operations, _ in rows:
+        names = re.findall(r"`([\w.]+)`", methods)
+        assert all(inspect.getdoc(method_of(client, name)) for name in names)
+        for operation in operations.split():
+            assert METHODS[operation] in names or operation == "upsert-contact"
+            told.add(operation)
+    assert told == METHODS.keys()
 
 
 def test_the_sandbox_command_of_the_readme() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from leadconnector_async import BatchReport, LeadConnector, LeadConnectorError, RetryPolicy, Timeouts
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
+from tests.test_groups import DELETES, NEVER_REPEATED, REPEATABLE, Calling
 
 TOKEN = "pit-5e0f7a31-very-secret"
 
@@ -96,4 +97,25 @@ async def test_no_report_or_log_carries_the_token(kind: str, tmp_path: Path, cap
     assert len(texts) >= 5
     assert all(TOKEN not in text for text in texts)
     assert report.total == 1
+    gc.collect()
+
+
+@pytest.mark.parametrize(("name", "calling"), (REPEATABLE | DELETES | NEVER_REPEATED).items())
+async def test_no_operation_tells_the_token_or_whom_it_looked_for(
+    name: str, calling: Calling, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    retry = RetryPolicy(max_attempts=2, first_delay=0.01)
+    async with (
+        Sandbox(token=TOKEN, unlimited=True) as sandbox,
+        LeadConnector(TOKEN, base_url=sandbox.url, location_id="L", retry=retry) as client,
+        LeadConnector(TOKEN + "-wrong", base_url=sandbox.url, location_id="L", retry=retry) as stranger,
+    ):
+        for caller, kind in ((client, "502-html"), (client, "cut-body"), (stranger, None)):
+            sandbox.fail_next(kind, times=2)
+            with pytest.raises(LeadConnectorError) as caught:
+                await calling(caller, "x")
+            assert TOKEN not in told(caught.value)
+    assert TOKEN not in caplog.text
+    assert "rosan" not in caplog.text
     gc.collect()

@@ -109,6 +109,12 @@ def sandbox(
         list[str] | None, typer.Option(metavar="KIND=P", help="A fault and its probability; again for more.")
     ] = None,
     allow_duplicates: Annotated[bool, typer.Option("--allow-duplicates", help="Allow Duplicate Contact.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="File that keeps all data, to go on with later.", show_default="none: in memory")
+    ] = None,
+    search_lag: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long a change takes to show in searches.")
+    ] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Makes ids, latency and faults repeatable.")] = None,
     profile: Annotated[str, typer.Option(help="Limits of a standard or trial account.")] = "standard",
 ) -> None:
@@ -126,6 +132,8 @@ def sandbox(
             latency=read_latency(latency),
             faults=read_faults(fault or []),
             allow_duplicates=allow_duplicates,
+            data=data,
+            search_lag=search_lag,
             seed=seed,
         )
 

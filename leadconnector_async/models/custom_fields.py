@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
 from .dnd import Text
+from .received import JSON
 
 CustomValue: TypeAlias = "str | int | float | list[str] | dict[str, FileEntry] | None"
 """Whatever one custom field can hold."""
@@ -105,4 +106,4 @@ class CustomFieldValue(Struct, frozen=True, kw_only=True):
     """A custom field as the service returns it: id and value, no key and no kind."""
 
     id: str
-    value: Any = None
+    value: JSON = None

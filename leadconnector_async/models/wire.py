@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
@@ -12,11 +11,12 @@ from msgspec import Struct
 from ..errors import InvalidContactError
 from .contacts import Contact, ContactUpdate, ContactUpsert, UpsertResult
 from .dnd import DndSettings
+from .received import read_leniently
+from .sent import ENCODING_ERRORS, describe
 
 _Model = TypeVar("_Model", ContactUpsert, ContactUpdate)
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CHECK: Final = {model: msgspec.json.Decoder(model).decode for model in (ContactUpsert, ContactUpdate)}
-_CONTACT_FIELDS: Final = {field.encode_name: field for field in msgspec.structs.fields(Contact)}
 _NO_DND: Final = DndSettings()
 
 # The keys of `dndSettings` in 2021-07-28 (and 2023-02-21), and in v3.
@@ -45,7 +45,7 @@ def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False) 
         body = _ENCODE(contact)
         # Structs do not check what they are given, and the service's own refusal would cost a call. Decoding does.
         _CHECK[type(contact)](body)
-    except (msgspec.MsgspecError, TypeError, UnicodeEncodeError, RecursionError) as error:
+    except ENCODING_ERRORS as error:
         raise _invalid_contact(error) from None
     if v3 and (contact.dnd_settings or contact.custom_fields):
         return _respell_v3(body)
@@ -106,9 +106,15 @@ def _decode_answer(body: bytes) -> _ContactAnswer:
     if not contact.id.strip():
         raise msgspec.ValidationError("the contact has no id")
     contact.__dict__["_answer"] = body
+    if contact.dnd_settings is not None:
+        read_v3_dnd(contact)
+    return answer
+
+
+def read_v3_dnd(contact: Contact) -> None:
+    """Put in the do-not-disturb settings of a received contact where they came in the spelling of v3."""
     if contact.dnd_settings is not None and contact.dnd_settings == _NO_DND:
         contact.dnd_settings = _decode_v3_dnd(contact.raw)
-    return answer
 
 
 def _decode_v3_dnd(raw: bytes) -> DndSettings:
@@ -122,22 +128,8 @@ def _decode_v3_dnd(raw: bytes) -> DndSettings:
 
 def _decode_leniently(body: bytes) -> _ContactAnswer:
     answer = _RAW_ANSWER.decode(body)
-    received = msgspec.json.decode(answer.contact, type=dict[str, Any])
-    values: dict[str, Any] = {}
-    strange: set[str] = set()
-    for name, value in received.items():
-        field = _CONTACT_FIELDS.get(name)
-        if field is not None:
-            try:
-                values[field.name] = msgspec.convert(value, field.type)
-            except msgspec.ValidationError:
-                strange.add(name)
-    if "id" not in values:
-        raise msgspec.ValidationError("the contact has no id")
-    contact = Contact(**values)
-    contact.__dict__["_strange"] = strange
     trace_id = answer.trace_id if isinstance(answer.trace_id, str) else None
-    return _ContactAnswer(contact, answer.new, trace_id)
+    return _ContactAnswer(read_leniently(answer.contact, Contact), answer.new, trace_id)
 
 
 def _spellings(model: type[Struct]) -> dict[str, str]:
@@ -154,7 +146,7 @@ _NAMES: Final[dict[type[Struct], dict[str, str]]] = {
 _PYTHON_NAMES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(ContactUpsert)}
 
 
-def read_mapping(row: Mapping[str, Any], model: type[_Model]) -> _Model:
+def read_mapping(row: Mapping[str, object], model: type[_Model]) -> _Model:
     """Make a contact or an update from a dict whose keys are snake_case or camelCase.
 
     Raises:
@@ -197,11 +189,5 @@ def _respell_keys(values: Mapping[str, Any], spellings: Mapping[str, str]) -> di
 
 
 def _invalid_contact(error: Exception) -> InvalidContactError:
-    """Turn "Expected `bool`, got `str` - at `$.dnd`" into "dnd: expected bool, got str"."""
-    sentence, _, path = str(error).replace("`", "").partition(" - at $")
-    match = re.match(r"\.(\w+)", path)
-    if match is None:
-        return InvalidContactError(f"the contact cannot be encoded: {sentence}")
-    field = _PYTHON_NAMES.get(match[1], match[1])
-    where = field + path[match.end() :]
-    return InvalidContactError(f"{where}: {sentence[0].lower()}{sentence[1:]}", field=field)
+    sentence, field = describe(error, _PYTHON_NAMES, what="the contact")
+    return InvalidContactError(sentence, field=field)

@@ -3,7 +3,8 @@
 from .custom_fields import DEFAULT_CUSTOM_FIELDS, CustomFieldDefinition
 from .faults import FAULT_KINDS
 from .quota import PROFILES, WINDOWS
-from .server import Applied, Arrival, Sandbox
+from .server import Sandbox
+from .traffic import Applied, Arrival
 
 __all__ = [
     "DEFAULT_CUSTOM_FIELDS",

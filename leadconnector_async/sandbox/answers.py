@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
@@ -13,7 +12,6 @@ from aiohttp import web
 from .faults import edge_page
 from .refusals import Refusal
 
-VERSIONS = ("2021-04-15", "2021-07-28", "2023-02-21", "v3")
 HTML = "text/html"
 
 
@@ -27,16 +25,6 @@ class Answer:
         self.body = body
         self.content_type = content_type
         self.headers: dict[str, str] = {}
-
-
-def check_version(version: str | None) -> str:
-    if version is None:
-        raise Refusal(401, "version header was not found.", error=None)
-    if version in VERSIONS:
-        return version
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", version):
-        raise Refusal(401, "version header is invalid", error="Error", statusCode=None, status=401)
-    raise Refusal(400, f"Invalid API version segment '{version}' at position 0")
 
 
 def read_json(body: bytes) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""The contacts of all locations, and what the service does with a contact that it is sent.
-
-Contacts are kept as they go over the wire in version 2021-07-28; fields without a value are left out.
-"""
+"""All that the sandbox has stored, and what the service does with a contact that it is sent."""
 
 from __future__ import annotations
 
@@ -9,30 +6,32 @@ import random
 import string
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
-from .custom_fields import CustomFieldDefinition, CustomFields, stored_value
-from .phones import read_phone
+import msgspec
+
+from .custom_fields import CustomFieldDefinition, CustomFields
+from .directory import Directory
+from .normal_forms import NAMES, apply, clean_tags, normalise
 from .refusals import Refusal, contact_not_found, duplicate
-from .validation import dnd_key, read_day
-
-Fields = dict[str, Any]
+from .shelves import Fields, Shelf
 
 _ID_LETTERS = string.ascii_letters + string.digits
-_NAMES = frozenset(("firstName", "lastName", "name"))
 
 
 class Books:
-    """All that the sandbox has stored.
+    """The contacts of all locations, and what belongs to them.
 
     Args:
         allow_duplicates: The location setting "Allow Duplicate Contact".
         unique_identifiers: What contacts are matched by, in order: `email`, `phone` or both.
-        custom_fields: What the locations define.
+        custom_fields: What the locations define, until they change it.
         refuse_unknown_custom_fields: Whether an unknown custom field is refused; else it is dropped without a word.
         country: The locations' country, two letters.
+        locations: Those that are there before they are written to.
+        search_lag: How long a change takes to show in searches, in seconds.
         chance: The source of ids.
         wall: Seconds since 1970.
+        monotonic: The clock of the lag.
     """
 
     def __init__(
@@ -43,22 +42,58 @@ class Books:
         custom_fields: Iterable[CustomFieldDefinition],
         refuse_unknown_custom_fields: bool,
         country: str,
+        locations: Iterable[str],
+        search_lag: float,
         chance: random.Random,
         wall: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
-        self._allow_duplicates = allow_duplicates
-        # With duplicates allowed, a lookup goes by email first and phone second, whatever the setting.
-        self._identifiers = ("email", "phone") if allow_duplicates else unique_identifiers
-        self._custom_fields = CustomFields(custom_fields)
+        self.allow_duplicates = allow_duplicates
+        self.unique_identifiers = unique_identifiers
+        self.country = country
+        self._named_locations = tuple(locations)
+        self._usual_fields = CustomFields(custom_fields)
         self._refuse_unknown = refuse_unknown_custom_fields
-        self._country = country
         self._chance = chance
         self._wall = wall
-        self.contacts: dict[str, Fields] = {}
+        self.contacts = Shelf("contact", "locationId")
+        self.notes = Shelf("note", "contactId")
+        self.tasks = Shelf("task", "contactId")
+        self.appointments = Shelf("appointment", "contactId")
+        self.enrolments = Shelf("enrolment", "contactId")
+        self.locations = Shelf("location", "id")
+        self.definitions = Shelf("definitions", "id")
+        self.directory = Directory(self.contacts, search_lag, monotonic)
         self.writes: dict[str, int] = {}
         self._ids: dict[tuple[str, str, str], dict[str, None]] = {}  # (location, field, value) -> ids, oldest first
+        self._custom_fields: dict[str, CustomFields] = {}  # of the locations that changed theirs
 
-    # ------------------------------------------------------------------------------------------ operations
+    @property
+    def shelves(self) -> tuple[Shelf, ...]:
+        """All that is stored."""
+        return (self.contacts, *self._of_a_contact, self.locations, self.definitions)
+
+    @property
+    def _of_a_contact(self) -> tuple[Shelf, ...]:
+        return self.notes, self.tasks, self.appointments, self.enrolments
+
+    def load(self, records: Iterable[tuple[str, Fields]]) -> None:
+        """Hold these records, each with its kind, and no others."""
+        found: dict[str, list[Fields]] = {}
+        for kind, record in records:
+            found.setdefault(kind, []).append(record)
+        for shelf in self.shelves:
+            shelf.load(found.get(shelf.kind, []))
+        self._ids.clear()
+        for contact in self.contacts.values():
+            self._index(contact)
+        self.directory.load(self.contacts)
+        self._custom_fields = {
+            record["id"]: CustomFields(msgspec.convert(record["customFields"], list[CustomFieldDefinition]))
+            for record in self.definitions.values()
+        }
+
+    # ------------------------------------------------------------------------------------------ contacts
 
     def upsert(self, sent: Fields) -> tuple[Fields, bool]:
         """Create or update a contact and say whether it is new.
@@ -68,8 +103,8 @@ class Books:
         """
         sent = dict(sent)
         location_id = sent.pop("locationId")
-        may_duplicate = sent.pop("createNewIfDuplicateAllowed", False) and self._allow_duplicates
-        fields = self._normalise(sent)
+        may_duplicate = sent.pop("createNewIfDuplicateAllowed", False) and self.allow_duplicates
+        fields = self._normalise(sent, location_id)
         if not (fields.get("email") or fields.get("phone")):
             raise Refusal(400, "Contact must have an email or a phone")
         found = {} if may_duplicate else dict(self._find(location_id, fields))
@@ -90,9 +125,9 @@ class Books:
         """
         sent = dict(sent)
         location_id = sent.pop("locationId")
-        fields = self._normalise(sent)
-        if not any(fields.get(name) for name in (*_NAMES, "email", "phone", "companyName")):
-            raise Refusal(400, ["contact must have a name, an email or a phone"], statusCode=422)
+        fields = self._normalise(sent, location_id)
+        if not any(fields.get(name) for name in (*NAMES, "email", "phone", "companyName")):
+            raise Refusal(400, "contact must have a name, an email or a phone", statusCode=422)
         self._refuse_duplicate(location_id, fields, but="")
         return self._store_new(location_id, fields)
 
@@ -103,7 +138,7 @@ class Books:
             Refusal: 400 where there is none, or another one has the new email or phone.
         """
         contact = self.get(contact_id)
-        fields = self._normalise(sent)
+        fields = self._normalise(sent, contact["locationId"])
         self._refuse_duplicate(contact["locationId"], fields, but=contact_id)
         return self._change(contact, fields)
 
@@ -115,29 +150,71 @@ class Books:
         return contact
 
     def delete(self, contact_id: str) -> None:
-        """Delete a contact, or raise the refusal for one that is not there."""
+        """Delete a contact with all that belongs to it, or raise the refusal for one that is not there."""
         self._unindex(self.get(contact_id))
-        del self.contacts[contact_id]
+        for shelf in self._of_a_contact:
+            shelf.take_all_of(contact_id)
+        self.contacts.take(contact_id)
 
     def change_tags(self, contact_id: str, tags: list[str], *, add: bool) -> list[str]:
         """Add or remove tags and return all that the contact has then."""
         contact = self.get(contact_id)
-        had, named = contact.get("tags", []), _tags(tags)
-        now = _tags([*had, *named]) if add else [tag for tag in had if tag not in named]
+        had, named = contact.get("tags", []), clean_tags(tags)
+        now = clean_tags([*had, *named]) if add else [tag for tag in had if tag not in named]
         return list(self._change(contact, {"tags": now}).get("tags", []))
+
+    def set_field(self, contact: Fields, name: str, value: object) -> None:
+        """Change one field of a stored contact that needs no checks; None removes it."""
+        self._change(contact, {name: value})
+
+    def find_duplicate(self, location_id: str, sent: Fields) -> Fields | None:
+        """Return the contact that an upsert with this email or phone would meet, or None.
+
+        Raises:
+            Refusal: 400 for a phone that is none.
+        """
+        fields = self._normalise(sent, location_id)
+        found = next((contact_id for _, contact_id in self._find(location_id, fields)), None)
+        return None if found is None else self.contacts[found]
+
+    # ------------------------------------------------------------------------------------------ locations
+
+    def location_ids(self) -> list[str]:
+        """Return the locations there are: those that have a name, then those that were written to."""
+        return list(dict.fromkeys((*self._named_locations, *self.locations)))
+
+    def custom_fields(self, location_id: str) -> CustomFields:
+        """Return what a location defines."""
+        return self._custom_fields.get(location_id, self._usual_fields)
+
+    def define(self, location_id: str, definitions: Iterable[CustomFieldDefinition]) -> None:
+        """Let a location define these custom fields; values of others go from its contacts."""
+        fields = self._custom_fields[location_id] = CustomFields(definitions)
+        self._know(location_id)
+        self.definitions.put({"id": location_id, "customFields": msgspec.to_builtins(list(fields.by_id.values()))})
+        for contact in self.contacts.of(location_id):
+            kept = [field for field in contact["customFields"] if field["id"] in fields.by_id]
+            if len(kept) < len(contact["customFields"]):
+                contact["customFields"] = kept
+                self.contacts.put(contact)
+
+    def _know(self, location_id: str) -> None:
+        if location_id not in self.locations:
+            self.locations.put({"id": location_id})
 
     # ------------------------------------------------------------------------------------------ matching
 
     def _find(self, location_id: str, fields: Fields) -> Iterator[tuple[str, str]]:
         """Yield each identifier that some contact has already, with the id of the oldest, in the order of matching."""
-        for field in self._identifiers:
+        # With duplicates allowed, a lookup goes by email first and phone second, whatever the setting.
+        for field in ("email", "phone") if self.allow_duplicates else self.unique_identifiers:
             if fields.get(field):
                 ids = self._ids.get((location_id, field, fields[field]))
                 if ids:
                     yield field, next(iter(ids))
 
     def _refuse_duplicate(self, location_id: str, fields: Fields, *, but: str) -> None:
-        if self._allow_duplicates:
+        if self.allow_duplicates:
             return
         for field, contact_id in self._find(location_id, fields):
             if contact_id != but:
@@ -159,109 +236,45 @@ class Books:
 
     # ------------------------------------------------------------------------------------------ writing
 
+    def _normalise(self, sent: Fields, location_id: str) -> Fields:
+        return normalise(sent, self.country, self.custom_fields(location_id), refuse_unknown=self._refuse_unknown)
+
     def _store_new(self, location_id: str, fields: Fields) -> Fields:
-        now = self._now()
+        self._know(location_id)
+        now = self.now()
         contact: Fields = {
-            "id": self.new_id(),
+            "id": self.new_id(self.contacts),
             "locationId": location_id,
             "type": "lead",
-            "country": self._country,
+            "country": self.country,
             "dnd": False,
             "tags": [],
             "customFields": [],
             "dateAdded": now,
         }
-        self.contacts[contact["id"]] = contact
         return self._change(contact, fields, now)
 
     def _change(self, contact: Fields, fields: Fields, now: str | None = None) -> Fields:
-        self._unindex(contact)
-        _apply(contact, fields)
-        contact["dateUpdated"] = now or self._now()
+        if now is None:
+            self._unindex(contact)
+        apply(contact, fields)
+        contact["dateUpdated"] = now or self.now()
         self._index(contact)
         self.writes[contact["id"]] = self.writes.get(contact["id"], 0) + 1
-        return contact
+        return self.contacts.put(contact)
 
-    def new_id(self) -> str:
-        """Make an id like the service's: 20 letters and digits."""
-        return "".join(self._chance.choices(_ID_LETTERS, k=20))
+    def new_id(self, taken: Shelf) -> str:
+        """Make an id like the service's, 20 letters and digits, that no record has."""
+        while True:  # with a seed and a data file, chance begins anew
+            new = "".join(self._chance.choices(_ID_LETTERS, k=20))
+            if new not in taken:
+                return new
 
-    def _now(self) -> str:
-        return datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-    # ------------------------------------------------------------------------------------------ normal forms
-
-    def _normalise(self, sent: Fields) -> Fields:
-        """Bring what was sent into the form in which it is stored; None and empty stand for no value."""
-        fields = dict(sent)
-        if fields.get("email"):
-            fields["email"] = fields["email"].strip().lower()
-        if fields.get("phone"):
-            fields["phone"] = read_phone(fields["phone"], self._country)
-        if fields.get("dateOfBirth"):
-            fields["dateOfBirth"] = read_day(fields["dateOfBirth"])
-        if "tags" in fields:
-            fields["tags"] = _tags(fields["tags"])
-        if "dndSettings" in fields:
-            fields["dndSettings"] = {dnd_key(channel): value for channel, value in fields["dndSettings"].items()}
-        if "customFields" in fields:
-            fields["customFields"] = list(self._normalise_custom_fields(fields["customFields"]))
-        return fields
-
-    def _normalise_custom_fields(self, sent: list[Fields]) -> Iterator[Fields]:
-        for field in sent:
-            definition = self._custom_fields.find(field)
-            if definition is None:
-                if self._refuse_unknown:
-                    raise Refusal(422, [f"custom field {field.get('id') or field.get('key')} does not exist"])
-                continue
-            value = field.get("fieldValue", field.get("field_value"))
-            stored = stored_value(definition, value)
-            is_cleared = value is None or value in ("", [])
-            if stored is not None or is_cleared:
-                yield {"id": definition.id, "value": stored}
+    def now(self) -> str:
+        """Return the time as the service writes it."""
+        return write_time(datetime.fromtimestamp(self._wall(), UTC))
 
 
-def _apply(contact: Fields, fields: Fields) -> None:
-    """Change a stored contact in place; what is cleared goes away."""
-    for name, value in fields.items():
-        if name == "customFields":
-            merged = {field["id"]: field for field in [*contact["customFields"], *value]}
-            contact[name] = [field for field in merged.values() if field["value"] is not None]
-        elif name in ("dndSettings", "inboundDndSettings"):
-            contact[name] = {**contact.get(name, {}), **value}
-        elif value is None or value == "":
-            contact.pop(name, None)
-        else:
-            contact[name] = value
-    if not _NAMES.isdisjoint(fields):
-        _complete_names(contact, fields)
-    _add_lower_case_twins(contact)
-
-
-def _complete_names(contact: Fields, fields: Fields) -> None:
-    """Split `name` where it came alone, and make it of the two parts where it did not come."""
-    if fields.get("name") and not fields.get("firstName") and not fields.get("lastName"):
-        first, _, last = fields["name"].strip().partition(" ")
-        contact["firstName"] = first
-        contact.pop("lastName", None)
-        if last.strip():
-            contact["lastName"] = last.strip()
-    elif not fields.get("name"):
-        name = " ".join(contact[part] for part in ("firstName", "lastName") if part in contact)
-        contact.pop("name", None)
-        if name:
-            contact["name"] = name
-
-
-def _add_lower_case_twins(contact: Fields) -> None:
-    twins = {"email": "emailLowerCase", "firstName": "firstNameLowerCase", "lastName": "lastNameLowerCase"}
-    for name, twin in {**twins, "name": "fullNameLowerCase"}.items():
-        contact.pop(twin, None)
-        if name in contact:
-            contact[twin] = contact[name].lower()
-
-
-def _tags(tags: list[str]) -> list[str]:
-    """Tags as they are kept: trimmed, in lower case, each once."""
-    return list(dict.fromkeys(tag.strip().lower() for tag in tags if tag.strip()))
+def write_time(time: datetime) -> str:
+    """Write a time in UTC as the service does."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

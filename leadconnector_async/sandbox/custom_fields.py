@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -17,6 +18,11 @@ class CustomFieldDefinition(Struct, frozen=True, kw_only=True):
         name: What people see.
         data_type: The service's word for its kind.
         options: What a field with options allows.
+        model: What has it: `contact` or `opportunity`.
+        placeholder: What people see where it is empty.
+        position: Where it stands among the others.
+        accepted_formats: What kinds of files it takes.
+        max_files: How many of them.
     """
 
     id: str
@@ -24,6 +30,11 @@ class CustomFieldDefinition(Struct, frozen=True, kw_only=True):
     name: str
     data_type: str
     options: tuple[str, ...] = ()
+    model: str = "contact"
+    placeholder: str = ""
+    position: float = 0
+    accepted_formats: tuple[str, ...] = ()
+    max_files: float = 1
 
 
 def _define(number: int, key: str, data_type: str, *options: str) -> CustomFieldDefinition:
@@ -46,7 +57,13 @@ DEFAULT_CUSTOM_FIELDS: Final = (
 )
 """One field of each kind."""
 
+DATA_TYPES: Final = (
+    "TEXT LARGE_TEXT NUMERICAL PHONE MONETORY CHECKBOX SINGLE_OPTIONS MULTIPLE_OPTIONS DATE TEXTBOX_LIST FILE_UPLOAD "
+    "RADIO"
+).split()
+
 _LISTS = ("CHECKBOX", "MULTIPLE_OPTIONS")
+_CHOICES = ("SINGLE_OPTIONS", "RADIO")
 _NUMBERS = ("NUMERICAL", "MONETORY")
 
 
@@ -54,7 +71,13 @@ class CustomFields:
     """The definitions, to be found by id or by key with or without `contact.`."""
 
     def __init__(self, definitions: Iterable[CustomFieldDefinition]) -> None:
-        self._found = {name: field for field in definitions for name in (field.id, field.key, f"contact.{field.key}")}
+        self.by_id = {field.id: field for field in definitions}
+        self._found = {
+            name: field
+            for field in self.by_id.values()
+            if field.model == "contact"
+            for name in (field.id, field.key, f"contact.{field.key}")
+        }
 
     def find(self, sent: dict[str, Any]) -> CustomFieldDefinition | None:
         """Find the field that a value is for; None where the location has none such."""
@@ -70,7 +93,7 @@ def stored_value(field: CustomFieldDefinition, value: Any) -> Any:
     if field.data_type in _LISTS:
         chosen = value if isinstance(value, list) else [value]
         return [option for option in chosen if option in field.options] or None
-    if field.options:
+    if field.data_type in _CHOICES:
         return value if value in field.options else None
     return value
 
@@ -80,6 +103,8 @@ def _number(value: Any) -> float | int | None:
         try:
             value = float(value.replace(",", ""))
         except ValueError:
+            return None
+        if not math.isfinite(value):
             return None
         return int(value) if value.is_integer() else value
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -3,68 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-import msgspec
 from aiohttp import web
-from msgspec import Struct
+from aiohttp.http_exceptions import BadHttpMessage
 
-from .answers import HTML, Answer, answer_after_write, check_version, http_date, read_json, send
+from .answers import Answer, http_date, send
 from .books import Books
 from .custom_fields import DEFAULT_CUSTOM_FIELDS, CustomFieldDefinition
-from .faults import Faults, Page, refuse_before_write
-from .operations import Operations, find_operation
-from .quota import PROFILES, WINDOWS, Quota
-from .refusals import Refusal
+from .data_file import open_data
+from .enrolments import enrolled
+from .faults import Faults
+from .quota import Quota
+from .service import Service
+from .settings import UnknownFields, WindowKind, check_settings, read_limits
+from .traffic import Applied, Arrival
 
 _STOP_SECONDS = 1.0
-
-WindowKind: TypeAlias = Literal["fixed", "aligned", "sliding"]
-
-
-class Arrival(Struct, frozen=True):
-    """A call as the sandbox saw it.
-
-    Attributes:
-        time: When it was counted, on the sandbox's monotonic clock, in seconds.
-        status: What it was answered, or 0 where it was not.
-        fault: The fault it met, or None.
-    """
-
-    time: float
-    method: str
-    path: str
-    location_id: str
-    status: int
-    fault: str | None
-
-
-class Applied(Struct, frozen=True):
-    """A call that was carried out, whatever became of its answer.
-
-    Attributes:
-        sent: The body of the request.
-        answered: The body of the answer, as it is without a fault. Contacts in it are the stored ones themselves: copy
-            them to see later how they were at the time.
-        fault: The fault that the answer met, or None.
-    """
-
-    method: str
-    path: str
-    sent: Mapping[str, Any]
-    answered: Mapping[str, Any]
-    fault: str | None
+_LOGGER = logging.getLogger("leadconnector_async.sandbox")
+# What is not even HTTP is the client's mistake, answered with 400: not one of ours that calls for a traceback.
+_LOGGER.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], BadHttpMessage)))
 
 
 class Sandbox:
     """A server that behaves like the API, in this process or behind `leadconnector sandbox`.
 
-    Any `locationId` works unless `locations` names them; contacts live in memory. Times are in seconds.
+    Any `locationId` works unless `locations` names them. Times are in seconds.
 
     Args:
         host: Where to listen.
@@ -85,12 +56,17 @@ class Sandbox:
         custom_fields: What the locations define.
         unknown_custom_fields: `drop` them without a word, or `refuse`; reports of the real service differ.
         country: The locations' country, two letters.
+        search_lag: How long a change takes to show in searches and lists; the real service takes from seconds to over
+            a minute.
+        data: The file that keeps contacts and all else, so that a sandbox can go on where another ended, even one that
+            was killed; in memory alone where there is none. It is in use from now until `stop`.
         seed: Makes ids, latency and faults repeatable.
         on_applied: Called with each call that was carried out, so that a test knows what no answer told.
         monotonic, wall, sleep: The clocks.
 
     Raises:
         ValueError: An argument makes no sense; the sentence says which.
+        ConfigurationError: `data` is no such file, is in use, or cannot be written.
     """
 
     def __init__(
@@ -112,49 +88,60 @@ class Sandbox:
         allow_duplicates: bool = False,
         unique_identifiers: tuple[str, ...] = ("email", "phone"),
         custom_fields: Iterable[CustomFieldDefinition] = DEFAULT_CUSTOM_FIELDS,
-        unknown_custom_fields: Literal["drop", "refuse"] = "drop",
+        unknown_custom_fields: UnknownFields = "drop",
         country: str = "US",
+        search_lag: float = 0.0,
+        data: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         on_applied: Callable[[Applied], object] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        _check_choice("window", window, WINDOWS)
-        _check_choice("unknown_custom_fields", unknown_custom_fields, ("drop", "refuse"))
-        _check_identifiers(unique_identifiers)
-        _check_latency(latency)
-        self._limits = _limits_of(profile, max_requests, per_seconds, daily)
+        check_settings(
+            window=window,
+            unknown_custom_fields=unknown_custom_fields,
+            unique_identifiers=unique_identifiers,
+            latency=latency,
+            search_lag=search_lag,
+        )
+        limits = read_limits(profile, max_requests, per_seconds, daily)
+        chance = random.Random(seed)
+        names = None if locations is None else frozenset(locations)
         self._address = (host, port)
-        self._authorization = f"Bearer {token}"
-        self._locations = None if locations is None else frozenset(locations)
-        self._window = window
-        self._is_unlimited = unlimited
         self._latency = latency
-        self._retry_after = str(retry_after)
-        self._chance = random.Random(seed)
-        self._faults = Faults(faults or {}, self._chance)
-        self._monotonic = monotonic
+        self._chance = chance
+        self._faults = Faults(faults or {}, chance)
         self._wall = wall
         self._sleep = sleep
-        self._on_applied = on_applied
         self._books = Books(
             allow_duplicates=allow_duplicates,
             unique_identifiers=tuple(unique_identifiers),
             custom_fields=custom_fields,
             refuse_unknown_custom_fields=unknown_custom_fields == "refuse",
             country=country,
-            chance=self._chance,
+            locations=sorted(names or ()),
+            search_lag=search_lag,
+            chance=chance,
             wall=wall,
+            monotonic=monotonic,
         )
-        self._operations = Operations(self._books)
-        self._quotas: dict[str, Quota] = {}
+        self._data = None if data is None else open_data(data, self._books)
+        self._service = Service(
+            self._books,
+            self._data,
+            token=token,
+            locations=names,
+            new_quota=None if unlimited else lambda: Quota(*limits, window, monotonic),
+            retry_after=str(retry_after),
+            chance=chance,
+            monotonic=monotonic,
+            on_applied=on_applied,
+        )
         self._server: web.Server | None = None
         self._runner: web.ServerRunner | None = None
         self._stopped = asyncio.Event()
-        self.arrivals: deque[Arrival] = deque(maxlen=200_000)
         self.requests = 0
-        self.rate_limited = 0
         self.url = ""
 
     # ------------------------------------------------------------------------------------------ life
@@ -173,8 +160,11 @@ class Sandbox:
 
         Raises:
             OSError: The address cannot be used.
+            ConfigurationError: The data file can no longer be used.
         """
-        server = web.Server(self._handle, access_log=None)
+        if self._data is not None:
+            self._data.open()
+        server = web.Server(self._handle, access_log=None, logger=_LOGGER)
         runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
         try:
@@ -199,6 +189,8 @@ class Sandbox:
                 _break_connections(self._server)
             await self._runner.cleanup()
             self._runner = None
+        if self._data is not None:
+            self._data.close()
 
     # ------------------------------------------------------------------------------------------ for tests
 
@@ -215,13 +207,54 @@ class Sandbox:
         return self._books.contacts.get(contact_id)
 
     @property
+    def arrivals(self) -> deque[Arrival]:
+        """The calls that came, the last 200,000 of them."""
+        return self._service.arrivals
+
+    @property
+    def rate_limited(self) -> int:
+        """How many calls were answered 429."""
+        return self._service.rate_limited
+
+    @property
     def writes(self) -> Mapping[str, int]:
         """How often each contact, by its id, was created or changed."""
         return self._books.writes
 
     def add_contact(self, location_id: str, **fields: Any) -> dict[str, Any]:
         """Store a contact, past limits and faults, from fields named as on the wire; return it as stored."""
-        return self._books.create({**fields, "locationId": location_id})
+        contact = self._books.create({**fields, "locationId": location_id})
+        self._commit()
+        return contact
+
+    def add_appointment(self, contact_id: str, **fields: Any) -> dict[str, Any]:
+        """Store an appointment of a contact, which no operation here makes, from fields named as on the wire."""
+        contact = self._books.get(contact_id)
+        new_id = self._books.new_id(self._books.appointments)
+        event = {"id": new_id, "contactId": contact_id, "locationId": contact["locationId"], **fields}
+        self._books.appointments.put(event)
+        self._commit()
+        return event
+
+    def notes(self, contact_id: str) -> list[dict[str, Any]]:
+        """Return the stored notes of a contact, the oldest first."""
+        return self._books.notes.of(contact_id)
+
+    def tasks(self, contact_id: str) -> list[dict[str, Any]]:
+        """Return the stored tasks of a contact, the oldest first."""
+        return self._books.tasks.of(contact_id)
+
+    def campaigns(self, contact_id: str) -> list[str]:
+        """Return the ids of the campaigns that a contact is in, the first joined first."""
+        return enrolled(self._books, contact_id, "campaign")
+
+    def workflows(self, contact_id: str) -> list[str]:
+        """Return the ids of the workflows that a contact is in, the first joined first."""
+        return enrolled(self._books, contact_id, "workflow")
+
+    def _commit(self) -> None:
+        if self._data is not None:
+            self._data.commit()
 
     def fail_next(self, kind: str | None, times: int = 1) -> None:
         """Let the next calls meet a fault (None: let them pass), after those named before; then chance decides again.
@@ -243,7 +276,7 @@ class Sandbox:
             await self._stopped.wait()
         self.requests += 1
         try:
-            answer = Answer(0, b"") if fault in ("reset-before", "hang") else await self._answer(request, fault)
+            answer = Answer(0, b"") if fault in ("reset-before", "hang") else await self._service.answer(request, fault)
         except ConnectionError:  # the client went away before its request was complete
             return web.Response()
         if delay:
@@ -252,106 +285,9 @@ class Sandbox:
         answer.headers["Date"] = http_date(int(self._wall()))
         return await send(request, answer, fault)
 
-    async def _answer(self, request: web.BaseRequest, fault: str | None) -> Answer:
-        quota = location_id = None
-        try:
-            version = self._admit(request)
-            operation = find_operation(request.method, request.path)
-            body = read_json(await request.read()) if request.can_read_body else {}
-            location_id = self._operations.location_of(operation, body)
-            self._check_location(location_id)
-            quota = self._quota(location_id)
-            self._take(quota, fault)
-            refuse_before_write(fault)
-            status, value = self._operations.run(operation, body, version, self._new_trace_id())
-            if self._on_applied is not None:
-                self._on_applied(Applied(request.method, request.path, body, value, fault))
-            answer = answer_after_write(fault) or Answer(status, msgspec.json.encode(value))
-        except Refusal as refusal:
-            answer = self._refuse(refusal)
-        except web.HTTPRequestEntityTooLarge:
-            answer = self._refuse(Refusal(413, "request entity too large", error="Payload Too Large"))
-        if quota is not None:
-            answer.headers.update(quota.headers())
-        self.arrivals.append(
-            Arrival(self._monotonic(), request.method, request.path, location_id or "", answer.status, fault)
-        )
-        return answer
-
-    def _admit(self, request: web.BaseRequest) -> str:
-        """Check what comes before any operation, and return the version."""
-        agent = request.headers.get("User-Agent", "")
-        if not agent or agent.startswith("Python-urllib"):
-            raise Page(403, "error code: 1010")
-        authorization = request.headers.get("Authorization", "")
-        if authorization != self._authorization:
-            is_integration = authorization.startswith("Bearer pit-")
-            raise Refusal(401, "Invalid Private Integration token" if is_integration else "Invalid JWT", error=None)
-        return check_version(request.headers.get("Version"))
-
-    def _check_location(self, location_id: str) -> None:
-        if self._locations is not None and location_id and location_id not in self._locations:
-            raise Refusal(403, "The token does not have access to this location.", error=None)
-
-    def _quota(self, location_id: str) -> Quota | None:
-        if self._is_unlimited:
-            return None
-        if location_id not in self._quotas:
-            self._quotas[location_id] = Quota(*self._limits, self._window, self._monotonic)
-        return self._quotas[location_id]
-
-    def _take(self, quota: Quota | None, fault: str | None) -> None:
-        if fault in ("429", "429-retry-after") or (quota is not None and not quota.take()):
-            self.rate_limited += 1
-            raise Refusal(
-                429, "Too Many Requests", retry_after=self._retry_after if fault == "429-retry-after" else None
-            )
-
-    def _refuse(self, refusal: Refusal) -> Answer:
-        if isinstance(refusal, Page):
-            return Answer(refusal.status, refusal.html.encode(), HTML)
-        body = dict(refusal.body)
-        retry_after = body.pop("retry_after", None)
-        if refusal.status in (400, 403, 404, 422):
-            body["traceId"] = self._new_trace_id()
-        answer = Answer(refusal.status, msgspec.json.encode(body))
-        if retry_after is not None:
-            answer.headers["Retry-After"] = retry_after
-        return answer
-
-    def _new_trace_id(self) -> str:
-        digits = f"{self._chance.getrandbits(128):032x}"
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
-
 
 def _break_connections(server: web.Server) -> None:
     server.handler_cancellation = True  # what is not applied by now never is
     for connection in server.connections:
         if connection.transport is not None:
             connection.transport.abort()
-
-
-def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; it is one of {', '.join(choices)}")
-
-
-def _check_identifiers(identifiers: tuple[str, ...]) -> None:
-    if not identifiers or set(identifiers) - {"email", "phone"}:
-        raise ValueError(f"unique_identifiers is {identifiers}; it lists email, phone or both, in order")
-
-
-def _check_latency(latency: tuple[float, float]) -> None:
-    if not 0 <= latency[0] <= latency[1]:
-        raise ValueError(f"latency is {latency}; it is the least and the most time in seconds, in this order")
-
-
-def _limits_of(
-    profile: str, max_requests: int | None, per_seconds: float | None, daily: int | None
-) -> tuple[int, float, int]:
-    _check_choice("profile", profile, PROFILES)
-    most, seconds, day = PROFILES[profile]
-    limits = (max_requests or most, per_seconds or seconds, daily or day)
-    if min(limits) <= 0:
-        raise ValueError(f"max_requests, per_seconds and daily are {limits}; each must be above 0")
-    return limits

@@ -1,0 +1,160 @@
+"""What every object that the service returns has in common: it is read whatever it holds, and nothing of it is lost.
+
+A known field whose value is not of the documented kind is left at None and kept in `extra`, so that a change of the
+service never turns a call that succeeded into one that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    JSON: TypeAlias = str | int | float | bool | list["JSON"] | dict[str, "JSON"] | None
+    """Whatever JSON can hold."""
+else:
+    JSON = Any  # msgspec decodes no type that names itself
+
+
+class Received(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, dict=True):
+    """An object as the service returned it. Fields that are absent or null are None."""
+
+    @property
+    def raw(self) -> bytes:
+        """The object's JSON to the letter as it was received (encoded anew where it was not received)."""
+        raw: bytes | None = self.__dict__.get("_raw")
+        return msgspec.json.encode(self) if raw is None else raw
+
+    @property
+    def extra(self) -> dict[str, JSON]:
+        """What was received under names, or with kinds of value, that this class has no attribute for."""
+        strange: set[str] = self.__dict__.get("_strange", set())
+        received: dict[str, JSON] = msgspec.json.decode(self.raw)
+        known = _fields(type(self))
+        return {name: value for name, value in received.items() if name in strange or name not in known}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A Struct alone would leave behind what is kept beside its fields.
+        return _rebuild, (type(self), msgspec.structs.asdict(self), self.__dict__.copy())
+
+
+def _rebuild(model: type[AnyReceived], fields: dict[str, Any], beside: dict[str, Any]) -> AnyReceived:
+    value = model(**fields)
+    value.__dict__.update(beside)
+    return value
+
+
+AnyReceived = TypeVar("AnyReceived", bound=Received)
+AnyKind = TypeVar("AnyKind")
+
+
+@cache
+def _fields(model: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(model)}
+
+
+@cache
+def _decoder(model: type[AnyReceived]) -> msgspec.json.Decoder[AnyReceived]:
+    return msgspec.json.Decoder(model)  # made when first used: most programs use few of them
+
+
+def read_received(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyReceived:
+    """Read one object of an answer.
+
+    Raises:
+        msgspec.DecodeError: It is no object, or has no `id` where the class has one.
+    """
+    try:
+        value: AnyReceived = _decoder(model).decode(raw)
+    except msgspec.ValidationError:
+        value = read_leniently(raw, model)
+    check_id(value)
+    value.__dict__["_raw"] = bytes(raw)
+    return value
+
+
+def check_id(value: Received) -> None:
+    """Refuse an object whose id is blank."""
+    if not getattr(value, "id", "none is due").strip():
+        raise _no_id(type(value))
+
+
+def read_leniently(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyReceived:
+    """Read an object field by field, and leave out what is not of the documented kind."""
+    received = msgspec.json.decode(raw, type=dict[str, Any])
+    known = _fields(model)
+    values: dict[str, Any] = {}
+    strange: set[str] = set()
+    for name in received.keys() & known.keys():
+        field = known[name]
+        try:
+            values[field.name] = msgspec.convert(received[name], field.type)
+        except msgspec.ValidationError:
+            strange.add(name)
+    if "id" in known and "id" not in values:
+        raise _no_id(model)
+    value = model(**values)
+    value.__dict__["_strange"] = strange
+    return value
+
+
+def _no_id(model: type[Received]) -> msgspec.ValidationError:
+    return msgspec.ValidationError(f"the {model.__name__.lower()} has no id")
+
+
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
+
+
+def read_parts(body: bytes) -> dict[str, msgspec.Raw]:
+    """Read an answer as its named parts, none of them looked into yet."""
+    return _PARTS(body)
+
+
+def read_items(parts: dict[str, msgspec.Raw], name: str) -> Iterable[msgspec.Raw]:
+    """Return the items of a list in an answer; null is a list of none.
+
+    Raises:
+        msgspec.DecodeError: There is no such list.
+    """
+    if name not in parts:
+        raise msgspec.ValidationError(f"there is no `{name}`")
+    return _ITEMS(parts[name]) or ()
+
+
+def one(name: str, model: type[AnyReceived]) -> Callable[[bytes], AnyReceived]:
+    """Make a reader of answers `{name: {...}}`."""
+
+    def read(body: bytes) -> AnyReceived:
+        parts = read_parts(body)
+        if name not in parts:
+            raise msgspec.ValidationError(f"there is no `{name}`")
+        return read_received(parts[name], model)
+
+    return read
+
+
+def many(name: str, model: type[AnyReceived]) -> Callable[[bytes], list[AnyReceived]]:
+    """Make a reader of answers `{name: [{...}, ...]}`."""
+
+    def read(body: bytes) -> list[AnyReceived]:
+        return [read_received(raw, model) for raw in read_items(read_parts(body), name)]
+
+    return read
+
+
+def whole(model: type[AnyReceived]) -> Callable[[bytes], AnyReceived]:
+    """Make a reader of answers that are the object themselves."""
+    return lambda body: read_received(body, model)
+
+
+def read_part(parts: dict[str, msgspec.Raw], name: str, kind: type[AnyKind]) -> AnyKind | None:
+    """Return one part of an answer, or None where it is absent or of another kind."""
+    try:
+        return msgspec.json.decode(parts.get(name, b"null"), type=kind)
+    except msgspec.ValidationError:
+        return None

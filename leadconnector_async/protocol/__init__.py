@@ -1,0 +1,22 @@
+"""The API without a network: what to send for each call, and what an answer means. No asyncio, no aiohttp."""
+
+from .contacts import build_create, build_delete, build_get, build_update, build_upsert
+from .request import API_VERSIONS, USER_AGENT, Request, Scope, T, check_api_version
+from .response import read_response
+from .tags import build_tags
+
+__all__ = [
+    "API_VERSIONS",
+    "USER_AGENT",
+    "Request",
+    "Scope",
+    "T",
+    "build_create",
+    "build_delete",
+    "build_get",
+    "build_tags",
+    "build_update",
+    "build_upsert",
+    "check_api_version",
+    "read_response",
+]

@@ -1,0 +1,52 @@
+"""Calls on one contact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
+from .request import HEADERS, Request, Scope, T, build_request, fill_path
+from .success import read_success
+
+_CONTACT = "/contacts/{contact_id}"
+
+
+def build_upsert(contact: ContactUpsert, version: str) -> Request[UpsertResult]:
+    """POST /contacts/upsert, for a contact whose `location_id` is set."""
+    is_repeatable = contact.create_new_if_duplicate_allowed is not True
+    return _build_post("/contacts/upsert", contact, version, decode_upsert, is_repeatable=is_repeatable)
+
+
+def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
+    """POST /contacts/, for a contact whose `location_id` is set. A second one would make a second contact."""
+    return _build_post("/contacts/", contact, version, decode_contact, is_repeatable=False)
+
+
+def _build_post(
+    path: str, contact: ContactUpsert, version: str, read: Callable[[bytes], T], *, is_repeatable: bool
+) -> Request[T]:
+    return Request(
+        method="POST",
+        path=path,
+        headers=HEADERS[version],
+        body=encode_contact(contact, v3=version == "v3"),
+        location_id=str(contact.location_id),
+        repeatable=is_repeatable,
+        read=read,
+    )
+
+
+def build_update(contact_id: str, changes: ContactUpdate, scope: Scope) -> Request[Contact]:
+    """PUT /contacts/{contactId}."""
+    body = encode_contact(changes, v3=scope.version == "v3")
+    return build_request("PUT", fill_path(_CONTACT, contact_id=contact_id), scope, decode_contact, body=body)
+
+
+def build_get(contact_id: str, scope: Scope) -> Request[Contact]:
+    """GET /contacts/{contactId}."""
+    return build_request("GET", fill_path(_CONTACT, contact_id=contact_id), scope, decode_contact)
+
+
+def build_delete(contact_id: str, scope: Scope) -> Request[None]:
+    """DELETE /contacts/{contactId}."""
+    return build_request("DELETE", fill_path(_CONTACT, contact_id=contact_id), scope, read_success)
