@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, TypeAlias
@@ -270,6 +272,12 @@ async def test_an_answer_without_the_thing_is_refused_and_in_doubt(answer: objec
         assert (caught.value.may_be_applied, len(script.requests)) == (True, 1)
 
 
+def test_what_was_received_survives_a_pickle() -> None:
+    note = read_received(b'{"id":"1","pinned":"often","new":[2]}', lca.Note)
+    for other in (pickle.loads(pickle.dumps(note)), copy.deepcopy(note)):
+        assert (other, other.extra, other.raw) == (note, {"pinned": "often", "new": [2]}, note.raw)
+
+
 async def test_a_list_that_is_null_is_one_of_none() -> None:
     async with answering({"events": None}) as script, LeadConnector("x", base_url=script.url) as client:
         assert await client.contacts.appointments("x") == []
@@ -293,7 +301,7 @@ async def test_locations_that_come_again_end_the_search() -> None:
 # ---------------------------------------------------------------------------------------------- misuse
 
 
-@pytest.mark.parametrize("bad", ["", " ", ".", "..", None, 7])
+@pytest.mark.parametrize("bad", ["", " ", ".", "..", "\ud800", None, 7])
 async def test_an_id_that_leads_elsewhere_is_not_sent(client: LeadConnector, sandbox: Sandbox, bad: Any) -> None:
     for call in (
         client.contacts.get(bad),
@@ -320,6 +328,8 @@ async def test_values_of_the_wrong_type_are_told_and_not_sent(client: LeadConnec
     contacts: Any = client.contacts
     fields: Any = client.locations.custom_fields
     for call, sentence in (
+        (contacts.find_duplicate(email="\ud800"), "email holds a character"),
+        (contacts.notes.create("x", "\ud800"), "cannot be encoded"),
         (contacts.notes.create("x", 7), "body: expected str"),
         (contacts.notes.update("x", "y", user_id=7), "user_id: expected str"),
         (contacts.tasks.create("x", "t", due_date=7), "a time is a text or a datetime"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +14,14 @@ from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
-from ..errors import AuthenticationError, ConfigurationError, LoadStoppedError, StopRequestedError
+from ..errors import ConfigurationError, LoadStoppedError
 from ..journal import Journal, is_journal_of
 from ..limits import RateLimit
 from ..migration.inputs import Inputs, Sources
 from ..migration.meaning import Meaning
 from ..migration.problems import ProblemTally
+from ..migration.reasons import why_not_applied, why_stopped
+from ..migration.report_page import NextStep
 from ..migration.results import (
     COLLISIONS,
     FAILED,
@@ -35,6 +37,7 @@ from ..migration.rows import RowFile
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..report import STATUSES, BatchReport
 from .options import read_rate, read_token_file
+from .page import write_page
 from .preparation import Preparation, tell_of_columns, tell_of_problems
 from .printing import show, tell
 from .progress import open_progress
@@ -117,7 +120,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         _tell_beforehand(order, files, tally, is_begun=journal.is_begun)
         load = FileLoad(files, Results(folder, files), journal)
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
-    return _conclude(order, load, reason, is_interrupted=stop.is_set())
+    return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
 
 
 def _look_through(inputs: Inputs, meaning: Meaning) -> list[RowFile]:
@@ -229,10 +232,13 @@ async def _run(
     return None
 
 
-def _conclude(order: Order, load: FileLoad, reason: str | None, *, is_interrupted: bool) -> int:
-    _summarise(load.report, load.results, reason)
+def _conclude(order: Order, load: FileLoad, whole: dict[str, str], reason: str | None, *, is_interrupted: bool) -> int:
     is_stopped = reason is not None or load.report.stopped is not None
-    _tell_next(order, load.report, load.results, is_stopped=is_stopped)
+    steps = list(_next_steps(order, load.report, load.results, is_stopped=is_stopped))
+    write_page(load, whole, reason, steps)
+    _summarise(load.report, load.results, reason)
+    for step in steps:
+        show(step.sentence if step.command is None else f"{step.sentence} {step.command}")
     if is_interrupted and (is_stopped or not load.report.is_complete):
         return _INTERRUPTED
     if is_stopped:
@@ -252,14 +258,14 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
         show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
     for field, count in report.not_applied.items():
         rows = "1 row" if count == 1 else f"{count} rows"
-        show(f"  {field} not applied on {rows}: {_why_not_applied(field)} (see {NOT_APPLIED})")
+        show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")
     if report.collisions:
         met = "1 row met" if report.collisions == 1 else f"{report.collisions} rows met"
         show(f"  {met} the contact of another person in this load, and overwrote it (see {COLLISIONS})")
     left_out, changed = (sum(kind.count for kind in results.problems.kinds(action)) for action in ("skipped", "fixed"))
     if left_out or changed:
         show(f"  {left_out} cells left out and {changed} changed before they were sent (see {PROBLEMS})")
-    if (stopped := reason or _why_stopped(report)) is not None:
+    if (stopped := reason or why_stopped(report)) is not None:
         show(f"Stopped early: {clean_text(stopped)}")
     if results.written:
         show(f"Results: {results.folder}/ ({', '.join(results.written)})")
@@ -267,46 +273,28 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
         show(f"No result file could be written in {results.folder}")
 
 
-def _why_stopped(report: BatchReport) -> str | None:
-    if report.stopped is None or isinstance(report.stopped, StopRequestedError):
-        return None
-    if isinstance(report.stopped, AuthenticationError):
-        return f"the service refused the token ({report.stopped}); check it"
-    return str(report.stopped)
-
-
-def _why_not_applied(field: str) -> str:
-    """Say what is known of why the service takes a contact without a field."""
-    if field in ("phone", "email"):
-        return "another contact holds it"
-    if field == "gender":
-        return "the service drops it on a contact that exists"
-    if field.startswith("custom_fields."):
-        return "there is no such field, or no such option"
-    return "the service took the contact without it"
-
-
-def _tell_next(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> None:
+def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> Iterator[NextStep]:
     if is_stopped:
         left = report.not_attempted + report.unknown
         way = "--retry-failed" if order.retry_failed else "--resume"
-        command = _command(order, describe_sources(order.sources), "--out", str(results.folder), way)
         what = f"for the {left} rows left" if left else "as all rows are done, to have the results written"
-        show(f"Next, {what}: {command}")
+        yield NextStep(
+            f"Next, {what}:", _command(order, describe_sources(order.sources), "--out", str(results.folder), way)
+        )
         return
     if report.unknown:
-        show(
-            f"Look up the {report.unknown} unknown rows of {FAILED} first: they may have been applied, and are not sent"
+        yield NextStep(
+            f"Look up the {report.unknown} unknown rows of {FAILED} first: they may have been applied, and are not "
+            "sent again as long as their status says so."
         )
-        show("again as long as their status says so.")
     again = results.to_load_again
     if again is None:
         return
     path = results.folder / again
     why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
-    show(f"Next: correct {path} where needed{why}, then: {_command(order, [str(path)])}")
+    yield NextStep(f"Next: correct {path} where needed{why}, then:", _command(order, [str(path)]))
     if again == FAILED and FAILED_LINES in results.written:
-        show(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
+        yield NextStep(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
 
 
 def _command(order: Order, sources: list[str], *more: str) -> str:

@@ -12,6 +12,7 @@ from ..errors import ConfigurationError, StopRequestedError
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome, RowError, row_error
 from .columns import RESULT_COLUMNS
+from .findings import Findings
 from .problems import ProblemTally
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
@@ -39,9 +40,10 @@ class Results:
         files: What was loaded.
 
     Attributes:
-        folder: The same.
+        folder: Where they go.
         problems: What there was to be told of cells and rows before they were sent, once that is written.
-        written: The names of the files that were written.
+        written: The names of the files that are there.
+        findings: Examples of what stands in them.
     """
 
     def __init__(self, folder: Path, files: Sequence[RowFile]) -> None:
@@ -53,8 +55,10 @@ class Results:
                 self._columns.setdefault(key, name)
         self._open: dict[str, IO[str]] = {}
         self._writers: dict[str, Any] = {}
+        self._rows: dict[str, int] = {}  # in each file, the header counted
         self.written: list[str] = []
         self.problems = ProblemTally()
+        self.findings = Findings()
         self._is_given_up = False
 
     @property
@@ -115,6 +119,8 @@ class Results:
         for index, other in sorted(collisions.items()):
             self._add_collision(met[other], met[index])
             self._add_collision(met[index], met[other])
+            (row, _), (later, outcome) = met[other], met[index]
+            self.findings.add_meeting(outcome.contact_id, (row, self._fields_of(row)), (later, self._fields_of(later)))
 
     def _make_official(self) -> None:
         for name in _ROW_FILES:
@@ -131,13 +137,15 @@ class Results:
             result = [outcome.contact_id or "", is_new, outcome.trace_id or ""]
             self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, *result])
             for missing in outcome.not_applied:
-                told = [outcome.contact_id, missing.field, text_of(missing.sent), text_of(missing.stored)]
-                self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, *told])
+                told = [missing.field, text_of(missing.sent), text_of(missing.stored)]
+                self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, outcome.contact_id, *told])
+                self.findings.add_dropped(row, outcome, self._by_field(cells), told)
             return
         reason = str(outcome.error or "")
         if outcome.note:
             reason = f"{reason} ({outcome.note})"
         self._write(FAILED, RESULT_COLUMNS, [*cells, outcome.status, reason, outcome.trace_id or "", *surplus])
+        self.findings.add_not_done(row, outcome, self._by_field(cells), surplus, self._rows[FAILED])
         if row.line is not None and not _must_be_looked_up(row, outcome):
             self._file(FAILED_LINES).write(row.line + "\n")
 
@@ -155,6 +163,12 @@ class Results:
         cells, _ = self._place(row)
         self._write(COLLISIONS, _COLLISION_COLUMNS, [*cells, outcome.contact_id, row.where, other_row.where])
 
+    def _fields_of(self, row: FileRow) -> Mapping[str, str]:
+        return self._by_field(self._place(row)[0])
+
+    def _by_field(self, cells: Sequence[str]) -> Mapping[str, str]:
+        return dict(zip(self._columns, cells, strict=True))
+
     def _place(self, row: FileRow) -> tuple[list[str], Sequence[str]]:
         """Put a row's cells under the columns of all files, and return what is too much for them apart."""
         cells, columns = row.cells, row.file.columns
@@ -169,6 +183,7 @@ class Results:
 
     def _write(self, name: str, more_columns: Sequence[str], cells: Sequence[Any]) -> None:
         self._writer(name, [*self._columns.values(), *more_columns]).writerow(cells)
+        self._rows[name] = self._rows.get(name, 1) + 1
 
     def _writer(self, name: str, columns: Sequence[str]) -> Any:
         if name not in self._writers:

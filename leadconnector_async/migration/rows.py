@@ -103,6 +103,10 @@ class RowFile:
         fields = header if self.map is None else self.map.fields
         self.has_locations = bool({"locationId", "location_id"}.intersection(fields))
 
+    def key_of(self, name: str) -> str:
+        """Return the key of a column."""
+        return self.keys[self.columns.index(name)] if name in self.columns else name
+
     def rows(self) -> Iterator[FileRow]:
         """Yield all rows; reading goes on after one that cannot be read."""
         return (FileRow(self, record) for record in self.table.rows())

@@ -10,12 +10,13 @@ import msgspec
 
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LoadStoppedError
-from ..journal import Journal
+from ..journal import Journal, Sitting
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
 from ..sources import SETTLED, Settled
 from .results import Results, why_not_attempted
 from .rows import RowFile
+from .throughput import Throughput, measure_throughput
 
 _ROWS: Final = "rows"
 
@@ -54,16 +55,22 @@ class FileLoad:
 
     Attributes:
         results: Where to write what became of them.
+        names: How messages call the files.
         total: How many rows there are.
         report: The counts, also while it runs.
+        throughput: The load over time, once it has ended; None where that is not known.
+        sittings: When it was worked on, once it has ended.
     """
 
     def __init__(self, files: Sequence[RowFile], results: Results, journal: Journal) -> None:
         self._files = files
         self._journal = journal
         self.results = results
+        self.names = [file.name for file in files]
         self.total = sum(file.count for file in files)
         self.report = BatchReport(keep_outcomes=False)
+        self.throughput: Throughput | None = None
+        self.sittings: list[Sitting] = []
 
     async def run(
         self,
@@ -122,6 +129,9 @@ class FileLoad:
     def _write_results(self) -> None:
         try:
             self._recount()
+            self.sittings = self._journal.sittings()
+            begun = [sitting.began_at for sitting in self.sittings]
+            self.throughput = measure_throughput(self._journal.timeline, begun)
             self.results.write(self._journal.outcomes(), self._journal.collisions(), self.report)
         except (OSError, ConfigurationError, JournalError) as error:  # of the results, of an input, of the journal
             reason = error.strerror if isinstance(error, OSError) else str(error)

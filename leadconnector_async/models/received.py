@@ -37,6 +37,16 @@ class Received(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, di
         known = _fields(type(self))
         return {name: value for name, value in received.items() if name in strange or name not in known}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A Struct alone would leave behind what is kept beside its fields.
+        return _rebuild, (type(self), msgspec.structs.asdict(self), self.__dict__.copy())
+
+
+def _rebuild(model: type[AnyReceived], fields: dict[str, Any], beside: dict[str, Any]) -> AnyReceived:
+    value = model(**fields)
+    value.__dict__.update(beside)
+    return value
+
 
 AnyReceived = TypeVar("AnyReceived", bound=Received)
 AnyKind = TypeVar("AnyKind")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -100,10 +100,21 @@ def _quote_id(name: str, value: str) -> str:
         raise UsageError(f"the {what}'s id is empty; pass the id that the service returned")
     if value in (".", ".."):  # quoting leaves these, and they would climb to another path
         raise UsageError(f"{value!r} is no id of a {what}")
-    return quote(value, safe="")
+    return _quote(value, f"the {what}'s id")
 
 
 def add_query(path: str, **parameters: str | int | None) -> str:
-    """Append what is given as a query; names are spelled as the API does."""
-    given = {name: value for name, value in parameters.items() if value is not None}
-    return f"{path}?{urlencode(given, quote_via=quote)}" if given else path
+    """Append what is given as a query; names are spelled as the API does.
+
+    Raises:
+        UsageError: A value cannot be written in UTF-8.
+    """
+    given = [f"{name}={_quote(str(value), name)}" for name, value in parameters.items() if value is not None]
+    return f"{path}?{'&'.join(given)}" if given else path
+
+
+def _quote(value: str, what: str) -> str:
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} holds a character that cannot be written in UTF-8") from None
