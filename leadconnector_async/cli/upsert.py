@@ -6,7 +6,6 @@ import asyncio
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from msgspec import Struct
 from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LoadStoppedError
-from ..journal import Journal, is_journal_of
+from ..journal import Journal
 from ..limits import RateLimit
 from ..migration.inputs import Inputs, Sources
 from ..migration.meaning import Meaning
@@ -31,11 +30,11 @@ from ..migration.results import (
     PROBLEMS,
     REPORT,
     Results,
-    make_folder,
 )
 from ..migration.rows import RowFile
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..report import STATUSES, BatchReport
+from .folders import choose_folder
 from .options import read_rate, read_token_file
 from .page import write_page
 from .preparation import Preparation, tell_of_columns, tell_of_problems
@@ -47,7 +46,6 @@ from .sources import describe_sources
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
-_RUN: Final = "leadconnector-run-"
 _STOPPED: Final = 3
 _INTERRUPTED: Final = 130
 DEFAULT_CONCURRENCY: Final = 64
@@ -113,7 +111,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         whole = _describe(order, files, client)
         if stop.is_set():
             raise asyncio.CancelledError
-        folder = _choose_folder(order, whole)
+        folder = choose_folder(order.out, whole, is_resumed=order.is_resumed)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
         inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
@@ -149,29 +147,6 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "target": "the sandbox" if order.is_sandbox else client.host,
         "api_version": client.api_version,
     }
-
-
-def _choose_folder(order: Order, whole: dict[str, str]) -> Path:
-    folder = order.out
-    if folder is None and order.is_resumed:
-        folder = _latest_run(whole)
-    folder = folder or Path(f"{_RUN}{datetime.now().astimezone():%Y%m%d-%H%M%S}")
-    make_folder(folder, is_resumed=order.is_resumed)
-    return folder
-
-
-def _latest_run(whole: dict[str, str]) -> Path:
-    in_use: ConfigurationError | None = None
-    for folder in sorted(Path().glob(f"{_RUN}*"), reverse=True):
-        try:
-            if (folder / JOURNAL).is_file() and is_journal_of(folder / JOURNAL, whole):
-                return folder
-        except ConfigurationError as error:
-            in_use = in_use or error
-    raise in_use or ConfigurationError(
-        f"there is no run of this load here to go on with (looked for {_RUN}*/{JOURNAL}); name its folder with --out, "
-        "or leave --resume out to begin anew"
-    )
 
 
 async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
