@@ -125,6 +125,11 @@ class Backlog(Generic[AnyItem]):
             return self._size >= self._most
         return self._runnable >= self._most or self._size >= self._look_ahead
 
+    @property
+    def locations(self) -> list[str]:
+        """The locations of which rows wait, or are in a worker's hands."""
+        return list(self._lanes)
+
     async def wait_for_room(self) -> None:
         """Wait until a full backlog has room for many rows, so that one waking up serves them all."""
         self._room = asyncio.get_running_loop().create_future()

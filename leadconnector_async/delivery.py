@@ -14,6 +14,7 @@ from .entry import Entry
 from .errors import JournalError, LeadConnectorError
 from .journal import MOST_REFUSED, Journal
 from .report import OnOutcome, Outcome
+from .timeline import Pace
 
 _GROUP_ROWS: Final = 200
 _GROUP_SECONDS: Final = 0.2
@@ -107,6 +108,7 @@ class JournaledDelivery(Delivery):
         server_times: Returns when the sitting began, and now, by the server's clock; None while that is not known.
         rows_read: Returns how many rows may have been sent.
         is_idle: Returns whether no call is out, so that no more outcomes will come before those that wait are written.
+        pace: Returns what the limits allow.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class JournaledDelivery(Delivery):
         server_times: Callable[[], tuple[float, float] | None],
         rows_read: Callable[[], int],
         is_idle: Callable[[], bool],
+        pace: Callable[[], Pace],
     ) -> None:
         super().__init__(record, on_outcome)
         self._on_group = on_group
@@ -132,6 +135,7 @@ class JournaledDelivery(Delivery):
         self._server_times = server_times
         self._rows_read = rows_read
         self._is_idle = is_idle
+        self._pace = pace
         self._workers = workers
         self._thread = ThreadPoolExecutor(1, "leadconnector-journal")
         self._entries: list[tuple[Entry, asyncio.Future[None] | None]] = []
@@ -155,6 +159,7 @@ class JournaledDelivery(Delivery):
             await self.put(entry)
 
     def _add(self, entry: Entry, done: asyncio.Future[None] | None) -> None:
+        entry.at = self._clock.time()
         self._entries.append((entry, done))
         self._news.set()
         if len(self._entries) >= self._group_rows or self._is_idle():
@@ -176,11 +181,11 @@ class JournaledDelivery(Delivery):
     async def _write_group(self) -> None:
         group = self._entries[:_GROUP_ROWS]
         del self._entries[:_GROUP_ROWS]
-        self._writing = self._thread.submit(self._write, [entry for entry, _ in group])
+        self._writing = self._submit([entry for entry, _ in group])
         if not self._has_ended:
             if not self._entries:
                 self._news.clear()
-            if len(self._entries) < self._group_rows:
+            if len(self._entries) < self._group_rows and not (self._entries and self._is_idle()):
                 self._is_group.clear()
         # Shielded: where this is cancelled, `put_at_once` waits for what the thread is at.
         outcomes = await asyncio.shield(asyncio.wrap_future(self._writing))
@@ -190,11 +195,21 @@ class JournaledDelivery(Delivery):
                 done.set_result(None)
         await self._hand_on_all(outcomes)
 
-    def _write(self, entries: Sequence[Entry], is_delivered: bool = True) -> list[Outcome]:
+    def _submit(self, entries: Sequence[Entry], *, is_delivered: bool = True) -> Future[list[Outcome]]:
+        now = self._clock.time()
+        for entry in entries:
+            entry.at = entry.at or now
+        return self._thread.submit(self._write, entries, self._pace(), is_delivered)
+
+    def _write(self, entries: Sequence[Entry], pace: Pace, is_delivered: bool) -> list[Outcome]:
         """Write a group, in the journal's thread; what cannot be written is kept."""
         try:
             return self._journal.write(
-                entries, is_delivered=is_delivered, server_times=self._server_times(), rows_read=self._rows_read()
+                entries,
+                is_delivered=is_delivered,
+                server_times=self._server_times(),
+                rows_read=self._rows_read(),
+                pace=pace,
             )
         except JournalError as error:
             self._failure = error
@@ -217,7 +232,7 @@ class JournaledDelivery(Delivery):
 
     async def put_rest(self, entries: Sequence[Entry], unsent: Iterable[Outcome]) -> None:
         if entries:
-            self._writing = self._thread.submit(self._write, entries)
+            self._writing = self._submit(entries)
             outcomes = await asyncio.shield(asyncio.wrap_future(self._writing))
             self._writing = None
             await self._hand_on_all(outcomes)
@@ -229,7 +244,7 @@ class JournaledDelivery(Delivery):
         left = [*(entry for entry, _ in self._entries), *entries]
         self._entries.clear()
         # In the thread, so that it comes after all that was ordered before.
-        rest = self._thread.submit(self._write, left, False).result() if left else []
+        rest = self._submit(left, is_delivered=False).result() if left else []
         for outcome in [*written, *rest, *unsent]:
             self._record(outcome)
 

@@ -36,6 +36,7 @@ class Entry(Struct, gc=False):
         note_if_new: Where a try of this row whose answer was lost may have created the contact that it updated, by its
             `dateAdded`: so it did, unless the load has met the contact before. Then this is to be noted.
         is_compared: Whether to tell of another person's row that met the same contact.
+        at: When the outcome became known, in seconds since 1970 by this machine.
     """
 
     outcome: Outcome
@@ -44,6 +45,7 @@ class Entry(Struct, gc=False):
     is_repeatable: bool
     note_if_new: str | None = None
     is_compared: bool = True
+    at: float = 0.0
 
     @property
     def signature(self) -> Signature:

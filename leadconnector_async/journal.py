@@ -27,6 +27,7 @@ from .entry import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry
 from .errors import ConfigurationError, JournalError
 from .journal_file import open_journal_file
 from .report import BatchReport, Outcome, RowError
+from .timeline import Pace, Second, add_to_timeline, read_timeline
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +37,11 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
     "target": "was made for another service",
     "api_version": "was made with another API version",
     "mapping": "was made when other columns went to other fields",
+    "checks": "was made with another --date-order or --default-country",
 }
 _CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
 
+_NO_PACE: Final = Pace()
 _READ_AHEAD: Final = 8  # rows for each worker; twice what a load reads
 _LATEST_SECONDS: Final = 300.0  # after the last write of a sitting that was cut off, none of its calls arrives any more
 
@@ -61,6 +64,20 @@ class Earlier(Struct, frozen=True):
     began_at: float
     since: float | None
     until: float | None
+
+
+class Sitting(Struct, frozen=True):
+    """One run of a load.
+
+    Attributes:
+        began_at: Seconds since 1970, by this machine.
+        concurrency: Rows in flight at most.
+        has_ended: Whether it ended in order, rather than being cut off, as far as is known.
+    """
+
+    began_at: float
+    concurrency: int
+    has_ended: bool
 
 
 def is_journal_of(path: Path, whole: Mapping[str, str]) -> bool:
@@ -308,6 +325,22 @@ class Journal:
         outcomes = [_decode(outcome) for (outcome,) in found]
         return [outcome for outcome in outcomes if self.is_finished(outcome.index)]
 
+    def sittings(self) -> list[Sitting]:
+        """Return all sittings, in order."""
+        found = self._read("SELECT began_at, concurrency, has_ended AND NOT reach FROM sittings ORDER BY number")
+        return [Sitting(began_at, concurrency, bool(in_order)) for began_at, concurrency, in_order in found]
+
+    def timeline(self) -> Iterator[Second]:
+        """Yield the seconds in which outcomes became known, in order, those of all sittings.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        try:
+            yield from read_timeline(self._db)
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
+
     def _read(self, query: str, *values: object) -> list[Any]:
         with self._lock:
             try:
@@ -327,6 +360,7 @@ class Journal:
         is_delivered: bool = True,
         server_times: tuple[float, float] | None = None,
         rows_read: int = 0,
+        pace: Pace = _NO_PACE,
     ) -> list[Outcome]:
         """Write a group of outcomes.
 
@@ -335,6 +369,7 @@ class Journal:
             is_delivered: Whether the consumer has done with all groups before this one.
             server_times: When this sitting began, and now, by the server's clock, once that is known.
             rows_read: How many rows may have been sent by now.
+            pace: What the limits allow by now.
 
         Returns:
             The outcomes as they were written: one may have been found to be `created`, or to have met the contact of
@@ -358,6 +393,7 @@ class Journal:
             outcomes = [self._meet(db, entry) for entry in entries]
             pairs = list(zip(entries, outcomes, strict=True))
             db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", self._records(pairs))
+            add_to_timeline(db, ((entry.at, outcome) for entry, outcome in pairs), pace)
             # Of a row that was not sent after all, too.
             db.executemany(
                 "DELETE FROM intents WHERE row = ?", [(e.outcome.index,) for e in entries if not e.is_repeatable]

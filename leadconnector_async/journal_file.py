@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import ConfigurationError
+from .timeline import prepare_timeline
 
 _APPLICATION_ID: Final = 0x4C436A31
 _VERSION: Final = 1
@@ -66,6 +67,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {_VERSION}")
+    prepare_timeline(db)
     db.execute("COMMIT")
 
 

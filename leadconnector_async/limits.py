@@ -54,7 +54,15 @@ def strictest(one: tuple[int, float], other: tuple[int, float]) -> tuple[int, fl
 
 
 class Window(Protocol):
-    """The slots of one location, in two lanes. A slot that is taken must be given to `release` or `give_back`, once."""
+    """The slots of one location, in two lanes. A slot that is taken must be given to `release` or `give_back`, once.
+
+    Attributes:
+        capacity: How many there are.
+        per_seconds: How long after an answer its slot is free again.
+    """
+
+    capacity: int
+    per_seconds: float
 
     async def acquire(self, *, bulk: bool = False) -> Slot:
         """Take a slot, waiting for one in turn.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from .models import UpsertResult
 from .report import OnOutcome, Outcome, RowError, row_error
 from .retry import is_worth_repeating
 from .sources import RowSource
+from .timeline import Pace, pace_of
 from .verdict import Doubts, Upsert, is_token_refused, outcome_cut_short, outcome_done, outcome_failed
 
 _log = logging.getLogger(__name__)
@@ -119,6 +121,9 @@ class Load:
         self._busy: dict[asyncio.Task[None], Upsert] = {}
         self._cut_short: list[Entry] = []
         self._waits_until = 0.0
+        self._at_work: list[str] = []  # when it was looked at last
+        self._last_pace = Pace()
+        self._pace_until = -math.inf
         self.before: Callable[[], Awaitable[None]] | None = None
         self.stopped: LeadConnectorError | None = None
 
@@ -148,7 +153,17 @@ class Load:
             server_times=server_times,
             rows_read=self._rows_read,
             is_idle=lambda: not self._busy,
+            pace=self._pace,
         )
+
+    def _pace(self) -> Pace:
+        """Return what the limits allow the locations at work; of many it is looked at once a second."""
+        now = self._clock.monotonic()
+        locations = self._backlog.locations or self._at_work
+        if locations and (len(locations) == 1 or now >= self._pace_until):
+            self._at_work, self._pace_until = locations, now + 1.0
+            self._last_pace = pace_of([self._contacts.client.window(location) for location in locations])
+        return self._last_pace
 
     def _rows_read(self) -> int:
         return self._intake.count + (MOST_READ_AHEAD if self._backlog.looks_ahead else 0)

@@ -374,6 +374,14 @@ async def test_rows_of_one_person_do_not_wait_for_a_group_each(
     assert clock.now - began < 1.0
 
 
+async def test_rows_that_cannot_be_sent_wait_for_no_timer(path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"first_name": "Nobody"}] * 1_000
+    async with LeadConnector("x", base_url="http://127.0.0.1:1", location_id="L", clock=FakeClock()) as client:
+        load = client.contacts.bulk_upsert(rows, journal=path, keep_outcomes=False)
+        report = await asyncio.wait_for(load, 120)  # for ever, if it waited for a clock that stands still
+    assert report.failed == 1_000
+
+
 @pytest.mark.parametrize("is_written", [True, False])
 async def test_what_is_not_safe_to_repeat_is_unknown_after_a_crash(
     open_sandbox: OpenSandbox, connect: OpenSandbox, path: Path, is_written: bool

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
+from typing import Final
 
 from .printing import accept_any_text
+
+_NEEDED: Final = ("typer", "rich", "email_validator", "phonenumbers")
 
 
 def main() -> None:
     """Run `leadconnector`. It needs the extra `cli`; the package itself does not."""
     accept_any_text()
     try:
+        _require_extra()
         from .commands import app
 
         app()
     except KeyboardInterrupt:  # before anything began
         raise SystemExit(130) from None
     except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich"):
+        if error.name not in _NEEDED:
             raise
-        print("leadconnector needs two more packages: pip install 'leadconnector-async[cli]'", file=sys.stderr)
+        print("leadconnector needs some more packages: pip install 'leadconnector-async[cli]'", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _require_extra() -> None:
+    """Look for what is imported late as well, so that it is not missed in the midst of a load."""
+    for name in _NEEDED:
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(name=name)

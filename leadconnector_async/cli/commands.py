@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
 from ..answers import clean_text
-from ..errors import JournalError, LeadConnectorError
+from ..errors import ConfigurationError, JournalError, LeadConnectorError
+from ..migration.inputs import Inputs
+from ..migration.mapping_file import write_mapping
+from ..migration.readers.tables import FORMATS
 from ..version import __version__
 from .login import DEFAULT_REDIRECT, LoginOrder, log_in, log_out, tell_who
 from .logins import LoginOptions
 from .options import read_faults, read_latency, read_rate
-from .printing import tell
+from .printing import show, tell
+from .saying import Saying
 from .serve import serve
+from .sources import read_sources
 from .upsert import DEFAULT_CONCURRENCY, Order, load
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Load contacts into HighLevel / LeadConnector.",
@@ -37,6 +44,15 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
     except KeyboardInterrupt:  # before anything began
         code = 130
     raise typer.Exit(code)
+
+
+def _read(options: Callable[[], T]) -> T:
+    """Read options before anything runs; wrong use is told in one sentence."""
+    try:
+        return options()
+    except ConfigurationError as error:
+        tell(f"leadconnector: {clean_text(str(error))}")
+        raise typer.Exit(2) from None
 
 
 def _version(is_wanted: bool) -> None:
@@ -68,11 +84,60 @@ def _main(
 
 @app.command()
 def upsert(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, TSV or JSON Lines.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE...", help="CSV, JSON, JSON Lines, Parquet, Excel; packed ones, patterns, - for stdin."
+        ),
+    ] = None,
+    sql: Annotated[
+        str | None, typer.Option(metavar="SELECT", help="Load what a query gives.", show_default=False)
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DATABASE",
+            help="Of that: sqlite:///FILE, postgresql://..., a DuckDB file, or env:NAME.",
+            show_default=False,
+        ),
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help=f"What the files are: {', '.join(FORMATS)}.", show_default="by their names"),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="How text is encoded.", show_default="found out")] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Sheet of a workbook, by name or number.", show_default="the first")
+    ] = None,
     location: Annotated[
         str | None, typer.Option(help="Location id; else LEADCONNECTOR_LOCATION_ID.", show_default=False)
     ] = None,
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Load into a sandbox in this process; no token.")] = False,
+    column_map: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="COLUMN=FIELD", help="Where a column goes; again for more.", show_default=False),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="Where all columns go: a file of `leadconnector map`.", show_default=False)
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A column not to be sent; again for more.", show_default=False),
+    ] = None,
+    owners: Annotated[
+        Path | None, typer.Option(help="CSV of users: id, and email or name.", show_default=False)
+    ] = None,
+    default_country: Annotated[
+        str | None, typer.Option(help="Of phone numbers that name none, such as US.", show_default=False)
+    ] = None,
+    date_order: Annotated[
+        str | None, typer.Option(metavar="mdy|dmy", help="What 03/04/1990 means.", show_default=False)
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Send nothing where a cell or row cannot be sent.")] = False,
+    create_fields: Annotated[
+        bool, typer.Option("--create-fields", help="Make custom fields that columns are for and that are missing.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results.", show_default="leadconnector-run-<time>")
     ] = None,
@@ -95,8 +160,11 @@ def upsert(
 
     Exit code: 0 all rows done; 1 some failed; 2 wrong use; 3 stopped early; 130 interrupted.
     """
+    sources = _read(
+        lambda: read_sources(files, sql=sql, database=database, file_format=file_format, encoding=encoding, sheet=sheet)
+    )
     order = Order(
-        files=files,
+        sources=sources,
         location_id=location,
         is_sandbox=sandbox,
         out=out,
@@ -109,8 +177,38 @@ def upsert(
         is_progress_wanted=not no_progress,
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),
+        saying=Saying(
+            maps=column_map or (),
+            mapping=mapping,
+            ignored=ignore or (),
+            owners=owners,
+            default_country=default_country,
+            date_order=date_order,
+            is_strict=strict,
+            creates_fields=create_fields,
+        ),
     )
     _run(load(order))
+
+
+@app.command("map")
+def map_columns(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="As for upsert.")],
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="As for upsert.", show_default="by their names")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="As for upsert.", show_default="found out")] = None,
+    sheet: Annotated[str | None, typer.Option(help="As for upsert.", show_default="the first")] = None,
+) -> None:
+    """Print which column goes to which field, as a file to correct and give back with `upsert --mapping`."""
+
+    async def work() -> int:
+        sources = read_sources(files, sql=None, database=None, file_format=file_format, encoding=encoding, sheet=sheet)
+        with Inputs(sources, kept=None, is_stopped=lambda: False) as inputs:
+            show("".join(write_mapping(inputs.open())).rstrip("\n"))
+        return 0
+
+    _run(work())
 
 
 @app.command()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,27 +15,43 @@ from msgspec import Struct
 from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import (
-    AuthenticationError,
     ConfigurationError,
     LoadStoppedError,
     LoginRequiredError,
-    StopRequestedError,
 )
-from ..journal import Journal, is_journal_of
+from ..journal import Journal
 from ..limits import RateLimit
-from ..migration.results import COLLISIONS, FAILED, FAILED_LINES, JOURNAL, NOT_APPLIED, REPORT, Results, make_folder
-from ..migration.rows import RowFile, open_row_file
+from ..migration.inputs import Inputs, Sources
+from ..migration.meaning import Meaning
+from ..migration.problems import ProblemTally
+from ..migration.reasons import why_not_applied, why_stopped
+from ..migration.report_page import NextStep
+from ..migration.results import (
+    COLLISIONS,
+    FAILED,
+    FAILED_LINES,
+    JOURNAL,
+    NOT_APPLIED,
+    PROBLEMS,
+    REPORT,
+    Results,
+)
+from ..migration.rows import RowFile
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..report import STATUSES, BatchReport
+from .folders import choose_folder
 from .logins import LoginOptions, open_app
 from .options import read_rate, read_token_file
+from .page import write_page
+from .preparation import Preparation, tell_of_columns, tell_of_problems
 from .printing import show, tell
 from .progress import open_progress
+from .saying import Saying, read_meaning
 from .signals import calling_on_signals
+from .sources import describe_sources
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
-_RUN: Final = "leadconnector-run-"
 _STOPPED: Final = 3
 _INTERRUPTED: Final = 130
 DEFAULT_CONCURRENCY: Final = 64
@@ -45,7 +60,7 @@ DEFAULT_CONCURRENCY: Final = 64
 class Order(Struct, frozen=True, kw_only=True):
     """What the command line asks for."""
 
-    files: list[Path]
+    sources: Sources
     location_id: str | None
     is_sandbox: bool
     out: Path | None
@@ -58,6 +73,7 @@ class Order(Struct, frozen=True, kw_only=True):
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
+    saying: Saying = Saying()
 
 
 async def load(order: Order) -> int:
@@ -71,7 +87,7 @@ async def load(order: Order) -> int:
     with calling_on_signals(_interrupter(stop, asyncio.current_task())):
         try:
             return await _load(order, stop)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, InterruptedError):
             if not stop.is_set():
                 raise
     tell("Nothing was sent.")
@@ -92,27 +108,44 @@ def _interrupter(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> Callabl
 
 
 async def _load(order: Order, stop: asyncio.Event) -> int:
-    rate = read_rate(order.rate, order.daily)
-    files = await asyncio.to_thread(_look_through, order)
+    rate, meaning = read_rate(order.rate, order.daily), read_meaning(order.saying)
+    kept = order.out if order.is_resumed else None
     async with AsyncExitStack() as stack:
+        inputs = stack.enter_context(Inputs(order.sources, kept=kept, is_stopped=stop.is_set))
+        files = await asyncio.to_thread(_look_through, inputs, meaning)
         client = await _open_client(order, rate, files, stack)
+        files, tally = await _prepare(order, files, client, stop)
         whole = _describe(order, files, client)
         if stop.is_set():
             raise asyncio.CancelledError
-        folder = _choose_folder(order, whole)
+        folder = choose_folder(order.out, whole, is_resumed=order.is_resumed)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
+        inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
-        _tell_beforehand(order, files, is_begun=journal.is_begun)
+        _tell_beforehand(order, files, tally, is_begun=journal.is_begun)
         load = FileLoad(files, Results(folder, files), journal)
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
-    return _conclude(order, load, reason, is_interrupted=stop.is_set())
+    return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
 
 
-def _look_through(order: Order) -> list[RowFile]:
-    files = [open_row_file(path) for path in order.files]
-    if not order.is_resumed:
-        _ = [file.count for file in files]  # what cannot be read leaves no folder behind
-    return files
+def _look_through(inputs: Inputs, meaning: Meaning) -> list[RowFile]:
+    """Open all files.
+
+    Raises:
+        InterruptedError: The user wished to stop while standard input was read.
+    """
+    return [RowFile(table, meaning) for table in inputs.open()]
+
+
+async def _prepare(
+    order: Order, files: list[RowFile], client: LeadConnector, stop: asyncio.Event
+) -> tuple[list[RowFile], ProblemTally | None]:
+    preparation = Preparation(order.saying, client, stop.is_set)
+    files = await preparation.look_up(files)
+    if order.is_resumed:
+        return files, None  # its rows were looked at, and fields made, before its first sitting
+    tally = await preparation.check(files)
+    return await preparation.make_fields(files), tally
 
 
 def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict[str, str]:
@@ -121,29 +154,6 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "target": "the sandbox" if order.is_sandbox else client.host,
         "api_version": client.api_version,
     }
-
-
-def _choose_folder(order: Order, whole: dict[str, str]) -> Path:
-    folder = order.out
-    if folder is None and order.is_resumed:
-        folder = _latest_run(whole)
-    folder = folder or Path(f"{_RUN}{datetime.now().astimezone():%Y%m%d-%H%M%S}")
-    make_folder(folder, is_resumed=order.is_resumed)
-    return folder
-
-
-def _latest_run(whole: dict[str, str]) -> Path:
-    in_use: ConfigurationError | None = None
-    for folder in sorted(Path().glob(f"{_RUN}*"), reverse=True):
-        try:
-            if (folder / JOURNAL).is_file() and is_journal_of(folder / JOURNAL, whole):
-                return folder
-        except ConfigurationError as error:
-            in_use = in_use or error
-    raise in_use or ConfigurationError(
-        f"there is no run of this load here to go on with (looked for {_RUN}*/{JOURNAL}); name its folder with --out, "
-        "or leave --resume out to begin anew"
-    )
 
 
 async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
@@ -190,13 +200,15 @@ async def _choose_token(order: Order) -> dict[str, Any]:
     return {"token": app, **found}
 
 
-def _tell_beforehand(order: Order, files: list[RowFile], *, is_begun: bool) -> None:
+def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | None, *, is_begun: bool) -> None:
     if order.is_resumed:
         tell("Going on with an earlier run." if is_begun else "There is no earlier run in that folder: beginning one.")
     for file in files:
-        if file.ignored:
-            names = clean_text(", ".join(file.ignored))
-            tell(f"{file.name}: ignored columns: {names}")
+        for note in file.table.notes:
+            tell(f"{file.name}: {clean_text(note)}")
+    tell_of_columns(files)
+    if tally is not None:
+        tell_of_problems(tally)
     if not order.is_sandbox:
         tell("Each write fires the location's contact webhooks and workflows.")
 
@@ -220,10 +232,13 @@ async def _run(
     return None
 
 
-def _conclude(order: Order, load: FileLoad, reason: str | None, *, is_interrupted: bool) -> int:
-    _summarise(load.report, load.results, reason)
+def _conclude(order: Order, load: FileLoad, whole: dict[str, str], reason: str | None, *, is_interrupted: bool) -> int:
     is_stopped = reason is not None or load.report.stopped is not None
-    _tell_next(order, load.report, load.results, is_stopped=is_stopped)
+    steps = list(_next_steps(order, load.report, load.results, is_stopped=is_stopped))
+    write_page(load, whole, reason, steps)
+    _summarise(load.report, load.results, reason)
+    for step in steps:
+        show(step.sentence if step.command is None else f"{step.sentence} {step.command}")
     if is_interrupted and (is_stopped or not load.report.is_complete):
         return _INTERRUPTED
     if is_stopped:
@@ -243,11 +258,14 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
         show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
     for field, count in report.not_applied.items():
         rows = "1 row" if count == 1 else f"{count} rows"
-        show(f"  {field} not applied on {rows}: {_why_not_applied(field)} (see {NOT_APPLIED})")
+        show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")
     if report.collisions:
         met = "1 row met" if report.collisions == 1 else f"{report.collisions} rows met"
         show(f"  {met} the contact of another person in this load, and overwrote it (see {COLLISIONS})")
-    if (stopped := reason or _why_stopped(report)) is not None:
+    left_out, changed = (sum(kind.count for kind in results.problems.kinds(action)) for action in ("skipped", "fixed"))
+    if left_out or changed:
+        show(f"  {left_out} cells left out and {changed} changed before they were sent (see {PROBLEMS})")
+    if (stopped := reason or why_stopped(report)) is not None:
         show(f"Stopped early: {clean_text(stopped)}")
     if results.written:
         show(f"Results: {results.folder}/ ({', '.join(results.written)})")
@@ -255,49 +273,31 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
         show(f"No result file could be written in {results.folder}")
 
 
-def _why_stopped(report: BatchReport) -> str | None:
-    if report.stopped is None or isinstance(report.stopped, StopRequestedError):
-        return None
-    if isinstance(report.stopped, AuthenticationError):
-        return f"the service refused the token ({report.stopped}); check it"
-    return str(report.stopped)
-
-
-def _why_not_applied(field: str) -> str:
-    """Say what is known of why the service takes a contact without a field."""
-    if field in ("phone", "email"):
-        return "another contact holds it"
-    if field == "gender":
-        return "the service drops it on a contact that exists"
-    if field.startswith("custom_fields."):
-        return "there is no such field, or no such option"
-    return "the service took the contact without it"
-
-
-def _tell_next(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> None:
+def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> Iterator[NextStep]:
     if is_stopped:
         left = report.not_attempted + report.unknown
         way = "--retry-failed" if order.retry_failed else "--resume"
-        command = _command(order, order.files, "--out", str(results.folder), way)
         what = f"for the {left} rows left" if left else "as all rows are done, to have the results written"
-        show(f"Next, {what}: {command}")
+        yield NextStep(
+            f"Next, {what}:", _command(order, describe_sources(order.sources), "--out", str(results.folder), way)
+        )
         return
     if report.unknown:
-        show(
-            f"Look up the {report.unknown} unknown rows of {FAILED} first: they may have been applied, and are not sent"
+        yield NextStep(
+            f"Look up the {report.unknown} unknown rows of {FAILED} first: they may have been applied, and are not "
+            "sent again as long as their status says so."
         )
-        show("again as long as their status says so.")
     again = results.to_load_again
     if again is None:
         return
     path = results.folder / again
     why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
-    show(f"Next: correct {path} where needed{why}, then: {_command(order, [path])}")
+    yield NextStep(f"Next: correct {path} where needed{why}, then:", _command(order, [str(path)]))
     if again == FAILED and FAILED_LINES in results.written:
-        show(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
+        yield NextStep(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
 
 
-def _command(order: Order, files: list[Path], *more: str) -> str:
+def _command(order: Order, sources: list[str], *more: str) -> str:
     """Return the command that loads other files, or goes on, with the options of this one."""
     options = {
         "--location": order.location_id,
@@ -308,7 +308,8 @@ def _command(order: Order, files: list[Path], *more: str) -> str:
         "--store": order.login.store,
         "--client-secret-file": order.login.secret_file,
     }
-    words = ["leadconnector", "upsert", *map(str, files), *more]
+    words = ["leadconnector", "upsert", *sources, *more]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    words += order.saying.words()
     words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
     return shlex.join(words)

@@ -11,7 +11,10 @@ from typing import IO, Any, Final
 from ..errors import ConfigurationError, StopRequestedError
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome, RowError, row_error
-from .columns import RESULT_COLUMNS, column_key, text_of
+from .columns import RESULT_COLUMNS
+from .findings import Findings
+from .problems import ProblemTally
+from .readers.cells import text_of
 from .rows import FileRow, RowFile
 
 _SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id")
@@ -22,8 +25,10 @@ FAILED: Final = "failed.csv"
 FAILED_LINES: Final = "failed.jsonl"
 NOT_APPLIED: Final = "not_applied.csv"
 COLLISIONS: Final = "collisions.csv"
-_ROW_FILES: Final = (SUCCEEDED, FAILED, FAILED_LINES, NOT_APPLIED, COLLISIONS)
+PROBLEMS: Final = "problems.csv"
+_ROW_FILES: Final = (SUCCEEDED, FAILED, FAILED_LINES, NOT_APPLIED, COLLISIONS, PROBLEMS)
 _NOT_APPLIED_COLUMNS: Final = ("contact_id", "field", "sent", "stored")
+_PROBLEM_COLUMNS: Final = ("row", "column", "value", "problem", "action")
 _COLLISION_COLUMNS: Final = ("contact_id", "row", "collision_with")
 
 
@@ -33,6 +38,12 @@ class Results:
     Args:
         folder: Where they go.
         files: What was loaded.
+
+    Attributes:
+        folder: Where they go.
+        problems: What there was to be told of cells and rows before they were sent, once that is written.
+        written: The names of the files that are there.
+        findings: Examples of what stands in them.
     """
 
     def __init__(self, folder: Path, files: Sequence[RowFile]) -> None:
@@ -40,11 +51,14 @@ class Results:
         self._files = files
         self._columns: dict[str, str] = {}  # by what they are for: files may spell one field in several ways
         for file in files:
-            for name in file.columns:
-                self._columns.setdefault(column_key(name), name)
+            for key, name in zip(file.keys, file.columns, strict=True):
+                self._columns.setdefault(key, name)
         self._open: dict[str, IO[str]] = {}
         self._writers: dict[str, Any] = {}
+        self._rows: dict[str, int] = {}  # in each file, the header counted
         self.written: list[str] = []
+        self.problems = ProblemTally()
+        self.findings = Findings()
         self._is_given_up = False
 
     @property
@@ -94,6 +108,7 @@ class Results:
         for index, row in enumerate(row for file in self._files for row in file.rows()):
             if self._is_given_up:
                 raise InterruptedError(0, "interrupted; --resume writes them")
+            self._add_problems(row)
             if outcome is None or outcome.index != index:
                 self._add(row, Outcome(index=index, status="not_attempted", error=reason))
                 continue
@@ -104,6 +119,8 @@ class Results:
         for index, other in sorted(collisions.items()):
             self._add_collision(met[other], met[index])
             self._add_collision(met[index], met[other])
+            (row, _), (later, outcome) = met[other], met[index]
+            self.findings.add_meeting(outcome.contact_id, (row, self._fields_of(row)), (later, self._fields_of(later)))
 
     def _make_official(self) -> None:
         for name in _ROW_FILES:
@@ -120,28 +137,44 @@ class Results:
             result = [outcome.contact_id or "", is_new, outcome.trace_id or ""]
             self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, *result])
             for missing in outcome.not_applied:
-                told = [outcome.contact_id, missing.field, text_of(missing.sent), text_of(missing.stored)]
-                self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, *told])
+                told = [missing.field, text_of(missing.sent), text_of(missing.stored)]
+                self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, outcome.contact_id, *told])
+                self.findings.add_dropped(row, outcome, self._by_field(cells), told)
             return
         reason = str(outcome.error or "")
         if outcome.note:
             reason = f"{reason} ({outcome.note})"
         self._write(FAILED, RESULT_COLUMNS, [*cells, outcome.status, reason, outcome.trace_id or "", *surplus])
+        self.findings.add_not_done(row, outcome, self._by_field(cells), surplus, self._rows[FAILED])
         if row.line is not None and not _must_be_looked_up(row, outcome):
             self._file(FAILED_LINES).write(row.line + "\n")
+
+    def _add_problems(self, row: FileRow) -> None:
+        problems = row.problems
+        if problems:
+            self.problems.add(problems, row.where)
+            for problem in problems:
+                if problem.action != "assumed":
+                    told = [row.where, problem.column, problem.value, problem.sentence, problem.action]
+                    self._writer(PROBLEMS, _PROBLEM_COLUMNS).writerow(told)
 
     def _add_collision(self, one: tuple[FileRow, Outcome], other: tuple[FileRow, Outcome]) -> None:
         (row, outcome), (other_row, _) = one, other
         cells, _ = self._place(row)
         self._write(COLLISIONS, _COLLISION_COLUMNS, [*cells, outcome.contact_id, row.where, other_row.where])
 
+    def _fields_of(self, row: FileRow) -> Mapping[str, str]:
+        return self._by_field(self._place(row)[0])
+
+    def _by_field(self, cells: Sequence[str]) -> Mapping[str, str]:
+        return dict(zip(self._columns, cells, strict=True))
+
     def _place(self, row: FileRow) -> tuple[list[str], Sequence[str]]:
         """Put a row's cells under the columns of all files, and return what is too much for them apart."""
         cells, columns = row.cells, row.file.columns
         placed: dict[str, str] = {}
         surplus = []
-        for name, cell in zip(columns, cells, strict=False):
-            key = column_key(name)
+        for key, cell in zip(row.file.keys, cells, strict=False):
             if placed.get(key) and cell:
                 surplus.append(cell)
             elif cell:
@@ -149,10 +182,14 @@ class Results:
         return [placed.get(key, "") for key in self._columns], [*surplus, *cells[len(columns) :]]
 
     def _write(self, name: str, more_columns: Sequence[str], cells: Sequence[Any]) -> None:
+        self._writer(name, [*self._columns.values(), *more_columns]).writerow(cells)
+        self._rows[name] = self._rows.get(name, 1) + 1
+
+    def _writer(self, name: str, columns: Sequence[str]) -> Any:
         if name not in self._writers:
             self._writers[name] = csv.writer(self._file(name))
-            self._writers[name].writerow([*self._columns.values(), *more_columns])
-        self._writers[name].writerow(cells)
+            self._writers[name].writerow(columns)
+        return self._writers[name]
 
     def _file(self, name: str) -> IO[str]:
         if name not in self._open:

@@ -1,28 +1,24 @@
-"""Reading files row by row, in constant memory; a row that cannot be read is a row all the same."""
+"""Rows of a table on their way to contacts; a row that cannot be read is a row all the same."""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from io import TextIOWrapper
 from itertools import chain, count
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from ..errors import ConfigurationError, InvalidContactError
-from ..models import ContactUpsert, read_mapping
-from .columns import RESULT_COLUMNS, CellError, read_cells, read_header, text_of
-
-_CSV_KINDS: Final = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}
-_JSON_KINDS: Final = (".jsonl", ".ndjson")
-_NAMES: Final = ", ".join([*_CSV_KINDS, *_JSON_KINDS])
-_MOST_CELL_CHARS: Final = 16 * 1024 * 1024
-_SNIFF_BYTES: Final = 65_536
+from ..errors import InvalidContactError
+from ..models import UPSERT_NAMES, ContactUpsert, read_mapping
+from .columns import RESULT_COLUMNS, column_key, is_known
+from .mapping import ColumnMap, require_identity
+from .meaning import NOTHING_SAID, Meaning
+from .objects import check_object
+from .problems import Problem
+from .readers import Reading, Record, Table, open_table
+from .readers.text import is_text
 
 
 class FileRow(Struct, frozen=True, gc=False):
@@ -30,25 +26,26 @@ class FileRow(Struct, frozen=True, gc=False):
 
     Attributes:
         file: Its file.
-        number: Its number there, the header counted; of a JSON Lines file the number of its line.
-        raw: Its cells, or its line.
-        error: Why it cannot be read, or None.
+        record: What stands there.
     """
 
     file: RowFile
-    number: int
-    raw: Any
-    error: str | None = None
+    record: Record
 
     @property
     def where(self) -> str:
         """How messages call its place."""
-        return f"{self.file.name}, {'line' if self.file.is_lines else 'row'} {self.number}"
+        return f"{self.file.name}, {self.file.table.row_word} {self.record.number}"
 
     @property
     def contact(self) -> ContactUpsert | InvalidContactError:
         """The contact, or what is wrong with it."""
-        return self.file.contact_of(self)
+        return self.file.read(self)[0]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What there is to be told of its cells."""
+        return self.file.read(self)[1]
 
     @property
     def cells(self) -> Sequence[str]:
@@ -56,42 +53,63 @@ class FileRow(Struct, frozen=True, gc=False):
 
         There are more where it has too many, or where it cannot be read: then it stands whole after empty ones.
         """
-        return self.file.cells_of(self)
+        return self.file.cells_of(self.record)
 
     @property
     def line(self) -> str | None:
-        """The line as it stands in a JSON Lines file, else None."""
-        return self.raw if self.file.is_lines else None
+        """The row as a line of JSON Lines where the file has objects, else None."""
+        return self.record.line
 
 
 class RowFile:
-    """A file that can be read row by row, more than once.
+    """A table whose rows are contacts. It can be read more than once.
+
+    Args:
+        table: The table.
+        meaning: What the user says of its columns and cells.
 
     Attributes:
+        table: The table.
+        meaning: The same.
         name: How messages call it.
-        columns: Its columns, those that an earlier run added left out.
-        ignored: Columns that no field is known for.
+        columns: Its columns, those that an earlier run added left out; each has a name of its own.
+        map: Which of them goes where; None of objects of the API.
+        mapping: Each column that is sent, and the field that it goes to; nothing of objects of the API.
+        ignored: Columns that are not sent.
+        keys: Of each column what it shares with columns of other files for the same field; no two here share one.
         has_locations: Whether some column names a location.
-        is_lines: Whether it is JSON Lines, of which a cell cannot tell null from an empty text.
+        is_lines: Whether it has objects, of which a cell cannot tell null from an empty text.
+
+    Raises:
+        ConfigurationError: Its columns are not those of contacts.
     """
 
-    name: str
-    columns: list[str]
-    ignored: list[str]
-    has_locations: bool
-    is_lines = False
+    def __init__(self, table: Table, meaning: Meaning = NOTHING_SAID) -> None:
+        self.table = table
+        self.name = table.name
+        self.is_lines = table.has_objects
+        self.meaning = meaning
+        header = table.columns
+        self.columns, inputs = input_columns(table)
+        self._width, self._inputs = len(header), len(inputs)
+        self.map: ColumnMap | None = None
+        if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
+            self.map = ColumnMap(self.columns, inputs, meaning)
+            require_identity(self.map, self.columns, self.name)
+        columns = [] if self.map is None else self.map.columns
+        self.mapping = {column.name: column.target.slot for column in columns}
+        self.ignored = [] if self.map is None else [unsent.name for unsent in self.map.unsent]
+        self.keys = _keys(self.columns, self.mapping) if self.map else [column_key(name) for name in self.columns]
+        fields = header if self.map is None else self.map.fields
+        self.has_locations = bool({"locationId", "location_id"}.intersection(fields))
+
+    def key_of(self, name: str) -> str:
+        """Return the key of a column."""
+        return self.keys[self.columns.index(name)] if name in self.columns else name
 
     def rows(self) -> Iterator[FileRow]:
         """Yield all rows; reading goes on after one that cannot be read."""
-        raise NotImplementedError
-
-    def contact_of(self, row: FileRow) -> ContactUpsert | InvalidContactError:
-        """Return what `FileRow.contact` tells."""
-        raise NotImplementedError
-
-    def cells_of(self, row: FileRow) -> Sequence[str]:
-        """Return what `FileRow.cells` tells."""
-        raise NotImplementedError
+        return (FileRow(self, record) for record in self.table.rows())
 
     @cached_property
     def count(self) -> int:
@@ -100,200 +118,110 @@ class RowFile:
         Raises:
             ConfigurationError: From some place on, its rows cannot be told apart.
         """
-        return sum(1 for _ in self.rows())
+        return self.table.count
 
-    @property
-    def mapping(self) -> dict[str, str]:
-        """Each column that is sent, and the field that it goes to."""
-        return {}
-
-
-def open_row_file(path: Path) -> RowFile:
-    """Look at a file before anything is sent; `count` then looks through it.
-
-    Raises:
-        ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
-    """
-    kind = path.suffix.lower()
-    try:
-        _check_readable(path)
-        if kind in _CSV_KINDS:
-            return CsvFile(path, _CSV_KINDS[kind])
-        if kind in _JSON_KINDS:
-            return JsonLinesFile(path)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error.strerror or error})") from None
-    raise ConfigurationError(f"{path}: is of no kind that can be read; the name must end in {_NAMES}")
-
-
-def _check_readable(path: Path) -> None:
-    if not path.is_file():
-        there = "is no file" if path.exists() else "there is no such file"
-        raise ConfigurationError(f"{path}: {there}; name a file that ends in {_NAMES}")
-    with path.open("rb") as file:
-        start = file.read(_SNIFF_BYTES)
-    if not start.strip():
-        raise ConfigurationError(f"{path}: is empty; it needs at least a header")
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
-        raise ConfigurationError(f"{path}: is not UTF-8 text (it looks like UTF-16 or a binary file); save it as UTF-8")
-
-
-def _open_text(path: Path) -> TextIOWrapper:
-    # Bytes that are not UTF-8 become lone surrogates: the row is told apart, and results repeat it byte by byte.
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-def _is_text(text: str) -> bool:
-    if text.isascii():
-        return "\0" not in text
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-# ---------------------------------------------------------------------------------------------- CSV
-
-
-class CsvFile(RowFile):
-    """CSV or TSV with a header."""
-
-    def __init__(self, path: Path, delimiters: str) -> None:
-        self.name = str(path)
-        self._path = path
-        with _open_text(path) as file:
-            first = file.readline()
-        # What stands in quotes delimits nothing.
-        self._delimiter = max(delimiters, key=re.sub(r'"[^"]*"', "", first).count)
-        header = next((cells for _, cells, _ in self._records()), None)
-        if header is None or not all(_is_text(name) for name in header):
-            raise ConfigurationError(f"{path}: the header cannot be read as UTF-8; save the file as UTF-8")
-        header = [name.strip() for name in header]
-        self._width = len(header)
-        is_ours = tuple(header[-len(RESULT_COLUMNS) :]) == RESULT_COLUMNS
-        self._inputs = self._width - len(RESULT_COLUMNS) if is_ours else self._width
-        self.columns = _distinct(header[: self._inputs])
-        self._known = read_header(header[: self._inputs], self.name)
-        known = {column.position for column in self._known}
-        self.ignored = [name for position, name in enumerate(self.columns) if position not in known]
-        self.has_locations = any(column.field == "locationId" for column in self._known)
-
-    def rows(self) -> Iterator[FileRow]:
-        """Yield all rows."""
-        records = self._records()
-        next(records)
-        for number, cells, error in records:
-            yield FileRow(self, number, cells, error)
-
-    def cells_of(self, row: FileRow) -> Sequence[str]:
-        """Return the cells of the input columns, and those that are too many."""
-        cells = row.raw
-        if row.error is not None:
-            return _beyond(self.columns, cells[0])
+    def cells_of(self, record: Record) -> Sequence[str]:
+        """Return what `FileRow.cells` tells."""
+        cells = record.cells
+        if record.error is not None:
+            # After all columns, so that it is not sent where it is loaded again as it is.
+            return [*[""] * len(self.columns), *cells]
         return [*cells[: self._inputs], *[""] * (self._inputs - len(cells)), *cells[self._width :]]
 
-    @property
-    def mapping(self) -> dict[str, str]:
-        """Each column that is sent, and the field that it goes to."""
-        return {column.name: column.field for column in self._known}
-
-    def contact_of(self, row: FileRow) -> ContactUpsert | InvalidContactError:
-        """Read a row."""
-        where = row.where
-        if row.error is not None:
-            return InvalidContactError(row.error, where=where)
+    def read(self, row: FileRow) -> tuple[ContactUpsert | InvalidContactError, list[Problem]]:
+        """Return what `FileRow.contact` and `FileRow.problems` tell."""
+        record, problems = row.record, list[Problem]()
         try:
-            self._check_cells(row.raw)
-            contact = _contact(read_cells(self._known, row.raw), where)
-            if self._is_unknown(row.raw) and contact.create_new_if_duplicate_allowed is True:
-                raise CellError("status", "it may have been applied; look it up, then clear this cell to send the row")
-            return contact
-        except CellError as wrong:
-            place = where if wrong.column is None else f"{where}, column {wrong.column}"
-            return InvalidContactError(str(wrong), where=place)
-        except InvalidContactError as wrong:
-            return wrong
+            if record.error is not None:
+                raise RefusedRowError(record.error)
+            fields, problems = self._read_fields(record)
+            return self._make_contact(record, fields, problems), problems
+        except RefusedRowError as refused:
+            if not any(problem.action == "refused" for problem in problems):
+                problems.append(Problem(refused.column or "", "", str(refused), "refused"))
+            place = row.where if refused.column is None else f"{row.where}, column {refused.column}"
+            return InvalidContactError(str(refused), field=refused.field, where=place), problems
 
-    def _is_unknown(self, cells: list[str]) -> bool:
+    def _read_fields(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
+        if self.map is None:
+            return self._read_object(record)
+        self._check_cells(record.cells)
+        return self.map.read(record.cells)
+
+    def _read_object(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
+        fields = dict(record.value or {})
+        problems = []
+        for problem, value in check_object(fields.copy(), UPSERT_NAMES, self.meaning.checks):
+            problems += [problem] if problem.sentence else []
+            if value is not None:
+                fields[problem.column] = value
+            elif problem.action == "skipped":
+                del fields[problem.column]
+        return fields, problems
+
+    def _make_contact(self, record: Record, fields: dict[str, Any], problems: list[Problem]) -> ContactUpsert:
+        for problem in problems:
+            if problem.action == "refused":
+                raise RefusedRowError(problem.sentence, problem.column)
+        try:
+            contact = read_mapping(fields, ContactUpsert)
+        except InvalidContactError as error:
+            raise RefusedRowError(error.sentence, field=error.field) from None
+        if not any(isinstance(value, str) and value.strip() for value in (contact.email, contact.phone)):
+            raise _without_identity(problems, self.mapping)
+        if self._is_unknown(record.cells) and contact.create_new_if_duplicate_allowed is True:
+            raise RefusedRowError(
+                "it may have been applied; look it up, then clear this cell to send the row", "status"
+            )
+        return contact
+
+    def _is_unknown(self, cells: Sequence[str]) -> bool:
         """Whether a run that wrote this file could not tell what became of a row."""
         return self._inputs < self._width and len(cells) > self._inputs and cells[self._inputs] == "unknown"
 
-    def _check_cells(self, cells: list[str]) -> None:
+    def _check_cells(self, cells: Sequence[str]) -> None:
         if len(cells) > self._width:
             sentence = f"has {len(cells)} cells where the header has {self._width}; quote cells that hold a delimiter"
-            raise CellError(None, sentence)
+            raise RefusedRowError(sentence)
         for position, cell in enumerate(cells):
-            if not _is_text(cell):
-                raise CellError(self._header_of(position), "is not UTF-8 text; save the file as UTF-8")
+            if not is_text(cell):
+                raise RefusedRowError("is not UTF-8 text; save the file as UTF-8", self._header_of(position))
 
     def _header_of(self, position: int) -> str:
         return self.columns[position] if position < len(self.columns) else str(position + 1)
 
-    def _records(self) -> Iterator[tuple[int, list[str], str | None]]:
-        """Yield number, cells and what is wrong of each record that is not blank, the header first.
 
-        A line whose quotes are wrong is one record that cannot be read.
+def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading = Reading()) -> RowFile:  # noqa: B008
+    """Look at a file before anything is sent; `count` then looks through it.
 
-        Raises:
-            ConfigurationError: Quotes are wrong in a record of several lines, so that nobody knows where it ends.
-        """
-        with _open_text(self._path) as file:
-            lines = Lines(file)
-            csv.field_size_limit(_MOST_CELL_CHARS)
-            reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
-            number = 0
-            while True:
-                number += 1
-                lines.begin()
-                try:
-                    cells = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    if lines.taken > 1:
-                        # What follows may be text of a cell as well as rows: nothing of it must be sent.
-                        raise ConfigurationError(
-                            f"{self.name}, row {number}: its quotes cannot be read ({error}), so that cells and rows "
-                            "cannot be told apart from there on; correct the quotes"
-                        ) from None
-                    yield number, [lines.first.rstrip("\r\n")], f"its quotes cannot be read ({error})"
-                    continue
-                if any(cell.strip() for cell in cells):
-                    yield number, cells, None
+    Args:
+        path: The file.
+        meaning: What the user says of its columns and cells.
+        reading: How to read it, where it does not tell itself.
 
-
-class Lines:
-    """The lines of a file.
-
-    Attributes:
-        first: The first line of the record at hand.
-        taken: How many lines it has so far.
+    Raises:
+        ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
     """
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
-        self.first = ""
-        self.taken = 0
-
-    def __iter__(self) -> Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._file)
-        if not self.taken:
-            self.first = line
-        self.taken += 1
-        return line
-
-    def begin(self) -> None:
-        """Begin a record."""
-        self.first = ""
-        self.taken = 0
+    return RowFile(open_table(path, reading), meaning)
 
 
-def _beyond(columns: list[str], line: str) -> list[str]:
-    """Put a line that cannot be read after all columns, so that it is not sent where it is loaded again as it is."""
-    return [*[""] * len(columns), line]
+def input_columns(table: Table) -> tuple[list[str], list[str]]:
+    """Return the columns of a table, those that an earlier run added left out: each with a name of its own, and as
+    they stand."""
+    header = table.columns
+    if table.has_objects:
+        return header, header
+    if tuple(header[-len(RESULT_COLUMNS) :]) == RESULT_COLUMNS:
+        header = header[: -len(RESULT_COLUMNS)]
+    return _distinct(header), header
 
 
-def _distinct(names: list[str]) -> list[str]:
+def _are_names_of_api(names: Sequence[str]) -> bool:
+    """Whether objects are contacts as the API has them, rather than rows under headers that people write."""
+    return not any(is_known(name) for name in names if name not in UPSERT_NAMES)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
     """Tell columns of the same name apart, so that none overwrites another in the result files."""
     distinct: dict[str, None] = {}
     for name in names:
@@ -302,78 +230,30 @@ def _distinct(names: list[str]) -> list[str]:
     return list(distinct)
 
 
-# ---------------------------------------------------------------------------------------------- JSON Lines
+def _keys(columns: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
+    """Number the columns for one field, so that each finds its like in other files."""
+    seen: dict[str, int] = {}
+    keys = []
+    for name in columns:
+        key = mapping.get(name, name)
+        seen[key] = seen.get(key, 0) + 1
+        keys.append(key if seen[key] == 1 else f"{key} ({seen[key]})")
+    return keys
 
 
-class JsonLinesFile(RowFile):
-    """A JSON object a line, with the API's names in camelCase or snake_case."""
+class RefusedRowError(ValueError):
+    """A row that cannot be sent, and the column that is to blame for it, or None."""
 
-    is_lines = True
-
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
-        self._path = path
-        self.ignored = []
-        names: dict[str, None] = {}
-        for _, line in self._lines():
-            value = _decode(line)
-            if isinstance(value, dict):
-                names.update(dict.fromkeys(value))
-        self.columns = list(names) or ["line"]
-        self.has_locations = bool(names.keys() & {"locationId", "location_id"})
-
-    def rows(self) -> Iterator[FileRow]:
-        """Yield all rows."""
-        for number, line in self._lines():
-            yield FileRow(self, number, line)
-
-    def cells_of(self, row: FileRow) -> Sequence[str]:
-        """Return the values as text."""
-        value = _decode(row.raw)
-        if not isinstance(value, dict):
-            return _beyond(self.columns, row.raw)
-        return [text_of(value.get(name)) for name in self.columns]
-
-    def _lines(self) -> Iterator[tuple[int, str]]:
-        with _open_text(self._path) as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n")
-
-    def contact_of(self, row: FileRow) -> ContactUpsert | InvalidContactError:
-        """Read a row."""
-        where = row.where
-        if not _is_text(row.raw):
-            return InvalidContactError("is not UTF-8 text; save the file as UTF-8", where=where)
-        value = _decode(row.raw)
-        if not isinstance(value, dict):
-            what = "is no JSON" if value is _NO_JSON else "is no JSON object"
-            sentence = f'{what}; each line must be an object such as {{"email": "a@b.co"}}'
-            return InvalidContactError(sentence, where=where)
-        try:
-            return _contact(value, where)
-        except InvalidContactError as error:
-            return error
+    def __init__(self, sentence: str, column: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(sentence)
+        self.column = column
+        self.field = field
 
 
-_NO_JSON: Final = object()
-
-
-def _decode(line: str) -> Any:
-    try:
-        return msgspec.json.decode(line)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return _NO_JSON
-
-
-# ---------------------------------------------------------------------------------------------- both
-
-
-def _contact(fields: dict[str, Any], where: str) -> ContactUpsert:
-    try:
-        contact = read_mapping(fields, ContactUpsert)
-    except InvalidContactError as error:
-        raise InvalidContactError(error.sentence, field=error.field, where=where) from None
-    if not any(isinstance(value, str) and value.strip() for value in (contact.email, contact.phone)):
-        raise InvalidContactError("has neither email nor phone, and the service matches by these", where=where)
-    return contact
+def _without_identity(problems: list[Problem], mapping: Mapping[str, str]) -> RefusedRowError:
+    """Say what a row lacks: where its only email or phone cannot be used, that is what is wrong with it."""
+    for number, problem in enumerate(problems):
+        if problem.action == "skipped" and mapping.get(problem.column, problem.column) in ("email", "phone"):
+            problems[number] = Problem(problem.column, problem.value, problem.sentence, "refused")
+            return RefusedRowError(problem.sentence, problem.column)
+    return RefusedRowError("has neither email nor phone, and the service matches by these")

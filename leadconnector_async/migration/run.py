@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LoadStoppedError
-from ..journal import Journal
+from ..journal import Journal, Sitting
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
 from ..sources import SETTLED, Settled
 from .results import Results, why_not_attempted
 from .rows import RowFile
+from .throughput import Throughput, measure_throughput
 
 _ROWS: Final = "rows"
 
 
 def describe_files(files: Sequence[RowFile]) -> dict[str, str]:
-    """Return what must be the same when a load of files goes on: their content, and which column goes where."""
-    contents = [_describe(Path(file.name)) for file in files]
+    """Return what must be the same when a load of files goes on: their content, which column goes where, and what is
+    taken for granted of cells."""
+    contents = [file.table.describe() for file in files]
     return {
         "files": msgspec.json.encode(contents).decode(),
         "mapping": msgspec.json.encode([file.mapping for file in files]).decode(),
+        "checks": msgspec.json.encode([file.meaning.checks for file in files]).decode(),
     }
 
 
@@ -44,12 +45,6 @@ def count_rows(files: Sequence[RowFile], journal: Journal, whole: Mapping[str, s
     journal.tell(_ROWS, msgspec.json.encode([file.count for file in files]).decode())
 
 
-def _describe(path: Path) -> list[int | str]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return [file.tell(), digest.hexdigest()]
-
-
 class FileLoad:
     """A load of files.
 
@@ -60,16 +55,22 @@ class FileLoad:
 
     Attributes:
         results: Where to write what became of them.
+        names: How messages call the files.
         total: How many rows there are.
         report: The counts, also while it runs.
+        throughput: The load over time, once it has ended; None where that is not known.
+        sittings: When it was worked on, once it has ended.
     """
 
     def __init__(self, files: Sequence[RowFile], results: Results, journal: Journal) -> None:
         self._files = files
         self._journal = journal
         self.results = results
+        self.names = [file.name for file in files]
         self.total = sum(file.count for file in files)
         self.report = BatchReport(keep_outcomes=False)
+        self.throughput: Throughput | None = None
+        self.sittings: list[Sitting] = []
 
     async def run(
         self,
@@ -128,6 +129,9 @@ class FileLoad:
     def _write_results(self) -> None:
         try:
             self._recount()
+            self.sittings = self._journal.sittings()
+            begun = [sitting.began_at for sitting in self.sittings]
+            self.throughput = measure_throughput(self._journal.timeline, begun)
             self.results.write(self._journal.outcomes(), self._journal.collisions(), self.report)
         except (OSError, ConfigurationError, JournalError) as error:  # of the results, of an input, of the journal
             reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -34,7 +34,7 @@ def test_the_example_loads_and_its_counts_add_up(run: Run, tmp_path: Path) -> No
     rows = table(EXAMPLE)
     statuses = "created updated failed skipped unknown not_attempted".split()
     assert report["total"] == len(rows) == sum(report[status] for status in statuses) >= 200
-    assert report["failed"] >= 10
+    assert report["failed"] >= 8
     assert report["updated"] >= 10
     assert report["rate_limited"] == 0
     succeeded, failed = table(tmp_path / "out" / "succeeded.csv"), table(tmp_path / "out" / "failed.csv")
@@ -215,8 +215,9 @@ def test_a_terminal_of_another_encoding_shows_escapes(tmp_path: Path) -> None:
     path.write_text("email,dnd\na@example.com,mäybe\n", encoding="utf-8")
     environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = call(["upsert", path, "--sandbox", "--out", tmp_path / "out"], env=environ)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert r"m\xe4ybe" in done.stdout
+    assert r"m\xe4ybe" in done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

@@ -1,0 +1,146 @@
+"""Before the first row is sent: look up what columns need, look at all rows, and say what will become of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from ..answers import clean_text
+from ..client import LeadConnector
+from ..errors import CallError, ConfigurationError
+from ..migration.check import check_files, has_location_names, refuse_missing_options, refuse_problems
+from ..migration.definitions import FieldBook
+from ..migration.lookup import create_fields, fetch_fields, fetch_locations
+from ..migration.meaning import Meaning, check_names
+from ..migration.problems import ProblemCount, ProblemTally
+from ..migration.rows import RowFile
+from ..migration.targets import read_target
+from .printing import tell
+from .saying import Saying
+
+_MOST_KINDS: Final = 12
+_MOST_VALUE_CHARS: Final = 40
+_DONE: Final = {"refused": "not sent", "skipped": "left out", "fixed": "changed", "sent": "sent", "assumed": "sent"}
+
+
+class Preparation:
+    """What is done before a load begins. Nothing is written anywhere but fields that are to be made, last of all.
+
+    Args:
+        saying: What the options say of columns and cells.
+        client: Where the load goes; it is open.
+        is_stopped: Asked now and then; where it says so, a look at rows ends early.
+    """
+
+    def __init__(self, saying: Saying, client: LeadConnector, is_stopped: Callable[[], bool]) -> None:
+        self._saying = saying
+        self._client = client
+        self._is_stopped = is_stopped
+        self._missing: list[str] = []
+
+    async def look_up(self, files: Sequence[RowFile]) -> list[RowFile]:
+        """Ask the service for what columns need: definitions of custom fields, ids of locations.
+
+        Raises:
+            ConfigurationError: It cannot be had and the load cannot do without, or a custom field is not there.
+        """
+        meaning = more = files[0].meaning
+        if any(column.target.is_custom_field for file in files if file.map for column in file.map.columns):
+            more = msgspec.structs.replace(more, fields=await self._fetch_fields(files, meaning))
+        if await asyncio.to_thread(has_location_names, files):
+            more = msgspec.structs.replace(more, locations=await fetch_locations(self._client))
+        return list(files) if more == meaning else _read_anew(files, more)
+
+    async def _fetch_fields(self, files: Sequence[RowFile], meaning: Meaning) -> FieldBook | None:
+        if not self._client.location_id or any(file.has_locations for file in files):
+            tell("Custom fields are sent by key and are not checked, as each row may be for another location.")
+            return None
+        targets = [read_target(text) for text in meaning.columns.values()]
+        said = [target.part for target in targets if target is not None and target.is_custom_field]
+        try:
+            book = await fetch_fields(self._client)
+        except CallError as error:
+            if said:
+                raise ConfigurationError(f"the custom fields of the location cannot be looked up ({error})") from None
+            reason = clean_text(str(error))
+            tell(f"Custom fields are sent by key and are not checked, as they cannot be looked up ({reason}).")
+            return None
+        if self._saying.creates_fields:
+            self._missing = [name for name in dict.fromkeys(said) if book.find(name) is None]
+        return book.with_texts(self._missing)
+
+    async def check(self, files: Sequence[RowFile]) -> ProblemTally:
+        """Look at all rows.
+
+        Raises:
+            ConfigurationError: Rows cannot be told apart, an option is missing, or there is a problem and none is
+                wanted.
+        """
+        names = [name for file in files for name in (*file.columns, *file.table.columns)]
+        check_names("--map", [text.rpartition("=")[0].strip() for text in self._saying.maps], names)
+        check_names("--ignore", self._saying.ignored, names)
+        tally = await asyncio.to_thread(check_files, files, self._is_stopped)
+        refuse_missing_options(tally)
+        if self._saying.is_strict:
+            refuse_problems(tally)
+        return tally
+
+    async def make_fields(self, files: Sequence[RowFile]) -> list[RowFile]:
+        """Make the custom fields that columns are for and that are missing, where that is wanted.
+
+        Raises:
+            ConfigurationError: One cannot be made; those before it were.
+        """
+        if not self._missing or self._is_stopped():
+            return list(files)
+        try:
+            await create_fields(self._client, self._missing)
+            book = await fetch_fields(self._client)
+        except CallError as error:
+            raise ConfigurationError(f"the missing custom fields cannot be made ({error})") from None
+        tell(f"Custom fields made, of one line of text: {clean_text(', '.join(self._missing))}")
+        return _read_anew(files, msgspec.structs.replace(files[0].meaning, fields=book))
+
+
+def _read_anew(files: Sequence[RowFile], meaning: Meaning) -> list[RowFile]:
+    """Have files with another meaning; they keep how many rows they were found to have."""
+    anew = []
+    for file in files:
+        other = RowFile(file.table, meaning)
+        if "count" in vars(file):
+            other.count = file.count
+        anew.append(other)
+    return anew
+
+
+def tell_of_columns(files: Sequence[RowFile]) -> None:
+    """Say whose export each file looks like, and which of its columns are not sent."""
+    for file in files:
+        if file.map is None:
+            continue
+        if file.map.preset is not None:
+            tell(f"{file.name}: looks like an export of {file.map.preset.name}")
+        by_reason: dict[str, list[str]] = {}
+        for unsent in file.map.unsent:
+            by_reason.setdefault(unsent.reason, []).append(unsent.name)
+        for reason, names in by_reason.items():
+            tell(f"{file.name}: ignored columns: {clean_text(', '.join(names))} ({reason})")
+
+
+def tell_of_problems(tally: ProblemTally) -> None:
+    """Say what is wrong with cells and rows, by kind with an example, and what becomes of them."""
+    kinds = tally.kinds()
+    for kind in kinds[:_MOST_KINDS]:
+        tell(f"  {kind.count} x {clean_text(_describe(kind))}")
+    if len(kinds) > _MOST_KINDS:
+        tell(f"  and {len(kinds) - _MOST_KINDS} more kinds of problems")
+
+
+def _describe(kind: ProblemCount) -> str:
+    what = f"{kind.column} " if kind.column else "row "
+    value = " ".join(kind.value.split())
+    shown = f": {value[:_MOST_VALUE_CHARS]}" if value else ""
+    return f"{what}{kind.sentence}; {_DONE.get(kind.action, kind.action)} (first: {kind.where}{shown})"

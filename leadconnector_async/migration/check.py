@@ -1,0 +1,87 @@
+"""A look at all rows before the first is sent: how many there are, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from ..errors import ConfigurationError
+from .people import may_be_id
+from .problems import ProblemCount, ProblemTally
+from .rows import RowFile
+
+
+def check_files(files: Sequence[RowFile], is_stopped: Callable[[], bool] = lambda: False) -> ProblemTally:
+    """Read all rows as they would be sent. The files know then how many rows they have.
+
+    Args:
+        files: What is to be loaded.
+        is_stopped: Asked now and then; where it says so, the rest is not looked at.
+
+    Raises:
+        ConfigurationError: The rows of a file cannot be told apart from some place on.
+    """
+    tally = ProblemTally()
+    for file in files:
+        file.count = _check_file(file, tally, is_stopped)
+    return tally
+
+
+def _check_file(file: RowFile, tally: ProblemTally, is_stopped: Callable[[], bool]) -> int:
+    count = 0
+    for row in file.rows():
+        count += 1
+        if problems := row.problems:
+            tally.add(problems, row.where)
+        if count % 1000 == 0 and is_stopped():
+            break
+    return count
+
+
+def refuse_missing_options(tally: ProblemTally) -> None:
+    """Refuse a load with options that its location does not have: the service would drop each without a word.
+
+    Raises:
+        ConfigurationError: There is one; the sentence names the most frequent ones.
+    """
+    missing = tally.kinds("missing")
+    if missing:
+        shown = "; ".join(f"{kind.column} {kind.sentence} ({_times(kind)})" for kind in missing[:5])
+        more = f"; and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise ConfigurationError(
+            f"{shown}{more}: add the option in the location's settings, correct the cells, or map or ignore the column"
+        )
+
+
+def refuse_problems(tally: ProblemTally) -> None:
+    """Refuse a load of which some cell or row would not be sent as it stands.
+
+    Raises:
+        ConfigurationError: There is one; the sentence says where.
+    """
+    faults = tally.kinds("refused", "skipped")
+    if faults:
+        first, count = faults[0], sum(kind.count for kind in faults)
+        what = f"{first.column}: " if first.column else ""
+        raise ConfigurationError(
+            f"{first.where}: {what}{first.sentence}; with --strict nothing is sent as long as a cell or row cannot be "
+            f"({count} of them; without --strict they are set aside)"
+        )
+
+
+def _times(kind: ProblemCount) -> str:
+    return kind.where if kind.count == 1 else f"{kind.count} cells, the first in {kind.where}"
+
+
+def has_location_names(files: Iterable[RowFile]) -> bool:
+    """Whether rows name their locations otherwise than by id. This reads files that have a column for locations."""
+    return any(not may_be_id(cell) for file in files if file.has_locations for cell in _location_cells(file))
+
+
+def _location_cells(file: RowFile) -> Iterator[str]:
+    columns = file.map.columns if file.map else ()
+    positions = [column.position for column in columns if column.target.field == "locationId"]
+    for record in file.table.rows() if positions else ():
+        for position in positions:
+            cell = record.cells[position].strip() if position < len(record.cells) else ""
+            if cell:
+                yield cell

@@ -1,0 +1,36 @@
+"""Countries: from what people write to the codes that the service takes."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from importlib.resources import files
+
+
+def find_country(text: str) -> str | None:
+    """Return the code of a country by its code (two or three letters) or one of its names; None where it is none."""
+    codes = _codes()
+    return codes.get(text.upper()) or codes.get(_plain(text))
+
+
+def country_codes() -> frozenset[str]:
+    """Return the codes that the service takes."""
+    return frozenset(_codes().values())
+
+
+@cache
+def _codes() -> dict[str, str]:
+    found: dict[str, str] = {}
+    table = files(__package__).joinpath("countries.txt").read_text(encoding="utf-8")
+    for line in table.splitlines():
+        if not line.startswith("#"):
+            code, _, names = line.partition(" ")
+            found |= {code: code} | {_plain(name): code for name in names.split("; ")}
+    return found
+
+
+def _plain(name: str) -> str:
+    """Leave out what people write in several ways: case, accents, points, dashes, "the"."""
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    plain = "".join(letter for letter in letters.replace("&", "and") if letter.isalnum())
+    return plain.removeprefix("the") if len(plain) > len("the") else plain

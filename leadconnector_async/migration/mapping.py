@@ -1,0 +1,147 @@
+"""The columns of a table as one: what the cells of a row say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from ..errors import ConfigurationError
+from .choice import Column, Unsent, choose_column
+from .meaning import Meaning
+from .presets import recognise
+from .problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
+from .targets import CUSTOM_PREFIX, DND_PREFIX
+
+_TAGS: Final = "tags"
+_IDENTITIES: Final = ("email", "phone")
+
+
+class ColumnMap:
+    """The columns of one table, each with what it is for.
+
+    Args:
+        names: The headers, each a name of its own.
+        headers: As they stand in the table.
+        meaning: What the user says.
+
+    Attributes:
+        preset: Whose export this is, or None.
+        columns: Those that are sent; of several for one field the preferred ones first.
+        unsent: Those that are not.
+
+    Raises:
+        ConfigurationError: A target is none.
+    """
+
+    def __init__(self, names: Sequence[str], headers: Sequence[str], meaning: Meaning) -> None:
+        self.preset = None if meaning.is_whole else recognise(headers)
+        pairs = enumerate(zip(names, headers, strict=True))
+        chosen = [choose_column(position, *pair, meaning, self.preset) for position, pair in pairs]
+        self.unsent = [column for column in chosen if isinstance(column, Unsent)]
+        self.columns = [column for column in chosen if isinstance(column, Column)]
+        self.columns.sort(key=lambda column: (column.rank, column.position))
+        groups = dict.fromkeys(column.target.group for column in self.columns if column.target.group)
+        self._groups = {group: [column for column in self.columns if column.target.group == group] for group in groups}
+        self._plan = [(column.position, column.target.slot, column.read, column) for column in self.columns]
+        self._has_parts = any(column.target.part for column in self.columns)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that some column is for."""
+        return frozenset(column.target.field for column in self.columns)
+
+    def read(self, cells: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
+        """Read the cells of a row.
+
+        Returns:
+            The row's fields by their names on the wire, without those that are empty or cannot be used, and what there
+            is to be told of its cells, in their order.
+        """
+        values: dict[str, Any] = {}
+        told: list[tuple[Column, Problem]] = []
+        passed_over = self._passed_over(cells) if len(self._groups) > 1 else ()
+        width = len(cells)
+        for position, slot, read, column in self._plan:
+            cell = cells[position].strip() if position < width else ""
+            if not cell:
+                continue
+            if (slot in values and slot != _TAGS) or (passed_over and column.target.group in passed_over):
+                told += _unneeded(column, cell, values.get(slot))
+                continue
+            try:
+                value = read(cell)
+            except UnusableCellError as reason:
+                action: Action = "missing" if isinstance(reason, UnknownOptionError) else column.action
+                told.append((column, Problem(column.name, cell, str(reason), action)))
+                continue
+            if type(value) is Fixed:
+                told.append((column, Problem(column.name, cell, value.sentence, value.action)))
+                value = value.value
+            if value is not None:
+                values[slot] = _join_tags(values[slot], value) if slot in values else value
+        told.sort(key=lambda pair: pair[0].position)
+        problems = [_relent(column, problem, values) for column, problem in told]
+        return (_fold(values) if self._has_parts else values), problems
+
+    def _passed_over(self, cells: Sequence[str]) -> Collection[str]:
+        """Return the addresses that are not sent: all but the first of which there is a cell."""
+        groups = iter(self._groups)
+        for group in groups:
+            if any(column.position < len(cells) and cells[column.position].strip() for column in self._groups[group]):
+                return tuple(groups)
+        return ()
+
+
+def _join_tags(tags: Sequence[str], more: Sequence[str]) -> list[str]:
+    known = {tag.lower() for tag in tags}
+    return [*tags, *(tag for tag in more if tag.lower() not in known)]
+
+
+def _unneeded(column: Column, cell: str, sent: Any) -> list[tuple[Column, Problem]]:
+    """Tell of a cell whose field another column has filled; one that says the same is no loss."""
+    if isinstance(sent, str) and sent.lower() == cell.lower():
+        return []
+    sentence = f"is not sent, as another column gives {column.target.slot}, of which a contact has one"
+    if column.target.group:
+        sentence = "is of another address than the one that is sent"
+    return [(column, Problem(column.name, cell, sentence, "skipped"))]
+
+
+def _relent(column: Column, problem: Problem, values: Mapping[str, Any]) -> Problem:
+    """Let a row go where another column gives what a refused cell was to give."""
+    if problem.action == "refused" and column.target.slot in values:
+        return Problem(problem.column, problem.value, problem.sentence, "skipped")
+    return problem
+
+
+def _fold(values: dict[str, Any]) -> dict[str, Any]:
+    """Gather the parts of fields: custom fields into their list, channels into their settings."""
+    fields: dict[str, Any] = {}
+    custom_fields, channels = [], {}
+    for slot, value in values.items():
+        if slot.startswith(CUSTOM_PREFIX):
+            custom_fields.append(value)
+        elif slot.startswith(DND_PREFIX):
+            channels[slot.removeprefix(DND_PREFIX)] = value
+        else:
+            fields[slot] = value
+    if custom_fields:
+        fields["customFields"] = [*custom_fields, *fields.get("customFields", ())]
+    if channels:
+        fields["dndSettings"] = fields.get("dndSettings", {}) | channels
+    return fields
+
+
+def require_identity(columns: ColumnMap, names: Sequence[str], file: str) -> None:
+    """Refuse a table of which no row can be sent.
+
+    Raises:
+        ConfigurationError: No column is known, or none is for email or phone.
+    """
+    found = ", ".join(names[:12]) or "nothing"
+    way = "name them email, phone, firstName, ..., or say what they are with --map 'Column=field'"
+    if not columns.columns:
+        raise ConfigurationError(f"{file}: no column is known (found: {found}); {way}")
+    if not columns.fields.intersection(_IDENTITIES):
+        way = "add one of them, or say which it is with --map 'Column=email'"
+        raise ConfigurationError(f"{file}: there is no column for email or phone (found: {found}); {way}")

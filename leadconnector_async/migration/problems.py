@@ -1,0 +1,97 @@
+"""What is wrong with cells and rows, and what is done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+Action: TypeAlias = Literal["missing", "refused", "skipped", "fixed", "sent", "assumed"]
+ACTIONS: Final[tuple[Action, ...]] = ("missing", "refused", "skipped", "fixed", "sent", "assumed")
+_MOST_KINDS: Final = 1000  # a sentence may name the cell's own text, and be another for each row
+_OTHERS: Final = "other problems"
+
+
+class Problem(Struct, frozen=True, gc=False):
+    """Something about a cell that whoever loads a file should know.
+
+    Attributes:
+        column: The header of its column; empty where the row as a whole is meant.
+        value: The cell as it stands.
+        sentence: What is wrong; the same for all cells with this problem, so that they can be counted.
+        action: What becomes of it. `missing`: it names an option that the location does not have, which is to be
+            decided before anything is sent. `refused`: the row is not sent. `skipped`: the row is sent without this
+            cell. `fixed`: the cell is sent with a part left out or changed, as the sentence says. `sent`: it is sent as
+            it stands, though the service may not keep it. `assumed`: it is sent, and means what is usual.
+    """
+
+    column: str
+    value: str
+    sentence: str
+    action: Action
+
+
+class Fixed(Struct, frozen=True, gc=False):
+    """A value that a rule has changed in a way that should be told, and how; or only something to tell of it."""
+
+    value: Any
+    sentence: str
+    action: Action = "fixed"
+
+
+class UnusableCellError(ValueError):
+    """A cell that cannot be sent; the message says why, after the cell's name."""
+
+
+class UnknownOptionError(UnusableCellError):
+    """A cell that names an option that its custom field does not have."""
+
+
+class ProblemCount(Struct):
+    """One kind of problem.
+
+    Attributes:
+        column: Its column.
+        sentence: What is wrong.
+        action: What is done about it.
+        count: How many cells have it.
+        value: The first of them.
+        where: The row of that one.
+    """
+
+    column: str
+    sentence: str
+    action: Action
+    count: int
+    value: str
+    where: str
+
+
+class ProblemTally:
+    """Problems counted by kind, in memory that does not grow with rows.
+
+    Attributes:
+        rows: How many rows were looked at.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._kinds: dict[tuple[str, str, Action], ProblemCount] = {}
+
+    def add(self, problems: Iterable[Problem], where: str) -> None:
+        """Count the problems of a row; `where` names it."""
+        for problem in problems:
+            key = problem.column, problem.sentence, problem.action
+            if key not in self._kinds and len(self._kinds) >= _MOST_KINDS:
+                key = "", _OTHERS, problem.action
+            kind = self._kinds.get(key)
+            if kind is None:
+                self._kinds[key] = ProblemCount(*key, count=1, value=problem.value, where=where)
+            else:
+                kind.count += 1
+
+    def kinds(self, *actions: Action) -> list[ProblemCount]:
+        """Return the kinds with one of these actions (or all), the gravest action first, then the most frequent."""
+        found = [kind for kind in self._kinds.values() if not actions or kind.action in actions]
+        return sorted(found, key=lambda kind: (ACTIONS.index(kind.action), -kind.count, kind.column, kind.sentence))

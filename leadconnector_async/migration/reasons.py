@@ -1,0 +1,26 @@
+"""What is known of why something came out as it did, in words for people."""
+
+from __future__ import annotations
+
+from ..errors import AuthenticationError, StopRequestedError
+from ..report import BatchReport
+
+
+def why_stopped(report: BatchReport) -> str | None:
+    """Say what ended a load early, if it was no wish of the user's."""
+    if report.stopped is None or isinstance(report.stopped, StopRequestedError):
+        return None
+    if isinstance(report.stopped, AuthenticationError):
+        return f"the service refused the token ({report.stopped}); check it"
+    return str(report.stopped)
+
+
+def why_not_applied(field: str) -> str:
+    """Say what is known of why the service takes a contact without a field."""
+    if field in ("phone", "email"):
+        return "another contact holds it"
+    if field == "gender":
+        return "the service drops it on a contact that exists"
+    if field.startswith("custom_fields."):
+        return "there is no such field, or no such option"
+    return "the service took the contact without it"

@@ -1,0 +1,127 @@
+"""How a load went over time: the calls of each second by what came of them, and what the limits allowed then.
+
+A table of the journal, so that a load that goes on has the whole. It is written with the outcomes, a line a second.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from .report import Outcome
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS timeline (
+    second INTEGER PRIMARY KEY,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    repeated INTEGER NOT NULL,
+    per_second REAL,
+    window REAL,
+    left_today INTEGER
+)
+"""
+_ADD: Final = """
+INSERT INTO timeline VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (second) DO UPDATE SET
+    created = created + excluded.created,
+    updated = updated + excluded.updated,
+    failed = failed + excluded.failed,
+    repeated = repeated + excluded.repeated,
+    per_second = excluded.per_second,
+    window = excluded.window,
+    left_today = excluded.left_today
+"""
+_CREATED, _UPDATED, _FAILED, _REPEATED = range(4)
+_PLACES: Final = {"created": _CREATED, "updated": _UPDATED}
+
+
+class Pace(Struct, frozen=True):
+    """What the limits allow a load at some time.
+
+    Attributes:
+        per_second: Calls a second, of all locations at work; None where nothing limits them.
+        window: The seconds over which the service counts them; None where nothing limits them.
+        left_today: Calls left of the day, of a load of one location; None where that is not known.
+    """
+
+    per_second: float | None = None
+    window: float | None = None
+    left_today: int | None = None
+
+
+class Limited(Protocol):
+    """What is to be known of a location's window.
+
+    Attributes:
+        capacity: Calls in one window.
+        per_seconds: Its length in seconds; 0 where nothing limits it.
+    """
+
+    capacity: int
+    per_seconds: float
+
+    def calls_left_today(self) -> int | None:
+        """Return how many calls of the day are left, as far as known."""
+
+
+def pace_of(windows: Sequence[Limited]) -> Pace:
+    """Return what the limits of some locations allow together; one at least."""
+    left = windows[0].calls_left_today() if len(windows) == 1 else None
+    if not all(window.per_seconds for window in windows):
+        return Pace(left_today=left)
+    per_second = sum(window.capacity / window.per_seconds for window in windows)
+    return Pace(per_second, sum(window.capacity for window in windows) / per_second, left)
+
+
+class Second(Struct, frozen=True):
+    """The calls of rows whose outcome became known within one second.
+
+    Attributes:
+        second: Seconds since 1970, by this machine.
+        created: Rows.
+        updated: Rows.
+        failed: Rows that were sent and are not done.
+        repeated: Calls beyond the first of each row, those answered 429 counted.
+        pace: What the limits allowed.
+    """
+
+    second: int
+    created: int
+    updated: int
+    failed: int
+    repeated: int
+    pace: Pace
+
+    @property
+    def calls(self) -> int:
+        """All calls."""
+        return self.created + self.updated + self.failed + self.repeated
+
+
+def prepare_timeline(db: sqlite3.Connection) -> None:
+    """Make the table where it is not there: journals of earlier versions have none."""
+    db.execute(_SCHEMA)
+
+
+def add_to_timeline(db: sqlite3.Connection, outcomes: Iterable[tuple[float, Outcome]], pace: Pace) -> None:
+    """Count outcomes, each with the time when it became known (seconds since 1970); rows not sent do not count."""
+    counts: dict[int, list[int]] = {}
+    for at, outcome in outcomes:
+        if calls := outcome.attempts + outcome.rate_limited:
+            found = counts.get(int(at))
+            if found is None:
+                found = counts[int(at)] = [0, 0, 0, 0]
+            found[_PLACES.get(outcome.status, _FAILED)] += 1
+            found[_REPEATED] += calls - 1
+    limits = pace.per_second, pace.window, pace.left_today
+    db.executemany(_ADD, [(second, *found, *limits) for second, found in counts.items()])
+
+
+def read_timeline(db: sqlite3.Connection) -> Iterator[Second]:
+    """Yield the seconds in which something became known, in order."""
+    for second, created, updated, failed, repeated, *pace in db.execute("SELECT * FROM timeline ORDER BY second"):
+        yield Second(second, created, updated, failed, repeated, Pace(*pace))

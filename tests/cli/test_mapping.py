@@ -1,0 +1,224 @@
+"""Columns, cells and what becomes of them, from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async import Contact, LeadConnector
+from tests.cli.conftest import Run, start, table
+
+EXPORT = Path(__file__).parent.parent / "migration" / "messy_hubspot.csv"
+
+
+def stored(url: str, *ids: str) -> list[Contact]:
+    """Return contacts as the service holds them, their custom fields under their names."""
+
+    async def read() -> list[Contact]:
+        async with LeadConnector("sandbox", base_url=url, location_id="L") as client:
+            names = {field.id: field.name for field in await client.locations.custom_fields.list()}
+            contacts = [await client.contacts.get(each) for each in ids]
+            for contact in contacts:
+                contact.__dict__["named"] = {names[field.id]: field.value for field in contact.custom_fields or ()}
+            return contacts
+
+    return asyncio.run(read())
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_messy_export_loads_without_flags_and_what_was_set_aside_is_told(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("upsert", EXPORT, "--sandbox", "--out", "out", "--rate", "1000/1")
+    assert code == 1
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["total"], report["created"], report["updated"], report["failed"]) == (120, 110, 2, 8)
+    assert report["partially_applied"] == report["collisions"] == 0
+    assert "looks like an export of HubSpot" in err
+    assert "ignored columns: Contact owner (no --owners FILE tells the ids of users)" in err
+    assert "3 x Date of birth has the day first, which the service does not read" in err
+    assert "15 cells left out and 1 changed before they were sent (see problems.csv)" in out
+    problems = table(tmp_path / "out" / "problems.csv")
+    assert list(problems[0]) == ["row", "column", "value", "problem", "action"]
+    assert {"row": f"{EXPORT}, row 63", "column": "Date of birth", "value": "25.09.1990"}.items() <= problems[
+        14
+    ].items()
+    assert sum(problem["action"] == "refused" for problem in problems) == report["failed"]
+    assert len(problems) == 24
+
+
+def test_what_was_set_aside_is_decided_by_options_and_the_next_command_keeps_them(run: Run, tmp_path: Path) -> None:
+    options = ["--default-country", "US", "--date-order", "dmy", "--ignore", "Notes", "--map", "Lifecycle Stage=tags"]
+    code, out, err = run("upsert", EXPORT, "--sandbox", "--out", "out", "--rate", "1000/1", *options)
+    assert code == 1
+    assert "names no country" not in err
+    assert not any(row["value"] == "25.09.1990" for row in table(tmp_path / "out" / "problems.csv"))
+    command = next(line for line in out.splitlines() if line.startswith("Next")).partition("then: leadconnector ")[2]
+    words = shlex.split(command)
+    assert [word for word in options if word not in words] == []
+    assert run(*words)[0] == 1
+
+
+def test_with_strict_nothing_is_sent_and_nothing_is_left_behind(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("upsert", EXPORT, "--sandbox", "--strict")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"leadconnector: {EXPORT}, row 43: has neither email nor phone")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    clean = write(tmp_path / "clean.csv", "email,phone\na@example.com,617 555 0100\n")
+    assert run("upsert", clean, "--sandbox", "--strict")[0] == 0
+
+
+def test_a_mapping_is_written_corrected_and_given_back(run: Run, tmp_path: Path, served: Callable[..., str]) -> None:
+    path = write(tmp_path / "a.csv", "Mail,Who,Level,Points,Born\na@example.com,Ann,pro,7,03/04/1990\n")
+    code, out, err = run("map", path)
+    assert (code, err) == (0, "")
+    assert '"Mail" = "email"  # a@example.com' in out
+    text = out.replace('# "Who" = "custom:Who"', '"Who" = "firstName"')
+    text = text.replace('# "Level" = "custom:Level"', '"Level" = "custom:Plan"')
+    text = text.replace('# "Points" = "custom:Points"', '"Points" = "custom:score"')
+    text = text.replace('# "Born" = "custom:Born"', '"Born" = "dateOfBirth"').replace(
+        '# date_order = "dmy"', 'date_order = "dmy"'
+    )
+    write(tmp_path / "mapping.toml", text)
+    url = served()
+    process = start(url, path, "--mapping", str(tmp_path / "mapping.toml"))
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    (row,) = table(tmp_path / "out" / "succeeded.csv")
+    (contact,) = stored(url, row["contact_id"])
+    assert (contact.first_name, contact.date_of_birth) == ("Ann", "1990-04-03")
+    assert contact.__dict__["named"] == {"Plan": "Pro", "Score": 7}
+
+
+def test_an_option_that_there_is_not_is_told_before_anything_is_sent(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "email,Level\na@example.com,Pro\nb@example.com,Gold\nc@example.com,Gold\n")
+    code, out, err = run("upsert", path, "--sandbox", "--map", "Level=custom:Plan")
+    assert (code, out) == (2, "")
+    assert "Level holds 'Gold', which is no option of the custom field 'Plan' (2 cells, the first in" in err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv"]
+
+
+def test_a_custom_field_that_there_is_not_is_made_where_that_is_wanted(
+    run: Run, tmp_path: Path, served: Callable[..., str]
+) -> None:
+    path = write(tmp_path / "a.csv", "email,Shoe\na@example.com,47\n")
+    code, _, err = run("upsert", path, "--sandbox", "--map", "Shoe=custom:Shoe size")
+    assert (code, "the location has no custom field 'Shoe size'" in err) == (2, True)
+    url = served()
+    process = start(url, path, "--map", "Shoe=custom:Shoe size", "--create-fields")
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert "Custom fields made, of one line of text: Shoe size" in err
+    (contact,) = stored(url, table(tmp_path / "out" / "succeeded.csv")[0]["contact_id"])
+    assert contact.__dict__["named"] == {"Shoe size": "47"}
+
+
+def test_a_token_that_may_not_look_is_told_without_it(tmp_path: Path, served: Callable[..., str]) -> None:
+    url = served()
+    for header, code, told in (
+        ("email,custom:plan", 3, "Custom fields are sent by key and are not checked, as they cannot be looked up (401"),
+        ("email,Level", 2, "the custom fields of the location cannot be looked up (401"),
+    ):
+        path = write(tmp_path / f"{code}.csv", f"{header}\na@example.com,Pro\n")
+        options = ["--map", "Level=custom:plan"] if code == 2 else []
+        process = start(url, path, "--out", str(tmp_path / str(code)), *options, token="pit-wrong-secret")
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, told in err) == (code, True), err
+        assert "secret" not in out + err
+
+
+def test_no_field_is_made_for_a_load_that_is_refused(run: Run, tmp_path: Path, served: Callable[..., str]) -> None:
+    path = write(tmp_path / "a.csv", "email,Shoe,Level\na@example.com,47,Gold\n")
+    url = served()
+    process = start(url, path, "--map", "Shoe=custom:Shoe", "--map", "Level=custom:Plan", "--create-fields")
+    assert (process.communicate(timeout=20)[0], process.returncode) == ("", 2)
+
+    async def names() -> set[str | None]:
+        async with LeadConnector("sandbox", base_url=url, location_id="L") as client:
+            return {field.name for field in await client.locations.custom_fields.list()}
+
+    assert "Shoe" not in asyncio.run(names())
+
+
+def test_owners_by_email_need_a_table(run: Run, tmp_path: Path, served: Callable[..., str]) -> None:
+    path = write(tmp_path / "a.csv", "email,Rep\na@example.com,sam@example.com\nb@example.com,kim@example.com\n")
+    owners = write(tmp_path / "owners.csv", "id,email\ny0BeYjuRIlDwsDcOHOJo,Sam@example.com\n")
+    url = served()
+    process = start(url, path, "--map", "Rep=owner", "--owners", str(owners))
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    rows = table(tmp_path / "out" / "succeeded.csv")
+    assert [contact.assigned_to for contact in stored(url, *(row["contact_id"] for row in rows))] == [
+        "y0BeYjuRIlDwsDcOHOJo",
+        None,
+    ]
+    assert "1 x Rep is not in the table of owners; left out" in err
+
+
+def test_locations_by_name_are_looked_up(tmp_path: Path, served: Callable[..., str]) -> None:
+    url = served()
+    first = write(tmp_path / "first.csv", "email,locationId\na@example.com,North\n")
+    process = start(url, first)
+    assert (process.communicate(timeout=20)[0].count("1 created"), process.returncode) == (
+        1,
+        0,
+    )  # the sandbox knows a location once it has a contact
+    text = "email,locationId\nb@example.com,Sandbox North\nc@example.com,Sandbox South\n"
+    process = start(url, write(tmp_path / "second.csv", text), "--out", str(tmp_path / "second"))
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 1, err
+    assert [row["email"] for row in table(tmp_path / "second" / "succeeded.csv")] == ["b@example.com"]
+    assert table(tmp_path / "second" / "failed.csv")[0]["error"].endswith("is not in the table of locations")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--map", "email"], "--map 'email' has no meaning; write --map \"Column=field\""),
+        (["--map", "City=town"], "--map 'City=town': 'town' is no field of a contact"),
+        (["--map", "Cty=city"], "--map 'Cty': no file has such a column; did you mean 'City'?"),
+        (["--ignore", "Cty"], "--ignore 'Cty': no file has such a column; did you mean 'City'?"),
+        (["--ignore", "email"], "there is no column for email or phone (found: email, City)"),
+        (["--mapping", "gone.toml"], "--mapping gone.toml: cannot be read"),
+        (["--owners", "gone.csv"], "--owners gone.csv: cannot be read"),
+        (["--default-country", "Atlantis"], "'Atlantis' is no country; give its two letters, such as US"),
+        (["--date-order", "ymd"], "'ymd' is no order of dates; give mdy or dmy"),
+    ],
+)
+def test_wrong_use_is_one_sentence(run: Run, tmp_path: Path, options: list[str], told: str) -> None:
+    path = write(tmp_path / "a.csv", "email,City\na@example.com,Bonn\n")
+    code, out, err = run("upsert", path, "--sandbox", *options)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert err.startswith("leadconnector: ")
+    assert err.count("\n") == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv"]
+
+
+def test_a_load_goes_on_as_it_was_meant_or_not_at_all(run: Run, tmp_path: Path) -> None:
+    options = ["--map", "Level=custom:Plan", "--date-order", "dmy"]
+    path = write(tmp_path / "a.csv", "email,Level,dob\na@example.com,Pro,03/04/1990\nb@example,Pro,\n")
+    assert run("upsert", path, "--sandbox", "--out", "out", *options)[0] == 1
+    before = (tmp_path / "out" / "problems.csv").read_text()
+    assert run("upsert", path, "--sandbox", "--out", "out", "--resume", *options)[0] == 1
+    assert (tmp_path / "out" / "problems.csv").read_text() == before
+    for other in (options[:2], [*options[:3], "mdy"], options[2:]):
+        assert run("upsert", path, "--sandbox", "--out", "out", "--resume", *other)[0] == 2
+
+
+def test_a_file_that_others_wrote_is_printed_without_control_characters(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["email", "No\x1b[31mte", "dob"], ["a@example.com", "x", "\x1b[2Jsoon"]])
+    _, out, err = run("upsert", path, "--sandbox", "--out", "out")
+    assert "\x1b" not in out + err
+    assert "\x1b" not in run("map", path)[1].replace('"No\\u001b[31mte"', "")

@@ -1,0 +1,189 @@
+"""`report.html` as a load leaves it: the numbers of `report.json`, what to do now, and nothing that acts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async.migration.results import Results
+from tests.cli.conftest import Run, people, start, table
+from tests.cli.test_commands import EXAMPLE
+from tests.page_reader import PageReader, read_page
+
+COUNTS = "total created updated failed skipped unknown not_attempted partially_applied collisions requests retries"
+HOSTILE = [
+    "</style><script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "\u202egnp.exe",
+    "W" * 3000,
+    "a\u200bb",
+]
+
+
+def assert_numbers_are_those_of_the_report(folder: Path) -> PageReader:
+    page, report = read_page(folder), json.loads((folder / "report.json").read_text())
+    for key in [*COUNTS.split(), "rate_limited", "duration_seconds"]:
+        assert page.number(key) == report[key], key
+    assert page.number("sittings") == report.get("sittings", 1)
+    for key in ("started_at", "finished_at"):
+        assert page.keys[key]["datetime"] == report[key]
+    kinds = [row for row in page.rows_of["errors"] if len(row) == 6]
+    assert [(int(row[0].replace(",", "")), row[2]) for row in kinds] == [
+        (error["count"], error["message"]) for error in report["errors"][:25]
+    ]
+    return page
+
+
+def test_the_page_says_what_the_report_says(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("upsert", EXAMPLE, "--sandbox", "--out", "out", "--rate", "100/0.3")
+    assert code == 1
+    page = assert_numbers_are_those_of_the_report(tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (
+        page.headings[0] == f"{report['created'] + report['updated']} of 250 rows are done, {report['failed']} are not"
+    )
+    assert page.headings[1] == "What to do now"
+    next_command = re.search(r"^Next: .*, then: (leadconnector upsert .*)$", out, re.M)
+    assert next_command is not None
+    assert page.commands == [next_command[1]]
+    assert "report.json, report.html, succeeded.csv" in out
+    for expected in ("Errors", "Rows to fix", "Fields not applied", "Over time"):
+        assert expected in page.headings
+
+
+def test_links_lead_to_what_they_name(run: Run, tmp_path: Path) -> None:
+    run("upsert", EXAMPLE, "--sandbox", "--out", "out", "--rate", "100/0.3")
+    page = read_page(tmp_path / "out")
+    with (tmp_path / "out" / "failed.csv").open(encoding="utf-8", newline="") as file:
+        failed = list(csv.reader(file))
+    emails = failed[0].index("Email")
+    for address, text in page.links:
+        path, _, fragment = address.partition("#")
+        if not path:
+            assert fragment in page.ids
+            continue
+        assert (tmp_path / "out" / path).is_file()
+        if fragment:
+            assert text == f"row {fragment.removeprefix('row=')}"
+    rows = page.rows_of["rows-to-fix"]
+    assert len(rows) == len(failed) - 1
+    for row in rows:
+        number = int(re.match(r"row ([\d,]+)", row[0])[1])  # type: ignore[index]
+        assert failed[number - 1][emails].strip() in row[1]
+
+
+def test_what_stands_in_a_cell_that_is_wrong_is_shown(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(
+        "email,Phone Number,DND,country\na@example.com,,maybe,\n,call me,,\nc@example.com,,,Narnia\n"
+        "no,,,\n,,,US\nd@example.com,,,US,too,many\n"
+    )
+    assert run("upsert", path, "--sandbox", "--out", "out")[0] == 1
+    shown = {row[1]: row[4] for row in read_page(tmp_path / "out").rows_of["rows-to-fix"]}
+    assert shown == {
+        "a@example.com": "DND: maybe",
+        "call me": "Phone Number: call me",
+        "no": "email: no",
+        "": "",
+        "d@example.com": "too",
+    }
+
+
+def test_all_is_done(run: Run, tmp_path: Path) -> None:
+    assert run("upsert", people(tmp_path / "a.csv", 30), "--sandbox", "--out", "out")[0] == 0
+    page = assert_numbers_are_those_of_the_report(tmp_path / "out")
+    assert page.headings == ["All 30 rows are done", "What to do now", "In figures", "Over time"]
+    assert "Nothing. Keep this folder as the record of the load." in page.text
+    assert not page.commands
+
+
+def test_a_header_alone_makes_a_page_too(run: Run, tmp_path: Path) -> None:
+    assert run("upsert", people(tmp_path / "a.csv", 0), "--sandbox", "--out", "out")[0] == 0
+    assert assert_numbers_are_those_of_the_report(tmp_path / "out").headings[0] == "There was nothing to load"
+
+
+def test_rows_that_overwrote_another_person_stand_side_by_side(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "family.csv"
+    path.write_text("email,phone,city\n" + "".join(f"p{n}@example.com,+16175550100,C{n}\n" for n in range(3)))
+    assert run("upsert", path, "--sandbox", "--out", "out")[0] == 0
+    page = assert_numbers_are_those_of_the_report(tmp_path / "out")
+    assert "Collisions" in page.headings
+    assert ["email", "p0@example.com", "p1@example.com"] in page.rows
+    assert ["city", "C1", "C2"] in page.rows
+
+
+def test_a_load_that_stopped_says_how_to_go_on_and_the_end_has_all_sittings(
+    served: Callable[..., str], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = served("--daily", "7")
+    process = start(url, people(tmp_path / "a.csv", 20), "--concurrency", "1")
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 3
+    page = assert_numbers_are_those_of_the_report(tmp_path / "out")
+    assert page.headings[0] == "Stopped early: 7 of 20 rows are done"
+    assert "has spent its calls of this day" in page.text
+    (command,) = page.commands
+    assert command in out
+    assert "--resume" in command
+    assert "Rows to fix" not in page.headings  # there is nothing wrong with them
+
+    for name, value in (("TOKEN", "sandbox"), ("BASE_URL", served()), ("LOCATION_ID", "L")):
+        monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
+    assert run(*shlex.split(command)[1:])[0] == 0
+    page = assert_numbers_are_those_of_the_report(tmp_path / "out")
+    assert page.headings[0] == "All 20 rows are done"
+    assert page.number("sittings") == 2
+    assert [(row[0], row[-1]) for row in page.rows_of["sittings"]] == [("1", "in order"), ("2", "in order")]
+
+
+def test_hostile_data_is_text(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "<b>\u202e&.csv"
+    rows = [[f"not an address {n}", name, "Narnia"] for n, name in enumerate(HOSTILE)]
+    rows += [[f"ok{n}@example.com", name, ""] for n, name in enumerate(HOSTILE)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["email", "firstName", "country"], *rows])
+    assert run("upsert", path, "--sandbox", "--out", "out")[0] == 1
+    page = assert_numbers_are_those_of_the_report(tmp_path / "out")
+    assert page.names.isdisjoint({"script", "img", "b", "iframe", "object", "form", "base"})
+    assert "<script>alert(1)</script>" in page.text
+    assert r"\u202egnp.exe" in page.text
+    assert r"a\u200bb" in page.text
+    assert "\u202e" not in page.text
+    assert r"<b>\u202e&.csv" in page.text
+    assert max(map(len, page.texts)) < 20_000
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_failures_make_a_small_page_soon(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text("email,dnd\n" + "".join(f"p{n}@example.com,maybe{n}\n" for n in range(100_000)))
+    began = time.monotonic()
+    assert run("upsert", path, "--sandbox", "--out", "out", "--no-progress")[0] == 1
+    assert time.monotonic() - began < 120
+    page = assert_numbers_are_those_of_the_report(tmp_path / "out")
+    assert page.number("failed") == 100_000
+    assert (tmp_path / "out" / "report.html").stat().st_size < 150_000
+    assert "The first 100 of 100,000" in page.text
+    assert len(table(tmp_path / "out" / "failed.csv")) == 100_000
+
+
+def test_a_page_that_cannot_be_written_is_told_and_costs_nothing_else(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Results.write
+
+    def spoil(self: Results, *told: object) -> None:
+        write(self, *told)  # type: ignore[arg-type]
+        (self.folder / "report.html.part").mkdir()
+
+    monkeypatch.setattr(Results, "write", spoil)
+    code, out, err = run("upsert", people(tmp_path / "a.csv", 3), "--sandbox", "--out", "out")
+    assert (code, "report.html" in out) == (0, False)
+    assert re.search(r"report\.html: could not be written \(.*\)\n", err)

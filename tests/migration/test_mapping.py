@@ -1,0 +1,403 @@
+"""Mapping: each column goes where it belongs or is told not to be sent, and nothing of a row is lost without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadconnector_async import ConfigurationError
+from leadconnector_async.migration.definitions import FieldBook, FieldDefinition
+from leadconnector_async.migration.mapping import ColumnMap
+from leadconnector_async.migration.meaning import Meaning, check_names
+from leadconnector_async.migration.people import Directory, read_owners
+from leadconnector_async.migration.presets import PRESETS, recognise
+from leadconnector_async.migration.problems import ProblemTally
+from leadconnector_async.migration.rules import Checks
+
+FIELDS = FieldBook(
+    [
+        FieldDefinition(id="F1", key="contact.nickname", name="Nick Name", data_type="TEXT"),
+        FieldDefinition(id="F2", key="contact.plan", name="Plan", data_type="SINGLE_OPTIONS", options=("Free", "Pro")),
+        FieldDefinition(id="F3", key="contact.score", name="Score", data_type="NUMERICAL"),
+        FieldDefinition(id="F4", key="contact.budget", name="Budget", data_type="MONETORY"),
+        FieldDefinition(
+            id="F5", key="contact.likes", name="Likes", data_type="CHECKBOX", options=("Sport", "Music", "Art, old")
+        ),
+        FieldDefinition(id="F6", key="contact.since", name="Since", data_type="DATE"),
+        FieldDefinition(id="F7", key="contact.contract", name="Contract", data_type="FILE_UPLOAD"),
+        FieldDefinition(id="F8", key="contact.twin_1", name="Twin", data_type="TEXT"),
+        FieldDefinition(id="F9", key="contact.twin_2", name="Twin", data_type="TEXT"),
+    ]
+)
+
+
+def map_of(header: str, **meaning: Any) -> ColumnMap:
+    names = header.split(",")
+    return ColumnMap(names, names, Meaning(**meaning))
+
+
+def read(header: str, *cells: str, **meaning: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return the fields of a row, and what is told of each cell."""
+    fields, problems = map_of(header, **meaning).read(cells)
+    return fields, [f"{problem.column} {problem.action}: {problem.sentence}" for problem in problems]
+
+
+# ---------------------------------------------------------------------------------------------- exports that are known
+
+EXPORTS = {
+    "HubSpot": "Record ID,First Name,Last Name,Email,Phone Number,Contact owner,Lifecycle Stage,Lead Status,"
+    "Create Date,Mobile Phone Number,Street Address,City,State/Region,Postal Code,Country/Region,"
+    "Website URL,Company Name,Unsubscribed from all email,Time Zone",
+    "Salesforce": "Salutation,First Name,Last Name,Title,Account Name,Mailing Street,Mailing City,"
+    "Mailing State/Province,Mailing Zip/Postal Code,Mailing Country,Phone,Mobile,Fax,Email,"
+    "Account Owner,Email Opt Out,Do Not Call,Birthdate",
+    "Pipedrive": "Person - ID,Person - Name,Person - First name,Person - Last name,Person - Organization,"
+    "Person - Email - Work,Person - Email - Home,Person - Phone - Work,Person - Phone - Mobile,"
+    "Person - Owner,Person - Label,Person - Marketing status",
+    "Mailchimp": "Email Address,First Name,Last Name,Address,Phone Number,Birthday,MEMBER_RATING,OPTIN_TIME,"
+    "OPTIN_IP,CONFIRM_TIME,CONFIRM_IP,LATITUDE,LONGITUDE,GMTOFF,DSTOFF,TIMEZONE,CC,REGION,UNSUB_TIME,"
+    "LAST_CHANGED,LEID,EUID,NOTES,TAGS",
+    "ActiveCampaign": "Email,First Name,Last Name,Phone,Account Name,Contact Score,Tags,Date Created",
+    "Google Contacts": "First Name,Middle Name,Last Name,Name Prefix,Organization Name,Birthday,Notes,Labels,"
+    "E-mail 1 - Label,E-mail 1 - Value,E-mail 2 - Label,E-mail 2 - Value,Phone 1 - Label,"
+    "Phone 1 - Value,Address 1 - Street,Address 1 - City,Address 1 - Postal Code,Address 1 - Country,"
+    "Website 1 - Value",
+    "Outlook": "Title,First Name,Last Name,Company,Business Street,Business City,Business State,"
+    "Business Postal Code,Business Country/Region,Home Street,Home City,Home Phone,Business Phone,"
+    "Mobile Phone,Business Fax,Birthday,Categories,E-mail Address,E-mail 2 Address,Web Page",
+    "HighLevel": "Contact Id,First Name,Last Name,Name,Phone,Email,Business Name,Created,Last Activity,Tags",
+}
+SENT = {
+    "HubSpot": {"Email": "email", "Mobile Phone Number": "phone", "Unsubscribed from all email": "dnd:Email"},
+    "Salesforce": {"Account Name": "companyName", "Mailing Street": "address1", "Do Not Call": "dnd:Call"},
+    "Pipedrive": {"Person - Email - Home": "email", "Person - Label": "tags", "Person - Organization": "companyName"},
+    "Mailchimp": {"Email Address": "email", "UNSUB_TIME": "dnd:Email", "TAGS": "tags"},
+    "ActiveCampaign": {"Email": "email", "Account Name": "companyName"},
+    "Google Contacts": {"E-mail 2 - Value": "email", "Labels": "tags", "Address 1 - Street": "address1"},
+    "Outlook": {"E-mail Address": "email", "Categories": "tags", "Home City": "city", "Web Page": "website"},
+    "HighLevel": {"Business Name": "companyName", "Name": "name", "Phone": "phone"},
+}
+UNSENT = {
+    "HubSpot": {"Record ID", "Contact owner", "Lifecycle Stage", "Lead Status", "Create Date"},
+    "Salesforce": {"Salutation", "Title", "Fax", "Account Owner"},
+    "Pipedrive": {"Person - ID", "Person - Owner"},
+    "Mailchimp": set(
+        "MEMBER_RATING OPTIN_TIME OPTIN_IP CONFIRM_TIME CONFIRM_IP LATITUDE LONGITUDE GMTOFF DSTOFF TIMEZONE CC REGION "
+        "LAST_CHANGED LEID EUID NOTES".split()
+    ),
+    "ActiveCampaign": {"Contact Score", "Date Created"},
+    "Google Contacts": {
+        "Middle Name",
+        "Name Prefix",
+        "Notes",
+        "E-mail 1 - Label",
+        "E-mail 2 - Label",
+        "Phone 1 - Label",
+    },
+    "Outlook": {"Title", "Business Fax"},
+    "HighLevel": {"Contact Id", "Created", "Last Activity"},
+}
+
+
+@pytest.mark.parametrize("product", EXPORTS)
+def test_the_export_of_each_product_is_known(product: str) -> None:
+    columns = map_of(EXPORTS[product])
+    assert columns.preset is not None
+    assert columns.preset.name == product
+    sent = {column.name: column.target.slot for column in columns.columns}
+    assert SENT[product].items() <= sent.items()
+    assert {unsent.name for unsent in columns.unsent} == UNSENT[product]
+    assert all(unsent.reason for unsent in columns.unsent)
+
+
+def test_each_preset_is_tested() -> None:
+    assert [preset.name for preset in PRESETS] == list(EXPORTS)
+
+
+@pytest.mark.parametrize(
+    "header", ["email,firstName,lastName,phone", "Email,First Name,Last Name,Phone,Tags", "first_name,email,locationId"]
+)
+def test_a_plain_header_is_nobodys_export(header: str) -> None:
+    assert recognise(header.split(",")) is None
+    assert not map_of(header).unsent
+
+
+# ---------------------------------------------------------------------------------------------- several columns for one
+
+
+def test_of_several_columns_for_a_field_the_first_that_is_filled_is_sent_and_the_others_are_told() -> None:
+    header = "Mobile Phone,Email 2,Phone,Email"
+    fields, told = read(header, "+16175550101", "b@b.co", "+16175550100", "a@b.co")
+    assert fields == {"phone": "+16175550100", "email": "a@b.co"}
+    assert sorted(told) == [
+        "Email 2 skipped: is not sent, as another column gives email, of which a contact has one",
+        "Mobile Phone skipped: is not sent, as another column gives phone, of which a contact has one",
+    ]
+    assert read(header, "+16175550101", "b@b.co", "", " ") == ({"phone": "+16175550101", "email": "b@b.co"}, [])
+
+
+def test_two_columns_that_say_the_same_lose_nothing() -> None:
+    assert read("Email,Email 2", "a@b.co", "A@B.co") == ({"email": "a@b.co"}, [])
+
+
+def test_a_first_column_that_cannot_be_used_gives_way_to_the_next() -> None:
+    fields, told = read("Email,Email 2", "a@", "b@b.co")
+    assert fields == {"email": "b@b.co"}
+    assert told == ["Email skipped: is no email address (there must be something after the @-sign)"]
+    assert read("Email,Email 2", "a@", "")[1][0].startswith("Email refused:")
+
+
+def test_the_user_decides_the_order() -> None:
+    columns = {"Home": "email", "Email": "email"}
+    assert read("Email,Home", "a@b.co", "h@b.co", columns=columns)[0] == {"email": "h@b.co"}
+
+
+def test_tags_of_all_columns_are_sent() -> None:
+    fields, told = read("Email,Tags,Labels", "a@b.co", "VIP, lead", "* myContacts ::: vip ::: Rotary")
+    assert (fields["tags"], told) == (["VIP", "lead", "Rotary"], [])
+
+
+@pytest.mark.parametrize(
+    ("cell", "tags"),
+    [
+        ("a;b,c|d\ne ::: f", ["a", "b", "c", "d", "e", "f"]),
+        ('"VIP","Blog"', ["VIP", "Blog"]),
+        ('"Boston, MA", lead', ["Boston, MA", "lead"]),
+        ('["x, y"]', ["x, y"]),
+        ('say "hi"', ['say "hi"']),
+        (";;", []),
+    ],
+)
+def test_tags_with_any_separator(cell: str, tags: list[str]) -> None:
+    assert read("Email,Tags", "a@b.co", cell)[0].get("tags", []) == tags
+
+
+def test_addresses_are_not_mixed() -> None:
+    header = EXPORTS["Outlook"]
+    cells = dict.fromkeys(header.split(","), "")
+    home = cells | {"E-mail Address": "a@b.co", "Home City": "Bonn", "Home Street": "Markt 1"}
+    both = home | {"Business City": "Ulm"}
+    assert read(header, *home.values())[0] == {"email": "a@b.co", "city": "Bonn", "address1": "Markt 1"}
+    fields, told = read(header, *both.values())
+    assert fields == {"email": "a@b.co", "city": "Ulm"}
+    assert told == [
+        f"Home {name} skipped: is of another address than the one that is sent" for name in ("Street", "City")
+    ]
+
+
+# ---------------------------------------------------------------------------------------------- what the user says
+
+
+def test_a_column_goes_where_the_user_says() -> None:
+    columns = {"Rep": "owner", "Where": "city", "Email": "ignore", "Mail": "email"}
+    result = map_of("Email,Mail,Rep,Where,City", columns=columns, ignored=frozenset({"City"}))
+    assert {column.name: column.target.slot for column in result.columns} == {
+        "Rep": "assignedTo",
+        "Where": "city",
+        "Mail": "email",
+    }
+    assert {unsent.name: unsent.reason for unsent in result.unsent} == {
+        "Email": "it is to be ignored",
+        "City": "--ignore",
+    }
+
+
+def test_a_mapping_that_is_whole_sends_nothing_else() -> None:
+    columns = map_of("Email,City", columns={"Email": "email"}, is_whole=True)
+    assert [column.name for column in columns.columns] == ["Email"]
+    assert columns.unsent[0].reason == "it is not in the mapping file"
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [
+        ("emial", "did you mean email"),
+        ("xyz", "there are firstName"),
+        ("dnd:Fax", "there are Call, Email"),
+        ("custom:", "is no field"),
+        ("custom:Nickname X", "has no custom field 'Nickname X' .did you mean 'Nick Name'.*--create-fields"),
+        ("custom:Contract", "holds files"),
+        ("custom:twin", "several custom fields are called 'twin'.*custom:contact.twin_1 or custom:contact.twin_2"),
+    ],
+)
+def test_a_target_that_is_none_is_told_with_what_may_be_meant(target: str, hint: str) -> None:
+    with pytest.raises(ConfigurationError, match=hint):
+        map_of("Email,X", columns={"X": target}, fields=FIELDS)
+
+
+def test_a_column_that_there_is_not_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="--map 'Nmae': no file has such a column; did you mean 'Name'"):
+        check_names("--map", ["Nmae"], ["Name", "Email"])
+    with pytest.raises(ConfigurationError, match="--ignore 'X': no file has such a column; there are Name, Email"):
+        check_names("--ignore", ["X"], ["Name", "Email"])
+    check_names("--ignore", ["Name"], ["Name", "Email"])
+
+
+# ---------------------------------------------------------------------------------------------- custom fields
+
+
+def custom(name: str, cell: str) -> Any:
+    fields, told = read("Email,X", "a@b.co", cell, columns={"X": f"custom:{name}"}, fields=FIELDS)
+    if told:
+        return told[0]
+    (value,) = fields["customFields"]
+    return value["id"], value["field_value"]
+
+
+@pytest.mark.parametrize("name", ["F1", "nickname", "contact.nickname", "Nick Name", " nick name "])
+def test_a_custom_field_is_found_by_id_key_and_name(name: str) -> None:
+    assert custom(name, "Bob") == ("F1", "Bob")
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "value"),
+    [
+        ("Plan", "pro", "Pro"),
+        ("Score", "42", 42),
+        ("Score", "-1.5", -1.5),
+        ("Score", "1,234", 1234),
+        ("Score", "12,5", 12.5),
+        ("Budget", "$1,234.50", 1234.5),
+        ("Budget", "1.234,50 €", 1234.5),
+        ("Budget", "CHF 1'234", 1234),
+        ("Likes", "music; Sport", ["Music", "Sport"]),
+        ("Likes", "Art, old", ["Art, old"]),
+        ("Likes", '"Art, old", music', ["Art, old", "Music"]),
+        ("Likes", '["Sport"]', ["Sport"]),
+        ("Since", "09/25/1990", "1990-09-25"),
+    ],
+)
+def test_a_cell_becomes_what_its_custom_field_holds(name: str, cell: str, value: Any) -> None:
+    assert custom(name, cell)[1] == value
+    assert type(custom(name, cell)[1]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "told"),
+    [
+        ("Plan", "Gold", "X missing: holds 'Gold', which is no option of the custom field 'Plan'"),
+        ("Likes", "Sport, Chess", "X missing: holds 'Chess', which is no option of the custom field 'Likes'"),
+        ("Score", "many", "X skipped: is no number"),
+        ("Score", "1-2", "X skipped: is no number"),
+        ("Score", "nan", "X skipped: is no number"),
+        ("Since", "soon", "X skipped: is no date in a form that the service takes; write it as YYYY-MM-DD"),
+        ("Nick Name", "x" * 257, "X sent: is longer than 256 characters, and may be cut by the service"),
+    ],
+)
+def test_a_cell_that_its_custom_field_cannot_hold_is_told(name: str, cell: str, told: str) -> None:
+    assert custom(name, cell) == told
+
+
+def test_a_custom_field_that_only_a_header_names_is_left_to_the_service() -> None:
+    assert read("Email,custom:x", "a@b.co", "1")[0]["customFields"] == [{"key": "x", "field_value": "1"}]
+    assert read("Email,custom:x", "a@b.co", "1", fields=FIELDS)[0]["customFields"] == [{"key": "x", "field_value": "1"}]
+    known = read("Email,custom:plan,custom:Score", "a@b.co", "Gold", "7", fields=FIELDS)
+    assert known[0]["customFields"] == [{"key": "plan", "field_value": "Gold"}, {"key": "score", "field_value": 7}]
+
+
+# ---------------------------------------------------------------------------------------------- do not disturb
+
+
+@pytest.mark.parametrize(
+    ("cell", "status"),
+    [
+        *(("true", "active"), ("1", "active"), ("Unsubscribed", "active"), ("2026-01-02 03:04:05", "active")),
+        *(("permanent", "permanent"), ("inactive", "inactive"), ("no", None), ("0", None), ("subscribed", None)),
+    ],
+)
+def test_do_not_disturb_by_channel(cell: str, status: str | None) -> None:
+    settings = read("Email,DND SMS", "a@b.co", cell)[0].get("dndSettings")
+    assert settings == (None if status is None else {"SMS": {"status": status}})
+
+
+def test_channels_of_several_columns_are_one_setting_and_any_no_is_a_no() -> None:
+    columns = {"A": "dnd:Email", "B": "dnd:email", "C": "dnd:Call"}
+    fields = read("Email,A,B,C", "a@b.co", "no", "yes", "yes", columns=columns)[0]
+    assert fields["dndSettings"] == {"Email": {"status": "active"}, "Call": {"status": "active"}}
+
+
+def test_a_wish_not_to_be_disturbed_that_cannot_be_read_keeps_the_row() -> None:
+    assert read("Email,DND SMS", "a@b.co", "maybe")[1][0].startswith("DND SMS refused: 'maybe' is neither yes nor no")
+
+
+# ---------------------------------------------------------------------------------------------- owners and locations
+
+
+def test_owners_by_email_or_name(tmp_path: Path) -> None:
+    table = tmp_path / "owners.csv"
+    table.write_text("Email,Name,User ID\nsam@x.com,Sam,y0BeYjuRIlDwsDcOHOJo\n")
+    owners = read_owners(table)
+    for cell in ("sam@x.com", "SAM", "y0BeYjuRIlDwsDcOHOJo", "ocQHyuzHvysMo5N5VsXc"):
+        assert "assignedTo" in read("Email,Owner", "a@b.co", cell, owners=owners, columns={"Owner": "owner"})[0]
+    fields, told = read("Email,Owner", "a@b.co", "kim@x.com", owners=owners, columns={"Owner": "owner"})
+    assert (fields, told) == ({"email": "a@b.co"}, ["Owner skipped: is not in the table of owners"])
+    hubspot = map_of(EXPORTS["HubSpot"], owners=owners)
+    assert "Contact owner" in [column.name for column in hubspot.columns]
+
+
+def test_an_owner_by_email_needs_a_table() -> None:
+    assert read("email,assignedTo", "a@b.co", "y0BeYjuRIlDwsDcOHOJo")[0]["assignedTo"] == "y0BeYjuRIlDwsDcOHOJo"
+    assert read("email,assignedTo", "a@b.co", "sam@x.com")[1] == [
+        "assignedTo skipped: is no id of a user, and no --owners FILE tells whose it is"
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "email,name\n", "id\n1\n"])
+def test_a_table_of_owners_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "owners.csv").write_text(text)
+    with pytest.raises(ConfigurationError, match="needs a column id, and a column email or name"):
+        read_owners(tmp_path / "owners.csv")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_owners(tmp_path / "gone.csv")
+
+
+def test_a_location_by_name_and_one_that_is_not_known() -> None:
+    locations = Directory("location", {"Boston Office": "ve9EPM428h8vShlRW1KT"})
+    assert read("email,locationId", "a@b.co", "boston office", locations=locations)[0] == {
+        "email": "a@b.co",
+        "locationId": "ve9EPM428h8vShlRW1KT",
+    }
+    assert read("email,locationId", "a@b.co", "Ulm Office", locations=locations)[1] == [
+        "locationId refused: is not in the table of locations"
+    ]
+    assert read("email,locationId", "a@b.co", "Ulm Office")[1] == [
+        "locationId refused: is no id of a location, and nothing tells the ids of names"
+    ]
+    assert read("email,locationId", "a@b.co", "L17")[0]["locationId"] == "L17"
+
+
+# ---------------------------------------------------------------------------------------------- nothing is lost
+
+
+CELLS = st.sampled_from(["", " ", "a@b.co", "a@", "+16175550100", "12", "yes", "maybe", "25.09.1990", "x, y", "Bonn"])
+HEADERS = [*EXPORTS.values(), "Email,Email 2,Phone,Phone 2,Tags,Tags 2,dnd,DND SMS,custom:plan,locationId,country"]
+
+
+@given(st.data())
+def test_each_cell_is_sent_or_told(data: st.DataObject) -> None:
+    header = data.draw(st.sampled_from(HEADERS))
+    columns = map_of(header)
+    cells = [data.draw(CELLS) for _ in header.split(",")]
+    fields, problems = columns.read(cells)
+    told = {problem.column for problem in problems if problem.action in ("skipped", "refused", "fixed")}
+    slots = {column.name: column.target.slot for column in columns.columns}
+    for name, cell in zip(header.split(","), cells, strict=True):
+        if not cell.strip() or name not in slots or name in told or slots[name].startswith("dnd"):
+            continue
+        sent = fields[slots[name].partition(":")[0].replace("custom", "customFields")]
+        assert sent is not None
+
+
+def test_problems_are_counted_in_memory_that_does_not_grow() -> None:
+    tally = ProblemTally()
+    columns = map_of("email,dnd", checks=Checks())
+    for number in range(5_000):
+        tally.add(columns.read(["a@", f"perhaps {number}"])[1], f"row {number}")
+    kinds = tally.kinds()
+    assert len(kinds) <= 1_001
+    assert sum(kind.count for kind in kinds) == 10_000
+    assert (kinds[0].count, kinds[0].column, kinds[1].column) in [(5_000, "email", ""), (5_000, "email", "dnd")]
