@@ -464,8 +464,15 @@ async def test_cancelling_keeps_the_report(open_sandbox: OpenSandbox, connect: O
     sandbox = await open_sandbox(latency=(0.05, 0.05), sleep=asyncio.sleep)
     client = await connect(sandbox)
     report = BatchReport()
-    load = asyncio.ensure_future(client.contacts.bulk_upsert(people(300), concurrency=10, report=report))
-    await asyncio.sleep(0.12)
+    has_begun = asyncio.Event()
+    rows = people(300)
+    load = asyncio.ensure_future(
+        client.contacts.bulk_upsert(
+            rows, concurrency=10, report=report, on_outcome=lambda _: report.created < 11 or has_begun.set()
+        )
+    )
+    await has_begun.wait()
+    await asyncio.sleep(0.01)  # the next ten are in flight
     load.cancel()
     with pytest.raises(asyncio.CancelledError):
         await load

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -175,6 +176,15 @@ def test_the_run_of_this_location_goes_on_whatever_else_lies_there(
         assert f"Results: {name}/" in out
 
 
+def wait_until_open(process: subprocess.Popen[str], path: Path) -> None:
+    """Wait until a process reads a file."""
+    while process.poll() is None:
+        opened = Path(f"/proc/{process.pid}/fd").glob("*")
+        if any(link.is_symlink() and os.path.realpath(link) == str(path) for link in opened):
+            return
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_file_is_looked_through_sends_nothing(
     served: Callable[..., str], tmp_path: Path, number: signal.Signals
@@ -184,7 +194,7 @@ def test_a_signal_while_the_file_is_looked_through_sends_nothing(
         file.write("email\n")
         file.writelines(f"person{row}@example.com\n" for row in range(1_000_000))
     process = start(served(), path)
-    time.sleep(0.8)
+    wait_until_open(process, path)
     process.send_signal(number)
     code, out, err = end(process)
     assert code == 130

@@ -71,20 +71,28 @@ async def test_a_redirect_to_another_host_is_never_followed(
 
 
 async def test_an_answer_that_nobody_asked_for_is_taken_for_no_rows(start_drill: StartDrill) -> None:
+    is_settled, is_answered_again = asyncio.Event(), asyncio.Event()
+
     async def add_another(answer: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
-        await asyncio.sleep(0.01)  # by then the connection waits for its next call
+        await is_settled.wait()  # by then the connection waits for its next call
+        is_settled.clear()
         writer.write(build_answer(b'{"new":true,"contact":{"id":"of somebody else"}}'))
+        await writer.drain()
+        is_answered_again.set()
         await writer.wait_closed()
 
     async def slowly(rows: list[Row]) -> AsyncIterator[Row]:
-        for row in rows:
+        for number, row in enumerate(rows):
+            if number:
+                await asyncio.wait_for(is_answered_again.wait(), 10)
+                is_answered_again.clear()
+                await asyncio.sleep(0.05)  # for the way through the kernel
             yield row
-            await asyncio.sleep(0.03)
 
     drill = await start_drill(spoil=add_another, allow_duplicates=True, client={"concurrency": 1, "retry": QUICK})
     rows = [{**row, "createNewIfDuplicateAllowed": True} for row in people(8)]
-    report = await drill.client.contacts.bulk_upsert(slowly(rows))
+    report = await drill.client.contacts.bulk_upsert(slowly(rows), on_outcome=lambda _: is_settled.set())
     drill.check(rows, report)
     assert (report.created, report.retries) == (8, 7), "nothing was sent before it was found out"
 
