@@ -12,6 +12,8 @@ import typer
 from ..answers import clean_text
 from ..errors import JournalError, LeadConnectorError
 from ..version import __version__
+from .export import ExportCommand
+from .export import export as export_contacts
 from .options import read_faults, read_latency, read_rate
 from .printing import tell
 from .serve import serve
@@ -94,6 +96,42 @@ def upsert(
         token_file=token_file,
     )
     _run(load(order))
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .csv, .jsonl or .parquet.")],
+    location: Annotated[
+        str | None, typer.Option(help="Location id; else LEADCONNECTOR_LOCATION_ID.", show_default=False)
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Contacts with this tag; again for more.")] = None,
+    query: Annotated[str | None, typer.Option(help="Contacts that match this text.", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="JSON as the service returns it; not to be loaded again.")] = False,
+    rate: Annotated[str | None, typer.Option(help="Calls/seconds.", show_default="100/10")] = None,
+    daily: Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")] = None,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")] = False,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token; else LEADCONNECTOR_TOKEN.", show_default=False)
+    ] = None,
+) -> None:
+    """Write the contacts of a location to a file, in the form in which `upsert` takes them again.
+
+    Exit code: 0 done; 2 wrong use; 3 stopped early; 130 interrupted. After 3 and 130, --resume goes on.
+    """
+    command = ExportCommand(
+        path=file,
+        location_id=location,
+        tags=tag or [],
+        query=query,
+        is_raw=raw,
+        is_resumed=resume,
+        rate=rate,
+        daily=daily,
+        is_progress_wanted=not no_progress,
+        token_file=token_file,
+    )
+    _run(export_contacts(command))
 
 
 @app.command()
