@@ -424,7 +424,7 @@ async def test_an_intent_is_on_disk_before_its_bytes_leave(
         events.append(("sent", int(request.body.split(b"person")[1].split(b"@")[0])))
         return await exchange(request, token)
 
-    monkeypatch.setattr(client._transport, "exchange", sent)
+    monkeypatch.setattr(client, "_exchange", sent)
     rows = [{**row, "create_new_if_duplicate_allowed": True} for row in people(30)]
     report = await client.contacts.bulk_upsert(rows, journal=path)
     assert report.created == 30
