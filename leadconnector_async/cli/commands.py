@@ -15,6 +15,8 @@ from ..migration.inputs import Inputs
 from ..migration.mapping_file import write_mapping
 from ..migration.readers.tables import FORMATS
 from ..version import __version__
+from .export import ExportCommand
+from .export import export as export_contacts
 from .login import DEFAULT_REDIRECT, LoginOrder, log_in, log_out, tell_who
 from .logins import LoginOptions
 from .options import read_faults, read_latency, read_rate
@@ -209,6 +211,42 @@ def map_columns(
         return 0
 
     _run(work())
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .csv, .jsonl or .parquet.")],
+    location: Annotated[
+        str | None, typer.Option(help="Location id; else LEADCONNECTOR_LOCATION_ID.", show_default=False)
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Contacts with this tag; again for more.")] = None,
+    query: Annotated[str | None, typer.Option(help="Contacts that match this text.", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="JSON as the service returns it; not to be loaded again.")] = False,
+    rate: Annotated[str | None, typer.Option(help="Calls/seconds.", show_default="100/10")] = None,
+    daily: Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")] = None,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")] = False,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token; else LEADCONNECTOR_TOKEN.", show_default=False)
+    ] = None,
+) -> None:
+    """Write the contacts of a location to a file, in the form in which `upsert` takes them again.
+
+    Exit code: 0 done; 2 wrong use; 3 stopped early; 130 interrupted. After 3 and 130, --resume goes on.
+    """
+    command = ExportCommand(
+        path=file,
+        location_id=location,
+        tags=tag or [],
+        query=query,
+        is_raw=raw,
+        is_resumed=resume,
+        rate=rate,
+        daily=daily,
+        is_progress_wanted=not no_progress,
+        token_file=token_file,
+    )
+    _run(export_contacts(command))
 
 
 @app.command()

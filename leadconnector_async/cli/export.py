@@ -1,0 +1,122 @@
+"""`leadconnector export`: the contacts of a location in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from ..answers import clean_text
+from ..client import LeadConnector
+from ..errors import ConfigurationError, LeadConnectorError, UsageError
+from ..migration.export import Export, ExportOrder, Progress
+from .options import read_rate, read_token_file
+from .printing import show, tell
+from .signals import calling_on_signals
+
+_LINE_SECONDS: Final = 5.0
+_STOPPED: Final = 3
+_INTERRUPTED: Final = 130
+
+
+class ExportCommand(Struct, frozen=True, kw_only=True):
+    """What the command line asks for."""
+
+    path: Path
+    location_id: str | None
+    tags: list[str]
+    query: str | None
+    is_raw: bool
+    is_resumed: bool
+    rate: str | None
+    daily: int | None
+    is_progress_wanted: bool
+    token_file: Path | None
+
+
+async def export(command: ExportCommand) -> int:
+    """Export contacts and return the exit code.
+
+    Raises:
+        ConfigurationError: Something is missing or wrong; nothing was read.
+    """
+    options: dict[str, Any] = {"token": read_token_file(command.token_file)} if command.token_file else {}
+    if command.location_id:
+        options["location_id"] = command.location_id
+    client = LeadConnector.from_env(rate_limit=read_rate(command.rate, command.daily), **options)
+    if not client.location_id:
+        raise ConfigurationError("there is no location: give --location, or set LEADCONNECTOR_LOCATION_ID")
+    order = ExportOrder(
+        target=client.host,
+        location_id=client.location_id,
+        tags=tuple(command.tags),
+        query=command.query,
+        is_raw=command.is_raw,
+    )
+    with Export(command.path, order, is_resumed=command.is_resumed) as work:
+        if command.is_resumed:
+            beginning = "There is no export into that file that was cut off: beginning one."
+            tell(f"Going on after {work.progress.contacts:,} contacts." if work.is_going_on else beginning)
+        return await _run(command, client, work)
+
+
+async def _run(command: ExportCommand, client: LeadConnector, work: Export) -> int:
+    task = asyncio.create_task(_read_all(command, client, work))
+
+    def interrupt() -> None:
+        task.cancel()
+
+    with calling_on_signals(interrupt):
+        await asyncio.wait([task])
+    if task.cancelled():
+        _tell_next(command, work, "interrupted")
+        return _INTERRUPTED
+    error = task.exception()
+    if error is None:
+        _summarise(command, work.progress)
+        return 0
+    if not isinstance(error, LeadConnectorError | OSError) or isinstance(error, ConfigurationError | UsageError):
+        raise error
+    _tell_next(command, work, str(error.strerror or error) if isinstance(error, OSError) else str(error))
+    return _STOPPED
+
+
+async def _read_all(command: ExportCommand, client: LeadConnector, work: Export) -> None:
+    told = time.monotonic()
+
+    def on_page(progress: Progress) -> None:
+        nonlocal told
+        if command.is_progress_wanted and time.monotonic() - told >= _LINE_SECONDS:
+            told = time.monotonic()
+            tell(f"{progress.contacts:,} contacts")
+
+    async with client:
+        await work.run(client, on_page)
+
+
+def _summarise(command: ExportCommand, progress: Progress) -> None:
+    show(f"{progress.contacts:,} contacts in {command.path}")
+    if progress.undefined:
+        show(
+            f"  {progress.undefined:,} values are of custom fields that the location does not define (any more), and "
+            "have no column; a .jsonl file holds them"
+        )
+
+
+def _tell_next(command: ExportCommand, work: Export, reason: str) -> None:
+    show(f"Stopped early: {clean_text(reason)}; {work.progress.contacts:,} contacts so far")
+    options = {
+        "--location": command.location_id,
+        "--query": command.query,
+        "--rate": command.rate,
+        "--daily": command.daily,
+        "--token-file": command.token_file,
+    }
+    words = ["leadconnector", "export", str(command.path), "--resume"]
+    words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    words += [word for tag in command.tags for word in ("--tag", tag)] + ["--raw"] * command.is_raw
+    show(f"Next: {shlex.join(words)}")
