@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from ..models.search import FoundContact
-from .columns import CUSTOM_PREFIX
 from .readers.cells import text_of
+from .targets import CUSTOM_PREFIX
 
 _FILE: Final = "FILE_UPLOAD"
 _FILE_PREFIX: Final = "file:"  # a load has no value for such a field, and passes the column over
