@@ -62,7 +62,7 @@ def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
     assert len(PYTHON) == 7
     assert len(TESTS) == 1
-    assert sum(kind == "sh" for kind, _ in BLOCKS) == 6
+    assert sum(kind == "sh" for kind, _ in BLOCKS) == 5
 
 
 @pytest.mark.parametrize("heading", ["Rate limits", "Many locations"])
@@ -155,3 +155,9 @@ def test_the_sandbox_command_of_the_readme() -> None:
     server.send_signal(signal.SIGINT)
     server.communicate(timeout=10)
     assert server.returncode == 0
+
+
+def test_every_benchmark_is_told_of() -> None:
+    told = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    files = {path.name for path in (ROOT / "benchmarks").glob("bench_*.py")}
+    assert set(re.findall(r"^python benchmarks/(\S+)", told, re.M)) == files
