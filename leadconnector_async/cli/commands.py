@@ -17,7 +17,7 @@ from ..migration.readers.tables import FORMATS
 from ..version import __version__
 from .login import DEFAULT_REDIRECT, LoginOrder, log_in, log_out, tell_who
 from .logins import LoginOptions
-from .options import read_faults, read_latency, read_rate
+from .options import read_faults, read_latency, read_rate, read_tags_rule
 from .printing import show, tell
 from .saying import Saying
 from .serve import serve
@@ -138,6 +138,9 @@ def upsert(
     create_fields: Annotated[
         bool, typer.Option("--create-fields", help="Make custom fields that columns are for and that are missing.")
     ] = False,
+    tags: Annotated[
+        str, typer.Option(metavar="add|replace", help="Add tags to those a contact has, or replace them.")
+    ] = "add",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results.", show_default="leadconnector-run-<time>")
     ] = None,
@@ -165,6 +168,7 @@ def upsert(
     )
     order = Order(
         sources=sources,
+        tags=_read(lambda: read_tags_rule(tags)),
         location_id=location,
         is_sandbox=sandbox,
         out=out,

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from ..errors import ConfigurationError
 from ..limits import RateLimit
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
+TagsRule: TypeAlias = Literal["add", "replace"]
+_TAGS_RULES: Final[dict[str, TagsRule]] = {"add": "add", "replace": "replace"}
+
+
+def read_tags_rule(text: str) -> TagsRule:
+    """Read `--tags`.
+
+    Raises:
+        ConfigurationError: It is none of its values.
+    """
+    if text not in _TAGS_RULES:
+        raise ConfigurationError(f"--tags {text!r} has no meaning; write add or replace")
+    return _TAGS_RULES[text]
 
 
 def read_rate(text: str | None, daily: int | None) -> RateLimit:

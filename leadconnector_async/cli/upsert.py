@@ -38,10 +38,11 @@ from ..migration.results import (
 )
 from ..migration.rows import RowFile
 from ..migration.run import FileLoad, count_rows, describe_files
+from ..migration.tagging import has_tags
 from ..report import STATUSES, BatchReport
 from .folders import choose_folder
 from .logins import LoginOptions, open_app
-from .options import read_rate, read_token_file
+from .options import TagsRule, read_rate, read_token_file
 from .page import write_page
 from .preparation import Preparation, tell_of_columns, tell_of_problems
 from .printing import show, tell
@@ -55,6 +56,10 @@ _MOST_ERRORS: Final = 10
 _STOPPED: Final = 3
 _INTERRUPTED: Final = 130
 DEFAULT_CONCURRENCY: Final = 64
+_TAGS_SENTENCES: Final[dict[TagsRule, str]] = {
+    "add": "Tags are added to those a contact has, after the upserts, a hundred contacts a call.",
+    "replace": "Tags replace all that a contact has.",
+}
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -70,6 +75,7 @@ class Order(Struct, frozen=True, kw_only=True):
     daily: int | None
     waits: bool
     concurrency: int
+    tags: TagsRule = "add"
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
@@ -123,7 +129,13 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
         _tell_beforehand(order, files, tally, is_begun=journal.is_begun)
-        load = FileLoad(files, Results(folder, files), journal)
+        load = FileLoad(
+            files,
+            Results(folder, files),
+            journal,
+            adds_tags=order.tags == "add",
+            retry_failed=order.retry_failed,
+        )
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
     return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
 
@@ -153,6 +165,7 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "location": client.location_id or "",
         "target": "the sandbox" if order.is_sandbox else client.host,
         "api_version": client.api_version,
+        "tags": order.tags,
     }
 
 
@@ -209,6 +222,8 @@ def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | N
     tell_of_columns(files)
     if tally is not None:
         tell_of_problems(tally)
+    if has_tags(files):
+        tell(_TAGS_SENTENCES[order.tags])
     if not order.is_sandbox:
         tell("Each write fires the location's contact webhooks and workflows.")
 
@@ -277,7 +292,7 @@ def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopp
     if is_stopped:
         left = report.not_attempted + report.unknown
         way = "--retry-failed" if order.retry_failed else "--resume"
-        what = f"for the {left} rows left" if left else "as all rows are done, to have the results written"
+        what = f"for the {left} rows left" if left else _what_is_left(report)
         yield NextStep(
             f"Next, {what}:", _command(order, describe_sources(order.sources), "--out", str(results.folder), way)
         )
@@ -297,12 +312,19 @@ def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopp
         yield NextStep(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
 
 
+def _what_is_left(report: BatchReport) -> str:
+    if "tags" in report.not_applied:
+        return f"to add the tags of {report.not_applied['tags']} rows, as all rows are written"
+    return "as all rows are done, to have the results written"
+
+
 def _command(order: Order, sources: list[str], *more: str) -> str:
     """Return the command that loads other files, or goes on, with the options of this one."""
     options = {
         "--location": order.location_id,
         "--rate": order.rate,
         "--daily": order.daily,
+        "--tags": None if order.tags == "add" else order.tags,
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
         "--store": order.login.store,
