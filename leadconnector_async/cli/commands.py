@@ -17,7 +17,7 @@ from ..migration.readers.tables import FORMATS
 from ..version import __version__
 from .login import DEFAULT_REDIRECT, LoginOrder, log_in, log_out, tell_who
 from .logins import LoginOptions
-from .options import read_faults, read_latency, read_rate, read_tags_rule
+from .options import check_dry_run, read_faults, read_latency, read_rate, read_tags_rule
 from .printing import show, tell
 from .saying import Saying
 from .serve import serve
@@ -141,6 +141,12 @@ def upsert(
     tags: Annotated[
         str, typer.Option(metavar="add|replace", help="Add tags to those a contact has, or replace them.")
     ] = "add",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Load the first rows only, for a trial.", show_default="all")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results.", show_default="leadconnector-run-<time>")
     ] = None,
@@ -169,6 +175,8 @@ def upsert(
     order = Order(
         sources=sources,
         tags=_read(lambda: read_tags_rule(tags)),
+        limit=limit,
+        is_dry_run=_read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
         location_id=location,
         is_sandbox=sandbox,
         out=out,

@@ -26,6 +26,17 @@ def read_tags_rule(text: str) -> TagsRule:
     return _TAGS_RULES[text]
 
 
+def check_dry_run(is_wanted: bool, *, is_resumed: bool) -> bool:
+    """Return whether a dry run is wanted.
+
+    Raises:
+        ConfigurationError: A load is to go on, too.
+    """
+    if is_wanted and is_resumed:
+        raise ConfigurationError("--dry-run looks at rows before a load: leave out --resume and --retry-failed")
+    return is_wanted
+
+
 def read_rate(text: str | None, daily: int | None) -> RateLimit:
     """Read `--rate` (calls/seconds) and `--daily`; what is not given is as the service has it.
 

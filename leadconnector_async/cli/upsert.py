@@ -36,7 +36,7 @@ from ..migration.results import (
     REPORT,
     Results,
 )
-from ..migration.rows import RowFile
+from ..migration.rows import RowFile, take_first
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..migration.tagging import has_tags
 from ..report import STATUSES, BatchReport
@@ -44,7 +44,7 @@ from .folders import choose_folder
 from .logins import LoginOptions, open_app
 from .options import TagsRule, read_rate, read_token_file
 from .page import write_page
-from .preparation import Preparation, tell_of_columns, tell_of_problems
+from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_problems
 from .printing import show, tell
 from .progress import open_progress
 from .saying import Saying, read_meaning
@@ -76,6 +76,8 @@ class Order(Struct, frozen=True, kw_only=True):
     waits: bool
     concurrency: int
     tags: TagsRule = "add"
+    limit: int | None = None
+    is_dry_run: bool = False
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
@@ -118,12 +120,14 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
     kept = order.out if order.is_resumed else None
     async with AsyncExitStack() as stack:
         inputs = stack.enter_context(Inputs(order.sources, kept=kept, is_stopped=stop.is_set))
-        files = await asyncio.to_thread(_look_through, inputs, meaning)
+        files = await asyncio.to_thread(_look_through, inputs, meaning, order.limit)
         client = await _open_client(order, rate, files, stack)
         files, tally = await _prepare(order, files, client, stop)
         whole = _describe(order, files, client)
         if stop.is_set():
             raise asyncio.CancelledError
+        if order.is_dry_run and tally is not None:
+            return conclude_dry_run(files, tally)
         folder = choose_folder(order.out, whole, is_resumed=order.is_resumed)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
         inputs.keep_in(folder)
@@ -140,13 +144,16 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
     return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
 
 
-def _look_through(inputs: Inputs, meaning: Meaning) -> list[RowFile]:
+def _look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[RowFile]:
     """Open all files.
 
     Raises:
         InterruptedError: The user wished to stop while standard input was read.
     """
-    return [RowFile(table, meaning) for table in inputs.open()]
+    files = [RowFile(table, meaning) for table in inputs.open()]
+    if limit is not None:
+        take_first(files, limit)
+    return files
 
 
 async def _prepare(
@@ -157,7 +164,7 @@ async def _prepare(
     if order.is_resumed:
         return files, None  # its rows were looked at, and fields made, before its first sitting
     tally = await preparation.check(files)
-    return await preparation.make_fields(files), tally
+    return files if order.is_dry_run else await preparation.make_fields(files), tally
 
 
 def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict[str, str]:
@@ -166,6 +173,7 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "target": "the sandbox" if order.is_sandbox else client.host,
         "api_version": client.api_version,
         "tags": order.tags,
+        "limit": "" if order.limit is None else str(order.limit),
     }
 
 
@@ -324,6 +332,7 @@ def _command(order: Order, sources: list[str], *more: str) -> str:
         "--location": order.location_id,
         "--rate": order.rate,
         "--daily": order.daily,
+        "--limit": order.limit if more else None,  # of what failed, all
         "--tags": None if order.tags == "add" else order.tags,
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
