@@ -38,6 +38,8 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
     "api_version": "was made with another API version",
     "mapping": "was made when other columns went to other fields",
     "checks": "was made with another --date-order or --default-country",
+    "tags": "was made with another --tags",
+    "limit": "was made with another --limit",
 }
 _CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
 

@@ -19,7 +19,7 @@ from .export import ExportCommand
 from .export import export as export_contacts
 from .login import DEFAULT_REDIRECT, LoginOrder, log_in, log_out, tell_who
 from .logins import LoginOptions
-from .options import read_faults, read_latency, read_rate
+from .options import check_dry_run, read_faults, read_latency, read_rate, read_tags_rule
 from .printing import show, tell
 from .saying import Saying
 from .serve import serve
@@ -140,6 +140,15 @@ def upsert(
     create_fields: Annotated[
         bool, typer.Option("--create-fields", help="Make custom fields that columns are for and that are missing.")
     ] = False,
+    tags: Annotated[
+        str, typer.Option(metavar="add|replace", help="Add tags to those a contact has, or replace them.")
+    ] = "add",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Load the first rows only, for a trial.", show_default="all")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results.", show_default="leadconnector-run-<time>")
     ] = None,
@@ -167,6 +176,9 @@ def upsert(
     )
     order = Order(
         sources=sources,
+        tags=_read(lambda: read_tags_rule(tags)),
+        limit=limit,
+        is_dry_run=_read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
         location_id=location,
         is_sandbox=sandbox,
         out=out,

@@ -18,7 +18,7 @@ from ..migration.meaning import Meaning, check_names
 from ..migration.problems import ProblemCount, ProblemTally
 from ..migration.rows import RowFile
 from ..migration.targets import read_target
-from .printing import tell
+from .printing import show, tell
 from .saying import Saying
 
 _MOST_KINDS: Final = 12
@@ -110,6 +110,7 @@ def _read_anew(files: Sequence[RowFile], meaning: Meaning) -> list[RowFile]:
     anew = []
     for file in files:
         other = RowFile(file.table, meaning)
+        other.most = file.most
         if "count" in vars(file):
             other.count = file.count
         anew.append(other)
@@ -137,6 +138,16 @@ def tell_of_problems(tally: ProblemTally) -> None:
         tell(f"  {kind.count} x {clean_text(_describe(kind))}")
     if len(kinds) > _MOST_KINDS:
         tell(f"  and {len(kinds) - _MOST_KINDS} more kinds of problems")
+
+
+def conclude_dry_run(files: Sequence[RowFile], tally: ProblemTally) -> int:
+    """Say what a load would do, and return the exit code: 1 where some row would not be sent."""
+    tell_of_columns(files)
+    tell_of_problems(tally)
+    total = sum(file.count for file in files)
+    show(f"{total} rows looked at: {total - tally.refused_rows} would be sent, {tally.refused_rows} would not")
+    show("Nothing was written: this was a dry run.")
+    return 1 if tally.refused_rows else 0
 
 
 def _describe(kind: ProblemCount) -> str:

@@ -36,14 +36,15 @@ from ..migration.results import (
     REPORT,
     Results,
 )
-from ..migration.rows import RowFile
+from ..migration.rows import RowFile, take_first
 from ..migration.run import FileLoad, count_rows, describe_files
+from ..migration.tagging import has_tags
 from ..report import STATUSES, BatchReport
 from .folders import choose_folder
 from .logins import LoginOptions, open_app
-from .options import read_rate, read_token_file
+from .options import TagsRule, read_rate, read_token_file
 from .page import write_page
-from .preparation import Preparation, tell_of_columns, tell_of_problems
+from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_problems
 from .printing import show, tell
 from .progress import open_progress
 from .saying import Saying, read_meaning
@@ -55,6 +56,10 @@ _MOST_ERRORS: Final = 10
 _STOPPED: Final = 3
 _INTERRUPTED: Final = 130
 DEFAULT_CONCURRENCY: Final = 64
+_TAGS_SENTENCES: Final[dict[TagsRule, str]] = {
+    "add": "Tags are added to those a contact has, after the upserts, a hundred contacts a call.",
+    "replace": "Tags replace all that a contact has.",
+}
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -70,6 +75,9 @@ class Order(Struct, frozen=True, kw_only=True):
     daily: int | None
     waits: bool
     concurrency: int
+    tags: TagsRule = "add"
+    limit: int | None = None
+    is_dry_run: bool = False
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
@@ -112,29 +120,40 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
     kept = order.out if order.is_resumed else None
     async with AsyncExitStack() as stack:
         inputs = stack.enter_context(Inputs(order.sources, kept=kept, is_stopped=stop.is_set))
-        files = await asyncio.to_thread(_look_through, inputs, meaning)
+        files = await asyncio.to_thread(_look_through, inputs, meaning, order.limit)
         client = await _open_client(order, rate, files, stack)
         files, tally = await _prepare(order, files, client, stop)
         whole = _describe(order, files, client)
         if stop.is_set():
             raise asyncio.CancelledError
+        if order.is_dry_run and tally is not None:
+            return conclude_dry_run(files, tally)
         folder = choose_folder(order.out, whole, is_resumed=order.is_resumed)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
         inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
         _tell_beforehand(order, files, tally, is_begun=journal.is_begun)
-        load = FileLoad(files, Results(folder, files), journal)
+        load = FileLoad(
+            files,
+            Results(folder, files),
+            journal,
+            adds_tags=order.tags == "add",
+            retry_failed=order.retry_failed,
+        )
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
     return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
 
 
-def _look_through(inputs: Inputs, meaning: Meaning) -> list[RowFile]:
+def _look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[RowFile]:
     """Open all files.
 
     Raises:
         InterruptedError: The user wished to stop while standard input was read.
     """
-    return [RowFile(table, meaning) for table in inputs.open()]
+    files = [RowFile(table, meaning) for table in inputs.open()]
+    if limit is not None:
+        take_first(files, limit)
+    return files
 
 
 async def _prepare(
@@ -145,7 +164,7 @@ async def _prepare(
     if order.is_resumed:
         return files, None  # its rows were looked at, and fields made, before its first sitting
     tally = await preparation.check(files)
-    return await preparation.make_fields(files), tally
+    return files if order.is_dry_run else await preparation.make_fields(files), tally
 
 
 def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict[str, str]:
@@ -153,6 +172,8 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "location": client.location_id or "",
         "target": "the sandbox" if order.is_sandbox else client.host,
         "api_version": client.api_version,
+        "tags": order.tags,
+        "limit": "" if order.limit is None else str(order.limit),
     }
 
 
@@ -209,6 +230,8 @@ def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | N
     tell_of_columns(files)
     if tally is not None:
         tell_of_problems(tally)
+    if has_tags(files):
+        tell(_TAGS_SENTENCES[order.tags])
     if not order.is_sandbox:
         tell("Each write fires the location's contact webhooks and workflows.")
 
@@ -277,7 +300,7 @@ def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopp
     if is_stopped:
         left = report.not_attempted + report.unknown
         way = "--retry-failed" if order.retry_failed else "--resume"
-        what = f"for the {left} rows left" if left else "as all rows are done, to have the results written"
+        what = f"for the {left} rows left" if left else _what_is_left(report)
         yield NextStep(
             f"Next, {what}:", _command(order, describe_sources(order.sources), "--out", str(results.folder), way)
         )
@@ -297,12 +320,20 @@ def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopp
         yield NextStep(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
 
 
+def _what_is_left(report: BatchReport) -> str:
+    if "tags" in report.not_applied:
+        return f"to add the tags of {report.not_applied['tags']} rows, as all rows are written"
+    return "as all rows are done, to have the results written"
+
+
 def _command(order: Order, sources: list[str], *more: str) -> str:
     """Return the command that loads other files, or goes on, with the options of this one."""
     options = {
         "--location": order.location_id,
         "--rate": order.rate,
         "--daily": order.daily,
+        "--limit": order.limit if more else None,  # of what failed, all
+        "--tags": None if order.tags == "add" else order.tags,
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
         "--store": order.login.store,
