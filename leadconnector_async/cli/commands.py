@@ -20,6 +20,7 @@ from .export import export as export_contacts
 from .login import DEFAULT_REDIRECT, LoginOrder, log_in, log_out, tell_who
 from .logins import LoginOptions
 from .options import check_dry_run, read_faults, read_latency, read_rate, read_tags_rule
+from .plan import PlanOrder, plan
 from .printing import show, tell
 from .saying import Saying
 from .serve import serve
@@ -203,6 +204,86 @@ def upsert(
         ),
     )
     _run(load(order))
+
+
+@app.command("plan")
+def plan_load(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...", help="As for upsert.")] = None,
+    sql: Annotated[str | None, typer.Option(metavar="SELECT", help="As for upsert.", show_default=False)] = None,
+    database: Annotated[
+        str | None, typer.Option("--from", metavar="DATABASE", help="As for upsert.", show_default=False)
+    ] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="As for upsert.", show_default="by their names")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="As for upsert.", show_default="found out")] = None,
+    sheet: Annotated[str | None, typer.Option(help="As for upsert.", show_default="the first")] = None,
+    location: Annotated[str | None, typer.Option(help="As for upsert.", show_default=False)] = None,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Plan a load into a sandbox; no token.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask the service nothing, even where there is a token.")
+    ] = False,
+    column_map: Annotated[
+        list[str] | None, typer.Option("--map", metavar="COLUMN=FIELD", help="As for upsert.", show_default=False)
+    ] = None,
+    mapping: Annotated[Path | None, typer.Option(help="As for upsert.", show_default=False)] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="As for upsert.", show_default=False)
+    ] = None,
+    owners: Annotated[Path | None, typer.Option(help="As for upsert.", show_default=False)] = None,
+    default_country: Annotated[str | None, typer.Option(help="As for upsert.", show_default=False)] = None,
+    date_order: Annotated[
+        str | None, typer.Option(metavar="mdy|dmy", help="As for upsert.", show_default=False)
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="As for upsert.")] = False,
+    create_fields: Annotated[
+        bool, typer.Option("--create-fields", help="Count on fields that upsert would make.")
+    ] = False,
+    tags: Annotated[str, typer.Option(metavar="add|replace", help="As for upsert.")] = "add",
+    limit: Annotated[int | None, typer.Option(min=1, help="As for upsert.", show_default="all")] = None,
+    rate: Annotated[str | None, typer.Option(help="Calls/seconds for a location.", show_default="100/10")] = None,
+    daily: Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a page, too.")] = None,
+    token_file: TokenFile = None,
+    store: Store = None,
+    client_secret_file: SecretFile = None,
+) -> None:
+    """Tell what `upsert` with these options would do. Nothing is written; no token is needed, with one it looks deeper.
+
+    Exit code: 0 all rows would be sent; 1 some would not, or nothing would; 2 wrong use; 130 interrupted.
+    """
+    sources = _read(
+        lambda: read_sources(files, sql=sql, database=database, file_format=file_format, encoding=encoding, sheet=sheet)
+    )
+    order = Order(
+        sources=sources,
+        tags=_read(lambda: read_tags_rule(tags)),
+        limit=limit,
+        location_id=location,
+        is_sandbox=sandbox,
+        out=None,
+        is_resumed=False,
+        retry_failed=False,
+        rate=rate,
+        daily=daily,
+        waits=False,
+        concurrency=DEFAULT_CONCURRENCY,
+        is_progress_wanted=False,
+        token_file=token_file,
+        login=LoginOptions(store=store, secret_file=client_secret_file),
+        saying=Saying(
+            maps=column_map or (),
+            mapping=mapping,
+            ignored=ignore or (),
+            owners=owners,
+            default_country=default_country,
+            date_order=date_order,
+            is_strict=strict,
+            creates_fields=create_fields,
+        ),
+    )
+    _run(plan(PlanOrder(load=order, is_offline=offline, is_json=as_json, html=html)))
 
 
 @app.command("map")

@@ -120,8 +120,8 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
     kept = order.out if order.is_resumed else None
     async with AsyncExitStack() as stack:
         inputs = stack.enter_context(Inputs(order.sources, kept=kept, is_stopped=stop.is_set))
-        files = await asyncio.to_thread(_look_through, inputs, meaning, order.limit)
-        client = await _open_client(order, rate, files, stack)
+        files = await asyncio.to_thread(look_through, inputs, meaning, order.limit)
+        client = await open_client(order, rate, files, stack)
         files, tally = await _prepare(order, files, client, stop)
         whole = _describe(order, files, client)
         if stop.is_set():
@@ -144,7 +144,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
     return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
 
 
-def _look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[RowFile]:
+def look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[RowFile]:
     """Open all files.
 
     Raises:
@@ -177,7 +177,13 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
     }
 
 
-async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
+async def open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
+    """Open a client of where the load goes.
+
+    Raises:
+        LoginRequiredError: There is no token.
+        ConfigurationError: There is no location, or a setting is wrong.
+    """
     if order.is_sandbox:
         from ..sandbox import Sandbox
 

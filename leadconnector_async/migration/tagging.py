@@ -38,6 +38,7 @@ from .tag_book import ADDED, LEFT, REFUSED, TagBook, Tagged
 _WORKERS: Final = 8
 _ROWS_AT_ONCE: Final = 1000
 _MOST_WAITING: Final = 20_000  # contacts in groups that are not full, so that memory has a bound
+_KEPT_SHARE: Final = 0.9  # of those, where it is reached
 _LEFT_REASON: Final = "the load ended before its tags were added"
 _Group: TypeAlias = dict[str, list[int]]  # the rows by contact
 
@@ -54,6 +55,41 @@ class TagBatch(Struct, frozen=True):
     location_id: str
     tags: tuple[str, ...]
     rows: _Group
+
+
+class TagGroups:
+    """Contacts that wait for others that get the same tags, so that one call does for all; in memory with a bound."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, tuple[str, ...]], _Group] = {}
+        self._waiting = 0
+
+    def add(self, location_id: str, tags: tuple[str, ...], contact_id: str, row: int) -> list[TagBatch]:
+        """Add a row, and return the calls that are to be made now."""
+        key = location_id, tags
+        group = self._groups.setdefault(key, {})
+        self._waiting += contact_id not in group
+        group.setdefault(contact_id, []).append(row)
+        if len(group) >= MAX_IDS:
+            return [self._take(key)]
+        return self._take_largest() if self._waiting >= _MOST_WAITING else []
+
+    def _take(self, key: tuple[str, tuple[str, ...]]) -> TagBatch:
+        self._waiting -= len(self._groups[key])
+        return TagBatch(*key, self._groups.pop(key))
+
+    def _take_largest(self) -> list[TagBatch]:
+        """Make room for many rows at once: looking for the largest at each row takes long where there are many sets."""
+        largest = iter(sorted(self._groups, key=lambda key: -len(self._groups[key])))
+        taken = []
+        while self._waiting > _MOST_WAITING * _KEPT_SHARE:
+            taken.append(self._take(next(largest)))
+        return taken
+
+    def rest(self) -> Iterator[TagBatch]:
+        """Yield the calls for all that wait."""
+        for key, group in self._groups.items():
+            yield TagBatch(*key, group)
 
 
 def without_tags(contact: ContactUpsert) -> ContactUpsert:
@@ -165,21 +201,11 @@ class Tagging:
 
     def _batches(self) -> Iterator[TagBatch]:
         """Yield the calls: groups as they are full, and the rest in the end."""
-        groups: dict[tuple[str, tuple[str, ...]], _Group] = {}
-        waiting = 0
+        groups = TagGroups()
         for index, contact, contact_id in self._pending():
-            key = contact.location_id or self._client.location_id or "", normal_tags(contact)
-            group = groups.setdefault(key, {})
-            waiting += contact_id not in group
-            group.setdefault(contact_id, []).append(index)
-            if len(group) < MAX_IDS and waiting < _MOST_WAITING:
-                continue
-            if len(group) < MAX_IDS:
-                key = max(groups, key=lambda each: len(groups[each]))
-            waiting -= len(groups[key])
-            yield TagBatch(*key, groups.pop(key))
-        for key, group in groups.items():
-            yield TagBatch(*key, group)
+            location_id = contact.location_id or self._client.location_id or ""
+            yield from groups.add(location_id, normal_tags(contact), contact_id, index)
+        yield from groups.rest()
 
     def _pending(self) -> Iterator[tuple[int, ContactUpsert, str]]:
         """Yield the rows whose tags are to be added: position, contact, and the id it got."""
