@@ -53,6 +53,8 @@ async def plan(order: PlanOrder) -> int:
     Raises:
         ConfigurationError: Something is missing or wrong, or the page cannot be written.
     """
+    if order.html is not None and (order.html.is_dir() or not order.html.parent.is_dir()):
+        raise ConfigurationError(f"--html {order.html}: cannot be written; name a file in a folder that is there")
     stop = asyncio.Event()
     with calling_on_signals(stop.set):
         try:

@@ -13,11 +13,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
+from ..errors import ConfigurationError
 from ..identity import Identity, is_another_person
 
 Field: TypeAlias = Literal["email", "phone"]
@@ -111,7 +113,8 @@ class Group(Struct, frozen=True):
 class Matching:
     """The identities of a load's rows. Close it in the end.
 
-    Rows are added in their order; then `forecast` is called once, and `groups` as often as wanted.
+    Rows are added in their order; then `forecast` is called once, and `groups` as often as wanted. All of them raise
+    `ConfigurationError` where the file cannot be written, as there is no room on the disk.
     """
 
     def __init__(self) -> None:
@@ -146,6 +149,10 @@ class Matching:
             rules: Of locations; those that are not named are as usual.
             is_stopped: Asked now and then; where it says so, the rest is not looked at.
         """
+        with _telling():
+            return self._forecast(rules, is_stopped)
+
+    def _forecast(self, rules: Mapping[str, MatchRule], is_stopped: Callable[[], bool]) -> Forecast:
         self._write()
         self._db.execute(_FILL_SHARED)
         by_number = {number: rules.get(name, MatchRule()) for name, number in self._locations.items()}
@@ -169,7 +176,9 @@ class Matching:
             most_rows: How many rows of each.
         """
         found: dict[int, Group] = {}
-        for contact, number, what, field, size in self._db.execute(_GROUPS, (fate, most, most_rows)):
+        with _telling():
+            rows = self._db.execute(_GROUPS, (fate, most, most_rows)).fetchall()
+        for contact, number, what, field, size in rows:
             found.setdefault(contact, Group(size, [])).rows.append(Met(number, what, field))
         return list(found.values())
 
@@ -190,13 +199,24 @@ class Matching:
         return int.from_bytes(digest, signed=True)
 
     def _write(self) -> None:
-        self._db.execute("BEGIN")
-        self._db.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", self._waiting)
-        self._db.execute("COMMIT")
+        with _telling():
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", self._waiting)
+            self._db.execute("COMMIT")
         self._waiting.clear()
 
     def _sharing(self) -> Iterator[tuple[int, int, int | None, int | None, int]]:
         return self._db.execute(_SHARING)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ConfigurationError(
+            f"a file for what rows share cannot be written ({error}); make room, or name another folder with TMPDIR"
+        ) from None
 
 
 class _Simulation:

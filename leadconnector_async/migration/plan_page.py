@@ -54,6 +54,8 @@ def build_plan_page(plan: Plan) -> str:
 
 
 def _verdict(plan: Plan) -> str:
+    if not plan.rows:
+        return "There is nothing to load"
     if plan.obstacles:
         return "The load cannot begin yet"
     if not plan.refused:

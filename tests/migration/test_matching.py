@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ContactUpsert
+from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.identity import identity_of
 from leadconnector_async.migration.matching import Forecast, Matching, MatchRule
 from leadconnector_async.sandbox.books import Books
@@ -115,3 +116,12 @@ def test_nothing_that_names_a_person_is_kept() -> None:
     assert not any(word in dump for word in ("ann", "x.example", "6175550100", "Somewhere"))
     with pytest.raises(sqlite3.ProgrammingError):
         matching._db.execute("SELECT 1")
+
+
+def test_a_full_disk_is_told_in_one_sentence() -> None:
+    with Matching() as matching:
+        matching._db.execute("PRAGMA max_page_count = 12")
+        for number in range(4_999):
+            matching.add(number, "L", identity_of(ContactUpsert(email=f"p{number}@x.example"), "L"))
+        with pytest.raises(ConfigurationError, match=r"cannot be written .*; make room"):
+            matching.forecast({})
