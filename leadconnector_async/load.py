@@ -273,6 +273,8 @@ class Load:
                 raise
             finally:
                 del self._busy[task]
+            if is_probe:
+                self._breaker.end_probe()
             if entry is None:
                 self._backlog.put_back(item)
             else:

@@ -187,6 +187,8 @@ class LocalWindow:
         if not bulk:
             self._single_seen_until = now + self.per_seconds
         if now < self._paused_until and (bulk or now < self._refused_until):
+            if now >= self._refused_until and self._is_day_spent(now):  # as `is_ready` says
+                raise day_spent(self._location_id, self.day.resets_in(now), self._clock.time())
             raise self._refusal(now)
         if not self._singles and not (bulk and self._waiting) and self._has_room(now, bulk=bulk):
             return self._take(now)
