@@ -338,7 +338,8 @@ class Load:
 
     def _waits_for_day(self, item: Upsert, error: LeadConnectorError) -> bool:
         """Keep a location's rows until its next day, where the load is to wait for that."""
-        if not self._options.wait_for_quota or not isinstance(error, DailyQuotaExceededError) or item.call.is_halted:
+        is_over = item.call.is_halted or item.location_id in self._closed
+        if is_over or not self._options.wait_for_quota or not isinstance(error, DailyQuotaExceededError):
             return False
         now = self._clock.monotonic()
         if now >= self._waits_until:  # else another row has told

@@ -39,7 +39,7 @@ class LocalLimits:
 
     Args:
         max_calls_per_second: Cap on all locations together, for a process that should leave the machine or the network
-            to others; None for no cap.
+            to others; None for no cap. As many may go at once after a rest, and as many again in the second after.
         clock: Where time comes from.
 
     Raises:
