@@ -147,6 +147,7 @@ def upsert(
     ] = False,
     rate: Annotated[str | None, typer.Option(help="Calls/seconds for a location.", show_default="100/10")] = None,
     daily: Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the first write.")] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Where the day's calls are spent, wait for the next in place of stopping.")
     ] = False,
@@ -177,6 +178,7 @@ def upsert(
         is_progress_wanted=not no_progress,
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),
+        is_agreed=yes,
         saying=Saying(
             maps=column_map or (),
             mapping=mapping,

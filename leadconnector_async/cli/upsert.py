@@ -39,7 +39,8 @@ from ..migration.results import (
 from ..migration.rows import RowFile
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..report import STATUSES, BatchReport
-from .folders import choose_folder
+from .asking import is_agreed, is_person_there
+from .folders import choose_folder, discard_folder
 from .logins import LoginOptions, open_app
 from .options import read_rate, read_token_file
 from .page import write_page
@@ -74,6 +75,7 @@ class Order(Struct, frozen=True, kw_only=True):
     token_file: Path | None
     login: LoginOptions
     saying: Saying = Saying()
+    is_agreed: bool = False
 
 
 async def load(order: Order) -> int:
@@ -123,6 +125,11 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
         _tell_beforehand(order, files, tally, is_begun=journal.is_begun)
+        if not journal.is_begun and not await _is_agreed(order, files, client, stop):
+            journal.close()
+            discard_folder(folder)
+            tell("Nothing was sent.")
+            return _INTERRUPTED
         load = FileLoad(files, Results(folder, files), journal)
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
     return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
@@ -211,6 +218,15 @@ def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | N
         tell_of_problems(tally)
     if not order.is_sandbox:
         tell("Each write fires the location's contact webhooks and workflows.")
+
+
+async def _is_agreed(order: Order, files: list[RowFile], client: LeadConnector, stop: asyncio.Event) -> bool:
+    """Ask before the first write, where that is no sandbox, and somebody is there."""
+    if order.is_agreed or order.is_sandbox or not is_person_there():
+        return True
+    rows = sum(file.count for file in files)
+    where = f"location {client.location_id}" if client.location_id else "the locations that they name"
+    return await is_agreed(f"Send {rows:,} rows to {clean_text(where)} at {clean_text(client.host)}?", stop)
 
 
 async def _run(

@@ -74,3 +74,9 @@ def start(url: str, path: Path, *arguments: str, token: str = "sandbox") -> subp
     }
     command = [*COMMAND, "upsert", str(path), "--out", str(path.parent / "out"), *arguments]
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    return process.returncode, out, err
