@@ -14,6 +14,7 @@ from ..errors import ConfigurationError, JournalError, LeadConnectorError
 from ..migration.inputs import Inputs
 from ..migration.mapping_file import write_mapping
 from ..migration.readers.tables import FORMATS
+from ..migration.samples import read_sample
 from ..version import __version__
 from .login import DEFAULT_REDIRECT, LoginOrder, log_in, log_out, tell_who
 from .logins import LoginOptions
@@ -25,6 +26,7 @@ from .serve import serve
 from .sources import read_sources
 from .undo import UndoOrder, undo
 from .upsert import DEFAULT_CONCURRENCY, Order, load
+from .verify import VerifyOrder, verify
 
 T = TypeVar("T")
 
@@ -200,6 +202,36 @@ Rate: TypeAlias = Annotated[str | None, typer.Option(help="Calls/seconds for a l
 Daily: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")]
 Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Calls in flight at most.")]
 NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")]
+
+
+@app.command("verify")
+def verify_run(
+    run: Folder,
+    sample: Annotated[
+        str | None, typer.Option(metavar="N|P%", help="Compare so many rows, by chance.", show_default="all rows")
+    ] = None,
+    rate: Rate = None,
+    daily: Daily = None,
+    concurrency: Concurrency = DEFAULT_CONCURRENCY,
+    no_progress: NoProgress = False,
+    token_file: TokenFile = None,
+    store: Store = None,
+    client_secret_file: SecretFile = None,
+) -> None:
+    """Read the contacts of a run back, and compare them with what it sent.
+
+    Exit code: 0 no difference; 1 differences; 2 wrong use; 3 stopped early; 130 interrupted.
+    """
+    past = PastOrder(
+        folder=run,
+        rate=rate,
+        daily=daily,
+        concurrency=concurrency,
+        is_progress_wanted=not no_progress,
+        token_file=token_file,
+        login=LoginOptions(store=store, secret_file=client_secret_file),
+    )
+    _run(verify(VerifyOrder(past=past, sample=_read(lambda: read_sample(sample)))))
 
 
 @app.command("undo")

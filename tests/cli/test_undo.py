@@ -2,55 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from leadconnector_async import LeadConnector
-from leadconnector_async.models import Contact
-from tests.cli.conftest import Run, people, table
-
-LOCATION = "L"
-
-
-def stored(url: str) -> list[Contact]:
-    """All contacts of the location."""
-
-    async def read() -> list[Contact]:
-        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
-            return [await lc.contacts.get(found.id) async for found in lc.contacts.search()]
-
-    return asyncio.run(read())
-
-
-def delete(url: str, contact_id: str) -> None:
-    async def work() -> None:
-        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
-            await lc.contacts.delete(contact_id)
-
-    asyncio.run(work())
-
-
-@pytest.fixture
-def url(served: Callable[..., str], run: Run, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A sandbox that stays, named by the environment."""
-    url = served()
-    monkeypatch.setenv("LEADCONNECTOR_TOKEN", "sandbox")
-    monkeypatch.setenv("LEADCONNECTOR_LOCATION_ID", LOCATION)
-    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
-    return url
-
-
-def let_time_pass(folder: Path) -> None:
-    """Have a run be an hour old, as far as it knows."""
-    with sqlite3.connect(folder / "journal.sqlite3") as db:
-        db.execute("UPDATE load SET value = value - 3600 WHERE name = 'ended_at'")
-        db.execute("UPDATE sittings SET server_until = server_until - 3600")
-    db.close()
+from tests.cli.conftest import Run, delete, let_time_pass, people, stored, table
 
 
 def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, url: str, tmp_path: Path) -> None:
