@@ -14,17 +14,21 @@ from ..errors import ConfigurationError, JournalError, LeadConnectorError
 from ..migration.inputs import Inputs
 from ..migration.mapping_file import write_mapping
 from ..migration.readers.tables import FORMATS
+from ..migration.samples import read_sample
 from ..version import __version__
 from .export import ExportCommand
 from .export import export as export_contacts
 from .login import DEFAULT_REDIRECT, LoginOrder, log_in, log_out, tell_who
 from .logins import LoginOptions
 from .options import check_dry_run, read_faults, read_latency, read_rate, read_tags_rule
+from .past_runs import PastOrder
 from .printing import show, tell
 from .saying import Saying
 from .serve import serve
 from .sources import read_sources
+from .undo import UndoOrder, undo
 from .upsert import DEFAULT_CONCURRENCY, Order, load
+from .verify import VerifyOrder, verify
 
 T = TypeVar("T")
 
@@ -158,6 +162,7 @@ def upsert(
     ] = False,
     rate: Annotated[str | None, typer.Option(help="Calls/seconds for a location.", show_default="100/10")] = None,
     daily: Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the first write.")] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Where the day's calls are spent, wait for the next in place of stopping.")
     ] = False,
@@ -191,6 +196,7 @@ def upsert(
         is_progress_wanted=not no_progress,
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),
+        is_agreed=yes,
         saying=Saying(
             maps=column_map or (),
             mapping=mapping,
@@ -203,6 +209,75 @@ def upsert(
         ),
     )
     _run(load(order))
+
+
+Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that upsert left.", show_default=False)]
+Rate: TypeAlias = Annotated[str | None, typer.Option(help="Calls/seconds for a location.", show_default="100/10")]
+Daily: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")]
+Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Calls in flight at most.")]
+NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")]
+
+
+@app.command("verify")
+def verify_run(
+    run: Folder,
+    sample: Annotated[
+        str | None, typer.Option(metavar="N|P%", help="Compare so many rows, by chance.", show_default="all rows")
+    ] = None,
+    rate: Rate = None,
+    daily: Daily = None,
+    concurrency: Concurrency = DEFAULT_CONCURRENCY,
+    no_progress: NoProgress = False,
+    token_file: TokenFile = None,
+    store: Store = None,
+    client_secret_file: SecretFile = None,
+) -> None:
+    """Read the contacts of a run back, and compare them with what it sent.
+
+    Exit code: 0 no difference; 1 differences; 2 wrong use; 3 stopped early; 130 interrupted.
+    """
+    past = PastOrder(
+        folder=run,
+        rate=rate,
+        daily=daily,
+        concurrency=concurrency,
+        is_progress_wanted=not no_progress,
+        token_file=token_file,
+        login=LoginOptions(store=store, secret_file=client_secret_file),
+    )
+    _run(verify(VerifyOrder(past=past, sample=_read(lambda: read_sample(sample)))))
+
+
+@app.command("undo")
+def undo_run(
+    run: Folder,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the first contact is deleted.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete contacts also where somebody changed them since.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier undo of this run.")] = False,
+    rate: Rate = None,
+    daily: Daily = None,
+    concurrency: Concurrency = DEFAULT_CONCURRENCY,
+    no_progress: NoProgress = False,
+    token_file: TokenFile = None,
+    store: Store = None,
+    client_secret_file: SecretFile = None,
+) -> None:
+    """Delete the contacts that a run created. Those that it updated stay as they are.
+
+    Exit code: 0 none is there any more; 1 some were kept, or failed; 2 wrong use; 3 stopped early; 130 interrupted.
+    """
+    past = PastOrder(
+        folder=run,
+        rate=rate,
+        daily=daily,
+        concurrency=concurrency,
+        is_progress_wanted=not no_progress,
+        token_file=token_file,
+        login=LoginOptions(store=store, secret_file=client_secret_file),
+    )
+    _run(undo(UndoOrder(past=past, is_agreed=yes, is_forced=force, is_resumed=resume)))
 
 
 @app.command("map")
