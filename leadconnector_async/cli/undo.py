@@ -40,6 +40,7 @@ from .signals import calling_on_signals
 
 _STOPPED: Final = 3
 _INTERRUPTED: Final = 130
+_MINUTE: Final = 60.0
 
 
 class UndoOrder(Struct, frozen=True, kw_only=True):
@@ -86,18 +87,26 @@ async def undo(order: UndoOrder) -> int:
 
 def _tell_beforehand(order: UndoOrder, run: PastRun, plan: UndoPlan, rate: RateLimit) -> None:
     calls = plan.created * (1 if order.is_forced else 2)
-    windows = math.ceil(calls / rate.max_requests) - 1
-    least = max(windows, 0) * rate.per_seconds
     show(f"{run.folder}: {plan.created:,} contacts created in {run.place}")
-    show(f"Undo deletes them, with all that belongs to them: {calls:,} calls, {least / 60:.0f} minutes at least.")
+    show(f"Undo deletes them, with all that belongs to them: {calls:,} calls, which take {_least_time(calls, rate)}.")
     if order.is_forced:
         show("Those that somebody changed since are deleted, too (--force).")
     else:
         show("Those that somebody changed since are kept (--force deletes them, too).")
     if plan.updated:
-        show(f"{plan.updated:,} rows updated contacts; what these held before is not known, so they stay as they are.")
+        show(
+            f"{plan.updated:,} contacts that were there before were updated; what they held is not known, so they stay."
+        )
     if plan.unknown:
         show(f"{plan.unknown:,} rows may have created contacts, which nobody knows: look them up (failed.csv).")
+
+
+def _least_time(calls: int, rate: RateLimit) -> str:
+    """Say how long calls to one location take at least."""
+    if rate.daily is not None and calls > rate.daily:
+        return f"{math.ceil(calls / rate.daily)} days at least"
+    seconds = max(math.ceil(calls / rate.max_requests) - 1, 0) * rate.per_seconds
+    return f"{seconds:.0f} s at least" if seconds < 2 * _MINUTE else f"{seconds / _MINUTE:.0f} minutes at least"
 
 
 async def _may_begin(order: UndoOrder, plan: UndoPlan, stop: asyncio.Event) -> bool:
@@ -148,12 +157,14 @@ def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> 
     counts = msgspec.structs.asdict(report)
     told = [f"{counts[name]:,} {words}" for name, words in _WORDS.items() if counts[name]]
     show(f"{report.created:,} contacts: {', '.join(told) or 'nothing to do'}")
-    if report.stopped is not None:
-        show(f"Stopped early: {clean_text(report.stopped)}")
+    is_stopped = report.stopped is not None and bool(report.left or report.kept or report.failed)
+    if is_stopped:
+        show(f"Stopped early: {clean_text(report.stopped or '')}")
     show(f"Results: {folder}/ ({UNDO_REPORT}, {UNDO_TABLE})")
-    if report.stopped is not None:
-        show(f"Next: {_command(order)} --resume")
-        return _INTERRUPTED if is_interrupted and report.left else _STOPPED
+    if is_stopped:
+        more = " --resume --force" if order.is_forced else " --resume"
+        show(f"Next: {_command(order)}{more}")
+        return _INTERRUPTED if is_interrupted else _STOPPED
     if report.kept:
         show(f"Next: look at those that were kept in {folder / UNDO_TABLE}, then: {_command(order)} --resume --force")
     return 1 if report.kept or report.failed else 0

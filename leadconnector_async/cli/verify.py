@@ -93,8 +93,8 @@ def _report(work: Verification, loaded: int, wanted: int, stopped: str | None, *
 
 
 def _conclude(order: VerifyOrder, run: PastRun, report: VerifyReport, *, is_interrupted: bool) -> int:
-    by = f"{report.compared:,} of {report.loaded:,} rows" if report.compared < report.loaded else "all rows"
-    show(f"{run.folder}: {by} compared with the contacts of {run.place}, read by their ids")
+    rows = "all" if report.compared == report.loaded else f"{report.compared:,} of"
+    show(f"{run.folder}: {rows} {report.loaded:,} rows that were loaded compared with {run.place}")
     if report.differing:
         show(f"{report.differing:,} rows differ:")
     elif not report.unread and report.stopped is None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +39,7 @@ class UndoPlan(Struct, frozen=True):
 
     Attributes:
         created: Contacts that the run created, which are to be deleted.
-        updated: Contacts' rows that were there before the run; they stay as the run left them.
+        updated: Contacts that were there before, and that the run updated; they stay as it left them.
         unknown: Rows that may have created a contact, which nobody knows.
     """
 
@@ -52,11 +54,20 @@ def plan_undo(journal: Journal) -> UndoPlan:
     Raises:
         JournalError: The journal cannot be read.
     """
-    counts = {"created": 0, "updated": 0, "unknown": 0}
-    for outcome in journal.outcomes():
-        if outcome.status in counts:
-            counts[outcome.status] += 1
-    return UndoPlan(**counts)
+    with closing(sqlite3.connect("")) as db:  # a file of SQLite's own, for as long as it is open
+        db.execute("CREATE TABLE met (id TEXT, status TEXT)")
+        told = ((outcome.contact_id, outcome.status) for outcome in journal.outcomes())
+        db.executemany("INSERT INTO met VALUES (?, ?)", told)
+        db.execute("CREATE INDEX by_id ON met (id)")
+        counts = dict(db.execute("SELECT status, count(*) FROM met GROUP BY status"))
+        (updated,) = db.execute(_UPDATED_ONLY).fetchone()
+    return UndoPlan(counts.get("created", 0), updated, counts.get("unknown", 0))
+
+
+_UPDATED_ONLY: Final = """
+SELECT count(DISTINCT id) FROM met AS one WHERE status = 'updated'
+AND NOT EXISTS (SELECT 1 FROM met WHERE id = one.id AND status = 'created')
+"""
 
 
 def read_created(journal: Journal, location_of: Callable[[int], str | None] = lambda _: None) -> Iterator[Created]:

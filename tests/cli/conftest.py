@@ -107,6 +107,16 @@ def stored(url: str) -> list[Contact]:
     return asyncio.run(read())
 
 
+def count(url: str) -> int:
+    """How many contacts the location has."""
+
+    async def read() -> int:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
+            return (await lc.contacts.search_page(page_size=1)).total or 0
+
+    return asyncio.run(read())
+
+
 def delete(url: str, contact_id: str) -> None:
     async def work() -> None:
         async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, delete, let_time_pass, people, stored, table
+from leadconnector_async.cli.past_runs import note_run
+from leadconnector_async.cli.saying import Saying
+from leadconnector_async.journal import Journal
+from leadconnector_async.migration.inputs import Sources
+from leadconnector_async.migration.readers.queries import Query
+from leadconnector_async.migration.rows import open_row_file
+from tests.cli.conftest import COMMAND, Run, count, delete, end, let_time_pass, people, stored, table
 
 
 def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, url: str, tmp_path: Path) -> None:
@@ -18,7 +27,7 @@ def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, u
     code, out, err = run("undo", "out", "--yes")
     assert code == 0, err
     assert "out: 5 contacts created in location L at 127.0.0.1" in out
-    assert "3 rows updated contacts" in out
+    assert "3 contacts that were there before were updated" in out
     assert "5 contacts: 5 deleted" in out
     assert {contact.email for contact in stored(url)} == {f"person{n}@example.com" for n in range(3)}
     assert [(row["row"], row["result"]) for row in table(tmp_path / "out" / "undo.csv")] == [
@@ -104,3 +113,46 @@ def test_wrong_use_is_one_sentence(
     code, out, err = run("undo", folder, "--yes")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert sentence in err
+
+
+def test_ctrl_c_ends_in_order_and_resume_goes_on(
+    run: Run, url: str, tmp_path: Path, served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = served("--latency", "20-30ms", "--rate", "1000/1")
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
+    assert run("upsert", people(tmp_path / "a.csv", 100), "--out", "out", "--rate", "1000/1")[0] == 0
+    command = [*COMMAND, "undo", "out", "--yes", "--rate", "1000/1", "--concurrency", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and count(url) > 95:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    code, out, err = end(process)
+    assert (code, "Stopped early: interrupted" in out) == (130, True), err
+    assert 0 < count(url) < 100
+    code, out, _ = run("undo", "out", "--yes", "--rate", "1000/1", "--resume")
+    assert (code, "100 contacts: 100 deleted" in out) == (0, True)
+    assert stored(url) == []
+    assert len(table(tmp_path / "out" / "undo.csv")) == 100
+
+
+@pytest.mark.parametrize("command", ["undo", "verify"])
+def test_a_token_that_is_refused_stops_it_and_is_nowhere_told(run: Run, url: str, tmp_path: Path, command: str) -> None:
+    token = "pit-5e0f7a31-very-secret"
+    (tmp_path / "token").write_text(token)
+    assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "out")[0] == 0
+    options = ["--yes"] if command == "undo" else []
+    code, out, err = run(command, "out", "--token-file", "token", *options)
+    assert (code, "Stopped early" in out) == (3, True)
+    texts = [out, err, *(path.read_text(errors="replace") for path in (tmp_path / "out").iterdir())]
+    assert not any(token in text for text in texts)
+    assert len(stored(url)) == 3
+
+
+def test_a_password_of_a_database_is_not_kept(tmp_path: Path) -> None:
+    secret = "s3cret-w0rd"
+    query = Query("SELECT 1", f"postgresql://me:{secret}@localhost/crm")
+    path = people(tmp_path / "input.csv", 1)
+    with Journal(tmp_path / "journal.sqlite3") as journal:
+        note_run(Sources(query=query), Saying(), [open_row_file(path)], tmp_path, journal)
+        journal.begin(whole={"location": "L", "target": "T", "api_version": "V"}, concurrency=1, now=0.0)
+    assert secret.encode() not in b"".join(file.read_bytes() for file in tmp_path.glob("journal*"))

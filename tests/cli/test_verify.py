@@ -23,7 +23,7 @@ def test_a_run_that_was_taken_whole_shows_no_difference(run: Run, url: str, tmp_
     assert run("upsert", people(tmp_path / "a.csv", 30), "--out", "out")[0] == 0
     code, out, err = run("verify", "out")
     assert code == 0, err
-    assert "out: all rows compared with the contacts of location L at 127.0.0.1" in out
+    assert "out: all 30 rows that were loaded compared with location L at 127.0.0.1" in out
     assert "No difference." in out
     assert table(tmp_path / "out" / "verify.csv") == []
     assert report(tmp_path / "out") == {
@@ -106,7 +106,7 @@ def test_a_sample_says_how_sure_it_is(run: Run, url: str, tmp_path: Path) -> Non
     code, out, _ = run("verify", "out", "--sample", "50%")
     assert code == 0
     assert "None of 30 differed: with 95 % confidence at most 9.51 % of all rows do." in out
-    assert "30 of 60 rows compared" in out
+    assert "30 of 60 rows that were loaded compared" in out
     for contact in stored(url):
         delete(url, contact.id)
     code, out, _ = run("verify", "out", "--sample", "7")
