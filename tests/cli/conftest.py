@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import csv
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -78,7 +80,21 @@ def start(url: str, path: Path, *arguments: str, token: str = "sandbox") -> subp
         "LEADCONNECTOR_BASE_URL": url,
     }
     command = [*COMMAND, "upsert", str(path), "--out", str(path.parent / "out"), *arguments]
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait_for_handlers(process)
+    return process
+
+
+def _wait_for_handlers(process: subprocess.Popen[str]) -> None:
+    """Wait until a process handles signals, as Linux tells: until then they would just end it."""
+    while process.poll() is None:
+        try:
+            caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.M)
+        except OSError:
+            return
+        if caught is None or int(caught[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.01)
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
