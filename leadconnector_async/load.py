@@ -285,7 +285,7 @@ class Load:
         """Send a row and return what became of it; None where it is to be sent again later."""
         if item.location_id in self._closed:
             return self._settle_cut_short(item, self._closed[item.location_id])
-        is_known = self._doubts.has(item.keys)
+        item.is_doubted = item.is_doubted or self._doubts.has(item.keys)
         try:
             result = await self._contacts.finish_upsert(item.call)
         except CallError as error:
@@ -304,7 +304,7 @@ class Load:
         self._breaker.succeed()
         entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
         if not entry.outcome.new:
-            entry.note_if_new = None if is_known else self._note_if_new(item, result)
+            entry.note_if_new = None if item.is_doubted else self._note_if_new(item, result)
         return entry
 
     def _settle_closed(self, item: Upsert, error: LeadConnectorError) -> Entry:
