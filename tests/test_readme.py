@@ -62,7 +62,7 @@ def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
     assert len(PYTHON) == 7
     assert len(TESTS) == 1
-    assert sum(kind == "sh" for kind, _ in BLOCKS) == 5
+    assert sum(kind == "sh" for kind, _ in BLOCKS) == 6
 
 
 @pytest.mark.parametrize("heading", ["Rate limits", "Many locations"])
@@ -77,6 +77,32 @@ def test_the_commands_of_a_section_show_what_it_shows(heading: str, tmp_path: Pa
     )
     run = re.compile(r"leadconnector-run-\d+-\d+")
     assert shape(run.sub("RUN", ended.stdout)) == shape(run.sub("RUN", output))
+
+
+def test_verify_and_undo_show_what_the_readme_shows(tmp_path: Path) -> None:
+    section = README.split("\n### Verify and undo\n")[1]
+    (_, commands), (_, output) = re.findall(r"^```(\w+)\n(.*?)^```", section, re.M | re.S)[:2]
+    server = subprocess.Popen(
+        [*LEADCONNECTOR, "sandbox", "--port", "0", "--rate", "100/0.3"], stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    environ = {
+        **os.environ,
+        "LEADCONNECTOR_TOKEN": "sandbox",
+        "LEADCONNECTOR_LOCATION_ID": "ve9EPM428h8vShlRW1KT",
+        "LEADCONNECTOR_BASE_URL": server.stdout.readline().strip(),
+    }
+    shown = ""
+    load = f"leadconnector upsert {ROOT}/examples/contacts.csv --out run"
+    for number, command in enumerate([load, *commands.splitlines()]):
+        words = [*LEADCONNECTOR, *shlex.split(command)[1:], "--rate", "100/0.3"]
+        ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+        assert "Traceback" not in ended.stderr
+        shown += ended.stdout if number else ""
+    server.send_signal(signal.SIGTERM)
+    server.communicate(timeout=10)
+    takes = re.compile(r"take \d+ s")  # other limits here than in the README
+    assert takes.sub("", shape(shown)) == takes.sub("", shape(output))
 
 
 def test_the_first_command_shows_what_the_readme_shows(tmp_path: Path) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +15,12 @@ from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import (
     ConfigurationError,
+    JournalError,
     LoadStoppedError,
-    LoginRequiredError,
 )
 from ..journal import Journal
 from ..limits import RateLimit
+from ..migration.aftermath import note_end
 from ..migration.inputs import Inputs, Sources
 from ..migration.meaning import Meaning
 from ..migration.problems import ProblemTally
@@ -40,10 +40,12 @@ from ..migration.rows import RowFile, take_first
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..migration.tagging import has_tags
 from ..report import STATUSES, BatchReport
-from .folders import choose_folder
-from .logins import LoginOptions, open_app
-from .options import TagsRule, read_rate, read_token_file
+from .asking import is_agreed, is_person_there
+from .folders import choose_folder, discard_folder
+from .logins import LoginOptions, choose_token
+from .options import TagsRule, read_rate
 from .page import write_page
+from .past_runs import SANDBOX, note_run
 from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_problems
 from .printing import show, tell
 from .progress import open_progress
@@ -82,6 +84,7 @@ class Order(Struct, frozen=True, kw_only=True):
     token_file: Path | None
     login: LoginOptions
     saying: Saying = Saying()
+    is_agreed: bool = False
 
 
 async def load(order: Order) -> int:
@@ -132,7 +135,13 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
         inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
+        note_run(order.sources, order.saying, files, folder, journal)
         _tell_beforehand(order, files, tally, is_begun=journal.is_begun)
+        if not journal.is_begun and not await _is_agreed(order, files, client, stop):
+            journal.close()
+            discard_folder(folder)
+            tell("Nothing was sent.")
+            return _INTERRUPTED
         load = FileLoad(
             files,
             Results(folder, files),
@@ -141,6 +150,8 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             retry_failed=order.retry_failed,
         )
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
+        with suppress(JournalError):  # what it tells of its end is then less exact
+            note_end(journal, client)
     return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
 
 
@@ -170,7 +181,7 @@ async def _prepare(
 def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict[str, str]:
     return describe_files(files) | {
         "location": client.location_id or "",
-        "target": "the sandbox" if order.is_sandbox else client.host,
+        "target": SANDBOX if order.is_sandbox else client.host,
         "api_version": client.api_version,
         "tags": order.tags,
         "limit": "" if order.limit is None else str(order.limit),
@@ -198,7 +209,7 @@ async def open_client(order: Order, rate: RateLimit, files: list[RowFile], stack
             concurrency=order.concurrency,
         )
     else:
-        options = await _choose_token(order)
+        options = await choose_token(order.token_file, order.login)
         if order.location_id:
             options["location_id"] = order.location_id
         client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, **options)
@@ -207,24 +218,6 @@ async def open_client(order: Order, rate: RateLimit, files: list[RowFile], stack
                 "there is no location: give --location, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
             )
     return await stack.enter_async_context(client)
-
-
-async def _choose_token(order: Order) -> dict[str, Any]:
-    """Return what the client is to be made with: the token that is named, or the login that is stored."""
-    if order.token_file is not None:
-        return {"token": read_token_file(order.token_file)}
-    if order.login.store is None and os.environ.get("LEADCONNECTOR_TOKEN", "").strip():
-        return {}
-    try:
-        app, found = await open_app(order.login, os.environ)
-    except LoginRequiredError as error:
-        raise LoginRequiredError(
-            f"there is no token: set LEADCONNECTOR_TOKEN to a Private Integration Token, or log in ({error})"
-        ) from None
-    for option, name in (("base_url", "LEADCONNECTOR_BASE_URL"), ("location_id", "LEADCONNECTOR_LOCATION_ID")):
-        if os.environ.get(name, "").strip():
-            found.pop(option, None)
-    return {"token": app, **found}
 
 
 def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | None, *, is_begun: bool) -> None:
@@ -240,6 +233,15 @@ def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | N
         tell(_TAGS_SENTENCES[order.tags])
     if not order.is_sandbox:
         tell("Each write fires the location's contact webhooks and workflows.")
+
+
+async def _is_agreed(order: Order, files: list[RowFile], client: LeadConnector, stop: asyncio.Event) -> bool:
+    """Ask before the first write, where that is no sandbox, and somebody is there."""
+    if order.is_agreed or order.is_sandbox or not is_person_there():
+        return True
+    rows = sum(file.count for file in files)
+    where = f"location {client.location_id}" if client.location_id else "the locations that they name"
+    return await is_agreed(f"Send {rows:,} rows to {clean_text(where)} at {clean_text(client.host)}?", stop)
 
 
 async def _run(
