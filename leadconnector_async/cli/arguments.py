@@ -69,6 +69,20 @@ Tags: TypeAlias = Annotated[
     str, typer.Option(metavar="add|replace", help="Add tags to those a contact has, or replace them.")
 ]
 
+# Which rows are sent, by what is there
+OnlyNew: TypeAlias = Annotated[
+    bool, typer.Option("--only-new", help="Send only people who were not there when the load began.")
+]
+OnlyExisting: TypeAlias = Annotated[
+    bool, typer.Option("--only-existing", help="Send only people who were there when the load began.")
+]
+FillEmpty: TypeAlias = Annotated[
+    bool, typer.Option("--fill-empty", help="Overwrite nothing that was there: send only fields that were empty.")
+]
+SkipUnchanged: TypeAlias = Annotated[
+    bool, typer.Option("--skip-unchanged", help="Do not send rows that would change nothing.")
+]
+
 # Where it goes
 Location: TypeAlias = Annotated[
     str | None, typer.Option(help="Location id; else LEADCONNECTOR_LOCATION_ID.", show_default=False)

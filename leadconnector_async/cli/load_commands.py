@@ -9,6 +9,7 @@ import typer
 
 from ..migration.inputs import Inputs
 from ..migration.mapping_file import write_mapping
+from ..migration.selection import Selection
 from .app import app, read, run
 from .arguments import (
     Concurrency,
@@ -20,6 +21,7 @@ from .arguments import (
     Encoding,
     FileFormat,
     Files,
+    FillEmpty,
     Ignored,
     InSandbox,
     Limit,
@@ -27,10 +29,13 @@ from .arguments import (
     MappingFile,
     Maps,
     NoProgress,
+    OnlyExisting,
+    OnlyNew,
     Owners,
     Rate,
     SecretFile,
     Sheet,
+    SkipUnchanged,
     Sql,
     Store,
     Strict,
@@ -38,7 +43,7 @@ from .arguments import (
     TokenFile,
 )
 from .logins import LoginOptions
-from .options import check_dry_run, read_tags_rule
+from .options import check_dry_run, check_selection, read_tags_rule
 from .plan import PlanOrder, plan
 from .printing import show
 from .saying import Saying
@@ -65,6 +70,10 @@ def upsert(
     strict: Strict = False,
     create_fields: CreateFields = False,
     tags: Tags = "add",
+    only_new: OnlyNew = False,
+    only_existing: OnlyExisting = False,
+    fill_empty: FillEmpty = False,
+    skip_unchanged: SkipUnchanged = False,
     limit: Limit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
@@ -98,6 +107,7 @@ def upsert(
     order = Order(
         sources=sources,
         tags=read(lambda: read_tags_rule(tags)),
+        selection=_select(tags, only_new, only_existing, fill_empty, skip_unchanged),
         limit=limit,
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
         location_id=location,
@@ -149,6 +159,10 @@ def plan_load(
     strict: Strict = False,
     create_fields: CreateFields = False,
     tags: Tags = "add",
+    only_new: OnlyNew = False,
+    only_existing: OnlyExisting = False,
+    fill_empty: FillEmpty = False,
+    skip_unchanged: SkipUnchanged = False,
     limit: Limit = None,
     rate: Rate = None,
     daily: Daily = None,
@@ -168,6 +182,7 @@ def plan_load(
     order = Order(
         sources=sources,
         tags=read(lambda: read_tags_rule(tags)),
+        selection=_select(tags, only_new, only_existing, fill_empty, skip_unchanged),
         limit=limit,
         location_id=location,
         is_sandbox=sandbox,
@@ -193,6 +208,13 @@ def plan_load(
         ),
     )
     run(plan(PlanOrder(load=order, is_offline=offline, is_json=as_json, html=html)))
+
+
+def _select(tags: str, only_new: bool, only_existing: bool, fill_empty: bool, skip_unchanged: bool) -> Selection:
+    selection = Selection(
+        only_new=only_new, only_existing=only_existing, fill_empty=fill_empty, skip_unchanged=skip_unchanged
+    )
+    return read(lambda: check_selection(selection, tags=read_tags_rule(tags)))
 
 
 @app.command("map")

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from ..errors import ConfigurationError
 from ..limits import RateLimit
+from ..migration.selection import Selection
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
@@ -24,6 +25,23 @@ def read_tags_rule(text: str) -> TagsRule:
     if text not in _TAGS_RULES:
         raise ConfigurationError(f"--tags {text!r} has no meaning; write add or replace")
     return _TAGS_RULES[text]
+
+
+def check_selection(selection: Selection, *, tags: TagsRule) -> Selection:
+    """Refuse wishes that contradict each other.
+
+    Raises:
+        ConfigurationError: They do.
+    """
+    if selection.only_new and selection.only_existing:
+        raise ConfigurationError("--only-new and --only-existing leave no row to send: give one of them")
+    if selection.only_new and selection.fill_empty:
+        raise ConfigurationError(
+            "--fill-empty is about contacts that are there, which --only-new leaves alone: give one"
+        )
+    if selection.fill_empty and tags == "replace":
+        raise ConfigurationError("--fill-empty overwrites nothing, and --tags replace does: give one of them")
+    return selection
 
 
 def check_dry_run(is_wanted: bool, *, is_resumed: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,10 @@ from ..client import LeadConnector
 from ..errors import (
     ConfigurationError,
     JournalError,
+    LeadConnectorError,
     LoadStoppedError,
+    StopRequestedError,
+    UsageError,
 )
 from ..journal import Journal
 from ..limits import RateLimit
@@ -34,10 +37,13 @@ from ..migration.results import (
     NOT_APPLIED,
     PROBLEMS,
     REPORT,
+    SKIPPED,
     Results,
 )
 from ..migration.rows import RowFile, take_first
 from ..migration.run import FileLoad, count_rows, describe_files
+from ..migration.selection import Chooser, Selection
+from ..migration.stored import BEFORE
 from ..migration.tagging import has_tags
 from ..report import STATUSES, BatchReport
 from .asking import is_agreed, is_person_there
@@ -52,6 +58,7 @@ from .progress import open_progress
 from .saying import Saying, read_meaning
 from .signals import calling_on_signals
 from .sources import describe_sources
+from .stock import open_stored, take_stock
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
@@ -78,6 +85,7 @@ class Order(Struct, frozen=True, kw_only=True):
     waits: bool
     concurrency: int
     tags: TagsRule = "add"
+    selection: Selection = Selection()
     limit: int | None = None
     is_dry_run: bool = False
     is_progress_wanted: bool
@@ -142,12 +150,19 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             discard_folder(folder)
             tell("Nothing was sent.")
             return _INTERRUPTED
+        try:
+            chooser = await _make_chooser(order, files, client, journal, whole, stop, stack)
+        except LeadConnectorError as error:
+            if isinstance(error, UsageError):
+                raise
+            return _conclude_reading(order, folder, error)
         load = FileLoad(
             files,
             Results(folder, files),
             journal,
             adds_tags=order.tags == "add",
             retry_failed=order.retry_failed,
+            chooser=chooser,
         )
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
         with suppress(JournalError):  # what it tells of its end is then less exact
@@ -165,6 +180,49 @@ def look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[Ro
     if limit is not None:
         take_first(files, limit)
     return files
+
+
+async def _make_chooser(
+    order: Order,
+    files: list[RowFile],
+    client: LeadConnector,
+    journal: Journal,
+    whole: dict[str, str],
+    stop: asyncio.Event,
+    stack: AsyncExitStack,
+) -> Chooser | None:
+    """Read what is there, where rows are to be chosen by that. Cut off, it goes on with `--resume`.
+
+    Raises:
+        LeadConnectorError: It could not be read to the end, or the user wished to stop; nothing was sent.
+        ConfigurationError: The journal is of another load, or what was there is not known any more.
+    """
+    if not order.selection.is_any:
+        return None
+    journal.check(whole)
+    opened = stack.enter_context(ExitStack())
+    stored = open_stored(journal.path.with_name(BEFORE), opened, is_begun=journal.is_begun)
+    if not journal.is_begun:
+        for name, value in whole.items():  # so that --resume finds it
+            journal.note(name, value)
+    await take_stock(client, files, stored, stop, limit=read_rate(order.rate, order.daily), waits=order.waits)
+    chooser = Chooser(
+        order.selection,
+        stored,
+        location_id=client.location_id or "",
+        replaces_tags=order.tags == "replace",
+    )
+    opened.callback(chooser.close)
+    return chooser
+
+
+def _conclude_reading(order: Order, folder: Path, error: LeadConnectorError) -> int:
+    """Say what ended the reading of what is there, and how to go on."""
+    is_wish = isinstance(error, StopRequestedError)
+    show("Interrupted." if is_wish else f"Stopped early: {clean_text(str(error))}")
+    command = _command(order, describe_sources(order.sources), "--out", str(folder), "--resume")
+    show(f"Nothing was sent. Next, to go on with reading what is there: {command}")
+    return _INTERRUPTED if is_wish else _STOPPED
 
 
 async def _prepare(
@@ -185,6 +243,7 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "api_version": client.api_version,
         "tags": order.tags,
         "limit": "" if order.limit is None else str(order.limit),
+        **({"selection": " ".join(order.selection.words())} if order.selection.is_any else {}),
     }
 
 
@@ -287,6 +346,8 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
         show(f"  {error.count} x {status}{clean_text(error.message)}")
     if len(report.errors) > _MOST_ERRORS:
         show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
+    for reason, count in report.skip_reasons.items():
+        show(f"  {count} x not sent, as {clean_text(reason)} (see {SKIPPED})")
     for field, count in report.not_applied.items():
         rows = "1 row" if count == 1 else f"{count} rows"
         show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")
@@ -349,6 +410,6 @@ def _command(order: Order, sources: list[str], *more: str) -> str:
     }
     words = ["leadconnector", "upsert", *sources, *more]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    words += order.saying.words()
+    words += order.saying.words() + order.selection.words()
     words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
     return shlex.join(words)
