@@ -150,6 +150,9 @@ def plan_load(
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask the service nothing, even where there is a token.")
     ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Read what is there, and tell what would be new, changed, the same.")
+    ] = False,
     column_map: Maps = None,
     mapping: MappingFile = None,
     ignore: Ignored = None,
@@ -207,7 +210,7 @@ def plan_load(
             creates_fields=create_fields,
         ),
     )
-    run(plan(PlanOrder(load=order, is_offline=offline, is_json=as_json, html=html)))
+    run(plan(PlanOrder(load=order, is_compared=compare, is_offline=offline, is_json=as_json, html=html)))
 
 
 def _select(tags: str, only_new: bool, only_existing: bool, fill_empty: bool, skip_unchanged: bool) -> Selection:

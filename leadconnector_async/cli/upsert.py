@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,8 +42,7 @@ from ..migration.results import (
 )
 from ..migration.rows import RowFile, take_first
 from ..migration.run import FileLoad, count_rows, describe_files
-from ..migration.selection import Chooser, Selection
-from ..migration.stored import BEFORE
+from ..migration.selection import Selection
 from ..migration.tagging import has_tags
 from ..report import STATUSES, BatchReport
 from .asking import is_agreed, is_person_there
@@ -58,7 +57,7 @@ from .progress import open_progress
 from .saying import Saying, read_meaning
 from .signals import calling_on_signals
 from .sources import describe_sources
-from .stock import open_stored, take_stock
+from .stock import Wish, compare_with_stored, open_chooser
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
@@ -93,6 +92,16 @@ class Order(Struct, frozen=True, kw_only=True):
     login: LoginOptions
     saying: Saying = Saying()
     is_agreed: bool = False
+
+    @property
+    def wish(self) -> Wish:
+        """What it says of rows that meet contacts which are there."""
+        return Wish(
+            selection=self.selection,
+            replaces_tags=self.tags == "replace",
+            limit=read_rate(self.rate, self.daily),
+            waits=self.waits,
+        )
 
 
 async def load(order: Order) -> int:
@@ -138,7 +147,9 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         if stop.is_set():
             raise asyncio.CancelledError
         if order.is_dry_run and tally is not None:
-            return conclude_dry_run(files, tally)
+            is_compared = order.selection.is_any
+            comparison = await compare_with_stored(order.wish, client, files, stop) if is_compared else None
+            return conclude_dry_run(files, tally, comparison)
         folder = choose_folder(order.out, whole, is_resumed=order.is_resumed)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
         inputs.keep_in(folder)
@@ -151,7 +162,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             tell("Nothing was sent.")
             return _INTERRUPTED
         try:
-            chooser = await _make_chooser(order, files, client, journal, whole, stop, stack)
+            chooser = await open_chooser(order.wish, client, files, journal, whole, stop, stack)
         except LeadConnectorError as error:
             if isinstance(error, UsageError):
                 raise
@@ -180,40 +191,6 @@ def look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[Ro
     if limit is not None:
         take_first(files, limit)
     return files
-
-
-async def _make_chooser(
-    order: Order,
-    files: list[RowFile],
-    client: LeadConnector,
-    journal: Journal,
-    whole: dict[str, str],
-    stop: asyncio.Event,
-    stack: AsyncExitStack,
-) -> Chooser | None:
-    """Read what is there, where rows are to be chosen by that. Cut off, it goes on with `--resume`.
-
-    Raises:
-        LeadConnectorError: It could not be read to the end, or the user wished to stop; nothing was sent.
-        ConfigurationError: The journal is of another load, or what was there is not known any more.
-    """
-    if not order.selection.is_any:
-        return None
-    journal.check(whole)
-    opened = stack.enter_context(ExitStack())
-    stored = open_stored(journal.path.with_name(BEFORE), opened, is_begun=journal.is_begun)
-    if not journal.is_begun:
-        for name, value in whole.items():  # so that --resume finds it
-            journal.note(name, value)
-    await take_stock(client, files, stored, stop, limit=read_rate(order.rate, order.daily), waits=order.waits)
-    chooser = Chooser(
-        order.selection,
-        stored,
-        location_id=client.location_id or "",
-        replaces_tags=order.tags == "replace",
-    )
-    opened.callback(chooser.close)
-    return chooser
 
 
 def _conclude_reading(order: Order, folder: Path, error: LeadConnectorError) -> int:

@@ -23,7 +23,7 @@ _BY_PARTS: Final = ("email", "phone", *_NAMES, "dnd", "dnd_settings", "custom_fi
 
 
 def find_changes(sent: ContactUpsert, stored: Contact, *, replaces_tags: bool) -> tuple[NotApplied, ...]:
-    """List the fields of a contact that an upsert would change, each with what is sent and what is stored.
+    """List the fields of a contact that an upsert would change, each with what would be there and what is.
 
     Args:
         sent: The upsert.
@@ -31,6 +31,8 @@ def find_changes(sent: ContactUpsert, stored: Contact, *, replaces_tags: bool) -
         replaces_tags: Whether its tags replace all that are there, rather than are added to them.
     """
     found = {change.field: change for change in find_not_applied(sent, stored)}
+    if "tags" in found and not replaces_tags:
+        found["tags"] = NotApplied("tags", sorted({*normal_tags(sent), *(stored.tags or ())}), stored.tags)
     for change in _closer(sent, stored, replaces_tags=replaces_tags):
         found.setdefault(change.field, change)
     return tuple(found.values())

@@ -184,3 +184,77 @@ def test_a_reading_that_is_cut_short_goes_on(served: Callable[..., str], tmp_pat
     assert not (tmp_path / "out" / "report.json").exists()
     code, out, err = end(start(url, path, "--only-new", "--resume"))
     assert code == 3, (out, err)
+
+
+# ------------------------------------------------------------------------------------------ plan and dry run
+
+
+def plan(run: Run, *arguments: object, code: int = 1) -> dict[str, Any]:
+    ended, out, _ = run("plan", "--json", *arguments)
+    assert ended == code
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--only-new",), ("--only-existing",), ("--fill-empty",), ("--skip-unchanged",)], ids=str
+)
+def test_the_plan_against_what_is_there_is_what_the_load_then_does(
+    run: Run, there: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    path = sheet(tmp_path, *ROWS, "fay@x.de,,Fay,,", ",+4930123456,,,", "fay@x.de,+49301111111,,,")
+    told = plan(run, path, "--compare", *options)
+    before = people(there)
+    compared = told["comparison"]
+    assert (compared["there"], sum(compared[name] for name in ("new", "changed", "same", "repeated"))) == (2, 7)
+    code, out, _ = run("upsert", path, "--dry-run", *options)
+    assert code == 1
+    if options:
+        left_out = f", {told['skipped']} are left out as wished" if told["skipped"] else ""
+        assert f"{told['to_send']} would be sent, 1 would not{left_out}\n" in out
+    assert people(there) == before
+    run("upsert", path, "--out", "out", *options)
+    done = report(tmp_path / "out")
+    assert (told["to_send"], told["skipped"], told["refused"]) == (
+        done["created"] + done["updated"],
+        done["skipped"],
+        done["failed"],
+    )
+    assert told["calls"] == done["requests"]
+    assert compared["skipped"] == done.get("skip_reasons", {})
+    assert len(people(there)) - len(before) == done["created"]
+
+
+def test_the_plan_shows_what_would_change_old_beside_new(run: Run, there: str, tmp_path: Path) -> None:
+    page = tmp_path / "plan.html"
+    path = sheet(tmp_path, "ada@x.de,,Ada,Ulm <b>,new", "ada@x.de,,Ada,,", "fay@x.de,,,,", ",+4930123456,,,")
+    code, out, err = run("plan", path, "--compare", "--html", page)
+    assert (code, "Reading what is there" in err) == (0, True)
+    assert "Compared with 2 contacts: 1 new, 1 would change one, 1 would change nothing" in out
+    assert "1 row more about somebody whom an earlier row is sent about" in out
+    assert "--skip-unchanged would save the calls of 1 row" in out
+    assert "    city: Bonn -> Ulm <b>" in out
+    assert '    tags: ["kept"] -> ["kept","new"]' in out
+    assert "not compared" not in out
+    assert "Ulm &lt;b&gt;" in page.read_text()
+
+
+def test_what_is_there_cannot_be_compared_without_asking(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sheet(tmp_path, "ada@x.de,,,,")
+    code, _, err = run("plan", path, "--compare")
+    assert (code, "--compare reads what is there, and there is no token" in err) == (2, True)
+    code, _, err = run("plan", path, "--compare", "--offline")
+    assert (code, "--offline asks for nothing" in err) == (2, True)
+    code, out, _ = run("plan", path, "--only-new")
+    assert (code, "which --only-new leaves out, what is there would tell" in out) == (0, True)
+
+
+def test_a_day_that_is_spent_ends_the_plan_in_one_sentence(
+    run: Run, served: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TOKEN": "sandbox", "LOCATION_ID": "L", "BASE_URL": served("--daily", "3")}.items():
+        monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
+    code, out, err = run("plan", sheet(tmp_path, "ada@x.de,,,,", "b@x.de,,,,"), "--compare")
+    assert (code, out, "Stopped early: " in err) == (3, "", True)
