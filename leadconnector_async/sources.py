@@ -12,11 +12,26 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Final, TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from .errors import InvalidContactError, UsageError
 from .models import ContactUpsert
 
-Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Settled"
-"""A contact, a dict of its fields, or what is wrong with a row that could not be read: it becomes a failed outcome."""
+Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Skipped | Settled"
+"""A contact, a dict of its fields, what is wrong with a row that could not be read (it becomes a failed outcome), or
+why a row is not to be sent."""
+
+
+class Skipped(Struct, frozen=True):
+    """Stands for a row that is not to be sent, on purpose.
+
+    Attributes:
+        reason: Why, in one sentence that is the same for all rows that are left out for that reason.
+        note: What else there is to know of this one, or None.
+    """
+
+    reason: str
+    note: str | None = None
 
 
 class Settled(Enum):

@@ -28,6 +28,7 @@ from .arguments import (
     Maps,
     NoProgress,
     Owners,
+    PhoneConflict,
     Rate,
     SecretFile,
     Sheet,
@@ -38,7 +39,7 @@ from .arguments import (
     TokenFile,
 )
 from .logins import LoginOptions
-from .options import check_dry_run, read_tags_rule
+from .options import check_dry_run, read_phone_rule, read_tags_rule
 from .plan import PlanOrder, plan
 from .printing import show
 from .saying import Saying
@@ -65,6 +66,7 @@ def upsert(
     strict: Strict = False,
     create_fields: CreateFields = False,
     tags: Tags = "add",
+    phone_conflict: PhoneConflict = "second-pass",
     limit: Limit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
@@ -98,6 +100,7 @@ def upsert(
     order = Order(
         sources=sources,
         tags=read(lambda: read_tags_rule(tags)),
+        phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
         limit=limit,
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
         location_id=location,
@@ -149,6 +152,7 @@ def plan_load(
     strict: Strict = False,
     create_fields: CreateFields = False,
     tags: Tags = "add",
+    phone_conflict: PhoneConflict = "second-pass",
     limit: Limit = None,
     rate: Rate = None,
     daily: Daily = None,
@@ -168,6 +172,7 @@ def plan_load(
     order = Order(
         sources=sources,
         tags=read(lambda: read_tags_rule(tags)),
+        phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
         limit=limit,
         location_id=location,
         is_sandbox=sandbox,

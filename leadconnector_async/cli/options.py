@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from ..errors import ConfigurationError
 from ..limits import RateLimit
+from ..migration.sharing import PHONE_RULES, PhoneRule
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
@@ -24,6 +25,18 @@ def read_tags_rule(text: str) -> TagsRule:
     if text not in _TAGS_RULES:
         raise ConfigurationError(f"--tags {text!r} has no meaning; write add or replace")
     return _TAGS_RULES[text]
+
+
+def read_phone_rule(text: str) -> PhoneRule:
+    """Read `--phone-conflict`.
+
+    Raises:
+        ConfigurationError: It is none of its values.
+    """
+    for rule in PHONE_RULES:
+        if text == rule:
+            return rule
+    raise ConfigurationError(f"--phone-conflict {text!r} has no meaning; write {', '.join(PHONE_RULES)}")
 
 
 def check_dry_run(is_wanted: bool, *, is_resumed: bool) -> bool:

@@ -99,6 +99,7 @@ async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
             obstacles=_obstacles(preparation, tally),
             new_fields=preparation.missing,
             assumptions=assumptions,
+            phone_conflict=load.phone_conflict,
         )
         return await asyncio.to_thread(make_plan, seen, stop.is_set)
 

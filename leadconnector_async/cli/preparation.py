@@ -95,14 +95,18 @@ class Preparation:
             self.missing = [name for name in dict.fromkeys(said) if book.find(name) is None]
         return book.with_texts(self.missing)
 
-    async def check(self, files: Sequence[RowFile]) -> ProblemTally:
+    async def check(self, files: Sequence[RowFile], look: Look = lambda _: None) -> ProblemTally:
         """Look at all rows.
+
+        Args:
+            files: With the rows.
+            look: As in `look_at`.
 
         Raises:
             ConfigurationError: Rows cannot be told apart, an option is missing, or there is a problem and none is
                 wanted.
         """
-        tally = await self.look_at(files)
+        tally = await self.look_at(files, look)
         self.refuse(tally)
         return tally
 
@@ -183,12 +187,16 @@ def tell_of_problems(tally: ProblemTally) -> None:
         tell(f"  and {len(kinds) - _MOST_KINDS} more kinds of problems")
 
 
-def conclude_dry_run(files: Sequence[RowFile], tally: ProblemTally) -> int:
-    """Say what a load would do, and return the exit code: 1 where some row would not be sent."""
+def conclude_dry_run(files: Sequence[RowFile], tally: ProblemTally, shared: Sequence[str], skipped: int) -> int:
+    """Say what a load would do, and return the exit code: 1 where some row could not be sent."""
     tell_of_columns(files)
     tell_of_problems(tally)
+    for sentence in shared:
+        tell(sentence)
     total = sum(file.count for file in files)
-    show(f"{total} rows looked at: {total - tally.refused_rows} would be sent, {tally.refused_rows} would not")
+    left_out = f", {skipped} would be left out" if skipped else ""
+    sent = total - tally.refused_rows - skipped
+    show(f"{total} rows looked at: {sent} would be sent, {tally.refused_rows} would not{left_out}")
     show("Nothing was written: this was a dry run.")
     return 1 if tally.refused_rows else 0
 
