@@ -115,8 +115,14 @@ class Intake:
             return None
         index, row, row_hash = self._rows.popleft()
         if isinstance(row, Skipped):
-            skipped = Outcome(index=index, status="skipped", contact_id=row.contact_id, note=row.reason)
-            return Entry(skipped, row_hash, _NOBODY, is_repeatable=True)
+            left_out = Outcome(
+                index=index,
+                status="skipped",
+                contact_id=row.contact_id,
+                error=RowError("Skipped", None, row.reason),
+                note=row.note,
+            )
+            return Entry(left_out, row_hash, _NOBODY, is_repeatable=True)
         try:
             return self._check(index, row, row_hash)
         except InvalidContactError as error:

@@ -39,6 +39,7 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
     "mapping": "was made when other columns went to other fields",
     "checks": "was made with another --date-order or --default-country",
     "tags": "was made with another --tags",
+    "phone_conflict": "was made with another --phone-conflict",
     "limit": "was made with another --limit",
     "selection": "was made with other of --only-new, --only-existing, --fill-empty and --skip-unchanged",
 }

@@ -221,10 +221,14 @@ class BatchReport:
                 self.not_applied[missing.field] = self.not_applied.get(missing.field, 0) + by
         if outcome.collision_with is not None:
             self.collisions += by
-        if outcome.status == "skipped" and outcome.note is not None:
-            self.skip_reasons[outcome.note] = self.skip_reasons.get(outcome.note, 0) + by
         if outcome.error is not None:
-            self._count_error(outcome.error, by)
+            self._count_reason(outcome.status, outcome.error, by)
+
+    def _count_reason(self, status: Status, reason: RowError, by: int) -> None:
+        if status == "skipped":
+            self.skip_reasons[reason.message] = self.skip_reasons.get(reason.message, 0) + by
+        else:
+            self._count_error(reason, by)
 
     def _count_error(self, error: RowError, by: int) -> None:
         key = (error.status, error.message)

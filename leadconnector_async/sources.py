@@ -17,8 +17,9 @@ from msgspec import Struct
 from .errors import InvalidContactError, UsageError
 from .models import ContactUpsert
 
-Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Settled | Skipped"
-"""A contact, a dict of its fields, or what is wrong with a row that could not be read: it becomes a failed outcome."""
+Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Skipped | Settled"
+"""A contact, a dict of its fields, what is wrong with a row that could not be read (it becomes a failed outcome), or
+why a row is not to be sent."""
 
 
 class Settled(Enum):
@@ -34,12 +35,14 @@ class Skipped(Struct, frozen=True):
     """Stands for a row that is not sent, on purpose.
 
     Attributes:
-        reason: Why, the same for all rows of which that is so.
+        reason: Why, in one sentence that is the same for all rows that are left out for that reason.
         contact_id: The contact that it is about, where that is known.
+        note: What else there is to know of this one, or None.
     """
 
     reason: str
     contact_id: str | None = None
+    note: str | None = None
 
 
 T = TypeVar("T")

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from ..migration.readers.tables import FORMATS
+from ..migration.sharing import PHONE_RULES
 
 # What is read
 Files: TypeAlias = Annotated[
@@ -67,6 +68,13 @@ CreateFields: TypeAlias = Annotated[
 ]
 Tags: TypeAlias = Annotated[
     str, typer.Option(metavar="add|replace", help="Add tags to those a contact has, or replace them.")
+]
+PhoneConflict: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(PHONE_RULES),
+        help="Rows that share a phone with another person's: set it afterwards, leave the row out, or overwrite.",
+    ),
 ]
 
 # Which rows are sent, by what is there

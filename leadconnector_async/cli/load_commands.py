@@ -32,6 +32,7 @@ from .arguments import (
     OnlyExisting,
     OnlyNew,
     Owners,
+    PhoneConflict,
     Rate,
     SecretFile,
     Sheet,
@@ -43,7 +44,7 @@ from .arguments import (
     TokenFile,
 )
 from .logins import LoginOptions
-from .options import check_dry_run, check_selection, read_tags_rule
+from .options import check_dry_run, check_selection, read_phone_rule, read_tags_rule
 from .plan import PlanOrder, plan
 from .printing import show
 from .saying import Saying
@@ -74,6 +75,7 @@ def upsert(
     only_existing: OnlyExisting = False,
     fill_empty: FillEmpty = False,
     skip_unchanged: SkipUnchanged = False,
+    phone_conflict: PhoneConflict = "second-pass",
     limit: Limit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
@@ -108,6 +110,7 @@ def upsert(
         sources=sources,
         tags=read(lambda: read_tags_rule(tags)),
         selection=_select(tags, only_new, only_existing, fill_empty, skip_unchanged),
+        phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
         limit=limit,
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
         location_id=location,
@@ -166,6 +169,7 @@ def plan_load(
     only_existing: OnlyExisting = False,
     fill_empty: FillEmpty = False,
     skip_unchanged: SkipUnchanged = False,
+    phone_conflict: PhoneConflict = "second-pass",
     limit: Limit = None,
     rate: Rate = None,
     daily: Daily = None,
@@ -186,6 +190,7 @@ def plan_load(
         sources=sources,
         tags=read(lambda: read_tags_rule(tags)),
         selection=_select(tags, only_new, only_existing, fill_empty, skip_unchanged),
+        phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
         limit=limit,
         location_id=location,
         is_sandbox=sandbox,

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 from ..errors import ConfigurationError
 from ..limits import RateLimit
 from ..migration.selection import Selection
+from ..migration.sharing import PHONE_RULES, PhoneRule
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
@@ -42,6 +43,18 @@ def check_selection(selection: Selection, *, tags: TagsRule) -> Selection:
     if selection.fill_empty and tags == "replace":
         raise ConfigurationError("--fill-empty overwrites nothing, and --tags replace does: give one of them")
     return selection
+
+
+def read_phone_rule(text: str) -> PhoneRule:
+    """Read `--phone-conflict`.
+
+    Raises:
+        ConfigurationError: It is none of its values.
+    """
+    for rule in PHONE_RULES:
+        if text == rule:
+            return rule
+    raise ConfigurationError(f"--phone-conflict {text!r} has no meaning; write {', '.join(PHONE_RULES)}")
 
 
 def check_dry_run(is_wanted: bool, *, is_resumed: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +17,14 @@ from ..client import LeadConnector
 from ..errors import ConfigurationError
 from ..journal import Journal
 from ..migration.inputs import STDIN, Inputs, Sources
+from ..migration.phone_book import PHONES, PhoneBook
+from ..migration.phones import tell_of_phones
 from ..migration.readers import Reading
 from ..migration.readers.queries import Query, hide_password
 from ..migration.results import JOURNAL
 from ..migration.rows import RowFile
 from ..migration.run import describe_files
+from ..report import Outcome
 from .logins import LoginOptions, choose_token
 from .options import read_rate
 from .preparation import Preparation
@@ -163,6 +166,19 @@ class PastRun:
                 "another mapping file); put back what was loaded"
             )
         return files
+
+    def open_outcomes(self, stack: ExitStack) -> Iterator[Outcome]:
+        """Return what became of each row, phones that were set after the rows included.
+
+        Args:
+            stack: Closes what is opened.
+        """
+        path = self.folder / PHONES
+        if not path.is_file():
+            return self.journal.outcomes()
+        book = PhoneBook(path)
+        stack.callback(book.close)
+        return tell_of_phones(self.journal.outcomes(), book)
 
     def _sources(self) -> Sources:
         files = [path for path in self.note.files if path != STDIN]

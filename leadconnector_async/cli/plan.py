@@ -126,6 +126,7 @@ async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
             new_fields=preparation.missing,
             assumptions=assumptions,
             comparison=comparison,
+            phone_conflict=load.phone_conflict,
         )
         return await asyncio.to_thread(make_plan, seen, stop.is_set)
 

@@ -6,13 +6,27 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..answers import clean_text
-from ..migration.plan import Comparison, Plan, PlannedColumn, PlannedFile, PlannedLocation, PlannedTags, SharedContact
+from ..migration.plan import (
+    Comparison,
+    Plan,
+    PlannedColumn,
+    PlannedFile,
+    PlannedLocation,
+    PlannedTags,
+    SharedContact,
+    SharedRow,
+)
 from ..migration.plan_words import TAGS_WORDS, about_comparison, about_matching, about_rows, about_time
 from .preparation import describe_problem
 
 _MOST: Final = 12
 _MOST_GROUPS: Final = 5
 _WIDEST: Final = 40
+_PHONE_FATES: Final[dict[str, str]] = {
+    "keeps": "keeps it",
+    "waits": "is sent without it; set afterwards, if the service takes it",
+    "skipped": "is left out",
+}
 
 
 def describe_plan(plan: Plan) -> Iterator[str]:
@@ -57,7 +71,8 @@ def _where_to(column: PlannedColumn) -> str:
 def _rows(plan: Plan) -> Iterator[str]:
     yield from about_rows(plan)
     yield from about_matching(plan)
-    yield from _groups(plan.overwritten, plan.forecast.overwrites)
+    yield from _groups("one contact", plan.overwritten, plan.forecast.overwrites)
+    yield from _groups("one phone", plan.sharing, plan.forecast.deferred + plan.forecast.skipped)
 
 
 def describe_comparison(found: Comparison) -> Iterator[str]:
@@ -71,16 +86,21 @@ def describe_comparison(found: Comparison) -> Iterator[str]:
         yield f"and {found.changed - _MOST_GROUPS:,} more rows"
 
 
-def _groups(groups: list[SharedContact], rows: int) -> Iterator[str]:
+def _groups(title: str, groups: list[SharedContact], rows: int) -> Iterator[str]:
     for group in groups[:_MOST_GROUPS]:
-        yield "  one contact:"
+        yield f"  {title}:"
         for row in group.rows:
-            by = f", by {row.field}" if row.field else ""
-            yield f"    {clean_text(f'{row.where}: {row.who}')} ({row.fate} it{by})"
+            yield f"    {clean_text(f'{row.where}: {row.who}')} ({_fate(row)})"
         if group.size > len(group.rows):
             yield f"    and {group.size - len(group.rows):,} more rows"
     if len(groups) > _MOST_GROUPS:
         yield f"  and more, of {rows:,} rows in all; --html and --json show more"
+
+
+def _fate(row: SharedRow) -> str:
+    if row.fate in _PHONE_FATES:
+        return _PHONE_FATES[row.fate]
+    return f"{row.fate} it, by {row.field}" if row.field else f"{row.fate} it"
 
 
 def _problems(plan: Plan) -> Iterator[str]:

@@ -97,14 +97,18 @@ class Preparation:
             self.missing = [name for name in dict.fromkeys(said) if book.find(name) is None]
         return book.with_texts(self.missing)
 
-    async def check(self, files: Sequence[RowFile]) -> ProblemTally:
+    async def check(self, files: Sequence[RowFile], look: Look = lambda _: None) -> ProblemTally:
         """Look at all rows.
+
+        Args:
+            files: With the rows.
+            look: As in `look_at`.
 
         Raises:
             ConfigurationError: Rows cannot be told apart, an option is missing, or there is a problem and none is
                 wanted.
         """
-        tally = await self.look_at(files)
+        tally = await self.look_at(files, look)
         self.refuse(tally)
         return tally
 
@@ -185,13 +189,30 @@ def tell_of_problems(tally: ProblemTally) -> None:
         tell(f"  and {len(kinds) - _MOST_KINDS} more kinds of problems")
 
 
-def conclude_dry_run(files: Sequence[RowFile], tally: ProblemTally, comparison: Comparison | None = None) -> int:
-    """Say what a load would do, and return the exit code: 1 where some row cannot be sent."""
+def conclude_dry_run(
+    files: Sequence[RowFile],
+    tally: ProblemTally,
+    *,
+    shared: Sequence[str],
+    skipped: int,
+    comparison: Comparison | None = None,
+) -> int:
+    """Say what a load would do, and return the exit code: 1 where some row cannot be sent.
+
+    Args:
+        files: What would be loaded.
+        tally: What is wrong with it.
+        shared: What there is to say of rows that share a phone.
+        skipped: How many rows are not sent because of that.
+        comparison: The rows against what is there, where some are chosen by that.
+    """
     tell_of_columns(files)
     tell_of_problems(tally)
+    for sentence in shared:
+        tell(sentence)
     total = sum(file.count for file in files)
-    skipped = 0 if comparison is None else sum(comparison.skipped.values())
-    left_out = f", {skipped} are left out as wished" if skipped else ""
+    skipped += 0 if comparison is None else sum(comparison.skipped.values())
+    left_out = f", {skipped} would be left out" if skipped else ""
     sent = total - tally.refused_rows - skipped
     show(f"{total} rows looked at: {sent} would be sent, {tally.refused_rows} would not{left_out}")
     for sentence in about_comparison(comparison) if comparison is not None else ():

@@ -32,6 +32,9 @@ class Silent:
     def update(self, outcome: Outcome) -> None:
         """Take note of one more outcome."""
 
+    def count_phones(self, done: int, total: int) -> None:
+        """Take note of how many phones are set, after the rows."""
+
 
 class Pace:
     """How fast a load is, and how long it will take.
@@ -78,6 +81,12 @@ class Lines(Silent):
             done = f"{self._report.total}/{self._total} rows, {self._pace}"
             tell(f"{done}, {_counts(self._report)}, {_quota(self._quota_left())}")
 
+    def count_phones(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._told >= _LINE_SECONDS:
+            self._told = now
+            tell(f"{_phones(done, total)}, {_quota(self._quota_left())}")
+
 
 class Bar(Silent):
     """A bar, on a terminal."""
@@ -110,6 +119,10 @@ class Bar(Silent):
         description = f"{self._pace}, {_counts(self._report)}, {_quota(self._quota_left())}"
         self._progress.update(self._task, completed=self._report.total, description=description)
 
+    def count_phones(self, done: int, total: int) -> None:
+        description = f"{_phones(done, total)}, {_quota(self._quota_left())}"
+        self._progress.update(self._task, total=total, completed=done, description=description)
+
 
 def open_progress(
     total: int, report: BatchReport, most_per_second: float, quota_left: Callable[[], int | None], *, is_wanted: bool
@@ -125,6 +138,10 @@ def open_progress(
 def _counts(report: BatchReport) -> str:
     done = f"{report.created} created, {report.updated} updated, {report.failed} failed"
     return done + (f", {report.unknown} unknown" if report.unknown else "")
+
+
+def _phones(done: int, total: int) -> str:
+    return f"{done}/{total} phones set that rows share"
 
 
 def _quota(left: int | None) -> str:

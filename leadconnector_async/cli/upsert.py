@@ -24,7 +24,9 @@ from ..errors import (
 from ..journal import Journal
 from ..limits import RateLimit
 from ..migration.aftermath import note_end
+from ..migration.check import Look
 from ..migration.inputs import Inputs, Sources
+from ..migration.matching import Matching
 from ..migration.meaning import Meaning
 from ..migration.problems import ProblemTally
 from ..migration.reasons import why_not_applied, why_stopped
@@ -43,6 +45,7 @@ from ..migration.results import (
 from ..migration.rows import RowFile, take_first
 from ..migration.run import FileLoad, count_rows, describe_files
 from ..migration.selection import Selection
+from ..migration.sharing import PhoneRule
 from ..migration.tagging import has_tags
 from ..report import STATUSES, BatchReport
 from .asking import is_agreed, is_person_there
@@ -51,6 +54,7 @@ from .logins import LoginOptions, choose_token
 from .options import TagsRule, read_rate
 from .page import write_page
 from .past_runs import SANDBOX, note_run
+from .phones import PhoneConflicts
 from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_problems
 from .printing import show, tell
 from .progress import open_progress
@@ -85,6 +89,7 @@ class Order(Struct, frozen=True, kw_only=True):
     concurrency: int
     tags: TagsRule = "add"
     selection: Selection = Selection()
+    phone_conflict: PhoneRule = "second-pass"
     limit: int | None = None
     is_dry_run: bool = False
     is_progress_wanted: bool
@@ -142,21 +147,29 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         inputs = stack.enter_context(Inputs(order.sources, kept=kept, is_stopped=stop.is_set))
         files = await asyncio.to_thread(look_through, inputs, meaning, order.limit)
         client = await open_client(order, rate, files, stack)
-        files, tally = await _prepare(order, files, client, stop)
+        matching = stack.enter_context(Matching())
+        conflicts = PhoneConflicts(order.phone_conflict, client, rate, matching, stop.is_set)
+        files, tally = await _prepare(order, files, client, stop, conflicts.look)
         whole = _describe(order, files, client)
         if stop.is_set():
             raise asyncio.CancelledError
         if order.is_dry_run and tally is not None:
+            await conflicts.settle()
             is_compared = order.selection.is_any
             comparison = await compare_with_stored(order.wish, client, files, stop) if is_compared else None
-            return conclude_dry_run(files, tally, comparison)
+            return conclude_dry_run(
+                files, tally, shared=conflicts.told, skipped=conflicts.skipped, comparison=comparison
+            )
         folder = choose_folder(order.out, whole, is_resumed=order.is_resumed)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
         inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
         note_run(order.sources, order.saying, files, folder, journal)
-        _tell_beforehand(order, files, tally, is_begun=journal.is_begun)
-        if not journal.is_begun and not await _is_agreed(order, files, client, stop):
+        phones = await conflicts.open_book(folder, journal, files, retry_refused=order.retry_failed)
+        if phones is not None:
+            stack.callback(phones.close)
+        _tell_beforehand(order, files, tally, conflicts.told, is_begun=journal.is_begun)
+        if not journal.is_begun and (stop.is_set() or not await _is_agreed(order, files, client, stop)):
             journal.close()
             discard_folder(folder)
             tell("Nothing was sent.")
@@ -172,6 +185,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             Results(folder, files),
             journal,
             adds_tags=order.tags == "add",
+            phones=phones,
             retry_failed=order.retry_failed,
             chooser=chooser,
         )
@@ -203,13 +217,13 @@ def _conclude_reading(order: Order, folder: Path, error: LeadConnectorError) -> 
 
 
 async def _prepare(
-    order: Order, files: list[RowFile], client: LeadConnector, stop: asyncio.Event
+    order: Order, files: list[RowFile], client: LeadConnector, stop: asyncio.Event, look: Look
 ) -> tuple[list[RowFile], ProblemTally | None]:
     preparation = Preparation(order.saying, client, stop.is_set)
     files = await preparation.look_up(files)
     if order.is_resumed:
         return files, None  # its rows were looked at, and fields made, before its first sitting
-    tally = await preparation.check(files)
+    tally = await preparation.check(files, look)
     return files if order.is_dry_run else await preparation.make_fields(files), tally
 
 
@@ -219,6 +233,7 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "target": SANDBOX if order.is_sandbox else client.host,
         "api_version": client.api_version,
         "tags": order.tags,
+        **({} if order.phone_conflict == "allow" else {"phone_conflict": order.phone_conflict}),
         "limit": "" if order.limit is None else str(order.limit),
         **({"selection": " ".join(order.selection.words())} if order.selection.is_any else {}),
     }
@@ -256,7 +271,9 @@ async def open_client(order: Order, rate: RateLimit, files: list[RowFile], stack
     return await stack.enter_async_context(client)
 
 
-def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | None, *, is_begun: bool) -> None:
+def _tell_beforehand(
+    order: Order, files: list[RowFile], tally: ProblemTally | None, shared: list[str], *, is_begun: bool
+) -> None:
     if order.is_resumed:
         tell("Going on with an earlier run." if is_begun else "There is no earlier run in that folder: beginning one.")
     for file in files:
@@ -265,6 +282,8 @@ def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | N
     tell_of_columns(files)
     if tally is not None:
         tell_of_problems(tally)
+    for sentence in shared:
+        tell(sentence)
     if has_tags(files):
         tell(_TAGS_SENTENCES[order.tags])
     if not order.is_sandbox:
@@ -289,7 +308,9 @@ async def _run(
     )
     with progress:
         try:
-            await load.run(client, stop, wait_for_quota=order.waits, on_outcome=progress.update)
+            await load.run(
+                client, stop, wait_for_quota=order.waits, on_outcome=progress.update, on_phone=progress.count_phones
+            )
         except LoadStoppedError as error:
             return str(error)
         except asyncio.CancelledError:
@@ -367,6 +388,8 @@ def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopp
 
 
 def _what_is_left(report: BatchReport) -> str:
+    if "phone" in report.not_applied and "tags" not in report.not_applied:
+        return "to set the phones of rows that share one, as all rows are written"
     if "tags" in report.not_applied:
         return f"to add the tags of {report.not_applied['tags']} rows, as all rows are written"
     return "as all rows are done, to have the results written"
@@ -380,6 +403,7 @@ def _command(order: Order, sources: list[str], *more: str) -> str:
         "--daily": order.daily,
         "--limit": order.limit if more else None,  # of what failed, all
         "--tags": None if order.tags == "add" else order.tags,
+        "--phone-conflict": None if order.phone_conflict == "second-pass" else order.phone_conflict,
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
         "--store": order.login.store,

@@ -17,12 +17,13 @@ from ..identity import Identity
 from ..limits import RateLimit
 from ..models import Contact, ContactUpsert
 from ..models.search import FoundContact
-from .matching import Field, MatchRule
+from .matching import Field
 from .page import count_of
 from .plan import time_needed
 from .plan_words import about_time
 from .planning import Asked, ask_locations
 from .rows import RowFile
+from .sharing import MatchRule
 from .stored import LocationRead, StoredContacts, Way, keys_of
 from .sweep import sweep
 

@@ -21,10 +21,12 @@ from msgspec import Struct
 
 from ..errors import ConfigurationError
 from ..identity import Identity, is_another_person
+from .sharing import SCHEMA, ConflictAction, MatchRule, PhoneRule, SharedPhones
 
 Field: TypeAlias = Literal["email", "phone"]
 Fate: TypeAlias = Literal["makes", "updates", "overwrites"]
-USUAL_ORDER: Final = ("email", "phone")
+SharedFate: TypeAlias = Fate | Literal["keeps", "waits", "skipped"]
+_PHONE_FATES: Final[dict[ConflictAction, SharedFate]] = {"wait": "waits", "skip": "skipped"}
 _ROWS_AT_ONCE: Final = 5000
 _ASKED_EVERY: Final = 1000
 _CACHE: Final = -65536  # KiB of pages in memory, in SQLite's own way to say it
@@ -42,8 +44,13 @@ _FILL_SHARED: Final = """
     ) GROUP BY key HAVING count(*) > 1
 """
 _SHARING: Final = """
-    SELECT number, location, email, phone, is_apart FROM rows
-    WHERE email IN shared OR phone IN shared ORDER BY number
+    SELECT number, rows.location, rows.email, iif(action IS NULL, rows.phone, NULL), is_apart
+    FROM rows LEFT JOIN conflicts USING (number)
+    WHERE (rows.email IN shared OR rows.phone IN shared) AND action IS NOT 'skip' ORDER BY number
+"""
+_TO_UPDATE: Final = """
+    SELECT contact, phone, location FROM conflicts JOIN met USING (number)
+    WHERE action = 'wait' AND later IS NULL ORDER BY number
 """
 _GROUPS: Final = """
     SELECT contact, number, fate, field, size FROM (
@@ -52,18 +59,6 @@ _GROUPS: Final = """
         FROM met WHERE contact IN (SELECT DISTINCT contact FROM met WHERE fate = ? ORDER BY contact LIMIT ?)
     ) WHERE place <= ? ORDER BY contact, number
 """
-
-
-class MatchRule(Struct, frozen=True, kw_only=True):
-    """How a location matches contacts.
-
-    Attributes:
-        order: What it looks for, in this order: `email`, `phone`, or both.
-        allows_duplicates: Whether a row with `createNewIfDuplicateAllowed` makes a contact whatever there is.
-    """
-
-    order: tuple[str, ...] = USUAL_ORDER
-    allows_duplicates: bool = False
 
 
 class Forecast(Struct, kw_only=True):
@@ -75,6 +70,9 @@ class Forecast(Struct, kw_only=True):
         overwrites: Rows that overwrite the contact of an earlier row about another person.
         lost_emails: Rows whose email another contact has, so that the service drops it.
         lost_phones: The same of phones.
+        deferred: Rows that are sent without their phone, as a row of another person before them has it.
+        refused_phones: Rows of these whose phone the service will refuse, as the contact of that other row has it.
+        skipped: Rows that are not sent for that reason.
     """
 
     contacts: int = 0
@@ -82,6 +80,9 @@ class Forecast(Struct, kw_only=True):
     overwrites: int = 0
     lost_emails: int = 0
     lost_phones: int = 0
+    deferred: int = 0
+    refused_phones: int = 0
+    skipped: int = 0
 
 
 class Met(Struct, frozen=True):
@@ -89,17 +90,18 @@ class Met(Struct, frozen=True):
 
     Attributes:
         number: Its place among all rows, from 0.
-        fate: Whether it makes the contact, updates it, or overwrites what was of another person.
+        fate: Whether it makes the contact, updates it, or overwrites what was of another person. Of rows of several
+            people with one phone: `keeps` it, `waits` for it until all rows are sent, or is `skipped`.
         field: By what it meets the contact; None of the row that makes it.
     """
 
     number: int
-    fate: Fate
+    fate: SharedFate
     field: Field | None
 
 
 class Group(Struct, frozen=True):
-    """Rows that meet one contact.
+    """Rows that meet one contact, or rows of several people with one phone.
 
     Attributes:
         size: How many they are.
@@ -113,15 +115,20 @@ class Group(Struct, frozen=True):
 class Matching:
     """The identities of a load's rows. Close it in the end.
 
-    Rows are added in their order; then `forecast` is called once, and `groups` as often as wanted. All of them raise
-    `ConfigurationError` where the file cannot be written, as there is no room on the disk.
+    Rows are added in their order. Then come, each once where it is wanted and in this order, `find_shared_phones`,
+    `settle_phones` and `forecast`; then `groups` as often as wanted. All of them raise `ConfigurationError` where the
+    file cannot be written, as there is no room on the disk.
+
+    Attributes:
+        phones: The rows that share a phone with another person's.
     """
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # a file without a name
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute(f"PRAGMA cache_size = {_CACHE}")
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(_SCHEMA + SCHEMA)
+        self.phones = SharedPhones(self._db)
         self._salt = os.urandom(16)  # so that no file can be made whose digests meet
         self._locations: dict[str, int] = {}
         self._waiting: list[tuple[int, int, int | None, int | None, bool]] = []
@@ -142,6 +149,36 @@ class Matching:
         if len(self._waiting) >= _ROWS_AT_ONCE:
             self._write()
 
+    def find_shared_phones(self) -> list[str]:
+        """Find the phones that rows of several people have, and return the locations that have any."""
+        with _telling():
+            self._write()
+            found = self.phones.find()
+        return [name for name, number in self._locations.items() if number in found]
+
+    def settle_phones(self, wanted: PhoneRule, rules: Mapping[str, MatchRule]) -> None:
+        """Settle what is done about rows with such a phone.
+
+        Args:
+            wanted: What the user wants.
+            rules: Of locations; those that are not named are as usual.
+        """
+        with _telling():
+            self.phones.settle(wanted, self._by_number(rules))
+
+    def phone_calls(self) -> dict[str, int]:
+        """Return how many calls it takes to set phones afterwards, by location."""
+        counts = self.phones.counts()
+        return {name: counts.get((number, "wait"), 0) for name, number in self._locations.items()}
+
+    def skipped(self) -> dict[str, int]:
+        """Return how many rows are not sent because of their phone, by location."""
+        counts = self.phones.counts()
+        return {name: counts.get((number, "skip"), 0) for name, number in self._locations.items()}
+
+    def _by_number(self, rules: Mapping[str, MatchRule]) -> dict[int, MatchRule]:
+        return {number: rules.get(name, MatchRule()) for name, number in self._locations.items()}
+
     def forecast(self, rules: Mapping[str, MatchRule], is_stopped: Callable[[], bool] = lambda: False) -> Forecast:
         """Say what becomes of all rows.
 
@@ -155,16 +192,19 @@ class Matching:
     def _forecast(self, rules: Mapping[str, MatchRule], is_stopped: Callable[[], bool]) -> Forecast:
         self._write()
         self._db.execute(_FILL_SHARED)
-        by_number = {number: rules.get(name, MatchRule()) for name, number in self._locations.items()}
+        by_number = self._by_number(rules)
         simulation = _Simulation(self._db)
         self._db.execute("BEGIN")
         for asked, (number, location, email, phone, is_apart) in enumerate(self._sharing()):
             simulation.send(number, {"email": email, "phone": phone}, by_number[location], is_apart=bool(is_apart))
             if asked % _ASKED_EVERY == 0 and is_stopped():
                 break
+        for contact, phone, location in self._db.execute(_TO_UPDATE):
+            simulation.set_phone(contact, phone, by_number[location])
         self._db.execute("COMMIT")
         told = simulation.forecast
-        told.contacts = self._count - told.repeats - told.overwrites
+        told.deferred, told.skipped = self.phones.count("wait"), self.phones.count("skip")
+        told.contacts = self._count - told.repeats - told.overwrites - told.skipped
         return told
 
     def groups(self, fate: Fate, *, most: int, most_rows: int) -> list[Group]:
@@ -181,6 +221,19 @@ class Matching:
         for contact, number, what, field, size in rows:
             found.setdefault(contact, Group(size, [])).rows.append(Met(number, what, field))
         return list(found.values())
+
+    def shared_phones(self, *, most: int, most_rows: int) -> list[Group]:
+        """Return the first groups of rows of several people with one phone, the row that keeps it before the others.
+
+        Args:
+            most: How many groups at most.
+            most_rows: How many rows of each.
+        """
+        groups = []
+        for owner, size, others in self.phones.shown(most=most, most_rows=most_rows - 1):
+            rows = [Met(number, _PHONE_FATES[action], "phone") for number, action in others]
+            groups.append(Group(size + 1, [Met(owner, "keeps", "phone"), *rows]))
+        return groups
 
     def close(self) -> None:
         """Let go of the file."""
@@ -233,6 +286,15 @@ class _Simulation:
             self._make(number, keys)
         else:
             self._meet(number, keys, rule, *found)
+
+    def set_phone(self, contact: int, phone: int, rule: MatchRule) -> None:
+        """Do as the service does with an update of a phone."""
+        (stored,) = self._db.execute("SELECT phone FROM contacts WHERE number = ?", (contact,)).fetchone()
+        holder = self._holder(phone)
+        if holder is not None and holder != contact and not rule.allows_duplicates:
+            self.forecast.refused_phones += 1
+        else:
+            self._change(contact, "phone", stored, phone, is_matched=False)
 
     def _find(self, keys: Mapping[str, int | None], order: Iterable[str]) -> tuple[int, str] | None:
         for field in order:

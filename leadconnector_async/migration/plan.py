@@ -9,8 +9,9 @@ from typing import Final, Literal
 from msgspec import Struct, field
 
 from ..limits import RateLimit
-from .matching import Fate, Field, Forecast
+from .matching import Field, Forecast, SharedFate
 from .problems import ProblemCount
+from .sharing import PhoneRule
 
 DAY_SECONDS: Final = 86_400.0
 
@@ -51,18 +52,19 @@ class SharedRow(Struct, frozen=True, kw_only=True):
     Attributes:
         where: Its place.
         who: Whom it is about.
-        fate: Whether it makes the contact, updates it, or overwrites what was of another person.
+        fate: Whether it makes the contact, updates it, or overwrites what was of another person. Of rows of several
+            people with one phone: `keeps` it, `waits` for it until all rows are sent, or is `skipped`.
         field: By what it meets the contact; None of the row that makes it.
     """
 
     where: str
     who: str
-    fate: Fate
+    fate: SharedFate
     field: Field | None
 
 
 class SharedContact(Struct, frozen=True, kw_only=True):
-    """A contact that several rows meet.
+    """A contact that several rows meet, or a phone that rows of several people have.
 
     Attributes:
         size: How many rows they are.
@@ -186,11 +188,13 @@ class Plan(Struct, frozen=True, kw_only=True):
         rows: How many rows there are.
         to_send: How many would be sent.
         refused: How many cannot be.
-        skipped: How many the options leave out.
+        skipped: How many would be left out: by the options, or as they share a phone with another person's.
+        phone_conflict: What `--phone-conflict` says.
         obstacles: Why nothing at all would be sent; empty where the load can begin.
         problems: What is wrong with cells and rows, by kind, the gravest first.
         forecast: What becomes of the rows among each other.
         overwritten: The first contacts that rows about other people would overwrite.
+        sharing: The first phones that rows of several people have, where something is done about it.
         repeated: The first contacts that several rows about one person would update.
         tags: What tags will do; None where no row has any.
         dnd: Who would not be disturbed any more, and who would: by field, channel and value, with the number of rows.
@@ -211,10 +215,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     to_send: int
     refused: int
     skipped: int
+    phone_conflict: PhoneRule
     obstacles: list[str]
     problems: list[ProblemCount]
     forecast: Forecast
     overwritten: list[SharedContact]
+    sharing: list[SharedContact]
     repeated: list[SharedContact]
     tags: PlannedTags | None
     dnd: dict[str, int]

@@ -25,7 +25,14 @@ from .plan import Comparison, FieldChange, Plan, PlannedFile, PlannedTags, Share
 from .plan_words import ACTION_WORDS, TAGS_WORDS, about_comparison, about_matching, about_time
 
 _MOST_KINDS: Final = 100
-_FATES: Final = {"makes": "makes the contact", "updates": "updates it", "overwrites": "overwrites it"}
+_FATES: Final = {
+    "makes": "makes the contact",
+    "updates": "updates it",
+    "overwrites": "overwrites it",
+    "keeps": "keeps the phone",
+    "waits": "is sent without it, which is set afterwards, if the service takes it",
+    "skipped": "is left out",
+}
 
 
 def build_plan_page(plan: Plan) -> str:
@@ -37,6 +44,8 @@ def build_plan_page(plan: Plan) -> str:
     page.add_section("Columns", [_columns(file) for file in plan.files])
     if plan.overwritten:
         page.add_section("Overwritten", _shared("Contacts that rows about other people meet.", plan.overwritten))
+    if plan.sharing:
+        page.add_section("Shared phones", _shared("Phones that rows of several people have.", plan.sharing))
     if plan.repeated:
         page.add_section("Repeated", _shared("Contacts that more than one row is about.", plan.repeated))
     if plan.comparison is not None:
@@ -78,6 +87,7 @@ def _parts(plan: Plan) -> list[Part]:
         Part("contacts", told.contacts, "created", "contacts"),
         Part("repeats of a person", told.repeats, "updated", "repeats"),
         Part("overwrite another person", told.overwrites, "unknown", "overwrites"),
+        Part("left out", plan.skipped, "rest", "skipped"),
         Part("not sent", plan.refused, "failed", "refused"),
         Part("left out", plan.skipped, "rest", "skipped"),
     ]
@@ -100,6 +110,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, Content]]:
     yield "Calls at most", number(plan.calls, key="calls")
     yield "Time", about_time(plan.seconds, plan.days)
     yield "Locations", number(plan.location_count, key="location_count")
+    yield "Phone set afterwards", number(plan.forecast.deferred, key="deferred")
+    yield "Phone would be refused", number(plan.forecast.refused_phones, key="refused_phones")
     yield "Would lose the email", number(plan.forecast.lost_emails, key="lost_emails")
     yield "Would lose the phone", number(plan.forecast.lost_phones, key="lost_phones")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal
 
+from .matching import Forecast
 from .page import count_of
 from .plan import Comparison, Plan
 from .throughput_chart import duration
@@ -26,8 +27,8 @@ ACTION_WORDS: Final = {
 
 def about_rows(plan: Plan) -> Iterator[str]:
     """Yield how many rows are sent."""
-    left_out = f", {plan.skipped:,} left out as wished" if plan.skipped else ""
-    yield f"{count_of(plan.rows, 'row')}: {plan.to_send:,} would be sent, {plan.refused:,} would not{left_out}"
+    skipped = f", {plan.skipped:,} would be left out" if plan.skipped else ""
+    yield f"{count_of(plan.rows, 'row')}: {plan.to_send:,} would be sent, {plan.refused:,} would not{skipped}"
 
 
 def about_matching(plan: Plan) -> Iterator[str]:
@@ -44,6 +45,7 @@ def about_matching(plan: Plan) -> Iterator[str]:
     if told.overwrites:
         rows = count_of(told.overwrites, "row")
         yield f"{rows} would OVERWRITE the contact of another person, as they share an email or phone"
+    yield from _about_phones(told, is_wanted=plan.phone_conflict == "skip")
     for lost, name in ((told.lost_emails, "email"), (told.lost_phones, "phone")):
         if lost:
             yield f"{count_of(lost, 'row')} would lose the {name}, as the contact of another row has it"
@@ -68,6 +70,16 @@ def about_comparison(found: Comparison) -> Iterator[str]:
         more = len(found.fields) - len(shown)
         told = ", ".join(f"{name} ({count:,})" for name, count in shown)
         yield f"What would change: {told}{f', and {more:,} more' if more else ''}"
+
+
+def _about_phones(told: Forecast, *, is_wanted: bool) -> Iterator[str]:
+    if told.deferred:
+        yield f"{count_of(told.deferred, 'row')} with the phone of another person before them would be sent without it"
+        refused = f", which the service refuses on {told.refused_phones:,}, as that person has it"
+        yield f"Their phone is set by an update after all rows{refused if told.refused_phones else ''}"
+    if told.skipped:
+        why = "--phone-conflict skip" if is_wanted else "their location matches by phone alone"
+        yield f"{count_of(told.skipped, 'row')} with the phone of another person before them would be left out ({why})"
 
 
 def about_time(seconds: float, days: int) -> str:

@@ -12,10 +12,11 @@ from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import CallError
 from ..limits import RateLimit, Window
-from .matching import USUAL_ORDER, Matching, MatchRule
+from .matching import Matching
 from .plan import Comparison, Plan, PlannedLocation, effects_of, longest, time_needed
 from .problems import ProblemTally
 from .rows import RowFile
+from .sharing import USUAL_ORDER, MatchRule, PhoneRule
 from .survey import Survey, describe_file, find_shared
 
 _TRIAL: Final = RateLimit(25, 10.0, daily=10_000)  # as the vendor has it for trial accounts
@@ -102,6 +103,7 @@ class Seen(Struct, frozen=True, kw_only=True):
         new_fields: Custom fields that are to be made.
         assumptions: What was taken for granted.
         comparison: Against what is there, or None.
+        phone_conflict: What is to be done about rows of several people with one phone.
     """
 
     files: Sequence[RowFile]
@@ -114,6 +116,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     obstacles: list[str]
     new_fields: list[str]
     assumptions: list[str]
+    phone_conflict: PhoneRule
     comparison: Comparison | None = None
 
 
@@ -121,23 +124,32 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
     """Make the plan. This reads the files once more, up to the last row that it shows."""
     survey = seen.survey
     tags = survey.conclude_tags()
-    forecast = seen.matching.forecast({name: asked.rule for name, asked in seen.asked.items()}, is_stopped)
+    rules = {name: asked.rule for name, asked in seen.asked.items()}
+    if seen.matching.find_shared_phones():
+        seen.matching.settle_phones(seen.phone_conflict, rules)
+    forecast = seen.matching.forecast(rules, is_stopped)
     shared = find_shared(seen.files, seen.matching, is_stopped)
-    locations = [_plan_location(seen, name, rows) for name, rows in survey.by_location.most_common()]
+    skipped, phone_calls = seen.matching.skipped(), seen.matching.phone_calls()
+    locations = [
+        _plan_location(seen, name, rows - skipped[name], phone_calls[name])
+        for name, rows in survey.by_location.most_common()
+    ]
     seconds, days = longest(locations)
-    to_send = survey.by_location.total()
-    skipped = 0 if seen.comparison is None else sum(seen.comparison.skipped.values())
+    unwanted = 0 if seen.comparison is None else sum(seen.comparison.skipped.values())
+    to_send = survey.by_location.total() - forecast.skipped
     return Plan(
         target=seen.target,
         files=[describe_file(file) for file in seen.files],
         rows=survey.rows,
         to_send=to_send,
-        refused=survey.rows - to_send - skipped,
-        skipped=skipped,
+        refused=survey.rows - survey.by_location.total() - unwanted,
+        skipped=forecast.skipped + unwanted,
+        phone_conflict=seen.phone_conflict,
         obstacles=seen.obstacles,
         problems=seen.tally.kinds(),
         forecast=forecast,
         overwritten=shared["overwrites"],
+        sharing=shared["phones"],
         repeated=shared["updates"],
         tags=tags,
         dnd=dict(sorted(survey.dnd.items())),
@@ -147,16 +159,18 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
         calls=sum(location.calls for location in locations),
         seconds=seconds,
         days=days,
-        effects=effects_of(to_send, 0 if tags is None else tags.rows),
+        effects=effects_of(
+            to_send + sum(phone_calls.values()) - forecast.refused_phones, 0 if tags is None else tags.rows
+        ),
         assumptions=seen.assumptions,
         comparison=seen.comparison,
     )
 
 
-def _plan_location(seen: Seen, location_id: str, rows: int) -> PlannedLocation:
+def _plan_location(seen: Seen, location_id: str, rows: int, phone_calls: int) -> PlannedLocation:
     usual = Asked(rule=MatchRule(), limit=seen.limit, left_today=None)
     asked = seen.asked.get(location_id, usual)
-    calls = rows + seen.survey.tag_calls[location_id]
+    calls = rows + phone_calls + seen.survey.tag_calls[location_id]
     seconds, days = time_needed(calls, asked.limit, asked.left_today)
     return PlannedLocation(
         id=location_id or None,

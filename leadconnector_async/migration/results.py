@@ -22,13 +22,13 @@ _SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id")
 JOURNAL: Final = "journal.sqlite3"
 REPORT: Final = "report.json"
 SUCCEEDED: Final = "succeeded.csv"
-SKIPPED: Final = "skipped.csv"
 FAILED: Final = "failed.csv"
 FAILED_LINES: Final = "failed.jsonl"
+SKIPPED: Final = "skipped.csv"
 NOT_APPLIED: Final = "not_applied.csv"
 COLLISIONS: Final = "collisions.csv"
 PROBLEMS: Final = "problems.csv"
-_ROW_FILES: Final = (SUCCEEDED, SKIPPED, FAILED, FAILED_LINES, NOT_APPLIED, COLLISIONS, PROBLEMS)
+_ROW_FILES: Final = (SUCCEEDED, FAILED, FAILED_LINES, SKIPPED, NOT_APPLIED, COLLISIONS, PROBLEMS)
 _NOT_APPLIED_COLUMNS: Final = ("contact_id", "field", "sent", "stored")
 _PROBLEM_COLUMNS: Final = ("row", "column", "value", "problem", "action")
 _COLLISION_COLUMNS: Final = ("contact_id", "row", "collision_with")
@@ -134,9 +134,6 @@ class Results:
 
     def _add(self, row: FileRow, outcome: Outcome) -> None:
         cells, surplus = self._place(row)
-        if outcome.status == "skipped":
-            self._write(SKIPPED, _SKIPPED_COLUMNS, [*cells, outcome.contact_id or "", outcome.note or ""])
-            return
         if outcome.status in ("created", "updated"):
             is_new = {True: "true", False: "false"}.get(outcome.new or False) if outcome.new is not None else ""
             result = [outcome.contact_id or "", is_new, outcome.trace_id or ""]
@@ -149,6 +146,9 @@ class Results:
         reason = str(outcome.error or "")
         if outcome.note:
             reason = f"{reason} ({outcome.note})"
+        if outcome.status == "skipped":
+            self._write(SKIPPED, _SKIPPED_COLUMNS, [*cells, outcome.contact_id or "", reason])
+            return
         self._write(FAILED, RESULT_COLUMNS, [*cells, outcome.status, reason, outcome.trace_id or "", *surplus])
         self.findings.add_not_done(row, outcome, self._by_field(cells), surplus, self._rows[FAILED])
         if row.line is not None and not _must_be_looked_up(row, outcome):

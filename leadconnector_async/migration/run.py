@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -14,8 +15,10 @@ from ..journal import Journal, Sitting
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
 from ..sources import SETTLED, Settled, Skipped
+from .phone_book import PhoneBook, SharedRow
+from .phones import Phones, SharedRows, tell_of_phones, what_to_send
 from .results import Results, why_not_attempted
-from .rows import FileRow, RowFile
+from .rows import RowFile
 from .selection import Chooser
 from .tag_book import TagBook, Tagged
 from .tagging import Tagging, has_tags, tell_of_missing, without_tags
@@ -57,6 +60,8 @@ class FileLoad:
         results: Where to write what became of them.
         journal: Of this load; not begun.
         adds_tags: Whether tags are added to those a contact has, after the upserts, rather than replace them.
+        phones: Which rows share a phone with another person's, and go without it at first; None where none does. It is
+            closed with the load.
         retry_failed: Whether tags that the service refused in an earlier sitting are tried once more.
         chooser: Chooses which rows are sent, and what of them; None for all as they are.
 
@@ -76,6 +81,7 @@ class FileLoad:
         journal: Journal,
         *,
         adds_tags: bool = False,
+        phones: PhoneBook | None = None,
         retry_failed: bool = False,
         chooser: Chooser | None = None,
     ) -> None:
@@ -84,7 +90,8 @@ class FileLoad:
         self._chooser = chooser
         self._adds_tags = adds_tags
         self._retry_failed = retry_failed
-        self._is_tagged = False
+        self._phones = phones
+        self._are_phones_set = self._is_tagged = False
         self._book: TagBook | None = None
         self.results = results
         self.names = [file.name for file in files]
@@ -100,6 +107,7 @@ class FileLoad:
         *,
         wait_for_quota: bool,
         on_outcome: Callable[[Outcome], None],
+        on_phone: Callable[[int, int], None] = lambda done, total: None,
     ) -> BatchReport:
         """Load all rows. The results are written whatever happens.
 
@@ -108,6 +116,7 @@ class FileLoad:
             stop: Set it to end in order.
             wait_for_quota: Whether to wait for the next day where the day's calls are spent.
             on_outcome: Called with each outcome after it was written to the journal.
+            on_phone: Called while phones are set after the rows: with how many are, and how many are to be.
 
         Raises:
             LoadStoppedError: A file could not be read further, or results could not be written.
@@ -123,6 +132,7 @@ class FileLoad:
                 stop=stop,
                 wait_for_quota=wait_for_quota,
             )
+            await self._set_phones(client, stop, on_phone, wait_for_quota=wait_for_quota)
             if self._adds_tags:
                 await self._add_tags(client, stop, wait_for_quota=wait_for_quota)
         finally:
@@ -130,19 +140,51 @@ class FileLoad:
                 await self._finish(client)
         return self.report
 
+    async def _set_phones(
+        self,
+        client: LeadConnector,
+        stop: asyncio.Event,
+        on_phone: Callable[[int, int], None],
+        *,
+        wait_for_quota: bool,
+    ) -> None:
+        """Set the phones of rows that went without, where nothing ended the load before."""
+        if self._phones is None or self.report.stopped is not None or stop.is_set():
+            return
+        done, total = 0, await asyncio.to_thread(self._phones.count_to_set)
+
+        def count(settled: int) -> None:
+            nonlocal done
+            done += settled
+            on_phone(done, total)
+
+        phones = Phones(self._files, self._journal, self._phones, client, count, self._may_set_phone)
+        with self._ending(client, phones, "the phones could not be set to the end"):
+            await phones.run(stop, wait_for_quota=wait_for_quota)
+        self._are_phones_set = phones.stopped is None
+
+    def _may_set_phone(self, location_id: str, contact_id: str) -> bool:
+        return self._chooser is None or self._chooser.may_set_phone(location_id, contact_id)
+
+    @contextmanager
+    def _ending(self, client: LeadConnector, work: Phones | Tagging, sentence: str) -> Iterator[None]:
+        """Have the report tell what ends the calls after the rows."""
+        try:
+            yield
+        except (JournalError, ConfigurationError) as error:
+            self.report.stopped = error
+            raise LoadStoppedError(f"{sentence} ({error})", report=self.report) from error
+        finally:
+            self.report.stopped = self.report.stopped or work.stopped
+            self.report.finish(client.clock.monotonic())
+
     async def _add_tags(self, client: LeadConnector, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
         """Add the tags of the rows that are written, where nothing ended the load before."""
         if self.report.stopped is not None or stop.is_set() or not has_tags(self._files):
             return
         tagging = self._open_tagging(client)
-        try:
+        with self._ending(client, tagging, "the tags could not be added to the end"):
             await tagging.run(stop, wait_for_quota=wait_for_quota)
-        except (JournalError, ConfigurationError) as error:
-            self.report.stopped = error
-            raise LoadStoppedError(f"the tags could not be added to the end ({error})", report=self.report) from error
-        finally:
-            self.report.stopped = self.report.stopped or tagging.stopped
-            self.report.finish(client.clock.monotonic())
         self._is_tagged = tagging.stopped is None
 
     def _open_tagging(self, client: LeadConnector) -> Tagging:
@@ -151,23 +193,26 @@ class FileLoad:
         return Tagging(self._files, self._journal, self._book, client)
 
     def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Settled]:
-        index = 0
+        index, shared_rows = 0, SharedRows(self._phones)
         for file in self._files:
             for row in file.rows():
                 if stop.is_set():
                     return
                 is_finished = self._journal.is_finished(index)
-                # What is chosen for later rows depends on those before them, whenever they were sent.
-                yield SETTLED if is_finished and self._chooser is None else self._to_send(row, is_finished=is_finished)
+                if is_finished and self._chooser is None:
+                    yield SETTLED
+                else:  # what is chosen for later rows depends on those before them, whenever they were sent
+                    what = self._to_send(row.contact, shared_rows.find(index))
+                    yield SETTLED if is_finished else what
                 index += 1
 
-    def _to_send(self, row: FileRow, *, is_finished: bool) -> ContactUpsert | InvalidContactError | Skipped | Settled:
-        contact: ContactUpsert | InvalidContactError | Skipped = row.contact
-        if self._chooser is not None and isinstance(contact, ContactUpsert):
-            contact = self._chooser.choose(contact).what
-        if is_finished:
-            return SETTLED
-        return without_tags(contact) if self._adds_tags and isinstance(contact, ContactUpsert) else contact
+    def _to_send(
+        self, contact: ContactUpsert | InvalidContactError, shared: SharedRow | None
+    ) -> ContactUpsert | InvalidContactError | Skipped:
+        what = contact if shared is None else what_to_send(contact, shared)
+        if self._chooser is not None and isinstance(contact, ContactUpsert) and isinstance(what, ContactUpsert):
+            what = self._chooser.choose(what, whole=contact).what
+        return without_tags(what) if self._adds_tags and isinstance(what, ContactUpsert) else what
 
     async def _finish(self, client: LeadConnector) -> None:
         """Write the results; a second wish to stop leaves that to the next run."""
@@ -181,6 +226,7 @@ class FileLoad:
 
     def _write_results(self, client: LeadConnector) -> None:
         try:
+            self._look_up_phones(client)
             missing = self._look_up_missing(client)
             self._recount(missing)
             self.sittings = self._journal.sittings()
@@ -193,8 +239,21 @@ class FileLoad:
             raise LoadStoppedError(sentence, report=self.report) from error
 
         finally:
-            if self._book is not None:
-                self._book.close()
+            for book in (self._book, self._phones):
+                if book is not None:
+                    book.close()
+
+    def _look_up_phones(self, client: LeadConnector) -> None:
+        """Note the rows whose phones were not set, and count the calls that setting took."""
+        if self._phones is None:
+            return
+        if not self._are_phones_set:
+            Phones(self._files, self._journal, self._phones, client, may_set=self._may_set_phone).note_left()
+        self._add_spent(self._phones)
+
+    def _add_spent(self, book: TagBook) -> None:
+        spent = book.spent()
+        self.report.add_calls(spent.calls, attempts=spent.attempts, rate_limited=spent.rate_limited)
 
     def _look_up_missing(self, client: LeadConnector) -> dict[int, Tagged]:
         """Return the rows whose tags were not added, and count the calls that adding took."""
@@ -204,17 +263,19 @@ class FileLoad:
         if not self._is_tagged:
             tagging.note_left()
         assert self._book is not None  # noqa: S101  (opened just now)
-        spent = self._book.spent()
-        self.report.add_calls(spent.calls, attempts=spent.attempts, rate_limited=spent.rate_limited)
+        self._add_spent(self._book)
         return self._book.missing()
 
     def _outcomes(self, missing: dict[int, Tagged]) -> Iterator[Outcome]:
-        return tell_of_missing(self._journal.outcomes(), missing) if missing else self._journal.outcomes()
+        outcomes = self._journal.outcomes()
+        if self._phones is not None:
+            outcomes = tell_of_phones(outcomes, self._phones)
+        return tell_of_missing(outcomes, missing) if missing else outcomes
 
     def _recount(self, missing: dict[int, Tagged]) -> None:
         """Count anew what the journal holds, so that report and result files are of one truth."""
         told = BatchReport(keep_outcomes=False)
-        if missing:
+        if missing or self._phones is not None:
             for outcome in self._outcomes(missing):
                 told.add(outcome)
         else:

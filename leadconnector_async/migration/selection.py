@@ -100,8 +100,14 @@ class Chooser:
         """Let go of what is kept of the rows; what was there before stays open."""
         self._sent.close()
 
-    def choose(self, contact: ContactUpsert) -> Choice:
-        """Choose what is done with the next row."""
+    def choose(self, contact: ContactUpsert, *, whole: ContactUpsert | None = None) -> Choice:
+        """Choose what is done with the next row.
+
+        Args:
+            contact: What would be sent of it.
+            whole: The same with the phone that is to be set afterwards, where there is one.
+        """
+        whole = contact if whole is None else whole
         location_id = contact.location_id or self._location_id
         identity = self._stored.identify(contact, location_id)
         is_apart = self._makes_duplicate(contact, location_id)
@@ -109,12 +115,22 @@ class Chooser:
         keys = [key for key in identity if key]
         ids = [] if stored is None else [stored.contact_id]
         earlier = self._sent.find(keys, ids)
-        changes = () if stored is None else self._changes(contact, stored)
+        changes = () if stored is None else self._changes(whole, stored)
         what = self._select(contact, stored, changes, identity, earlier, location_id)
+        if isinstance(what, Skipped) and what.reason == _IS_FULL and self._lacks_phone(whole, stored):
+            what = ContactUpsert(email=contact.email, location_id=contact.location_id)
         if isinstance(what, ContactUpsert) and not is_apart:
             self._sent.add(keys, {*ids, *(earlier or ())})
             self._sent.add([_given(one, field) for one in ids for field in _FIELDS if getattr(what, field)], ids)
         return Choice(what, stored, changes, earlier is not None)
+
+    def may_set_phone(self, location_id: str, contact_id: str) -> bool:
+        """Whether a phone may be set that a contact has been sent without."""
+        stored = self._stored.get(location_id, contact_id) if self._selection.fill_empty else None
+        return stored is None or not stored.contact.phone
+
+    def _lacks_phone(self, whole: ContactUpsert, stored: StoredContact | None) -> bool:
+        return bool(whole.phone) and stored is not None and not stored.contact.phone
 
     def _makes_duplicate(self, contact: ContactUpsert, location_id: str) -> bool:
         is_wanted = contact.create_new_if_duplicate_allowed is True

@@ -25,8 +25,9 @@ from ..models.filters import Cursor
 from ..models.received import read_received
 from ..models.search import FoundContact
 from ..models.wire import read_v3_dnd
-from .matching import USUAL_ORDER, Field, MatchRule
+from .matching import Field
 from .rules.phones import read_as_of
+from .sharing import USUAL_ORDER, MatchRule
 
 BEFORE: Final = "before.sqlite3"
 Way: TypeAlias = Literal["pages", "rows"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET
@@ -15,7 +15,7 @@ from ..errors import InvalidContactError
 from ..identity import identity_of
 from ..models import ContactUpsert
 from .findings import who
-from .matching import Fate, Group, Matching
+from .matching import Group, Matching
 from .plan import PlannedColumn, PlannedFile, PlannedTags, SharedContact, SharedRow
 from .rows import FileRow, RowFile
 from .tagging import TagBatch, TagGroups, normal_tags
@@ -24,6 +24,7 @@ _MOST_TAGS: Final = 10_000  # kinds that are counted
 _MOST_SHOWN: Final = 20
 _MOST_GROUPS: Final = 25
 _MOST_ROWS: Final = 6
+Kind: TypeAlias = Literal["overwrites", "updates", "phones"]
 
 
 class Survey:
@@ -126,17 +127,20 @@ def describe_file(file: RowFile) -> PlannedFile:
 
 def find_shared(
     files: Sequence[RowFile], matching: Matching, is_stopped: Callable[[], bool] = lambda: False
-) -> dict[Fate, list[SharedContact]]:
-    """Return the first contacts that rows would overwrite, and the first that they would update.
+) -> dict[Kind, list[SharedContact]]:
+    """Return the first contacts that rows would overwrite, the first that they would update, and the first phones that
+    rows of several people have.
 
     This reads the files once more, up to the last of these rows, as their texts are not kept.
     """
-    found: dict[Fate, list[Group]] = {
-        fate: matching.groups(fate, most=_MOST_GROUPS, most_rows=_MOST_ROWS) for fate in ("overwrites", "updates")
+    found: dict[Kind, list[Group]] = {
+        "overwrites": matching.groups("overwrites", most=_MOST_GROUPS, most_rows=_MOST_ROWS),
+        "updates": matching.groups("updates", most=_MOST_GROUPS, most_rows=_MOST_ROWS),
+        "phones": matching.shared_phones(most=_MOST_GROUPS, most_rows=_MOST_ROWS),
     }
     wanted = {row.number for groups in found.values() for group in groups for row in group.rows}
     rows = _find_rows(files, wanted, is_stopped)
-    return {fate: [_show(group, rows) for group in groups] for fate, groups in found.items()}
+    return {kind: [_show(group, rows) for group in groups] for kind, groups in found.items()}
 
 
 def _find_rows(files: Sequence[RowFile], wanted: set[int], is_stopped: Callable[[], bool]) -> dict[int, FileRow]:

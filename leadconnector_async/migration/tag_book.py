@@ -100,7 +100,7 @@ class TagBook:
     def missing(self) -> dict[int, Tagged]:
         """Return the rows whose tags were not added."""
         found = self._read("SELECT row, state, tags, reason FROM rows WHERE state <> ?", ADDED)
-        return {row: Tagged(row, state, _read_tags(tags), reason) for row, state, tags, reason in found}
+        return {row: Tagged(row, state, self._read_tags(tags), reason) for row, state, tags, reason in found}
 
     def spent(self) -> Spent:
         """Return what it has cost so far."""
@@ -118,6 +118,10 @@ class TagBook:
         with self._telling():
             return self._db.execute(query, values).fetchall()
 
+    @staticmethod
+    def _read_tags(text: str) -> tuple[str, ...]:
+        return msgspec.json.decode(text, type=tuple[str, ...])
+
     @contextmanager
     def _telling(self) -> Iterator[None]:
         with self._lock:
@@ -125,7 +129,3 @@ class TagBook:
                 yield
             except sqlite3.Error as error:
                 raise JournalError(f"{self._path}: cannot be read or written ({error})") from error
-
-
-def _read_tags(text: str) -> tuple[str, ...]:
-    return msgspec.json.decode(text, type=tuple[str, ...])

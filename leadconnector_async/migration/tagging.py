@@ -8,34 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from ..call import Call
 from ..client import LeadConnector
 from ..comparison import NotApplied
 from ..contacts.tags import MAX_IDS
-from ..errors import (
-    APIError,
-    AuthenticationError,
-    DailyQuotaExceededError,
-    LeadConnectorError,
-    PermissionDeniedError,
-    ServerError,
-    StopRequestedError,
-)
+from ..errors import LeadConnectorError
 from ..journal import Journal, read_outcome
 from ..models import ContactUpsert, TagsReport
 from ..protocol import Scope
 from ..protocol.tags import build_bulk_tags
 from ..report import Outcome
+from .follow_up import Errand, FollowUp
 from .rows import FileRow, RowFile
 from .tag_book import ADDED, LEFT, REFUSED, TagBook, Tagged
 
-_WORKERS: Final = 8
 _ROWS_AT_ONCE: Final = 1000
 _MOST_WAITING: Final = 20_000  # contacts in groups that are not full, so that memory has a bound
 _KEPT_SHARE: Final = 0.9  # of those, where it is reached
@@ -120,8 +112,6 @@ class Tagging:
         self._journal = journal
         self._book = book
         self._client = client
-        self._closed: dict[str, LeadConnectorError] = {}  # locations that take no more calls, and why
-        self._busy: dict[asyncio.Task[None], Call[TagsReport] | None] = {}
         self.stopped: LeadConnectorError | None = None
 
     async def run(self, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
@@ -135,61 +125,20 @@ class Tagging:
             JournalError: What was done cannot be written; it is safe to do it again.
             ConfigurationError: A file can be read no more.
         """
-        batches, turn = self._batches(), asyncio.Lock()
-        watcher = asyncio.create_task(self._stop_on(stop))
+        work = FollowUp(self._client, self._book)
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(_WORKERS):
-                    group.create_task(self._work(batches, turn, wait_for_quota=wait_for_quota))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+            await work.run(map(self._errand, self._batches()), stop, wait_for_quota=wait_for_quota)
         finally:
-            watcher.cancel()
-        self.stopped = self.stopped or next(iter(self._closed.values()), None)
+            self.stopped = work.stopped
 
-    async def _stop_on(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self.stopped = StopRequestedError("the load was asked to stop")
-        for task, call in self._busy.items():
-            if call is not None:
-                call.is_halted = True
-            if call is None or not call.in_flight:
-                task.cancel()
-
-    async def _work(self, batches: Iterator[TagBatch], turn: asyncio.Lock, *, wait_for_quota: bool) -> None:
-        while self.stopped is None:
-            async with turn:
-                batch = await asyncio.to_thread(next, batches, None)
-            if batch is None or self.stopped is not None:
-                return
-            while batch.location_id not in self._closed and not await self._add(batch, waits=wait_for_quota):
-                pass
-
-    async def _add(self, batch: TagBatch, *, waits: bool) -> bool:
-        """Send one call, and say whether that is all: else the next day has come."""
+    def _errand(self, batch: TagBatch) -> Errand[TagsReport]:
         scope = Scope(batch.location_id, self._client.api_version)
-        call = Call(build_bulk_tags("add", list(batch.rows), list(batch.tags), scope))
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  (a coroutine runs in a task here)
-        self._busy[task] = call
-        told: list[Tagged] = []
-        try:
-            told = _read_report(batch, await self._client.send(call))
-        except DailyQuotaExceededError as error:
-            if waits and not call.is_halted:
-                self._busy[task] = None
-                await self._client.clock.sleep(error.resets_in)
-                return False
-            self._closed[batch.location_id] = error
-        except LeadConnectorError as error:
-            if _is_for_later(error):
-                self._closed[batch.location_id] = error
-            else:
-                told = [Tagged(row, REFUSED, batch.tags, str(error)) for rows in batch.rows.values() for row in rows]
-        finally:
-            del self._busy[task]
-            self._book.note(told, attempts=call.attempts, rate_limited=call.rate_limited)
-        return True
+        return Errand(
+            batch.location_id,
+            build_bulk_tags("add", list(batch.rows), list(batch.tags), scope),
+            read=partial(_read_report, batch),
+            refuse=partial(_refuse, batch),
+        )
 
     # ------------------------------------------------------------------------------------------ what is to be done
 
@@ -219,7 +168,7 @@ class Tagging:
         settled = self._book.settled(first, len(rows))
         for index, (_, encoded) in self._journal.hashes(first, len(rows)).items():
             outcome = read_outcome(encoded)
-            if index in settled or outcome.contact_id is None or not _is_written(outcome):
+            if index in settled or outcome.contact_id is None or not is_written(outcome):
                 continue
             contact = rows[index - first].contact
             if isinstance(contact, ContactUpsert) and normal_tags(contact):
@@ -236,7 +185,7 @@ def tell_of_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> 
     """Have the outcomes say which tags were not added."""
     for outcome in outcomes:
         tagged = missing.get(outcome.index)
-        if tagged is None or not _is_written(outcome):
+        if tagged is None or not is_written(outcome):
             yield outcome
             continue
         lost = NotApplied("tags", list(tagged.tags), None)
@@ -248,7 +197,8 @@ def tell_of_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> 
         )
 
 
-def _is_written(outcome: Outcome) -> bool:
+def is_written(outcome: Outcome) -> bool:
+    """Whether a row has been applied."""
     return outcome.status in ("created", "updated")
 
 
@@ -266,9 +216,5 @@ def _read_report(batch: TagBatch, report: TagsReport) -> list[Tagged]:
     return found
 
 
-def _is_for_later(error: LeadConnectorError) -> bool:
-    """Whether it says nothing of these contacts: the service is down, the day is spent, the token is refused or lacks a
-    scope."""
-    return not isinstance(error, APIError) or isinstance(
-        error, AuthenticationError | PermissionDeniedError | ServerError
-    )
+def _refuse(batch: TagBatch, error: LeadConnectorError) -> list[Tagged]:
+    return [Tagged(row, REFUSED, batch.tags, str(error)) for rows in batch.rows.values() for row in rows]

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from leadconnector_async import ContactUpsert
 from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.identity import identity_of
-from leadconnector_async.migration.matching import Forecast, Matching, MatchRule
+from leadconnector_async.migration.matching import Forecast, Matching
+from leadconnector_async.migration.sharing import Conflict, MatchRule, PhoneRule
+from leadconnector_async.sandbox.answers import Refusal
 from leadconnector_async.sandbox.books import Books
 
 EMAILS = [f"p{number}@example.com" for number in range(4)]
@@ -34,9 +36,8 @@ def forecast(rows: list[tuple[str, str, bool, str]], rule: MatchRule) -> Forecas
         return matching.forecast({"L": rule, "M": rule})
 
 
-def lived_through(rows: list[tuple[str, str, bool, str]], rule: MatchRule) -> tuple[int, int, int]:
-    """Let the sandbox do it: contacts, emails that were dropped, phones that were."""
-    books = Books(
+def open_books(rule: MatchRule) -> Books:
+    return Books(
         allow_duplicates=rule.allows_duplicates,
         unique_identifiers=rule.order,
         custom_fields=(),
@@ -48,6 +49,11 @@ def lived_through(rows: list[tuple[str, str, bool, str]], rule: MatchRule) -> tu
         wall=lambda: 0.0,
         monotonic=lambda: 0.0,
     )
+
+
+def lived_through(rows: list[tuple[str, str, bool, str]], rule: MatchRule) -> tuple[int, int, int]:
+    """Let the sandbox do it: contacts, emails that were dropped, phones that were."""
+    books = open_books(rule)
     made = emails = phones = 0
     for email, phone, is_apart, location in rows:
         sent = {"locationId": location, "createNewIfDuplicateAllowed": is_apart}
@@ -125,3 +131,102 @@ def test_a_full_disk_is_told_in_one_sentence() -> None:
             matching.add(number, "L", identity_of(ContactUpsert(email=f"p{number}@x.example"), "L"))
         with pytest.raises(ConfigurationError, match=r"cannot be written .*; make room"):
             matching.forecast({})
+
+
+# ---------------------------------------------------------------------------------------------- shared phones
+
+
+def settled(
+    rows: list[tuple[str, str]],
+    wanted: PhoneRule = "second-pass",
+    rule: MatchRule = MatchRule(),  # noqa: B008
+) -> tuple[list[Conflict], Forecast]:
+    with Matching() as matching:
+        for number, (email, phone) in enumerate(rows):
+            matching.add(number, "L", identity_of(ContactUpsert(email=email, phone=phone), "L"))
+        if matching.find_shared_phones():
+            matching.settle_phones(wanted, {"L": rule})
+        return list(matching.phones.conflicts()), matching.forecast({"L": rule})
+
+
+HOUSE = "+16175550100"
+OWN = "+16175550101"
+
+
+def test_the_first_person_keeps_a_phone_and_the_others_go_without() -> None:
+    conflicts, told = settled(
+        [("", HOUSE), ("ann@x.example", HOUSE), ("bob@x.example", HOUSE), ("", HOUSE), ("ann@x.example", HOUSE)]
+    )
+    assert conflicts == [Conflict(2, 1, None, "wait")]
+    assert (told.contacts, told.overwrites, told.deferred, told.refused_phones) == (2, 0, 1, 1)
+    conflicts, told = settled([("ann@x.example", HOUSE), ("bob@x.example", HOUSE), ("c@x.example", HOUSE)], "skip")
+    assert [(conflict.row, conflict.action) for conflict in conflicts] == [(1, "skip"), (2, "skip")]
+    assert (told.contacts, told.overwrites, told.skipped) == (1, 0, 2)
+
+
+def test_a_phone_that_a_later_row_of_the_person_changes_is_left_to_that_row() -> None:
+    ann, bob = "ann@x.example", "bob@x.example"
+    house, own = (bob, HOUSE), (bob, OWN)
+    assert [conflict.later for conflict in settled([(ann, HOUSE), house, own])[0]] == [2]
+    assert [conflict.later for conflict in settled([(ann, HOUSE), own, house])[0]] == [None]
+    assert [conflict.later for conflict in settled([(ann, HOUSE), house, own, house])[0]] == [2, None]
+    assert [conflict.later for conflict in settled([(ann, HOUSE), house, house])[0]] == [None, None]
+    assert [conflict.later for conflict in settled([(ann, HOUSE), house, (bob, "")])[0]] == [None]
+
+
+@pytest.mark.parametrize(
+    ("order", "actions"),
+    [(("email", "phone"), ["wait"]), (("phone", "email"), ["wait"]), (("email",), []), (("phone",), ["skip"])],
+)
+def test_what_is_done_is_as_the_location_matches(order: tuple[str, ...], actions: list[str]) -> None:
+    rows = [("ann@x.example", HOUSE), ("bob@x.example", HOUSE)]
+    assert [conflict.action for conflict in settled(rows, rule=MatchRule(order=order))[0]] == actions
+    assert settled(rows, "allow", MatchRule(order=order))[0] == []
+
+
+def lived_through_twice(rows: list[tuple[str, str, bool, str]], rule: MatchRule, conflicts: list[Conflict]) -> Forecast:
+    """Let the sandbox do it: all rows, and then the phones that were left out."""
+    books, told, ids = open_books(rule), Forecast(), dict[int, str]()
+    by_row = {conflict.row: conflict for conflict in conflicts}
+    owners = dict[str, str]()
+    for number, (email, phone, _, location) in enumerate(rows):
+        conflict = by_row.get(number)
+        if conflict is not None and conflict.action == "skip":
+            told.skipped += 1
+            continue
+        told.deferred += conflict is not None
+        sent = {"locationId": location} | ({"email": email} if email else {})
+        contact, is_new = books.upsert(sent | ({"phone": phone} if phone and conflict is None else {}))
+        told.contacts += is_new
+        ids[number] = contact["id"]
+        told.overwrites += bool(email) and owners.setdefault(contact["id"], email) != email
+    for conflict in conflicts:
+        if conflict.action == "wait" and conflict.later is None:
+            try:
+                books.update(ids[conflict.row], {"phone": rows[conflict.row][1]})
+            except Refusal:
+                told.refused_phones += 1
+    return told
+
+
+@pytest.mark.parametrize("wanted", ["second-pass", "skip"])
+@pytest.mark.parametrize("order", ORDERS)
+@given(rows=ROWS)
+def test_nobody_is_overwritten_and_the_forecast_holds(
+    order: tuple[str, ...], wanted: PhoneRule, rows: list[tuple[str, str, bool, str]]
+) -> None:
+    rule = MatchRule(order=order)
+    with Matching() as matching:
+        for number, (email, phone, _, location) in enumerate(rows):
+            matching.add(number, location, identity_of(ContactUpsert(email=email, phone=phone), location))
+        if matching.find_shared_phones():
+            matching.settle_phones(wanted, {"L": rule, "M": rule})
+        told = matching.forecast({"L": rule, "M": rule})
+        lived = lived_through_twice(rows, rule, list(matching.phones.conflicts()))
+    assert (told.contacts, told.deferred, told.refused_phones, told.skipped) == (
+        lived.contacts,
+        lived.deferred,
+        lived.refused_phones,
+        lived.skipped,
+    )
+    assert told.overwrites == lived.overwrites == 0

@@ -1,0 +1,229 @@
+"""Phones that are set after all rows: of rows that share one with another person, which went without it.
+
+An update with a phone that another contact has is refused by the service; an upsert with it would overwrite that one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from ..client import LeadConnector
+from ..comparison import NotApplied, find_not_applied
+from ..errors import DuplicateContactError, InvalidContactError, LeadConnectorError
+from ..journal import Journal, read_outcome
+from ..models import Contact, ContactUpdate, ContactUpsert
+from ..protocol import Scope
+from ..protocol.contacts import build_update
+from ..report import Outcome
+from ..sources import Skipped
+from .follow_up import Errand, FollowUp
+from .matching import Matching
+from .phone_book import PhoneBook, SharedRow
+from .rows import RowFile
+from .sharing import Conflict
+from .tag_book import ADDED, LEFT, REFUSED, Tagged
+from .tagging import is_written
+
+SKIP_REASON: Final = "it shares its phone with a row of another person, whose contact it would overwrite"
+_LEFT_REASON: Final = "the load ended before it was set"
+_LATER_REASON: Final = "a later row of the same person, which has another phone, is not done"
+_OWNER_REASON: Final = "that row is not done, and the phone is left to it"
+
+
+def fill_book(book: PhoneBook, matching: Matching, files: Sequence[RowFile]) -> None:
+    """Write into the book what was settled. This reads the files once more, up to the last row that keeps a phone."""
+    owners = matching.phones.owners()
+    book.fill(matching.phones.conflicts(), _places(files, owners))
+
+
+def _places(files: Sequence[RowFile], wanted: Iterable[int]) -> Iterator[tuple[int, str]]:
+    rows = enumerate(chain.from_iterable(file.rows() for file in files))
+    for number in wanted:
+        yield number, next(row for index, row in rows if index == number).where
+
+
+class SharedRows:
+    """A walk along the rows that share a phone, beside a walk along all rows in their order.
+
+    Args:
+        book: Of the load; None where no row does.
+    """
+
+    def __init__(self, book: PhoneBook | None) -> None:
+        self._rows = iter(()) if book is None else book.shared_rows()
+        self._next = next(self._rows, None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is none any more."""
+        return self._next is None
+
+    def find(self, row: int) -> SharedRow | None:
+        """Return what there is of a row; it is asked for rows in their order."""
+        while self._next is not None and self._next.conflict.row < row:
+            self._next = next(self._rows, None)
+        found = self._next
+        return found if found is not None and found.conflict.row == row else None
+
+
+def what_to_send(
+    contact: ContactUpsert | InvalidContactError, shared: SharedRow
+) -> ContactUpsert | InvalidContactError | Skipped:
+    """Return what is sent at first of a row that shares a phone."""
+    if isinstance(contact, InvalidContactError):
+        return contact
+    if shared.conflict.action == "skip":
+        return Skipped(SKIP_REASON, note=f"the other is {shared.place}")
+    return msgspec.structs.replace(contact, phone=UNSET)
+
+
+class _ToSet(Struct, frozen=True):
+    """A phone that is to be set."""
+
+    row: int
+    phone: str
+    location_id: str
+    contact_id: str
+
+
+class Phones:
+    """Setting the phones of rows that went without. Done rows are left out, so it may be begun anew at any time.
+
+    Args:
+        files: The rows.
+        journal: With what became of them.
+        book: Which of them share a phone.
+        client: Where to send.
+        on_settled: Called with the number of rows that were settled together.
+        may_set: Asked with a location and a contact whether its phone may be set; where not, it is left as it is.
+
+    Attributes:
+        stopped: What ended it early, or None.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[RowFile],
+        journal: Journal,
+        book: PhoneBook,
+        client: LeadConnector,
+        on_settled: Callable[[int], None] = lambda _: None,
+        may_set: Callable[[str, str], bool] = lambda *_: True,
+    ) -> None:
+        self._files = files
+        self._journal = journal
+        self._book = book
+        self._client = client
+        self._on_settled = on_settled
+        self._may_set = may_set
+        self.stopped: LeadConnectorError | None = None
+
+    async def run(self, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
+        """Set all phones that are to be set still.
+
+        Args:
+            stop: Set it to end in order: calls in flight finish.
+            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
+
+        Raises:
+            JournalError: What was done cannot be written; it is safe to do it again.
+            ConfigurationError: A file can be read no more.
+        """
+        work = FollowUp(self._client, self._book, self._on_settled)
+        try:
+            await work.run(map(self._errand, self._pending()), stop, wait_for_quota=wait_for_quota)
+        finally:
+            self.stopped = work.stopped
+
+    def note_left(self) -> None:
+        """Note the rows that have not got their phone, where it ended early."""
+        for one in self._pending():
+            self._book.note([Tagged(one.row, LEFT, (one.phone,), _LEFT_REASON)])
+
+    def _errand(self, one: _ToSet) -> Errand[Contact]:
+        scope = Scope(one.location_id, self._client.api_version)
+        return Errand(
+            one.location_id,
+            build_update(one.contact_id, ContactUpdate(phone=one.phone), scope),
+            read=partial(_read_stored, one),
+            refuse=partial(_refuse, one),
+        )
+
+    def _pending(self) -> Iterator[_ToSet]:
+        """Yield the phones that are to be set."""
+        shared_rows = SharedRows(self._book)
+        for number, row in enumerate(chain.from_iterable(file.rows() for file in self._files)):
+            if shared_rows.is_over:
+                return
+            shared = shared_rows.find(number)
+            if shared is not None and shared.conflict.action == "wait" and not self._book.settled(number, 1):
+                yield from self._look_at(shared.conflict, row.contact)
+
+    def _look_at(self, conflict: Conflict, contact: ContactUpsert | InvalidContactError) -> Iterator[_ToSet]:
+        contact_id = self._contact_of(conflict.row)
+        if contact_id is None or not isinstance(contact, ContactUpsert):
+            return
+        phone, location_id = contact.phone or "", contact.location_id or self._client.location_id or ""
+        if not self._may_set(location_id, contact_id):
+            self._book.note([Tagged(conflict.row, ADDED)])
+            return
+        if conflict.later is not None:
+            is_done = self._contact_of(conflict.later) is not None
+            told = Tagged(conflict.row, ADDED) if is_done else Tagged(conflict.row, LEFT, (phone,), _LATER_REASON)
+            self._book.note([told])
+        elif self._contact_of(conflict.owner) is None:  # as soon as that row is done, it would overwrite this contact
+            self._book.note([Tagged(conflict.row, LEFT, (phone,), _OWNER_REASON)])
+        else:
+            yield _ToSet(conflict.row, phone, location_id, contact_id)
+
+    def _contact_of(self, row: int) -> str | None:
+        """Return the contact that a row was written to, or None."""
+        for _, encoded in self._journal.hashes(row, 1).values():
+            outcome = read_outcome(encoded)
+            return outcome.contact_id if is_written(outcome) else None
+        return None
+
+
+def _read_stored(one: _ToSet, stored: Contact) -> list[Tagged]:
+    if find_not_applied(ContactUpsert(phone=one.phone), stored):
+        return [Tagged(one.row, REFUSED, (one.phone,), "the service took the update without it")]
+    return [Tagged(one.row, ADDED)]
+
+
+def _refuse(one: _ToSet, error: LeadConnectorError) -> list[Tagged]:
+    reason = str(error)
+    if isinstance(error, DuplicateContactError):
+        reason = f"contact {error.contact_id or 'of another row'} has it"
+    return [Tagged(one.row, REFUSED, (one.phone,), reason)]
+
+
+def tell_of_phones(outcomes: Iterator[Outcome], book: PhoneBook) -> Iterator[Outcome]:
+    """Have the outcomes say which phones were not set, and what rows that are not done share."""
+    shared_rows = SharedRows(book)
+    for outcome in outcomes:
+        shared = shared_rows.find(outcome.index)
+        yield outcome if shared is None else _tell_of_phone(outcome, shared)
+
+
+def _tell_of_phone(outcome: Outcome, shared: SharedRow) -> Outcome:
+    if outcome.status == "skipped" or (is_written(outcome) and shared.missing is None):
+        return outcome
+    if not is_written(outcome):
+        note = f"its phone is that of {shared.place}, about another person: sent with it, it would overwrite that one"
+        return _with_note(outcome, note)
+    assert shared.missing is not None  # noqa: S101  (see above)
+    lost = NotApplied("phone", next(iter(shared.missing.tags), None), None)
+    told = msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, lost))
+    return _with_note(told, f"its phone, which {shared.place} has as well, was not set: {shared.missing.reason}")
+
+
+def _with_note(outcome: Outcome, note: str) -> Outcome:
+    whole = note if outcome.note is None else f"{outcome.note}; {note}"
+    return msgspec.structs.replace(outcome, note=whole)
