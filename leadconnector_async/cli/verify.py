@@ -59,12 +59,13 @@ async def verify(order: VerifyOrder) -> int:
 
 async def _verify(order: VerifyOrder, run: PastRun, client: LeadConnector, stop: asyncio.Event) -> VerifyReport:
     files = await run.open_files(client)
+    chooser = run.open_chooser(client)
     with await asyncio.to_thread(Meetings, run.journal.outcomes()) as meetings:
         work = Verification(client, run.folder, ended_at=read_end(run.journal))
         picked = order.sample.pick(meetings.total)
         wanted = meetings.total if picked is None else len(picked)
         pace = Pace(wanted, "rows", is_wanted=order.past.is_progress_wanted)
-        groups = group_by_contact(files, run.journal.outcomes(), meetings, picked)
+        groups = group_by_contact(files, run.journal.outcomes(), meetings, picked, chooser)
         stopped = None
         try:
             reason = await work.run(groups, stop, concurrency=order.past.concurrency, on_compared=pace.count)

@@ -162,9 +162,7 @@ class FileLoad:
                 index += 1
 
     def _to_send(self, row: FileRow, *, is_finished: bool) -> ContactUpsert | InvalidContactError | Skipped | Settled:
-        contact: ContactUpsert | InvalidContactError | Skipped = row.contact
-        if self._chooser is not None and isinstance(contact, ContactUpsert):
-            contact = self._chooser.choose(contact).what
+        contact = row.contact if self._chooser is None else self._chooser.choose_sent(row.contact)
         if is_finished:
             return SETTLED
         return without_tags(contact) if self._adds_tags and isinstance(contact, ContactUpsert) else contact

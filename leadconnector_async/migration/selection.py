@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ..comparison import NotApplied
+from ..errors import InvalidContactError
 from ..identity import Identity
 from ..models import ContactUpsert
 from ..sources import Skipped
@@ -51,6 +52,12 @@ class Selection(Struct, frozen=True, kw_only=True):
     def words(self) -> list[str]:
         """Return it as words of a command."""
         return [f"--{name.replace('_', '-')}" for name, is_set in msgspec.structs.asdict(self).items() if is_set]
+
+
+def read_selection(text: str) -> Selection:
+    """Read what `Selection.words` wrote, joined by spaces."""
+    words = text.split()
+    return Selection(**{name: f"--{name.replace('_', '-')}" in words for name in Selection.__struct_fields__})
 
 
 class Choice(Struct, frozen=True):
@@ -99,6 +106,10 @@ class Chooser:
     def close(self) -> None:
         """Let go of what is kept of the rows; what was there before stays open."""
         self._sent.close()
+
+    def choose_sent(self, row: ContactUpsert | InvalidContactError) -> ContactUpsert | InvalidContactError | Skipped:
+        """Choose what is sent of the next row; one that cannot be sent stays what it is."""
+        return row if isinstance(row, InvalidContactError) else self.choose(row).what
 
     def choose(self, contact: ContactUpsert) -> Choice:
         """Choose what is done with the next row."""

@@ -21,6 +21,7 @@ from ..report import Outcome
 from .aftermath import changed_since
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
+from .selection import Chooser
 from .sweep import ends_sweep, sweep
 
 VERIFY_TABLE: Final = "verify.csv"
@@ -98,7 +99,11 @@ def is_loaded(outcome: Outcome) -> bool:
 
 
 def group_by_contact(
-    files: Sequence[RowFile], outcomes: Iterable[Outcome], meetings: Meetings, picked: frozenset[int] | None
+    files: Sequence[RowFile],
+    outcomes: Iterable[Outcome],
+    meetings: Meetings,
+    picked: frozenset[int] | None,
+    chooser: Chooser | None = None,
 ) -> Iterator[list[Loaded]]:
     """Yield the rows of each contact of which some row is to be compared, once its last one is read.
 
@@ -107,6 +112,7 @@ def group_by_contact(
         outcomes: In the order of the rows.
         meetings: Of the same outcomes.
         picked: Which of the loaded rows to compare, counted from 0; None for all.
+        chooser: Of the run, where rows were not sent as they are.
     """
     waiting: dict[str, list[Loaded]] = {}
     told = (outcome for outcome in outcomes if is_loaded(outcome))
@@ -115,10 +121,11 @@ def group_by_contact(
     for index, row in enumerate(row for file in files for row in file.rows()):
         if outcome is None:
             return
+        chosen = None if chooser is None else chooser.choose_sent(row.contact)  # it is shown each row
         if outcome.index != index:
             continue
         position += 1
-        contact_id, sent = str(outcome.contact_id), row.contact
+        contact_id, sent = str(outcome.contact_id), row.contact if chooser is None else chosen
         if isinstance(sent, ContactUpsert):
             is_picked = picked is None or position in picked
             waiting.setdefault(contact_id, []).append(Loaded(row, outcome, sent, is_picked))
