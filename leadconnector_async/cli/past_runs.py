@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +18,14 @@ from ..errors import ConfigurationError
 from ..journal import Journal
 from ..migration.inputs import STDIN, Inputs, Sources
 from ..migration.phone_book import PHONES, PhoneBook
-from ..migration.phones import tell_of_phones
 from ..migration.readers import Reading
 from ..migration.readers.queries import Query, hide_password
 from ..migration.results import JOURNAL
 from ..migration.rows import RowFile
 from ..migration.run import describe_files
-from ..report import Outcome
+from ..migration.selection import Chooser, read_selection
+from ..migration.sending import Sending
+from ..migration.stored import BEFORE, StoredContacts
 from .logins import LoginOptions, choose_token
 from .options import read_rate
 from .preparation import Preparation
@@ -167,18 +168,33 @@ class PastRun:
             )
         return files
 
-    def open_outcomes(self, stack: ExitStack) -> Iterator[Outcome]:
-        """Return what became of each row, phones that were set after the rows included.
-
-        Args:
-            stack: Closes what is opened.
-        """
+    def open_phones(self) -> PhoneBook | None:
+        """Return which rows share a phone, and which of them have got it; None where none does."""
         path = self.folder / PHONES
         if not path.is_file():
-            return self.journal.outcomes()
+            return None
         book = PhoneBook(path)
-        stack.callback(book.close)
-        return tell_of_phones(self.journal.outcomes(), book)
+        self._stack.callback(book.close)
+        return book
+
+    def open_sending(self, client: LeadConnector, phones: PhoneBook | None) -> Sending | None:
+        """Return what was sent of each row; None where rows were sent as they are.
+
+        Raises:
+            ConfigurationError: What it was chosen by is not there any more.
+            JournalError: It cannot be read.
+        """
+        selection = read_selection(self.journal.told("selection") or "")
+        if not selection.fill_empty:
+            return None
+        path = self.folder / BEFORE
+        if not path.is_file():
+            raise ConfigurationError(f"{path}: is gone, so that nobody knows what of each row --fill-empty has sent")
+        stored = self._stack.enter_context(StoredContacts(path))
+        replaces_tags = self.journal.told("tags") == "replace"
+        chooser = Chooser(selection, stored, location_id=client.location_id or "", replaces_tags=replaces_tags)
+        self._stack.callback(chooser.close)
+        return Sending(phones, chooser)
 
     def _sources(self) -> Sources:
         files = [path for path in self.note.files if path != STDIN]

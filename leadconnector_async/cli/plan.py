@@ -12,14 +12,7 @@ from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
-from ..errors import (
-    CallError,
-    ConfigurationError,
-    DailyQuotaExceededError,
-    LoginRequiredError,
-    RateLimitStuckError,
-    StopRequestedError,
-)
+from ..errors import ConfigurationError, LoginRequiredError
 from ..limits import RateLimit
 from ..migration.inputs import Inputs
 from ..migration.matching import Matching
@@ -37,7 +30,7 @@ from .preparation import Preparation
 from .printing import show, tell
 from .saying import read_meaning
 from .signals import calling_on_signals
-from .stock import compare_with_stored
+from .stock import READING_ENDS, compare_with_stored
 from .upsert import Order, look_through, open_client
 
 _STOPPED = 3
@@ -77,11 +70,15 @@ async def plan(order: PlanOrder) -> int:
     with calling_on_signals(stop.set):
         try:
             made = await _plan(order, stop)
-        except (InterruptedError, StopRequestedError):
+        except InterruptedError:
             made = None
-        except (CallError, DailyQuotaExceededError, RateLimitStuckError) as error:
-            tell(f"Stopped early: {clean_text(str(error))}. There is no plan.")
-            return _STOPPED
+        except LoginRequiredError:
+            raise
+        except READING_ENDS as error:
+            made = None
+            if not stop.is_set():
+                tell(f"Stopped early: {clean_text(str(error))}. There is no plan.")
+                return _STOPPED
     if made is None or stop.is_set():
         tell("Interrupted: there is no plan.")
         return _INTERRUPTED

@@ -11,7 +11,15 @@ from typing import Final
 from msgspec import Struct
 
 from ..client import LeadConnector
-from ..errors import ConfigurationError
+from ..errors import (
+    CallError,
+    ConfigurationError,
+    DailyQuotaExceededError,
+    JournalError,
+    RateLimitStuckError,
+    StopRequestedError,
+    TokenSourceError,
+)
 from ..journal import Journal
 from ..limits import RateLimit
 from ..migration.compare import compare_rows
@@ -23,6 +31,16 @@ from ..migration.stored import BEFORE, StoredContacts
 from ..models import ContactUpsert
 from ..sources import Skipped
 from .printing import tell
+
+READING_ENDS: Final = (
+    CallError,
+    DailyQuotaExceededError,
+    JournalError,
+    RateLimitStuckError,
+    StopRequestedError,
+    TokenSourceError,
+)
+"""What ends a reading before its time, and may be otherwise later."""
 
 _LINE_SECONDS: Final = 5.0
 

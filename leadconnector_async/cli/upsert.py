@@ -19,7 +19,6 @@ from ..errors import (
     LeadConnectorError,
     LoadStoppedError,
     StopRequestedError,
-    UsageError,
 )
 from ..journal import Journal
 from ..limits import RateLimit
@@ -61,7 +60,7 @@ from .progress import open_progress
 from .saying import Saying, read_meaning
 from .signals import calling_on_signals
 from .sources import describe_sources
-from .stock import Wish, compare_with_stored, open_chooser
+from .stock import READING_ENDS, Wish, compare_with_stored, open_chooser
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
@@ -154,12 +153,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         if stop.is_set():
             raise asyncio.CancelledError
         if order.is_dry_run and tally is not None:
-            await conflicts.settle()
-            is_compared = order.selection.is_any
-            comparison = await compare_with_stored(order.wish, client, files, stop) if is_compared else None
-            return conclude_dry_run(
-                files, tally, shared=conflicts.told, skipped=conflicts.skipped, comparison=comparison
-            )
+            return await _dry_run(order, files, tally, client, conflicts, stop)
         folder = choose_folder(order.out, whole, is_resumed=order.is_resumed)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
         inputs.keep_in(folder)
@@ -176,9 +170,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             return _INTERRUPTED
         try:
             chooser = await open_chooser(order.wish, client, files, journal, whole, stop, stack)
-        except LeadConnectorError as error:
-            if isinstance(error, UsageError):
-                raise
+        except READING_ENDS as error:
             return _conclude_reading(order, folder, error)
         load = FileLoad(
             files,
@@ -205,6 +197,25 @@ def look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[Ro
     if limit is not None:
         take_first(files, limit)
     return files
+
+
+async def _dry_run(
+    order: Order,
+    files: list[RowFile],
+    tally: ProblemTally,
+    client: LeadConnector,
+    conflicts: PhoneConflicts,
+    stop: asyncio.Event,
+) -> int:
+    await conflicts.settle()
+    comparison = None
+    if order.selection.is_any:
+        try:
+            comparison = await compare_with_stored(order.wish, client, files, stop)
+        except READING_ENDS as error:
+            tell(f"Stopped early: {clean_text(str(error))}. Nothing was written: this was a dry run.")
+            return _INTERRUPTED if stop.is_set() else _STOPPED
+    return conclude_dry_run(files, tally, shared=conflicts.told, skipped=conflicts.skipped, comparison=comparison)
 
 
 def _conclude_reading(order: Order, folder: Path, error: LeadConnectorError) -> int:

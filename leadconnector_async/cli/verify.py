@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from typing import Final
 
 from msgspec import Struct
@@ -12,6 +12,7 @@ from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError
 from ..migration.aftermath import read_end
+from ..migration.phones import tell_of_phones
 from ..migration.samples import Sample, describe_confidence, most_differing
 from ..migration.verify import (
     VERIFY_REPORT,
@@ -59,12 +60,16 @@ async def verify(order: VerifyOrder) -> int:
 
 async def _verify(order: VerifyOrder, run: PastRun, client: LeadConnector, stop: asyncio.Event) -> VerifyReport:
     files = await run.open_files(client)
-    with await asyncio.to_thread(Meetings, run.journal.outcomes()) as meetings, ExitStack() as opened:
+    book = run.open_phones()
+    sending = run.open_sending(client, book)
+    with await asyncio.to_thread(Meetings, run.journal.outcomes()) as meetings:
         work = Verification(client, run.folder, ended_at=read_end(run.journal))
         picked = order.sample.pick(meetings.total)
         wanted = meetings.total if picked is None else len(picked)
         pace = Pace(wanted, "rows", is_wanted=order.past.is_progress_wanted)
-        groups = group_by_contact(files, run.open_outcomes(opened), meetings, picked)
+        outcomes = run.journal.outcomes()
+        told = outcomes if book is None else tell_of_phones(outcomes, book)
+        groups = group_by_contact(files, told, meetings, picked, sending)
         stopped = None
         try:
             reason = await work.run(groups, stop, concurrency=order.past.concurrency, on_compared=pace.count)

@@ -15,11 +15,12 @@ from ..journal import Journal, Sitting
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
 from ..sources import SETTLED, Settled, Skipped
-from .phone_book import PhoneBook, SharedRow
-from .phones import Phones, SharedRows, tell_of_phones, what_to_send
+from .phone_book import PhoneBook
+from .phones import Phones, tell_of_phones
 from .results import Results, why_not_attempted
-from .rows import RowFile
+from .rows import FileRow, RowFile
 from .selection import Chooser
+from .sending import Sending
 from .tag_book import TagBook, Tagged
 from .tagging import Tagging, has_tags, tell_of_missing, without_tags
 from .throughput import Throughput, measure_throughput
@@ -193,7 +194,7 @@ class FileLoad:
         return Tagging(self._files, self._journal, self._book, client)
 
     def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Settled]:
-        index, shared_rows = 0, SharedRows(self._phones)
+        index, sending = 0, Sending(self._phones, self._chooser)
         for file in self._files:
             for row in file.rows():
                 if stop.is_set():
@@ -202,16 +203,12 @@ class FileLoad:
                 if is_finished and self._chooser is None:
                     yield SETTLED
                 else:  # what is chosen for later rows depends on those before them, whenever they were sent
-                    what = self._to_send(row.contact, shared_rows.find(index))
+                    what = self._to_send(sending, index, row)
                     yield SETTLED if is_finished else what
                 index += 1
 
-    def _to_send(
-        self, contact: ContactUpsert | InvalidContactError, shared: SharedRow | None
-    ) -> ContactUpsert | InvalidContactError | Skipped:
-        what = contact if shared is None else what_to_send(contact, shared)
-        if self._chooser is not None and isinstance(contact, ContactUpsert) and isinstance(what, ContactUpsert):
-            what = self._chooser.choose(what, whole=contact).what
+    def _to_send(self, sending: Sending, number: int, row: FileRow) -> ContactUpsert | InvalidContactError | Skipped:
+        what = sending.at_first(number, row.contact)
         return without_tags(what) if self._adds_tags and isinstance(what, ContactUpsert) else what
 
     async def _finish(self, client: LeadConnector) -> None:

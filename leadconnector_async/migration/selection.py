@@ -53,6 +53,12 @@ class Selection(Struct, frozen=True, kw_only=True):
         return [f"--{name.replace('_', '-')}" for name, is_set in msgspec.structs.asdict(self).items() if is_set]
 
 
+def read_selection(text: str) -> Selection:
+    """Read what `Selection.words` wrote, joined by spaces."""
+    words = text.split()
+    return Selection(**{name: f"--{name.replace('_', '-')}" in words for name in Selection.__struct_fields__})
+
+
 class Choice(Struct, frozen=True):
     """What is done with a row, and why.
 

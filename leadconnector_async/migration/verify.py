@@ -21,6 +21,7 @@ from ..report import Outcome
 from .aftermath import changed_since
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
+from .sending import Sending
 from .sweep import ends_sweep, sweep
 
 VERIFY_TABLE: Final = "verify.csv"
@@ -98,7 +99,11 @@ def is_loaded(outcome: Outcome) -> bool:
 
 
 def group_by_contact(
-    files: Sequence[RowFile], outcomes: Iterable[Outcome], meetings: Meetings, picked: frozenset[int] | None
+    files: Sequence[RowFile],
+    outcomes: Iterable[Outcome],
+    meetings: Meetings,
+    picked: frozenset[int] | None,
+    sending: Sending | None = None,
 ) -> Iterator[list[Loaded]]:
     """Yield the rows of each contact of which some row is to be compared, once its last one is read.
 
@@ -107,6 +112,7 @@ def group_by_contact(
         outcomes: In the order of the rows.
         meetings: Of the same outcomes.
         picked: Which of the loaded rows to compare, counted from 0; None for all.
+        sending: Of the run, where rows were not sent as they are.
     """
     waiting: dict[str, list[Loaded]] = {}
     told = (outcome for outcome in outcomes if is_loaded(outcome))
@@ -115,13 +121,14 @@ def group_by_contact(
     for index, row in enumerate(row for file in files for row in file.rows()):
         if outcome is None:
             return
+        what = row.contact if sending is None else sending.in_the_end(index, row.contact)
         if outcome.index != index:
             continue
         position += 1
-        contact_id, sent = str(outcome.contact_id), row.contact
-        if isinstance(sent, ContactUpsert):
+        contact_id = str(outcome.contact_id)
+        if isinstance(what, ContactUpsert):
             is_picked = picked is None or position in picked
-            waiting.setdefault(contact_id, []).append(Loaded(row, outcome, sent, is_picked))
+            waiting.setdefault(contact_id, []).append(Loaded(row, outcome, what, is_picked))
         if meetings.last_row(contact_id) == index:
             rows = waiting.pop(contact_id, [])
             if any(loaded.is_picked for loaded in rows):

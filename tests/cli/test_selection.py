@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+import signal
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from leadconnector_async import LeadConnector
 from tests.cli.conftest import LOCATION, Run, end, start, stored, table
+from tests.cli.conftest import people as people_file
 
 
 @pytest.fixture
@@ -210,7 +213,7 @@ def test_the_plan_against_what_is_there_is_what_the_load_then_does(
     code, out, _ = run("upsert", path, "--dry-run", *options)
     assert code == 1
     if options:
-        left_out = f", {told['skipped']} are left out as wished" if told["skipped"] else ""
+        left_out = f", {told['skipped']} would be left out" if told["skipped"] else ""
         assert f"{told['to_send']} would be sent, 1 would not{left_out}\n" in out
     assert people(there) == before
     run("upsert", path, "--out", "out", *options)
@@ -258,3 +261,44 @@ def test_a_day_that_is_spent_ends_the_plan_in_one_sentence(
         monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
     code, out, err = run("plan", sheet(tmp_path, "ada@x.de,,,,", "b@x.de,,,,"), "--compare")
     assert (code, out, "Stopped early: " in err) == (3, "", True)
+
+
+def test_verify_looks_for_what_was_sent_alone(run: Run, there: str, tmp_path: Path) -> None:
+    run("upsert", sheet(tmp_path, *ROWS), "--out", "out", "--fill-empty")
+    code, out, _ = run("verify", "out")
+    assert (code, "No difference." in out) == (0, True), out
+    (tmp_path / "out" / "before.sqlite3").unlink()
+    code, _, err = run("verify", "out")
+    assert (code, "before.sqlite3: is gone" in err) == (2, True)
+
+
+def test_a_process_that_is_killed_while_it_reads_goes_on_and_loads(served: Callable[..., str], tmp_path: Path) -> None:
+    url, path = served("--rate", "100/5"), tmp_path / "a.csv"
+    names = [f"p{number}@x.de" for number in range(12)]
+    path.write_text("\n".join(["email", *names, *(f"new{number}@x.de" for number in range(3)), ""]))
+    write(url, *({"email": name} for name in names), *({"email": f"more{number}@x.de"} for number in range(60)))
+    process = start(url, path, "--only-new", "--rate", "1/2")  # so that it waits for its turn
+    deadline = time.monotonic() + 50
+    while not (tmp_path / "out" / "before.sqlite3").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    code, out, err = end(start(url, path, "--only-new", "--resume"))
+    assert code == 0, (out, err)
+    told = report(tmp_path / "out")
+    assert (told["created"], told["skipped"]) == (3, 12)
+
+
+def test_an_interrupt_while_it_reads_ends_in_order(served: Callable[..., str], tmp_path: Path) -> None:
+    url, path = served(), people_file(tmp_path / "a.csv", 3)
+    process = start(url, path, "--only-new", "--rate", "1/3")
+    deadline = time.monotonic() + 50
+    while not (tmp_path / "out" / "before.sqlite3").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    code, out, err = end(process)
+    assert (code, "Nothing was sent. Next, to go on" in out) == (130, True), (out, err)
+    code, out, err = end(start(url, path, "--only-new", "--resume"))
+    assert (code, report(tmp_path / "out")["created"]) == (0, 3), (out, err)

@@ -1,0 +1,244 @@
+"""Which rows are sent, and what of them: whatever rows come in whatever order, what was there is as it should be once a
+sandbox has taken them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadconnector_async import ContactUpsert
+from leadconnector_async.migration.changes import Holder, fill_empty, find_changes
+from leadconnector_async.migration.matching import MatchRule
+from leadconnector_async.migration.selection import Choice, Chooser, Selection
+from leadconnector_async.migration.stored import LocationRead, StoredContacts
+from leadconnector_async.models import Contact, CustomField, DndSetting, DndSettings, read_mapping
+from leadconnector_async.models.custom_fields import CustomFieldValue
+from leadconnector_async.models.received import read_received
+from leadconnector_async.models.search import FoundContact
+from leadconnector_async.sandbox.books import Books
+from leadconnector_async.sandbox.custom_fields import CustomFieldDefinition
+from leadconnector_async.sandbox.versions import spell_contact
+from leadconnector_async.sources import Skipped
+
+Row: TypeAlias = dict[str, Any]
+EMAILS = [f"p{number}@example.com" for number in range(3)]
+PHONES = [f"+1617555010{number}" for number in range(3)]
+ORDERS = [("email", "phone"), ("phone", "email"), ("email",), ("phone",)]
+FIELD = CustomFieldDefinition(id="field1", key="plan", name="Plan", data_type="TEXT")
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "email": st.sampled_from(EMAILS),
+            "phone": st.sampled_from(PHONES),
+            "firstName": st.sampled_from(["Ann", "Bob"]),
+            "lastName": st.sampled_from(["Ray", ""]),
+            "city": st.sampled_from(["Bonn", "Ulm"]),
+            "dnd": st.booleans(),
+            "tags": st.sampled_from([["a"], ["A", "b"], []]),
+            "dndSettings": st.sampled_from([{"SMS": {"status": "active"}}, {"Call": {"status": "inactive"}}]),
+            "customFields": st.sampled_from([[{"id": "field1", "field_value": value}] for value in "xy"]),
+        },
+    ).filter(lambda row: bool(row.get("email") or row.get("phone"))),
+    max_size=8,
+)
+
+
+def open_books(order: tuple[str, ...], before: list[Row]) -> Books:
+    books = Books(
+        allow_duplicates=False,
+        unique_identifiers=order,
+        custom_fields=(FIELD,),
+        refuse_unknown_custom_fields=False,
+        country="US",
+        locations=(),
+        search_lag=0.0,
+        chance=random.Random(1),
+        wall=lambda: 0.0,
+        monotonic=lambda: 0.0,
+    )
+    for row in before:
+        books.upsert({"locationId": "L", **row})
+    return books
+
+
+def held(books: Books) -> dict[str, Row]:
+    told: dict[str, Row] = msgspec.json.decode(msgspec.json.encode(dict(books.contacts.items())))
+    return told
+
+
+def taken(books: Books, order: tuple[str, ...], rows: list[Row], **wanted: bool) -> Iterator[tuple[Choice, Row]]:
+    """Have the books take what is chosen of rows, tags being added, and yield each choice with its row."""
+    with StoredContacts(None) as stored:
+        stored.begin("L", LocationRead(rule=MatchRule(order=order), country="US"))
+        there = [
+            read_received(msgspec.json.encode(spell_contact(one, "2021-07-28")), FoundContact)
+            for one in books.contacts.values()
+        ]
+        stored.add_page("L", there, None)
+        stored.finish(0.0)
+        chooser = Chooser(Selection(**wanted), stored, location_id="L", replaces_tags=False)
+        for row in rows:
+            choice = chooser.choose(read_mapping(row, ContactUpsert))
+            yield choice, row
+            if not isinstance(choice.what, Skipped):
+                take(books, choice.what, row)
+        chooser.close()
+
+
+def take(books: Books, what: ContactUpsert, row: Row) -> None:
+    sent = {**msgspec.to_builtins(what), "locationId": "L"}
+    sent.pop("tags", None)
+    contact, _ = books.upsert(sent)
+    books.change_tags(contact["id"], row.get("tags", []), add=True)
+
+
+def says(contact: Row, name: str) -> Any:
+    """What a contact had under a name, in a form that tells whether it is there still."""
+    if name == "customFields":
+        return {field["id"]: field["value"] for field in contact.get(name, ())}
+    return contact.get(name)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(before=ROWS, rows=ROWS)
+def test_filling_what_is_empty_overwrites_nothing(order: tuple[str, ...], before: list[Row], rows: list[Row]) -> None:
+    books = open_books(order, before)
+    was = held(books)
+    for _ in taken(books, order, rows, fill_empty=True):
+        pass
+    now = held(books)
+    for contact_id, contact in was.items():
+        after = now[contact_id]
+        for name in ("email", "phone", "firstName", "lastName", "city", "country"):
+            if contact.get(name):
+                assert after[name] == contact[name]
+        assert set(contact["tags"]) <= set(after["tags"])
+        assert says(contact, "customFields").items() <= says(after, "customFields").items()
+        assert contact.get("dndSettings", {}).items() <= after.get("dndSettings", {}).items()
+        assert after["dnd"] or not contact["dnd"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(before=ROWS, rows=ROWS)
+def test_only_new_changes_nobody_who_was_there(order: tuple[str, ...], before: list[Row], rows: list[Row]) -> None:
+    books = open_books(order, before)
+    was = held(books)
+    skipped = [choice for choice, _ in taken(books, order, rows, only_new=True) if isinstance(choice.what, Skipped)]
+    now = held(books)
+    assert {contact_id: now[contact_id] for contact_id in was} == was
+    assert all(choice.what.contact_id in was for choice in skipped if isinstance(choice.what, Skipped))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(before=ROWS, rows=ROWS)
+def test_only_existing_makes_nobody(order: tuple[str, ...], before: list[Row], rows: list[Row]) -> None:
+    books = open_books(order, before)
+    was = held(books)
+    for _ in taken(books, order, rows, only_existing=True):
+        pass
+    # A row may find a contact by what an earlier one took away: it was there, and is not found any more.
+    made = held(books).keys() - was.keys()
+    lost = [one for one in was if any(was[one].get(key) != held(books)[one].get(key) for key in ("email", "phone"))]
+    assert not made or lost
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(before=ROWS, rows=ROWS)
+def test_rows_that_change_nothing_are_not_missed(order: tuple[str, ...], before: list[Row], rows: list[Row]) -> None:
+    books, others = open_books(order, before), open_books(order, before)
+    choices = [choice.kind for choice, _ in taken(books, order, rows, skip_unchanged=True)]
+    kinds = [choice.kind for choice, _ in taken(others, order, rows)]
+    assert choices == kinds
+    assert held(books) == held(others)
+
+
+# ------------------------------------------------------------------------------------------ one contact
+
+
+BOXES = CustomField(id="one", field_value=["y", "x"])
+BY_KEY = CustomField(key="k", field_value="x")
+
+
+def person(**fields: Any) -> Contact:
+    return Contact(id="c", email="a@x.de", dnd=False, **fields)
+
+
+def filled(sent: dict[str, Any], contact: Contact, *, is_whole: bool = True) -> dict[str, Any] | None:
+    found = fill_empty(ContactUpsert(email="a@x.de", **sent), [Holder(contact, is_whole)], ["email"])
+    return (
+        None
+        if found is None
+        else {name: value for name, value in msgspec.to_builtins(found).items() if name != "email"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "there", "expected"),
+    [
+        ({"city": "Ulm"}, {}, {"city": "Ulm"}),
+        ({"city": "Ulm"}, {"city": " "}, {"city": "Ulm"}),
+        ({"city": "Ulm"}, {"city": "Bonn"}, None),
+        ({"city": ""}, {}, None),
+        ({"first_name": "Ann", "last_name": "Ray"}, {"first_name": "Bob"}, {"lastName": "Ray"}),
+        ({"first_name": "Ann"}, {"name": "Bob Ray"}, None),
+        ({"name": "Ann Ray"}, {"first_name": "Bob"}, None),
+        ({"name": "Ann Ray"}, {}, {"name": "Ann Ray"}),
+        ({"gender": "f"}, {}, None),
+        ({"dnd": True}, {}, {"dnd": True}),
+        ({"dnd": False}, {}, None),
+        ({"tags": ["A"]}, {"tags": ["a"]}, None),
+        ({"tags": ["B"]}, {"tags": ["a"]}, {"tags": ["B"]}),
+        ({"timezone": "UTC"}, {}, {"timezone": "UTC"}),
+    ],
+)
+def test_what_is_filled(sent: dict[str, Any], there: dict[str, Any], expected: dict[str, Any] | None) -> None:
+    assert filled(sent, person(**there)) == expected
+
+
+def test_what_a_search_may_leave_out_is_not_taken_for_empty() -> None:
+    assert filled({"timezone": "UTC"}, person(), is_whole=False) is None
+    wish = DndSettings(sms=DndSetting(status="active"))
+    assert filled({"dnd_settings": wish}, person(), is_whole=False) is None
+    known = person(dnd_settings=DndSettings(call=DndSetting(status="active")))
+    assert filled({"dnd_settings": wish}, known, is_whole=False) == {"dndSettings": {"SMS": {"status": "active"}}}
+
+
+def test_custom_fields_are_filled_by_id_and_by_key_only_where_there_are_none() -> None:
+    sent = {"custom_fields": [CustomField(id="one", field_value="x"), CustomField(key="two", field_value="y")]}
+    there = person(custom_fields=[CustomFieldValue(id="other", value="z"), CustomFieldValue(id="one", value="")])
+    assert filled(sent, there) == {"customFields": [{"id": "one", "field_value": "x"}]}
+    assert len((filled(sent, person()) or {})["customFields"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "there", "fields"),
+    [
+        ({"city": " Ulm "}, {"city": "Ulm"}, []),
+        ({"city": ""}, {"city": "Ulm"}, ["city"]),
+        ({"tags": ["A"]}, {"tags": ["a", "b"]}, []),
+        ({"custom_fields": [BOXES]}, {"custom_fields": {"one": ["x", "y"]}}, []),
+        ({"custom_fields": [BOXES]}, {"custom_fields": {"one": ["x", "y", "z"]}}, ["custom_fields.one"]),
+        ({"custom_fields": [BY_KEY]}, {"custom_fields": {"one": "x"}}, ["custom_fields.k"]),
+        ({"custom_fields": [CustomField(id="one", field_value=5)]}, {"custom_fields": {"one": "5"}}, []),
+    ],
+)
+def test_what_would_change(sent: dict[str, Any], there: dict[str, Any], fields: list[str]) -> None:
+    values = there.pop("custom_fields", {})
+    contact = person(**there, custom_fields=[CustomFieldValue(id=name, value=value) for name, value in values.items()])
+    found = find_changes(ContactUpsert(email="A@x.de", **sent), contact, replaces_tags=False)
+    assert [change.field for change in found] == fields
+
+
+def test_tags_that_replace_others_change_a_contact() -> None:
+    contact = person(tags=["a", "b"])
+    sent = ContactUpsert(email="a@x.de", tags=["A"])
+    assert not find_changes(sent, contact, replaces_tags=False)
+    (change,) = find_changes(sent, contact, replaces_tags=True)
+    assert (change.field, change.sent, change.stored) == ("tags", ["a"], ["a", "b"])
