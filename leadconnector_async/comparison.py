@@ -93,7 +93,8 @@ def _day(text: str | None) -> str | None:
 
 
 def _has_tags(sent: list[str], stored: list[str] | None) -> bool:
-    return {tag.strip().lower() for tag in sent if tag.strip()} <= set(stored or ())
+    wanted = {tag.strip().lower() for tag in sent if tag.strip()}
+    return wanted <= set(stored or ()) if wanted else not stored
 
 
 def _has_channels(sent: DndSettings, stored: DndSettings | None) -> bool:

@@ -68,6 +68,9 @@ CreateFields: TypeAlias = Annotated[
 Tags: TypeAlias = Annotated[
     str, typer.Option(metavar="add|replace", help="Add tags to those a contact has, or replace them.")
 ]
+Empty: TypeAlias = Annotated[
+    str, typer.Option(metavar="clear|keep", help="What an empty cell does to its field at the contact.")
+]
 
 # Where it goes
 Location: TypeAlias = Annotated[

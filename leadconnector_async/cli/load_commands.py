@@ -17,6 +17,7 @@ from .arguments import (
     Database,
     DateOrder,
     DefaultCountry,
+    Empty,
     Encoding,
     FileFormat,
     Files,
@@ -38,7 +39,7 @@ from .arguments import (
     TokenFile,
 )
 from .logins import LoginOptions
-from .options import check_dry_run, read_tags_rule
+from .options import check_dry_run, read_empty_rule, read_tags_rule
 from .plan import PlanOrder, plan
 from .printing import show
 from .saying import Saying
@@ -65,6 +66,7 @@ def upsert(
     strict: Strict = False,
     create_fields: CreateFields = False,
     tags: Tags = "add",
+    empty: Empty = "keep",
     limit: Limit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
@@ -122,6 +124,8 @@ def upsert(
             date_order=date_order,
             is_strict=strict,
             creates_fields=create_fields,
+            empties_fields=(empties := read(lambda: read_empty_rule(empty))),
+            empties_tags=empties and tags == "replace",
         ),
     )
     run(load(order))
@@ -149,6 +153,7 @@ def plan_load(
     strict: Strict = False,
     create_fields: CreateFields = False,
     tags: Tags = "add",
+    empty: Empty = "keep",
     limit: Limit = None,
     rate: Rate = None,
     daily: Daily = None,
@@ -190,6 +195,8 @@ def plan_load(
             date_order=date_order,
             is_strict=strict,
             creates_fields=create_fields,
+            empties_fields=(empties := read(lambda: read_empty_rule(empty))),
+            empties_tags=empties and tags == "replace",
         ),
     )
     run(plan(PlanOrder(load=order, is_offline=offline, is_json=as_json, html=html)))

@@ -46,7 +46,7 @@ from .logins import LoginOptions, choose_token
 from .options import TagsRule, read_rate
 from .page import write_page
 from .past_runs import SANDBOX, note_run
-from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_problems
+from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_emptying, tell_of_problems
 from .printing import show, tell
 from .progress import open_progress
 from .saying import Saying, read_meaning
@@ -185,6 +185,7 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "api_version": client.api_version,
         "tags": order.tags,
         "limit": "" if order.limit is None else str(order.limit),
+        "empty": "clear" if order.saying.empties_fields else "keep",
     }
 
 
@@ -229,6 +230,8 @@ def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | N
     tell_of_columns(files)
     if tally is not None:
         tell_of_problems(tally)
+    if order.saying.empties_fields:
+        tell_of_emptying(files)
     if has_tags(files):
         tell(_TAGS_SENTENCES[order.tags])
     if not order.is_sandbox:
