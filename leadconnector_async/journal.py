@@ -27,7 +27,7 @@ from .entry import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry
 from .errors import ConfigurationError, JournalError
 from .journal_file import open_journal_file
 from .report import BatchReport, Outcome, RowError
-from .timeline import Pace, Second, add_to_timeline, read_timeline
+from .timeline import Pace, Second, TagCall, add_tag_calls, add_to_timeline, read_timeline
 
 _log = logging.getLogger(__name__)
 
@@ -439,6 +439,15 @@ class Journal:
     def keep(self, entries: Iterable[Entry]) -> None:
         """Keep outcomes in memory that could not be written, for `outcomes` and `end`."""
         self._unwritten.update((entry.outcome.index, entry) for entry in entries)
+
+    def write_tag_calls(self, calls: Sequence[TagCall]) -> None:
+        """Count calls that added tags in the timeline.
+
+        Raises:
+            JournalError: They could not be written.
+        """
+        with self._transaction() as db:
+            add_tag_calls(db, calls)
 
     def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
         """Write that rows are about to be sent whose calls are not safe to repeat.

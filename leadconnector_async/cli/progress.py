@@ -32,6 +32,9 @@ class Silent:
     def update(self, outcome: Outcome) -> None:
         """Take note of one more outcome."""
 
+    def add_tagged(self, rows: int) -> None:
+        """Take note of rows that got their tags."""
+
 
 class Pace:
     """How fast a load is, and how long it will take.
@@ -68,6 +71,15 @@ class Lines(Silent):
         self._pace = pace
         self._quota_left = quota_left
         self._told = time.monotonic()
+        self._tagged = 0
+
+    def add_tagged(self, rows: int) -> None:
+        """Print a line where the last one is some time ago."""
+        self._tagged += rows
+        now = time.monotonic()
+        if now - self._told >= _LINE_SECONDS:
+            self._told = now
+            tell(_tags_added(self._tagged, self._quota_left()))
 
     def update(self, outcome: Outcome) -> None:
         """Print a line where the last one is some time ago."""
@@ -94,6 +106,7 @@ class Bar(Silent):
             console=Console(stderr=True),
         )
         self._task = self._progress.add_task("", total=total)
+        self._tagged = 0
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -110,6 +123,11 @@ class Bar(Silent):
         description = f"{self._pace}, {_counts(self._report)}, {_quota(self._quota_left())}"
         self._progress.update(self._task, completed=self._report.total, description=description)
 
+    def add_tagged(self, rows: int) -> None:
+        """Say how many rows have their tags."""
+        self._tagged += rows
+        self._progress.update(self._task, description=_tags_added(self._tagged, self._quota_left()))
+
 
 def open_progress(
     total: int, report: BatchReport, most_per_second: float, quota_left: Callable[[], int | None], *, is_wanted: bool
@@ -125,6 +143,10 @@ def open_progress(
 def _counts(report: BatchReport) -> str:
     done = f"{report.created} created, {report.updated} updated, {report.failed} failed"
     return done + (f", {report.unknown} unknown" if report.unknown else "")
+
+
+def _tags_added(rows: int, left: int | None) -> str:
+    return f"adding tags: {rows:,} rows have theirs, {_quota(left)}"
 
 
 def _quota(left: int | None) -> str:

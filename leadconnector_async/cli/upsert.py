@@ -256,7 +256,9 @@ async def _run(
     )
     with progress:
         try:
-            await load.run(client, stop, wait_for_quota=order.waits, on_outcome=progress.update)
+            await load.run(
+                client, stop, wait_for_quota=order.waits, on_outcome=progress.update, on_tagged=progress.add_tagged
+            )
         except LoadStoppedError as error:
             return str(error)
         except asyncio.CancelledError:

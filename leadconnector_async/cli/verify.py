@@ -13,6 +13,8 @@ from ..client import LeadConnector
 from ..errors import ConfigurationError
 from ..migration.aftermath import read_end
 from ..migration.samples import Sample, describe_confidence, most_differing
+from ..migration.tag_book import TAGS, read_missing
+from ..migration.tagging import mark_missing
 from ..migration.verify import (
     VERIFY_REPORT,
     VERIFY_TABLE,
@@ -60,11 +62,13 @@ async def verify(order: VerifyOrder) -> int:
 async def _verify(order: VerifyOrder, run: PastRun, client: LeadConnector, stop: asyncio.Event) -> VerifyReport:
     files = await run.open_files(client)
     with await asyncio.to_thread(Meetings, run.journal.outcomes()) as meetings:
-        work = Verification(client, run.folder, ended_at=read_end(run.journal))
+        adds_tags = run.journal.told("tags") == "add"
+        work = Verification(client, run.folder, ended_at=read_end(run.journal), adds_tags=adds_tags)
         picked = order.sample.pick(meetings.total)
         wanted = meetings.total if picked is None else len(picked)
         pace = Pace(wanted, "rows", is_wanted=order.past.is_progress_wanted)
-        groups = group_by_contact(files, run.journal.outcomes(), meetings, picked)
+        outcomes = mark_missing(run.journal.outcomes(), await asyncio.to_thread(read_missing, run.folder / TAGS))
+        groups = group_by_contact(files, outcomes, meetings, picked, adds_tags=adds_tags)
         stopped = None
         try:
             reason = await work.run(groups, stop, concurrency=order.past.concurrency, on_compared=pace.count)

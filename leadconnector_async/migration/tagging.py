@@ -7,31 +7,34 @@ set of tags: about one call in a hundred.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct
 
+from ..breaker import Breaker
 from ..call import Call
 from ..client import LeadConnector
 from ..comparison import NotApplied
 from ..contacts.tags import MAX_IDS
 from ..errors import (
-    APIError,
     AuthenticationError,
+    CallError,
     DailyQuotaExceededError,
     LeadConnectorError,
+    OutageError,
     PermissionDeniedError,
-    ServerError,
     StopRequestedError,
 )
 from ..journal import Journal, read_outcome
 from ..models import ContactUpsert, TagsReport
 from ..protocol import Scope
 from ..protocol.tags import build_bulk_tags
-from ..report import Outcome
+from ..report import Outcome, RowError
+from ..retry import is_worth_repeating
+from ..timeline import TagCall, pace_of
 from .rows import FileRow, RowFile
 from .tag_book import ADDED, LEFT, REFUSED, TagBook, Tagged
 
@@ -39,6 +42,9 @@ _WORKERS: Final = 8
 _ROWS_AT_ONCE: Final = 1000
 _MOST_WAITING: Final = 20_000  # contacts in groups that are not full, so that memory has a bound
 _KEPT_SHARE: Final = 0.9  # of those, where it is reached
+_MOST_FAILURES: Final = 3  # of one call while others succeed: it may be this one that the service cannot cope with
+_WRITE_SECONDS: Final = 1.0
+_REFUSED_KIND: Final = CallError.__name__
 _LEFT_REASON: Final = "the load ended before its tags were added"
 _Group: TypeAlias = dict[str, list[int]]  # the rows by contact
 
@@ -110,18 +116,30 @@ class Tagging:
         journal: With what became of them.
         book: Which of them have their tags.
         client: Where to send.
+        on_added: Called with the number of rows that have their tags by each call.
 
     Attributes:
         stopped: What ended it early, or None.
     """
 
-    def __init__(self, files: Sequence[RowFile], journal: Journal, book: TagBook, client: LeadConnector) -> None:
+    def __init__(
+        self,
+        files: Sequence[RowFile],
+        journal: Journal,
+        book: TagBook,
+        client: LeadConnector,
+        on_added: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._files = files
         self._journal = journal
         self._book = book
         self._client = client
         self._closed: dict[str, LeadConnectorError] = {}  # locations that take no more calls, and why
         self._busy: dict[asyncio.Task[None], Call[TagsReport] | None] = {}
+        self._on_added = on_added
+        self._breaker = Breaker(client.clock)
+        self._calls: list[TagCall] = []  # that the journal does not know of yet
+        self._written_at = client.clock.monotonic()
         self.stopped: LeadConnectorError | None = None
 
     async def run(self, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
@@ -145,6 +163,7 @@ class Tagging:
             raise failures.exceptions[0] from None
         finally:
             watcher.cancel()
+            self._write_calls()
         self.stopped = self.stopped or next(iter(self._closed.values()), None)
 
     async def _stop_on(self, stop: asyncio.Event) -> None:
@@ -157,16 +176,44 @@ class Tagging:
                 task.cancel()
 
     async def _work(self, batches: Iterator[TagBatch], turn: asyncio.Lock, *, wait_for_quota: bool) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (a coroutine runs in a task here)
         while self.stopped is None:
             async with turn:
                 batch = await asyncio.to_thread(next, batches, None)
             if batch is None or self.stopped is not None:
                 return
-            while batch.location_id not in self._closed and not await self._add(batch, waits=wait_for_quota):
-                pass
+            self._busy[task] = None
+            try:
+                await self._add(batch, waits=wait_for_quota)
+            finally:
+                del self._busy[task]
 
-    async def _add(self, batch: TagBatch, *, waits: bool) -> bool:
-        """Send one call, and say whether that is all: else the next day has come."""
+    async def _add(self, batch: TagBatch, *, waits: bool) -> None:
+        """Send one call; again when the next day has come, or while the service is down."""
+        failures = 0
+        while self.stopped is None and batch.location_id not in self._closed:
+            was_open = self._breaker.is_open
+            is_probe = was_open and await self._breaker.wait()
+            try:
+                await self._send(batch)
+                self._breaker.succeed()
+                return
+            except CallError as error:
+                failures += not was_open
+                if self._is_settled(batch, error, is_probe=is_probe, is_last=failures >= _MOST_FAILURES):
+                    return
+            except LeadConnectorError as error:
+                self._breaker.succeed()
+                if not (waits and isinstance(error, DailyQuotaExceededError)):
+                    self._closed[batch.location_id] = error
+                    return
+                await self._client.clock.sleep(error.resets_in)
+            finally:
+                if is_probe:
+                    self._breaker.end_probe()
+
+    async def _send(self, batch: TagBatch) -> None:
         scope = Scope(batch.location_id, self._client.api_version)
         call = Call(build_bulk_tags("add", list(batch.rows), list(batch.tags), scope))
         task = asyncio.current_task()
@@ -175,21 +222,44 @@ class Tagging:
         told: list[Tagged] = []
         try:
             told = _read_report(batch, await self._client.send(call))
-        except DailyQuotaExceededError as error:
-            if waits and not call.is_halted:
-                self._busy[task] = None
-                await self._client.clock.sleep(error.resets_in)
-                return False
-            self._closed[batch.location_id] = error
-        except LeadConnectorError as error:
-            if _is_for_later(error):
-                self._closed[batch.location_id] = error
-            else:
-                told = [Tagged(row, REFUSED, batch.tags, str(error)) for rows in batch.rows.values() for row in rows]
         finally:
-            del self._busy[task]
+            self._busy[task] = None
             self._book.note(told, attempts=call.attempts, rate_limited=call.rate_limited)
+            self._note_call(batch.location_id, call)
+        self._on_added(sum(row.state == ADDED for row in told))
+
+    def _is_settled(self, batch: TagBatch, error: CallError, *, is_probe: bool, is_last: bool) -> bool:
+        """Note what an error says, and whether the call is not to be sent again."""
+        if is_worth_repeating(error):
+            self._breaker.fail(is_probe=is_probe, rows=len(batch.rows))
+            longest = self._client.retry.max_outage
+            if self._breaker.open_for > longest:
+                self.stopped = OutageError(f"the service has answered no call for {longest:.0f} s ({error})")
+                self._breaker.close()
+            if not is_last:
+                return False
+        else:
+            self._breaker.succeed()
+        if isinstance(error, AuthenticationError | PermissionDeniedError):
+            self._closed[batch.location_id] = error
+        elif self.stopped is None:
+            rows = (row for found in batch.rows.values() for row in found)
+            self._book.note(Tagged(row, REFUSED, batch.tags, str(error)) for row in rows)
         return True
+
+    def _note_call(self, location_id: str, call: Call[TagsReport]) -> None:
+        """Have the journal count a call, for the load over time; once a second, as writing takes its time."""
+        clock = self._client.clock
+        if tries := call.attempts + call.rate_limited:
+            self._calls.append(TagCall(clock.time(), tries, pace_of([self._client.window(location_id)])))
+        if clock.monotonic() - self._written_at >= _WRITE_SECONDS:
+            self._write_calls()
+
+    def _write_calls(self) -> None:
+        calls, self._calls = self._calls, []
+        self._written_at = self._client.clock.monotonic()
+        if calls:
+            self._journal.write_tag_calls(calls)
 
     # ------------------------------------------------------------------------------------------ what is to be done
 
@@ -233,19 +303,32 @@ def normal_tags(contact: ContactUpsert) -> tuple[str, ...]:
 
 
 def tell_of_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> Iterator[Outcome]:
-    """Have the outcomes say which tags were not added."""
+    """Have the outcomes say which tags were not added: a row whose tags were refused has failed, although its contact
+    is written; one whose tags are yet to be added is as good as done."""
+    for outcome in mark_missing(outcomes, missing):
+        tagged = missing.get(outcome.index)
+        if tagged is None or tagged.state != REFUSED or not _is_written(outcome):
+            yield outcome
+            continue
+        error = RowError(_REFUSED_KIND, None, f"its tags were not added: {tagged.reason}")
+        note = f"the contact itself was {outcome.status}: {outcome.contact_id}"
+        yield msgspec.structs.replace(outcome, status="failed", error=error, note=_join(outcome.note, note))
+
+
+def mark_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> Iterator[Outcome]:
+    """Have the outcomes name the tags that were not added, as fields that did not arrive."""
     for outcome in outcomes:
         tagged = missing.get(outcome.index)
         if tagged is None or not _is_written(outcome):
             yield outcome
             continue
         lost = NotApplied("tags", list(tagged.tags), None)
-        note = f"its tags were not added: {tagged.reason}"
-        yield msgspec.structs.replace(
-            outcome,
-            not_applied=(*outcome.not_applied, lost),
-            note=note if outcome.note is None else f"{outcome.note}; {note}",
-        )
+        note = None if tagged.state == REFUSED else f"its tags were not added: {tagged.reason}"
+        yield msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, lost), note=_join(outcome.note, note))
+
+
+def _join(*notes: str | None) -> str | None:
+    return "; ".join(note for note in notes if note is not None) or None
 
 
 def _is_written(outcome: Outcome) -> bool:
@@ -264,11 +347,3 @@ def _read_report(batch: TagBatch, report: TagsReport) -> list[Tagged]:
             reason = "the service said nothing of this contact" if result is None else result.message or "refused"
             found += [Tagged(row, REFUSED, batch.tags, reason) for row in rows]
     return found
-
-
-def _is_for_later(error: LeadConnectorError) -> bool:
-    """Whether it says nothing of these contacts: the service is down, the day is spent, the token is refused or lacks a
-    scope."""
-    return not isinstance(error, APIError) or isinstance(
-        error, AuthenticationError | PermissionDeniedError | ServerError
-    )

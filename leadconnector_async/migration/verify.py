@@ -22,11 +22,13 @@ from .aftermath import changed_since
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
 from .sweep import ends_sweep, sweep
+from .tagging import normal_tags, without_tags
 
 VERIFY_TABLE: Final = "verify.csv"
 VERIFY_REPORT: Final = "verify.json"
 _COLUMNS: Final = ("row", "contact_id", "field", "sent", "stored", "reason")
 _CUSTOM: Final = "custom_fields."
+_TAGS: Final = "tags"
 GONE: Final = "the contact is not there any more"
 CHANGED: Final = "the contact was changed after the run"
 NOT_TAKEN: Final = "was not taken when it was loaded (see not_applied.csv)"
@@ -98,7 +100,12 @@ def is_loaded(outcome: Outcome) -> bool:
 
 
 def group_by_contact(
-    files: Sequence[RowFile], outcomes: Iterable[Outcome], meetings: Meetings, picked: frozenset[int] | None
+    files: Sequence[RowFile],
+    outcomes: Iterable[Outcome],
+    meetings: Meetings,
+    picked: frozenset[int] | None,
+    *,
+    adds_tags: bool = False,
 ) -> Iterator[list[Loaded]]:
     """Yield the rows of each contact of which some row is to be compared, once its last one is read.
 
@@ -107,6 +114,7 @@ def group_by_contact(
         outcomes: In the order of the rows.
         meetings: Of the same outcomes.
         picked: Which of the loaded rows to compare, counted from 0; None for all.
+        adds_tags: Whether tags were added to those a contact had, so that a row without any says nothing of them.
     """
     waiting: dict[str, list[Loaded]] = {}
     told = (outcome for outcome in outcomes if is_loaded(outcome))
@@ -121,6 +129,7 @@ def group_by_contact(
         contact_id, sent = str(outcome.contact_id), row.contact
         if isinstance(sent, ContactUpsert):
             is_picked = picked is None or position in picked
+            sent = without_tags(sent) if adds_tags and not normal_tags(sent) else sent
             waiting.setdefault(contact_id, []).append(Loaded(row, outcome, sent, is_picked))
         if meetings.last_row(contact_id) == index:
             rows = waiting.pop(contact_id, [])
@@ -154,15 +163,17 @@ class Verification:
         client: Of the service that was loaded into; it is open.
         folder: Where the table of differences goes.
         ended_at: When the run had ended, by the server's clock, or None.
+        adds_tags: Whether tags were added to those a contact had: then those of all its rows must be there.
 
     Attributes:
         tally: What was found so far.
     """
 
-    def __init__(self, client: LeadConnector, folder: Path, *, ended_at: float | None) -> None:
+    def __init__(self, client: LeadConnector, folder: Path, *, ended_at: float | None, adds_tags: bool = False) -> None:
         self._client = client
         self._path = folder / VERIFY_TABLE
         self._ended_at = ended_at
+        self._adds_tags = adds_tags
         self.tally = Tally()
 
     async def run(
@@ -228,7 +239,8 @@ class Verification:
                 continue
             is_overwritten = False
             for field in fields:
-                by = _overwritten_by(field.field, rows, missing)
+                is_added = self._adds_tags and field.field == _TAGS
+                by = None if is_added else _overwritten_by(field.field, rows, missing)
                 if by is not None and not _are_of_two_people(loaded, by):
                     is_overwritten = True
                     continue
