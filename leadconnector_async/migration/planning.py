@@ -30,11 +30,13 @@ class Asked(Struct, frozen=True, kw_only=True):
         rule: How it matches.
         limit: The limits that hold for it, ours and its own.
         left_today: How many calls of its day are left, where that is known.
+        country: Where its phone numbers are from that name no country, as two letters, or None.
     """
 
     rule: MatchRule
     limit: RateLimit
     left_today: int | None
+    country: str | None = None
 
 
 async def ask_locations(
@@ -51,11 +53,12 @@ async def ask_locations(
     asked = {}
     for location_id in location_ids:
         try:
-            settings = (await client.locations.get(location_id)).settings
+            location = await client.locations.get(location_id)
         except CallError as error:
             reason = clean_text(str(error))
             tell(f"Location {location_id} could not be asked how it matches contacts ({reason}): email, then phone.")
             continue
+        settings = location.settings
         order = None if settings is None else settings.contact_unique_identifiers
         known = tuple(name for name in order or () if name in USUAL_ORDER)
         if not known:
@@ -67,6 +70,7 @@ async def ask_locations(
             ),
             limit=_known_limit(client.window(location_id), limit),
             left_today=client.calls_left_today(location_id),
+            country=location.country,
         )
     return asked
 

@@ -52,6 +52,21 @@ def e164(cell: str, checks: Checks) -> str | Fixed:
     return parsed
 
 
+def read_as_of(phone: str, country: str | None) -> str:
+    """Return a number that is to be sent as the service will store it, as far as that can be told.
+
+    Args:
+        phone: The number.
+        country: Of the location, as two letters; the service reads numbers as of there that name no country.
+    """
+    if phone[:1] == "+" or country is None:
+        return phone
+    try:
+        return _parse(phone, country)[0]
+    except (UnusableCellError, ConfigurationError):
+        return phone
+
+
 def _as_it_stands(cell: str) -> Fixed:
     digits = sum(map(str.isdecimal, cell))
     if _SPREADSHEET.fullmatch(cell):

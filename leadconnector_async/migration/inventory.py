@@ -1,0 +1,267 @@
+"""Reads what locations hold before a load: all contacts of a location, or those that rows may meet, whatever takes
+fewer calls."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from typing import Final, TypeAlias, TypeVar
+
+from ..answers import clean_text
+from ..client import LeadConnector
+from ..errors import BadRequestError, DailyQuotaExceededError, StopRequestedError, ValidationError
+from ..identity import Identity
+from ..limits import RateLimit
+from ..models import Contact, ContactUpsert
+from ..models.search import FoundContact
+from .matching import Field, MatchRule
+from .page import count_of
+from .plan import time_needed
+from .plan_words import about_time
+from .planning import Asked, ask_locations
+from .rows import RowFile
+from .stored import LocationRead, StoredContacts, Way, keys_of
+from .sweep import sweep
+
+PAGE_SIZE: Final = 500
+_LOCATIONS_AT_ONCE: Final = 8
+_FEW_ROWS: Final = 100  # where nobody knows how many contacts there are
+_ASKED_EVERY: Final = 1000
+_Sought: TypeAlias = tuple[str, Identity]
+_Key: TypeAlias = tuple[Field, str]
+
+_T = TypeVar("_T")
+
+
+class Inventory:
+    """The reading of what is there. Cut off, another one with the same file goes on where it was.
+
+    Args:
+        client: Of where the load goes; it is open.
+        stored: Takes the contacts.
+        files: The rows that are to be loaded.
+        limit: Our own limits of each location.
+        tell: Is told what is read, and how long it takes.
+        on_progress: Called with how many contacts more were read, or people more looked up.
+    """
+
+    def __init__(
+        self,
+        client: LeadConnector,
+        stored: StoredContacts,
+        files: Sequence[RowFile],
+        *,
+        limit: RateLimit,
+        tell: Callable[[str], None],
+        on_progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._stored = stored
+        self._files = files
+        self._limit = limit
+        self._tell = tell
+        self._on_progress = on_progress
+
+    async def run(self, stop: asyncio.Event, *, wait_for_quota: bool = False, concurrency: int = 64) -> None:
+        """Read all that the load needs to know. Does nothing where that is done.
+
+        Args:
+            stop: Set it to end in order.
+            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
+            concurrency: Calls at once.
+
+        Raises:
+            StopRequestedError: The user wished to stop. What was read is kept, also where the others are raised.
+            LeadConnectorError: A call failed, or the day is spent.
+            JournalError: What was read cannot be kept.
+            ConfigurationError: The rows of a file cannot be told apart.
+        """
+        while not self._stored.is_finished:
+            try:
+                await self._read(stop, concurrency)
+            except DailyQuotaExceededError as error:
+                if not wait_for_quota:
+                    raise
+                self._tell(f"{error}; reading waits")
+                await self._wait(error.resets_in, stop)
+
+    async def _wait(self, seconds: float, stop: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(self._client.clock.sleep(seconds)), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()
+        _check(stop)
+
+    async def _read(self, stop: asyncio.Event, concurrency: int) -> None:
+        rows = await asyncio.to_thread(count_by_location, self._files, self._client.location_id or "", stop.is_set)
+        _check(stop)
+        await self._sweep(list(rows.items()), self._begin, _LOCATIONS_AT_ONCE, stop)
+        by_pages = [name for name in rows if not self._is_by_rows(name) and not self._stored.location(name).is_whole]
+        await self._sweep(by_pages, lambda name: self._read_pages(name, stop), _LOCATIONS_AT_ONCE, stop)
+        if any(map(self._is_by_rows, rows)):
+            await self._sweep(self._sought(), self._look_up, concurrency, stop)
+        await asyncio.to_thread(self._stored.finish, self._client.clock.time())
+
+    async def _sweep(
+        self, items: Iterable[_T], work: Callable[[_T], Awaitable[None]], at_once: int, stop: asyncio.Event
+    ) -> None:
+        reason = await sweep(items, work, concurrency=at_once, stop=stop)
+        if reason is not None:
+            raise reason
+        _check(stop)
+
+    # ------------------------------------------------------------------------------------------ how to read
+
+    async def _begin(self, counted: tuple[str, int]) -> None:
+        """Ask a location how it matches, and choose how to read it."""
+        location_id, rows = counted
+        if self._stored.is_begun(location_id):
+            return
+        asked = (await ask_locations(self._client, [location_id], self._limit, self._tell)).get(location_id)
+        asked = asked or Asked(rule=MatchRule(), limit=self._limit, left_today=None)
+        total = (await self._client.contacts.search_page(page_size=1, location_id=location_id)).total
+        way: Way = "rows" if rows < _count_pages(total) else "pages"
+        self._tell(_describe(location_id, asked, total=total, rows=rows, way=way))
+        read = LocationRead(rule=asked.rule, country=asked.country, way=way)
+        await asyncio.to_thread(self._stored.begin, location_id, read)
+
+    def _is_by_rows(self, location_id: str) -> bool:
+        return self._stored.location(location_id).way == "rows"
+
+    # ------------------------------------------------------------------------------------------ by pages
+
+    async def _read_pages(self, location_id: str, stop: asyncio.Event) -> None:
+        """Read all contacts of a location, the oldest first: of several with one email that is the one to be found."""
+        search = self._client.contacts.search(
+            page_size=PAGE_SIZE, search_after=self._stored.location(location_id).cursor, location_id=location_id
+        )
+        page: list[FoundContact] = []
+        async with aclosing(search) as contacts:
+            async for contact in contacts:
+                page.append(contact)
+                if len(page) >= PAGE_SIZE and contact.search_after is not None:
+                    await self._keep(location_id, page, is_last=False)
+                    page = []
+                    if stop.is_set():
+                        return
+        await self._keep(location_id, page, is_last=True)
+
+    async def _keep(self, location_id: str, page: Sequence[FoundContact], *, is_last: bool) -> None:
+        cursor = None if is_last else page[-1].search_after
+        await asyncio.to_thread(self._stored.add_page, location_id, page, cursor)
+        self._on_progress(len(page))
+
+    # ------------------------------------------------------------------------------------------ by rows
+
+    def _sought(self) -> Iterator[_Sought]:
+        """Yield whom rows may meet, of locations where each is looked up."""
+        for location_id, contact in _contacts(self._files, self._client.location_id or ""):
+            if self._is_by_rows(location_id):
+                identity = self._stored.identify(contact, location_id)
+                if self._lacking(location_id, identity):
+                    yield location_id, identity
+
+    def _lacking(self, location_id: str, identity: Identity) -> list[_Key]:
+        """Return what is to be looked up still, in the order in which the location does."""
+        fields: list[Field] = [
+            "email" if name == "email" else "phone" for name in self._stored.location(location_id).order
+        ]
+        return [(field, getattr(identity, field)) for field in fields if self._stored.lacks(identity, field)]
+
+    async def _look_up(self, sought: _Sought) -> None:
+        """Find out who has the email, and who the phone, of a row: by one call, unless they are of two people."""
+        location_id, identity = sought
+        keys = await asyncio.to_thread(self._lacking, location_id, identity)
+        while keys:
+            told, contact = await self._ask(location_id, keys)
+            nobodys = told if contact is None else told[:-1]
+            await asyncio.to_thread(self._stored.add_found, location_id, nobodys, None)
+            own = []
+            if contact is not None:
+                await asyncio.to_thread(self._stored.add_found, location_id, told[-1:], contact)
+                own = _keys_of(contact, location_id)
+            keys = [key for key in keys[len(told) :] if key not in own]
+        self._on_progress(1)
+
+    async def _ask(self, location_id: str, keys: list[_Key]) -> tuple[list[_Key], Contact | None]:
+        """Ask for the contact that has the first of some keys which any has.
+
+        Returns:
+            The keys to which this is the answer, and the contact that has the last of them; None where nobody has any.
+        """
+        contact = await self._find(location_id, keys)
+        if contact is None:
+            return keys, None
+        own = _keys_of(contact, location_id)
+        for place, key in enumerate(keys, 1):
+            if key in own:
+                return keys[:place], contact
+        # It has one of them in another form, or beside its own: which, tells one question alone.
+        return (keys, contact) if len(keys) == 1 else await self._ask(location_id, keys[:1])
+
+    async def _find(self, location_id: str, keys: Sequence[_Key]) -> Contact | None:
+        texts = {field: key.removeprefix(f"{location_id} ") for field, key in keys}
+        phone = texts.get("phone")
+        try:
+            return await self._client.contacts.find_duplicate(
+                email=texts.get("email"), phone=phone and f"+{phone}", location_id=location_id
+            )
+        except (BadRequestError, ValidationError):  # what the service refuses here, it refuses when the row is sent
+            return None
+
+
+def _check(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        raise StopRequestedError("the reading of what is there was asked to stop")
+
+
+def _count_pages(total: int | None) -> int:
+    return _FEW_ROWS if total is None else math.ceil(total / PAGE_SIZE)
+
+
+def _describe(location_id: str, asked: Asked, *, total: int | None, rows: int, way: Way) -> str:
+    """Say how a location is read, and how long that takes."""
+    calls = rows if way == "rows" else _count_pages(total)
+    told = about_time(*time_needed(calls, asked.limit, asked.left_today))
+    there = "contacts" if total is None else count_of(total, "contact")
+    how = f"each of {count_of(rows, 'row')} looked up" if way == "rows" else "all of them read"
+    name = f"location {clean_text(location_id)}"
+    return f"Reading what is there: {name} holds {there}; {how}, {count_of(calls, 'call')}, {told}"
+
+
+def _contacts(files: Sequence[RowFile], location_id: str) -> Iterator[tuple[str, ContactUpsert]]:
+    for file in files:
+        for row in file.rows():
+            contact = row.contact
+            if isinstance(contact, ContactUpsert):
+                yield contact.location_id or location_id, contact
+
+
+def count_by_location(
+    files: Sequence[RowFile], location_id: str, is_stopped: Callable[[], bool] = lambda: False
+) -> Counter[str]:
+    """Return how many rows go to each location; this reads the files only where a column names locations.
+
+    Args:
+        files: The rows.
+        location_id: Of rows that name none.
+        is_stopped: Asked now and then; where it says so, the rest is not looked at.
+    """
+    counts: Counter[str] = Counter()
+    if not any(file.has_locations for file in files):
+        counts[location_id] = sum(file.count for file in files)
+        return counts
+    for number, (name, _) in enumerate(_contacts(files, location_id)):
+        counts[name] += 1
+        if number % _ASKED_EVERY == 0 and is_stopped():
+            break
+    return counts
+
+
+def _keys_of(contact: Contact, location_id: str) -> list[_Key]:
+    return [(field, f"{location_id} {key}") for field, key, _ in keys_of(contact)]

@@ -1,0 +1,216 @@
+"""What locations held before a load: read by pages or by rows, found as an upsert finds it, kept and gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadconnector_async import LeadConnector, RateLimit
+from leadconnector_async.errors import DailyQuotaExceededError, JournalError, LeadConnectorError, StopRequestedError
+from leadconnector_async.identity import Identity
+from leadconnector_async.migration.inventory import Inventory
+from leadconnector_async.migration.matching import MatchRule
+from leadconnector_async.migration.rows import RowFile, open_row_file
+from leadconnector_async.migration.stored import LocationRead, StoredContacts
+from leadconnector_async.models import ContactUpsert
+from tests.conftest import LOCATION, OpenSandbox
+
+
+def rows(path: Path, *lines: str, header: str = "email,phone") -> list[RowFile]:
+    path.write_text("\n".join([header, *lines, ""]))
+    return [open_row_file(path)]
+
+
+def who(email: str = "", phone: str = "", *, location: str = LOCATION) -> Identity:
+    return Identity(email and f"{location} {email}", phone and f"{location} {phone}")
+
+
+def modes(folder: Path) -> set[int]:
+    return {stat.S_IMODE(file.stat().st_mode) for file in folder.glob("before.sqlite3*")}
+
+
+async def read(client: LeadConnector, stored: StoredContacts, files: list[RowFile], **options: Any) -> list[str]:
+    told: list[str] = []
+    inventory = Inventory(client, stored, files, limit=RateLimit(), tell=told.append)
+    await inventory.run(options.pop("stop", asyncio.Event()), **options)
+    assert stored.is_finished
+    return told
+
+
+async def fill(client: LeadConnector, count: int, **more: object) -> None:
+    contacts = [{"email": f"there{number}@x.de", "city": "Bonn", **more} for number in range(count)]
+    assert (await client.contacts.bulk_upsert(contacts)).created == count
+
+
+def found_id(stored: StoredContacts, identity: Identity, location: str = LOCATION) -> str | None:
+    found = stored.find(location, identity)
+    return None if found is None else found.contact_id
+
+
+@pytest.mark.parametrize("way", ["pages", "rows"])
+async def test_contacts_are_found_as_an_upsert_finds_them(client: LeadConnector, tmp_path: Path, way: str) -> None:
+    a = (await client.contacts.upsert({"email": "A@x.de", "phone": "+49 30 123456", "city": "Bonn"})).contact
+    b = (await client.contacts.upsert({"phone": "+1 617 555 0100"})).contact
+    if way == "rows":
+        await fill(client, 3000)  # so that looking up six rows is cheaper than seven pages
+    lines = [
+        "a@x.de,",
+        ",+493012345 6",
+        "a@x.de,+16175550100",
+        "new@x.de,+16175550100",
+        "new@x.de,+16175550199",
+        "A@x.de,",
+    ]
+    with StoredContacts(tmp_path / "before.sqlite3") as stored:
+        told = await read(client, stored, rows(tmp_path / "a.csv", *lines))
+        assert stored.location(LOCATION).way == way
+        assert ("looked up" in told[0]) == (way == "rows")
+        assert found_id(stored, who("a@x.de")) == found_id(stored, who(phone="493012345" + "6")) == a.id
+        assert found_id(stored, who("new@x.de", "16175550100")) == b.id
+        assert found_id(stored, who("new@x.de", "16175550199")) is None
+        both = stored.find(LOCATION, who("a@x.de", "16175550100"))
+        assert both is not None
+        assert (both.contact_id, both.field, both.contact.city) == (a.id, "email", "Bonn")
+        held = stored.holder(who("a@x.de", "16175550100"), "phone")
+        assert held is not None
+        assert held.contact_id == b.id
+        asked = stored.get(LOCATION, b.id)
+        assert asked is not None
+        assert asked.contact.phone == "+16175550100"
+        assert stored.get(LOCATION, "nobody") is None
+        assert stored.count == 2
+
+
+async def test_the_location_decides_what_is_looked_for_first(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, tmp_path: Path
+) -> None:
+    client = await connect(await open_sandbox(unique_identifiers=("phone", "email")))
+    await client.contacts.upsert({"email": "a@x.de"})
+    b = (await client.contacts.upsert({"phone": "+16175550100"})).contact
+    with StoredContacts(None) as stored:
+        await read(client, stored, rows(tmp_path / "a.csv", "a@x.de,+16175550100"))
+        found = stored.find(LOCATION, who("a@x.de", "16175550100"))
+        assert found is not None
+        assert (found.contact_id, found.field) == (b.id, "phone")
+
+
+async def test_a_number_without_country_is_read_as_of_the_location(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, tmp_path: Path
+) -> None:
+    client = await connect(await open_sandbox(country="DE"))
+    there = (await client.contacts.upsert({"phone": "030 123456"})).contact
+    assert there.phone == "+4930123456"
+    with StoredContacts(None) as stored:
+        await read(client, stored, rows(tmp_path / "a.csv", ",030/123456"))
+        identity = stored.identify(ContactUpsert(phone="030/123456"), LOCATION)
+        assert found_id(stored, identity) == there.id
+
+
+async def test_one_look_up_a_row_is_enough_unless_email_and_phone_are_of_two_people(
+    client: LeadConnector, tmp_path: Path
+) -> None:
+    await client.contacts.upsert({"email": "a@x.de", "phone": "+16175550100"})
+    await client.contacts.upsert({"email": "b@x.de", "phone": "+16175550101"})
+    await fill(client, 4000)
+    lines = ["a@x.de,+16175550100", "b@x.de,+16175550100", "c@x.de,+16175550109", "a@x.de,", "c@x.de,"]
+    asked: list[object] = []
+    find = client.contacts.find_duplicate
+
+    async def count(**sought: Any) -> Any:
+        asked.append(sought)
+        return await find(**sought)
+
+    client.contacts.find_duplicate = count  # type: ignore[method-assign]
+    with StoredContacts(None) as stored:
+        await read(client, stored, rows(tmp_path / "a.csv", *lines), concurrency=1)
+        assert len(asked) == 3  # the phone of the second row is known from the first by then
+        assert stored.count == 2
+
+
+async def test_several_locations_are_kept_apart(client: LeadConnector, tmp_path: Path) -> None:
+    there = {}
+    for location in ("ve9EPM428h8vShlRW1K1", "ve9EPM428h8vShlRW1K2"):
+        result = await client.contacts.upsert({"email": "a@x.de", "location_id": location})
+        there[location] = result.contact.id
+    files = rows(tmp_path / "a.csv", *(f"a@x.de,{name}" for name in [*there, LOCATION]), header="email,locationId")
+    with StoredContacts(None) as stored:
+        told = await read(client, stored, files)
+        assert len(told) == 3
+        for location, contact_id in there.items():
+            assert found_id(stored, who("a@x.de", location=location), location) == contact_id
+        assert found_id(stored, who("a@x.de")) is None
+
+
+async def test_what_was_read_is_kept_for_its_owner_alone_and_not_read_again(
+    client: LeadConnector, tmp_path: Path
+) -> None:
+    await client.contacts.upsert({"email": "a@x.de", "city": "Bonn"})
+    path, files = tmp_path / "before.sqlite3", rows(tmp_path / "a.csv", "a@x.de,", "b@x.de,")
+    with StoredContacts(path) as stored:
+        await read(client, stored, files)
+        assert modes(tmp_path) == {0o600}
+    await client.contacts.upsert({"email": "b@x.de"})
+    await client.contacts.upsert({"email": "a@x.de", "city": "Ulm"})
+    with StoredContacts(path) as stored:
+        assert await read(client, stored, files) == []
+        found = stored.find(LOCATION, who("a@x.de"))
+        assert found is not None
+        assert found.contact.city == "Bonn"
+        assert stored.find(LOCATION, who("b@x.de")) is None
+
+
+async def test_a_reading_that_is_stopped_goes_on_where_it_was(client: LeadConnector, tmp_path: Path) -> None:
+    await fill(client, 1700)
+    path, stop = tmp_path / "before.sqlite3", asyncio.Event()
+    files = rows(tmp_path / "a.csv", *(f"there{number}@x.de," for number in range(1700)))
+    with StoredContacts(path) as stored:
+        inventory = Inventory(
+            client, stored, files, limit=RateLimit(), tell=lambda _: None, on_progress=lambda _: stop.set()
+        )
+        with pytest.raises(StopRequestedError):
+            await inventory.run(stop)
+        assert not stored.is_finished
+        assert stored.count == 500
+    with StoredContacts(path) as stored:
+        before = client.calls_left_today() or 0
+        assert await read(client, stored, files) == []
+        assert before - (client.calls_left_today() or 0) <= 4  # and not those of the page that was read
+        assert stored.count == 1700
+
+
+async def test_a_spent_day_ends_the_reading_and_the_next_one_goes_on(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, tmp_path: Path
+) -> None:
+    sandbox = await open_sandbox(daily=6)
+    client = await connect(sandbox)
+    await client.contacts.upsert({"email": "a@x.de"})
+    files = rows(tmp_path / "a.csv", *(f"{name}@x.de," for name in "abcdefgh"))
+    with StoredContacts(tmp_path / "before.sqlite3") as stored:
+        stored.begin(LOCATION, LocationRead(rule=MatchRule(), way="rows"))
+        with pytest.raises(DailyQuotaExceededError):
+            await read(client, stored, files)
+    with StoredContacts(tmp_path / "before.sqlite3") as stored:
+        await read(client, stored, files, wait_for_quota=True)
+        assert found_id(stored, who("a@x.de")) is not None
+        assert not any(stored.lacks(who(f"{name}@x.de"), "email") for name in "abcdefgh")
+
+
+async def test_a_call_that_fails_ends_the_reading(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, tmp_path: Path
+) -> None:
+    client = await connect(await open_sandbox(faults={"500": 1.0}))
+    with StoredContacts(None) as stored:
+        with pytest.raises(LeadConnectorError):
+            await read(client, stored, rows(tmp_path / "a.csv", "a@x.de,"))
+        assert not stored.is_finished
+
+
+def test_a_file_that_is_something_else_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "before.sqlite3"
+    path.write_text("no database, but a text that is long enough to be looked at" * 20)
+    with pytest.raises(JournalError, match=r"before\.sqlite3: cannot be read or written"):
+        StoredContacts(path)
