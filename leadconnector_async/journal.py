@@ -41,6 +41,7 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
     "tags": "was made with another --tags",
     "limit": "was made with another --limit",
     "empty": "was made with another --empty",
+    "snapshot": "was made with another --snapshot",
 }
 _CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
 

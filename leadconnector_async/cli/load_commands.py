@@ -71,6 +71,9 @@ def upsert(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
     ] = False,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="Keep what contacts were before they are changed, for undo.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results.", show_default="leadconnector-run-<time>")
     ] = None,
@@ -102,6 +105,7 @@ def upsert(
         tags=read(lambda: read_tags_rule(tags)),
         limit=limit,
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
+        takes_snapshot=snapshot,
         location_id=location,
         is_sandbox=sandbox,
         out=out,

@@ -16,7 +16,10 @@ from ..client import LeadConnector
 from ..errors import (
     ConfigurationError,
     JournalError,
+    LeadConnectorError,
     LoadStoppedError,
+    StopRequestedError,
+    UsageError,
 )
 from ..journal import Journal
 from ..limits import RateLimit
@@ -51,6 +54,7 @@ from .printing import show, tell
 from .progress import open_progress
 from .saying import Saying, read_meaning
 from .signals import calling_on_signals
+from .snapshots import SNAPSHOT_SENTENCE, take_snapshot
 from .sources import describe_sources
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
@@ -80,6 +84,7 @@ class Order(Struct, frozen=True, kw_only=True):
     tags: TagsRule = "add"
     limit: int | None = None
     is_dry_run: bool = False
+    takes_snapshot: bool = False
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
@@ -142,6 +147,13 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             discard_folder(folder)
             tell("Nothing was sent.")
             return _INTERRUPTED
+        if order.takes_snapshot:
+            try:
+                await _take_snapshot(order, client, files, journal, stop)
+            except LeadConnectorError as error:
+                if isinstance(error, UsageError):
+                    raise
+                return _conclude_reading(order, folder, error)
         load = FileLoad(
             files,
             Results(folder, files),
@@ -153,6 +165,30 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         with suppress(JournalError):  # what it tells of its end is then less exact
             note_end(journal, client)
     return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
+
+
+async def _take_snapshot(
+    order: Order, client: LeadConnector, files: list[RowFile], journal: Journal, stop: asyncio.Event
+) -> None:
+    await take_snapshot(
+        client,
+        files,
+        journal.path.parent,
+        stop,
+        limit=read_rate(order.rate, order.daily),
+        waits=order.waits,
+        is_begun=journal.is_begun,
+        is_progress_wanted=order.is_progress_wanted,
+    )
+
+
+def _conclude_reading(order: Order, folder: Path, error: LeadConnectorError) -> int:
+    """Say what ended the reading of what is there, and how to go on."""
+    is_wish = isinstance(error, StopRequestedError)
+    show("Interrupted." if is_wish else f"Stopped early: {clean_text(str(error))}")
+    command = _command(order, describe_sources(order.sources), "--out", str(folder), "--resume")
+    show(f"Nothing was sent. Next, to go on with reading what is there: {command}")
+    return _INTERRUPTED if is_wish else _STOPPED
 
 
 def look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[RowFile]:
@@ -185,6 +221,7 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "api_version": client.api_version,
         "tags": order.tags,
         "limit": "" if order.limit is None else str(order.limit),
+        "snapshot": "kept" if order.takes_snapshot else "",
         "empty": "clear" if order.saying.empties_fields else "keep",
     }
 
@@ -232,6 +269,8 @@ def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | N
         tell_of_problems(tally)
     if order.saying.empties_fields:
         tell_of_emptying(files)
+    if order.takes_snapshot:
+        tell(SNAPSHOT_SENTENCE)
     if has_tags(files):
         tell(_TAGS_SENTENCES[order.tags])
     if not order.is_sandbox:
@@ -355,5 +394,6 @@ def _command(order: Order, sources: list[str], *more: str) -> str:
     words = ["leadconnector", "upsert", *sources, *more]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     words += order.saying.words()
+    words += ["--snapshot"] * order.takes_snapshot
     words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
     return shlex.join(words)
