@@ -71,7 +71,7 @@ class Delivery:
 
     def _met(self, entry: Entry) -> Outcome:
         contact_id = entry.outcome.contact_id
-        if contact_id is None:
+        if contact_id is None or entry.outcome.status == "skipped":
             return entry.outcome
         outcome, met = entry.meet(self._contacts.get(contact_id), entry.identity)
         self._contacts.keep(contact_id, met)

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -18,11 +18,12 @@ from .identity import Identity, identity_of
 from .journal import Journal, hash_row, read_outcome
 from .models import ContactUpsert
 from .report import Outcome, RowError, row_error
-from .sources import SETTLED, Row, RowSource
+from .sources import SETTLED, Row, RowSource, Skipped
 from .verdict import Upsert
 
 _NOBODY: Final = Identity("", "")
 _HASHES: Final = 5_000  # read from the journal at a time
+_ToCheck: TypeAlias = ContactLike | InvalidContactError | Skipped
 
 
 class Intake:
@@ -54,7 +55,9 @@ class Intake:
         self._delivery = delivery
         self._on_replaced = on_replaced
         self._batch: deque[Row] = deque()  # read and not yet numbered
-        self._rows: deque[tuple[int, ContactLike | InvalidContactError, bytes]] = deque()  # and not yet checked
+        self._rows: deque[tuple[int, ContactLike | InvalidContactError | Skipped, bytes]] = (
+            deque()
+        )  # and not yet checked
         self.count = 0
         self._hashes: dict[int, tuple[bytes, bytes]] = {}
 
@@ -79,10 +82,10 @@ class Intake:
     def _is_finished(self, index: int) -> bool:
         return self._journal is not None and self._journal.is_finished(index)
 
-    def _hash_of(self, row: ContactLike | InvalidContactError) -> bytes:
+    def _hash_of(self, row: _ToCheck) -> bytes:
         if self._journal is None or self._journal.is_by_position:
             return b""
-        if not isinstance(row, dict | ContactUpsert):
+        if not isinstance(row, dict | ContactUpsert | Skipped):
             try:
                 row = self._read(row)
             except InvalidContactError as error:
@@ -106,11 +109,14 @@ class Intake:
         """Check the next row that was read.
 
         Returns:
-            What to send, or the outcome of a row that cannot be sent; None where another `read` must come first.
+            What to send, or the outcome of a row that is not sent; None where another `read` must come first.
         """
         if not self._rows:
             return None
         index, row, row_hash = self._rows.popleft()
+        if isinstance(row, Skipped):
+            skipped = Outcome(index=index, status="skipped", contact_id=row.contact_id, note=row.reason)
+            return Entry(skipped, row_hash, _NOBODY, is_repeatable=True)
         try:
             return self._check(index, row, row_hash)
         except InvalidContactError as error:

@@ -42,6 +42,7 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
     "limit": "was made with another --limit",
     "empty": "was made with another --empty",
     "snapshot": "was made with another --snapshot",
+    "selection": "was made with other of --only-new, --only-existing, --fill-empty and --skip-unchanged",
 }
 _CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
 
@@ -427,7 +428,7 @@ class Journal:
     def _meet(self, db: sqlite3.Connection, entry: Entry) -> Outcome:
         """Look up and note whose contact this is."""
         outcome = entry.outcome
-        if outcome.contact_id is None:
+        if outcome.contact_id is None or outcome.status == "skipped":  # which has written nothing
             return outcome
         met: Met | None = None
         if not outcome.new:  # else its id is a new one, too

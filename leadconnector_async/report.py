@@ -113,6 +113,7 @@ class BatchReport:
         not_applied: Fields that the service did not take, each with the number of its rows.
         partially_applied: Rows of which the service did not take all.
         collisions: Rows that met the contact of another row, which is about another person.
+        skip_reasons: Why rows were not sent on purpose, each with the number of its rows.
         sittings: In how many runs the load was done, this one included.
         started_at: When, in UTC; None before.
         finished_at: When, in UTC; None before.
@@ -131,6 +132,7 @@ class BatchReport:
         self.keeps_outcomes = keep_outcomes
         self._has_replaced = False
         self.not_applied: dict[str, int] = {}
+        self.skip_reasons: dict[str, int] = {}
         self._errors: dict[tuple[int | None, str], int] = {}
 
     def __repr__(self) -> str:
@@ -195,7 +197,7 @@ class BatchReport:
     def take_over(self, told: BatchReport) -> None:
         """Have the rows as another report counts them; calls and times stay."""
         calls = self.requests, self.retries, self.rate_limited
-        for name in ("_counts", "_errors", "total", "partially_applied", "collisions", "not_applied"):
+        for name in ("_counts", "_errors", "total", "partially_applied", "collisions", "not_applied", "skip_reasons"):
             setattr(self, name, getattr(told, name))
         self.requests, self.retries, self.rate_limited = calls
 
@@ -219,6 +221,8 @@ class BatchReport:
                 self.not_applied[missing.field] = self.not_applied.get(missing.field, 0) + by
         if outcome.collision_with is not None:
             self.collisions += by
+        if outcome.status == "skipped" and outcome.note is not None:
+            self.skip_reasons[outcome.note] = self.skip_reasons.get(outcome.note, 0) + by
         if outcome.error is not None:
             self._count_error(outcome.error, by)
 
@@ -294,6 +298,7 @@ class BatchReport:
             "finished_at": self.finished_at and self.finished_at.isoformat(),
             "duration_seconds": round(self.duration_seconds, 3),
             "errors": msgspec.to_builtins(self.errors),
+            **({"skip_reasons": self.skip_reasons} if self.skip_reasons else {}),
             **({"sittings": self.sittings} if self.sittings > 1 else {}),
         }
 

@@ -12,10 +12,12 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Final, TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from .errors import InvalidContactError, UsageError
 from .models import ContactUpsert
 
-Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Settled"
+Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Settled | Skipped"
 """A contact, a dict of its fields, or what is wrong with a row that could not be read: it becomes a failed outcome."""
 
 
@@ -26,6 +28,20 @@ class Settled(Enum):
 
 
 SETTLED: Final = Settled.SETTLED
+
+
+class Skipped(Struct, frozen=True):
+    """Stands for a row that is not sent, on purpose.
+
+    Attributes:
+        reason: Why, the same for all rows of which that is so.
+        contact_id: The contact that it is about, where that is known.
+    """
+
+    reason: str
+    contact_id: str | None = None
+
+
 T = TypeVar("T")
 Source: TypeAlias = Iterable[Row] | AsyncIterable[Row]
 

@@ -72,6 +72,20 @@ Empty: TypeAlias = Annotated[
     str, typer.Option(metavar="clear|keep", help="What an empty cell does to its field at the contact.")
 ]
 
+# Which rows are sent, by what is there
+OnlyNew: TypeAlias = Annotated[
+    bool, typer.Option("--only-new", help="Send only people who were not there when the load began.")
+]
+OnlyExisting: TypeAlias = Annotated[
+    bool, typer.Option("--only-existing", help="Send only people who were there when the load began.")
+]
+FillEmpty: TypeAlias = Annotated[
+    bool, typer.Option("--fill-empty", help="Overwrite nothing that was there: send only fields that were empty.")
+]
+SkipUnchanged: TypeAlias = Annotated[
+    bool, typer.Option("--skip-unchanged", help="Do not send rows that would change nothing.")
+]
+
 # Where it goes
 Location: TypeAlias = Annotated[
     str | None, typer.Option(help="Location id; else LEADCONNECTOR_LOCATION_ID.", show_default=False)

@@ -10,6 +10,7 @@ from typing import Final
 from ..errors import ConfigurationError
 from ..journal import is_journal_of
 from ..migration.results import JOURNAL, make_folder
+from ..migration.stored import BEFORE
 
 _RUN: Final = "leadconnector-run-"
 
@@ -35,7 +36,7 @@ def choose_folder(out: Path | None, whole: dict[str, str], *, is_resumed: bool) 
 
 def discard_folder(folder: Path) -> None:
     """Take back the folder of a run that was not begun; what is not of the run stays."""
-    for name in (f"{JOURNAL}*", "input.*"):
+    for name in (f"{JOURNAL}*", f"{BEFORE}*", "input.*"):
         for path in folder.glob(name):
             path.unlink(missing_ok=True)
     with suppress(OSError):

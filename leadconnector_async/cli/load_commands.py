@@ -9,6 +9,7 @@ import typer
 
 from ..migration.inputs import Inputs
 from ..migration.mapping_file import write_mapping
+from ..migration.selection import Selection
 from .app import app, read, run
 from .arguments import (
     Concurrency,
@@ -21,6 +22,7 @@ from .arguments import (
     Encoding,
     FileFormat,
     Files,
+    FillEmpty,
     Ignored,
     InSandbox,
     Limit,
@@ -28,10 +30,13 @@ from .arguments import (
     MappingFile,
     Maps,
     NoProgress,
+    OnlyExisting,
+    OnlyNew,
     Owners,
     Rate,
     SecretFile,
     Sheet,
+    SkipUnchanged,
     Sql,
     Store,
     Strict,
@@ -39,7 +44,7 @@ from .arguments import (
     TokenFile,
 )
 from .logins import LoginOptions
-from .options import check_dry_run, read_empty_rule, read_tags_rule
+from .options import check_dry_run, check_selection, read_empty_rule, read_tags_rule
 from .plan import PlanOrder, plan
 from .printing import show
 from .saying import Saying
@@ -67,6 +72,10 @@ def upsert(
     create_fields: CreateFields = False,
     tags: Tags = "add",
     empty: Empty = "keep",
+    only_new: OnlyNew = False,
+    only_existing: OnlyExisting = False,
+    fill_empty: FillEmpty = False,
+    skip_unchanged: SkipUnchanged = False,
     limit: Limit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
@@ -103,6 +112,7 @@ def upsert(
     order = Order(
         sources=sources,
         tags=read(lambda: read_tags_rule(tags)),
+        selection=_select(tags, only_new, only_existing, fill_empty, skip_unchanged),
         limit=limit,
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
         takes_snapshot=snapshot,
@@ -148,6 +158,9 @@ def plan_load(
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask the service nothing, even where there is a token.")
     ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Read what is there, and tell what would be new, changed, the same.")
+    ] = False,
     column_map: Maps = None,
     mapping: MappingFile = None,
     ignore: Ignored = None,
@@ -158,6 +171,10 @@ def plan_load(
     create_fields: CreateFields = False,
     tags: Tags = "add",
     empty: Empty = "keep",
+    only_new: OnlyNew = False,
+    only_existing: OnlyExisting = False,
+    fill_empty: FillEmpty = False,
+    skip_unchanged: SkipUnchanged = False,
     limit: Limit = None,
     rate: Rate = None,
     daily: Daily = None,
@@ -177,6 +194,7 @@ def plan_load(
     order = Order(
         sources=sources,
         tags=read(lambda: read_tags_rule(tags)),
+        selection=_select(tags, only_new, only_existing, fill_empty, skip_unchanged),
         limit=limit,
         location_id=location,
         is_sandbox=sandbox,
@@ -203,7 +221,14 @@ def plan_load(
             empties_tags=empties and tags == "replace",
         ),
     )
-    run(plan(PlanOrder(load=order, is_offline=offline, is_json=as_json, html=html)))
+    run(plan(PlanOrder(load=order, is_compared=compare, is_offline=offline, is_json=as_json, html=html)))
+
+
+def _select(tags: str, only_new: bool, only_existing: bool, fill_empty: bool, skip_unchanged: bool) -> Selection:
+    selection = Selection(
+        only_new=only_new, only_existing=only_existing, fill_empty=fill_empty, skip_unchanged=skip_unchanged
+    )
+    return read(lambda: check_selection(selection, tags=read_tags_rule(tags)))
 
 
 @app.command("map")

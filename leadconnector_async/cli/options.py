@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from ..errors import ConfigurationError
 from ..limits import RateLimit
+from ..migration.selection import Selection
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
@@ -35,6 +36,23 @@ def read_empty_rule(text: str) -> bool:
     if text not in ("clear", "keep"):
         raise ConfigurationError(f"--empty {text!r} has no meaning; write clear or keep")
     return text == "clear"
+
+
+def check_selection(selection: Selection, *, tags: TagsRule) -> Selection:
+    """Refuse wishes that contradict each other.
+
+    Raises:
+        ConfigurationError: They do.
+    """
+    if selection.only_new and selection.only_existing:
+        raise ConfigurationError("--only-new and --only-existing leave no row to send: give one of them")
+    if selection.only_new and selection.fill_empty:
+        raise ConfigurationError(
+            "--fill-empty is about contacts that are there, which --only-new leaves alone: give one"
+        )
+    if selection.fill_empty and tags == "replace":
+        raise ConfigurationError("--fill-empty overwrites nothing, and --tags replace does: give one of them")
+    return selection
 
 
 def check_dry_run(is_wanted: bool, *, is_resumed: bool) -> bool:

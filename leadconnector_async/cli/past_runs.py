@@ -22,6 +22,8 @@ from ..migration.readers.queries import Query, hide_password
 from ..migration.results import JOURNAL
 from ..migration.rows import RowFile
 from ..migration.run import describe_files
+from ..migration.selection import Chooser, read_selection
+from ..migration.stored import BEFORE, StoredContacts
 from .logins import LoginOptions, choose_token
 from .options import read_rate
 from .preparation import Preparation
@@ -163,6 +165,25 @@ class PastRun:
                 "another mapping file); put back what was loaded"
             )
         return files
+
+    def open_chooser(self, client: LeadConnector) -> Chooser | None:
+        """Return what chose what was sent of each row; None where rows were sent as they are.
+
+        Raises:
+            ConfigurationError: What it chose by is not there any more.
+            JournalError: It cannot be read.
+        """
+        selection = read_selection(self.journal.told("selection") or "")
+        if not selection.fill_empty:
+            return None
+        path = self.folder / BEFORE
+        if not path.is_file():
+            raise ConfigurationError(f"{path}: is gone, so that nobody knows what of each row --fill-empty has sent")
+        stored = self._stack.enter_context(StoredContacts(path))
+        replaces_tags = self.journal.told("tags") == "replace"
+        chooser = Chooser(selection, stored, location_id=client.location_id or "", replaces_tags=replaces_tags)
+        self._stack.callback(chooser.close)
+        return chooser
 
     def _sources(self) -> Sources:
         files = [path for path in self.note.files if path != STDIN]

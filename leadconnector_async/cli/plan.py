@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from msgspec import Struct
 
+from ..answers import clean_text
 from ..client import LeadConnector
-from ..errors import ConfigurationError, LoginRequiredError
+from ..errors import (
+    CallError,
+    ConfigurationError,
+    DailyQuotaExceededError,
+    LoginRequiredError,
+    RateLimitStuckError,
+    StopRequestedError,
+)
 from ..limits import RateLimit
 from ..migration.emptying import about_not_emptied
 from ..migration.inputs import Inputs
 from ..migration.matching import Matching
-from ..migration.plan import Plan
+from ..migration.plan import Comparison, Plan
 from ..migration.plan_page import build_plan_page
 from ..migration.planning import MOST_ASKED, Asked, Seen, ask_locations, encode_plan, make_plan
 from ..migration.problems import ProblemTally
 from ..migration.rows import RowFile, split_emptied
 from ..migration.survey import Survey
+from ..models import ContactUpsert
+from ..sources import Skipped
 from .options import read_rate
 from .plan_text import describe_plan
 from .preparation import Preparation
 from .printing import show, tell
 from .saying import read_meaning
 from .signals import calling_on_signals
+from .stock import compare_with_stored
 from .upsert import Order, look_through, open_client
 
+_STOPPED = 3
 _INTERRUPTED = 130
 
 
@@ -40,9 +53,11 @@ class PlanOrder(Struct, frozen=True, kw_only=True):
         is_offline: Whether the service is not to be asked.
         is_json: Whether scripts are to read it.
         html: Where to write it as a page, or None.
+        is_compared: Whether rows are to be compared with what is there.
     """
 
     load: Order
+    is_compared: bool
     is_offline: bool
     is_json: bool
     html: Path | None
@@ -53,15 +68,21 @@ async def plan(order: PlanOrder) -> int:
 
     Raises:
         ConfigurationError: Something is missing or wrong, or the page cannot be written.
+        JournalError: What is there cannot be kept for as long as it takes.
     """
+    if order.is_compared and order.is_offline:
+        raise ConfigurationError("--compare reads what is there, and --offline asks for nothing: give one of them")
     if order.html is not None and (order.html.is_dir() or not order.html.parent.is_dir()):
         raise ConfigurationError(f"--html {order.html}: cannot be written; name a file in a folder that is there")
     stop = asyncio.Event()
     with calling_on_signals(stop.set):
         try:
             made = await _plan(order, stop)
-        except InterruptedError:
+        except (InterruptedError, StopRequestedError):
             made = None
+        except (CallError, DailyQuotaExceededError, RateLimitStuckError) as error:
+            tell(f"Stopped early: {clean_text(str(error))}. There is no plan.")
+            return _STOPPED
     if made is None or stop.is_set():
         tell("Interrupted: there is no plan.")
         return _INTERRUPTED
@@ -82,15 +103,20 @@ async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
         assumptions += [f"{file.name}: {note}" for file in files for note in file.table.notes]
         client = await _find_client(order, rate, files, stack)
         if client is None:
-            assumptions.append("The service was not asked: limits and matching are taken to be as usual.")
+            assumptions += _without_asking(order)
         preparation = Preparation(load.saying, client, stop.is_set, assumptions.append)
         files = await preparation.look_up(files)
         matching = stack.enter_context(Matching())
         location_id = (load.location_id or _given_location()) if client is None else client.location_id
         survey = Survey(location_id or "", tags_rule=load.tags, matching=matching)
-        tally = await preparation.look_at(files, survey.look)
         if load.saying.empties_fields:
             assumptions += filter(None, [about_not_emptied(split_emptied(files)[1])])
+        comparison = None
+        if client is not None and (order.is_compared or load.selection.is_any):
+            tally = await preparation.look_at(files)
+            comparison = await _compare(load, client, files, survey, stop)
+        else:
+            tally = await preparation.look_at(files, survey.look)
         seen = Seen(
             files=files,
             survey=survey,
@@ -102,8 +128,35 @@ async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
             obstacles=_obstacles(preparation, tally),
             new_fields=preparation.missing,
             assumptions=assumptions,
+            comparison=comparison,
         )
         return await asyncio.to_thread(make_plan, seen, stop.is_set)
+
+
+def _without_asking(order: PlanOrder) -> Iterator[str]:
+    """Yield what is taken for granted where nothing can be asked.
+
+    Raises:
+        ConfigurationError: What is there is to be compared.
+    """
+    if order.is_compared:
+        raise ConfigurationError("--compare reads what is there, and there is no token: set LEADCONNECTOR_TOKEN")
+    yield "The service was not asked: limits and matching are taken to be as usual."
+    if order.load.selection.is_any:
+        options = " ".join(order.load.selection.words())
+        yield f"All rows are taken to be sent as they are: which {options} leaves out, what is there would tell."
+
+
+async def _compare(
+    load: Order, client: LeadConnector, files: list[RowFile], survey: Survey, stop: asyncio.Event
+) -> Comparison:
+    def look(what: ContactUpsert | Skipped | None) -> None:
+        if isinstance(what, ContactUpsert):
+            survey.look(what)
+        else:
+            survey.pass_over()
+
+    return await compare_with_stored(load.wish, client, files, stop, on_row=look)
 
 
 async def _find_client(

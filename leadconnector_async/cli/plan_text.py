@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..answers import clean_text
-from ..migration.plan import Plan, PlannedColumn, PlannedFile, PlannedLocation, PlannedTags, SharedContact
-from ..migration.plan_words import TAGS_WORDS, about_matching, about_rows, about_time
+from ..migration.plan import Comparison, Plan, PlannedColumn, PlannedFile, PlannedLocation, PlannedTags, SharedContact
+from ..migration.plan_words import TAGS_WORDS, about_comparison, about_matching, about_rows, about_time
 from .preparation import describe_problem
 
 _MOST: Final = 12
@@ -24,11 +24,13 @@ def describe_plan(plan: Plan) -> Iterator[str]:
 
 
 _FIRST: Final = "Columns"
+COMPARISON_TITLE: Final = "Against what is there"
 
 
 def _sections(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
     yield _FIRST, (line for file in plan.files for line in _columns(file, is_alone=len(plan.files) == 1))
     yield "Rows", _rows(plan)
+    yield COMPARISON_TITLE, [] if plan.comparison is None else describe_comparison(plan.comparison)
     yield "Problems", _problems(plan)
     yield "Nothing would be sent", map(clean_text, plan.obstacles)
     yield "Tags", [] if plan.tags is None else _tags(plan.tags)
@@ -57,6 +59,17 @@ def _rows(plan: Plan) -> Iterator[str]:
     yield from about_rows(plan)
     yield from about_matching(plan)
     yield from _groups(plan.overwritten, plan.forecast.overwrites)
+
+
+def describe_comparison(found: Comparison) -> Iterator[str]:
+    """Yield the lines on how rows stand against what is there, with examples of what would change."""
+    yield from map(clean_text, about_comparison(found))
+    for row in found.examples[:_MOST_GROUPS]:
+        yield clean_text(f"{row.where}: {row.who}")
+        for change in row.changes:
+            yield "  " + clean_text(f"{change.field}: {change.stored or 'nothing'} -> {change.sent or 'nothing'}")
+    if found.changed > _MOST_GROUPS:
+        yield f"and {found.changed - _MOST_GROUPS:,} more rows"
 
 
 def _groups(groups: list[SharedContact], rows: int) -> Iterator[str]:

@@ -17,6 +17,8 @@ from ..migration.emptying import about_emptied, about_not_emptied
 from ..migration.lookup import create_fields, fetch_fields, fetch_locations
 from ..migration.meaning import Meaning, check_names
 from ..migration.people import Directory
+from ..migration.plan import Comparison
+from ..migration.plan_words import about_comparison
 from ..migration.problems import ProblemCount, ProblemTally
 from ..migration.rows import RowFile, split_emptied
 from ..migration.targets import read_target
@@ -192,12 +194,17 @@ def tell_of_problems(tally: ProblemTally) -> None:
         tell(f"  and {len(kinds) - _MOST_KINDS} more kinds of problems")
 
 
-def conclude_dry_run(files: Sequence[RowFile], tally: ProblemTally) -> int:
-    """Say what a load would do, and return the exit code: 1 where some row would not be sent."""
+def conclude_dry_run(files: Sequence[RowFile], tally: ProblemTally, comparison: Comparison | None = None) -> int:
+    """Say what a load would do, and return the exit code: 1 where some row cannot be sent."""
     tell_of_columns(files)
     tell_of_problems(tally)
     total = sum(file.count for file in files)
-    show(f"{total} rows looked at: {total - tally.refused_rows} would be sent, {tally.refused_rows} would not")
+    skipped = 0 if comparison is None else sum(comparison.skipped.values())
+    left_out = f", {skipped} are left out as wished" if skipped else ""
+    sent = total - tally.refused_rows - skipped
+    show(f"{total} rows looked at: {sent} would be sent, {tally.refused_rows} would not{left_out}")
+    for sentence in about_comparison(comparison) if comparison is not None else ():
+        show(f"  {clean_text(sentence)}")
     show("Nothing was written: this was a dry run.")
     return 1 if tally.refused_rows else 0
 

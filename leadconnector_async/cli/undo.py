@@ -179,7 +179,8 @@ async def _restore(
         stored = opened.enter_context(StoredContacts(run.folder / BEFORE))
         snapshot = opened.enter_context(Snapshot(run.folder, stored))
         meetings = opened.enter_context(await asyncio.to_thread(Meetings, run.journal.outcomes()))
-        groups = group_by_contact(files, run.journal.outcomes(), meetings, None, adds_tags=adds_tags)
+        chooser = run.open_chooser(client)
+        groups = group_by_contact(files, run.journal.outcomes(), meetings, None, chooser, adds_tags=adds_tags)
         work = Restore(client, book, snapshot, adds_tags=adds_tags, is_forced=order.is_forced)
         return await _work(order, work, count, groups, stop)
 

@@ -37,10 +37,12 @@ from ..migration.results import (
     NOT_APPLIED,
     PROBLEMS,
     REPORT,
+    SKIPPED,
     Results,
 )
 from ..migration.rows import RowFile, take_first
 from ..migration.run import FileLoad, count_rows, describe_files
+from ..migration.selection import Selection
 from ..migration.tagging import has_tags
 from ..report import STATUSES, BatchReport
 from .asking import is_agreed, is_person_there
@@ -56,6 +58,7 @@ from .saying import Saying, read_meaning
 from .signals import calling_on_signals
 from .snapshots import SNAPSHOT_SENTENCE, take_snapshot
 from .sources import describe_sources
+from .stock import Wish, compare_with_stored, open_chooser
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
@@ -82,6 +85,7 @@ class Order(Struct, frozen=True, kw_only=True):
     waits: bool
     concurrency: int
     tags: TagsRule = "add"
+    selection: Selection = Selection()
     limit: int | None = None
     is_dry_run: bool = False
     takes_snapshot: bool = False
@@ -90,6 +94,16 @@ class Order(Struct, frozen=True, kw_only=True):
     login: LoginOptions
     saying: Saying = Saying()
     is_agreed: bool = False
+
+    @property
+    def wish(self) -> Wish:
+        """What it says of rows that meet contacts which are there."""
+        return Wish(
+            selection=self.selection,
+            replaces_tags=self.tags == "replace",
+            limit=read_rate(self.rate, self.daily),
+            waits=self.waits,
+        )
 
 
 async def load(order: Order) -> int:
@@ -135,7 +149,9 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         if stop.is_set():
             raise asyncio.CancelledError
         if order.is_dry_run and tally is not None:
-            return conclude_dry_run(files, tally)
+            is_compared = order.selection.is_any
+            comparison = await compare_with_stored(order.wish, client, files, stop) if is_compared else None
+            return conclude_dry_run(files, tally, comparison)
         folder = choose_folder(order.out, whole, is_resumed=order.is_resumed)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
         inputs.keep_in(folder)
@@ -147,19 +163,21 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             discard_folder(folder)
             tell("Nothing was sent.")
             return _INTERRUPTED
-        if order.takes_snapshot:
-            try:
-                await _take_snapshot(order, client, files, journal, stop)
-            except LeadConnectorError as error:
-                if isinstance(error, UsageError):
-                    raise
-                return _conclude_reading(order, folder, error)
+        try:
+            if order.takes_snapshot:
+                await _take_snapshot(order, client, files, journal, whole, stop)
+            chooser = await open_chooser(order.wish, client, files, journal, whole, stop, stack)
+        except LeadConnectorError as error:
+            if isinstance(error, UsageError):
+                raise
+            return _conclude_reading(order, folder, error)
         load = FileLoad(
             files,
             Results(folder, files),
             journal,
             adds_tags=order.tags == "add",
             retry_failed=order.retry_failed,
+            chooser=chooser,
         )
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
         with suppress(JournalError):  # what it tells of its end is then less exact
@@ -168,8 +186,17 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
 
 
 async def _take_snapshot(
-    order: Order, client: LeadConnector, files: list[RowFile], journal: Journal, stop: asyncio.Event
+    order: Order,
+    client: LeadConnector,
+    files: list[RowFile],
+    journal: Journal,
+    whole: dict[str, str],
+    stop: asyncio.Event,
 ) -> None:
+    journal.check(whole)
+    if not journal.is_begun:
+        for name, value in whole.items():  # so that the run is found again, although no row was sent
+            journal.note(name, value)
     await take_snapshot(
         client,
         files,
@@ -182,15 +209,6 @@ async def _take_snapshot(
     )
 
 
-def _conclude_reading(order: Order, folder: Path, error: LeadConnectorError) -> int:
-    """Say what ended the reading of what is there, and how to go on."""
-    is_wish = isinstance(error, StopRequestedError)
-    show("Interrupted." if is_wish else f"Stopped early: {clean_text(str(error))}")
-    command = _command(order, describe_sources(order.sources), "--out", str(folder), "--resume")
-    show(f"Nothing was sent. Next, to go on with reading what is there: {command}")
-    return _INTERRUPTED if is_wish else _STOPPED
-
-
 def look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[RowFile]:
     """Open all files.
 
@@ -201,6 +219,15 @@ def look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[Ro
     if limit is not None:
         take_first(files, limit)
     return files
+
+
+def _conclude_reading(order: Order, folder: Path, error: LeadConnectorError) -> int:
+    """Say what ended the reading of what is there, and how to go on."""
+    is_wish = isinstance(error, StopRequestedError)
+    show("Interrupted." if is_wish else f"Stopped early: {clean_text(str(error))}")
+    command = _command(order, describe_sources(order.sources), "--out", str(folder), "--resume")
+    show(f"Nothing was sent. Next, to go on with reading what is there: {command}")
+    return _INTERRUPTED if is_wish else _STOPPED
 
 
 async def _prepare(
@@ -223,6 +250,7 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "limit": "" if order.limit is None else str(order.limit),
         "snapshot": "kept" if order.takes_snapshot else "",
         "empty": "clear" if order.saying.empties_fields else "keep",
+        **({"selection": " ".join(order.selection.words())} if order.selection.is_any else {}),
     }
 
 
@@ -331,6 +359,8 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
         show(f"  {error.count} x {status}{clean_text(error.message)}")
     if len(report.errors) > _MOST_ERRORS:
         show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
+    for reason, count in report.skip_reasons.items():
+        show(f"  {count} x not sent, as {clean_text(reason)} (see {SKIPPED})")
     for field, count in report.not_applied.items():
         rows = "1 row" if count == 1 else f"{count} rows"
         show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")
@@ -393,7 +423,7 @@ def _command(order: Order, sources: list[str], *more: str) -> str:
     }
     words = ["leadconnector", "upsert", *sources, *more]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    words += order.saying.words()
+    words += order.saying.words() + order.selection.words()
     words += ["--snapshot"] * order.takes_snapshot
     words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
     return shlex.join(words)

@@ -61,6 +61,7 @@ async def verify(order: VerifyOrder) -> int:
 
 async def _verify(order: VerifyOrder, run: PastRun, client: LeadConnector, stop: asyncio.Event) -> VerifyReport:
     files = await run.open_files(client)
+    chooser = run.open_chooser(client)
     with await asyncio.to_thread(Meetings, run.journal.outcomes()) as meetings:
         adds_tags = run.journal.told("tags") == "add"
         work = Verification(client, run.folder, ended_at=read_end(run.journal), adds_tags=adds_tags)
@@ -68,7 +69,7 @@ async def _verify(order: VerifyOrder, run: PastRun, client: LeadConnector, stop:
         wanted = meetings.total if picked is None else len(picked)
         pace = Pace(wanted, "rows", is_wanted=order.past.is_progress_wanted)
         outcomes = mark_missing(run.journal.outcomes(), await asyncio.to_thread(read_missing, run.folder / TAGS))
-        groups = group_by_contact(files, outcomes, meetings, picked, adds_tags=adds_tags)
+        groups = group_by_contact(files, outcomes, meetings, picked, chooser, adds_tags=adds_tags)
         stopped = None
         try:
             reason = await work.run(groups, stop, concurrency=order.past.concurrency, on_compared=pace.count)

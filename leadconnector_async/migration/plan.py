@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..limits import RateLimit
 from .matching import Fate, Field, Forecast
@@ -123,6 +123,60 @@ class PlannedLocation(Struct, frozen=True, kw_only=True):
     allows_duplicates: bool | None
 
 
+class FieldChange(Struct, frozen=True, kw_only=True):
+    """A field that a row would change.
+
+    Attributes:
+        field: Its name in Python; a custom field as `custom_fields.` and its id or key.
+        stored: What is there, as all values here the beginning of it where it is long; empty for nothing.
+        sent: What would be.
+    """
+
+    field: str
+    stored: str
+    sent: str
+
+
+class ComparedRow(Struct, frozen=True, kw_only=True):
+    """A row that would change a contact which is there.
+
+    Attributes:
+        where: Its place.
+        who: Whom it is about.
+        contact_id: The contact.
+        changes: What it would change, were it sent as it is.
+    """
+
+    where: str
+    who: str
+    contact_id: str
+    changes: list[FieldChange]
+
+
+class Comparison(Struct, kw_only=True):
+    """The rows that can be sent, against what their locations hold before the load.
+
+    Attributes:
+        there: How many contacts are known to be there: all, or those that rows meet.
+        new: Rows about somebody who is not there.
+        changed: Rows that would change a contact.
+        same: Rows that would change nothing.
+        repeated: Rows about somebody whom an earlier row is sent about; they are not compared.
+        skipped: Rows that the options leave out, by reason. They are counted above, too.
+        fields: How many of the changed rows would change each field.
+        examples: The first of them.
+    """
+
+    there: int = 0
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+    repeated: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    fields: dict[str, int] = field(default_factory=dict)
+    examples: list[ComparedRow] = field(default_factory=list)
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """What a load would do.
 
@@ -131,7 +185,8 @@ class Plan(Struct, frozen=True, kw_only=True):
         files: What would be loaded.
         rows: How many rows there are.
         to_send: How many would be sent.
-        refused: How many would not.
+        refused: How many cannot be.
+        skipped: How many the options leave out.
         obstacles: Why nothing at all would be sent; empty where the load can begin.
         problems: What is wrong with cells and rows, by kind, the gravest first.
         forecast: What becomes of the rows among each other.
@@ -148,6 +203,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         days: On how many days calls are needed.
         effects: What else comes of it.
         assumptions: What was taken for granted, or could not be looked up.
+        comparison: Against what is there; None where that was not asked for.
     """
 
     target: str | None
@@ -155,6 +211,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     rows: int
     to_send: int
     refused: int
+    skipped: int
     obstacles: list[str]
     problems: list[ProblemCount]
     forecast: Forecast
@@ -171,6 +228,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     days: int
     effects: list[str]
     assumptions: list[str]
+    comparison: Comparison | None
 
 
 def time_needed(calls: int, limit: RateLimit, left_today: int | None = None) -> tuple[float, int]:

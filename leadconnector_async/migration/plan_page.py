@@ -21,8 +21,8 @@ from .page import (
     number,
     quoted,
 )
-from .plan import Plan, PlannedFile, PlannedTags, SharedContact, SharedRow
-from .plan_words import ACTION_WORDS, TAGS_WORDS, about_matching, about_time
+from .plan import Comparison, FieldChange, Plan, PlannedFile, PlannedTags, SharedContact, SharedRow
+from .plan_words import ACTION_WORDS, TAGS_WORDS, about_comparison, about_matching, about_time
 
 _MOST_KINDS: Final = 100
 _FATES: Final = {"makes": "makes the contact", "updates": "updates it", "overwrites": "overwrites it"}
@@ -39,6 +39,8 @@ def build_plan_page(plan: Plan) -> str:
         page.add_section("Overwritten", _shared("Contacts that rows about other people meet.", plan.overwritten))
     if plan.repeated:
         page.add_section("Repeated", _shared("Contacts that more than one row is about.", plan.repeated))
+    if plan.comparison is not None:
+        page.add_section("Against what is there", _comparison(plan.comparison))
     if plan.problems:
         page.add_section("Problems", _problems(plan))
     if plan.tags is not None:
@@ -60,9 +62,10 @@ def _verdict(plan: Plan) -> str:
         return "There is nothing to load"
     if plan.obstacles:
         return "The load cannot begin yet"
-    if not plan.refused:
+    if not plan.refused and not plan.skipped:
         return f"{'All ' if plan.rows > 1 else ''}{count_of(plan.rows, 'row')} would be sent"
-    return f"{plan.to_send:,} of {count_of(plan.rows, 'row')} would be sent, {plan.refused:,} would not"
+    would_not = plan.refused + plan.skipped
+    return f"{plan.to_send:,} of {count_of(plan.rows, 'row')} would be sent, {would_not:,} would not"
 
 
 def _about(plan: Plan) -> list[Content]:
@@ -78,6 +81,7 @@ def _parts(plan: Plan) -> list[Part]:
         Part("repeats of a person", told.repeats, "updated", "repeats"),
         Part("overwrite another person", told.overwrites, "unknown", "overwrites"),
         Part("not sent", plan.refused, "failed", "refused"),
+        Part("left out", plan.skipped, "rest", "skipped"),
     ]
 
 
@@ -121,6 +125,28 @@ def _shared(caption: str, contacts: list[SharedContact]) -> Html:
 
 def _shared_row(row: SharedRow) -> list[Content]:
     return [quoted(row.where), quoted(row.who), _FATES[row.fate], row.field or ""]
+
+
+def _comparison(found: Comparison) -> list[Content]:
+    facts: list[tuple[str, Content]] = [
+        ("New", number(found.new, key="new")),
+        ("Would change a contact", number(found.changed, key="changed")),
+        ("Would change nothing", number(found.same, key="same")),
+        ("About somebody of an earlier row", number(found.repeated, key="repeated")),
+    ]
+    told = [build_facts(facts), _list(list(about_comparison(found)))]
+    columns = [Column("Row"), Column("Who"), Column("Field"), Column("Is there"), Column("Would be")]
+    groups = [
+        ([quoted(row.where), quoted(row.who)], [_change(change) for change in row.changes]) for row in found.examples
+    ]
+    return [
+        *told,
+        build_grouped_table("The first rows that would change a contact.", columns, groups) if groups else None,
+    ]
+
+
+def _change(change: FieldChange) -> list[Content]:
+    return [quoted(change.field), quoted(change.stored or "nothing"), quoted(change.sent or "nothing")]
 
 
 def _problems(plan: Plan) -> list[Content]:

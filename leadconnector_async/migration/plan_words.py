@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from .page import count_of
-from .plan import Plan
+from .plan import Comparison, Plan
 from .throughput_chart import duration
 
 TAGS_WORDS: Final[dict[Literal["add", "replace"], str]] = {
     "add": "They are added to those a contact has, after the upserts, a hundred contacts a call.",
     "replace": "They replace all that a contact has.",
 }
+_MOST_FIELDS: Final = 12
 ACTION_WORDS: Final = {
     "missing": "nothing is sent",
     "refused": "the row is not sent",
@@ -25,7 +26,8 @@ ACTION_WORDS: Final = {
 
 def about_rows(plan: Plan) -> Iterator[str]:
     """Yield how many rows are sent."""
-    yield f"{count_of(plan.rows, 'row')}: {plan.to_send:,} would be sent, {plan.refused:,} would not"
+    left_out = f", {plan.skipped:,} left out as wished" if plan.skipped else ""
+    yield f"{count_of(plan.rows, 'row')}: {plan.to_send:,} would be sent, {plan.refused:,} would not{left_out}"
 
 
 def about_matching(plan: Plan) -> Iterator[str]:
@@ -45,7 +47,27 @@ def about_matching(plan: Plan) -> Iterator[str]:
     for lost, name in ((told.lost_emails, "email"), (told.lost_phones, "phone")):
         if lost:
             yield f"{count_of(lost, 'row')} would lose the {name}, as the contact of another row has it"
-    yield "What the location holds already is not compared: a row may also update a contact that is there"
+    if plan.comparison is None:
+        yield "What is there already is not compared (--compare does): a row may also update a contact that is there"
+
+
+def about_comparison(found: Comparison) -> Iterator[str]:
+    """Yield how the rows stand against what is there."""
+    yield (
+        f"Compared with {count_of(found.there, 'contact')}: {found.new:,} new, {found.changed:,} would change one, "
+        f"{found.same:,} would change nothing"
+    )
+    if found.repeated:
+        yield f"{count_of(found.repeated, 'row')} more about somebody whom an earlier row is sent about"
+    for reason, count in found.skipped.items():
+        yield f"{count_of(count, 'row')} not sent, as {reason}"
+    if found.same and not found.skipped:
+        yield f"--skip-unchanged would save the calls of {count_of(found.same, 'row')}"
+    if found.fields:
+        shown = sorted(found.fields.items(), key=lambda pair: -pair[1])[:_MOST_FIELDS]
+        more = len(found.fields) - len(shown)
+        told = ", ".join(f"{name} ({count:,})" for name, count in shown)
+        yield f"What would change: {told}{f', and {more:,} more' if more else ''}"
 
 
 def about_time(seconds: float, days: int) -> str:

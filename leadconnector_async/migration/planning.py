@@ -13,7 +13,7 @@ from ..client import LeadConnector
 from ..errors import CallError
 from ..limits import RateLimit, Window
 from .matching import USUAL_ORDER, Matching, MatchRule
-from .plan import Plan, PlannedLocation, effects_of, longest, time_needed
+from .plan import Comparison, Plan, PlannedLocation, effects_of, longest, time_needed
 from .problems import ProblemTally
 from .rows import RowFile
 from .survey import Survey, describe_file, find_shared
@@ -101,6 +101,7 @@ class Seen(Struct, frozen=True, kw_only=True):
         obstacles: Why the load cannot begin.
         new_fields: Custom fields that are to be made.
         assumptions: What was taken for granted.
+        comparison: Against what is there, or None.
     """
 
     files: Sequence[RowFile]
@@ -113,6 +114,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     obstacles: list[str]
     new_fields: list[str]
     assumptions: list[str]
+    comparison: Comparison | None = None
 
 
 def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Plan:
@@ -124,12 +126,14 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
     locations = [_plan_location(seen, name, rows) for name, rows in survey.by_location.most_common()]
     seconds, days = longest(locations)
     to_send = survey.by_location.total()
+    skipped = 0 if seen.comparison is None else sum(seen.comparison.skipped.values())
     return Plan(
         target=seen.target,
         files=[describe_file(file) for file in seen.files],
         rows=survey.rows,
         to_send=to_send,
-        refused=survey.rows - to_send,
+        refused=survey.rows - to_send - skipped,
+        skipped=skipped,
         obstacles=seen.obstacles,
         problems=seen.tally.kinds(),
         forecast=forecast,
@@ -146,6 +150,7 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
         days=days,
         effects=effects_of(to_send, 0 if tags is None else tags.rows),
         assumptions=seen.assumptions,
+        comparison=seen.comparison,
     )
 
 

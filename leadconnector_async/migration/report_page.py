@@ -31,7 +31,7 @@ from .page import (
     quoted,
 )
 from .reasons import why_not_applied
-from .results import COLLISIONS, FAILED, NOT_APPLIED, REPORT
+from .results import COLLISIONS, FAILED, NOT_APPLIED, REPORT, SKIPPED
 from .throughput import Throughput
 from .throughput_chart import duration, show_throughput
 
@@ -120,6 +120,8 @@ def build_report_page(run: FinishedRun) -> str:
         page.add_section("Errors", _errors(run))
     if run.findings.to_fix:
         page.add_section("Rows to fix", _rows_to_fix(run))
+    if report.skip_reasons:
+        page.add_section("Rows not sent on purpose", _skipped(run))
     if report.not_applied:
         page.add_section("Fields not applied", _fields_not_applied(run))
     if report.collisions:
@@ -279,6 +281,13 @@ def _rows_to_fix(run: FinishedRun) -> list[Content]:
 
 def _why(row: NotDone) -> list[Content]:
     return [quoted(row.error.message if row.error else ""), [" (", quoted(row.note), ")"] if row.note else None]
+
+
+def _skipped(run: FinishedRun) -> list[Content]:
+    columns = [Column("Rows", "number"), Column("Why", "sentence")]
+    reasons = sorted(run.report.skip_reasons.items(), key=lambda pair: -pair[1])
+    where: Content = ["All are in ", link_to_file(SKIPPED), "."] if SKIPPED in run.written else None
+    return [build_table(where, columns, [[number(count), quoted(reason)] for reason, count in reasons])]
 
 
 def _fields_not_applied(run: FinishedRun) -> list[Content]:

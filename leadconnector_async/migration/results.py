@@ -17,16 +17,18 @@ from .problems import ProblemTally
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
 
+_SKIPPED_COLUMNS: Final = ("contact_id", "reason")
 _SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id")
 JOURNAL: Final = "journal.sqlite3"
 REPORT: Final = "report.json"
 SUCCEEDED: Final = "succeeded.csv"
+SKIPPED: Final = "skipped.csv"
 FAILED: Final = "failed.csv"
 FAILED_LINES: Final = "failed.jsonl"
 NOT_APPLIED: Final = "not_applied.csv"
 COLLISIONS: Final = "collisions.csv"
 PROBLEMS: Final = "problems.csv"
-_ROW_FILES: Final = (SUCCEEDED, FAILED, FAILED_LINES, NOT_APPLIED, COLLISIONS, PROBLEMS)
+_ROW_FILES: Final = (SUCCEEDED, SKIPPED, FAILED, FAILED_LINES, NOT_APPLIED, COLLISIONS, PROBLEMS)
 _NOT_APPLIED_COLUMNS: Final = ("contact_id", "field", "sent", "stored")
 _PROBLEM_COLUMNS: Final = ("row", "column", "value", "problem", "action")
 _COLLISION_COLUMNS: Final = ("contact_id", "row", "collision_with")
@@ -136,7 +138,10 @@ class Results:
             told = [missing.field, text_of(missing.sent), text_of(missing.stored)]
             self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, outcome.contact_id, *told])
             self.findings.add_dropped(row, outcome, self._by_field(cells), told)
-        if outcome.status in ("created", "updated", "skipped"):
+        if outcome.status == "skipped":
+            self._write(SKIPPED, _SKIPPED_COLUMNS, [*cells, outcome.contact_id or "", outcome.note or ""])
+            return
+        if outcome.status in ("created", "updated"):
             is_new = {True: "true", False: "false"}.get(outcome.new or False) if outcome.new is not None else ""
             result = [outcome.contact_id or "", is_new, outcome.trace_id or ""]
             self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, *result])

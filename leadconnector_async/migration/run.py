@@ -13,9 +13,10 @@ from ..errors import ConfigurationError, InvalidContactError, JournalError, Load
 from ..journal import Journal, Sitting
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
-from ..sources import SETTLED, Settled
+from ..sources import SETTLED, Settled, Skipped
 from .results import Results, why_not_attempted
-from .rows import RowFile
+from .rows import FileRow, RowFile
+from .selection import Chooser
 from .tag_book import TAGS, TagBook, Tagged
 from .tagging import Tagging, has_tags, tell_of_missing, without_tags
 from .throughput import Throughput, measure_throughput
@@ -56,6 +57,7 @@ class FileLoad:
         journal: Of this load; not begun.
         adds_tags: Whether tags are added to those a contact has, after the upserts, rather than replace them.
         retry_failed: Whether tags that the service refused in an earlier sitting are tried once more.
+        chooser: Chooses which rows are sent, and what of them; None for all as they are.
 
     Attributes:
         results: Where to write what became of them.
@@ -74,9 +76,11 @@ class FileLoad:
         *,
         adds_tags: bool = False,
         retry_failed: bool = False,
+        chooser: Chooser | None = None,
     ) -> None:
         self._files = files
         self._journal = journal
+        self._chooser = chooser
         self._adds_tags = adds_tags
         self._retry_failed = retry_failed
         self._is_tagged = False
@@ -149,16 +153,21 @@ class FileLoad:
             self._book = TagBook(self.results.folder / TAGS, retry_refused=self._retry_failed)
         return Tagging(self._files, self._journal, self._book, client, on_tagged)
 
-    def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Settled]:
+    def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Settled]:
         index = 0
         for file in self._files:
             for row in file.rows():
                 if stop.is_set():
                     return
-                yield SETTLED if self._journal.is_finished(index) else self._to_send(row.contact)
+                is_finished = self._journal.is_finished(index)
+                # What is chosen for later rows depends on those before them, whenever they were sent.
+                yield SETTLED if is_finished and self._chooser is None else self._to_send(row, is_finished=is_finished)
                 index += 1
 
-    def _to_send(self, contact: ContactUpsert | InvalidContactError) -> ContactUpsert | InvalidContactError:
+    def _to_send(self, row: FileRow, *, is_finished: bool) -> ContactUpsert | InvalidContactError | Skipped | Settled:
+        contact = row.contact if self._chooser is None else self._chooser.choose_sent(row.contact)
+        if is_finished:
+            return SETTLED
         return without_tags(contact) if self._adds_tags and isinstance(contact, ContactUpsert) else contact
 
     async def _finish(self, client: LeadConnector) -> None:

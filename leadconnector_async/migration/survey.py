@@ -71,6 +71,10 @@ class Survey:
         self.dnd.update(_wishes(contact))
         self.emptied.update(list_emptied(without_tags(contact) if self._rule == "add" else contact))
 
+    def pass_over(self) -> None:
+        """Take note that the next row is not sent."""
+        self.rows += 1
+
     def _look_at_tags(self, number: int, location_id: str, tags: tuple[str, ...]) -> None:
         if not tags:
             return
@@ -151,14 +155,15 @@ def _find_rows(files: Sequence[RowFile], wanted: set[int], is_stopped: Callable[
 
 def _show(group: Group, rows: dict[int, FileRow]) -> SharedContact:
     shown = [
-        SharedRow(where=rows[row.number].where, who=_who(rows[row.number]), fate=row.fate, field=row.field)
+        SharedRow(where=rows[row.number].where, who=describe_person(rows[row.number]), fate=row.fate, field=row.field)
         for row in group.rows
         if row.number in rows
     ]
     return SharedContact(size=group.size, rows=shown)
 
 
-def _who(row: FileRow) -> str:
+def describe_person(row: FileRow) -> str:
+    """Return whom a row is about, as far as it says."""
     contact = row.contact
     if isinstance(contact, InvalidContactError):
         return ""

@@ -21,6 +21,7 @@ from ..report import Outcome
 from .aftermath import changed_since
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
+from .selection import Chooser
 from .sweep import ends_sweep, sweep
 from .tagging import normal_tags, without_tags
 
@@ -104,6 +105,7 @@ def group_by_contact(
     outcomes: Iterable[Outcome],
     meetings: Meetings,
     picked: frozenset[int] | None,
+    chooser: Chooser | None = None,
     *,
     adds_tags: bool = False,
 ) -> Iterator[list[Loaded]]:
@@ -114,6 +116,7 @@ def group_by_contact(
         outcomes: In the order of the rows.
         meetings: Of the same outcomes.
         picked: Which of the loaded rows to compare, counted from 0; None for all.
+        chooser: Of the run, where rows were not sent as they are.
         adds_tags: Whether tags were added to those a contact had, so that a row without any says nothing of them.
     """
     waiting: dict[str, list[Loaded]] = {}
@@ -123,10 +126,11 @@ def group_by_contact(
     for index, row in enumerate(row for file in files for row in file.rows()):
         if outcome is None:
             return
+        chosen = None if chooser is None else chooser.choose_sent(row.contact)  # it is shown each row
         if outcome.index != index:
             continue
         position += 1
-        contact_id, sent = str(outcome.contact_id), row.contact
+        contact_id, sent = str(outcome.contact_id), row.contact if chooser is None else chosen
         if isinstance(sent, ContactUpsert):
             is_picked = picked is None or position in picked
             sent = without_tags(sent) if adds_tags and not normal_tags(sent) else sent

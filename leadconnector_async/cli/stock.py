@@ -1,0 +1,150 @@
+"""What locations hold before a load: read before the first row is sent, told as it goes, and asked of each row."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from typing import Final
+
+from msgspec import Struct
+
+from ..client import LeadConnector
+from ..errors import ConfigurationError
+from ..journal import Journal
+from ..limits import RateLimit
+from ..migration.compare import compare_rows
+from ..migration.inventory import Inventory
+from ..migration.plan import Comparison
+from ..migration.rows import RowFile
+from ..migration.selection import Chooser, Selection
+from ..migration.stored import BEFORE, StoredContacts
+from ..models import ContactUpsert
+from ..sources import Skipped
+from .printing import tell
+
+_LINE_SECONDS: Final = 5.0
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What the command line says of rows that meet contacts which are there.
+
+    Attributes:
+        selection: Which are sent, and what of them.
+        replaces_tags: Whether tags replace all that a contact has.
+        limit: Our own limits of each location.
+        waits: Whether to wait for the next day where the day's calls are spent.
+    """
+
+    selection: Selection
+    replaces_tags: bool
+    limit: RateLimit
+    waits: bool
+
+
+async def open_chooser(
+    wish: Wish,
+    client: LeadConnector,
+    files: Sequence[RowFile],
+    journal: Journal,
+    whole: Mapping[str, str],
+    stop: asyncio.Event,
+    stack: AsyncExitStack,
+) -> Chooser | None:
+    """Read what is there into a file beside the journal, where rows are to be chosen by that; None where not.
+
+    Cut off, it goes on when this is called again; once the load is begun, it is not read again.
+
+    Args:
+        wish: What is wanted.
+        client: Of where the load goes; it is open.
+        files: What is to be loaded.
+        journal: Of the load; not begun in this sitting.
+        whole: What the load is known by.
+        stop: Set it to end in order.
+        stack: Closes what is opened.
+
+    Raises:
+        LeadConnectorError: As of `Inventory.run`; nothing was sent.
+        ConfigurationError: The journal is of another load, or what was there is not known any more.
+    """
+    if not wish.selection.is_any:
+        return None
+    journal.check(whole)
+    path = journal.path.with_name(BEFORE)
+    opened = stack.enter_context(ExitStack())
+    stored = opened.enter_context(StoredContacts(path))
+    if not journal.is_begun:
+        for name, value in whole.items():  # so that the run is found again, although no row was sent
+            journal.note(name, value)
+    elif not stored.is_finished:
+        raise ConfigurationError(
+            f"{path}: is gone or not whole, so that what was there before the load is not known any more; begin anew "
+            "with another --out"
+        )
+    await take_stock(wish, client, files, stored, stop)
+    return make_chooser(wish, client, stored, opened)
+
+
+async def compare_with_stored(
+    wish: Wish,
+    client: LeadConnector,
+    files: Sequence[RowFile],
+    stop: asyncio.Event,
+    *,
+    on_row: Callable[[ContactUpsert | Skipped | None], None] = lambda _: None,
+) -> Comparison:
+    """Read what is there, and compare all rows with it; nothing is kept.
+
+    Args:
+        wish: What is wanted.
+        client: Of where the load would go; it is open.
+        files: The rows.
+        stop: Set it to end early.
+        on_row: As of `compare_rows`; called in a thread.
+
+    Raises:
+        LeadConnectorError: As of `Inventory.run`.
+    """
+    with ExitStack() as opened:
+        stored = opened.enter_context(StoredContacts(None))
+        await take_stock(wish, client, files, stored, stop)
+        chooser, there = make_chooser(wish, client, stored, opened), stored.count
+        return await asyncio.to_thread(compare_rows, files, chooser, there=there, on_row=on_row, is_stopped=stop.is_set)
+
+
+async def take_stock(
+    wish: Wish, client: LeadConnector, files: Sequence[RowFile], stored: StoredContacts, stop: asyncio.Event
+) -> None:
+    """Read what there is to be known of the contacts that are there, but where that is done; told on stderr.
+
+    Raises:
+        LeadConnectorError: As of `Inventory.run`; what was read is kept.
+    """
+    inventory = Inventory(client, stored, files, limit=wish.limit, tell=tell, on_progress=_Pace().count)
+    await inventory.run(stop, wait_for_quota=wish.waits)
+
+
+def make_chooser(wish: Wish, client: LeadConnector, stored: StoredContacts, opened: ExitStack) -> Chooser:
+    """Return what chooses among the rows."""
+    location_id = client.location_id or ""
+    chooser = Chooser(wish.selection, stored, location_id=location_id, replaces_tags=wish.replaces_tags)
+    opened.callback(chooser.close)
+    return chooser
+
+
+class _Pace:
+    """A line now and then."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._told = time.monotonic()
+
+    def count(self, more: int) -> None:
+        """Take note of some more."""
+        self._done += more
+        now = time.monotonic()
+        if now - self._told >= _LINE_SECONDS:
+            self._told = now
+            tell(f"Reading what is there: {self._done:,} so far")

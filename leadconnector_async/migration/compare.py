@@ -1,0 +1,82 @@
+"""Rows of a load compared with what is there before it: how many are new, change something, or change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ..models import ContactUpsert
+from ..sources import Skipped
+from .page import shorten
+from .plan import ComparedRow, Comparison, FieldChange
+from .readers.cells import text_of
+from .rows import FileRow, RowFile
+from .selection import Choice, Chooser
+from .survey import describe_person
+
+_MOST_EXAMPLES: Final = 20
+_MOST_FIELDS: Final = 1000  # kinds that are counted; custom fields known by key could be many
+_ASKED_EVERY: Final = 1000
+
+
+def compare_rows(
+    files: Sequence[RowFile],
+    chooser: Chooser,
+    *,
+    there: int,
+    on_row: Callable[[ContactUpsert | Skipped | None], None] = lambda _: None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Comparison:
+    """Compare all rows, in constant memory.
+
+    Args:
+        files: The rows.
+        chooser: Says what is done with each.
+        there: How many contacts are known to be there.
+        on_row: Called for each row in turn with what would be sent of it; None of one that cannot be sent.
+        is_stopped: Asked now and then; where it says so, the rest is not looked at.
+
+    Raises:
+        JournalError: What is there cannot be read.
+        ConfigurationError: A file can be read no more.
+    """
+    found = Comparison(there=there)
+    for number, row in enumerate(row for file in files for row in file.rows()):
+        contact = row.contact
+        if not isinstance(contact, ContactUpsert):
+            on_row(None)
+            continue
+        choice = chooser.choose(contact)
+        _count(found, row, choice)
+        on_row(choice.what)
+        if number % _ASKED_EVERY == 0 and is_stopped():
+            break
+    return found
+
+
+def _count(found: Comparison, row: FileRow, choice: Choice) -> None:
+    if isinstance(choice.what, Skipped):
+        found.skipped[choice.what.reason] = found.skipped.get(choice.what.reason, 0) + 1
+    if choice.is_after_another:
+        found.repeated += 1
+    elif choice.kind == "new":
+        found.new += 1
+    elif choice.kind == "same":
+        found.same += 1
+    else:
+        found.changed += 1
+        _add_changes(found, row, choice)
+
+
+def _add_changes(found: Comparison, row: FileRow, choice: Choice) -> None:
+    for change in choice.changes:
+        if change.field in found.fields or len(found.fields) < _MOST_FIELDS:
+            found.fields[change.field] = found.fields.get(change.field, 0) + 1
+    if len(found.examples) < _MOST_EXAMPLES:
+        told = [
+            FieldChange(field=one.field, stored=shorten(text_of(one.stored)), sent=shorten(text_of(one.sent)))
+            for one in choice.changes
+        ]
+        contact_id = "" if choice.stored is None else choice.stored.contact_id
+        example = ComparedRow(where=row.where, who=describe_person(row), contact_id=contact_id, changes=told)
+        found.examples.append(example)

@@ -1,0 +1,236 @@
+"""Which rows of a load are sent, and what of them, by what was there before it began.
+
+What an earlier row of the same load does counts, too: a row about somebody whom an earlier one was sent about is not
+compared with what was there before that, but sent (with `fill_empty`, without what was there before the load).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from ..comparison import NotApplied
+from ..errors import InvalidContactError
+from ..identity import Identity
+from ..models import ContactUpsert
+from ..sources import Skipped
+from .changes import Holder, fill_empty, find_changes
+from .matching import Field
+from .stored import StoredContact, StoredContacts
+
+_FIELDS: Final[tuple[Field, ...]] = ("email", "phone")
+_IS_THERE: Final = "it was there before the load (--only-new)"
+_IS_NOT_THERE: Final = "it was not there before the load (--only-existing)"
+_IS_FULL: Final = "nothing that it would fill was empty (--fill-empty)"
+_IS_THE_SAME: Final = "all of it was stored already (--skip-unchanged)"
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Which rows are sent, and what of them.
+
+    Attributes:
+        only_new: Those alone whose contact was not there before the load.
+        only_existing: Those alone whose contact was.
+        fill_empty: Of those whose contact was there, only the fields that were empty.
+        skip_unchanged: Not those that would change nothing.
+    """
+
+    only_new: bool = False
+    only_existing: bool = False
+    fill_empty: bool = False
+    skip_unchanged: bool = False
+
+    @property
+    def is_any(self) -> bool:
+        """Whether some rows may not be sent, or not as they are."""
+        return bool(self.words())
+
+    def words(self) -> list[str]:
+        """Return it as words of a command."""
+        return [f"--{name.replace('_', '-')}" for name, is_set in msgspec.structs.asdict(self).items() if is_set]
+
+
+def read_selection(text: str) -> Selection:
+    """Read what `Selection.words` wrote, joined by spaces."""
+    words = text.split()
+    return Selection(**{name: f"--{name.replace('_', '-')}" in words for name in Selection.__struct_fields__})
+
+
+class Choice(Struct, frozen=True):
+    """What is done with a row, and why.
+
+    Attributes:
+        what: What is sent, or why nothing is.
+        stored: The contact that it met before the load, or None.
+        changes: What it would change of that.
+        is_after_another: Whether an earlier row was sent about the same person.
+    """
+
+    what: ContactUpsert | Skipped
+    stored: StoredContact | None
+    changes: tuple[NotApplied, ...]
+    is_after_another: bool
+
+    @property
+    def kind(self) -> Literal["new", "changed", "same"]:
+        """What the contact of the row is, against what was there before."""
+        if self.stored is None:
+            return "new"
+        return "changed" if self.changes else "same"
+
+
+class Chooser:
+    """Chooses what is done with the rows of a load. It is shown all of them once, in their order. Close it in the end.
+
+    Args:
+        selection: What is wanted.
+        stored: What was there before; read to the end.
+        location_id: Of rows that name none.
+        replaces_tags: Whether tags replace all that a contact has.
+
+    Raises:
+        JournalError: What was there cannot be read. `choose` raises this, too.
+    """
+
+    def __init__(self, selection: Selection, stored: StoredContacts, *, location_id: str, replaces_tags: bool) -> None:
+        self._selection = selection
+        self._stored = stored
+        self._location_id = location_id
+        self._replaces_tags = replaces_tags
+        self._sent = SentRows()
+
+    def close(self) -> None:
+        """Let go of what is kept of the rows; what was there before stays open."""
+        self._sent.close()
+
+    def choose_sent(self, row: ContactUpsert | InvalidContactError) -> ContactUpsert | InvalidContactError | Skipped:
+        """Choose what is sent of the next row; one that cannot be sent stays what it is."""
+        return row if isinstance(row, InvalidContactError) else self.choose(row).what
+
+    def choose(self, contact: ContactUpsert) -> Choice:
+        """Choose what is done with the next row."""
+        location_id = contact.location_id or self._location_id
+        identity = self._stored.identify(contact, location_id)
+        is_apart = self._makes_duplicate(contact, location_id)
+        stored = None if is_apart else self._stored.find(location_id, identity)
+        keys = [key for key in identity if key]
+        ids = [] if stored is None else [stored.contact_id]
+        earlier = self._sent.find(keys, ids)
+        changes = () if stored is None else self._changes(contact, stored)
+        what = self._select(contact, stored, changes, identity, earlier, location_id)
+        if isinstance(what, ContactUpsert) and not is_apart:
+            self._sent.add(keys, {*ids, *(earlier or ())})
+            self._sent.add([_given(one, field) for one in ids for field in _FIELDS if getattr(what, field)], ids)
+        return Choice(what, stored, changes, earlier is not None)
+
+    def _makes_duplicate(self, contact: ContactUpsert, location_id: str) -> bool:
+        is_wanted = contact.create_new_if_duplicate_allowed is True
+        return is_wanted and self._stored.location(location_id).rule.allows_duplicates
+
+    def _changes(self, contact: ContactUpsert, stored: StoredContact) -> tuple[NotApplied, ...]:
+        return find_changes(contact, stored.contact, replaces_tags=self._replaces_tags)
+
+    def _select(
+        self,
+        contact: ContactUpsert,
+        stored: StoredContact | None,
+        changes: tuple[NotApplied, ...],
+        identity: Identity,
+        earlier: set[str] | None,
+        location_id: str,
+    ) -> ContactUpsert | Skipped:
+        wanted, contact_id = self._selection, None if stored is None else stored.contact_id
+        if stored is not None and wanted.only_new:
+            return Skipped(_IS_THERE, contact_id)
+        if stored is None and wanted.only_existing:
+            return Skipped(_IS_NOT_THERE)
+        if stored is not None and wanted.skip_unchanged and not changes and earlier is None:
+            return Skipped(_IS_THE_SAME, contact_id)
+        if wanted.fill_empty:
+            return self._fill(contact, stored, identity, earlier, location_id)
+        return contact
+
+    # ------------------------------------------------------------------------------------------ filling
+
+    def _fill(
+        self,
+        contact: ContactUpsert,
+        stored: StoredContact | None,
+        identity: Identity,
+        earlier: set[str] | None,
+        location_id: str,
+    ) -> ContactUpsert | Skipped:
+        met = [] if stored is None else [stored]
+        if earlier is not None:  # it may meet another one now, as an earlier row has given that its phone
+            found = [self._stored.get(location_id, contact_id) for contact_id in sorted(earlier)]
+            met = list({one.contact_id: one for one in [*met, *self._holders(identity), *found] if one}.values())
+        if not met:
+            return contact
+        is_whole = self._stored.location(location_id).way == "rows"
+        holders = [Holder(one.contact, is_whole) for one in met]
+        filled = fill_empty(contact, holders, self._keys(contact, identity, stored, holders))
+        return Skipped(_IS_FULL, met[0].contact_id) if filled is None else filled
+
+    def _holders(self, identity: Identity) -> Iterator[StoredContact]:
+        for field in _FIELDS:
+            if (holder := self._stored.holder(identity, field)) is not None:
+                yield holder
+
+    def _keys(
+        self, contact: ContactUpsert, identity: Identity, stored: StoredContact | None, holders: list[Holder]
+    ) -> Iterator[Field]:
+        """Yield which of email and phone are sent: what the contact is found by, and what it lacks and nobody has."""
+        for field in _FIELDS:
+            if not getattr(contact, field):
+                continue
+            is_found = stored is not None and stored.field == field
+            is_lacking = not any(getattr(holder.contact, field) for holder in holders)
+            is_given = self._sent.find([_given(holder.contact.id, field) for holder in holders], []) is not None
+            is_free = is_lacking and not is_given and self._stored.holder(identity, field) is None
+            is_of_an_earlier_row = stored is None and self._sent.find([getattr(identity, field)], []) is not None
+            if is_found or is_free or is_of_an_earlier_row:
+                yield field
+
+
+def _given(contact_id: str, field: Field) -> str:
+    """Return what stands for that an earlier row was sent to a contact with an email, or a phone."""
+    return f"{contact_id} {field}"
+
+
+class SentRows:
+    """Whom earlier rows of a load were sent about, in a file of SQLite that is gone when this is closed, so that memory
+    does not grow with rows."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("CREATE TABLE sent (key TEXT, contact TEXT, PRIMARY KEY (key, contact)) WITHOUT ROWID")
+
+    def find(self, keys: Iterable[str], ids: Iterable[str]) -> set[str] | None:
+        """Return the contacts that earlier rows about a person may have met, or None where there was no such row.
+
+        Args:
+            keys: The email and phone of the person, in their normal form.
+            ids: The contacts that the person may be.
+        """
+        found: set[str] = set()
+        is_any = False
+        for key in [*keys, *ids]:
+            for (contact,) in self._db.execute("SELECT contact FROM sent WHERE key = ?", (key,)):
+                is_any = True
+                found.add(contact)
+        return found - {""} if is_any else None
+
+    def add(self, keys: Iterable[str], ids: Iterable[str]) -> None:
+        """Note that a row is sent."""
+        ids = list(ids)
+        noted = [(key, contact) for key in [*keys, *ids] for contact in ids or [""]]
+        self._db.executemany("INSERT OR IGNORE INTO sent VALUES (?, ?)", noted)
+
+    def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        self._db.close()
