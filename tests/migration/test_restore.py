@@ -12,16 +12,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async import LeadConnector, RateLimit
+from leadconnector_async import Contact, ContactUpsert, DndSetting, DndSettings, LeadConnector, RateLimit
 from leadconnector_async.journal import Journal
 from leadconnector_async.migration.aftermath import note_end, read_end
 from leadconnector_async.migration.inventory import Inventory
 from leadconnector_async.migration.lookup import fetch_fields
 from leadconnector_async.migration.meaning import Meaning
 from leadconnector_async.migration.restore import Restore
+from leadconnector_async.migration.restoring import Before, Sent, find_restoration
 from leadconnector_async.migration.results import Results
 from leadconnector_async.migration.rows import RowFile, open_row_file
 from leadconnector_async.migration.run import FileLoad
@@ -30,8 +32,8 @@ from leadconnector_async.migration.stored import BEFORE, StoredContacts
 from leadconnector_async.migration.undo import Undo, read_created
 from leadconnector_async.migration.undo_book import UndoBook, Undone
 from leadconnector_async.migration.verify import Meetings, group_by_contact
-from leadconnector_async.sandbox import Sandbox
-from tests.conftest import LOCATION
+from leadconnector_async.sandbox import Sandbox, search
+from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
 
 CUSTOM = {"Nickname": "custom:nickname", "Interests": "custom:interests", "Score": "custom:score"}
@@ -171,3 +173,125 @@ async def test_a_location_is_what_it_was_before_whatever_was_loaded(
             sandbox._faults._chances = {}
             assert state_of(sandbox) == was, told
             assert {undone.status for undone in told} <= {"deleted", "restored", "same"}
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox, connect: OpenSandbox) -> LeadConnector:
+    opened: LeadConnector = await connect(sandbox, rate_limit=QUICK)
+    return opened
+
+
+@pytest.fixture
+async def sandbox(open_sandbox: OpenSandbox) -> Sandbox:
+    started: Sandbox = await open_sandbox(unlimited=True)
+    return started
+
+
+def row(**cells: str) -> dict[str, str]:
+    return cells
+
+
+async def test_what_somebody_changed_since_is_left_alone_and_told_unless_forced(
+    client: LeadConnector, sandbox: Sandbox, clock: FakeClock, tmp_path: Path
+) -> None:
+    await fill(
+        client, tmp_path, [row(email="a@x.example", city="Rome", companyName="Acme", tags="vip", Nickname="Nan")]
+    )
+    was = state_of(sandbox)
+    (contact_id,) = was
+    run = Run(client, tmp_path)
+    await run.load(
+        [row(email="a@x.example", city="Bonn", companyName="Byte", firstName="Ann", tags="new", Nickname="Bob")]
+    )
+    await client.contacts.update(contact_id, {"city": "Oslo", "tags": ["vip", "new", "theirs"]})
+    (told,) = await run.undo(client)
+    assert (told.status, told.detail) == ("partly", "city: it changed since the run, and holds 'Oslo' now")
+    now = await client.contacts.get(contact_id)
+    assert (now.city, now.company_name, now.first_name, now.tags) == ("Oslo", "Acme", None, ["vip", "theirs"])
+    (told,) = await run.undo(client, is_forced=True)
+    assert told.status == "restored"
+    await client.contacts.update(contact_id, {"tags": ["vip"]})
+    assert state_of(sandbox) == was
+
+
+async def test_the_state_before_the_first_of_several_rows_counts(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    await fill(client, tmp_path, [row(email="a@x.example", city="Rome", website="https://a.example")])
+    was = state_of(sandbox)
+    run = Run(client, tmp_path, clears=True)
+    await run.load([row(email="a@x.example", city=city) for city in ("Bonn", "", "Oslo")])
+    assert state_of(sandbox) != was
+    assert [told.status for told in await run.undo(client)] == ["restored"]
+    assert state_of(sandbox) == was
+
+
+async def test_contacts_that_have_each_others_email_get_their_own_back(
+    connect: OpenSandbox, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    client = await connect(sandbox, rate_limit=QUICK, concurrency=1)  # so that rows are applied in their order
+    one, other = "+16175550101", "+16175550102"
+    await fill(client, tmp_path, [row(email="a@x.example", phone=one), row(email="b@x.example", phone=other)])
+    was = state_of(sandbox)
+    run = Run(client, tmp_path)
+    chain = [("c@x.example", one), ("a@x.example", other), ("b@x.example", one)]
+    await run.load([row(email=email, phone=phone) for email, phone in chain])
+    emails = [contact["email"] for contact in state_of(sandbox).values()]
+    assert emails == [contact["email"] for contact in reversed(was.values())]
+    assert {told.status for told in await run.undo(client)} == {"restored"}
+    assert state_of(sandbox) == was
+
+
+async def test_an_email_that_somebody_else_has_now_is_told_and_the_rest_goes_back(
+    client: LeadConnector, tmp_path: Path
+) -> None:
+    await fill(client, tmp_path, [row(email="a@x.example", phone="+16175550101", city="Rome")])
+    run = Run(client, tmp_path)
+    await run.load([row(email="b@x.example", phone="+16175550101", city="Bonn")])
+    taker = await client.contacts.create({"email": "a@x.example"})
+    (told,) = await run.undo(client)
+    assert (told.status, told.detail) == ("partly", "email: another contact has it now")
+    now = await client.contacts.get(told.contact_id)
+    assert (now.email, now.city) == ("b@x.example", "Rome")
+    await client.contacts.delete(taker.id)
+    assert [told.status for told in await run.undo(client)] == ["restored"]
+    assert (await client.contacts.get(told.contact_id)).email == "a@x.example"
+
+
+async def test_what_a_search_leaves_out_is_read_whole_and_does_not_pass_for_empty(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row(email=f"p{n}@x.example", website="https://a.example", companyName="Acme") for n in range(3)]
+    await fill(client, tmp_path, rows)
+    was = state_of(sandbox)
+    spell = search._spell
+
+    def leave_out(*args: Any) -> dict[str, Any]:
+        return {name: value for name, value in spell(*args).items() if name not in ("website", "companyName")}
+
+    monkeypatch.setattr(search, "_spell", leave_out)
+    run = Run(client, tmp_path)
+    await run.load([row(email=f"p{n}@x.example", website="https://b.example", companyName="Byte") for n in range(3)])
+    assert [told.status for told in await run.undo(client)] == ["restored"] * 3
+    assert state_of(sandbox) == was
+
+
+def test_wishes_go_back_by_channel_and_fields_that_nobody_can_change_are_told() -> None:
+    active, permanent = DndSetting(status="active"), DndSetting(status="permanent")
+    before = Contact(id="x", gender="female", dnd_settings=DndSettings(sms=permanent))
+    now = Contact(id="x", gender="male", dnd=True, dnd_settings=DndSettings(sms=active, email=active, call=active))
+    sent = ContactUpsert(gender="male", dnd=True, dnd_settings=DndSettings(sms=active, email=active))
+    found = find_restoration(Before(before), now, Sent(rows=[sent], adds_tags=True))
+    assert found.changes == {
+        "dnd": False,
+        "dnd_settings": {"SMS": {"status": "permanent"}, "Email": {"status": "inactive"}},
+    }
+    assert [(left.field, left.is_lost) for left in found.left] == [("gender", True)]
+
+
+def test_a_field_of_which_nobody_knows_what_it_held_stays() -> None:
+    before = Before(Contact(id="x", city="Rome"), frozenset({"city"}))
+    sent = Sent(rows=[ContactUpsert(city="Bonn", website="https://b.example", tags=["new"])], adds_tags=True)
+    found = find_restoration(before, Contact(id="x", city="Bonn", website="https://b.example", tags=["new"]), sent)
+    assert found.changes == {"city": "Rome"}
+    assert {left.field for left in found.left} == {"website", "tags"}
