@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from ..client import LeadConnector
 from ..errors import ConfigurationError
 from ..limits import RateLimit
 from ..migration.aftermath import read_end
-from ..migration.restore import Restore
+from ..migration.restore import Restore, assume_met
 from ..migration.rows import RowFile
 from ..migration.snapshot import SNAPSHOT, Snapshot
 from ..migration.stored import BEFORE, StoredContacts
@@ -30,12 +30,14 @@ from ..migration.undo import (
     UndoPlan,
     UndoReport,
     conclude_undo,
+    correct_plan,
     plan_undo,
     read_created,
 )
 from ..migration.undo_book import UndoBook
 from ..migration.verify import Meetings, group_by_contact
 from ..models import ContactUpsert
+from ..report import Outcome
 from .asking import is_agreed, is_person_there
 from .options import read_rate
 from .past_runs import Pace, PastOrder, PastRun, stop_in_order
@@ -66,26 +68,74 @@ async def undo(order: UndoOrder) -> int:
     stop = asyncio.Event()
     with calling_on_signals(stop_in_order(stop, asyncio.current_task())), ExitStack() as opened:
         run = PastRun(order.past, opened)
-        plan = await asyncio.to_thread(plan_undo, run.journal)
         rate = read_rate(order.past.rate, order.past.daily)
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(await run.make_client())
             path = run.folder / UNDO_BOOK
             if path.exists() and not order.is_resumed:
                 raise ConfigurationError(f"{path}: an undo of this run was begun before; go on with --resume")
-            restores = (run.folder / SNAPSHOT).is_file()
+            past = await _open_past(run, client, opened)
+            plan = await asyncio.to_thread(past.plan)
+            restores = past.snapshot is not None
             _tell_beforehand(order, run, plan, rate, restores=restores)
             if not await _may_begin(order, plan, stop, restores=restores):
                 tell("Nothing was deleted or restored.")
                 return _INTERRUPTED
-            files = await run.open_files(client) if restores or run.note.has_locations else []
             book = stack.enter_context(UndoBook(path))
             work = Undo(client, book, ended_at=read_end(run.journal), is_forced=order.is_forced)
-            reason = await _work(order, work, plan.created, _created(run, files), stop)
-            if restores and reason is None:
-                reason = await _restore(order, run, client, book, files, stop, plan.updated)
+            reason = await _work(order, work, plan.created, past.created(), stop)
+            if past.snapshot is not None and reason is None:
+                reason = await _restore(order, run, past, book, past.snapshot, stop, plan.updated)
             report = conclude_undo(run.folder, plan, book, reason, restores=restores)
             return _conclude(order, report, is_interrupted=stop.is_set())
+
+
+class _Past(Struct, frozen=True):
+    """What a run has left.
+
+    Attributes:
+        run: It.
+        client: Of the service that it loaded into; it is open.
+        files: What was loaded; empty where nobody needs to know.
+        snapshot: What contacts were before, where it kept that.
+        stored: What locations held, likewise.
+    """
+
+    run: PastRun
+    client: LeadConnector
+    files: list[RowFile]
+    snapshot: Snapshot | None
+    stored: StoredContacts | None
+
+    def plan(self) -> UndoPlan:
+        plan = plan_undo(self.run.journal, self.outcomes())
+        return plan if self.snapshot is None else correct_plan(plan, sum(map(self._was_there, self._told_created())))
+
+    def outcomes(self) -> Iterator[Outcome]:
+        found = self.run.journal.outcomes()
+        if self.stored is None:
+            return found
+        return assume_met(self.files, found, self.stored, self.client.location_id or "")
+
+    def created(self) -> Iterator[Created]:
+        return (created for created in self._told_created() if not self._was_there(created))
+
+    def _told_created(self) -> Iterator[Created]:
+        journal = self.run.journal
+        return read_created(journal, _location_of(self.files)) if self.run.note.has_locations else read_created(journal)
+
+    def _was_there(self, created: Created) -> bool:
+        location_id = created.location_id or self.client.location_id or ""
+        return self.snapshot is not None and self.snapshot.was_there(location_id, created.contact_id)
+
+
+async def _open_past(run: PastRun, client: LeadConnector, opened: ExitStack) -> _Past:
+    snapshot = stored = None
+    if (run.folder / SNAPSHOT).is_file():
+        stored = opened.enter_context(StoredContacts(run.folder / BEFORE))
+        snapshot = opened.enter_context(Snapshot(run.folder, stored))
+    needs_files = snapshot is not None or run.note.has_locations
+    return _Past(run, client, await run.open_files(client) if needs_files else [], snapshot, stored)
 
 
 def _tell_beforehand(order: UndoOrder, run: PastRun, plan: UndoPlan, rate: RateLimit, *, restores: bool) -> None:
@@ -149,10 +199,6 @@ async def _may_begin(order: UndoOrder, plan: UndoPlan, stop: asyncio.Event, *, r
     return await is_agreed(f"{question[0].upper()}{question[1:]}?", stop)
 
 
-def _created(run: PastRun, files: list[RowFile]) -> Iterable[Created]:
-    return read_created(run.journal, _location_of(files)) if run.note.has_locations else read_created(run.journal)
-
-
 def _location_of(files: list[RowFile]) -> Callable[[int], str | None]:
     """Return what tells the location that a row names; it is asked for rows in their order."""
     numbered = enumerate(row for file in files for row in file.rows())
@@ -165,23 +211,14 @@ def _location_of(files: list[RowFile]) -> Callable[[int], str | None]:
 
 
 async def _restore(
-    order: UndoOrder,
-    run: PastRun,
-    client: LeadConnector,
-    book: UndoBook,
-    files: list[RowFile],
-    stop: asyncio.Event,
-    count: int,
+    order: UndoOrder, run: PastRun, past: _Past, book: UndoBook, snapshot: Snapshot, stop: asyncio.Event, count: int
 ) -> str | None:
     """Restore what was updated; return what ended it early, or None."""
     adds_tags = run.journal.told("tags") == "add"
-    with ExitStack() as opened:
-        stored = opened.enter_context(StoredContacts(run.folder / BEFORE))
-        snapshot = opened.enter_context(Snapshot(run.folder, stored))
-        meetings = opened.enter_context(await asyncio.to_thread(Meetings, run.journal.outcomes()))
-        chooser = run.open_chooser(client)
-        groups = group_by_contact(files, run.journal.outcomes(), meetings, None, chooser, adds_tags=adds_tags)
-        work = Restore(client, book, snapshot, adds_tags=adds_tags, is_forced=order.is_forced)
+    with await asyncio.to_thread(Meetings, past.outcomes()) as meetings:
+        chooser = run.open_chooser(past.client)
+        groups = group_by_contact(past.files, past.outcomes(), meetings, None, chooser, adds_tags=adds_tags)
+        work = Restore(past.client, book, snapshot, adds_tags=adds_tags, is_forced=order.is_forced)
         return await _work(order, work, count, groups, stop)
 
 

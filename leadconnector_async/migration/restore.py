@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
 from msgspec import UNSET
 
 from ..client import LeadConnector
 from ..comparison import is_as_sent, is_same_value
 from ..errors import CallError, DuplicateContactError, InvalidContactError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpsert
+from ..report import Outcome
 from .definitions import FieldBook
 from .lookup import fetch_fields
 from .restoring import Left, Restoration, Sent, find_restoration
+from .rows import RowFile
 from .snapshot import Snapshot
+from .stored import StoredContacts
 from .sweep import ends_sweep, sweep
 from .undo_book import UndoBook, Undone, UndoStatus
 from .verify import Loaded
@@ -86,8 +90,9 @@ class Restore:
         return reason
 
     def _is_to_restore(self, rows: Sequence[Loaded]) -> bool:
-        is_created = any(loaded.outcome.status == "created" for loaded in rows)
-        return not is_created and not self._book.is_done(str(rows[0].outcome.contact_id))
+        contact_id, is_created = _id_of(rows), any(loaded.outcome.status == "created" for loaded in rows)
+        is_there = not is_created or self._snapshot.was_there(self._location_of(rows), contact_id)
+        return is_there and not self._book.is_done(contact_id)
 
     async def _settle(self, waiting: list[list[Loaded]], note: Callable[[Undone], None]) -> None:
         """Restore contacts whose email or phone another one has: once that one is restored, or has let go of it."""
@@ -218,6 +223,31 @@ class Restore:
             return await fetch_fields(self._client, location_id or None)
         except CallError:
             return None
+
+
+def assume_met(
+    files: Sequence[RowFile], outcomes: Iterable[Outcome], stored: StoredContacts, location_id: str
+) -> Iterator[Outcome]:
+    """Have the outcomes of rows that may have been applied, although no answer said so, name whom they met.
+
+    Args:
+        files: What was loaded.
+        outcomes: In the order of the rows.
+        stored: What was there before.
+        location_id: Of rows that name none.
+    """
+    rows = enumerate(row for file in files for row in file.rows())
+    for outcome in outcomes:
+        if outcome.status not in ("failed", "unknown") or not outcome.attempts or outcome.contact_id is not None:
+            yield outcome
+            continue
+        contact = next(row for index, row in rows if index == outcome.index).contact
+        found = None
+        if isinstance(contact, ContactUpsert):
+            where = contact.location_id or location_id
+            found = stored.find(where, stored.identify(contact, where))
+        met = None if found is None else found.contact_id
+        yield outcome if met is None else msgspec.structs.replace(outcome, status="updated", contact_id=met)
 
 
 def _id_of(rows: Sequence[Loaded]) -> str:

@@ -77,6 +77,11 @@ class Snapshot:
         """Whether a contact was read whole."""
         return bool(self._execute("SELECT 1 FROM contacts WHERE location = ? AND id = ?", location_id, contact_id))
 
+    def was_there(self, location_id: str, contact_id: str) -> bool:
+        """Whether a contact was there before the run. This is surer than what tells of a row whose answer was lost
+        whether it created its contact."""
+        return self.has(location_id, contact_id) or self._stored.get(location_id, contact_id) is not None
+
     def add(self, location_id: str, contact: Contact) -> None:
         """Keep a contact that was read whole; what was kept first stays."""
         record = location_id, contact.id, zlib.compress(contact.raw, 1)

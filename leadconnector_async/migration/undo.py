@@ -19,6 +19,7 @@ from msgspec import Struct
 from ..client import LeadConnector
 from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..journal import Journal
+from ..report import Outcome
 from .aftermath import changed_since
 from .sweep import ends_sweep, sweep
 from .undo_book import UndoBook, Undone
@@ -51,15 +52,20 @@ class UndoPlan(Struct, frozen=True):
     unknown: int
 
 
-def plan_undo(journal: Journal) -> UndoPlan:
+def plan_undo(journal: Journal, outcomes: Iterable[Outcome] | None = None) -> UndoPlan:
     """Count what a run did.
+
+    Args:
+        journal: Of the run.
+        outcomes: Its outcomes, where more is known of them than the journal tells.
 
     Raises:
         JournalError: The journal cannot be read.
     """
     with closing(sqlite3.connect("")) as db:  # a file of SQLite's own, for as long as it is open
         db.execute("CREATE TABLE met (id TEXT, status TEXT)")
-        told = ((outcome.contact_id, outcome.status) for outcome in journal.outcomes())
+        found = journal.outcomes() if outcomes is None else outcomes
+        told = ((outcome.contact_id, outcome.status) for outcome in found)
         db.executemany("INSERT INTO met VALUES (?, ?)", told)
         db.execute("CREATE INDEX by_id ON met (id)")
         counts = dict(db.execute("SELECT status, count(*) FROM met GROUP BY status"))
@@ -71,6 +77,11 @@ _UPDATED_ONLY: Final = """
 SELECT count(DISTINCT id) FROM met AS one WHERE status = 'updated'
 AND NOT EXISTS (SELECT 1 FROM met WHERE id = one.id AND status = 'created')
 """
+
+
+def correct_plan(plan: UndoPlan, was_there: int) -> UndoPlan:
+    """Return a plan that takes so many contacts as updated of which a row was told to have created them."""
+    return UndoPlan(plan.created - was_there, plan.updated + was_there, plan.unknown)
 
 
 def read_created(journal: Journal, location_of: Callable[[int], str | None] = lambda _: None) -> Iterator[Created]:

@@ -7,7 +7,7 @@ import asyncio
 import copy
 import csv
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async import Contact, ContactUpsert, DndSetting, DndSettings, LeadConnector, RateLimit
+from leadconnector_async import Contact, ContactUpsert, DndSetting, DndSettings, LeadConnector, RateLimit, RetryPolicy
 from leadconnector_async.journal import Journal
 from leadconnector_async.migration.aftermath import note_end, read_end
 from leadconnector_async.migration.inventory import Inventory
 from leadconnector_async.migration.lookup import fetch_fields
 from leadconnector_async.migration.meaning import Meaning
-from leadconnector_async.migration.restore import Restore
+from leadconnector_async.migration.restore import Restore, assume_met
 from leadconnector_async.migration.restoring import Before, Sent, find_restoration
 from leadconnector_async.migration.results import Results
 from leadconnector_async.migration.rows import RowFile, open_row_file
@@ -32,6 +32,7 @@ from leadconnector_async.migration.stored import BEFORE, StoredContacts
 from leadconnector_async.migration.undo import Undo, read_created
 from leadconnector_async.migration.undo_book import UndoBook, Undone
 from leadconnector_async.migration.verify import Meetings, group_by_contact
+from leadconnector_async.report import BatchReport
 from leadconnector_async.sandbox import Sandbox, search
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
@@ -80,6 +81,8 @@ class Run:
         self._adds_tags = adds_tags
         self._clears = clears
         self._files: list[RowFile] = []
+        self.when_kept: Callable[[], None] = lambda: None
+        self.report = BatchReport()
 
     async def load(self, rows: Sequence[dict[str, str]]) -> None:
         meaning = Meaning(
@@ -93,9 +96,10 @@ class Run:
             limit = RateLimit()
             await Inventory(self._client, stored, files, limit=limit, tell=lambda _: None).run(asyncio.Event())
             await complete_snapshot(self._client, snapshot, stored, files, asyncio.Event())
+        self.when_kept()
         with self._open_journal() as journal:
             load = FileLoad(files, Results(self._folder, files), journal, adds_tags=self._adds_tags)
-            await load.run(self._client, asyncio.Event(), wait_for_quota=True, on_outcome=lambda _: None)
+            self.report = await load.run(self._client, asyncio.Event(), wait_for_quota=True, on_outcome=lambda _: None)
             note_end(journal, self._client)
 
     def _open_journal(self) -> Journal:
@@ -107,10 +111,12 @@ class Run:
             book = opened.enter_context(UndoBook(self._folder / "undo.sqlite3"))
             stored = opened.enter_context(StoredContacts(self._folder / BEFORE))
             snapshot = opened.enter_context(Snapshot(self._folder, stored))
-            meetings = opened.enter_context(Meetings(journal.outcomes()))
+            told = list(assume_met(self._files, journal.outcomes(), stored, LOCATION))
+            meetings = opened.enter_context(Meetings(told))
+            created = [one for one in read_created(journal) if not snapshot.was_there(LOCATION, one.contact_id)]
             work = Undo(client, book, ended_at=read_end(journal), is_forced=is_forced)
-            assert await work.run(read_created(journal), asyncio.Event(), concurrency=4) is None
-            groups = group_by_contact(self._files, journal.outcomes(), meetings, None, adds_tags=self._adds_tags)
+            assert await work.run(created, asyncio.Event(), concurrency=4) is None
+            groups = group_by_contact(self._files, told, meetings, None, adds_tags=self._adds_tags)
             restore = Restore(client, book, snapshot, adds_tags=self._adds_tags, is_forced=is_forced)
             assert await restore.run(groups, asyncio.Event(), concurrency=4) is None
             return list(book.all())
@@ -273,6 +279,22 @@ async def test_what_a_search_leaves_out_is_read_whole_and_does_not_pass_for_empt
     run = Run(client, tmp_path)
     await run.load([row(email=f"p{n}@x.example", website="https://b.example", companyName="Byte") for n in range(3)])
     assert [told.status for told in await run.undo(client)] == ["restored"] * 3
+    assert state_of(sandbox) == was
+
+
+async def test_a_contact_that_was_there_is_restored_where_its_row_passes_for_new_or_failed(
+    connect: OpenSandbox, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    client = await connect(sandbox, rate_limit=QUICK, retry=RetryPolicy(max_attempts=2, first_delay=0.1))
+    await fill(client, tmp_path, [row(email=f"p{n}@x.example", city="Rome") for n in range(30)])
+    was = state_of(sandbox)  # just now: dateAdded cannot tell whether the load has made them
+    run = Run(client, tmp_path)
+    run.when_kept = lambda: sandbox._faults._chances.update({"reset-after": 0.5})
+    await run.load([row(email=f"p{n}@x.example", city="Bonn") for n in range(30)])
+    sandbox._faults._chances.clear()
+    assert run.report.created > 0
+    assert run.report.failed > 0
+    assert {told.status for told in await run.undo(client)} == {"restored"}
     assert state_of(sandbox) == was
 
 
