@@ -75,9 +75,9 @@ class Breaker:
             _log.info("the service answers again after %.0f s", self.open_for)
             self.close()
 
-    def fail(self, *, is_probe: bool) -> bool:
-        """Say that a row was given up because the service is down; return whether it is to be sent again later."""
-        self._failures += 1
+    def fail(self, *, is_probe: bool, rows: int = 1) -> bool:
+        """Say that rows were given up because the service is down; return whether they are to be sent again later."""
+        self._failures += rows
         if is_probe and self.is_open:
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         elif not self.is_open and self._failures >= _ROWS_THAT_OPEN:

@@ -51,6 +51,11 @@ def find_not_applied(sent: ContactUpsert, stored: Contact) -> tuple[NotApplied, 
     return tuple(missing)
 
 
+def is_as_sent(field: str, sent: Any, stored: Any) -> bool:
+    """Whether what a field (by its name in Python; no custom one) holds is what was sent for it."""
+    return sent == stored or _SAME[field](sent, stored)
+
+
 def _plain(value: Any) -> Any:
     return msgspec.to_builtins(value) if isinstance(value, Struct) else value
 
@@ -93,7 +98,8 @@ def _day(text: str | None) -> str | None:
 
 
 def _has_tags(sent: list[str], stored: list[str] | None) -> bool:
-    return {tag.strip().lower() for tag in sent if tag.strip()} <= set(stored or ())
+    wanted = {tag.strip().lower() for tag in sent if tag.strip()}
+    return wanted <= set(stored or ()) if wanted else not stored
 
 
 def _has_channels(sent: DndSettings, stored: DndSettings | None) -> bool:
@@ -132,6 +138,7 @@ _FIELDS: Final[tuple[tuple[str, Same], ...]] = (
     ("source", _same_text),
     ("assigned_to", _same_text),
 )
+_SAME: Final = dict(_FIELDS)
 
 
 # ---------------------------------------------------------------------------------------------- custom fields
@@ -142,11 +149,11 @@ def _missing_custom_fields(sent: Iterable[CustomField], stored: Iterable[CustomF
     for field in sent:
         if field.id is not UNSET:
             found = by_id.get(field.id)
-            if not _same_value(field.field_value, found):
+            if not is_same_value(field.field_value, found):
                 yield NotApplied(f"custom_fields.{field.id}", _plain_value(field), found)
         elif not _is_empty(field.field_value) and not any(
             # Answers name the id alone: of a field sent by key, all that can be told is whether its value is there.
-            _same_value(field.field_value, found)
+            is_same_value(field.field_value, found)
             for found in by_id.values()
         ):
             yield NotApplied(f"custom_fields.{field.key}", _plain_value(field), None)
@@ -160,7 +167,8 @@ def _is_empty(value: Any) -> bool:
     return value is None or value in ("", [])
 
 
-def _same_value(sent: Any, stored: Any) -> bool:
+def is_same_value(sent: Any, stored: Any) -> bool:
+    """Whether what a custom field holds is what was sent for it."""
     if _is_empty(sent) or _is_empty(stored):
         return _is_empty(sent) and _is_empty(stored)
     if isinstance(sent, list):

@@ -27,7 +27,7 @@ from .entry import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry
 from .errors import ConfigurationError, JournalError
 from .journal_file import open_journal_file
 from .report import BatchReport, Outcome, RowError
-from .timeline import Pace, Second, add_to_timeline, read_timeline
+from .timeline import LaterCall, Pace, Second, add_later_calls, add_to_timeline, read_timeline
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
     "tags": "was made with another --tags",
     "phone_conflict": "was made with another --phone-conflict",
     "limit": "was made with another --limit",
+    "empty": "was made with another --empty",
+    "snapshot": "was made with another --snapshot",
     "selection": "was made with other of --only-new, --only-existing, --fill-empty and --skip-unchanged",
 }
 _CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
@@ -440,6 +442,15 @@ class Journal:
     def keep(self, entries: Iterable[Entry]) -> None:
         """Keep outcomes in memory that could not be written, for `outcomes` and `end`."""
         self._unwritten.update((entry.outcome.index, entry) for entry in entries)
+
+    def write_later_calls(self, calls: Sequence[LaterCall]) -> None:
+        """Count calls after the rows in the timeline.
+
+        Raises:
+            JournalError: They could not be written.
+        """
+        with self._transaction() as db:
+            add_later_calls(db, calls)
 
     def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
         """Write that rows are about to be sent whose calls are not safe to repeat.

@@ -74,6 +74,10 @@ def test_another_form_is_no_loss(field: str, sent: Any, stored: Any) -> None:
         ("gender", "male", "female"),
         ("dnd", True, None),
         ("tags", ["a", "b"], ["a"]),
+        ("tags", [], ["a"]),
+        ("date_of_birth", None, "1990-09-25"),
+        ("timezone", None, "Europe/Rome"),
+        ("first_name", "", "Ann"),
         ("date_of_birth", "09/25/1990", "1990-09-26"),
     ],
 )

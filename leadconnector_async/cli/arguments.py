@@ -76,6 +76,9 @@ PhoneConflict: TypeAlias = Annotated[
         help="Rows that share a phone with another person's: set it afterwards, leave the row out, or overwrite.",
     ),
 ]
+Empty: TypeAlias = Annotated[
+    str, typer.Option(metavar="clear|keep", help="What an empty cell does to its field at the contact.")
+]
 
 # Which rows are sent, by what is there
 OnlyNew: TypeAlias = Annotated[

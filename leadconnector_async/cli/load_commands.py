@@ -18,6 +18,7 @@ from .arguments import (
     Database,
     DateOrder,
     DefaultCountry,
+    Empty,
     Encoding,
     FileFormat,
     Files,
@@ -44,7 +45,7 @@ from .arguments import (
     TokenFile,
 )
 from .logins import LoginOptions
-from .options import check_dry_run, check_selection, read_phone_rule, read_tags_rule
+from .options import check_dry_run, check_selection, read_empty_rule, read_phone_rule, read_tags_rule
 from .plan import PlanOrder, plan
 from .printing import show
 from .saying import Saying
@@ -71,6 +72,7 @@ def upsert(
     strict: Strict = False,
     create_fields: CreateFields = False,
     tags: Tags = "add",
+    empty: Empty = "keep",
     only_new: OnlyNew = False,
     only_existing: OnlyExisting = False,
     fill_empty: FillEmpty = False,
@@ -79,6 +81,9 @@ def upsert(
     limit: Limit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
+    ] = False,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="Keep what contacts were before they are changed, for undo.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results.", show_default="leadconnector-run-<time>")
@@ -113,6 +118,7 @@ def upsert(
         phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
         limit=limit,
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
+        takes_snapshot=snapshot,
         location_id=location,
         is_sandbox=sandbox,
         out=out,
@@ -135,6 +141,8 @@ def upsert(
             date_order=date_order,
             is_strict=strict,
             creates_fields=create_fields,
+            empties_fields=(empties := read(lambda: read_empty_rule(empty))),
+            empties_tags=empties and tags == "replace",
         ),
     )
     run(load(order))
@@ -165,6 +173,7 @@ def plan_load(
     strict: Strict = False,
     create_fields: CreateFields = False,
     tags: Tags = "add",
+    empty: Empty = "keep",
     only_new: OnlyNew = False,
     only_existing: OnlyExisting = False,
     fill_empty: FillEmpty = False,
@@ -213,6 +222,8 @@ def plan_load(
             date_order=date_order,
             is_strict=strict,
             creates_fields=create_fields,
+            empties_fields=(empties := read(lambda: read_empty_rule(empty))),
+            empties_tags=empties and tags == "replace",
         ),
     )
     run(plan(PlanOrder(load=order, is_compared=compare, is_offline=offline, is_json=as_json, html=html)))

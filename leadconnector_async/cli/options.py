@@ -28,6 +28,17 @@ def read_tags_rule(text: str) -> TagsRule:
     return _TAGS_RULES[text]
 
 
+def read_empty_rule(text: str) -> bool:
+    """Read `--empty`: whether empty cells empty their fields.
+
+    Raises:
+        ConfigurationError: It is none of its values.
+    """
+    if text not in ("clear", "keep"):
+        raise ConfigurationError(f"--empty {text!r} has no meaning; write clear or keep")
+    return text == "clear"
+
+
 def check_selection(selection: Selection, *, tags: TagsRule) -> Selection:
     """Refuse wishes that contradict each other.
 

@@ -14,13 +14,14 @@ from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LoginRequiredError
 from ..limits import RateLimit
+from ..migration.emptying import about_not_emptied
 from ..migration.inputs import Inputs
 from ..migration.matching import Matching
 from ..migration.plan import Comparison, Plan
 from ..migration.plan_page import build_plan_page
 from ..migration.planning import MOST_ASKED, Asked, Seen, ask_locations, encode_plan, make_plan
 from ..migration.problems import ProblemTally
-from ..migration.rows import RowFile
+from ..migration.rows import RowFile, split_emptied
 from ..migration.survey import Survey
 from ..models import ContactUpsert
 from ..sources import Skipped
@@ -105,6 +106,8 @@ async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
         matching = stack.enter_context(Matching())
         location_id = (load.location_id or _given_location()) if client is None else client.location_id
         survey = Survey(location_id or "", tags_rule=load.tags, matching=matching)
+        if load.saying.empties_fields:
+            assumptions += filter(None, [about_not_emptied(split_emptied(files)[1])])
         comparison = None
         if client is not None and (order.is_compared or load.selection.is_any):
             tally = await preparation.look_at(files)

@@ -49,6 +49,7 @@ def _sections(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
     yield "Nothing would be sent", map(clean_text, plan.obstacles)
     yield "Tags", [] if plan.tags is None else _tags(plan.tags)
     yield "Do not disturb", (f"{word} on {count:,} rows" for word, count in plan.dnd.items())
+    yield "Fields that empty cells would empty", _emptied(plan)
     yield "Custom fields that would be made", map(clean_text, plan.new_fields)
     yield "Calls and time", _locations(plan)
     yield "What else happens", plan.effects
@@ -115,6 +116,13 @@ def _tags(tags: PlannedTags) -> Iterator[str]:
     shown = [f"{clean_text(name)} ({count:,})" for name, count in list(tags.names.items())[:_MOST]]
     more = tags.kinds - len(shown)
     yield ", ".join(shown) + (f", and {more:,} more" if more else "")
+
+
+def _emptied(plan: Plan) -> Iterator[str]:
+    for name, count in list(plan.emptied.items())[:_MOST]:
+        yield f"{clean_text(name)} on {count:,} rows"
+    if len(plan.emptied) > _MOST:
+        yield f"and {len(plan.emptied) - _MOST:,} more fields"
 
 
 def _locations(plan: Plan) -> Iterator[str]:

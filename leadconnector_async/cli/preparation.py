@@ -13,13 +13,14 @@ from ..client import LeadConnector
 from ..errors import CallError, ConfigurationError
 from ..migration.check import Look, check_files, has_location_names, refuse_missing_options, refuse_problems
 from ..migration.definitions import FieldBook
+from ..migration.emptying import about_emptied, about_not_emptied
 from ..migration.lookup import create_fields, fetch_fields, fetch_locations
 from ..migration.meaning import Meaning, check_names
 from ..migration.people import Directory
 from ..migration.plan import Comparison
 from ..migration.plan_words import about_comparison
 from ..migration.problems import ProblemCount, ProblemTally
-from ..migration.rows import RowFile
+from ..migration.rows import RowFile, split_emptied
 from ..migration.targets import read_target
 from .printing import show, tell
 from .saying import Saying
@@ -178,6 +179,14 @@ def tell_of_columns(files: Sequence[RowFile]) -> None:
             by_reason.setdefault(unsent.reason, []).append(unsent.name)
         for reason, names in by_reason.items():
             tell(f"{file.name}: ignored columns: {clean_text(', '.join(names))} ({reason})")
+
+
+def tell_of_emptying(files: Sequence[RowFile]) -> None:
+    """Say which fields empty cells empty, and which they cannot."""
+    emptied, others = split_emptied(files)
+    for sentence in (about_emptied(emptied), about_not_emptied(others)):
+        if sentence is not None:
+            tell(clean_text(sentence))
 
 
 def tell_of_problems(tally: ProblemTally) -> None:

@@ -35,6 +35,9 @@ class Silent:
     def count_phones(self, done: int, total: int) -> None:
         """Take note of how many phones are set, after the rows."""
 
+    def add_tagged(self, rows: int) -> None:
+        """Take note of rows that got their tags."""
+
 
 class Pace:
     """How fast a load is, and how long it will take.
@@ -71,6 +74,15 @@ class Lines(Silent):
         self._pace = pace
         self._quota_left = quota_left
         self._told = time.monotonic()
+        self._tagged = 0
+
+    def add_tagged(self, rows: int) -> None:
+        """Print a line where the last one is some time ago."""
+        self._tagged += rows
+        now = time.monotonic()
+        if now - self._told >= _LINE_SECONDS:
+            self._told = now
+            tell(_tags_added(self._tagged, self._quota_left()))
 
     def update(self, outcome: Outcome) -> None:
         """Print a line where the last one is some time ago."""
@@ -103,6 +115,7 @@ class Bar(Silent):
             console=Console(stderr=True),
         )
         self._task = self._progress.add_task("", total=total)
+        self._tagged = 0
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -123,6 +136,11 @@ class Bar(Silent):
         description = f"{_phones(done, total)}, {_quota(self._quota_left())}"
         self._progress.update(self._task, total=total, completed=done, description=description)
 
+    def add_tagged(self, rows: int) -> None:
+        """Say how many rows have their tags."""
+        self._tagged += rows
+        self._progress.update(self._task, description=_tags_added(self._tagged, self._quota_left()))
+
 
 def open_progress(
     total: int, report: BatchReport, most_per_second: float, quota_left: Callable[[], int | None], *, is_wanted: bool
@@ -142,6 +160,10 @@ def _counts(report: BatchReport) -> str:
 
 def _phones(done: int, total: int) -> str:
     return f"{done}/{total} phones set that rows share"
+
+
+def _tags_added(rows: int, left: int | None) -> str:
+    return f"adding tags: {rows:,} rows have theirs, {_quota(left)}"
 
 
 def _quota(left: int | None) -> str:

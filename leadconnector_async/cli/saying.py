@@ -28,6 +28,8 @@ class Saying(Struct, frozen=True, kw_only=True):
     date_order: str | None = None
     is_strict: bool = False
     creates_fields: bool = False
+    empties_fields: bool = False
+    empties_tags: bool = False
 
     def words(self) -> list[str]:
         """Return them as words of a command."""
@@ -37,6 +39,7 @@ class Saying(Struct, frozen=True, kw_only=True):
         given += [("--owners", self.owners), ("--default-country", self.default_country)]
         given += [("--date-order", self.date_order)]
         words = [word for name, value in given if value is not None for word in (name, str(value))]
+        words += ["--empty", "clear"] * self.empties_fields
         return words + ["--strict"] * self.is_strict + ["--create-fields"] * self.creates_fields
 
 
@@ -56,6 +59,8 @@ def read_meaning(saying: Saying) -> Meaning:
             saying.default_country or file.settings.get("default_country"),
             saying.date_order or file.settings.get("date_order"),
         ),
+        empties_fields=saying.empties_fields,
+        empties_tags=saying.empties_tags,
         owners=Directory("owner") if saying.owners is None else read_owners(saying.owners),
     )
 

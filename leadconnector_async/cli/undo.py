@@ -1,13 +1,13 @@
-"""`leadconnector undo`: the contacts that a run created are deleted again."""
+"""`leadconnector undo`: what a run created is deleted, and what it updated is restored where the run kept it."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +17,10 @@ from ..client import LeadConnector
 from ..errors import ConfigurationError
 from ..limits import RateLimit
 from ..migration.aftermath import read_end
+from ..migration.restore import Restore, assume_met
 from ..migration.rows import RowFile
+from ..migration.snapshot import SNAPSHOT, Snapshot
+from ..migration.stored import BEFORE, StoredContacts
 from ..migration.undo import (
     UNDO_BOOK,
     UNDO_REPORT,
@@ -27,11 +30,14 @@ from ..migration.undo import (
     UndoPlan,
     UndoReport,
     conclude_undo,
+    correct_plan,
     plan_undo,
     read_created,
 )
 from ..migration.undo_book import UndoBook
+from ..migration.verify import Meetings, group_by_contact
 from ..models import ContactUpsert
+from ..report import Outcome
 from .asking import is_agreed, is_person_there
 from .options import read_rate
 from .past_runs import Pace, PastOrder, PastRun, stop_in_order
@@ -62,43 +68,110 @@ async def undo(order: UndoOrder) -> int:
     stop = asyncio.Event()
     with calling_on_signals(stop_in_order(stop, asyncio.current_task())), ExitStack() as opened:
         run = PastRun(order.past, opened)
-        plan = await asyncio.to_thread(plan_undo, run.journal)
         rate = read_rate(order.past.rate, order.past.daily)
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(await run.make_client())
             path = run.folder / UNDO_BOOK
             if path.exists() and not order.is_resumed:
                 raise ConfigurationError(f"{path}: an undo of this run was begun before; go on with --resume")
-            _tell_beforehand(order, run, plan, rate)
-            if not await _may_begin(order, plan, stop):
-                tell("Nothing was deleted.")
+            past = await _open_past(run, client, opened)
+            plan = await asyncio.to_thread(past.plan)
+            restores = past.snapshot is not None
+            _tell_beforehand(order, run, plan, rate, restores=restores)
+            if not await _may_begin(order, plan, stop, restores=restores):
+                tell("Nothing was deleted or restored.")
                 return _INTERRUPTED
-            contacts = await _created(run, client)
             book = stack.enter_context(UndoBook(path))
-            reason = await _work(
-                order,
-                Undo(client, book, ended_at=read_end(run.journal), is_forced=order.is_forced),
-                plan,
-                contacts,
-                stop,
-            )
-            return _conclude(order, conclude_undo(run.folder, plan, book, reason), is_interrupted=stop.is_set())
+            work = Undo(client, book, ended_at=read_end(run.journal), is_forced=order.is_forced)
+            reason = await _work(order, work, plan.created, past.created(), stop)
+            if past.snapshot is not None and reason is None:
+                reason = await _restore(order, run, past, book, past.snapshot, stop, plan.updated)
+            report = conclude_undo(run.folder, plan, book, reason, restores=restores)
+            return _conclude(order, report, is_interrupted=stop.is_set())
 
 
-def _tell_beforehand(order: UndoOrder, run: PastRun, plan: UndoPlan, rate: RateLimit) -> None:
+class _Past(Struct, frozen=True):
+    """What a run has left.
+
+    Attributes:
+        run: It.
+        client: Of the service that it loaded into; it is open.
+        files: What was loaded; empty where nobody needs to know.
+        snapshot: What contacts were before, where it kept that.
+        stored: What locations held, likewise.
+    """
+
+    run: PastRun
+    client: LeadConnector
+    files: list[RowFile]
+    snapshot: Snapshot | None
+    stored: StoredContacts | None
+
+    def plan(self) -> UndoPlan:
+        plan = plan_undo(self.run.journal, self.outcomes())
+        return plan if self.snapshot is None else correct_plan(plan, sum(map(self._was_there, self._told_created())))
+
+    def outcomes(self) -> Iterator[Outcome]:
+        found = self.run.journal.outcomes()
+        if self.stored is None:
+            return found
+        return assume_met(self.files, found, self.stored, self.client.location_id or "")
+
+    def created(self) -> Iterator[Created]:
+        return (created for created in self._told_created() if not self._was_there(created))
+
+    def _told_created(self) -> Iterator[Created]:
+        journal = self.run.journal
+        return read_created(journal, _location_of(self.files)) if self.run.note.has_locations else read_created(journal)
+
+    def _was_there(self, created: Created) -> bool:
+        location_id = created.location_id or self.client.location_id or ""
+        return self.snapshot is not None and self.snapshot.was_there(location_id, created.contact_id)
+
+
+async def _open_past(run: PastRun, client: LeadConnector, opened: ExitStack) -> _Past:
+    snapshot = stored = None
+    if (run.folder / SNAPSHOT).is_file():
+        stored = opened.enter_context(StoredContacts(run.folder / BEFORE))
+        snapshot = opened.enter_context(Snapshot(run.folder, stored))
+    needs_files = snapshot is not None or run.note.has_locations
+    return _Past(run, client, await run.open_files(client) if needs_files else [], snapshot, stored)
+
+
+def _tell_beforehand(order: UndoOrder, run: PastRun, plan: UndoPlan, rate: RateLimit, *, restores: bool) -> None:
     calls = plan.created * (1 if order.is_forced else 2)
     show(f"{run.folder}: {plan.created:,} contacts created in {run.place}")
     show(f"Undo deletes them, with all that belongs to them: {calls:,} calls, which take {_least_time(calls, rate)}.")
-    if order.is_forced:
-        show("Those that somebody changed since are deleted, too (--force).")
-    else:
-        show("Those that somebody changed since are kept (--force deletes them, too).")
-    if plan.updated:
+    if plan.created:
+        _tell_of_changed(order)
+    if plan.updated and restores:
+        _tell_of_restoring(order, plan, rate)
+    elif plan.updated:
         show(
             f"{plan.updated:,} contacts that were there before were updated; what they held is not known, so they stay."
         )
     if plan.unknown:
         show(f"{plan.unknown:,} rows may have created contacts, which nobody knows: look them up (failed.csv).")
+
+
+def _tell_of_changed(order: UndoOrder) -> None:
+    if order.is_forced:
+        show("Those that somebody changed since are deleted, too (--force).")
+    else:
+        show("Those that somebody changed since are kept (--force deletes them, too).")
+
+
+def _tell_of_restoring(order: UndoOrder, plan: UndoPlan, rate: RateLimit) -> None:
+    calls = 2 * plan.updated
+    show(
+        f"{plan.updated:,} contacts that were there before were updated. Undo makes the fields that the run sent what "
+        f"they were: {calls:,} calls, which take {_least_time(calls, rate)}, and three more where a company changed."
+    )
+    if order.is_forced:
+        show("Fields that somebody changed since go back, too (--force).")
+    else:
+        show("Fields that somebody changed since stay, and are told (--force restores them, too).")
+    show("Not undone: notes, tasks and workflows that came of the run, and fields that the service lets nobody change.")
 
 
 def _least_time(calls: int, rate: RateLimit) -> str:
@@ -109,23 +182,21 @@ def _least_time(calls: int, rate: RateLimit) -> str:
     return f"{seconds:.0f} s at least" if seconds < 2 * _MINUTE else f"{seconds / _MINUTE:.0f} minutes at least"
 
 
-async def _may_begin(order: UndoOrder, plan: UndoPlan, stop: asyncio.Event) -> bool:
+async def _may_begin(order: UndoOrder, plan: UndoPlan, stop: asyncio.Event, *, restores: bool) -> bool:
     """Ask, where somebody is there.
 
     Raises:
         ConfigurationError: Nobody is, and nothing on the command line stands for a yes.
     """
-    if order.is_agreed or not plan.created:
+    updated = plan.updated if restores else 0
+    if order.is_agreed or not (plan.created or updated):
         return True
     if not is_person_there():
-        raise ConfigurationError("nobody is there to be asked whether to delete contacts; give --yes if so")
-    return await is_agreed(f"Delete {plan.created:,} contacts?", stop)
-
-
-async def _created(run: PastRun, client: LeadConnector) -> Iterable[Created]:
-    if not run.note.has_locations:
-        return read_created(run.journal)
-    return read_created(run.journal, _location_of(await run.open_files(client)))
+        what = "delete contacts" if not updated else "delete and restore contacts"
+        raise ConfigurationError(f"nobody is there to be asked whether to {what}; give --yes if so")
+    parts = [f"{verb} {count:,} contacts" for verb, count in (("delete", plan.created), ("restore", updated)) if count]
+    question = " and ".join(parts)
+    return await is_agreed(f"{question[0].upper()}{question[1:]}?", stop)
 
 
 def _location_of(files: list[RowFile]) -> Callable[[int], str | None]:
@@ -139,10 +210,22 @@ def _location_of(files: list[RowFile]) -> Callable[[int], str | None]:
     return find
 
 
-async def _work(
-    order: UndoOrder, work: Undo, plan: UndoPlan, contacts: Iterable[Created], stop: asyncio.Event
+async def _restore(
+    order: UndoOrder, run: PastRun, past: _Past, book: UndoBook, snapshot: Snapshot, stop: asyncio.Event, count: int
 ) -> str | None:
-    pace = Pace(plan.created, "contacts", is_wanted=order.past.is_progress_wanted)
+    """Restore what was updated; return what ended it early, or None."""
+    adds_tags = run.journal.told("tags") == "add"
+    with await asyncio.to_thread(Meetings, past.outcomes()) as meetings:
+        sending = run.open_sending(past.client, run.open_phones())
+        groups = group_by_contact(past.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
+        work = Restore(past.client, book, snapshot, adds_tags=adds_tags, is_forced=order.is_forced)
+        return await _work(order, work, count, groups, stop)
+
+
+async def _work(
+    order: UndoOrder, work: Undo | Restore, count: int, contacts: Iterable[Any], stop: asyncio.Event
+) -> str | None:
+    pace = Pace(count, "contacts", is_wanted=order.past.is_progress_wanted)
     try:
         reason = await work.run(contacts, stop, concurrency=order.past.concurrency, on_undone=pace.count)
     except asyncio.CancelledError:
@@ -156,8 +239,8 @@ def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> 
     folder = order.past.folder
     counts = msgspec.structs.asdict(report)
     told = [f"{counts[name]:,} {words}" for name, words in _WORDS.items() if counts[name]]
-    show(f"{report.created:,} contacts: {', '.join(told) or 'nothing to do'}")
-    is_stopped = report.stopped is not None and bool(report.left or report.kept or report.failed)
+    show(f"{report.created + report.updated:,} contacts: {', '.join(told) or 'nothing to do'}")
+    is_stopped = report.stopped is not None and not report.is_done
     if is_stopped:
         show(f"Stopped early: {clean_text(report.stopped or '')}")
     show(f"Results: {folder}/ ({UNDO_REPORT}, {UNDO_TABLE})")
@@ -165,15 +248,19 @@ def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> 
         more = " --resume --force" if order.is_forced else " --resume"
         show(f"Next: {_command(order)}{more}")
         return _INTERRUPTED if is_interrupted else _STOPPED
-    if report.kept:
+    if report.kept or (report.partly and not order.is_forced):
         show(f"Next: look at those that were kept in {folder / UNDO_TABLE}, then: {_command(order)} --resume --force")
-    return 1 if report.kept or report.failed else 0
+    return 0 if report.is_done else 1
 
 
 _WORDS: Final = {
     "deleted": "deleted",
+    "restored": "restored",
+    "same": "as before already",
     "gone": "not there any more",
     "kept": "kept, as they changed since",
+    "partly": "restored in part",
+    "unseen": "kept, as what they held is not known",
     "failed": "failed",
     "left": "left",
 }

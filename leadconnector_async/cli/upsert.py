@@ -54,11 +54,12 @@ from .options import TagsRule, read_rate
 from .page import write_page
 from .past_runs import SANDBOX, note_run
 from .phones import PhoneConflicts
-from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_problems
+from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_emptying, tell_of_problems
 from .printing import show, tell
 from .progress import open_progress
 from .saying import Saying, read_meaning
 from .signals import calling_on_signals
+from .snapshots import SNAPSHOT_SENTENCE, take_snapshot
 from .sources import describe_sources
 from .stock import READING_ENDS, Wish, compare_with_stored, open_chooser
 
@@ -91,6 +92,7 @@ class Order(Struct, frozen=True, kw_only=True):
     phone_conflict: PhoneRule = "second-pass"
     limit: int | None = None
     is_dry_run: bool = False
+    takes_snapshot: bool = False
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
@@ -169,6 +171,8 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             tell("Nothing was sent.")
             return _INTERRUPTED
         try:
+            if order.takes_snapshot:
+                await _take_snapshot(order, client, files, journal, whole, stop)
             chooser = await open_chooser(order.wish, client, files, journal, whole, stop, stack)
         except READING_ENDS as error:
             return _conclude_reading(order, folder, error)
@@ -185,6 +189,30 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         with suppress(JournalError):  # what it tells of its end is then less exact
             note_end(journal, client)
     return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
+
+
+async def _take_snapshot(
+    order: Order,
+    client: LeadConnector,
+    files: list[RowFile],
+    journal: Journal,
+    whole: dict[str, str],
+    stop: asyncio.Event,
+) -> None:
+    journal.check(whole)
+    if not journal.is_begun:
+        for name, value in whole.items():  # so that the run is found again, although no row was sent
+            journal.note(name, value)
+    await take_snapshot(
+        client,
+        files,
+        journal.path.parent,
+        stop,
+        limit=read_rate(order.rate, order.daily),
+        waits=order.waits,
+        is_begun=journal.is_begun,
+        is_progress_wanted=order.is_progress_wanted,
+    )
 
 
 def look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[RowFile]:
@@ -246,6 +274,8 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
         "tags": order.tags,
         **({} if order.phone_conflict == "allow" else {"phone_conflict": order.phone_conflict}),
         "limit": "" if order.limit is None else str(order.limit),
+        "snapshot": "kept" if order.takes_snapshot else "",
+        "empty": "clear" if order.saying.empties_fields else "keep",
         **({"selection": " ".join(order.selection.words())} if order.selection.is_any else {}),
     }
 
@@ -295,6 +325,10 @@ def _tell_beforehand(
         tell_of_problems(tally)
     for sentence in shared:
         tell(sentence)
+    if order.saying.empties_fields:
+        tell_of_emptying(files)
+    if order.takes_snapshot:
+        tell(SNAPSHOT_SENTENCE)
     if has_tags(files):
         tell(_TAGS_SENTENCES[order.tags])
     if not order.is_sandbox:
@@ -320,7 +354,12 @@ async def _run(
     with progress:
         try:
             await load.run(
-                client, stop, wait_for_quota=order.waits, on_outcome=progress.update, on_phone=progress.count_phones
+                client,
+                stop,
+                wait_for_quota=order.waits,
+                on_outcome=progress.update,
+                on_phone=progress.count_phones,
+                on_tagged=progress.add_tagged,
             )
         except LoadStoppedError as error:
             return str(error)
@@ -423,5 +462,6 @@ def _command(order: Order, sources: list[str], *more: str) -> str:
     words = ["leadconnector", "upsert", *sources, *more]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     words += order.saying.words() + order.selection.words()
+    words += ["--snapshot"] * order.takes_snapshot
     words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
     return shlex.join(words)

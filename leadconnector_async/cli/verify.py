@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import Final
 
 from msgspec import Struct
@@ -14,6 +14,8 @@ from ..errors import ConfigurationError
 from ..migration.aftermath import read_end
 from ..migration.phones import tell_of_phones
 from ..migration.samples import Sample, describe_confidence, most_differing
+from ..migration.tag_book import TAGS, read_missing
+from ..migration.tagging import mark_missing
 from ..migration.verify import (
     VERIFY_REPORT,
     VERIFY_TABLE,
@@ -63,13 +65,14 @@ async def _verify(order: VerifyOrder, run: PastRun, client: LeadConnector, stop:
     book = run.open_phones()
     sending = run.open_sending(client, book)
     with await asyncio.to_thread(Meetings, run.journal.outcomes()) as meetings:
-        work = Verification(client, run.folder, ended_at=read_end(run.journal))
+        adds_tags = run.journal.told("tags") == "add"
+        work = Verification(client, run.folder, ended_at=read_end(run.journal), adds_tags=adds_tags)
         picked = order.sample.pick(meetings.total)
         wanted = meetings.total if picked is None else len(picked)
         pace = Pace(wanted, "rows", is_wanted=order.past.is_progress_wanted)
-        outcomes = run.journal.outcomes()
-        told = outcomes if book is None else tell_of_phones(outcomes, book)
-        groups = group_by_contact(files, told, meetings, picked, sending)
+        told = run.journal.outcomes() if book is None else tell_of_phones(run.journal.outcomes(), book)
+        outcomes = mark_missing(told, await asyncio.to_thread(read_missing, run.folder / TAGS))
+        groups = group_by_contact(files, outcomes, meetings, picked, sending, adds_tags=adds_tags)
         stopped = None
         try:
             reason = await work.run(groups, stop, concurrency=order.past.concurrency, on_compared=pace.count)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from ..errors import ConfigurationError
 from .columns import find_target, plain
-from .definitions import KEY_PREFIX, value_reader
+from .definitions import KEY_PREFIX, FieldDefinition, value_reader
+from .emptying import empty_custom_value, empty_value
 from .meaning import Meaning
 from .presets import Preset
 from .problems import Action
@@ -31,6 +32,7 @@ class Column(Struct, frozen=True):
         read: Makes the value of a cell that is not empty; raises `UnusableCellError` with the reason.
         action: What becomes of a cell that cannot be used.
         rank: Its place among columns for the same field: the first whose cell can be used is sent.
+        empty: What an empty cell sends; `UNSET` for nothing.
     """
 
     position: int
@@ -39,6 +41,7 @@ class Column(Struct, frozen=True):
     read: Callable[[str], Any]
     action: Action
     rank: Rank
+    empty: Any = UNSET
 
 
 class Unsent(Struct, frozen=True):
@@ -93,9 +96,15 @@ def _known_target(header: str, preset: Preset | None) -> tuple[Target, Rank] | s
 
 def _column(position: int, name: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
     if target.is_custom_field:
-        target, read = _of_custom_field(target, meaning, is_said=rank[0] == _SAID)
-        return Column(position, name, target, read, "skipped", rank)
-    return Column(position, name, target, _reader(target, meaning), action_of(target.field), rank)
+        return _of_custom_field(position, name, target, rank, meaning)
+    read, action = _reader(target, meaning), action_of(target.field)
+    return Column(position, name, target, read, action, rank, _empty(target, meaning))
+
+
+def _empty(target: Target, meaning: Meaning, field: FieldDefinition | None = None) -> Any:
+    if not meaning.empties_fields:
+        return UNSET
+    return empty_value(target, with_tags=meaning.empties_tags) if field is None else empty_custom_value(field)
 
 
 def _reader(target: Target, meaning: Meaning) -> Callable[[str], Any]:
@@ -111,14 +120,20 @@ def _reader(target: Target, meaning: Meaning) -> Callable[[str], Any]:
     return str if rules is None else reader_of(rules, meaning.checks)
 
 
-def _of_custom_field(target: Target, meaning: Meaning, *, is_said: bool) -> tuple[Target, Callable[[str], Any]]:
+def _of_custom_field(position: int, name: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
     """Find a custom field; one that only a header names may be none, and is then left to the service."""
-    name = target.part
-    field = None if meaning.fields is None else meaning.fields.find(name)
-    if field is not None:
+    said, is_said = target.part, rank[0] == _SAID
+    field = None if meaning.fields is None else meaning.fields.find(said)
+    if field is None and meaning.fields is not None and is_said:
+        hint = meaning.fields.nearest(said)
+        raise ConfigurationError(f"the location has no custom field {said!r} ({hint}); --create-fields makes it")
+    if field is None:
+        read = _by_key(said)
+    else:
         read = value_reader(field, meaning.checks, is_strict=is_said)
-        return Target("customFields", field.key.removeprefix(KEY_PREFIX)), read
-    if meaning.fields is not None and is_said:
-        hint = meaning.fields.nearest(name)
-        raise ConfigurationError(f"the location has no custom field {name!r} ({hint}); --create-fields makes it")
-    return target, lambda cell: {"key": name, "field_value": cell}
+        target = Target("customFields", field.key.removeprefix(KEY_PREFIX))
+    return Column(position, name, target, read, "skipped", rank, _empty(target, meaning, field))
+
+
+def _by_key(key: str) -> Callable[[str], Any]:
+    return lambda cell: {"key": key, "field_value": cell}

@@ -8,21 +8,27 @@ from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
 
+from ..breaker import Breaker
 from ..call import Call
 from ..client import LeadConnector
 from ..errors import (
-    APIError,
     AuthenticationError,
+    CallError,
     DailyQuotaExceededError,
     LeadConnectorError,
+    OutageError,
     PermissionDeniedError,
-    ServerError,
     StopRequestedError,
 )
+from ..journal import Journal
 from ..protocol import Request
+from ..retry import is_worth_repeating
+from ..timeline import LaterCall, pace_of
 from .tag_book import TagBook, Tagged
 
 _WORKERS: Final = 8
+_MOST_FAILURES: Final = 3  # of one call while others succeed: it may be this one that the service cannot cope with
+_WRITE_SECONDS: Final = 1.0
 A = TypeVar("A")
 
 
@@ -31,37 +37,48 @@ class Errand(Struct, Generic[A], frozen=True):
 
     Attributes:
         location_id: The location.
+        rows: How many rows it settles.
         request: What to send; safe to repeat.
         read: Says of each row what the answer says of it.
         refuse: Says of each row what an error that is about these rows says of it.
     """
 
     location_id: str
+    rows: int
     request: Request[A]
     read: Callable[[A], list[Tagged]]
     refuse: Callable[[LeadConnectorError], list[Tagged]]
 
 
 class FollowUp:
-    """Sends calls under the limits of their locations, some at a time.
+    """Sends calls under the limits of their locations, some at a time. While the service is down, they wait.
 
     Args:
         client: Where to send.
+        journal: Counts the calls, for the load over time.
         book: Keeps what became of each row.
-        on_settled: Called with the number of rows that were settled together.
+        on_settled: Called with what became of rows, after each call.
 
     Attributes:
         stopped: What ended it early, or None.
     """
 
     def __init__(
-        self, client: LeadConnector, book: TagBook, on_settled: Callable[[int], None] = lambda _: None
+        self,
+        client: LeadConnector,
+        journal: Journal,
+        book: TagBook,
+        on_settled: Callable[[list[Tagged]], None] = lambda _: None,
     ) -> None:
         self._client = client
+        self._journal = journal
         self._book = book
         self._on_settled = on_settled
         self._closed: dict[str, LeadConnectorError] = {}  # locations that take no more calls, and why
         self._busy: dict[asyncio.Task[None], Call[Any] | None] = {}
+        self._breaker = Breaker(client.clock)
+        self._calls: list[LaterCall] = []  # that the journal does not know of yet
+        self._written_at = client.clock.monotonic()
         self.stopped: LeadConnectorError | None = None
 
     async def run(self, errands: Iterator[Errand[Any]], stop: asyncio.Event, *, wait_for_quota: bool) -> None:
@@ -86,6 +103,7 @@ class FollowUp:
             raise failures.exceptions[0] from None
         finally:
             watcher.cancel()
+            self._write_calls()
         self.stopped = self.stopped or next(iter(self._closed.values()), None)
 
     async def _stop_on(self, stop: asyncio.Event) -> None:
@@ -98,16 +116,44 @@ class FollowUp:
                 task.cancel()
 
     async def _work(self, errands: Iterator[Errand[Any]], turn: asyncio.Lock, *, wait_for_quota: bool) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (a coroutine runs in a task here)
         while self.stopped is None:
             async with turn:
                 errand = await asyncio.to_thread(next, errands, None)
             if errand is None or self.stopped is not None:
                 return
-            while errand.location_id not in self._closed and not await self._run_errand(errand, waits=wait_for_quota):
-                pass
+            self._busy[task] = None
+            try:
+                await self._run_errand(errand, waits=wait_for_quota)
+            finally:
+                del self._busy[task]
 
-    async def _run_errand(self, errand: Errand[Any], *, waits: bool) -> bool:
-        """Send one call, and say whether that is all: else the next day has come."""
+    async def _run_errand(self, errand: Errand[Any], *, waits: bool) -> None:
+        """Send one call; again when the next day has come, or while the service is down."""
+        failures = 0
+        while self.stopped is None and errand.location_id not in self._closed:
+            was_open = self._breaker.is_open
+            is_probe = was_open and await self._breaker.wait()
+            try:
+                await self._send(errand)
+                self._breaker.succeed()
+                return
+            except CallError as error:
+                failures += not was_open
+                if self._is_settled(errand, error, is_probe=is_probe, is_last=failures >= _MOST_FAILURES):
+                    return
+            except LeadConnectorError as error:
+                self._breaker.succeed()
+                if not (waits and isinstance(error, DailyQuotaExceededError)):
+                    self._closed[errand.location_id] = error
+                    return
+                await self._client.clock.sleep(error.resets_in)
+            finally:
+                if is_probe:
+                    self._breaker.end_probe()
+
+    async def _send(self, errand: Errand[Any]) -> None:
         call = Call(errand.request)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (a coroutine runs in a task here)
@@ -115,27 +161,42 @@ class FollowUp:
         told: list[Tagged] = []
         try:
             told = errand.read(await self._client.send(call))
-        except DailyQuotaExceededError as error:
-            if waits and not call.is_halted:
-                self._busy[task] = None
-                await self._client.clock.sleep(error.resets_in)
-                return False
-            self._closed[errand.location_id] = error
-        except LeadConnectorError as error:
-            if _is_for_later(error):
-                self._closed[errand.location_id] = error
-            else:
-                told = errand.refuse(error)
         finally:
-            del self._busy[task]
+            self._busy[task] = None
             self._book.note(told, attempts=call.attempts, rate_limited=call.rate_limited)
-            self._on_settled(len(told))
+            self._note_call(errand.location_id, call)
+        self._on_settled(told)
+
+    def _is_settled(self, errand: Errand[Any], error: CallError, *, is_probe: bool, is_last: bool) -> bool:
+        """Note what an error says, and whether the call is not to be sent again."""
+        if is_worth_repeating(error):
+            self._breaker.fail(is_probe=is_probe, rows=errand.rows)
+            longest = self._client.retry.max_outage
+            if self._breaker.open_for > longest:
+                self.stopped = OutageError(f"the service has answered no call for {longest:.0f} s ({error})")
+                self._breaker.close()
+            if not is_last:
+                return False
+        else:
+            self._breaker.succeed()
+        if isinstance(error, AuthenticationError | PermissionDeniedError):
+            self._closed[errand.location_id] = error
+        elif self.stopped is None:
+            told = errand.refuse(error)
+            self._book.note(told)
+            self._on_settled(told)
         return True
 
+    def _note_call(self, location_id: str, call: Call[Any]) -> None:
+        """Have the journal count a call; once a second, as writing takes its time."""
+        clock = self._client.clock
+        if tries := call.attempts + call.rate_limited:
+            self._calls.append(LaterCall(clock.time(), tries, pace_of([self._client.window(location_id)])))
+        if clock.monotonic() - self._written_at >= _WRITE_SECONDS:
+            self._write_calls()
 
-def _is_for_later(error: LeadConnectorError) -> bool:
-    """Whether it says nothing of these contacts: the service is down, the day is spent, the token is refused or lacks a
-    scope."""
-    return not isinstance(error, APIError) or isinstance(
-        error, AuthenticationError | PermissionDeniedError | ServerError
-    )
+    def _write_calls(self) -> None:
+        calls, self._calls = self._calls, []
+        self._written_at = self._client.clock.monotonic()
+        if calls:
+            self._journal.write_later_calls(calls)

@@ -11,13 +11,13 @@ from .definitions import FieldBook, FieldDefinition
 from .people import Directory
 
 
-async def fetch_fields(client: LeadConnector) -> FieldBook:
-    """Ask for the custom fields of the client's location, in one call.
+async def fetch_fields(client: LeadConnector, location_id: str | None = None) -> FieldBook:
+    """Ask for the custom fields of a location, the client's unless told else, in one call.
 
     Raises:
         CallError: They cannot be had; the token may not read them, for one.
     """
-    definitions = await client.locations.custom_fields.list(model="contact")
+    definitions = await client.locations.custom_fields.list(model="contact", location_id=location_id)
     return FieldBook(_read_definition(definition) for definition in definitions)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from ..errors import ConfigurationError
 from .choice import Column, Unsent, choose_column
+from .emptying import settle_names
 from .meaning import Meaning
 from .presets import recognise
 from .problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
@@ -43,6 +46,7 @@ class ColumnMap:
         groups = dict.fromkeys(column.target.group for column in self.columns if column.target.group)
         self._groups = {group: [column for column in self.columns if column.target.group == group] for group in groups}
         self._plan = [(column.position, column.target.slot, column.read, column) for column in self.columns]
+        self._emptied = _by_slot(self.columns)
         self._has_parts = any(column.target.part for column in self.columns)
 
     @property
@@ -50,8 +54,17 @@ class ColumnMap:
         """The fields that some column is for."""
         return frozenset(column.target.field for column in self.columns)
 
-    def read(self, cells: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
+    @property
+    def emptied(self) -> list[str]:
+        """What empty cells empty, as people write it."""
+        return list(self._emptied)
+
+    def read(self, cells: Sequence[str], absent: Collection[int] = ()) -> tuple[dict[str, Any], list[Problem]]:
         """Read the cells of a row.
+
+        Args:
+            cells: In the order of the columns.
+            absent: Places of cells that are not there at all, and so are not empty.
 
         Returns:
             The row's fields by their names on the wire, without those that are empty or cannot be used, and what there
@@ -79,9 +92,21 @@ class ColumnMap:
                 value = value.value
             if value is not None:
                 values[slot] = _join_tags(values[slot], value) if slot in values else value
+        if self._emptied:
+            self._empty(values, cells, absent, passed_over)
         told.sort(key=lambda pair: pair[0].position)
         problems = [_relent(column, problem, values) for column, problem in told]
         return (_fold(values) if self._has_parts else values), problems
+
+    def _empty(
+        self, values: dict[str, Any], cells: Sequence[str], absent: Collection[int], passed_over: Collection[str]
+    ) -> None:
+        """Add what empties the fields of which all cells are empty."""
+        for slot, columns in self._emptied.items():
+            used = [column for column in columns if column.target.group not in passed_over]
+            if slot not in values and used and all(_is_empty(column.position, cells, absent) for column in used):
+                values[slot] = used[0].empty
+        settle_names(values, self._emptied)
 
     def _passed_over(self, cells: Sequence[str]) -> Collection[str]:
         """Return the addresses that are not sent: all but the first of which there is a cell."""
@@ -90,6 +115,19 @@ class ColumnMap:
             if any(column.position < len(cells) and cells[column.position].strip() for column in self._groups[group]):
                 return tuple(groups)
         return ()
+
+
+def _by_slot(columns: Sequence[Column]) -> dict[str, list[Column]]:
+    """Return the columns of each field that an empty cell empties."""
+    slots: dict[str, list[Column]] = {}
+    for column in columns:
+        if column.empty is not UNSET:
+            slots.setdefault(column.target.slot, []).append(column)
+    return slots
+
+
+def _is_empty(position: int, cells: Sequence[str], absent: Collection[int]) -> bool:
+    return position < len(cells) and position not in absent and not cells[position].strip()
 
 
 def _join_tags(tags: Sequence[str], more: Sequence[str]) -> list[str]:

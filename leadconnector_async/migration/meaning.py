@@ -23,6 +23,8 @@ class Meaning(Struct, frozen=True, kw_only=True):
         is_whole: Whether these are all columns that are to be sent, as where a mapping file is given.
         ignored: Headers of columns that are not to be sent.
         checks: What is to be taken for granted of cells.
+        empties_fields: Whether an empty cell empties its field.
+        empties_tags: Whether one of tags removes all tags, as where they are replaced.
         fields: The custom fields of the location; None where they are not known, and cells are sent as text by key.
         owners: Ids of users.
         locations: Ids of locations.
@@ -32,6 +34,8 @@ class Meaning(Struct, frozen=True, kw_only=True):
     is_whole: bool = False
     ignored: frozenset[str] = frozenset()
     checks: Checks = Checks()
+    empties_fields: bool = False
+    empties_tags: bool = False
     fields: FieldBook | None = None
     owners: Directory = Directory("owner")
     locations: Directory = Directory("location")

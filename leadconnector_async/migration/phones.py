@@ -136,7 +136,7 @@ class Phones:
             JournalError: What was done cannot be written; it is safe to do it again.
             ConfigurationError: A file can be read no more.
         """
-        work = FollowUp(self._client, self._book, self._on_settled)
+        work = FollowUp(self._client, self._journal, self._book, lambda told: self._on_settled(len(told)))
         try:
             await work.run(map(self._errand, self._pending()), stop, wait_for_quota=wait_for_quota)
         finally:
@@ -151,6 +151,7 @@ class Phones:
         scope = Scope(one.location_id, self._client.api_version)
         return Errand(
             one.location_id,
+            1,
             build_update(one.contact_id, ContactUpdate(phone=one.phone), scope),
             read=partial(_read_stored, one),
             refuse=partial(_refuse, one),

@@ -198,6 +198,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         repeated: The first contacts that several rows about one person would update.
         tags: What tags will do; None where no row has any.
         dnd: Who would not be disturbed any more, and who would: by field, channel and value, with the number of rows.
+        emptied: How many rows would empty each field.
         new_fields: Custom fields that would be made.
         locations: Where rows go, those with the most rows first; the first hundred of them.
         location_count: How many they are.
@@ -224,6 +225,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     repeated: list[SharedContact]
     tags: PlannedTags | None
     dnd: dict[str, int]
+    emptied: dict[str, int]
     new_fields: list[str]
     locations: list[PlannedLocation]
     location_count: int

@@ -57,6 +57,8 @@ def build_plan_page(plan: Plan) -> str:
     if plan.dnd:
         facts = ((word, number(count)) for word, count in plan.dnd.items())
         page.add_section("Do not disturb", build_facts(facts))
+    if plan.emptied:
+        page.add_section("Emptied fields", _emptied(plan.emptied))
     page.add_section("Calls and time", _locations(plan))
     if plan.assumptions:
         page.add_section("Taken for granted", _list(plan.assumptions))
@@ -189,6 +191,12 @@ def _tags(tags: PlannedTags) -> list[Content]:
     rows: list[list[Content]] = [[quoted(name), number(count)] for name, count in tags.names.items()]
     caption = f"The most frequent of {count_of(tags.kinds, 'tag')}."
     return [told, build_table(caption, [Column("Tag"), Column("Rows", "number")], rows)]
+
+
+def _emptied(fields: dict[str, int]) -> Html:
+    rows: list[list[Content]] = [[quoted(name), number(count)] for name, count in fields.items()]
+    caption = "Fields of contacts that empty cells would empty."
+    return build_table(caption, [Column("Field"), Column("Rows", "number")], rows)
 
 
 def _locations(plan: Plan) -> Html:

@@ -153,6 +153,7 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
         repeated=shared["updates"],
         tags=tags,
         dnd=dict(sorted(survey.dnd.items())),
+        emptied=dict(seen.survey.emptied.most_common()),
         new_fields=seen.new_fields,
         locations=locations[:_MOST_LOCATIONS],
         location_count=len(locations),

@@ -134,14 +134,14 @@ class Results:
 
     def _add(self, row: FileRow, outcome: Outcome) -> None:
         cells, surplus = self._place(row)
+        for missing in outcome.not_applied:
+            told = [missing.field, text_of(missing.sent), text_of(missing.stored)]
+            self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, outcome.contact_id, *told])
+            self.findings.add_dropped(row, outcome, self._by_field(cells), told)
         if outcome.status in ("created", "updated"):
             is_new = {True: "true", False: "false"}.get(outcome.new or False) if outcome.new is not None else ""
             result = [outcome.contact_id or "", is_new, outcome.trace_id or ""]
             self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, *result])
-            for missing in outcome.not_applied:
-                told = [missing.field, text_of(missing.sent), text_of(missing.stored)]
-                self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, outcome.contact_id, *told])
-                self.findings.add_dropped(row, outcome, self._by_field(cells), told)
             return
         reason = str(outcome.error or "")
         if outcome.note:

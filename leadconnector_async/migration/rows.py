@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from ..errors import InvalidContactError
 from ..models import UPSERT_NAMES, ContactUpsert, read_mapping
@@ -149,7 +149,13 @@ class RowFile:
         if self.map is None:
             return self._read_object(record)
         self._check_cells(record.cells)
-        return self.map.read(record.cells)
+        return self.map.read(record.cells, self._absent(record))
+
+    def _absent(self, record: Record) -> Collection[int]:
+        """Return the columns that an object does not name: they are not empty, but not there."""
+        if record.value is None:
+            return ()
+        return [position for position, name in enumerate(self.table.columns) if name not in record.value]
 
     def _read_object(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
         fields = dict(record.value or {})
@@ -228,6 +234,13 @@ def input_columns(table: Table) -> tuple[list[str], list[str]]:
     if tuple(header[-len(RESULT_COLUMNS) :]) == RESULT_COLUMNS:
         header = header[: -len(RESULT_COLUMNS)]
     return _distinct(header), header
+
+
+def split_emptied(files: Sequence[RowFile]) -> tuple[list[str], list[str]]:
+    """Return what empty cells of files empty, as people write it, and the other fields that there are columns for."""
+    maps = [file.map for file in files if file.map is not None]
+    others = [column.target.field for one in maps for column in one.columns if column.empty is UNSET]
+    return [slot for one in maps for slot in one.emptied], others
 
 
 def _are_names_of_api(names: Sequence[str]) -> bool:

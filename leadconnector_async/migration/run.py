@@ -21,12 +21,11 @@ from .results import Results, why_not_attempted
 from .rows import FileRow, RowFile
 from .selection import Chooser
 from .sending import Sending
-from .tag_book import TagBook, Tagged
+from .tag_book import TAGS, TagBook, Tagged
 from .tagging import Tagging, has_tags, tell_of_missing, without_tags
 from .throughput import Throughput, measure_throughput
 
 _ROWS: Final = "rows"
-TAGS: Final = "tags.sqlite3"
 
 
 def describe_files(files: Sequence[RowFile]) -> dict[str, str]:
@@ -109,6 +108,7 @@ class FileLoad:
         wait_for_quota: bool,
         on_outcome: Callable[[Outcome], None],
         on_phone: Callable[[int, int], None] = lambda done, total: None,
+        on_tagged: Callable[[int], None] = lambda _: None,
     ) -> BatchReport:
         """Load all rows. The results are written whatever happens.
 
@@ -118,6 +118,7 @@ class FileLoad:
             wait_for_quota: Whether to wait for the next day where the day's calls are spent.
             on_outcome: Called with each outcome after it was written to the journal.
             on_phone: Called while phones are set after the rows: with how many are, and how many are to be.
+            on_tagged: Called with the number of rows that got their tags, after each call that adds some.
 
         Raises:
             LoadStoppedError: A file could not be read further, or results could not be written.
@@ -135,7 +136,7 @@ class FileLoad:
             )
             await self._set_phones(client, stop, on_phone, wait_for_quota=wait_for_quota)
             if self._adds_tags:
-                await self._add_tags(client, stop, wait_for_quota=wait_for_quota)
+                await self._add_tags(client, stop, on_tagged, wait_for_quota=wait_for_quota)
         finally:
             if self.report.started_at is not None:
                 await self._finish(client)
@@ -179,19 +180,21 @@ class FileLoad:
             self.report.stopped = self.report.stopped or work.stopped
             self.report.finish(client.clock.monotonic())
 
-    async def _add_tags(self, client: LeadConnector, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
+    async def _add_tags(
+        self, client: LeadConnector, stop: asyncio.Event, on_tagged: Callable[[int], None], *, wait_for_quota: bool
+    ) -> None:
         """Add the tags of the rows that are written, where nothing ended the load before."""
         if self.report.stopped is not None or stop.is_set() or not has_tags(self._files):
             return
-        tagging = self._open_tagging(client)
+        tagging = self._open_tagging(client, on_tagged)
         with self._ending(client, tagging, "the tags could not be added to the end"):
             await tagging.run(stop, wait_for_quota=wait_for_quota)
         self._is_tagged = tagging.stopped is None
 
-    def _open_tagging(self, client: LeadConnector) -> Tagging:
+    def _open_tagging(self, client: LeadConnector, on_tagged: Callable[[int], None] = lambda _: None) -> Tagging:
         if self._book is None:  # not before the journal has taken the load for its own
             self._book = TagBook(self.results.folder / TAGS, retry_refused=self._retry_failed)
-        return Tagging(self._files, self._journal, self._book, client)
+        return Tagging(self._files, self._journal, self._book, client, on_tagged)
 
     def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Settled]:
         index, sending = 0, Sending(self._phones, self._chooser)

@@ -14,11 +14,12 @@ from msgspec import UNSET
 from ..errors import InvalidContactError
 from ..identity import identity_of
 from ..models import ContactUpsert
+from .emptying import list_emptied
 from .findings import who
 from .matching import Group, Matching
 from .plan import PlannedColumn, PlannedFile, PlannedTags, SharedContact, SharedRow
 from .rows import FileRow, RowFile
-from .tagging import TagBatch, TagGroups, normal_tags
+from .tagging import TagBatch, TagGroups, normal_tags, without_tags
 
 _MOST_TAGS: Final = 10_000  # kinds that are counted
 _MOST_SHOWN: Final = 20
@@ -40,6 +41,7 @@ class Survey:
         by_location: How many of those that can be sent go to each location.
         tag_calls: How many calls tags take at most, by location.
         dnd: How many rows say what about not disturbing.
+        emptied: How many rows empty each field.
     """
 
     def __init__(self, location_id: str, *, tags_rule: Literal["add", "replace"], matching: Matching) -> None:
@@ -53,6 +55,7 @@ class Survey:
         self.by_location: Counter[str] = Counter()
         self.tag_calls: Counter[str] = Counter()
         self.dnd: Counter[str] = Counter()
+        self.emptied: Counter[str] = Counter()
 
     def look(self, contact: ContactUpsert | InvalidContactError) -> None:
         """Take note of the next row."""
@@ -67,6 +70,7 @@ class Survey:
         if contact.tags:
             self._look_at_tags(number, location_id, normal_tags(contact))
         self.dnd.update(_wishes(contact))
+        self.emptied.update(list_emptied(without_tags(contact) if self._rule == "add" else contact))
 
     def pass_over(self) -> None:
         """Take note that the next row is not sent."""

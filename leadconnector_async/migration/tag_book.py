@@ -21,6 +21,7 @@ _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS rows (row INTEGER PRIMARY KEY, state INTEGER NOT NULL, tags TEXT NOT NULL, reason TEXT);
 CREATE TABLE IF NOT EXISTS calls (attempts INTEGER NOT NULL, rate_limited INTEGER NOT NULL);
 """
+TAGS: Final = "tags.sqlite3"
 ADDED: Final = 1
 REFUSED: Final = 2
 LEFT: Final = 3  # for the next sitting
@@ -129,3 +130,18 @@ class TagBook:
                 yield
             except sqlite3.Error as error:
                 raise JournalError(f"{self._path}: cannot be read or written ({error})") from error
+
+
+def read_missing(path: Path) -> dict[int, Tagged]:
+    """Return the rows of a run whose tags were not added; none where the run added none.
+
+    Raises:
+        JournalError: The file cannot be read.
+    """
+    if not path.is_file():
+        return {}
+    book = TagBook(path)
+    try:
+        return book.missing()
+    finally:
+        book.close()

@@ -7,7 +7,7 @@ set of tags: about one call in a hundred.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Final, TypeAlias
@@ -18,12 +18,12 @@ from msgspec import UNSET, Struct
 from ..client import LeadConnector
 from ..comparison import NotApplied
 from ..contacts.tags import MAX_IDS
-from ..errors import LeadConnectorError
+from ..errors import CallError, LeadConnectorError
 from ..journal import Journal, read_outcome
 from ..models import ContactUpsert, TagsReport
 from ..protocol import Scope
 from ..protocol.tags import build_bulk_tags
-from ..report import Outcome
+from ..report import Outcome, RowError
 from .follow_up import Errand, FollowUp
 from .rows import FileRow, RowFile
 from .tag_book import ADDED, LEFT, REFUSED, TagBook, Tagged
@@ -31,6 +31,9 @@ from .tag_book import ADDED, LEFT, REFUSED, TagBook, Tagged
 _ROWS_AT_ONCE: Final = 1000
 _MOST_WAITING: Final = 20_000  # contacts in groups that are not full, so that memory has a bound
 _KEPT_SHARE: Final = 0.9  # of those, where it is reached
+_MOST_FAILURES: Final = 3  # of one call while others succeed: it may be this one that the service cannot cope with
+_WRITE_SECONDS: Final = 1.0
+_REFUSED_KIND: Final = CallError.__name__
 _LEFT_REASON: Final = "the load ended before its tags were added"
 _Group: TypeAlias = dict[str, list[int]]  # the rows by contact
 
@@ -102,16 +105,25 @@ class Tagging:
         journal: With what became of them.
         book: Which of them have their tags.
         client: Where to send.
+        on_added: Called with the number of rows that have their tags by each call.
 
     Attributes:
         stopped: What ended it early, or None.
     """
 
-    def __init__(self, files: Sequence[RowFile], journal: Journal, book: TagBook, client: LeadConnector) -> None:
+    def __init__(
+        self,
+        files: Sequence[RowFile],
+        journal: Journal,
+        book: TagBook,
+        client: LeadConnector,
+        on_added: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._files = files
         self._journal = journal
         self._book = book
         self._client = client
+        self._on_added = on_added
         self.stopped: LeadConnectorError | None = None
 
     async def run(self, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
@@ -125,16 +137,20 @@ class Tagging:
             JournalError: What was done cannot be written; it is safe to do it again.
             ConfigurationError: A file can be read no more.
         """
-        work = FollowUp(self._client, self._book)
+        work = FollowUp(self._client, self._journal, self._book, self._count)
         try:
             await work.run(map(self._errand, self._batches()), stop, wait_for_quota=wait_for_quota)
         finally:
             self.stopped = work.stopped
 
+    def _count(self, told: list[Tagged]) -> None:
+        self._on_added(sum(row.state == ADDED for row in told))
+
     def _errand(self, batch: TagBatch) -> Errand[TagsReport]:
         scope = Scope(batch.location_id, self._client.api_version)
         return Errand(
             batch.location_id,
+            len(batch.rows),
             build_bulk_tags("add", list(batch.rows), list(batch.tags), scope),
             read=partial(_read_report, batch),
             refuse=partial(_refuse, batch),
@@ -182,19 +198,32 @@ def normal_tags(contact: ContactUpsert) -> tuple[str, ...]:
 
 
 def tell_of_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> Iterator[Outcome]:
-    """Have the outcomes say which tags were not added."""
+    """Have the outcomes say which tags were not added: a row whose tags were refused has failed, although its contact
+    is written; one whose tags are yet to be added is as good as done."""
+    for outcome in mark_missing(outcomes, missing):
+        tagged = missing.get(outcome.index)
+        if tagged is None or tagged.state != REFUSED or not is_written(outcome):
+            yield outcome
+            continue
+        error = RowError(_REFUSED_KIND, None, f"its tags were not added: {tagged.reason}")
+        note = f"the contact itself was {outcome.status}: {outcome.contact_id}"
+        yield msgspec.structs.replace(outcome, status="failed", error=error, note=_join(outcome.note, note))
+
+
+def mark_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> Iterator[Outcome]:
+    """Have the outcomes name the tags that were not added, as fields that did not arrive."""
     for outcome in outcomes:
         tagged = missing.get(outcome.index)
         if tagged is None or not is_written(outcome):
             yield outcome
             continue
         lost = NotApplied("tags", list(tagged.tags), None)
-        note = f"its tags were not added: {tagged.reason}"
-        yield msgspec.structs.replace(
-            outcome,
-            not_applied=(*outcome.not_applied, lost),
-            note=note if outcome.note is None else f"{outcome.note}; {note}",
-        )
+        note = None if tagged.state == REFUSED else f"its tags were not added: {tagged.reason}"
+        yield msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, lost), note=_join(outcome.note, note))
+
+
+def _join(*notes: str | None) -> str | None:
+    return "; ".join(note for note in notes if note is not None) or None
 
 
 def is_written(outcome: Outcome) -> bool:

@@ -27,12 +27,14 @@ class Step(Struct):
         created: Rows a second.
         updated: Rows a second.
         failed: Rows a second that were sent and are not done.
+        tagged: Calls a second after the rows: that set phones, and that add tags, each to many rows.
         limit: The calls a second that the limits allowed; None where there are none.
     """
 
     created: float = 0.0
     updated: float = 0.0
     failed: float = 0.0
+    tagged: float = 0.0
     limit: float | None = None
 
 
@@ -174,6 +176,7 @@ def _spread(steps: list[Step], second: Second, place: float, width: float) -> No
         step.created += second.created * share
         step.updated += second.updated * share
         step.failed += second.failed * share
+        step.tagged += second.tagged * share
         step.limit = second.pace.per_second
 
 

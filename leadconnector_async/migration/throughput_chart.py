@@ -13,12 +13,13 @@ def show_throughput(told: Throughput) -> list[Content]:
     """Return a chart of rows a second, and what it leaves out."""
     steps = told.steps
     chart = Chart(
-        title="Rows a second, by what came of them",
+        title=f"{_what(told)} a second, by what came of them",
         summary=_summary(told),
         series=[
             Series("created", "created", [step.created for step in steps]),
             Series("updated", "updated", [step.updated for step in steps]),
             Series("failed or unknown", "failed", [step.failed for step in steps]),
+            Series("calls that set phones, or add tags to many rows", "tagged", [step.tagged for step in steps]),
         ],
         labels=[f"{_clock(told.began_at)}", f"{_clock(told.ended_at)} UTC"],
         limit=[step.limit for step in steps],
@@ -28,8 +29,12 @@ def show_throughput(told: Throughput) -> list[Content]:
     return [build_chart(chart), _pauses(told)]
 
 
+def _what(told: Throughput) -> str:
+    return "Calls" if any(step.tagged for step in told.steps) else "Rows"
+
+
 def _summary(told: Throughput) -> str:
-    paces = [step.created + step.updated + step.failed for step in told.steps]
+    paces = [step.created + step.updated + step.failed + step.tagged for step in told.steps]
     share = "" if told.share is None else f" The calls made were {told.share:.0%} of those that the limits allow."
     return f"{_rate(fmean(paces))} a second on average, {_rate(max(paces))} at most.{share}"
 

@@ -1,4 +1,7 @@
-"""A run undone: the contacts that it created are deleted again, but for those that somebody changed since."""
+"""A run undone: the contacts that it created are deleted again, but for those that somebody changed since.
+
+Contacts that it updated are restored where it kept what they were: see `restore`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from msgspec import Struct
 from ..client import LeadConnector
 from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..journal import Journal
+from ..report import Outcome
 from .aftermath import changed_since
 from .sweep import ends_sweep, sweep
 from .undo_book import UndoBook, Undone
@@ -39,7 +43,7 @@ class UndoPlan(Struct, frozen=True):
 
     Attributes:
         created: Contacts that the run created, which are to be deleted.
-        updated: Contacts that were there before, and that the run updated; they stay as it left them.
+        updated: Contacts that were there before, and that the run updated; they stay so unless it kept a snapshot.
         unknown: Rows that may have created a contact, which nobody knows.
     """
 
@@ -48,15 +52,20 @@ class UndoPlan(Struct, frozen=True):
     unknown: int
 
 
-def plan_undo(journal: Journal) -> UndoPlan:
+def plan_undo(journal: Journal, outcomes: Iterable[Outcome] | None = None) -> UndoPlan:
     """Count what a run did.
+
+    Args:
+        journal: Of the run.
+        outcomes: Its outcomes, where more is known of them than the journal tells.
 
     Raises:
         JournalError: The journal cannot be read.
     """
     with closing(sqlite3.connect("")) as db:  # a file of SQLite's own, for as long as it is open
         db.execute("CREATE TABLE met (id TEXT, status TEXT)")
-        told = ((outcome.contact_id, outcome.status) for outcome in journal.outcomes())
+        found = journal.outcomes() if outcomes is None else outcomes
+        told = ((outcome.contact_id, outcome.status) for outcome in found)
         db.executemany("INSERT INTO met VALUES (?, ?)", told)
         db.execute("CREATE INDEX by_id ON met (id)")
         counts = dict(db.execute("SELECT status, count(*) FROM met GROUP BY status"))
@@ -68,6 +77,11 @@ _UPDATED_ONLY: Final = """
 SELECT count(DISTINCT id) FROM met AS one WHERE status = 'updated'
 AND NOT EXISTS (SELECT 1 FROM met WHERE id = one.id AND status = 'created')
 """
+
+
+def correct_plan(plan: UndoPlan, was_there: int) -> UndoPlan:
+    """Return a plan that takes so many contacts as updated of which a row was told to have created them."""
+    return UndoPlan(plan.created - was_there, plan.updated + was_there, plan.unknown)
 
 
 def read_created(journal: Journal, location_of: Callable[[int], str | None] = lambda _: None) -> Iterator[Created]:
@@ -150,26 +164,55 @@ class Undo:
 
 
 class UndoReport(Struct, frozen=True, kw_only=True):
-    """An undo as a whole; the counts are of all its sittings."""
+    """An undo as a whole; the counts are of all its sittings.
+
+    Attributes:
+        created: Contacts to be deleted.
+        updated: Contacts to be restored; none where the run kept no snapshot.
+        left: Contacts with which nothing was done yet.
+        stopped: What ended it early, or None.
+
+    The other counts are those of `Undone.status`; with `left` they add up to `created` and `updated`.
+    """
 
     created: int
+    updated: int
     deleted: int
+    restored: int
+    same: int
+    partly: int
     gone: int
     kept: int
+    unseen: int
     failed: int
     left: int
     stopped: str | None
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all is as before the run, as far as contacts are there still."""
+        return not (self.partly or self.kept or self.unseen or self.failed or self.left)
 
-def conclude_undo(folder: Path, plan: UndoPlan, book: UndoBook, stopped: str | None) -> UndoReport:
+
+def conclude_undo(
+    folder: Path, plan: UndoPlan, book: UndoBook, stopped: str | None, *, restores: bool = False
+) -> UndoReport:
     """Write the result files of an undo, and return its report.
+
+    Args:
+        folder: Of the run.
+        plan: What was to be done.
+        book: What was done.
+        stopped: What ended it early, or None.
+        restores: Whether contacts that were updated were to be restored, too.
 
     Raises:
         OSError: One cannot be written.
     """
     counts = book.counts()
-    left = plan.created - sum(counts.values())
-    report = UndoReport(created=plan.created, **counts, left=left, stopped=stopped)
+    updated = plan.updated if restores else 0
+    left = plan.created + updated - sum(counts.values())
+    report = UndoReport(created=plan.created, updated=updated, **counts, left=left, stopped=stopped)
     with (folder / UNDO_TABLE).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)

@@ -11,8 +11,18 @@ from msgspec import Struct
 
 from ..errors import ConfigurationError, JournalError
 
-UndoStatus: TypeAlias = Literal["deleted", "gone", "kept", "failed"]
-UNDO_STATUSES: Final[tuple[UndoStatus, ...]] = ("deleted", "gone", "kept", "failed")
+UndoStatus: TypeAlias = Literal["deleted", "gone", "kept", "failed", "restored", "same", "partly", "unseen", "waiting"]
+UNDO_STATUSES: Final[tuple[UndoStatus, ...]] = (
+    "deleted",
+    "gone",
+    "kept",
+    "failed",
+    "restored",
+    "same",
+    "partly",
+    "unseen",
+)
+_DONE: Final = ("deleted", "gone", "restored", "same")
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS undone (
     contact_id TEXT PRIMARY KEY, row INTEGER NOT NULL, status TEXT NOT NULL, detail TEXT NOT NULL
@@ -24,10 +34,12 @@ class Undone(Struct, frozen=True):
     """What became of a contact.
 
     Attributes:
-        row: Of the run, from 0, that created it.
+        row: Of the run, from 0, that created it, or that updated it first.
         contact_id: Its id.
         status: `deleted`; `gone`: it was not there any more; `kept`: changed since the run, and so left as it is;
-            `failed`: it could not be deleted.
+            `failed`: it could not be deleted, or restored; `restored`: it is as it was before; `same`: it was as before
+            already; `partly`: some of its fields could not be restored; `unseen`: what it was is not known; `waiting`:
+            its email or phone was emptied for a moment, as another contact is to have it.
         detail: Why, where there is something to tell.
     """
 
@@ -62,9 +74,20 @@ class UndoBook:
         self._db.close()
 
     def is_done(self, contact_id: str) -> bool:
-        """Whether a contact is not there any more."""
+        """Whether nothing is left to do for a contact."""
+        return self._status(contact_id) in _DONE
+
+    def is_waiting(self, contact_id: str) -> bool:
+        """Whether a contact's email or phone was emptied, to be restored."""
+        return self._status(contact_id) == "waiting"
+
+    def is_settled(self, contact_id: str) -> bool:
+        """Whether it is known what became of a contact."""
+        return self._status(contact_id) not in (None, "waiting")
+
+    def _status(self, contact_id: str) -> str | None:
         found = self._db.execute("SELECT status FROM undone WHERE contact_id = ?", (contact_id,)).fetchone()
-        return found is not None and found[0] in ("deleted", "gone")
+        return None if found is None else str(found[0])
 
     def write(self, undone: Undone) -> None:
         """Note what became of a contact.

@@ -23,11 +23,13 @@ from .readers.cells import text_of
 from .rows import FileRow, RowFile
 from .sending import Sending
 from .sweep import ends_sweep, sweep
+from .tagging import normal_tags, without_tags
 
 VERIFY_TABLE: Final = "verify.csv"
 VERIFY_REPORT: Final = "verify.json"
 _COLUMNS: Final = ("row", "contact_id", "field", "sent", "stored", "reason")
 _CUSTOM: Final = "custom_fields."
+_TAGS: Final = "tags"
 GONE: Final = "the contact is not there any more"
 CHANGED: Final = "the contact was changed after the run"
 NOT_TAKEN: Final = "was not taken when it was loaded (see not_applied.csv)"
@@ -104,6 +106,8 @@ def group_by_contact(
     meetings: Meetings,
     picked: frozenset[int] | None,
     sending: Sending | None = None,
+    *,
+    adds_tags: bool = False,
 ) -> Iterator[list[Loaded]]:
     """Yield the rows of each contact of which some row is to be compared, once its last one is read.
 
@@ -113,6 +117,7 @@ def group_by_contact(
         meetings: Of the same outcomes.
         picked: Which of the loaded rows to compare, counted from 0; None for all.
         sending: Of the run, where rows were not sent as they are.
+        adds_tags: Whether tags were added to those a contact had, so that a row without any says nothing of them.
     """
     waiting: dict[str, list[Loaded]] = {}
     told = (outcome for outcome in outcomes if is_loaded(outcome))
@@ -128,6 +133,7 @@ def group_by_contact(
         contact_id = str(outcome.contact_id)
         if isinstance(what, ContactUpsert):
             is_picked = picked is None or position in picked
+            what = without_tags(what) if adds_tags and not normal_tags(what) else what
             waiting.setdefault(contact_id, []).append(Loaded(row, outcome, what, is_picked))
         if meetings.last_row(contact_id) == index:
             rows = waiting.pop(contact_id, [])
@@ -161,15 +167,17 @@ class Verification:
         client: Of the service that was loaded into; it is open.
         folder: Where the table of differences goes.
         ended_at: When the run had ended, by the server's clock, or None.
+        adds_tags: Whether tags were added to those a contact had: then those of all its rows must be there.
 
     Attributes:
         tally: What was found so far.
     """
 
-    def __init__(self, client: LeadConnector, folder: Path, *, ended_at: float | None) -> None:
+    def __init__(self, client: LeadConnector, folder: Path, *, ended_at: float | None, adds_tags: bool = False) -> None:
         self._client = client
         self._path = folder / VERIFY_TABLE
         self._ended_at = ended_at
+        self._adds_tags = adds_tags
         self.tally = Tally()
 
     async def run(
@@ -235,7 +243,8 @@ class Verification:
                 continue
             is_overwritten = False
             for field in fields:
-                by = _overwritten_by(field.field, rows, missing)
+                is_added = self._adds_tags and field.field == _TAGS
+                by = None if is_added else _overwritten_by(field.field, rows, missing)
                 if by is not None and not _are_of_two_people(loaded, by):
                     is_overwritten = True
                     continue

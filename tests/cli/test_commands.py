@@ -281,8 +281,14 @@ def test_progress_turns_into_lines_where_there_is_no_terminal(
             time.sleep(0.001)
             report.add(outcome := Outcome(index=index, status="created"))
             lines.update(outcome)
+        time.sleep(0.001)
+        lines.add_tagged(100)
+        time.sleep(0.001)
+        lines.add_tagged(1_150)
     pattern = r"2/70 rows, 10.0 a second, 0:07 to go, 2 created, 0 updated, 0 failed, 199,930 calls left today"
-    assert re.fullmatch(pattern, capsys.readouterr().err.splitlines()[1])
+    told = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(pattern, told[1])
+    assert told[2:] == [f"adding tags: {rows} rows have theirs, 199,930 calls left today" for rows in ("100", "1,250")]
 
 
 @pytest.mark.slow

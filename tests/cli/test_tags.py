@@ -189,15 +189,26 @@ def test_tags_that_the_service_refuses_are_told_and_tried_again_where_wanted(
     book.commit()
     book.close()
     code, out, _ = end(start(url, path, "--resume"))
-    assert code == 0
+    assert code == 1
     (lost,) = table(tmp_path / "out" / "not_applied.csv")
     assert (lost["email"], lost["field"], lost["stored"]) == ("p1@example.com", "tags", "")
-    assert "tags not applied on 1 row" in out
-    before = report_of(tmp_path / "out")["requests"]
-    assert end(start(url, path, "--resume"))[0] == 0
-    assert report_of(tmp_path / "out")["requests"] == before
-    assert end(start(url, path, "--retry-failed"))[0] == 0
-    assert report_of(tmp_path / "out")["requests"] == before + 1
+    (failed,) = table(tmp_path / "out" / "failed.csv")
+    assert (failed["email"], failed["status"]) == ("p1@example.com", "failed")
+    told = f"its tags were not added: contact is deleted (the contact itself was created: {lost['contact_id']})"
+    assert failed["error"] == told
+    assert [row["email"] for row in table(tmp_path / "out" / "succeeded.csv")] == ["p0@example.com", "p2@example.com"]
+    assert "1 x its tags were not added: contact is deleted" in out
+    report = report_of(tmp_path / "out")
+    assert (report["total"], report["created"], report["failed"], report["partially_applied"]) == (3, 2, 1, 1)
+    assert end(start(url, path, "--resume"))[0] == 1
+    assert report_of(tmp_path / "out")["requests"] == report["requests"]
+    assert end(start(url, path, "--retry-failed"))[0] == 1
+    assert report_of(tmp_path / "out")["requests"] == report["requests"] + 1
+    again = tmp_path / "again"
+    code, _, err = end(start(url, tmp_path / "out" / "failed.csv", "--out", str(again)))  # the last --out counts
+    assert code == 0, err
+    assert report_of(again)["created"] == 1
+    assert set(stored(url, again)["p1@example.com"].tags or ()) == {"all", "set 0"}
 
 
 def test_a_run_does_not_go_on_with_another_rule(run: Run, tmp_path: Path) -> None:

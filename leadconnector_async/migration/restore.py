@@ -1,0 +1,276 @@
+"""The contacts that a run changed are made again what they were before it, as far as a snapshot knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from ..client import LeadConnector
+from ..comparison import is_as_sent, is_same_value
+from ..errors import CallError, DuplicateContactError, InvalidContactError, LeadConnectorError, NotFoundError
+from ..models import Contact, ContactUpsert
+from ..report import Outcome
+from .definitions import FieldBook
+from .lookup import fetch_fields
+from .restoring import Left, Restoration, Sent, find_restoration
+from .rows import RowFile
+from .snapshot import Snapshot
+from .stored import StoredContacts
+from .sweep import ends_sweep, sweep
+from .undo_book import UndoBook, Undone, UndoStatus
+from .verify import Loaded
+
+_IDENTITY: Final = ("email", "phone")
+_TAKEN: Final = "another contact has it now"
+_NOT_TAKEN: Final = "the service did not take what it held"
+_UNSEEN: Final = "it was not found before the run, so that what it held is not known"
+
+
+class Restore:
+    """Makes contacts what they were.
+
+    Args:
+        client: Of the service that the run loaded into; it is open.
+        book: Where to keep what is done.
+        snapshot: What they were.
+        adds_tags: Whether the run added tags; else it replaced them.
+        is_forced: Whether fields that somebody changed since go back, too.
+    """
+
+    def __init__(
+        self, client: LeadConnector, book: UndoBook, snapshot: Snapshot, *, adds_tags: bool, is_forced: bool
+    ) -> None:
+        self._client = client
+        self._book = book
+        self._snapshot = snapshot
+        self._adds_tags = adds_tags
+        self._is_forced = is_forced
+        self._custom_fields: dict[str, asyncio.Future[FieldBook | None]] = {}
+
+    async def run(
+        self,
+        groups: Iterable[list[Loaded]],
+        stop: asyncio.Event,
+        *,
+        concurrency: int = 64,
+        on_undone: Callable[[Undone], None] = lambda _: None,
+    ) -> LeadConnectorError | None:
+        """Restore contacts; those that an earlier sitting restored are left out.
+
+        Args:
+            groups: The rows of each contact, as of `verify.group_by_contact`; contacts that the run created are left
+                out.
+            stop: Set it to end in order.
+            concurrency: How many at a time.
+            on_undone: Called with what became of each.
+
+        Returns:
+            What ended it early, or None.
+        """
+        waiting: list[list[Loaded]] = []
+
+        def note(undone: Undone) -> None:
+            self._book.write(undone)
+            on_undone(undone)
+
+        async def restore(rows: list[Loaded]) -> None:
+            try:
+                note(await self._restore(rows))
+            except DuplicateContactError:  # of a contact, perhaps, that is itself to be restored
+                waiting.append(rows)
+
+        left = (rows for rows in groups if self._is_to_restore(rows))
+        reason = await sweep(left, restore, concurrency=concurrency, stop=stop)
+        if reason is None and not stop.is_set():
+            reason = await sweep([waiting], lambda rows: self._settle(rows, note), concurrency=1, stop=stop)
+        return reason
+
+    def _is_to_restore(self, rows: Sequence[Loaded]) -> bool:
+        contact_id, is_created = _id_of(rows), any(loaded.outcome.status == "created" for loaded in rows)
+        is_there = not is_created or self._snapshot.was_there(self._location_of(rows), contact_id)
+        return is_there and not self._book.is_done(contact_id)
+
+    async def _settle(self, waiting: list[list[Loaded]], note: Callable[[Undone], None]) -> None:
+        """Restore contacts whose email or phone another one has: once that one is restored, or has let go of it."""
+        is_released = False
+        while waiting:
+            holders: dict[str, str] = {}
+            left = []
+            for rows in waiting:
+                try:
+                    note(await self._restore(rows))
+                except DuplicateContactError as error:
+                    left.append(rows)
+                    holders[_id_of(rows)] = error.contact_id
+            for rows in left:
+                if holders[_id_of(rows)] not in holders:
+                    note(await self._restore_but(rows))
+            ring = [rows for rows in left if holders[_id_of(rows)] in holders]
+            if len(ring) == len(waiting):
+                await self._break_ring(ring, note, is_released=is_released)
+                is_released = True
+            waiting = [rows for rows in ring if not self._book.is_settled(_id_of(rows))]
+
+    async def _break_ring(
+        self, ring: Sequence[list[Loaded]], note: Callable[[Undone], None], *, is_released: bool
+    ) -> None:
+        """Have contacts that stand in each other's way let go of what another one is to get."""
+        for rows in ring:
+            if is_released:
+                note(await self._restore_but(rows))
+            else:
+                await self._release(rows)
+
+    # ------------------------------------------------------------------------------------------ one contact
+
+    async def _restore(self, rows: list[Loaded], *, but: Collection[str] = ()) -> Undone:
+        """Restore a contact.
+
+        Raises:
+            DuplicateContactError: Another contact has its email or phone.
+            CallError: No other contact would fare better.
+        """
+        contact_id = _id_of(rows)
+        try:
+            found = await self._compare(rows)
+            if found is None:
+                return _undone(rows, "unseen", _UNSEEN)
+            for name in but:
+                if found.changes.pop(name, None) is not None:
+                    found.left.append(Left(name, _TAKEN))
+            await self._apply(contact_id, rows, found)
+        except NotFoundError:
+            return _undone(rows, "gone", "it was not there any more")
+        except DuplicateContactError:
+            raise
+        except CallError as error:
+            if ends_sweep(error):
+                raise
+            return _undone(rows, "failed", str(error))
+        except InvalidContactError as error:
+            return _undone(rows, "failed", str(error))
+        return _undone(rows, _status_of(found), "; ".join(map(str, found.left)))
+
+    async def _restore_but(self, rows: list[Loaded]) -> Undone:
+        """Restore all of a contact but the email and phone that others have."""
+        try:
+            return await self._restore(rows, but=_IDENTITY)
+        except DuplicateContactError as error:
+            return _undone(rows, "failed", str(error))
+
+    async def _compare(self, rows: list[Loaded]) -> Restoration | None:
+        """Return what it takes; None where nothing is known of what the contact was."""
+        contact_id, location_id = _id_of(rows), self._location_of(rows)
+        before = await asyncio.to_thread(self._snapshot.find, location_id, contact_id)
+        if before is None:
+            return None
+        now = await self._client.contacts.get(contact_id, location_id=location_id or None)
+        book = None
+        if any(loaded.sent.custom_fields for loaded in rows):
+            book = await self._find_custom_fields(location_id)
+        sent = Sent(rows=[loaded.sent for loaded in rows], adds_tags=self._adds_tags, custom_fields=book)
+        emptied = _IDENTITY if self._book.is_waiting(contact_id) else ()
+        return find_restoration(before, now, sent, emptied=emptied, is_forced=self._is_forced)
+
+    async def _apply(self, contact_id: str, rows: list[Loaded], found: Restoration) -> None:
+        location_id = self._location_of(rows) or None
+        if found.changes:
+            stored = await self._client.contacts.update(contact_id, found.changes, location_id=location_id)
+            found.left += _not_taken(found.changes, stored)
+        if found.company_name is not UNSET and not await self._set_company(contact_id, location_id, found.company_name):
+            reason = "only an upsert changes it, and none would meet this contact"
+            found.left.append(Left("company_name", reason, is_lost=True))
+            found.company_name = UNSET
+
+    async def _set_company(self, contact_id: str, location_id: str | None, name: str) -> bool:
+        """Change what no update takes, by an upsert that is known to meet this contact."""
+        contact = await self._client.contacts.get(contact_id, location_id=location_id)
+        for field in _IDENTITY:
+            key = getattr(contact, field)
+            if not key:
+                continue
+            sought: dict[str, Any] = {field: key}
+            met = await self._client.contacts.find_duplicate(**sought, location_id=location_id)
+            if met is not None and met.id == contact_id:
+                upsert = ContactUpsert(**sought, company_name=name, location_id=location_id or UNSET)
+                result = await self._client.contacts.upsert(upsert)
+                return result.contact.id == contact_id and (result.contact.company_name or "") == name
+        return False
+
+    async def _release(self, rows: list[Loaded]) -> None:
+        """Empty the email and phone of a contact that are to go back, so that others can have them."""
+        found = await self._compare(rows)
+        emptied: dict[str, object] = {name: None for name in _IDENTITY if found is not None and name in found.changes}
+        if emptied:
+            self._book.write(_undone(rows, "waiting", "its email or phone was emptied, to be restored"))
+            await self._client.contacts.update(_id_of(rows), emptied, location_id=self._location_of(rows) or None)
+
+    def _location_of(self, rows: Sequence[Loaded]) -> str:
+        return rows[-1].sent.location_id or self._client.location_id or ""
+
+    async def _find_custom_fields(self, location_id: str) -> FieldBook | None:
+        """Ask a location once for its custom fields."""
+        if location_id not in self._custom_fields:
+            self._custom_fields[location_id] = asyncio.ensure_future(self._fetch_fields(location_id))
+        return await asyncio.shield(self._custom_fields[location_id])
+
+    async def _fetch_fields(self, location_id: str) -> FieldBook | None:
+        try:
+            return await fetch_fields(self._client, location_id or None)
+        except CallError:
+            return None
+
+
+def assume_met(
+    files: Sequence[RowFile], outcomes: Iterable[Outcome], stored: StoredContacts, location_id: str
+) -> Iterator[Outcome]:
+    """Have the outcomes of rows that may have been applied, although no answer said so, name whom they met.
+
+    Args:
+        files: What was loaded.
+        outcomes: In the order of the rows.
+        stored: What was there before.
+        location_id: Of rows that name none.
+    """
+    rows = enumerate(row for file in files for row in file.rows())
+    for outcome in outcomes:
+        if outcome.status not in ("failed", "unknown") or not outcome.attempts or outcome.contact_id is not None:
+            yield outcome
+            continue
+        contact = next(row for index, row in rows if index == outcome.index).contact
+        found = None
+        if isinstance(contact, ContactUpsert):
+            where = contact.location_id or location_id
+            found = stored.find(where, stored.identify(contact, where))
+        met = None if found is None else found.contact_id
+        yield outcome if met is None else msgspec.structs.replace(outcome, status="updated", contact_id=met)
+
+
+def _id_of(rows: Sequence[Loaded]) -> str:
+    return str(rows[0].outcome.contact_id)
+
+
+def _undone(rows: Sequence[Loaded], status: UndoStatus, detail: str) -> Undone:
+    return Undone(rows[0].outcome.index, _id_of(rows), status, detail)
+
+
+def _status_of(found: Restoration) -> UndoStatus:
+    if found.left:
+        return "partly" if found.is_needed else "kept"
+    return "restored" if found.is_needed else "same"
+
+
+def _not_taken(changes: dict[str, Any], stored: Contact) -> list[Left]:
+    """Return what the service says it stored in another way."""
+    values = {field.id: field.value for field in stored.custom_fields or ()}
+    custom = changes.get("custom_fields", ())
+    missing = [
+        f"custom_fields.{one['id']}" for one in custom if not is_same_value(one["field_value"], values.get(one["id"]))
+    ]
+    plain = (name for name, value in changes.items() if isinstance(value, str | None) and name != "name")
+    missing += [name for name in plain if not is_as_sent(name, changes[name], getattr(stored, name))]
+    return [Left(name, _NOT_TAKEN, is_lost=True) for name in missing]

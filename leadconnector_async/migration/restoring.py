@@ -1,0 +1,298 @@
+"""What it takes to make a contact again what it was before a run: decided field by field, without a call.
+
+A field goes back only where the run sent it, and only while it holds what the run wrote: what somebody changed since
+is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from ..comparison import is_as_sent, is_same_value
+from ..models import Contact, ContactUpsert, CustomField
+from .definitions import FieldBook
+from .emptying import empty_field_value
+from .readers.cells import text_of
+from .tagging import normal_tags
+
+_NAMES: Final = ("first_name", "last_name", "name")
+_PLAIN: Final = (
+    "email phone address1 city state postal_code country website timezone date_of_birth source assigned_to "
+    "company_name gender dnd"
+).split()
+_BY_NULL: Final = ("email", "phone", "timezone", "date_of_birth", "assigned_to")  # "" is none, and refused
+_CUSTOM: Final = "custom_fields"
+_CHANGED: Final = "it changed since the run"
+_NOT_KNOWN: Final = "what it held is not known"
+_SETTINGS: Final = ("dnd_settings", "inbound_dnd_settings")
+
+
+class Before(Struct, frozen=True):
+    """A contact as it was before a run.
+
+    Attributes:
+        contact: The contact.
+        fields: Which of its fields are known, by their names on the wire; None for all.
+    """
+
+    contact: Contact
+    fields: frozenset[str] | None = None
+
+    def knows(self, name: str) -> bool:
+        """Whether what a field held is known, by its name in Python."""
+        return self.fields is None or wire_name(name) in self.fields
+
+
+class Left(Struct, frozen=True):
+    """A field that does not go back, why not, and whether that is as the service has no way to do it."""
+
+    field: str
+    reason: str
+    is_lost: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}"
+
+
+class Restoration(Struct, kw_only=True):
+    """What is to be done.
+
+    Attributes:
+        changes: For an update of the contact, by names in Python.
+        company_name: What an update cannot change, and an upsert can; `UNSET` where it stays.
+        left: What stays as it is.
+    """
+
+    changes: dict[str, Any] = {}
+    company_name: Any = UNSET
+    left: list[Left] = []
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything is to be done."""
+        return bool(self.changes) or self.company_name is not UNSET
+
+
+class Sent(Struct, frozen=True, kw_only=True):
+    """What a run sent of a contact.
+
+    Attributes:
+        rows: In the order in which they were applied.
+        adds_tags: Whether tags were added to those it had; else each row replaced them.
+        custom_fields: Those of its location; None where they are not known.
+    """
+
+    rows: Sequence[ContactUpsert]
+    adds_tags: bool
+    custom_fields: FieldBook | None = None
+
+    def values(self, name: str) -> list[Any]:
+        """Return what was sent for a field."""
+        return [value for row in self.rows if (value := getattr(row, name)) is not UNSET]
+
+
+def find_restoration(
+    before: Before, now: Contact, sent: Sent, *, emptied: Collection[str] = (), is_forced: bool = False
+) -> Restoration:
+    """Decide what it takes to undo what a run did to a contact.
+
+    Args:
+        before: As it was.
+        now: As it is.
+        sent: What the run sent of it.
+        emptied: Fields that the undoing itself may have emptied; they go back where they are empty.
+        is_forced: Whether fields that somebody changed since go back, too.
+    """
+    return _Comparison(before, now, sent, emptied, is_forced).run()
+
+
+class _Comparison:
+    def __init__(self, before: Before, now: Contact, sent: Sent, emptied: Collection[str], is_forced: bool) -> None:
+        self._before = before
+        self._now = now
+        self._sent = sent
+        self._emptied = emptied
+        self._is_forced = is_forced
+        self._found = Restoration()
+
+    def run(self) -> Restoration:
+        self._look_at_names()
+        for name in _PLAIN:
+            self._look_at(name)
+        for name in _SETTINGS:
+            self._look_at_settings(name)
+        self._look_at_tags()
+        self._look_at_custom_fields()
+        return self._found
+
+    def _leave(self, name: str, reason: str, *, is_lost: bool = False) -> None:
+        self._found.left.append(Left(name, reason, is_lost))
+
+    def _is_known(self, *names: str) -> bool:
+        unknown = [name for name in names if not self._before.knows(name)]
+        if unknown:
+            self._leave(unknown[0], _NOT_KNOWN, is_lost=True)
+        return not unknown
+
+    # ------------------------------------------------------------------------------------------ plain fields
+
+    def _look_at(self, name: str) -> None:
+        values, now = self._sent.values(name), getattr(self._now, name)
+        if not values or not self._is_known(name):
+            return
+        old = getattr(self._before.contact, name)
+        if (old or None) == (now or None):
+            return
+        is_ours = any(is_as_sent(name, value, now) for value in values) or (name in self._emptied and not now)
+        if not self._is_forced and not is_ours:
+            self._leave(name, _changed(now))
+        elif name == "company_name":
+            self._found.company_name = old or ""
+        elif name == "gender" or (name == "country" and not old):
+            self._leave(name, "the service has no way to change it back", is_lost=True)
+        else:
+            self._found.changes[name] = plain_value(name, old)
+
+    def _look_at_names(self) -> None:
+        """Look at a name and its two parts, which change together."""
+        if not any(self._sent.values(name) for name in _NAMES) or not self._is_known(*_NAMES[:2]):
+            return
+        old, now = _names(self._before.contact), _names(self._now)
+        if old == now:
+            return
+        if not self._is_forced and not self._are_names_as_sent(old, now):
+            self._leave("name", _changed(" ".join(now[:2])))
+            return
+        self._found.changes |= dict(zip(_NAMES, old, strict=True))
+
+    def _are_names_as_sent(self, old: tuple[str, ...], now: tuple[str, ...]) -> bool:
+        split = [(value or "").strip().partition(" ") for value in self._sent.values("name")]
+        firsts = [*self._sent.values("first_name"), *(first for first, _, _ in split), old[0]]
+        lasts = [*self._sent.values("last_name"), *(last.strip() for _, _, last in split), old[1]]
+        return any(is_as_sent("first_name", first, now[0]) for first in firsts) and any(
+            is_as_sent("last_name", last, now[1]) for last in lasts
+        )
+
+    # ------------------------------------------------------------------------------------------ wishes
+
+    def _look_at_settings(self, name: str) -> None:
+        """Look at what was said of not disturbing, channel by channel; one without a word is one that may be used."""
+        sent: dict[str, set[str]] = {}
+        for value in self._sent.values(name):
+            for channel, setting in _settings(value).items():
+                sent.setdefault(channel, set()).add(setting["status"])
+        if not sent or not self._is_known(name):
+            return
+        old, now = _settings(getattr(self._before.contact, name)), _settings(getattr(self._now, name))
+        back = {}
+        for channel, statuses in sent.items():
+            status = _status(now, channel)
+            if _status(old, channel) == status:
+                continue
+            if self._is_forced or status in statuses:
+                back[channel] = old.get(channel, {"status": "inactive"})
+            else:
+                self._leave(f"{name}.{channel}", _changed(status))
+        if back:
+            self._found.changes[name] = back
+
+    # ------------------------------------------------------------------------------------------ tags
+
+    def _look_at_tags(self) -> None:
+        """Take each tag for itself: those that the run added go, those that it removed come back, others stay.
+
+        Rows of one contact that share no email or phone may have been applied in any order.
+        """
+        if not self._sent.values("tags") or not self._is_known("tags"):
+            return
+        old, now = self._before.contact.tags or [], self._now.tags or []
+        rows = [set(normal_tags(row)) for row in self._sent.rows if row.tags is not UNSET]
+        added = set[str]().union(*rows) - set(old)
+        removed = set[str]() if self._sent.adds_tags else set(old) - rows[0].intersection(*rows)
+        back = [tag for tag in old if tag in removed or tag in now]
+        back += [tag for tag in now if tag not in added and tag not in old]
+        if set(back) != set(now):
+            self._found.changes["tags"] = back
+
+    # ------------------------------------------------------------------------------------------ custom fields
+
+    def _look_at_custom_fields(self) -> None:
+        sent = [field for row in self._sent.rows for field in row.custom_fields or ()]
+        if not sent or not self._is_known(_CUSTOM):
+            return
+        old = {field.id: field.value for field in self._before.contact.custom_fields or ()}
+        now = {field.id: field.value for field in self._now.custom_fields or ()}
+        back = []
+        for field_id, values in self._by_id(sent).items():
+            was, held = old.get(field_id), now.get(field_id)
+            if was == held:
+                continue
+            if self._is_forced or any(is_same_value(value, held) for value in values):
+                back.append({"id": field_id, "field_value": self._empty_of(field_id, held) if was is None else was})
+            else:
+                self._leave(f"{_CUSTOM}.{field_id}", _changed(held))
+        if back:
+            self._found.changes[_CUSTOM] = back
+
+    def _by_id(self, sent: Iterable[CustomField]) -> dict[str, list[Any]]:
+        values: dict[str, list[Any]] = {}
+        for field in sent:
+            book = self._sent.custom_fields
+            known = None if book is None else book.find(str(field.id or field.key))
+            if known is not None or field.id:
+                values.setdefault(known.id if known else str(field.id), []).append(
+                    msgspec.to_builtins(field.field_value)
+                )
+            elif book is None:
+                self._leave(f"{_CUSTOM}.{field.key}", "which custom field it is is not known", is_lost=True)
+        return values
+
+    def _empty_of(self, field_id: str, held: Any) -> Any:
+        known = None if self._sent.custom_fields is None else self._sent.custom_fields.find(field_id)
+        return ([] if isinstance(held, list) else "") if known is None else empty_field_value(known.data_type)
+
+
+def plain_value(name: str, old: Any) -> Any:
+    """Return what an update sends to have a field hold what it held."""
+    if name == "dnd":
+        return bool(old)
+    return old or (None if name in _BY_NULL else "")
+
+
+def wire_name(name: str) -> str:
+    """Return a field's name on the wire."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def fields_changed(row: ContactUpsert) -> Iterator[str]:
+    """Yield the fields that a row may change and that can go back, by their names on the wire."""
+    if any(getattr(row, name) is not UNSET for name in _NAMES):
+        yield from map(wire_name, _NAMES[:2])  # which tell the whole name
+    for name in (*_PLAIN, *_SETTINGS, "tags", _CUSTOM):
+        if getattr(row, name) is not UNSET:
+            yield wire_name(name)
+
+
+def _names(contact: Contact) -> tuple[str, str, str]:
+    first, last = contact.first_name or "", contact.last_name or ""
+    return first, last, contact.name or getattr(contact, "contact_name", None) or f"{first} {last}".strip()
+
+
+def _settings(value: Struct | None) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {} if value is None else msgspec.to_builtins(value)
+    return found
+
+
+def _status(settings: dict[str, dict[str, Any]], channel: str) -> str:
+    return str(settings.get(channel, {}).get("status", "inactive"))
+
+
+def _changed(now: Any) -> str:
+    return (
+        f"{_CHANGED}, and holds {text_of(now)!r} now" if now not in (None, "", []) else f"{_CHANGED}, and is empty now"
+    )

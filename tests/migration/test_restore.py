@@ -1,0 +1,319 @@
+"""Undoing a load that kept a snapshot: the location is what it was before, whatever the rows, repeats and faults; and
+what somebody changed since is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import csv
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from leadconnector_async import Contact, ContactUpsert, DndSetting, DndSettings, LeadConnector, RateLimit, RetryPolicy
+from leadconnector_async.journal import Journal
+from leadconnector_async.migration.aftermath import note_end, read_end
+from leadconnector_async.migration.inventory import Inventory
+from leadconnector_async.migration.lookup import fetch_fields
+from leadconnector_async.migration.meaning import Meaning
+from leadconnector_async.migration.restore import Restore, assume_met
+from leadconnector_async.migration.restoring import Before, Sent, find_restoration
+from leadconnector_async.migration.results import Results
+from leadconnector_async.migration.rows import RowFile, open_row_file
+from leadconnector_async.migration.run import FileLoad
+from leadconnector_async.migration.snapshot import Snapshot, complete_snapshot
+from leadconnector_async.migration.stored import BEFORE, StoredContacts
+from leadconnector_async.migration.undo import Undo, read_created
+from leadconnector_async.migration.undo_book import UndoBook, Undone
+from leadconnector_async.migration.verify import Meetings, group_by_contact
+from leadconnector_async.report import BatchReport
+from leadconnector_async.sandbox import Sandbox, search
+from tests.conftest import LOCATION, OpenSandbox
+from tests.fake_clock import FakeClock
+
+CUSTOM = {"Nickname": "custom:nickname", "Interests": "custom:interests", "Score": "custom:score"}
+QUICK = RateLimit(max_requests=10_000, per_seconds=1.0, daily=None)
+NAMES = ("", "Ann", "Bo Lee")
+COLUMNS: dict[str, Sequence[str]] = {
+    "email": ("", "a@x.example", "b@x.example", "c@x.example", "d@x.example"),
+    "phone": ("", "", "+16175550101", "+16175550102", "+16175550103"),
+    "firstName": NAMES,
+    "lastName": NAMES,
+    "name": ("", "", "Kim Roe"),
+    "address1": ("", "1 Main St"),
+    "city": ("", "Rome", "Bonn"),
+    "postalCode": ("", "02134"),
+    "country": ("", "DE"),
+    "website": ("", "https://a.example"),
+    "timezone": ("", "Europe/Rome"),
+    "companyName": ("", "Acme", "Byte"),
+    "source": ("", "crm"),
+    "dateOfBirth": ("", "1990-09-25", "1991-01-02"),
+    "tags": ("", "vip", "new;vip", "Old"),
+    "Nickname": ("", "Nan", "Bob"),
+    "Interests": ("", "Music", "Sport;Music"),
+    "Score": ("", "1", "2.5"),
+}
+one_row = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in COLUMNS.items()})
+existing = st.lists(one_row.filter(lambda row: bool(row["email"] or row["phone"])), max_size=5)
+
+
+def write(path: Path, rows: Sequence[dict[str, str]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(COLUMNS), restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+class Run:
+    """A load with a snapshot, and its undo."""
+
+    def __init__(self, client: LeadConnector, folder: Path, *, adds_tags: bool = True, clears: bool = False) -> None:
+        self._client = client
+        self._folder = folder
+        self._adds_tags = adds_tags
+        self._clears = clears
+        self._files: list[RowFile] = []
+        self.when_kept: Callable[[], None] = lambda: None
+        self.report = BatchReport()
+
+    async def load(self, rows: Sequence[dict[str, str]]) -> None:
+        meaning = Meaning(
+            columns=CUSTOM,
+            empties_fields=self._clears,
+            empties_tags=not self._adds_tags,
+            fields=await fetch_fields(self._client),
+        )
+        self._files = files = [open_row_file(write(self._folder / "rows.csv", rows), meaning)]
+        with StoredContacts(self._folder / BEFORE) as stored, Snapshot(self._folder, stored) as snapshot:
+            limit = RateLimit()
+            await Inventory(self._client, stored, files, limit=limit, tell=lambda _: None).run(asyncio.Event())
+            await complete_snapshot(self._client, snapshot, stored, files, asyncio.Event())
+        self.when_kept()
+        with self._open_journal() as journal:
+            load = FileLoad(files, Results(self._folder, files), journal, adds_tags=self._adds_tags)
+            self.report = await load.run(self._client, asyncio.Event(), wait_for_quota=True, on_outcome=lambda _: None)
+            note_end(journal, self._client)
+
+    def _open_journal(self) -> Journal:
+        return Journal(self._folder / "journal.sqlite3", whole={"files": "1"})
+
+    async def undo(self, client: LeadConnector, *, is_forced: bool = False) -> list[Undone]:
+        with ExitStack() as opened:
+            journal = opened.enter_context(self._open_journal())
+            book = opened.enter_context(UndoBook(self._folder / "undo.sqlite3"))
+            stored = opened.enter_context(StoredContacts(self._folder / BEFORE))
+            snapshot = opened.enter_context(Snapshot(self._folder, stored))
+            told = list(assume_met(self._files, journal.outcomes(), stored, LOCATION))
+            meetings = opened.enter_context(Meetings(told))
+            created = [one for one in read_created(journal) if not snapshot.was_there(LOCATION, one.contact_id)]
+            work = Undo(client, book, ended_at=read_end(journal), is_forced=is_forced)
+            assert await work.run(created, asyncio.Event(), concurrency=4) is None
+            groups = group_by_contact(self._files, told, meetings, None, adds_tags=self._adds_tags)
+            restore = Restore(client, book, snapshot, adds_tags=self._adds_tags, is_forced=is_forced)
+            assert await restore.run(groups, asyncio.Event(), concurrency=4) is None
+            return list(book.all())
+
+
+def state_of(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
+    """All contacts, but for when they were changed."""
+    contacts = copy.deepcopy(sandbox.contacts(LOCATION))
+    for contact in contacts:
+        contact.pop("dateUpdated")
+        contact["customFields"].sort(key=lambda field: field["id"])
+    return {contact["id"]: contact for contact in contacts}
+
+
+async def fill(client: LeadConnector, folder: Path, rows: Sequence[dict[str, str]]) -> None:
+    """Have a location hold contacts."""
+    meaning = Meaning(columns=CUSTOM, fields=await fetch_fields(client))
+    for row in open_row_file(write(folder / "before.csv", rows), meaning).rows():
+        await client.contacts.upsert(row.contact)  # type: ignore[arg-type]
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(
+    before=existing,
+    rows=st.lists(one_row, max_size=8),
+    adds_tags=st.booleans(),
+    clears=st.booleans(),
+    faults=st.dictionaries(st.sampled_from(["500", "429", "reset-before", "503-html"]), st.just(0.1), max_size=2),
+    identifiers=st.sampled_from([("email", "phone"), ("phone", "email"), ("email",)]),
+    seed=st.integers(0, 99),
+)
+async def test_a_location_is_what_it_was_before_whatever_was_loaded(
+    before: list[dict[str, str]],
+    rows: list[dict[str, str]],
+    adds_tags: bool,
+    clears: bool,
+    faults: dict[str, float],
+    identifiers: tuple[str, ...],
+    seed: int,
+) -> None:
+    clock = FakeClock()
+    clocks = {"monotonic": clock.monotonic, "wall": clock.time, "sleep": clock.sleep}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        async with (
+            clock.jumping(),
+            Sandbox(unlimited=True, seed=seed, unique_identifiers=identifiers, **clocks) as sandbox,
+            LeadConnector(
+                "sandbox", location_id=LOCATION, base_url=sandbox.url, clock=clock, rate_limit=QUICK
+            ) as client,
+        ):
+            await fill(client, folder, before)
+            was = state_of(sandbox)
+            await clock.sleep(60)
+            sandbox._faults._chances = dict(faults)
+            run = Run(client, folder, adds_tags=adds_tags, clears=clears)
+            await run.load(rows)
+            await clock.sleep(60)
+            told = await run.undo(client)
+            sandbox._faults._chances = {}
+            assert state_of(sandbox) == was, told
+            assert {undone.status for undone in told} <= {"deleted", "restored", "same"}
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox, connect: OpenSandbox) -> LeadConnector:
+    opened: LeadConnector = await connect(sandbox, rate_limit=QUICK)
+    return opened
+
+
+@pytest.fixture
+async def sandbox(open_sandbox: OpenSandbox) -> Sandbox:
+    started: Sandbox = await open_sandbox(unlimited=True)
+    return started
+
+
+def row(**cells: str) -> dict[str, str]:
+    return cells
+
+
+async def test_what_somebody_changed_since_is_left_alone_and_told_unless_forced(
+    client: LeadConnector, sandbox: Sandbox, clock: FakeClock, tmp_path: Path
+) -> None:
+    await fill(
+        client, tmp_path, [row(email="a@x.example", city="Rome", companyName="Acme", tags="vip", Nickname="Nan")]
+    )
+    was = state_of(sandbox)
+    (contact_id,) = was
+    run = Run(client, tmp_path)
+    await run.load(
+        [row(email="a@x.example", city="Bonn", companyName="Byte", firstName="Ann", tags="new", Nickname="Bob")]
+    )
+    await client.contacts.update(contact_id, {"city": "Oslo", "tags": ["vip", "new", "theirs"]})
+    (told,) = await run.undo(client)
+    assert (told.status, told.detail) == ("partly", "city: it changed since the run, and holds 'Oslo' now")
+    now = await client.contacts.get(contact_id)
+    assert (now.city, now.company_name, now.first_name, now.tags) == ("Oslo", "Acme", None, ["vip", "theirs"])
+    (told,) = await run.undo(client, is_forced=True)
+    assert told.status == "restored"
+    await client.contacts.update(contact_id, {"tags": ["vip"]})
+    assert state_of(sandbox) == was
+
+
+async def test_the_state_before_the_first_of_several_rows_counts(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    await fill(client, tmp_path, [row(email="a@x.example", city="Rome", website="https://a.example")])
+    was = state_of(sandbox)
+    run = Run(client, tmp_path, clears=True)
+    await run.load([row(email="a@x.example", city=city) for city in ("Bonn", "", "Oslo")])
+    assert state_of(sandbox) != was
+    assert [told.status for told in await run.undo(client)] == ["restored"]
+    assert state_of(sandbox) == was
+
+
+async def test_contacts_that_have_each_others_email_get_their_own_back(
+    connect: OpenSandbox, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    client = await connect(sandbox, rate_limit=QUICK, concurrency=1)  # so that rows are applied in their order
+    one, other = "+16175550101", "+16175550102"
+    await fill(client, tmp_path, [row(email="a@x.example", phone=one), row(email="b@x.example", phone=other)])
+    was = state_of(sandbox)
+    run = Run(client, tmp_path)
+    chain = [("c@x.example", one), ("a@x.example", other), ("b@x.example", one)]
+    await run.load([row(email=email, phone=phone) for email, phone in chain])
+    emails = [contact["email"] for contact in state_of(sandbox).values()]
+    assert emails == [contact["email"] for contact in reversed(was.values())]
+    assert {told.status for told in await run.undo(client)} == {"restored"}
+    assert state_of(sandbox) == was
+
+
+async def test_an_email_that_somebody_else_has_now_is_told_and_the_rest_goes_back(
+    client: LeadConnector, tmp_path: Path
+) -> None:
+    await fill(client, tmp_path, [row(email="a@x.example", phone="+16175550101", city="Rome")])
+    run = Run(client, tmp_path)
+    await run.load([row(email="b@x.example", phone="+16175550101", city="Bonn")])
+    taker = await client.contacts.create({"email": "a@x.example"})
+    (told,) = await run.undo(client)
+    assert (told.status, told.detail) == ("partly", "email: another contact has it now")
+    now = await client.contacts.get(told.contact_id)
+    assert (now.email, now.city) == ("b@x.example", "Rome")
+    await client.contacts.delete(taker.id)
+    assert [told.status for told in await run.undo(client)] == ["restored"]
+    assert (await client.contacts.get(told.contact_id)).email == "a@x.example"
+
+
+async def test_what_a_search_leaves_out_is_read_whole_and_does_not_pass_for_empty(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row(email=f"p{n}@x.example", website="https://a.example", companyName="Acme") for n in range(3)]
+    await fill(client, tmp_path, rows)
+    was = state_of(sandbox)
+    spell = search._spell
+
+    def leave_out(*args: Any) -> dict[str, Any]:
+        return {name: value for name, value in spell(*args).items() if name not in ("website", "companyName")}
+
+    monkeypatch.setattr(search, "_spell", leave_out)
+    run = Run(client, tmp_path)
+    await run.load([row(email=f"p{n}@x.example", website="https://b.example", companyName="Byte") for n in range(3)])
+    assert [told.status for told in await run.undo(client)] == ["restored"] * 3
+    assert state_of(sandbox) == was
+
+
+async def test_a_contact_that_was_there_is_restored_where_its_row_passes_for_new_or_failed(
+    connect: OpenSandbox, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    client = await connect(sandbox, rate_limit=QUICK, retry=RetryPolicy(max_attempts=2, first_delay=0.1))
+    await fill(client, tmp_path, [row(email=f"p{n}@x.example", city="Rome") for n in range(30)])
+    was = state_of(sandbox)  # just now: dateAdded cannot tell whether the load has made them
+    run = Run(client, tmp_path)
+    run.when_kept = lambda: sandbox._faults._chances.update({"reset-after": 0.5})
+    await run.load([row(email=f"p{n}@x.example", city="Bonn") for n in range(30)])
+    sandbox._faults._chances.clear()
+    assert run.report.created > 0
+    assert run.report.failed > 0
+    assert {told.status for told in await run.undo(client)} == {"restored"}
+    assert state_of(sandbox) == was
+
+
+def test_wishes_go_back_by_channel_and_fields_that_nobody_can_change_are_told() -> None:
+    active, permanent = DndSetting(status="active"), DndSetting(status="permanent")
+    before = Contact(id="x", gender="female", dnd_settings=DndSettings(sms=permanent))
+    now = Contact(id="x", gender="male", dnd=True, dnd_settings=DndSettings(sms=active, email=active, call=active))
+    sent = ContactUpsert(gender="male", dnd=True, dnd_settings=DndSettings(sms=active, email=active))
+    found = find_restoration(Before(before), now, Sent(rows=[sent], adds_tags=True))
+    assert found.changes == {
+        "dnd": False,
+        "dnd_settings": {"SMS": {"status": "permanent"}, "Email": {"status": "inactive"}},
+    }
+    assert [(left.field, left.is_lost) for left in found.left] == [("gender", True)]
+
+
+def test_a_field_of_which_nobody_knows_what_it_held_stays() -> None:
+    before = Before(Contact(id="x", city="Rome"), frozenset({"city"}))
+    sent = Sent(rows=[ContactUpsert(city="Bonn", website="https://b.example", tags=["new"])], adds_tags=True)
+    found = find_restoration(before, Contact(id="x", city="Bonn", website="https://b.example", tags=["new"]), sent)
+    assert found.changes == {"city": "Rome"}
+    assert {left.field for left in found.left} == {"website", "tags"}
