@@ -100,6 +100,10 @@ Rate: TypeAlias = Annotated[str | None, typer.Option(help="Calls/seconds for a l
 Daily: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")]
 Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Calls in flight at most.")]
 NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")]
+AsJson: TypeAlias = Annotated[
+    bool,
+    typer.Option("--json", help="Print the result as one JSON document, all else on stderr. Exit code 2: no document."),
+]
 RunFolder: TypeAlias = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder that upsert left.", show_default=False)
 ]

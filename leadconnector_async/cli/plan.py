@@ -16,14 +16,14 @@ from ..migration.inputs import Inputs
 from ..migration.matching import Matching
 from ..migration.plan import Plan
 from ..migration.plan_page import build_plan_page
-from ..migration.planning import MOST_ASKED, Asked, Seen, ask_locations, encode_plan, make_plan
+from ..migration.planning import MOST_ASKED, Asked, Seen, ask_locations, make_plan
 from ..migration.problems import ProblemTally
 from ..migration.rows import RowFile
 from ..migration.survey import Survey
 from .options import read_rate
 from .plan_text import describe_plan
 from .preparation import Preparation
-from .printing import show, tell
+from .printing import show, show_document, tell
 from .saying import read_meaning
 from .signals import calling_on_signals
 from .upsert import Order, look_through, open_client
@@ -66,7 +66,9 @@ async def plan(order: PlanOrder) -> int:
         return _INTERRUPTED
     if order.html is not None:
         _write_page(order.html, made)
-    show(encode_plan(made) if order.is_json else "\n".join(describe_plan(made)))
+    show_document(made)
+    if not order.is_json:
+        show("\n".join(describe_plan(made)))
     if order.html is not None:
         tell(f"As a page: {order.html}")
     return 1 if made.refused or made.obstacles else 0

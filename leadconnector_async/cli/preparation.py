@@ -19,7 +19,7 @@ from ..migration.people import Directory
 from ..migration.problems import ProblemCount, ProblemTally
 from ..migration.rows import RowFile
 from ..migration.targets import read_target
-from .printing import show, tell
+from .printing import show, show_document, tell
 from .saying import Saying
 
 _MOST_KINDS: Final = 12
@@ -194,6 +194,15 @@ def conclude_dry_run(files: Sequence[RowFile], tally: ProblemTally, shared: Sequ
     for sentence in shared:
         tell(sentence)
     total = sum(file.count for file in files)
+    show_document(
+        {
+            "rows": total,
+            "to_send": total - tally.refused_rows - skipped,
+            "refused": tally.refused_rows,
+            "skipped": skipped,
+            "problems": tally.kinds(),
+        }
+    )
     left_out = f", {skipped} would be left out" if skipped else ""
     sent = total - tally.refused_rows - skipped
     show(f"{total} rows looked at: {sent} would be sent, {tally.refused_rows} would not{left_out}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .app import app, run
-from .arguments import Daily, Location, NoProgress, Rate, TokenFile
+from .arguments import AsJson, Daily, Location, NoProgress, Rate, TokenFile
 from .export import ExportCommand
 from .export import export as export_contacts
 from .options import read_faults, read_latency, read_rate
@@ -26,6 +26,7 @@ def export(
     rate: Rate = None,
     daily: Daily = None,
     no_progress: NoProgress = False,
+    as_json: AsJson = False,
     token_file: TokenFile = None,
 ) -> None:
     """Write the contacts of a location to a file, in the form in which `upsert` takes them again.
@@ -44,7 +45,7 @@ def export(
         is_progress_wanted=not no_progress,
         token_file=token_file,
     )
-    run(export_contacts(command))
+    run(export_contacts(command), as_json=as_json)
 
 
 @app.command()
@@ -68,6 +69,7 @@ def sandbox(
     ] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Makes ids, latency and faults repeatable.")] = None,
     profile: Annotated[str, typer.Option(help="Limits of a standard or trial account.")] = "standard",
+    as_json: AsJson = False,
 ) -> None:
     """Run a local server that behaves like the API. Its URL is the first line; its token is `sandbox`."""
 
@@ -88,4 +90,4 @@ def sandbox(
             seed=seed,
         )
 
-    run(work())
+    run(work(), as_json=as_json)
