@@ -18,7 +18,6 @@ T = TypeVar("T")
 app = typer.Typer(
     help="Load contacts into HighLevel / LeadConnector.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
