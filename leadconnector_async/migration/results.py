@@ -162,6 +162,8 @@ class Results:
                 if problem.action != "assumed":
                     told = [row.where, problem.column, problem.value, problem.sentence, problem.action]
                     self._writer(PROBLEMS, _PROBLEM_COLUMNS).writerow(told)
+                    self._rows[PROBLEMS] = self._rows.get(PROBLEMS, 1) + 1
+                    self.findings.add_problem(problem, row.where, self._rows[PROBLEMS])
 
     def _add_collision(self, one: tuple[FileRow, Outcome], other: tuple[FileRow, Outcome]) -> None:
         (row, outcome), (other_row, _) = one, other
