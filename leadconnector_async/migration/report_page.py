@@ -197,7 +197,7 @@ def _to_do(run: FinishedRun) -> Html:
         looks.append(["What is wrong: see the ", kinds, " by kind, and the ", rows, "."])
     if run.problems:
         link = element("a", "problems in the file", href="#problems-in-the-file")
-        looks.append(["Before anything was sent, cells were left out or changed: see the ", link, "."])
+        looks.append(["What was wrong with cells before they were sent: see the ", link, "."])
     if report.partially_applied:
         link = element("a", "fields not applied", href="#fields-not-applied")
         looks.append(["Look at the ", link, f" of {count_of(report.partially_applied, 'row')}."])
