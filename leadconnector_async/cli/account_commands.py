@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .app import app, run
-from .arguments import SecretFile, Store, TokenFile
+from .arguments import AsJson, SecretFile, Store, TokenFile
 from .login import DEFAULT_REDIRECT, LoginOrder, log_in, log_out, tell_who
 from .logins import LoginOptions
 
@@ -29,6 +29,7 @@ def login(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page, only tell it.")] = False,
     white_label: Annotated[bool, typer.Option("--white-label", help="The page without the name HighLevel.")] = False,
     store: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Log in with a marketplace app. The page of a browser asks what it may act for.
 
@@ -44,7 +45,7 @@ def login(
         is_pasted=paste,
         opens_browser=not no_browser,
     )
-    run(log_in(order))
+    run(log_in(order), as_json=as_json)
 
 
 @app.command()
@@ -53,9 +54,10 @@ def logout(
         str | None, typer.Argument(help="Id of the location or agency.", show_default="all of them")
     ] = None,
     store: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Forget a login. Says what stays valid."""
-    run(log_out(account, LoginOptions(store=store)))
+    run(log_out(account, LoginOptions(store=store)), as_json=as_json)
 
 
 @app.command()
@@ -66,6 +68,7 @@ def whoami(
     token_file: TokenFile = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Tell which account there is: its locations, scopes, and the calls it has left today."""
-    run(tell_who(location, token_file, LoginOptions(store=store, secret_file=client_secret_file)))
+    run(tell_who(location, token_file, LoginOptions(store=store, secret_file=client_secret_file)), as_json=as_json)

@@ -11,22 +11,27 @@ import typer
 from ..answers import clean_text
 from ..errors import ConfigurationError, JournalError, LeadConnectorError
 from ..version import __version__
-from .printing import tell
+from .printing import printing_for, tell
 
 T = TypeVar("T")
 
 app = typer.Typer(
     help="Load contacts into HighLevel / LeadConnector.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-def run(work: Coroutine[Any, Any, int]) -> None:
-    """Run a command to its exit code; wrong use is told in one sentence."""
+def run(work: Coroutine[Any, Any, int], *, as_json: bool) -> None:
+    """Run a command to its exit code; wrong use is told in one sentence.
+
+    Args:
+        work: The command.
+        as_json: Whether a machine reads stdout.
+    """
     try:
-        code = asyncio.run(work)
+        with printing_for(machines=as_json):
+            code = asyncio.run(work)
     except LeadConnectorError as error:
         tell(f"leadconnector: {clean_text(str(error))}")
         code = 3 if isinstance(error, JournalError) else 2

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
 from ..migration.readers.tables import FORMATS
 from ..migration.sharing import PHONE_RULES
+from .completion import complete_country, offer
+
+ENCODINGS: Final = ("utf-8", "utf-16", "windows-1252", "iso-8859-1", "shift_jis", "gb18030")
 
 # What is read
 Files: TypeAlias = Annotated[
@@ -31,9 +34,17 @@ Database: TypeAlias = Annotated[
 ]
 FileFormat: TypeAlias = Annotated[
     str | None,
-    typer.Option("--format", help=f"What the files are: {', '.join(FORMATS)}.", show_default="by their names"),
+    typer.Option(
+        "--format",
+        autocompletion=offer(FORMATS),
+        help=f"What the files are: {', '.join(FORMATS)}.",
+        show_default="by their names",
+    ),
 ]
-Encoding: TypeAlias = Annotated[str | None, typer.Option(help="How text is encoded.", show_default="found out")]
+Encoding: TypeAlias = Annotated[
+    str | None,
+    typer.Option(autocompletion=offer(ENCODINGS), help="How text is encoded.", show_default="found out"),
+]
 Sheet: TypeAlias = Annotated[
     str | None, typer.Option(help="Sheet of a workbook, by name or number.", show_default="the first")
 ]
@@ -57,22 +68,34 @@ Owners: TypeAlias = Annotated[
     Path | None, typer.Option(help="CSV of users: id, and email or name.", show_default=False)
 ]
 DefaultCountry: TypeAlias = Annotated[
-    str | None, typer.Option(help="Of phone numbers that name none, such as US.", show_default=False)
+    str | None,
+    typer.Option(
+        autocompletion=complete_country, help="Of phone numbers that name none, such as US.", show_default=False
+    ),
 ]
 DateOrder: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="mdy|dmy", help="What 03/04/1990 means.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="mdy|dmy", autocompletion=offer(("mdy", "dmy")), help="What 03/04/1990 means.", show_default=False
+    ),
 ]
 Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Send nothing where a cell or row cannot be sent.")]
 CreateFields: TypeAlias = Annotated[
     bool, typer.Option("--create-fields", help="Make custom fields that columns are for and that are missing.")
 ]
 Tags: TypeAlias = Annotated[
-    str, typer.Option(metavar="add|replace", help="Add tags to those a contact has, or replace them.")
+    str,
+    typer.Option(
+        metavar="add|replace",
+        autocompletion=offer(("add", "replace")),
+        help="Add tags to those a contact has, or replace them.",
+    ),
 ]
 PhoneConflict: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="|".join(PHONE_RULES),
+        autocompletion=offer(PHONE_RULES),
         help="Rows that share a phone with another person's: set it afterwards, leave the row out, or overwrite.",
     ),
 ]
@@ -105,7 +128,12 @@ TokenFile: TypeAlias = Annotated[
 ]
 Store: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="WHERE", help="Where logins are kept: `keyring`, or a file.", show_default="your own folder"),
+    typer.Option(
+        metavar="WHERE",
+        autocompletion=offer(("keyring",)),
+        help="Where logins are kept: `keyring`, or a file.",
+        show_default="your own folder",
+    ),
 ]
 SecretFile: TypeAlias = Annotated[
     Path | None,
@@ -117,6 +145,10 @@ Rate: TypeAlias = Annotated[str | None, typer.Option(help="Calls/seconds for a l
 Daily: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")]
 Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Calls in flight at most.")]
 NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")]
+AsJson: TypeAlias = Annotated[
+    bool,
+    typer.Option("--json", help="Print the result as one JSON document, all else on stderr. Exit code 2: no document."),
+]
 RunFolder: TypeAlias = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder that upsert left.", show_default=False)
 ]

@@ -15,7 +15,7 @@ from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, UsageError
 from ..migration.export import Export, ExportOrder, Progress
 from .options import read_rate, read_token_file
-from .printing import show, tell
+from .printing import show, show_document, tell
 from .signals import calling_on_signals
 
 _LINE_SECONDS: Final = 5.0
@@ -78,6 +78,7 @@ async def _run(command: ExportCommand, client: LeadConnector, work: Export) -> i
     error = task.exception()
     if error is None:
         _summarise(command, work.progress)
+        show_document(_document(command, work, None))
         return 0
     if not isinstance(error, LeadConnectorError | OSError) or isinstance(error, ConfigurationError | UsageError):
         raise error
@@ -107,7 +108,18 @@ def _summarise(command: ExportCommand, progress: Progress) -> None:
         )
 
 
+def _document(command: ExportCommand, work: Export, stopped: str | None) -> dict[str, object]:
+    progress = work.progress
+    return {
+        "file": str(command.path),
+        "contacts": progress.contacts,
+        "undefined_values": progress.undefined,
+        "stopped": stopped,
+    }
+
+
 def _tell_next(command: ExportCommand, work: Export, reason: str) -> None:
+    show_document(_document(command, work, reason))
     show(f"Stopped early: {clean_text(reason)}; {work.progress.contacts:,} contacts so far")
     options = {
         "--location": command.location_id,

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from ..migration.inputs import Inputs
-from ..migration.mapping_file import write_mapping
+from ..migration.mapping_file import describe_mapping, write_mapping
 from ..migration.selection import Selection
 from .app import app, read, run
 from .arguments import (
+    AsJson,
     Concurrency,
     CreateFields,
     Daily,
@@ -47,7 +48,7 @@ from .arguments import (
 from .logins import LoginOptions
 from .options import check_dry_run, check_selection, read_empty_rule, read_phone_rule, read_tags_rule
 from .plan import PlanOrder, plan
-from .printing import show
+from .printing import show, show_document
 from .saying import Saying
 from .sources import read_sources
 from .upsert import DEFAULT_CONCURRENCY, Order, load
@@ -100,6 +101,7 @@ def upsert(
     ] = False,
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
     no_progress: NoProgress = False,
+    as_json: AsJson = False,
     token_file: TokenFile = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
@@ -145,7 +147,7 @@ def upsert(
             empties_tags=empties and tags == "replace",
         ),
     )
-    run(load(order))
+    run(load(order), as_json=as_json)
 
 
 @app.command("plan")
@@ -182,7 +184,7 @@ def plan_load(
     limit: Limit = None,
     rate: Rate = None,
     daily: Daily = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a page, too.")] = None,
     token_file: TokenFile = None,
     store: Store = None,
@@ -226,7 +228,8 @@ def plan_load(
             empties_tags=empties and tags == "replace",
         ),
     )
-    run(plan(PlanOrder(load=order, is_compared=compare, is_offline=offline, is_json=as_json, html=html)))
+    planned = PlanOrder(load=order, is_compared=compare, is_offline=offline, is_json=as_json, html=html)
+    run(plan(planned), as_json=as_json)
 
 
 def _select(tags: str, only_new: bool, only_existing: bool, fill_empty: bool, skip_unchanged: bool) -> Selection:
@@ -242,13 +245,18 @@ def map_columns(
     file_format: FileFormat = None,
     encoding: Encoding = None,
     sheet: Sheet = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print which column goes to which field, as a file to correct and give back with `upsert --mapping`."""
 
     async def work() -> int:
         sources = read_sources(files, sql=None, database=None, file_format=file_format, encoding=encoding, sheet=sheet)
         with Inputs(sources, kept=None, is_stopped=lambda: False) as inputs:
-            show("".join(write_mapping(inputs.open())).rstrip("\n"))
+            tables = inputs.open()
+            if as_json:
+                show_document({"files": [describe_mapping(table) for table in tables]})
+            else:
+                show("".join(write_mapping(tables)).rstrip("\n"))
         return 0
 
-    run(work())
+    run(work(), as_json=as_json)

@@ -23,7 +23,7 @@ from ..transport import DEFAULT_BASE_URL, check_base_url
 from .logins import Login, LoginOptions, describe_store, load_login, open_app, open_store, read_client, save_login
 from .loopback import Loopback
 from .options import read_token_file
-from .printing import show, tell
+from .printing import show, show_document, tell
 
 DEFAULT_REDIRECT: Final = "http://localhost:8788/callback"
 _AGENCY_SCOPES: Final = ("oauth.readonly", "oauth.write")
@@ -64,7 +64,9 @@ async def log_in(order: LoginOrder) -> int:
         code = await _ask_for_code(order, app, state)
         account = await app.exchange(code, user_type="Company" if order.is_agency else None)
     await save_login(store, Login(client_id=client_id, redirect_uri=order.redirect_uri, base_url=base_url))
-    show(f"Logged in: {_name(await account.info())}. Kept in {describe_store(order.options.store)}.")
+    info, where = await account.info(), describe_store(order.options.store)
+    show(f"Logged in: {_name(info)}. Kept in {where}.")
+    show_document({"account": _document(info), "store": where})
     return 0
 
 
@@ -106,6 +108,22 @@ def _read_pasted(text: str, state: str) -> str:
     return fields.get("code", [""])[0]
 
 
+def _document(info: AccountInfo) -> dict[str, object]:
+    """Return what machines are told of an account."""
+    return {
+        "type": "location" if info.user_type == "Location" else "agency",
+        "id": info.account_id,
+        "agency": info.company_id or None,
+        "base_url": info.base_url,
+        "scopes": info.scopes,
+        "access_token_until": _iso(info.expires_at),
+    }
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
 def _name(info: AccountInfo) -> str:
     kind = "location" if info.user_type == "Location" else "agency"
     return clean_text(f"{kind} {info.account_id}")
@@ -122,6 +140,7 @@ async def log_out(account_id: str | None, options: LoginOptions) -> int:
     """
     store = open_store(options.store)
     logins = Logins(store, (await load_login(store)).client_id)
+    forgotten: list[dict[str, object]] = []
     accounts = list(await logins.accounts()) if account_id is None else [account_id]
     for each in accounts:
         try:
@@ -130,8 +149,10 @@ async def log_out(account_id: str | None, options: LoginOptions) -> int:
             grant = None
         if not await logins.remove(each):
             raise LoginRequiredError(f"{each} was not logged in", account_id=each)
+        forgotten.append({"id": each, "access_token_until": None if grant is None else _iso(grant.expires_at)})
         until = "until it ends" if grant is None else f"until {_time(grant.expires_at)}"
         show(f"Forgotten: {clean_text(each)}. Its access token stays good {until}.")
+    show_document({"forgotten": forgotten})
     show("The service was not told: each app stays installed until it is removed in the account's settings.")
     return 0
 
@@ -154,32 +175,44 @@ async def tell_who(location_id: str | None, token_file: Path | None, options: Lo
         given: dict[str, Any] = {"location_id": location_id} if location_id else {}
         if token_file is not None:
             given["token"] = read_token_file(token_file)
-        await _tell_of_token(LeadConnector.from_env(**given))
+        show_document({"accounts": [await _tell_of_token(LeadConnector.from_env(**given))]})
         return 0
     app, found = await open_app(options, environ)
     async with LeadConnector(app, **{**found, **_client_options(environ)}) as client:
-        are_good = [await _tell_of_login_or_why_not(client, app, info) for info in await app.accounts()]
+        accounts = [await _tell_of_login_or_why_not(client, app, info) for info in await app.accounts()]
+    are_good = [account["error"] is None for account in accounts]
+    if any(are_good):
+        show_document({"accounts": accounts})
     return 0 if all(are_good) else 1 if any(are_good) else 2
 
 
-async def _tell_of_login_or_why_not(client: LeadConnector, app: OAuthApp, info: AccountInfo) -> bool:
+async def _tell_of_login_or_why_not(client: LeadConnector, app: OAuthApp, info: AccountInfo) -> dict[str, object]:
+    """Tell of a login, and return what machines are told: `error` is None where it is good."""
     try:
-        await _tell_of_login(client, app, info)
+        return {**await _tell_of_login(client, app, info), "error": None}
     except LeadConnectorError as error:
-        tell(f"leadconnector: {_name(info)}, at {info.base_url}: {clean_text(str(error))}")
-        return False
-    return True
+        reason = clean_text(str(error))
+        tell(f"leadconnector: {_name(info)}, at {info.base_url}: {reason}")
+        return {**_document(info), "error": reason}
 
 
-async def _tell_of_token(client: LeadConnector) -> None:
+async def _tell_of_token(client: LeadConnector) -> dict[str, object]:
     async with client:
         remark = await _ask_as(client, client.location_id)
         show(f"A token of its own (private integration, or given by somebody else), for {client.host}: {remark}.")
         show(f"  location: {client.location_id or 'not given (--location); the service does not tell whose it is'}")
-        _show_quota(client, client.location_id)
+        left = _show_quota(client, client.location_id)
+    return {
+        "type": "token",
+        "id": client.location_id,
+        "host": client.host,
+        "remark": remark,
+        "calls_left_today": left,
+        "error": None,
+    }
 
 
-async def _tell_of_login(client: LeadConnector, app: OAuthApp, info: AccountInfo) -> None:
+async def _tell_of_login(client: LeadConnector, app: OAuthApp, info: AccountInfo) -> dict[str, object]:
     account = app.account(info.account_id)
     is_agency = info.user_type == "Company"
     remark = "taken" if is_agency and await account.token("") else await _ask_as(client, info.account_id)
@@ -189,22 +222,23 @@ async def _tell_of_login(client: LeadConnector, app: OAuthApp, info: AccountInfo
         show(f"  agency: {clean_text(info.company_id)}")
     show(f"  scopes: {clean_text(' '.join(info.scopes)) or 'not told'}")
     show(f"  access token: until {_time(info.expires_at)}, renewed before that")
+    told = {**_document(info), "remark": remark}
     if is_agency:
-        await _show_locations(app, info)
-    else:
-        _show_quota(client, info.account_id)
+        return {**told, "locations": await _show_locations(app, info)}
+    return {**told, "calls_left_today": _show_quota(client, info.account_id)}
 
 
-async def _show_locations(app: OAuthApp, info: AccountInfo) -> None:
+async def _show_locations(app: OAuthApp, info: AccountInfo) -> list[dict[str, str]] | None:
     try:
         found = [each async for each in app.account(info.account_id).installed_locations()]
     except PermissionDeniedError as error:
         show(f"  locations: not told ({clean_text(str(error))})")
-        return
+        return None
     for each in found[:_MOST_LOCATIONS]:
         show(f"  location: {clean_text(f'{each.id} {each.name}')}")
     if len(found) > _MOST_LOCATIONS:
         show(f"  and {len(found) - _MOST_LOCATIONS} more locations")
+    return [{"id": each.id, "name": each.name} for each in found]
 
 
 async def _ask_as(client: LeadConnector, location_id: str | None) -> str:
@@ -218,6 +252,7 @@ async def _ask_as(client: LeadConnector, location_id: str | None) -> str:
     return "taken"
 
 
-def _show_quota(client: LeadConnector, location_id: str | None) -> None:
+def _show_quota(client: LeadConnector, location_id: str | None) -> int | None:
     left = client.calls_left_today(location_id)
     show("  quota: not told" if left is None else f"  quota: {left:,} calls left today")
+    return left

@@ -29,6 +29,7 @@ def write_page(load: FileLoad, whole: Mapping[str, str], reason: str | None, nex
         location_id=whole["location"] or None,
         report=load.report,
         findings=results.findings,
+        problems=[kind for kind in results.problems.kinds() if kind.action != "assumed"],
         throughput=load.throughput,
         sittings=load.sittings,
         written=results.written,

@@ -15,6 +15,7 @@ from ..journal import Journal
 from ..limits import RateLimit
 from ..migration.check import check_files
 from ..migration.matching import Matching
+from ..migration.page import count_of
 from ..migration.phone_book import PHONES, PhoneBook
 from ..migration.phones import fill_book
 from ..migration.planning import MOST_ASKED, ask_locations
@@ -129,12 +130,12 @@ def describe_conflicts(waiting: int, skipped: int, calls: int, *, is_wanted: boo
     told = []
     if waiting:
         told.append(
-            f"{_rows(waiting)} the phone of another person before them: they are sent without it, and it is set after "
-            f"all rows, by {calls:,} more calls (--phone-conflict second-pass)."
+            f"{_rows(waiting)} the phone of another person in a row before. To overwrite nobody, the phone is left out "
+            f"there and set after all rows, by {count_of(calls, 'more call')} (--phone-conflict second-pass)."
         )
     if skipped:
         why = "--phone-conflict skip" if is_wanted else "their location matches by phone alone"
-        told.append(f"{_rows(skipped)} the phone of another person before them, and are left out ({why}).")
+        told.append(f"{_rows(skipped)} the phone of another person in a row before: left out ({why}).")
     return told
 
 

@@ -19,7 +19,7 @@ from ..migration.inputs import Inputs
 from ..migration.matching import Matching
 from ..migration.plan import Comparison, Plan
 from ..migration.plan_page import build_plan_page
-from ..migration.planning import MOST_ASKED, Asked, Seen, ask_locations, encode_plan, make_plan
+from ..migration.planning import MOST_ASKED, Asked, Seen, ask_locations, make_plan
 from ..migration.problems import ProblemTally
 from ..migration.rows import RowFile, split_emptied
 from ..migration.survey import Survey
@@ -28,7 +28,7 @@ from ..sources import Skipped
 from .options import read_rate
 from .plan_text import describe_plan
 from .preparation import Preparation
-from .printing import show, tell
+from .printing import show, show_document, tell
 from .saying import read_meaning
 from .signals import calling_on_signals
 from .stock import READING_ENDS, compare_with_stored
@@ -63,10 +63,7 @@ async def plan(order: PlanOrder) -> int:
         ConfigurationError: Something is missing or wrong, or the page cannot be written.
         JournalError: What is there cannot be kept for as long as it takes.
     """
-    if order.is_compared and order.is_offline:
-        raise ConfigurationError("--compare reads what is there, and --offline asks for nothing: give one of them")
-    if order.html is not None and (order.html.is_dir() or not order.html.parent.is_dir()):
-        raise ConfigurationError(f"--html {order.html}: cannot be written; name a file in a folder that is there")
+    _check(order)
     stop = asyncio.Event()
     with calling_on_signals(stop.set):
         try:
@@ -83,12 +80,25 @@ async def plan(order: PlanOrder) -> int:
     if made is None or stop.is_set():
         tell("Interrupted: there is no plan.")
         return _INTERRUPTED
+    _tell_plan(order, made)
+    return 1 if made.refused or made.obstacles else 0
+
+
+def _check(order: PlanOrder) -> None:
+    if order.is_compared and order.is_offline:
+        raise ConfigurationError("--compare reads what is there, and --offline asks for nothing: give one of them")
+    if order.html is not None and (order.html.is_dir() or not order.html.parent.is_dir()):
+        raise ConfigurationError(f"--html {order.html}: cannot be written; name a file in a folder that is there")
+
+
+def _tell_plan(order: PlanOrder, made: Plan) -> None:
     if order.html is not None:
         _write_page(order.html, made)
-    show(encode_plan(made) if order.is_json else "\n".join(describe_plan(made)))
+    show_document(made)
+    if not order.is_json:
+        show("\n".join(describe_plan(made)))
     if order.html is not None:
         tell(f"As a page: {order.html}")
-    return 1 if made.refused or made.obstacles else 0
 
 
 async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:

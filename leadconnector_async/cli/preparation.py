@@ -22,7 +22,7 @@ from ..migration.plan_words import about_comparison
 from ..migration.problems import ProblemCount, ProblemTally
 from ..migration.rows import RowFile, split_emptied
 from ..migration.targets import read_target
-from .printing import show, tell
+from .printing import show, show_document, tell
 from .saying import Saying
 
 _MOST_KINDS: Final = 12
@@ -221,6 +221,16 @@ def conclude_dry_run(
         tell(sentence)
     total = sum(file.count for file in files)
     skipped += 0 if comparison is None else sum(comparison.skipped.values())
+    show_document(
+        {
+            "rows": total,
+            "to_send": total - tally.refused_rows - skipped,
+            "refused": tally.refused_rows,
+            "skipped": skipped,
+            "problems": tally.kinds(),
+            "comparison": comparison,
+        }
+    )
     left_out = f", {skipped} would be left out" if skipped else ""
     sent = total - tally.refused_rows - skipped
     show(f"{total} rows looked at: {sent} would be sent, {tally.refused_rows} would not{left_out}")

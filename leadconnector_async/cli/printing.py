@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TextIO
+
+import msgspec
 
 
 def accept_any_text() -> None:
@@ -16,9 +21,31 @@ def accept_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+_is_for_machines: ContextVar[bool] = ContextVar("is_for_machines", default=False)
+
+
+@contextmanager
+def printing_for(*, machines: bool) -> Iterator[None]:
+    """Have what is shown to people go to stderr where a machine reads stdout: it gets one document there alone."""
+    before = _is_for_machines.set(machines)
+    try:
+        yield
+    finally:
+        _is_for_machines.reset(before)
+
+
 def show(text: str) -> None:
-    """Print a line on stdout at once; where nobody reads any more it is dropped."""
-    _print(text, sys.stdout)
+    """Print a line on stdout at once, on stderr where machines read; where nobody reads any more it is dropped."""
+    _print(text, sys.stderr if _is_for_machines.get() else sys.stdout)
+
+
+def show_document(document: object) -> None:
+    """Print the result as JSON on stdout where machines read, else nothing.
+
+    It is ASCII, so that it is JSON whatever the encoding of stdout.
+    """
+    if _is_for_machines.get():
+        _print(json.dumps(msgspec.to_builtins(document, enc_hook=str), indent=2), sys.stdout)
 
 
 def tell(text: str) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from ..migration.samples import read_sample
 from .app import app, read, run
-from .arguments import Concurrency, Daily, NoProgress, Rate, RunFolder, SecretFile, Store, TokenFile
+from .arguments import AsJson, Concurrency, Daily, NoProgress, Rate, RunFolder, SecretFile, Store, TokenFile
 from .logins import LoginOptions
 from .past_runs import PastOrder
 from .undo import UndoOrder, undo
@@ -26,6 +26,7 @@ def verify_run(
     daily: Daily = None,
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
     no_progress: NoProgress = False,
+    as_json: AsJson = False,
     token_file: TokenFile = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
@@ -43,7 +44,7 @@ def verify_run(
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),
     )
-    run(verify(VerifyOrder(past=past, sample=read(lambda: read_sample(sample)))))
+    run(verify(VerifyOrder(past=past, sample=read(lambda: read_sample(sample)))), as_json=as_json)
 
 
 @app.command("undo")
@@ -58,6 +59,7 @@ def undo_run(
     daily: Daily = None,
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
     no_progress: NoProgress = False,
+    as_json: AsJson = False,
     token_file: TokenFile = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
@@ -75,4 +77,4 @@ def undo_run(
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),
     )
-    run(undo(UndoOrder(past=past, is_agreed=yes, is_forced=force, is_resumed=resume)))
+    run(undo(UndoOrder(past=past, is_agreed=yes, is_forced=force, is_resumed=resume)), as_json=as_json)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
-from .printing import show
+from .printing import show, show_document
 from .signals import calling_on_signals
 
 if TYPE_CHECKING:
@@ -25,9 +25,17 @@ async def serve(**options: Any) -> int:
     stop = asyncio.Event()
     with calling_on_signals(stop.set):  # before the URL is told: who reads it may send a signal at once
         sandbox = await _start(Sandbox, options)
+        oauth = sandbox.oauth
+        told = {
+            "url": sandbox.url,
+            "token": "sandbox",
+            "client_id": oauth.client_id,
+            "client_secret": oauth.client_secret,
+        }
+        show_document(told)
         show(sandbox.url)
         show("token: sandbox; any locationId; stop with Ctrl-C")
-        show(f"app for logins: client id {sandbox.oauth.client_id}, client secret {sandbox.oauth.client_secret}")
+        show(f"app for logins: client id {oauth.client_id}, client secret {oauth.client_secret}")
         await stop.wait()
         await sandbox.stop()
     return 0

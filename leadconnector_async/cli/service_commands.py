@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from .app import app, run
-from .arguments import Daily, Location, NoProgress, Rate, TokenFile
+from .arguments import AsJson, Daily, Location, NoProgress, Rate, TokenFile
+from .completion import offer
 from .export import ExportCommand
 from .export import export as export_contacts
 from .options import read_faults, read_latency, read_rate
@@ -26,6 +27,7 @@ def export(
     rate: Rate = None,
     daily: Daily = None,
     no_progress: NoProgress = False,
+    as_json: AsJson = False,
     token_file: TokenFile = None,
 ) -> None:
     """Write the contacts of a location to a file, in the form in which `upsert` takes them again.
@@ -44,14 +46,20 @@ def export(
         is_progress_wanted=not no_progress,
         token_file=token_file,
     )
-    run(export_contacts(command))
+    run(export_contacts(command), as_json=as_json)
 
 
 @app.command()
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 8787,
     rate: Rate = None,
-    window: Annotated[str, typer.Option(help="How calls are counted: fixed, aligned or sliding.")] = "fixed",
+    window: Annotated[
+        str,
+        typer.Option(
+            autocompletion=offer(("fixed", "aligned", "sliding")),
+            help="How calls are counted: fixed, aligned or sliding.",
+        ),
+    ] = "fixed",
     daily: Daily = None,
     latency: Annotated[
         str | None, typer.Option(metavar="MIN-MAX", help="Time an answer takes: 0.05-0.5 (seconds) or 50-500ms.")
@@ -67,7 +75,11 @@ def sandbox(
         float, typer.Option(metavar="SECONDS", help="How long a change takes to show in searches.")
     ] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Makes ids, latency and faults repeatable.")] = None,
-    profile: Annotated[str, typer.Option(help="Limits of a standard or trial account.")] = "standard",
+    profile: Annotated[
+        str,
+        typer.Option(autocompletion=offer(("standard", "trial")), help="Limits of a standard or trial account."),
+    ] = "standard",
+    as_json: AsJson = False,
 ) -> None:
     """Run a local server that behaves like the API. Its URL is the first line; its token is `sandbox`."""
 
@@ -88,4 +100,4 @@ def sandbox(
             seed=seed,
         )
 
-    run(work())
+    run(work(), as_json=as_json)

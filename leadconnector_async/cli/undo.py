@@ -41,7 +41,7 @@ from ..report import Outcome
 from .asking import is_agreed, is_person_there
 from .options import read_rate
 from .past_runs import Pace, PastOrder, PastRun, stop_in_order
-from .printing import show, tell
+from .printing import show, show_document, tell
 from .signals import calling_on_signals
 
 _STOPPED: Final = 3
@@ -238,6 +238,7 @@ async def _work(
 def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> int:
     folder = order.past.folder
     counts = msgspec.structs.asdict(report)
+    show_document({"folder": str(folder), **counts})
     told = [f"{counts[name]:,} {words}" for name, words in _WORDS.items() if counts[name]]
     show(f"{report.created + report.updated:,} contacts: {', '.join(told) or 'nothing to do'}")
     is_stopped = report.stopped is not None and not report.is_done

@@ -55,7 +55,7 @@ from .page import write_page
 from .past_runs import SANDBOX, note_run
 from .phones import PhoneConflicts
 from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_emptying, tell_of_problems
-from .printing import show, tell
+from .printing import show, show_document, tell
 from .progress import open_progress
 from .saying import Saying, read_meaning
 from .signals import calling_on_signals
@@ -374,6 +374,7 @@ def _conclude(order: Order, load: FileLoad, whole: dict[str, str], reason: str |
     is_stopped = reason is not None or load.report.stopped is not None
     steps = list(_next_steps(order, load.report, load.results, is_stopped=is_stopped))
     write_page(load, whole, reason, steps)
+    show_document(_document(load, reason, steps))
     _summarise(load.report, load.results, reason)
     for step in steps:
         show(step.sentence if step.command is None else f"{step.sentence} {step.command}")
@@ -382,6 +383,18 @@ def _conclude(order: Order, load: FileLoad, whole: dict[str, str], reason: str |
     if is_stopped:
         return _STOPPED
     return 0 if load.report.is_complete else 1
+
+
+def _document(load: FileLoad, reason: str | None, steps: list[NextStep]) -> dict[str, object]:
+    """Return what machines are told: `report.json`, and what people are told besides."""
+    return {
+        **load.report.to_dict(),
+        "not_applied": load.report.not_applied,
+        "stopped": reason or (None if load.report.stopped is None else str(load.report.stopped)),
+        "folder": str(load.results.folder),
+        "files": load.results.written,
+        "next_steps": steps,
+    }
 
 
 def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:

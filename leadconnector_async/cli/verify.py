@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack, ExitStack
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from ..answers import clean_text
@@ -25,7 +26,7 @@ from ..migration.verify import (
     group_by_contact,
 )
 from .past_runs import Pace, PastOrder, PastRun, stop_in_order
-from .printing import show
+from .printing import show, show_document
 from .signals import calling_on_signals
 
 _STOPPED: Final = 3
@@ -101,6 +102,7 @@ def _report(work: Verification, loaded: int, wanted: int, stopped: str | None, *
 
 
 def _conclude(order: VerifyOrder, run: PastRun, report: VerifyReport, *, is_interrupted: bool) -> int:
+    show_document({"folder": str(run.folder), **msgspec.structs.asdict(report)})
     rows = "all" if report.compared == report.loaded else f"{report.compared:,} of"
     show(f"{run.folder}: {rows} {report.loaded:,} rows that were loaded compared with {run.place}")
     if report.differing:

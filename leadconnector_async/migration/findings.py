@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from ..report import Outcome, RowError
 from .page import shorten
+from .problems import Action, Problem
 from .rows import FileRow
 
 MOST_EXAMPLES: Final = 3
@@ -19,6 +20,8 @@ _COLUMN: Final = ", column "
 
 ErrorKind: TypeAlias = tuple[int | None, str]
 """HTTP status and message, as a report counts errors."""
+ProblemKind: TypeAlias = tuple[str, str, Action]
+"""Column, sentence and what became of it, as problems are counted."""
 
 
 class NotDone(Struct, frozen=True):
@@ -79,6 +82,20 @@ class Meeting(Struct, frozen=True):
     differences: list[tuple[str, str, str]]
 
 
+class CellExample(Struct, frozen=True):
+    """A cell or row that there was something to tell of before it was sent.
+
+    Attributes:
+        place: Where it stands.
+        row: Its row in `problems.csv`, the header counted.
+        value: What stands there.
+    """
+
+    place: str
+    row: int
+    value: str
+
+
 class Findings(Struct):
     """The examples, bounded.
 
@@ -87,12 +104,23 @@ class Findings(Struct):
         dropped: Fields not applied, by name.
         meetings: Rows that met the same contact.
         to_fix: The first rows that failed or are unknown, in their order.
+        problems: Cells with each kind of problem, by column, sentence and action.
     """
 
     errors: dict[ErrorKind, list[NotDone]] = field(default_factory=dict)
     dropped: dict[str, list[Dropped]] = field(default_factory=dict)
     meetings: list[Meeting] = field(default_factory=list)
     to_fix: list[NotDone] = field(default_factory=list)
+    problems: dict[ProblemKind, list[CellExample]] = field(default_factory=dict)
+
+    def add_problem(self, problem: Problem, place: str, number: int) -> None:
+        """Take note of a cell; `place` says where it stands, `number` is its row in `problems.csv`."""
+        kind = problem.column, problem.sentence, problem.action
+        if kind not in self.problems and len(self.problems) >= _MOST_KINDS:
+            return
+        examples = self.problems.setdefault(kind, [])
+        if len(examples) < MOST_EXAMPLES:
+            examples.append(CellExample(place, number, shorten(problem.value)))
 
     def add_not_done(
         self, row: FileRow, outcome: Outcome, cells: Mapping[str, str], surplus: Sequence[str], number: int

@@ -118,6 +118,25 @@ def write_mapping(tables: Sequence[Table], meaning: Meaning = NOTHING_SAID) -> I
     yield _TAIL
 
 
+def describe_mapping(table: Table, meaning: Meaning = NOTHING_SAID) -> dict[str, Any]:
+    """Return what would be sent of a table, for machines.
+
+    Returns:
+        `name`; `looks_like`, whose export it is, or None; `columns`: of each `name`, `target` and `reason`, of
+        which one is None.
+    """
+    columns = ColumnMap(*input_columns(table), meaning)
+    targets = {column.name: column.target.text for column in columns.columns}
+    reasons = {unsent.name: unsent.reason for unsent in columns.unsent}
+    return {
+        "name": table.name,
+        "looks_like": None if columns.preset is None else columns.preset.name,
+        "columns": [
+            {"name": name, "target": targets.get(name), "reason": reasons.get(name)} for name in input_columns(table)[0]
+        ],
+    }
+
+
 def _lines(columns: ColumnMap) -> Iterator[tuple[str, str]]:
     for column in columns.columns:
         yield column.name, f"{_quote(column.name)} = {_quote(column.target.text)}"

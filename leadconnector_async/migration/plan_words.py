@@ -74,12 +74,14 @@ def about_comparison(found: Comparison) -> Iterator[str]:
 
 def _about_phones(told: Forecast, *, is_wanted: bool) -> Iterator[str]:
     if told.deferred:
-        yield f"{count_of(told.deferred, 'row')} with the phone of another person before them would be sent without it"
-        refused = f", which the service refuses on {told.refused_phones:,}, as that person has it"
-        yield f"Their phone is set by an update after all rows{refused if told.refused_phones else ''}"
+        rows = count_of(told.deferred, "row")
+        yield f"{rows} would be sent without the phone, as a row of another person before has it, and overwrite nobody"
+        refused = f"; the service will refuse it on {told.refused_phones:,}, as that person has it"
+        yield f"That phone is set by an update after all rows{refused if told.refused_phones else ''}"
     if told.skipped:
         why = "--phone-conflict skip" if is_wanted else "their location matches by phone alone"
-        yield f"{count_of(told.skipped, 'row')} with the phone of another person before them would be left out ({why})"
+        rows = count_of(told.skipped, "row")
+        yield f"{rows} would be left out, as a row of another person before has the same phone ({why})"
 
 
 def about_time(seconds: float, days: int) -> str:

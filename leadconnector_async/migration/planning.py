@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from ..answers import clean_text
@@ -187,8 +186,3 @@ def _plan_location(seen: Seen, location_id: str, rows: int, phone_calls: int) ->
         is_asked=asked is not usual,
         allows_duplicates=None if asked is usual else asked.rule.allows_duplicates,
     )
-
-
-def encode_plan(plan: Plan) -> str:
-    """Return the plan as JSON for scripts, its keys those of `Plan`."""
-    return msgspec.json.format(msgspec.json.encode(plan)).decode()

@@ -12,7 +12,7 @@ from msgspec import Struct
 from ..journal import Sitting
 from ..report import BatchReport, ErrorCount
 from ..version import __version__
-from .findings import MOST_EXAMPLES, Findings, Meeting, NotDone
+from .findings import MOST_EXAMPLES, CellExample, Findings, Meeting, NotDone
 from .page import (
     Column,
     Content,
@@ -30,8 +30,9 @@ from .page import (
     number,
     quoted,
 )
+from .problems import Action, ProblemCount
 from .reasons import why_not_applied
-from .results import COLLISIONS, FAILED, NOT_APPLIED, REPORT, SKIPPED
+from .results import COLLISIONS, FAILED, NOT_APPLIED, PROBLEMS, REPORT, SKIPPED
 from .throughput import Throughput
 from .throughput_chart import duration, show_throughput
 
@@ -48,6 +49,16 @@ _LOOKS: Final = {
     "unknown": "unknown",
     "skipped": "rest",
     "not_attempted": "rest",
+}
+
+
+_OUTCOMES: Final[dict[Action, str]] = {
+    "missing": "nothing was sent",
+    "refused": "the row was not sent",
+    "skipped": "sent without the cell",
+    "fixed": "sent, changed",
+    "sent": "sent as it is",
+    "assumed": "sent",
 }
 
 
@@ -72,6 +83,7 @@ class FinishedRun(Struct, frozen=True, kw_only=True):
         location_id: The location of rows that name none, or None.
         report: The counts.
         findings: Examples.
+        problems: What there was to be told of cells and rows before they were sent, by kind.
         throughput: The load over time, or None where that is not known.
         sittings: When it was worked on.
         written: The names of the files beside the page.
@@ -84,6 +96,7 @@ class FinishedRun(Struct, frozen=True, kw_only=True):
     location_id: str | None
     report: BatchReport
     findings: Findings
+    problems: Sequence[ProblemCount] = ()
     throughput: Throughput | None
     sittings: Sequence[Sitting]
     written: Sequence[str]
@@ -122,6 +135,8 @@ def build_report_page(run: FinishedRun) -> str:
         page.add_section("Rows to fix", _rows_to_fix(run))
     if report.skip_reasons:
         page.add_section("Rows not sent on purpose", _skipped(run))
+    if run.problems:
+        page.add_section("Problems in the file", _problems(run))
     if report.not_applied:
         page.add_section("Fields not applied", _fields_not_applied(run))
     if report.collisions:
@@ -182,6 +197,9 @@ def _to_do(run: FinishedRun) -> Html:
     if run.findings.to_fix:
         kinds, rows = element("a", "errors", href="#errors"), element("a", "rows to fix", href="#rows-to-fix")
         looks.append(["What is wrong: see the ", kinds, " by kind, and the ", rows, "."])
+    if run.problems:
+        link = element("a", "problems in the file", href="#problems-in-the-file")
+        looks.append(["What was wrong with cells before they were sent: see the ", link, "."])
     if report.partially_applied:
         link = element("a", "fields not applied", href="#fields-not-applied")
         looks.append(["Look at the ", link, f" of {count_of(report.partially_applied, 'row')}."])
@@ -288,6 +306,40 @@ def _skipped(run: FinishedRun) -> list[Content]:
     reasons = sorted(run.report.skip_reasons.items(), key=lambda pair: -pair[1])
     where: Content = ["All are in ", link_to_file(SKIPPED), "."] if SKIPPED in run.written else None
     return [build_table(where, columns, [[number(count), quoted(reason)] for reason, count in reasons])]
+
+
+def _problems(run: FinishedRun) -> list[Content]:
+    columns = [
+        Column("Cells", "number"),
+        Column("Column"),
+        Column("What is wrong", "sentence"),
+        Column("For example"),
+        Column("Value"),
+    ]
+    groups = [(_problem_kind(kind), _cells(run, kind)) for kind in run.problems[:_MOST_KINDS]]
+    caption: list[Content] = [f"By kind, the gravest first, with at most {MOST_EXAMPLES} cells of each."]
+    if PROBLEMS in run.written:
+        caption += [" All are in ", link_to_file(PROBLEMS), ". The header is row 1 there."]
+    more = len(run.problems) - _MOST_KINDS
+    rest = element("p", f"{count_of(more, 'more kind')}.") if more > 0 else None
+    return [build_grouped_table(caption, columns, groups), rest]
+
+
+def _problem_kind(kind: ProblemCount) -> list[Content]:
+    what = [quoted(kind.sentence), element("br"), element("span", _OUTCOMES[kind.action], class_="quiet")]
+    return [number(kind.count), quoted(kind.column), what]
+
+
+def _cells(run: FinishedRun, kind: ProblemCount) -> list[list[Content]]:
+    found = run.findings.problems.get((kind.column, kind.sentence, kind.action), [])
+    return [[_cell_place(run, cell), quoted(cell.value)] for cell in found] or [["", ""]]
+
+
+def _cell_place(run: FinishedRun, cell: CellExample) -> Content:
+    link: Content = f"{PROBLEMS} row {cell.row:,}"
+    if PROBLEMS in run.written:
+        link = link_to_file(PROBLEMS, f"row {cell.row:,}", fragment=f"row={cell.row}")
+    return [link, element("br"), element("span", "from ", _origin(run, cell.place), class_="quiet")]
 
 
 def _fields_not_applied(run: FinishedRun) -> list[Content]:

@@ -29,7 +29,7 @@ NOT_APPLIED: Final = "not_applied.csv"
 COLLISIONS: Final = "collisions.csv"
 PROBLEMS: Final = "problems.csv"
 _ROW_FILES: Final = (SUCCEEDED, FAILED, FAILED_LINES, SKIPPED, NOT_APPLIED, COLLISIONS, PROBLEMS)
-_NOT_APPLIED_COLUMNS: Final = ("contact_id", "field", "sent", "stored")
+_NOT_APPLIED_COLUMNS: Final = ("contact_id", "field", "sent", "stored", "note")
 _PROBLEM_COLUMNS: Final = ("row", "column", "value", "problem", "action")
 _COLLISION_COLUMNS: Final = ("contact_id", "row", "collision_with")
 
@@ -134,14 +134,9 @@ class Results:
 
     def _add(self, row: FileRow, outcome: Outcome) -> None:
         cells, surplus = self._place(row)
-        for missing in outcome.not_applied:
-            told = [missing.field, text_of(missing.sent), text_of(missing.stored)]
-            self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, outcome.contact_id, *told])
-            self.findings.add_dropped(row, outcome, self._by_field(cells), told)
+        self._add_dropped(row, outcome, cells)
         if outcome.status in ("created", "updated"):
-            is_new = {True: "true", False: "false"}.get(outcome.new or False) if outcome.new is not None else ""
-            result = [outcome.contact_id or "", is_new, outcome.trace_id or ""]
-            self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, *result])
+            self._add_done(outcome, cells)
             return
         reason = str(outcome.error or "")
         if outcome.note:
@@ -154,6 +149,16 @@ class Results:
         if row.line is not None and not _must_be_looked_up(row, outcome):
             self._file(FAILED_LINES).write(row.line + "\n")
 
+    def _add_dropped(self, row: FileRow, outcome: Outcome, cells: Sequence[str]) -> None:
+        for missing in outcome.not_applied:
+            told = [missing.field, text_of(missing.sent), text_of(missing.stored)]
+            self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, outcome.contact_id, *told, outcome.note or ""])
+            self.findings.add_dropped(row, outcome, self._by_field(cells), told)
+
+    def _add_done(self, outcome: Outcome, cells: Sequence[str]) -> None:
+        is_new = {True: "true", False: "false"}.get(outcome.new or False) if outcome.new is not None else ""
+        self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, outcome.contact_id or "", is_new, outcome.trace_id or ""])
+
     def _add_problems(self, row: FileRow) -> None:
         problems = row.problems
         if problems:
@@ -162,6 +167,8 @@ class Results:
                 if problem.action != "assumed":
                     told = [row.where, problem.column, problem.value, problem.sentence, problem.action]
                     self._writer(PROBLEMS, _PROBLEM_COLUMNS).writerow(told)
+                    self._rows[PROBLEMS] = self._rows.get(PROBLEMS, 1) + 1
+                    self.findings.add_problem(problem, row.where, self._rows[PROBLEMS])
 
     def _add_collision(self, one: tuple[FileRow, Outcome], other: tuple[FileRow, Outcome]) -> None:
         (row, outcome), (other_row, _) = one, other

@@ -51,11 +51,12 @@ def test_nobody_is_overwritten_and_a_refused_phone_is_told(run: Run, tmp_path: P
         code, out, err = run("upsert", path, "--out", "out")
         assert phones(sandbox.url) == {"ann": HOUSE, "bob": None, "cid": OWN}
     assert code == 0
-    assert "1 row has the phone of another person before them: they are sent without it" in err
-    assert "by 1 more calls" in err
+    assert "1 row has the phone of another person in a row before." in err
+    assert "set after all rows, by 1 more call (--phone-conflict second-pass)." in err
     assert "phone not applied on 1 row: another contact holds it (see not_applied.csv)" in out
     (lost,) = table(tmp_path / "out" / "not_applied.csv")
     assert (lost["email"], lost["field"], lost["sent"], lost["stored"]) == ("bob@x.example", "phone", HOUSE, "")
+    assert lost["note"].startswith(f"its phone, which {path}, row 2 has as well, was not set: contact ")
     report = report_of(tmp_path / "out")
     assert (report["created"], report["updated"], report["partially_applied"]) == (3, 1, 1)
     assert (report["requests"], report["collisions"]) == (4 + 1, 0)
@@ -123,7 +124,7 @@ def test_what_is_right_is_done_where_a_location_matches_by_one_field_alone(
         connect(sandbox.url)
         code, _, err = run("upsert", path, "--out", "phone")
         assert (code, phones(sandbox.url)) == (0, {"ann": HOUSE})
-    assert "are left out (their location matches by phone alone)" in err
+    assert "left out (their location matches by phone alone)" in err
     assert [row["email"] for row in table(tmp_path / "phone" / "skipped.csv")] == ["bob@x.example"]
 
 
@@ -136,7 +137,7 @@ def test_each_location_is_asked_and_served_by_its_own_rule(run: Run, tmp_path: P
         code, _, err = run("upsert", path, "--out", "out")
         assert code == 0
         assert len(sandbox.contacts()) == 4
-    assert "2 rows have the phone of another person before them" in err
+    assert "2 rows have the phone of another person in a row before" in err
     assert report_of(tmp_path / "out")["partially_applied"] == 2
 
 
@@ -219,7 +220,7 @@ def test_a_dry_run_and_a_no_write_and_leave_nothing(
         connect(sandbox.url)
         code, out, err = run("upsert", path, "--dry-run")
         assert (code, out.splitlines()[0]) == (0, "2 rows looked at: 2 would be sent, 0 would not")
-        assert "1 row has the phone of another person before them" in err
+        assert "1 row has the phone of another person in a row before" in err
 
         async def refuse(*_: object) -> bool:
             return False

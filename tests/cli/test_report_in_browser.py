@@ -35,7 +35,10 @@ def path(run: Run, tmp_path: Path) -> Path:
     rows += [[f"q{n}@example.com", "", "", "Narnia" * (n % 2), ""] for n in range(40)]
     with people.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["email", "firstName", "phone", "country", "custom:plan"], *rows])
-    assert run("upsert", people, "--sandbox", "--out", tmp_path / "out", "--rate", "60/1")[0] == 1
+    assert (
+        run("upsert", people, "--sandbox", "--out", tmp_path / "out", "--rate", "60/1", "--phone-conflict", "allow")[0]
+        == 1
+    )
     return tmp_path / "out" / "report.html"
 
 
