@@ -1,0 +1,321 @@
+"""Limits shared through a real redis-server: one quota for all holders, none lost, and never a flood."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio.cluster import RedisCluster
+
+from leadconnector_async import (
+    ConfigurationError,
+    DailyQuotaExceededError,
+    LeadConnector,
+    RateLimit,
+    RedisLimits,
+    SharedLimitsError,
+)
+from leadconnector_async.answers import Quota
+from leadconnector_async.limits import Window
+from leadconnector_async.sandbox import Sandbox
+from tests.redis_server import RedisServer, needs_redis
+from tests.test_limits import most_in_a_window
+
+pytestmark = needs_redis
+LIMIT = RateLimit(10, 0.4, daily=None)
+OpenLimits = Callable[..., Any]
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    await server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def holders(server: RedisServer) -> AsyncIterator[OpenLimits]:
+    """Open limits as several processes would: each a holder of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def open_limits(**options: Any) -> RedisLimits:
+            limits = RedisLimits(server.url, **options)
+            await limits.open()
+            stack.push_async_callback(limits.close)
+            return limits
+
+        yield open_limits
+
+
+async def use(window: Window, times: list[float], *, seconds: float = 0.01, bulk: bool = True) -> None:
+    slot = await window.acquire(bulk=bulk)
+    times.append(time.monotonic())
+    await asyncio.sleep(seconds)
+    times.append(time.monotonic())
+    window.release(slot)
+
+
+async def answer_first(window: Window) -> None:
+    """Have the first call answered, which bulk makes alone, and wait until its slot is free again."""
+    window.release(await window.acquire())
+    await asyncio.sleep(LIMIT.per_seconds * 1.1)
+
+
+async def test_all_holders_together_keep_the_limit_and_each_has_its_turn(holders: OpenLimits) -> None:
+    windows = [(await holders()).window("L", LIMIT) for _ in range(4)]
+    arrivals: list[float] = []
+    counts = [0] * len(windows)
+    until = time.monotonic() + 6 * LIMIT.per_seconds
+
+    async def work(number: int) -> None:
+        while time.monotonic() < until:
+            slot = await windows[number].acquire(bulk=True)
+            arrivals.append(time.monotonic())
+            counts[number] += 1
+            await asyncio.sleep(0.01 * (number + 1))
+            windows[number].release(slot)
+
+    await asyncio.gather(*(work(number) for number in range(4) for _ in range(6)))
+    assert most_in_a_window(arrivals, LIMIT.per_seconds) <= LIMIT.max_requests
+    assert len(arrivals) >= 4.5 * LIMIT.max_requests
+    assert min(counts) >= 2
+
+
+async def test_a_slot_of_a_holder_that_died_comes_back(holders: OpenLimits) -> None:
+    dead, alive = (await holders()).window("L", LIMIT), (await holders()).window("L", LIMIT)
+    await answer_first(dead)
+    await asyncio.gather(*(dead.acquire() for _ in range(LIMIT.max_requests)))
+    await dead.close()  # as a process that is killed: nothing is said of its slots
+    began = time.monotonic()
+    await asyncio.gather(*(alive.acquire() for _ in range(LIMIT.max_requests)))
+    assert 0.5 * LIMIT.per_seconds < time.monotonic() - began < 3 * LIMIT.per_seconds
+
+
+async def test_a_slow_call_keeps_its_slot_however_long_it_takes(holders: OpenLimits) -> None:
+    slow, other = (await holders()).window("L", RateLimit(2, 0.4)), (await holders()).window("L", RateLimit(2, 0.4))
+    await answer_first(slow)
+    await slow.acquire()
+    times: list[float] = []
+    for _ in range(4):
+        await use(other, times)
+    # With one slot left, the four calls take turns.
+    assert most_in_a_window(times[::2], 0.4) == 1
+
+
+async def test_single_calls_of_one_holder_go_before_the_rows_of_another(holders: OpenLimits) -> None:
+    loading, web = (await holders()).window("L", LIMIT), (await holders()).window("L", LIMIT)
+    await answer_first(loading)
+    stop = asyncio.Event()
+
+    async def load() -> None:
+        while not stop.is_set():
+            await use(loading, [])
+
+    loads = [asyncio.ensure_future(load()) for _ in range(20)]
+    await asyncio.sleep(0.05)
+    await use(web, [], bulk=False)  # bulk cannot know of the first one
+    waits = []
+    for _ in range(12):
+        began = time.monotonic()
+        await use(web, [], bulk=False)
+        waits.append(time.monotonic() - began)
+        await asyncio.sleep(0.5 * LIMIT.per_seconds)
+    stop.set()
+    await asyncio.gather(*loads)
+    assert sorted(waits)[len(waits) // 2] < 0.5 * LIMIT.per_seconds
+
+
+async def test_waiters_that_are_cancelled_leave_no_slot_behind(holders: OpenLimits) -> None:
+    window = (await holders()).window("L", LIMIT)
+    await answer_first(window)
+    slots = [await window.acquire() for _ in range(LIMIT.max_requests)]
+    waiters = [asyncio.ensure_future(window.acquire(bulk=bool(n % 2))) for n in range(30)]
+    await asyncio.sleep(0.02)
+    for slot in slots:
+        window.give_back(slot)
+    for waiter in waiters[::2]:
+        waiter.cancel()
+    await asyncio.sleep(0.05)
+    for waiter in waiters:
+        waiter.cancel()
+    await asyncio.wait(waiters)
+    for waiter in waiters:
+        if not waiter.cancelled():
+            window.give_back(waiter.result())
+    began = time.monotonic()
+    await asyncio.gather(*(window.acquire() for _ in range(LIMIT.max_requests)))
+    assert time.monotonic() - began < 1.5 * LIMIT.per_seconds
+
+
+async def test_what_the_headers_say_holds_for_all(holders: OpenLimits) -> None:
+    one, other = (await holders()).window("L", RateLimit(100, 0.4)), (await holders()).window("L", RateLimit(100, 0.4))
+    one.release(await one.acquire(), Quota(4, 3, 0.4, 150_000, 80_000.0))
+    await asyncio.sleep(0.1)
+    times: list[float] = []
+    await asyncio.gather(*(use(window, times) for window in (one, other) for _ in range(8)))
+    starts = sorted(times)
+    assert most_in_a_window([t for t in starts if t in times[::1]], 0.4) <= 2 * 4  # sent and answered are both noted
+    assert other.calls_left_today() is not None
+
+
+async def test_a_pause_of_one_holds_for_all(holders: OpenLimits) -> None:
+    one, other = (await holders()).window("L", LIMIT), (await holders()).window("L", LIMIT)
+    await answer_first(one)
+    slot = await one.acquire()
+    one.pause(0.5)
+    one.release(slot)
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    await other.acquire()
+    assert time.monotonic() - began > 0.35
+
+
+async def test_a_spent_day_is_spent_for_all(holders: OpenLimits) -> None:
+    limit = RateLimit(10, 0.4, daily=3)
+    one, other = (await holders()).window("L", limit), (await holders()).window("L", limit)
+    for window in (one, other, one):
+        window.release(await window.acquire())
+        await asyncio.sleep(0.05)
+    for window in (one, other):
+        with pytest.raises(DailyQuotaExceededError, match="UTC"):
+            await window.acquire()
+
+
+async def test_two_clients_load_one_location(server: RedisServer) -> None:
+    async with Sandbox(max_requests=20, per_seconds=0.5, latency=(0.0, 0.02)) as sandbox:
+
+        async def load(name: str) -> int:
+            limits = RedisLimits(server.url)
+            limit = RateLimit(20, 0.5)
+            async with LeadConnector(
+                "sandbox", base_url=sandbox.url, location_id="L", limits=limits, rate_limit=limit
+            ) as client:
+                report = await client.contacts.bulk_upsert([{"email": f"{name}{n}@example.com"} for n in range(50)])
+            return report.created
+
+        assert await asyncio.gather(load("a"), load("b")) == [50, 50]
+        assert sandbox.rate_limited == 0
+
+
+async def test_many_locations_in_one_load(server: RedisServer) -> None:
+    rows = [{"email": f"p{n}@example.com", "locationId": f"L{n % 12}"} for n in range(360)]
+    async with Sandbox(max_requests=20, per_seconds=0.5) as sandbox:
+        limits = RedisLimits(server.url)
+        async with LeadConnector(
+            "sandbox", base_url=sandbox.url, limits=limits, rate_limit=RateLimit(20, 0.5)
+        ) as client:
+            report = await client.contacts.bulk_upsert(rows)
+        assert (report.created, sandbox.rate_limited) == (360, 0)
+
+
+# ---------------------------------------------------------------------------------------------- without Redis
+
+
+async def test_redis_that_does_not_answer_at_the_start_is_told_in_a_sentence() -> None:
+    limits = RedisLimits("redis://:very-secret@127.0.0.1:1")
+    with pytest.raises(SharedLimitsError, match="Redis at 127.0.0.1 gives no answer") as caught:
+        async with LeadConnector("sandbox", base_url="http://127.0.0.1:2", location_id="L", limits=limits):
+            pass
+    assert "very-secret" not in f"{caught.value!r} {caught.value.__cause__!r} {limits!r}"
+
+
+@pytest.mark.parametrize(
+    "options", [{"share": 1.5}, {"share": -0.1}, {"prefix": "a{b}"}, {"url": "http://localhost"}, {"url": "nonsense"}]
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        RedisLimits(**{"url": "redis://localhost", **options})
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+async def test_calls_wait_or_go_on_at_their_share_while_redis_is_gone(
+    server: RedisServer, holders: OpenLimits, share: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "leadconnector_async")
+    window = (await holders(share=share, timeout=0.2)).window("L", LIMIT)
+    await answer_first(window)
+    server.stop()
+    times: list[float] = []
+    calls = [asyncio.ensure_future(use(window, times)) for _ in range(20)]
+    await asyncio.sleep(4 * LIMIT.per_seconds)
+    done_alone = sum(call.done() for call in calls)
+    starts = times[::1]
+    await server.start()
+    await asyncio.gather(*calls)
+    if share:
+        assert 4 <= done_alone <= 16
+        assert most_in_a_window(sorted(starts), LIMIT.per_seconds) <= 2 * LIMIT.max_requests * share + 1
+    else:
+        assert done_alone == 0
+    told = [record.getMessage() for record in caplog.records if record.name.endswith("shared_window")]
+    assert sum("gives no answer" in line for line in told) == 1
+    assert sum("answers again" in line for line in told) == 1
+
+
+async def test_a_load_lives_through_a_restart_of_redis(server: RedisServer) -> None:
+    async with Sandbox(max_requests=20, per_seconds=0.5) as sandbox:
+        limits = RedisLimits(server.url, timeout=0.2)
+        async with LeadConnector(
+            "sandbox", base_url=sandbox.url, location_id="L", limits=limits, rate_limit=RateLimit(20, 0.5)
+        ) as client:
+            rows = [{"email": f"p{n}@example.com"} for n in range(120)]
+            load = asyncio.ensure_future(client.contacts.bulk_upsert(rows))
+            await asyncio.sleep(0.8)
+            server.stop()
+            await server.start()
+            assert (await load).created == 120
+        assert sandbox.rate_limited == 0
+
+
+# ---------------------------------------------------------------------------------------------- elsewhere
+
+
+async def test_it_works_on_a_cluster(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path, "--cluster-enabled", "yes")
+    await server.start()
+    try:
+        command = ["redis-cli", "-p", str(server.port), "cluster", "addslotsrange", "0", "16383"]
+        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(_is_ready, server.port):
+                await asyncio.sleep(0.02)
+        limits = RedisLimits(server.url, cluster=True)
+        await limits.open()
+        assert isinstance(limits._redis, RedisCluster)
+        windows = [limits.window(name, LIMIT) for name in ("L1", "L2", "{odd} name")]
+        times: list[float] = []
+        for window in windows:
+            await use(window, times)
+        await limits.close()
+        assert len(times) == 6
+    finally:
+        server.stop()
+
+
+def _is_ready(port: int) -> bool:
+    told = subprocess.run(["redis-cli", "-p", str(port), "cluster", "info"], capture_output=True, text=True, check=True)
+    return "cluster_state:ok" in told.stdout
+
+
+def test_without_the_package_one_sentence_says_what_to_install() -> None:
+    script = """
+import sys
+sys.modules["redis"] = None
+from leadconnector_async import ConfigurationError, RedisLimits
+try:
+    RedisLimits("redis://localhost")
+except ConfigurationError as error:
+    assert "leadconnector-async[redis]" in str(error), error
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
