@@ -1,9 +1,8 @@
 """Four processes on one location, whose quota they share through Redis: share of it that is used, 429s, cost of a slot.
 
-Measure: a sandbox in a process of its own, which counts the window; four client processes, each with a load without end
-and one of them with single calls, too; a redis-server of its own. Told are the calls counted as a share of those that the
-limit allows, in whole hundreds; the 429s; the time of a request to Redis, and requests for each call; and how soon the
-slots of a process that is killed are back.
+Measure: a sandbox counts the window; four client processes each have a load without end; the redis-server is one of its
+own. Told are the calls counted as a share of those that the limit allows, in whole hundreds; the 429s; the time of a
+request to Redis, and requests for each call; and how soon the slots of a process that is killed are back.
 
     apt-get install redis-server; pip install -e '.[redis]'
     python benchmarks/bench_redis.py [--scale 5] [--windows 20] [--latency 10-200]
@@ -71,9 +70,12 @@ async def work(redis: str, url: str, seconds: float, until: float, name: str) ->
     limit = RateLimit(MAX_REQUESTS, seconds, daily=None)
     calls = 0
     rows = ({"email": f"{name}-{number}@example.com"} for number in itertools.count())
-    async with LeadConnector(
-        "sandbox", base_url=url, location_id="L", rate_limit=limit, limits=limits, concurrency=100
-    ) as client, aclosing(client.contacts.stream_upserts(rows)) as outcomes:
+    async with (
+        LeadConnector(
+            "sandbox", base_url=url, location_id="L", rate_limit=limit, limits=limits, concurrency=100
+        ) as client,
+        aclosing(client.contacts.stream_upserts(rows)) as outcomes,
+    ):
         async for _ in outcomes:
             calls += 1
             if time.time() >= until:
@@ -112,7 +114,7 @@ async def measure_kill(redis: str, sandbox: Sandbox, seconds: float) -> None:
     await asyncio.sleep(2 * seconds)
     sandbox.arrivals.clear()
     worker = begin(redis, sandbox.url, seconds, time.time() + 1000, "killed")
-    while len(sandbox.arrivals) < MAX_REQUESTS // 2:
+    while len(sandbox.arrivals) < MAX_REQUESTS // 2:  # noqa: ASYNC110  (nothing else tells)
         await asyncio.sleep(seconds / 1000)
     os.kill(worker.pid, signal.SIGKILL)
     killed = time.monotonic()

@@ -463,7 +463,9 @@ class SharedWindow:
                 if waiter.done():
                     continue
                 if slots:
-                    waiter.set_result(slots.popleft())
+                    slot = slots.popleft()
+                    self._held[slot.name] = slot  # from now on, not from when the waiter goes on
+                    waiter.set_result(slot)
                 else:
                     waiter.set_exception(day_spent(self._location_id, told.day_ends_in / 1000, self._clock.time()))
         if self._parked and (slots or told.is_day_spent):

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,14 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(self._start)
+
+    def _start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self._options]
         self._process = subprocess.Popen([*command, "--dir", str(self._folder)], stdout=subprocess.DEVNULL)
-        async with asyncio.timeout(20):
-            while not await asyncio.to_thread(self._answers):
-                await asyncio.sleep(0.01)
+        while not self._answers():
+            time.sleep(0.01)
 
     def _answers(self) -> bool:
         try:
