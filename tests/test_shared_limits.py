@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -328,3 +329,48 @@ else:
     raise AssertionError
 """
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
+
+
+# ---------------------------------------------------------------------------------------------- the command line
+
+
+LEADCONNECTOR = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
+
+
+async def test_two_commands_share_a_location(server: RedisServer, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("email\n" + "".join(f"a{n}@example.com\n" for n in range(60)))
+    (tmp_path / "b.csv").write_text("email\n" + "".join(f"b{n}@example.com\n" for n in range(60)))
+    async with Sandbox(max_requests=20, per_seconds=0.5) as sandbox:
+        environ = {**os.environ, "LEADCONNECTOR_TOKEN": "sandbox", "LEADCONNECTOR_BASE_URL": sandbox.url}
+        commands = [
+            await asyncio.create_subprocess_exec(
+                *LEADCONNECTOR, "upsert", str(tmp_path / f"{name}.csv"), "--location", "L", "--rate", "20/0.5",
+                "--redis", server.url, "--out", str(tmp_path / name),
+                env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )
+            for name in "ab"
+        ]  # fmt: skip
+        for command in commands:
+            out, _ = await command.communicate()
+            assert command.returncode == 0, out
+        assert (len(sandbox.contacts()), sandbox.rate_limited) == (120, 0)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("redis://:secret@localhost:1", "LEADCONNECTOR_REDIS_PASSWORD"),
+        ("http://localhost", "redis://localhost:6379/0"),
+        ("redis://127.0.0.1:1", "gives no answer"),
+    ],
+)
+def test_a_redis_that_cannot_be_used_is_told_in_a_sentence(url: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("email\na@example.com\n")
+    ended = subprocess.run(
+        [*LEADCONNECTOR, "upsert", "a.csv", "--sandbox", "--redis", url],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ":secret" not in ended.stderr

@@ -153,6 +153,10 @@ def upsert(
         bool, typer.Option("--wait", help="Where the day's calls are spent, wait for the next in place of stopping.")
     ] = False,
     concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight at most.")] = DEFAULT_CONCURRENCY,
+    redis: Annotated[
+        str | None,
+        typer.Option(help="Share limits with other processes: redis://host:6379.", show_default=False),
+    ] = None,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")] = False,
     token_file: TokenFile = None,
     store: Store = None,
@@ -176,6 +180,7 @@ def upsert(
         daily=daily,
         waits=wait,
         concurrency=concurrency,
+        redis=redis,
         is_progress_wanted=not no_progress,
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),

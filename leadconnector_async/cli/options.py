@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
-from ..limits import RateLimit
+from ..limits import Limits, RateLimit
+from ..shared_limits import RedisLimits
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
@@ -29,6 +32,22 @@ def read_rate(text: str | None, daily: int | None) -> RateLimit:
         if not calls or not seconds:
             raise ConfigurationError(f"--rate {text}: both of its numbers must be above 0")
     return RateLimit(max_requests=calls, per_seconds=seconds, daily=usual.daily if daily is None else daily)
+
+
+def read_limits(redis: str | None) -> Limits | None:
+    """Read `--redis`: where limits are shared with other processes, or None.
+
+    Raises:
+        ConfigurationError: It is no address, holds a password, or the package redis is missing.
+    """
+    if redis is None:
+        return None
+    if urlsplit(redis).password is not None:
+        raise ConfigurationError(
+            "--redis holds a password, which everybody on this machine could read; "
+            "leave it out there, and set LEADCONNECTOR_REDIS_PASSWORD"
+        )
+    return RedisLimits(redis, password=os.environ.get("LEADCONNECTOR_REDIS_PASSWORD") or None)
 
 
 def read_latency(text: str | None) -> tuple[float, float]:

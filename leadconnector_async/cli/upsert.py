@@ -41,7 +41,7 @@ from ..migration.run import FileLoad, count_rows, describe_files
 from ..report import STATUSES, BatchReport
 from .folders import choose_folder
 from .logins import LoginOptions, open_app
-from .options import read_rate, read_token_file
+from .options import read_limits, read_rate, read_token_file
 from .page import write_page
 from .preparation import Preparation, tell_of_columns, tell_of_problems
 from .printing import show, tell
@@ -70,6 +70,7 @@ class Order(Struct, frozen=True, kw_only=True):
     daily: int | None
     waits: bool
     concurrency: int
+    redis: str | None = None
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
@@ -157,6 +158,7 @@ def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict
 
 
 async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
+    limits = read_limits(order.redis)
     if order.is_sandbox:
         from ..sandbox import Sandbox
 
@@ -169,12 +171,13 @@ async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stac
             location_id=order.location_id or _SANDBOX_LOCATION,
             rate_limit=rate,
             concurrency=order.concurrency,
+            limits=limits,
         )
     else:
         options = await _choose_token(order)
         if order.location_id:
             options["location_id"] = order.location_id
-        client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, **options)
+        client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, limits=limits, **options)
         if not client.location_id and not all(file.has_locations for file in files):
             raise ConfigurationError(
                 "there is no location: give --location, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
@@ -303,6 +306,7 @@ def _command(order: Order, sources: list[str], *more: str) -> str:
         "--location": order.location_id,
         "--rate": order.rate,
         "--daily": order.daily,
+        "--redis": order.redis,
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
         "--store": order.login.store,
