@@ -63,12 +63,14 @@ class ConnectedTokenSource(TokenSource, Protocol):
         """Finish what is under way, when a client closes. The way is open until this returns."""
 
 
-def check_token(token: str) -> str:
+def check_token(token: object) -> str:
     """Trim a token, as a line end from a file is a classic cause of 401.
 
     Raises:
         ConfigurationError: It is empty or cannot stand in a header.
     """
+    if not isinstance(token, str):
+        raise ConfigurationError(f"a token is a text, not {type(token).__name__}")
     token = token.strip()
     if not token:
         raise ConfigurationError("the token is empty; pass a Private Integration Token of your location")

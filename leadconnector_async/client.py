@@ -299,7 +299,11 @@ class LeadConnector:
 
     async def _ask_for_token(self, call: Call[Any]) -> str:
         call.lacks_token = True
-        call.token = check_token(await self._ask(call, self._tokens.token(call.request.location_id)))
+        token = await self._ask(call, self._tokens.token(call.request.location_id))
+        try:
+            call.token = check_token(token)
+        except ConfigurationError as error:
+            raise TokenSourceError(f"the token source gave no token: {error}") from None
         call.lacks_token = False
         return call.token
 

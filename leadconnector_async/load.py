@@ -24,12 +24,11 @@ from .errors import (
     CallError,
     DailyQuotaExceededError,
     LeadConnectorError,
-    LocationNotCoveredError,
     LocationPausedError,
-    LoginRequiredError,
     OutageError,
     RateLimitStuckError,
     StopRequestedError,
+    TokenSourceError,
     UsageError,
 )
 from .intake import Intake
@@ -293,7 +292,7 @@ class Load:
             return self._settle_refused(item, error)
         except LocationPausedError:
             return self._settle_cut_short(item) if item.call.is_halted else None
-        except (DailyQuotaExceededError, RateLimitStuckError, LocationNotCoveredError, LoginRequiredError) as error:
+        except (DailyQuotaExceededError, RateLimitStuckError, TokenSourceError) as error:
             if self._waits_for_day(item, error):
                 return None
             return self._settle_closed(item, error)

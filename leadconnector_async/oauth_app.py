@@ -128,12 +128,12 @@ class OAuthApp:
             CallError: The service gave no answer. The code may be spent.
             ClientStateError: No client is open.
         """
-        if not hmac.compare_digest((state or "").encode(), (expected_state or "").encode()):
+        if not _is_same(state or "", expected_state or ""):
             raise LoginRequiredError(
                 "the state that came back is not the one that this login began with, so it may be somebody else's: "
                 "log in again"
             )
-        if not code.strip():
+        if not code.strip() or not code.strip().isprintable():
             raise LoginRequiredError("the service sent no code; log in again")
         return await self._tasks.join(self._tasks.start(self._exchange(code.strip(), user_type)))
 
@@ -294,3 +294,7 @@ class OAuthApp:
     def renewed(self, renew: Callable[[str | None], Coroutine[Any, Any, V]]) -> Renewed[V]:
         """Return a token of this app's that is renewed in time."""
         return Renewed(renew, line=lambda: self.line, tasks=self._tasks)
+
+
+def _is_same(state: str, expected: str) -> bool:
+    return hmac.compare_digest(state.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))

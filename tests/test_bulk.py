@@ -464,14 +464,15 @@ async def test_cancelling_keeps_the_report(open_sandbox: OpenSandbox, connect: O
     sandbox = await open_sandbox(latency=(0.05, 0.05), sleep=asyncio.sleep)
     client = await connect(sandbox)
     report = BatchReport()
-    has_begun = asyncio.Event()
+    is_under_way = asyncio.Event()
+
+    def note(_: Outcome) -> None:
+        if report.created > 10:
+            is_under_way.set()
+
     rows = people(300)
-    load = asyncio.ensure_future(
-        client.contacts.bulk_upsert(
-            rows, concurrency=10, report=report, on_outcome=lambda _: report.created < 11 or has_begun.set()
-        )
-    )
-    await has_begun.wait()
+    load = asyncio.ensure_future(client.contacts.bulk_upsert(rows, concurrency=10, report=report, on_outcome=note))
+    await is_under_way.wait()
     await asyncio.sleep(0.01)  # the next ten are in flight
     load.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -213,6 +213,33 @@ async def test_a_pause_that_is_too_long_closes_its_location_at_once(
         await client.contacts.upsert({"email": "a@example.com", "location_id": "A"})
 
 
+class Tokens:
+    """A token source that has none for one location."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+
+    async def token(self, location_id: str) -> str:
+        if location_id != "broken":
+            return "sandbox"
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer  # type: ignore[return-value]
+
+    async def refresh(self, location_id: str, refused: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("answer", [OSError("gone"), None, 5, "", "not the one"])
+async def test_a_location_without_a_token_holds_up_no_other(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, answer: object
+) -> None:
+    client = await connect(await open_sandbox(), token=Tokens(answer))
+    rows = [row for pair in zip(rows_of("broken", 30), rows_of("A", 30), strict=True) for row in pair]
+    report = await client.contacts.bulk_upsert(rows)
+    assert (report.created, report.not_attempted) == (30, 30)
+
+
 async def test_days_that_are_waited_for_hold_up_no_other_location(
     open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
 ) -> None:

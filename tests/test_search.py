@@ -30,6 +30,7 @@ from leadconnector_async import (
 )
 from leadconnector_async.contacts.finding import is_last
 from leadconnector_async.contacts.recent import Recent
+from leadconnector_async.models.filters import join_orders
 from leadconnector_async.models.search import SearchPage, read_search_page
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
@@ -228,6 +229,25 @@ async def test_a_cursor_that_leads_nowhere_is_told() -> None:
         await search_among([{"contacts": [{"id": "a"}, {"id": "b"}]}], page_size=2)
 
 
+async def test_pages_that_come_in_a_circle_end_the_search() -> None:
+    one, other = page_of(["a", "b"]), page_of(["x", "c", "d"])
+    with pytest.raises(InvalidResponseError, match="again and again"):
+        await search_among([one, other, one, other, one, other], page_size=2)
+
+
+async def test_half_an_emoji_of_one_contact_spoils_no_page() -> None:
+    page = (
+        rb'{"contacts": [{"id": "a", "firstName": "\ud83d"}, {"id": "b", "firstName": "\ud83d\ude00 \\ud83d"}],'
+        rb' "total": 2}'
+    )
+    async with (
+        answering(page) as script,
+        LeadConnector("x", base_url=script.url, location_id="L", rate_limit=None) as client,
+    ):
+        found = [contact.first_name async for contact in client.contacts.search()]
+    assert found == ["\ufffd", "\U0001f600 \\ud83d"]
+
+
 @pytest.mark.parametrize(
     ("found", "read", "total", "last"),
     [
@@ -335,6 +355,8 @@ async def test_filters_find_what_they_say(client: LeadConnector, sandbox: Sandbo
         (any_of, "at least one"),
         (lambda: all_of("a"), "a filter is a Filter"),  # type: ignore[arg-type]
         (lambda: FilterGroup("OR", ()), "at least one"),
+        (lambda: Filter(None, "eq", "a"), "the name of a field"),  # type: ignore[arg-type]
+        (lambda: join_orders(["date_added"]), "an order is a Sort"),  # type: ignore[list-item]
         (lambda: Sort("phone"), "cannot be ordered by 'phone'; fields are"),
         (lambda: Sort("email", "up"), "asc or desc"),  # type: ignore[arg-type]
     ],

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
-from ..errors import LoginRequiredError, NotFoundError, PermissionDeniedError
+from ..errors import LeadConnectorError, LoginRequiredError, NotFoundError, PermissionDeniedError, TokenStoreError
 from ..logins import AccountInfo, Logins
 from ..oauth_app import DEFAULT_SCOPES, OAuthApp
 from ..transport import DEFAULT_BASE_URL, check_base_url
@@ -124,10 +124,14 @@ async def log_out(account_id: str | None, options: LoginOptions) -> int:
     logins = Logins(store, (await load_login(store)).client_id)
     accounts = list(await logins.accounts()) if account_id is None else [account_id]
     for each in accounts:
-        grant = await logins.find(each)
-        if not await logins.remove(each) or grant is None:
+        try:
+            grant = await logins.find(each)
+        except TokenStoreError:  # damaged, and to be forgotten all the same
+            grant = None
+        if not await logins.remove(each):
             raise LoginRequiredError(f"{each} was not logged in", account_id=each)
-        show(f"Forgotten: {clean_text(each)}. Its access token stays good until {_time(grant.expires_at)}.")
+        until = "until it ends" if grant is None else f"until {_time(grant.expires_at)}"
+        show(f"Forgotten: {clean_text(each)}. Its access token stays good {until}.")
     show("The service was not told: each app stays installed until it is removed in the account's settings.")
     return 0
 
@@ -154,9 +158,17 @@ async def tell_who(location_id: str | None, token_file: Path | None, options: Lo
         return 0
     app, found = await open_app(options, environ)
     async with LeadConnector(app, **{**found, **_client_options(environ)}) as client:
-        for info in await app.accounts():
-            await _tell_of_login(client, app, info)
-    return 0
+        are_good = [await _tell_of_login_or_why_not(client, app, info) for info in await app.accounts()]
+    return 0 if all(are_good) else 1 if any(are_good) else 2
+
+
+async def _tell_of_login_or_why_not(client: LeadConnector, app: OAuthApp, info: AccountInfo) -> bool:
+    try:
+        await _tell_of_login(client, app, info)
+    except LeadConnectorError as error:
+        tell(f"leadconnector: {_name(info)}, at {info.base_url}: {clean_text(str(error))}")
+        return False
+    return True
 
 
 async def _tell_of_token(client: LeadConnector) -> None:

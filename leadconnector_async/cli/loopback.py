@@ -33,7 +33,12 @@ class Loopback:
     """
 
     def __init__(self, redirect_uri: str, state: str) -> None:
-        url = URL(redirect_uri)
+        try:
+            url = URL(redirect_uri)
+        except ValueError:
+            raise ConfigurationError(
+                f"{redirect_uri!r} is no address; it looks like http://localhost:8000/callback"
+            ) from None
         if url.scheme != "http" or url.host not in _LOCAL:
             raise ConfigurationError(
                 f"{redirect_uri} is no address of this machine, so that no code can be received there; take it to the "

@@ -16,6 +16,8 @@ from ..protocol import Scope
 from ..protocol import search as calls
 from .recent import Recent
 
+_MOST_STALE = 3  # pages in a row with nothing new: contacts that moved may fill one or two
+
 
 class Finding(Group):
     """Operations that find contacts."""
@@ -66,12 +68,15 @@ class Finding(Group):
 
     async def _read_pages(self, search: Search, scope: Scope) -> AsyncGenerator[FoundContact, None]:
         recent = Recent()
-        read = 0
+        read = stale = 0
         while True:
             page = await self._send(calls.build_search(search, scope))
-            for contact in page.contacts:
-                if recent.add(contact.id):
-                    yield contact
+            new = [contact for contact in page.contacts if recent.add(contact.id)]
+            for contact in new:
+                yield contact
+            stale = 0 if new else stale + 1
+            if stale > _MOST_STALE:
+                raise InvalidResponseError("the service sends the same pages of the search again and again", status=200)
             read += len(page.contacts)
             if is_last(page, search.page_size, read):
                 return

@@ -212,7 +212,9 @@ class Search(Struct, frozen=True, kw_only=True):
         )
 
 
-def _wire_name(field: str, known: dict[str, str], what: str) -> str:
+def _wire_name(field: object, known: dict[str, str], what: str) -> str:
+    if not isinstance(field, str):
+        raise UsageError(f"contacts are {what} the name of a field, not {type(field).__name__}")
     if known is SEARCH_FIELDS and field.startswith(_CUSTOM) and field.partition(".")[2]:
         return f"customFields.{field.partition('.')[2]}"
     if field in known:
@@ -239,4 +241,7 @@ def _check_length(value: object, what: str) -> None:
 
 def join_orders(sort: Sort | Sequence[Sort]) -> tuple[Sort, ...]:
     """Return orders as a tuple, of one or of many."""
-    return (sort,) if isinstance(sort, Sort) else tuple(sort)
+    orders = (sort,) if isinstance(sort, Sort) else tuple(sort or ())
+    if not all(isinstance(order, Sort) for order in orders):
+        raise UsageError("an order is a Sort; give one, or a list of them")
+    return orders

@@ -88,6 +88,12 @@ class FollowersBody(Sent, frozen=True, kw_only=True):
     followers: list[str]
 
 
+class TagsBody(Sent, frozen=True, kw_only=True):
+    """Tags to add to one contact, or to remove."""
+
+    tags: list[str]
+
+
 class BulkTagsBody(Sent, frozen=True, kw_only=True):
     """Tags to add to many contacts, or to remove."""
 

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from ..models.links import BulkTagsBody, TagsReport, read_tags_report
+from ..models.links import BulkTagsBody, TagsBody, TagsReport, read_tags_report
 from ..models.sent import encode_body
 from .request import Request, Scope, build_request, fill_path
 
@@ -26,7 +26,7 @@ def _read_tags(body: bytes) -> list[str]:
 def build_tags(method: str, contact_id: str, tags: list[str], scope: Scope) -> Request[list[str]]:
     """POST (add) or DELETE (remove) /contacts/{contactId}/tags."""
     path = fill_path("/contacts/{contact_id}/tags", contact_id=contact_id)
-    return build_request(method, path, scope, _read_tags, body=msgspec.json.encode({"tags": tags}))
+    return build_request(method, path, scope, _read_tags, body=encode_body(TagsBody(tags=tags)))
 
 
 def build_bulk_tags(
