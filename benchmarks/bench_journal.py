@@ -98,8 +98,8 @@ async def costs(url: str, options: argparse.Namespace, folder: Path) -> None:
 
 def write_journal(path: Path, whole: dict[str, str], hashes: Iterator[bytes]) -> None:
     """Write the journal of a load that was killed ten rows before its end, as a load does."""
-    with Journal(path, whole={key: whole[key] for key in ("files", "mapping", "rows") if key in whole}) as journal:
-        began = {key: whole[key] for key in ("location", "target", "api_version")}
+    began = {key: whole[key] for key in ("location", "target", "api_version")}
+    with Journal(path, whole={key: value for key, value in whole.items() if key not in began}) as journal:
         journal.begin(whole=began, concurrency=64, now=time.time() - 60_000)
         group = []
         for index, row_hash in enumerate(hashes):
@@ -150,7 +150,7 @@ async def resume_on_the_command_line(folder: Path, count: int) -> float:
         file.write("email,firstName,lastName,phone,city\n")
         file.writelines(f"person{n}@example.com,Rosan,Deo,+1617{n % 10**7:07},Dolomite\n" for n in range(count))
     (folder / "run").mkdir()
-    whole = {**describe_files([open_row_file(path)]), "rows": f"[{count}]"}
+    whole = {**describe_files([open_row_file(path)]), "rows": f"[{count}]", "tags": "add", "limit": ""}
     whole |= {"location": LOCATION, "target": "127.0.0.1", "api_version": "2021-07-28"}
     write_journal(folder / "run" / "journal.sqlite3", whole, (b"" for _ in range(count - LEFT)))
     server, came = await first_call()
@@ -164,7 +164,8 @@ async def resume_on_the_command_line(folder: Path, count: int) -> float:
     command = [sys.executable, "-c", main, "upsert", str(path), "--out", str(folder / "run"), "--resume"]
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=subprocess.DEVNULL)
-    seconds = await came - began
+    async with asyncio.timeout(120):  # it may have been refused
+        seconds = await came - began
     process.kill()
     await process.wait()
     server.close()

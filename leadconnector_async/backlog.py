@@ -266,6 +266,7 @@ class Backlog(Generic[AnyItem]):
         """Give back an item that was taken, to be handed out again after all that are ready; it is not done."""
         self._make_ready(item)
         self._leave(item)
+        self._tell_room()
 
     def _leave(self, item: AnyItem) -> None:
         lane = self._lanes[item.location_id]

@@ -80,12 +80,16 @@ class Breaker:
         self._failures += 1
         if is_probe and self.is_open:
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-            self._next_probe()
         elif not self.is_open and self._failures >= _ROWS_THAT_OPEN:
             _log.warning("nothing was answered for %d rows; the load pauses until the service does", self._failures)
             self._opened_at = self._clock.monotonic()
             self._pause = _FIRST_PAUSE
         return self.is_open
+
+    def end_probe(self) -> None:
+        """Say that a probe is over, whatever it told; where the service is still down, another is due."""
+        if self.is_open:
+            self._next_probe()
 
     def close(self) -> None:
         """Let all rows through."""

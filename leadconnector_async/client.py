@@ -25,6 +25,7 @@ from .errors import (
     ConfigurationError,
     ConnectFailedError,
     LeadConnectorError,
+    LocationPausedError,
     RateLimitedError,
     RateLimitStuckError,
     TokenSourceError,
@@ -379,7 +380,7 @@ class LeadConnector:
             if call.before_send is not None:
                 await call.before_send()
                 call.before_send = None
-            response = await self._exchange_in_turn(call, token)
+            response = await self._exchange_in_turn(call, token, window)
             quota = read_quota(response.headers)
             self.server_clock.believe(response.headers, call.sent_at, self.clock.monotonic())
             if response.status == HTTPStatus.TOO_MANY_REQUESTS:  # before the slot's return serves others
@@ -399,9 +400,11 @@ class LeadConnector:
                 window.give_back(slot)
             call.in_flight = False
 
-    async def _exchange_in_turn(self, call: Call[T], token: str) -> Response:
+    async def _exchange_in_turn(self, call: Call[T], token: str, window: Window) -> Response:
         await self._gate.enter(bulk=call.is_bulk)
         try:
+            if call.is_bulk and window.is_paused():  # since it has its slot
+                raise LocationPausedError("the location is paused; its rows are sent later")
             if self._is_closed and not call.is_for_source:  # since this call began to wait
                 self._check_open()
             call.begin_try(self.clock.monotonic())

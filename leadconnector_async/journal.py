@@ -38,6 +38,8 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
     "api_version": "was made with another API version",
     "mapping": "was made when other columns went to other fields",
     "checks": "was made with another --date-order or --default-country",
+    "tags": "was made with another --tags",
+    "limit": "was made with another --limit",
 }
 _CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
 
@@ -165,6 +167,15 @@ class Journal:
     def tell(self, name: str, value: str) -> None:
         """Note something of the load for later sittings, when this one begins."""
         self._whole[name] = value
+
+    def note(self, name: str, value: str) -> None:
+        """Note something of the load at once.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO load VALUES (?, ?)", (name, value))
 
     def check(self, whole: Mapping[str, str]) -> None:
         """Refuse a journal of another load.
@@ -329,6 +340,12 @@ class Journal:
         """Return all sittings, in order."""
         found = self._read("SELECT began_at, concurrency, has_ended AND NOT reach FROM sittings ORDER BY number")
         return [Sitting(began_at, concurrency, bool(in_order)) for began_at, concurrency, in_order in found]
+
+    def arrived_until(self) -> float | None:
+        """Return by when all that the load sent had arrived, in seconds since 1970 by the server's clock, as far as the
+        times of its outcomes tell; None where no answer told its time."""
+        ((until,),) = self._read("SELECT max(server_until + iif(has_ended, 0, ?)) FROM sittings", _LATEST_SECONDS)
+        return None if until is None else float(until)
 
     def timeline(self) -> Iterator[Second]:
         """Yield the seconds in which outcomes became known, in order, those of all sittings.

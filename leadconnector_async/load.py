@@ -273,6 +273,8 @@ class Load:
                 raise
             finally:
                 del self._busy[task]
+            if is_probe:
+                self._breaker.end_probe()
             if entry is None:
                 self._backlog.put_back(item)
             else:
@@ -283,7 +285,7 @@ class Load:
         """Send a row and return what became of it; None where it is to be sent again later."""
         if item.location_id in self._closed:
             return self._settle_cut_short(item, self._closed[item.location_id])
-        is_known = self._doubts.has(item.keys)
+        item.is_doubted = item.is_doubted or self._doubts.has(item.keys)
         try:
             result = await self._contacts.finish_upsert(item.call)
         except CallError as error:
@@ -302,7 +304,7 @@ class Load:
         self._breaker.succeed()
         entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
         if not entry.outcome.new:
-            entry.note_if_new = None if is_known else self._note_if_new(item, result)
+            entry.note_if_new = None if item.is_doubted else self._note_if_new(item, result)
         return entry
 
     def _settle_closed(self, item: Upsert, error: LeadConnectorError) -> Entry:
@@ -336,7 +338,8 @@ class Load:
 
     def _waits_for_day(self, item: Upsert, error: LeadConnectorError) -> bool:
         """Keep a location's rows until its next day, where the load is to wait for that."""
-        if not self._options.wait_for_quota or not isinstance(error, DailyQuotaExceededError) or item.call.is_halted:
+        is_over = item.call.is_halted or item.location_id in self._closed
+        if is_over or not self._options.wait_for_quota or not isinstance(error, DailyQuotaExceededError):
             return False
         now = self._clock.monotonic()
         if now >= self._waits_until:  # else another row has told

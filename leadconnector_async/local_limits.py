@@ -39,7 +39,7 @@ class LocalLimits:
 
     Args:
         max_calls_per_second: Cap on all locations together, for a process that should leave the machine or the network
-            to others; None for no cap.
+            to others; None for no cap. As many may go at once after a rest, and as many again in the second after.
         clock: Where time comes from.
 
     Raises:
@@ -187,6 +187,8 @@ class LocalWindow:
         if not bulk:
             self._single_seen_until = now + self.per_seconds
         if now < self._paused_until and (bulk or now < self._refused_until):
+            if now >= self._refused_until and self._is_day_spent(now):  # as `is_ready` says
+                raise day_spent(self._location_id, self.day.resets_in(now), self._clock.time())
             raise self._refusal(now)
         if not self._singles and not (bulk and self._waiting) and self._has_room(now, bulk=bulk):
             return self._take(now)

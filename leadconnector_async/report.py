@@ -186,6 +186,12 @@ class BatchReport:
             self._counts["not_attempted"] += count
             self._count_error(error, count)
 
+    def add_calls(self, calls: int, *, attempts: int, rate_limited: int) -> None:
+        """Count calls that are no row's own, as those that add tags to many contacts."""
+        self.requests += attempts + rate_limited
+        self.retries += max(attempts - calls, 0)
+        self.rate_limited += rate_limited
+
     def take_over(self, told: BatchReport) -> None:
         """Have the rows as another report counts them; calls and times stay."""
         calls = self.requests, self.retries, self.rate_limited

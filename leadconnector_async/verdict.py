@@ -23,9 +23,13 @@ _SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 
 
 class Upsert(Item):
-    """A row that was checked: the contact, and the call that is to store it."""
+    """A row that was checked: the contact, and the call that is to store it.
 
-    __slots__ = ("call", "contact", "identity", "row_hash", "times_put_back")
+    `is_doubted` is kept over all its tries: whether a row of the same person may have been applied of late although no
+    answer said so.
+    """
+
+    __slots__ = ("call", "contact", "identity", "is_doubted", "row_hash", "times_put_back")
 
     def __init__(
         self, index: int, identity: Identity, contact: ContactUpsert, call: Call[UpsertResult], row_hash: bytes
@@ -37,6 +41,7 @@ class Upsert(Item):
         self.contact = contact
         self.call = call
         self.row_hash = row_hash
+        self.is_doubted = False
         self.times_put_back = 0
 
     def entry(self, outcome: Outcome, *, is_compared: bool) -> Entry:

@@ -112,6 +112,7 @@ async def test_one_probe_at_a_time_and_pauses_grow() -> None:
         while await breaker.wait():
             sent.append(clock.now - 1_000)
             breaker.fail(is_probe=True)
+            breaker.end_probe()
 
     tasks = [asyncio.ensure_future(work()) for _ in range(3)]
     await clock.advance(200)

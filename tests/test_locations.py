@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async import DailyQuotaExceededError, Outcome, RateLimit, RateLimitStuckError
+from leadconnector_async import DailyQuotaExceededError, Outcome, RateLimit, RateLimitStuckError, RetryPolicy
 from leadconnector_async.answers import Quota, Response
 from leadconnector_async.backlog import Backlog, Item
 from leadconnector_async.local_limits import LocalLimits, LocalWindow
@@ -211,6 +211,61 @@ async def test_a_pause_that_is_too_long_closes_its_location_at_once(
     assert clock.now - began < 60
     with pytest.raises(RateLimitStuckError, match="max_retry_after"):
         await client.contacts.upsert({"email": "a@example.com", "location_id": "A"})
+
+
+async def test_a_day_that_others_spent_is_told_at_once_and_spins_nowhere(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox(daily=10)
+    other = await connect(sandbox, location_id="A", rate_limit=None)
+    await other.contacts.bulk_upsert([{"email": f"other{number}@example.com"} for number in range(10)])
+    client = await connect(sandbox, location_id="A")
+    report = await client.contacts.bulk_upsert([*rows_of("A", 3), *rows_of("B", 5)])
+    assert (report.created, report.not_attempted) == (5, 3)
+    assert isinstance(report.stopped, DailyQuotaExceededError)
+
+
+@pytest.mark.parametrize("fault", ["429", "429-retry-after"])
+async def test_a_probe_that_is_answered_429_is_followed_by_another(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, fault: str
+) -> None:
+    sandbox = await open_sandbox(unlimited=True)
+    client = await connect(sandbox, retry=RetryPolicy(max_attempts=1), concurrency=4)
+    sandbox.fail_next("503-html", 8)
+    sandbox.fail_next(fault, 1)
+    report = await client.contacts.bulk_upsert(rows_of("A", 40))
+    assert (report.created, report.failed) == (36, 4)
+
+
+async def test_a_home_that_waits_for_its_day_does_not_keep_others_from_being_read(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox(daily=10)
+    client = await connect(sandbox, location_id="A", concurrency=2)
+    await client.contacts.bulk_upsert([{"email": f"first{number}@example.com"} for number in range(10)])
+    rows = [*[{"locationId": "A", "email": "office@example.com"}] * 20, *rows_of("B", 5)]
+    began = clock.now
+    finished: dict[int, float] = {}
+    report = await client.contacts.bulk_upsert(
+        rows, wait_for_quota=True, on_outcome=lambda outcome: finished.update({outcome.index: clock.now})
+    )
+    assert report.created + report.updated == 25
+    assert max(finished[index] for index in range(20, 25)) - began < 3600
+
+
+async def test_rows_behind_the_gate_are_not_sent_into_a_pause(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox(latency=(1.0, 1.0))
+    client = await connect(sandbox, location_id="A", concurrency=4)
+    await client.contacts.upsert({"email": "first@example.com"})
+    load = asyncio.ensure_future(client.contacts.bulk_upsert(rows_of("A", 40), concurrency=20))
+    await clock.sleep(0.5)
+    client.window("A").pause(60.0)
+    paused_at = clock.now
+    report = await load
+    assert report.created + report.updated == 40
+    assert not [arrival for arrival in sandbox.arrivals if paused_at + 2 < arrival.time < paused_at + 60]
 
 
 class Tokens:

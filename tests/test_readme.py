@@ -82,6 +82,32 @@ def test_the_commands_of_a_section_show_what_it_shows(heading: str, tmp_path: Pa
     assert shape(run.sub("RUN", ended.stdout)) == shape(run.sub("RUN", output))
 
 
+def test_verify_and_undo_show_what_the_readme_shows(tmp_path: Path) -> None:
+    section = README.split("\n### Verify and undo\n")[1]
+    (_, commands), (_, output) = re.findall(r"^```(\w+)\n(.*?)^```", section, re.M | re.S)[:2]
+    server = subprocess.Popen(
+        [*LEADCONNECTOR, "sandbox", "--port", "0", "--rate", "100/0.3"], stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    environ = {
+        **os.environ,
+        "LEADCONNECTOR_TOKEN": "sandbox",
+        "LEADCONNECTOR_LOCATION_ID": "ve9EPM428h8vShlRW1KT",
+        "LEADCONNECTOR_BASE_URL": server.stdout.readline().strip(),
+    }
+    shown = ""
+    load = f"leadconnector upsert {ROOT}/examples/contacts.csv --out run"
+    for number, command in enumerate([load, *commands.splitlines()]):
+        words = [*LEADCONNECTOR, *shlex.split(command)[1:], "--rate", "100/0.3"]
+        ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+        assert "Traceback" not in ended.stderr
+        shown += ended.stdout if number else ""
+    server.send_signal(signal.SIGTERM)
+    server.communicate(timeout=10)
+    takes = re.compile(r"take \d+ s")  # other limits here than in the README
+    assert takes.sub("", shape(shown)) == takes.sub("", shape(output))
+
+
 def test_the_first_command_shows_what_the_readme_shows(tmp_path: Path) -> None:
     command, output = BLOCKS[0][1], BLOCKS[1][1]
     arguments = command.split("leadconnector ")[1].split()
@@ -158,3 +184,9 @@ def test_the_sandbox_command_of_the_readme() -> None:
     server.send_signal(signal.SIGINT)
     server.communicate(timeout=10)
     assert server.returncode == 0
+
+
+def test_every_benchmark_is_told_of() -> None:
+    told = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    files = {path.name for path in (ROOT / "benchmarks").glob("bench_*.py")}
+    assert set(re.findall(r"^python benchmarks/(\S+)", told, re.M)) == files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,15 @@ def choose_folder(out: Path | None, whole: dict[str, str], *, is_resumed: bool) 
     folder = folder or Path(f"{_RUN}{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     make_folder(folder, is_resumed=is_resumed)
     return folder
+
+
+def discard_folder(folder: Path) -> None:
+    """Take back the folder of a run that was not begun; what is not of the run stays."""
+    for name in (f"{JOURNAL}*", "input.*"):
+        for path in folder.glob(name):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _latest_run(whole: dict[str, str]) -> Path:

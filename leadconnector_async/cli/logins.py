@@ -14,7 +14,7 @@ from msgspec import Struct
 from ..errors import ConfigurationError, LoginRequiredError, TokenStoreError
 from ..oauth_app import OAuthApp
 from ..token_stores import KeyringTokenStore, SQLiteTokenStore, TokenStore
-from .options import read_secret_file
+from .options import read_secret_file, read_token_file
 
 _KEY: Final = "leadconnector-cli"
 _FILE: Final = "logins.sqlite3"
@@ -139,3 +139,27 @@ async def open_app(options: LoginOptions, environ: Mapping[str, str]) -> tuple[O
     if list(accounts.values()) == ["Location"]:
         found["location_id"] = next(iter(accounts))
     return app, found
+
+
+async def choose_token(token_file: Path | None, options: LoginOptions) -> dict[str, Any]:
+    """Return what the client is to be made with: the token that is named, or the login that is stored.
+
+    Raises:
+        LoginRequiredError: There is neither.
+        ConfigurationError: A file or a secret is missing.
+        TokenStoreError: The store cannot be used.
+    """
+    if token_file is not None:
+        return {"token": read_token_file(token_file)}
+    if options.store is None and os.environ.get("LEADCONNECTOR_TOKEN", "").strip():
+        return {}
+    try:
+        app, found = await open_app(options, os.environ)
+    except LoginRequiredError as error:
+        raise LoginRequiredError(
+            f"there is no token: set LEADCONNECTOR_TOKEN to a Private Integration Token, or log in ({error})"
+        ) from None
+    for option, name in (("base_url", "LEADCONNECTOR_BASE_URL"), ("location_id", "LEADCONNECTOR_LOCATION_ID")):
+        if os.environ.get(name, "").strip():
+            found.pop(option, None)
+    return {"token": app, **found}

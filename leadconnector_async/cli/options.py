@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
@@ -14,6 +14,30 @@ from ..shared_limits import RedisLimits
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
+TagsRule: TypeAlias = Literal["add", "replace"]
+_TAGS_RULES: Final[dict[str, TagsRule]] = {"add": "add", "replace": "replace"}
+
+
+def read_tags_rule(text: str) -> TagsRule:
+    """Read `--tags`.
+
+    Raises:
+        ConfigurationError: It is none of its values.
+    """
+    if text not in _TAGS_RULES:
+        raise ConfigurationError(f"--tags {text!r} has no meaning; write add or replace")
+    return _TAGS_RULES[text]
+
+
+def check_dry_run(is_wanted: bool, *, is_resumed: bool) -> bool:
+    """Return whether a dry run is wanted.
+
+    Raises:
+        ConfigurationError: A load is to go on, too.
+    """
+    if is_wanted and is_resumed:
+        raise ConfigurationError("--dry-run looks at rows before a load: leave out --resume and --retry-failed")
+    return is_wanted
 
 
 def read_rate(text: str | None, daily: int | None) -> RateLimit:

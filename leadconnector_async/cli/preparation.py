@@ -11,14 +11,15 @@ import msgspec
 from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import CallError, ConfigurationError
-from ..migration.check import check_files, has_location_names, refuse_missing_options, refuse_problems
+from ..migration.check import Look, check_files, has_location_names, refuse_missing_options, refuse_problems
 from ..migration.definitions import FieldBook
 from ..migration.lookup import create_fields, fetch_fields, fetch_locations
 from ..migration.meaning import Meaning, check_names
+from ..migration.people import Directory
 from ..migration.problems import ProblemCount, ProblemTally
 from ..migration.rows import RowFile
 from ..migration.targets import read_target
-from .printing import tell
+from .printing import show, tell
 from .saying import Saying
 
 _MOST_KINDS: Final = 12
@@ -31,15 +32,26 @@ class Preparation:
 
     Args:
         saying: What the options say of columns and cells.
-        client: Where the load goes; it is open.
+        client: Where the load goes; it is open. None where nothing is to be asked: then what columns need is not known.
         is_stopped: Asked now and then; where it says so, a look at rows ends early.
+        tell: Is told what cannot be looked up, and what is done about it.
+
+    Attributes:
+        missing: Custom fields that are to be made.
     """
 
-    def __init__(self, saying: Saying, client: LeadConnector, is_stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        saying: Saying,
+        client: LeadConnector | None,
+        is_stopped: Callable[[], bool],
+        tell: Callable[[str], None] = tell,
+    ) -> None:
         self._saying = saying
         self._client = client
         self._is_stopped = is_stopped
-        self._missing: list[str] = []
+        self._tell = tell
+        self.missing: list[str] = []
 
     async def look_up(self, files: Sequence[RowFile]) -> list[RowFile]:
         """Ask the service for what columns need: definitions of custom fields, ids of locations.
@@ -51,12 +63,23 @@ class Preparation:
         if any(column.target.is_custom_field for file in files if file.map for column in file.map.columns):
             more = msgspec.structs.replace(more, fields=await self._fetch_fields(files, meaning))
         if await asyncio.to_thread(has_location_names, files):
-            more = msgspec.structs.replace(more, locations=await fetch_locations(self._client))
+            more = msgspec.structs.replace(more, locations=await self._fetch_locations(meaning))
         return list(files) if more == meaning else _read_anew(files, more)
 
+    async def _fetch_locations(self, meaning: Meaning) -> Directory:
+        if self._client is not None:
+            return await fetch_locations(self._client)
+        self._tell(
+            "Rows give locations by name, and nothing is asked that tells their ids: those rows are refused here."
+        )
+        return meaning.locations
+
     async def _fetch_fields(self, files: Sequence[RowFile], meaning: Meaning) -> FieldBook | None:
+        if self._client is None:
+            self._tell("Custom fields are not checked, as the location is not asked for them.")
+            return None
         if not self._client.location_id or any(file.has_locations for file in files):
-            tell("Custom fields are sent by key and are not checked, as each row may be for another location.")
+            self._tell("Custom fields are sent by key and are not checked, as each row may be for another location.")
             return None
         targets = [read_target(text) for text in meaning.columns.values()]
         said = [target.part for target in targets if target is not None and target.is_custom_field]
@@ -66,11 +89,11 @@ class Preparation:
             if said:
                 raise ConfigurationError(f"the custom fields of the location cannot be looked up ({error})") from None
             reason = clean_text(str(error))
-            tell(f"Custom fields are sent by key and are not checked, as they cannot be looked up ({reason}).")
+            self._tell(f"Custom fields are sent by key and are not checked, as they cannot be looked up ({reason}).")
             return None
         if self._saying.creates_fields:
-            self._missing = [name for name in dict.fromkeys(said) if book.find(name) is None]
-        return book.with_texts(self._missing)
+            self.missing = [name for name in dict.fromkeys(said) if book.find(name) is None]
+        return book.with_texts(self.missing)
 
     async def check(self, files: Sequence[RowFile]) -> ProblemTally:
         """Look at all rows.
@@ -79,14 +102,34 @@ class Preparation:
             ConfigurationError: Rows cannot be told apart, an option is missing, or there is a problem and none is
                 wanted.
         """
+        tally = await self.look_at(files)
+        self.refuse(tally)
+        return tally
+
+    async def look_at(self, files: Sequence[RowFile], look: Look = lambda _: None) -> ProblemTally:
+        """Look at all rows, and refuse nothing because of what is wrong with them.
+
+        Args:
+            files: With the rows.
+            look: Called, in a thread, with the contact of each row, or with what is wrong with it.
+
+        Raises:
+            ConfigurationError: Rows cannot be told apart, or an option is about a column that there is not.
+        """
         names = [name for file in files for name in (*file.columns, *file.table.columns)]
         check_names("--map", [text.rpartition("=")[0].strip() for text in self._saying.maps], names)
         check_names("--ignore", self._saying.ignored, names)
-        tally = await asyncio.to_thread(check_files, files, self._is_stopped)
+        return await asyncio.to_thread(check_files, files, self._is_stopped, look)
+
+    def refuse(self, tally: ProblemTally) -> None:
+        """Refuse a load that cannot begin as it is.
+
+        Raises:
+            ConfigurationError: An option is missing, or there is a problem and none is wanted.
+        """
         refuse_missing_options(tally)
         if self._saying.is_strict:
             refuse_problems(tally)
-        return tally
 
     async def make_fields(self, files: Sequence[RowFile]) -> list[RowFile]:
         """Make the custom fields that columns are for and that are missing, where that is wanted.
@@ -94,14 +137,14 @@ class Preparation:
         Raises:
             ConfigurationError: One cannot be made; those before it were.
         """
-        if not self._missing or self._is_stopped():
+        if self._client is None or not self.missing or self._is_stopped():
             return list(files)
         try:
-            await create_fields(self._client, self._missing)
+            await create_fields(self._client, self.missing)
             book = await fetch_fields(self._client)
         except CallError as error:
             raise ConfigurationError(f"the missing custom fields cannot be made ({error})") from None
-        tell(f"Custom fields made, of one line of text: {clean_text(', '.join(self._missing))}")
+        tell(f"Custom fields made, of one line of text: {clean_text(', '.join(self.missing))}")
         return _read_anew(files, msgspec.structs.replace(files[0].meaning, fields=book))
 
 
@@ -110,6 +153,7 @@ def _read_anew(files: Sequence[RowFile], meaning: Meaning) -> list[RowFile]:
     anew = []
     for file in files:
         other = RowFile(file.table, meaning)
+        other.most = file.most
         if "count" in vars(file):
             other.count = file.count
         anew.append(other)
@@ -134,12 +178,23 @@ def tell_of_problems(tally: ProblemTally) -> None:
     """Say what is wrong with cells and rows, by kind with an example, and what becomes of them."""
     kinds = tally.kinds()
     for kind in kinds[:_MOST_KINDS]:
-        tell(f"  {kind.count} x {clean_text(_describe(kind))}")
+        tell(f"  {kind.count} x {clean_text(describe_problem(kind))}")
     if len(kinds) > _MOST_KINDS:
         tell(f"  and {len(kinds) - _MOST_KINDS} more kinds of problems")
 
 
-def _describe(kind: ProblemCount) -> str:
+def conclude_dry_run(files: Sequence[RowFile], tally: ProblemTally) -> int:
+    """Say what a load would do, and return the exit code: 1 where some row would not be sent."""
+    tell_of_columns(files)
+    tell_of_problems(tally)
+    total = sum(file.count for file in files)
+    show(f"{total} rows looked at: {total - tally.refused_rows} would be sent, {tally.refused_rows} would not")
+    show("Nothing was written: this was a dry run.")
+    return 1 if tally.refused_rows else 0
+
+
+def describe_problem(kind: ProblemCount) -> str:
+    """Return a kind of problem in words, without its count."""
     what = f"{kind.column} " if kind.column else "row "
     value = " ".join(kind.value.split())
     shown = f": {value[:_MOST_VALUE_CHARS]}" if value else ""

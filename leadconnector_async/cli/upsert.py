@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +15,12 @@ from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import (
     ConfigurationError,
+    JournalError,
     LoadStoppedError,
-    LoginRequiredError,
 )
 from ..journal import Journal
 from ..limits import RateLimit
+from ..migration.aftermath import note_end
 from ..migration.inputs import Inputs, Sources
 from ..migration.meaning import Meaning
 from ..migration.problems import ProblemTally
@@ -36,14 +36,17 @@ from ..migration.results import (
     REPORT,
     Results,
 )
-from ..migration.rows import RowFile
+from ..migration.rows import RowFile, take_first
 from ..migration.run import FileLoad, count_rows, describe_files
+from ..migration.tagging import has_tags
 from ..report import STATUSES, BatchReport
-from .folders import choose_folder
-from .logins import LoginOptions, open_app
-from .options import read_limits, read_rate, read_token_file
+from .asking import is_agreed, is_person_there
+from .folders import choose_folder, discard_folder
+from .logins import LoginOptions, choose_token
+from .options import TagsRule, read_limits, read_rate
 from .page import write_page
-from .preparation import Preparation, tell_of_columns, tell_of_problems
+from .past_runs import SANDBOX, note_run
+from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_problems
 from .printing import show, tell
 from .progress import open_progress
 from .saying import Saying, read_meaning
@@ -55,6 +58,10 @@ _MOST_ERRORS: Final = 10
 _STOPPED: Final = 3
 _INTERRUPTED: Final = 130
 DEFAULT_CONCURRENCY: Final = 64
+_TAGS_SENTENCES: Final[dict[TagsRule, str]] = {
+    "add": "Tags are added to those a contact has, after the upserts, a hundred contacts a call.",
+    "replace": "Tags replace all that a contact has.",
+}
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -70,11 +77,15 @@ class Order(Struct, frozen=True, kw_only=True):
     daily: int | None
     waits: bool
     concurrency: int
+    tags: TagsRule = "add"
+    limit: int | None = None
+    is_dry_run: bool = False
     redis: str | None = None
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
     saying: Saying = Saying()
+    is_agreed: bool = False
 
 
 async def load(order: Order) -> int:
@@ -113,29 +124,48 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
     kept = order.out if order.is_resumed else None
     async with AsyncExitStack() as stack:
         inputs = stack.enter_context(Inputs(order.sources, kept=kept, is_stopped=stop.is_set))
-        files = await asyncio.to_thread(_look_through, inputs, meaning)
-        client = await _open_client(order, rate, files, stack)
+        files = await asyncio.to_thread(look_through, inputs, meaning, order.limit)
+        client = await open_client(order, rate, files, stack)
         files, tally = await _prepare(order, files, client, stop)
         whole = _describe(order, files, client)
         if stop.is_set():
             raise asyncio.CancelledError
+        if order.is_dry_run and tally is not None:
+            return conclude_dry_run(files, tally)
         folder = choose_folder(order.out, whole, is_resumed=order.is_resumed)
         journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
         inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
+        note_run(order.sources, order.saying, files, folder, journal)
         _tell_beforehand(order, files, tally, is_begun=journal.is_begun)
-        load = FileLoad(files, Results(folder, files), journal)
+        if not journal.is_begun and not await _is_agreed(order, files, client, stop):
+            journal.close()
+            discard_folder(folder)
+            tell("Nothing was sent.")
+            return _INTERRUPTED
+        load = FileLoad(
+            files,
+            Results(folder, files),
+            journal,
+            adds_tags=order.tags == "add",
+            retry_failed=order.retry_failed,
+        )
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
+        with suppress(JournalError):  # what it tells of its end is then less exact
+            note_end(journal, client)
     return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
 
 
-def _look_through(inputs: Inputs, meaning: Meaning) -> list[RowFile]:
+def look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[RowFile]:
     """Open all files.
 
     Raises:
         InterruptedError: The user wished to stop while standard input was read.
     """
-    return [RowFile(table, meaning) for table in inputs.open()]
+    files = [RowFile(table, meaning) for table in inputs.open()]
+    if limit is not None:
+        take_first(files, limit)
+    return files
 
 
 async def _prepare(
@@ -146,18 +176,26 @@ async def _prepare(
     if order.is_resumed:
         return files, None  # its rows were looked at, and fields made, before its first sitting
     tally = await preparation.check(files)
-    return await preparation.make_fields(files), tally
+    return files if order.is_dry_run else await preparation.make_fields(files), tally
 
 
 def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict[str, str]:
     return describe_files(files) | {
         "location": client.location_id or "",
-        "target": "the sandbox" if order.is_sandbox else client.host,
+        "target": SANDBOX if order.is_sandbox else client.host,
         "api_version": client.api_version,
+        "tags": order.tags,
+        "limit": "" if order.limit is None else str(order.limit),
     }
 
 
-async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
+async def open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
+    """Open a client of where the load goes.
+
+    Raises:
+        LoginRequiredError: There is no token.
+        ConfigurationError: There is no location, or a setting is wrong.
+    """
     limits = read_limits(order.redis)
     if order.is_sandbox:
         from ..sandbox import Sandbox
@@ -174,7 +212,7 @@ async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stac
             limits=limits,
         )
     else:
-        options = await _choose_token(order)
+        options = await choose_token(order.token_file, order.login)
         if order.location_id:
             options["location_id"] = order.location_id
         client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, limits=limits, **options)
@@ -183,24 +221,6 @@ async def _open_client(order: Order, rate: RateLimit, files: list[RowFile], stac
                 "there is no location: give --location, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
             )
     return await stack.enter_async_context(client)
-
-
-async def _choose_token(order: Order) -> dict[str, Any]:
-    """Return what the client is to be made with: the token that is named, or the login that is stored."""
-    if order.token_file is not None:
-        return {"token": read_token_file(order.token_file)}
-    if order.login.store is None and os.environ.get("LEADCONNECTOR_TOKEN", "").strip():
-        return {}
-    try:
-        app, found = await open_app(order.login, os.environ)
-    except LoginRequiredError as error:
-        raise LoginRequiredError(
-            f"there is no token: set LEADCONNECTOR_TOKEN to a Private Integration Token, or log in ({error})"
-        ) from None
-    for option, name in (("base_url", "LEADCONNECTOR_BASE_URL"), ("location_id", "LEADCONNECTOR_LOCATION_ID")):
-        if os.environ.get(name, "").strip():
-            found.pop(option, None)
-    return {"token": app, **found}
 
 
 def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | None, *, is_begun: bool) -> None:
@@ -212,8 +232,19 @@ def _tell_beforehand(order: Order, files: list[RowFile], tally: ProblemTally | N
     tell_of_columns(files)
     if tally is not None:
         tell_of_problems(tally)
+    if has_tags(files):
+        tell(_TAGS_SENTENCES[order.tags])
     if not order.is_sandbox:
         tell("Each write fires the location's contact webhooks and workflows.")
+
+
+async def _is_agreed(order: Order, files: list[RowFile], client: LeadConnector, stop: asyncio.Event) -> bool:
+    """Ask before the first write, where that is no sandbox, and somebody is there."""
+    if order.is_agreed or order.is_sandbox or not is_person_there():
+        return True
+    rows = sum(file.count for file in files)
+    where = f"location {client.location_id}" if client.location_id else "the locations that they name"
+    return await is_agreed(f"Send {rows:,} rows to {clean_text(where)} at {clean_text(client.host)}?", stop)
 
 
 async def _run(
@@ -280,7 +311,7 @@ def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopp
     if is_stopped:
         left = report.not_attempted + report.unknown
         way = "--retry-failed" if order.retry_failed else "--resume"
-        what = f"for the {left} rows left" if left else "as all rows are done, to have the results written"
+        what = f"for the {left} rows left" if left else _what_is_left(report)
         yield NextStep(
             f"Next, {what}:", _command(order, describe_sources(order.sources), "--out", str(results.folder), way)
         )
@@ -300,12 +331,20 @@ def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopp
         yield NextStep(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
 
 
+def _what_is_left(report: BatchReport) -> str:
+    if "tags" in report.not_applied:
+        return f"to add the tags of {report.not_applied['tags']} rows, as all rows are written"
+    return "as all rows are done, to have the results written"
+
+
 def _command(order: Order, sources: list[str], *more: str) -> str:
     """Return the command that loads other files, or goes on, with the options of this one."""
     options = {
         "--location": order.location_id,
         "--rate": order.rate,
         "--daily": order.daily,
+        "--limit": order.limit if more else None,  # of what failed, all
+        "--tags": None if order.tags == "add" else order.tags,
         "--redis": order.redis,
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidContactError
+from ..models import ContactUpsert
 from .people import may_be_id
 from .problems import ProblemCount, ProblemTally
 from .rows import RowFile
 
+Look: TypeAlias = Callable[[ContactUpsert | InvalidContactError], None]
 
-def check_files(files: Sequence[RowFile], is_stopped: Callable[[], bool] = lambda: False) -> ProblemTally:
+
+def check_files(
+    files: Sequence[RowFile], is_stopped: Callable[[], bool] = lambda: False, look: Look = lambda _: None
+) -> ProblemTally:
     """Read all rows as they would be sent. The files know then how many rows they have.
 
     Args:
         files: What is to be loaded.
         is_stopped: Asked now and then; where it says so, the rest is not looked at.
+        look: Called with the contact of each row in turn, or with what is wrong with it.
 
     Raises:
         ConfigurationError: The rows of a file cannot be told apart from some place on.
     """
     tally = ProblemTally()
     for file in files:
-        file.count = _check_file(file, tally, is_stopped)
+        file.count = _check_file(file, tally, is_stopped, look)
     return tally
 
 
-def _check_file(file: RowFile, tally: ProblemTally, is_stopped: Callable[[], bool]) -> int:
+def _check_file(file: RowFile, tally: ProblemTally, is_stopped: Callable[[], bool], look: Look) -> int:
     count = 0
     for row in file.rows():
         count += 1
-        if problems := row.problems:
+        contact, problems = file.read(row)
+        if problems:
             tally.add(problems, row.where)
+        look(contact)
         if count % 1000 == 0 and is_stopped():
             break
     return count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -73,14 +73,17 @@ class ProblemTally:
 
     Attributes:
         rows: How many rows were looked at.
+        refused_rows: How many of the rows with problems cannot be sent.
     """
 
     def __init__(self) -> None:
         self.rows = 0
+        self.refused_rows = 0
         self._kinds: dict[tuple[str, str, Action], ProblemCount] = {}
 
-    def add(self, problems: Iterable[Problem], where: str) -> None:
+    def add(self, problems: Sequence[Problem], where: str) -> None:
         """Count the problems of a row; `where` names it."""
+        self.refused_rows += any(problem.action == "refused" for problem in problems)
         for problem in problems:
             key = problem.column, problem.sentence, problem.action
             if key not in self._kinds and len(self._kinds) >= _MOST_KINDS:

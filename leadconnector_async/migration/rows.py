@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ class RowFile:
     Attributes:
         table: The table.
         meaning: The same.
+        most: How many of its rows, from the first, there are to be; None for all.
         name: How messages call it.
         columns: Its columns, those that an earlier run added left out; each has a name of its own.
         map: Which of them goes where; None of objects of the API.
@@ -89,6 +90,7 @@ class RowFile:
         self.name = table.name
         self.is_lines = table.has_objects
         self.meaning = meaning
+        self.most: int | None = None
         header = table.columns
         self.columns, inputs = input_columns(table)
         self._width, self._inputs = len(header), len(inputs)
@@ -109,16 +111,17 @@ class RowFile:
 
     def rows(self) -> Iterator[FileRow]:
         """Yield all rows; reading goes on after one that cannot be read."""
-        return (FileRow(self, record) for record in self.table.rows())
+        return (FileRow(self, record) for record in islice(self.table.rows(), self.most))
 
     @cached_property
     def count(self) -> int:
-        """How many rows there are. This reads the whole file, and so finds what makes it unreadable.
+        """How many rows there are. This reads the whole file (or all that is wanted of it), and so finds what makes it
+        unreadable.
 
         Raises:
             ConfigurationError: From some place on, its rows cannot be told apart.
         """
-        return self.table.count
+        return self.table.count if self.most is None else sum(1 for _ in self.rows())
 
     def cells_of(self, record: Record) -> Sequence[str]:
         """Return what `FileRow.cells` tells."""
@@ -203,6 +206,17 @@ def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading 
         ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
     """
     return RowFile(open_table(path, reading), meaning)
+
+
+def take_first(files: Sequence[RowFile], most: int) -> None:
+    """Have files give no more than so many rows, those of the first files first.
+
+    Raises:
+        ConfigurationError: The rows of a file cannot be told apart.
+    """
+    for file in files:
+        file.most = most
+        most -= file.count
 
 
 def input_columns(table: Table) -> tuple[list[str], list[str]]:

@@ -16,9 +16,12 @@ from ..report import BatchReport, Outcome
 from ..sources import SETTLED, Settled
 from .results import Results, why_not_attempted
 from .rows import RowFile
+from .tag_book import TagBook, Tagged
+from .tagging import Tagging, has_tags, tell_of_missing, without_tags
 from .throughput import Throughput, measure_throughput
 
 _ROWS: Final = "rows"
+TAGS: Final = "tags.sqlite3"
 
 
 def describe_files(files: Sequence[RowFile]) -> dict[str, str]:
@@ -52,6 +55,8 @@ class FileLoad:
         files: What to load, in this order.
         results: Where to write what became of them.
         journal: Of this load; not begun.
+        adds_tags: Whether tags are added to those a contact has, after the upserts, rather than replace them.
+        retry_failed: Whether tags that the service refused in an earlier sitting are tried once more.
 
     Attributes:
         results: Where to write what became of them.
@@ -62,9 +67,21 @@ class FileLoad:
         sittings: When it was worked on, once it has ended.
     """
 
-    def __init__(self, files: Sequence[RowFile], results: Results, journal: Journal) -> None:
+    def __init__(
+        self,
+        files: Sequence[RowFile],
+        results: Results,
+        journal: Journal,
+        *,
+        adds_tags: bool = False,
+        retry_failed: bool = False,
+    ) -> None:
         self._files = files
         self._journal = journal
+        self._adds_tags = adds_tags
+        self._retry_failed = retry_failed
+        self._is_tagged = False
+        self._book: TagBook | None = None
         self.results = results
         self.names = [file.name for file in files]
         self.total = sum(file.count for file in files)
@@ -102,10 +119,32 @@ class FileLoad:
                 stop=stop,
                 wait_for_quota=wait_for_quota,
             )
+            if self._adds_tags:
+                await self._add_tags(client, stop, wait_for_quota=wait_for_quota)
         finally:
             if self.report.started_at is not None:
-                await self._finish()
+                await self._finish(client)
         return self.report
+
+    async def _add_tags(self, client: LeadConnector, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
+        """Add the tags of the rows that are written, where nothing ended the load before."""
+        if self.report.stopped is not None or stop.is_set() or not has_tags(self._files):
+            return
+        tagging = self._open_tagging(client)
+        try:
+            await tagging.run(stop, wait_for_quota=wait_for_quota)
+        except (JournalError, ConfigurationError) as error:
+            self.report.stopped = error
+            raise LoadStoppedError(f"the tags could not be added to the end ({error})", report=self.report) from error
+        finally:
+            self.report.stopped = self.report.stopped or tagging.stopped
+            self.report.finish(client.clock.monotonic())
+        self._is_tagged = tagging.stopped is None
+
+    def _open_tagging(self, client: LeadConnector) -> Tagging:
+        if self._book is None:  # not before the journal has taken the load for its own
+            self._book = TagBook(self.results.folder / TAGS, retry_refused=self._retry_failed)
+        return Tagging(self._files, self._journal, self._book, client)
 
     def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Settled]:
         index = 0
@@ -113,12 +152,15 @@ class FileLoad:
             for row in file.rows():
                 if stop.is_set():
                     return
-                yield SETTLED if self._journal.is_finished(index) else row.contact
+                yield SETTLED if self._journal.is_finished(index) else self._to_send(row.contact)
                 index += 1
 
-    async def _finish(self) -> None:
+    def _to_send(self, contact: ContactUpsert | InvalidContactError) -> ContactUpsert | InvalidContactError:
+        return without_tags(contact) if self._adds_tags and isinstance(contact, ContactUpsert) else contact
+
+    async def _finish(self, client: LeadConnector) -> None:
         """Write the results; a second wish to stop leaves that to the next run."""
-        writing = asyncio.ensure_future(asyncio.to_thread(self._write_results))
+        writing = asyncio.ensure_future(asyncio.to_thread(self._write_results, client))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
@@ -126,21 +168,45 @@ class FileLoad:
             await asyncio.wait([writing])
             raise
 
-    def _write_results(self) -> None:
+    def _write_results(self, client: LeadConnector) -> None:
         try:
-            self._recount()
+            missing = self._look_up_missing(client)
+            self._recount(missing)
             self.sittings = self._journal.sittings()
             begun = [sitting.began_at for sitting in self.sittings]
             self.throughput = measure_throughput(self._journal.timeline, begun)
-            self.results.write(self._journal.outcomes(), self._journal.collisions(), self.report)
+            self.results.write(self._outcomes(missing), self._journal.collisions(), self.report)
         except (OSError, ConfigurationError, JournalError) as error:  # of the results, of an input, of the journal
             reason = error.strerror if isinstance(error, OSError) else str(error)
             sentence = f"the results in {self.results.folder} could not be written whole ({reason})"
             raise LoadStoppedError(sentence, report=self.report) from error
 
-    def _recount(self) -> None:
+        finally:
+            if self._book is not None:
+                self._book.close()
+
+    def _look_up_missing(self, client: LeadConnector) -> dict[int, Tagged]:
+        """Return the rows whose tags were not added, and count the calls that adding took."""
+        if not (self._adds_tags and has_tags(self._files)):
+            return {}
+        tagging = self._open_tagging(client)
+        if not self._is_tagged:
+            tagging.note_left()
+        assert self._book is not None  # noqa: S101  (opened just now)
+        spent = self._book.spent()
+        self.report.add_calls(spent.calls, attempts=spent.attempts, rate_limited=spent.rate_limited)
+        return self._book.missing()
+
+    def _outcomes(self, missing: dict[int, Tagged]) -> Iterator[Outcome]:
+        return tell_of_missing(self._journal.outcomes(), missing) if missing else self._journal.outcomes()
+
+    def _recount(self, missing: dict[int, Tagged]) -> None:
         """Count anew what the journal holds, so that report and result files are of one truth."""
         told = BatchReport(keep_outcomes=False)
-        self._journal.fold_all_into(told)
+        if missing:
+            for outcome in self._outcomes(missing):
+                told.add(outcome)
+        else:
+            self._journal.fold_all_into(told)
         told.add_rest(self.total - told.total, why_not_attempted(self.report))
         self.report.take_over(told)

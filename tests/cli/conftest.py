@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
+from leadconnector_async import LeadConnector
 from leadconnector_async.cli.commands import app
+from leadconnector_async.models import Contact
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
+LOCATION = "L"
 Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
 
@@ -73,4 +80,78 @@ def start(url: str, path: Path, *arguments: str, token: str = "sandbox") -> subp
         "LEADCONNECTOR_BASE_URL": url,
     }
     command = [*COMMAND, "upsert", str(path), "--out", str(path.parent / "out"), *arguments]
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait_for_handlers(process)
+    return process
+
+
+def _wait_for_handlers(process: subprocess.Popen[str]) -> None:
+    """Wait until a process handles signals, as Linux tells: until then they would just end it."""
+    while process.poll() is None:
+        try:
+            caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.M)
+        except OSError:
+            return
+        if caught is None or int(caught[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.01)
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def url(served: Callable[..., str], run: Run, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A sandbox that stays, named by the environment."""
+    url = served()
+    monkeypatch.setenv("LEADCONNECTOR_TOKEN", "sandbox")
+    monkeypatch.setenv("LEADCONNECTOR_LOCATION_ID", LOCATION)
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
+    return url
+
+
+def stored(url: str) -> list[Contact]:
+    """All contacts of the location."""
+
+    async def read() -> list[Contact]:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
+            return [await lc.contacts.get(found.id) async for found in lc.contacts.search()]
+
+    return asyncio.run(read())
+
+
+def count(url: str) -> int:
+    """How many contacts the location has."""
+
+    async def read() -> int:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
+            return (await lc.contacts.search_page(page_size=1)).total or 0
+
+    return asyncio.run(read())
+
+
+def delete(url: str, contact_id: str) -> None:
+    async def work() -> None:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
+            await lc.contacts.delete(contact_id)
+
+    asyncio.run(work())
+
+
+def let_time_pass(folder: Path) -> None:
+    """Have a run be an hour old, as far as it knows."""
+    with sqlite3.connect(folder / "journal.sqlite3") as db:
+        db.execute("UPDATE load SET value = value - 3600 WHERE name = 'ended_at'")
+        db.execute("UPDATE sittings SET server_until = server_until - 3600")
+    db.close()
+
+
+def update(url: str, contact_id: str, **changes: object) -> None:
+    async def work() -> None:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
+            await lc.contacts.update(contact_id, changes)
+
+    asyncio.run(work())

@@ -14,13 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, people, start, table
-
-
-def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=30)
-    assert "Traceback" not in err
-    return process.returncode, out, err
+from tests.cli.conftest import Run, end, people, start, table
 
 
 def test_the_same_command_with_resume_goes_on(served: Callable[..., str], tmp_path: Path) -> None:

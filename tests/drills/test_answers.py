@@ -208,7 +208,6 @@ NO_ANSWERS: dict[str, bytes] = {
     "not UTF-8": b'{"new":true,"contact":{"id":"\xff\xfe"}}',
     "not UTF-8 in a name": b'{"new":true,"contact":{"id":"x","firstName":"\xc3\x28"}}',
     "UTF-16": '{"new":true,"contact":{"id":"x"}}'.encode("utf-16"),
-    "half a pair": b'{"new":true,"contact":{"id":"\\ud800"}}',
     "a control character": b'{"new":true,"contact":{"id":"x\n"}}',
     "deep": b'{"new":true,"contact":' + b"[" * 100_000,
     "deep within": b'{"new":true,"contact":{"id":"x","customFields":' + b"[" * 5_000 + b"]" * 5_000 + b"}}",

@@ -1,0 +1,103 @@
+"""A plan as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ..answers import clean_text
+from ..migration.plan import Plan, PlannedColumn, PlannedFile, PlannedLocation, PlannedTags, SharedContact
+from ..migration.plan_words import TAGS_WORDS, about_matching, about_rows, about_time
+from .preparation import describe_problem
+
+_MOST: Final = 12
+_MOST_GROUPS: Final = 5
+_WIDEST: Final = 40
+
+
+def describe_plan(plan: Plan) -> Iterator[str]:
+    """Yield the lines."""
+    for title, lines in _sections(plan):
+        if found := list(lines):
+            yield from ("", title) if title != _FIRST else (title,)
+            yield from (f"  {line}" for line in found)
+
+
+_FIRST: Final = "Columns"
+
+
+def _sections(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
+    yield _FIRST, (line for file in plan.files for line in _columns(file, is_alone=len(plan.files) == 1))
+    yield "Rows", _rows(plan)
+    yield "Problems", _problems(plan)
+    yield "Nothing would be sent", map(clean_text, plan.obstacles)
+    yield "Tags", [] if plan.tags is None else _tags(plan.tags)
+    yield "Do not disturb", (f"{word} on {count:,} rows" for word, count in plan.dnd.items())
+    yield "Custom fields that would be made", map(clean_text, plan.new_fields)
+    yield "Calls and time", _locations(plan)
+    yield "What else happens", plan.effects
+    yield "Taken for granted", map(clean_text, plan.assumptions)
+
+
+def _columns(file: PlannedFile, *, is_alone: bool) -> Iterator[str]:
+    export = f", looks like an export of {file.looks_like}" if file.looks_like else ""
+    yield f"{clean_text(file.name)}: {file.rows:,} rows{export}"
+    names = [clean_text(column.name) for column in file.columns]
+    width = min(max(map(len, names), default=0), _WIDEST)
+    for name, column in zip(names, file.columns, strict=True):
+        yield f"  {name:{width}}  {clean_text(_where_to(column))}"
+
+
+def _where_to(column: PlannedColumn) -> str:
+    return f"-> {column.target}" if column.target is not None else f"not sent ({column.reason})"
+
+
+def _rows(plan: Plan) -> Iterator[str]:
+    yield from about_rows(plan)
+    yield from about_matching(plan)
+    yield from _groups(plan.overwritten, plan.forecast.overwrites)
+
+
+def _groups(groups: list[SharedContact], rows: int) -> Iterator[str]:
+    for group in groups[:_MOST_GROUPS]:
+        yield "  one contact:"
+        for row in group.rows:
+            by = f", by {row.field}" if row.field else ""
+            yield f"    {clean_text(f'{row.where}: {row.who}')} ({row.fate} it{by})"
+        if group.size > len(group.rows):
+            yield f"    and {group.size - len(group.rows):,} more rows"
+    if len(groups) > _MOST_GROUPS:
+        yield f"  and more, of {rows:,} rows in all; --html and --json show more"
+
+
+def _problems(plan: Plan) -> Iterator[str]:
+    for kind in plan.problems[:_MOST]:
+        yield f"{kind.count:,} x {clean_text(describe_problem(kind))}"
+    if len(plan.problems) > _MOST:
+        yield f"and {len(plan.problems) - _MOST} more kinds; --html and --json show all"
+
+
+def _tags(tags: PlannedTags) -> Iterator[str]:
+    yield f"{tags.rows:,} rows have tags. {TAGS_WORDS[tags.rule]}"
+    shown = [f"{clean_text(name)} ({count:,})" for name, count in list(tags.names.items())[:_MOST]]
+    more = tags.kinds - len(shown)
+    yield ", ".join(shown) + (f", and {more:,} more" if more else "")
+
+
+def _locations(plan: Plan) -> Iterator[str]:
+    for location in plan.locations[:_MOST]:
+        yield from _location(location)
+    if plan.location_count > _MOST:
+        yield f"and {plan.location_count - _MOST:,} more locations"
+    if plan.location_count > 1:
+        yield f"All together: at most {plan.calls:,} calls, {about_time(plan.seconds, plan.days)}"
+
+
+def _location(location: PlannedLocation) -> Iterator[str]:
+    name = "the location" if location.id is None else f"location {clean_text(location.id)}"
+    limit = f"{location.max_requests:,} calls in {location.per_seconds:g} s"
+    if location.daily is not None:
+        limit += f" and {location.daily:,} a day"
+    left = "" if location.left_today is None else f", {location.left_today:,} left today"
+    told = about_time(location.seconds, location.days)
+    yield f"{name}: {location.rows:,} rows, at most {location.calls:,} calls, {told} ({limit}{left})"

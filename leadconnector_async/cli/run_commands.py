@@ -1,0 +1,82 @@
+"""What comes after a load: `leadconnector verify` and `undo`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..migration.samples import read_sample
+from .app import app, read, run
+from .arguments import Concurrency, Daily, NoProgress, Rate, Redis, RunFolder, SecretFile, Store, TokenFile
+from .logins import LoginOptions
+from .past_runs import PastOrder
+from .undo import UndoOrder, undo
+from .upsert import DEFAULT_CONCURRENCY
+from .verify import VerifyOrder, verify
+
+
+@app.command("verify")
+def verify_run(
+    folder: RunFolder,
+    sample: Annotated[
+        str | None, typer.Option(metavar="N|P%", help="Compare so many rows, by chance.", show_default="all rows")
+    ] = None,
+    rate: Rate = None,
+    daily: Daily = None,
+    redis: Redis = None,
+    concurrency: Concurrency = DEFAULT_CONCURRENCY,
+    no_progress: NoProgress = False,
+    token_file: TokenFile = None,
+    store: Store = None,
+    client_secret_file: SecretFile = None,
+) -> None:
+    """Read the contacts of a run back, and compare them with what it sent.
+
+    Exit code: 0 no difference; 1 differences; 2 wrong use; 3 stopped early; 130 interrupted.
+    """
+    past = PastOrder(
+        folder=folder,
+        rate=rate,
+        daily=daily,
+        redis=redis,
+        concurrency=concurrency,
+        is_progress_wanted=not no_progress,
+        token_file=token_file,
+        login=LoginOptions(store=store, secret_file=client_secret_file),
+    )
+    run(verify(VerifyOrder(past=past, sample=read(lambda: read_sample(sample)))))
+
+
+@app.command("undo")
+def undo_run(
+    folder: RunFolder,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the first contact is deleted.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete contacts also where somebody changed them since.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier undo of this run.")] = False,
+    rate: Rate = None,
+    daily: Daily = None,
+    redis: Redis = None,
+    concurrency: Concurrency = DEFAULT_CONCURRENCY,
+    no_progress: NoProgress = False,
+    token_file: TokenFile = None,
+    store: Store = None,
+    client_secret_file: SecretFile = None,
+) -> None:
+    """Delete the contacts that a run created. Those that it updated stay as they are.
+
+    Exit code: 0 none is there any more; 1 some were kept, or failed; 2 wrong use; 3 stopped early; 130 interrupted.
+    """
+    past = PastOrder(
+        folder=folder,
+        rate=rate,
+        daily=daily,
+        redis=redis,
+        concurrency=concurrency,
+        is_progress_wanted=not no_progress,
+        token_file=token_file,
+        login=LoginOptions(store=store, secret_file=client_secret_file),
+    )
+    run(undo(UndoOrder(past=past, is_agreed=yes, is_forced=force, is_resumed=resume)))

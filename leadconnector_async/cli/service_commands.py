@@ -1,0 +1,93 @@
+"""`leadconnector export`, and the sandbox as a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app, run
+from .arguments import Daily, Location, NoProgress, Rate, Redis, TokenFile
+from .export import ExportCommand
+from .export import export as export_contacts
+from .options import read_faults, read_latency, read_rate
+from .serve import serve
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .csv, .jsonl or .parquet.")],
+    location: Location = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Contacts with this tag; again for more.")] = None,
+    query: Annotated[str | None, typer.Option(help="Contacts that match this text.", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="JSON as the service returns it; not to be loaded again.")] = False,
+    rate: Rate = None,
+    daily: Daily = None,
+    redis: Redis = None,
+    no_progress: NoProgress = False,
+    token_file: TokenFile = None,
+) -> None:
+    """Write the contacts of a location to a file, in the form in which `upsert` takes them again.
+
+    Exit code: 0 done; 2 wrong use; 3 stopped early; 130 interrupted. After 3 and 130, --resume goes on.
+    """
+    command = ExportCommand(
+        path=file,
+        location_id=location,
+        tags=tag or [],
+        query=query,
+        is_raw=raw,
+        is_resumed=resume,
+        rate=rate,
+        daily=daily,
+        redis=redis,
+        is_progress_wanted=not no_progress,
+        token_file=token_file,
+    )
+    run(export_contacts(command))
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 8787,
+    rate: Rate = None,
+    window: Annotated[str, typer.Option(help="How calls are counted: fixed, aligned or sliding.")] = "fixed",
+    daily: Daily = None,
+    latency: Annotated[
+        str | None, typer.Option(metavar="MIN-MAX", help="Time an answer takes: 0.05-0.5 (seconds) or 50-500ms.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="KIND=P", help="A fault and its probability; again for more.")
+    ] = None,
+    allow_duplicates: Annotated[bool, typer.Option("--allow-duplicates", help="Allow Duplicate Contact.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="File that keeps all data, to go on with later.", show_default="none: in memory")
+    ] = None,
+    search_lag: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long a change takes to show in searches.")
+    ] = 0.0,
+    seed: Annotated[int | None, typer.Option(help="Makes ids, latency and faults repeatable.")] = None,
+    profile: Annotated[str, typer.Option(help="Limits of a standard or trial account.")] = "standard",
+) -> None:
+    """Run a local server that behaves like the API. Its URL is the first line; its token is `sandbox`."""
+
+    async def work() -> int:
+        limit = None if rate is None else read_rate(rate, daily)
+        return await serve(
+            port=port,
+            profile=profile,
+            max_requests=limit and limit.max_requests,
+            per_seconds=limit and limit.per_seconds,
+            daily=daily,
+            window=window,
+            latency=read_latency(latency),
+            faults=read_faults(fault or []),
+            allow_duplicates=allow_duplicates,
+            data=data,
+            search_lag=search_lag,
+            seed=seed,
+        )
+
+    run(work())

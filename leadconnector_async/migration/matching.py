@@ -1,0 +1,280 @@
+"""Which rows of a load meet the same contact: what the service's matching will make of them, told beforehand.
+
+Only digests of addresses and numbers are kept, in a file of SQLite that is gone when this ends, so that memory does not
+grow with rows. What the location holds already is not known here: a row that is new among these may update one of its
+contacts.
+
+Source of the rules: the reference of `POST /contacts/upsert` (the location's setting decides; where email and phone are
+of two contacts, the first in the configured order is updated and the other field is ignored).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from ..errors import ConfigurationError
+from ..identity import Identity, is_another_person
+
+Field: TypeAlias = Literal["email", "phone"]
+Fate: TypeAlias = Literal["makes", "updates", "overwrites"]
+USUAL_ORDER: Final = ("email", "phone")
+_ROWS_AT_ONCE: Final = 5000
+_ASKED_EVERY: Final = 1000
+_CACHE: Final = -65536  # KiB of pages in memory, in SQLite's own way to say it
+
+_SCHEMA: Final = """
+    CREATE TABLE rows (number INTEGER PRIMARY KEY, location INTEGER, email INTEGER, phone INTEGER, is_apart INTEGER);
+    CREATE TABLE shared (key INTEGER PRIMARY KEY);
+    CREATE TABLE holders (key INTEGER, contact INTEGER, PRIMARY KEY (key, contact)) WITHOUT ROWID;
+    CREATE TABLE contacts (number INTEGER PRIMARY KEY, email INTEGER, phone INTEGER);
+    CREATE TABLE met (number INTEGER PRIMARY KEY, contact INTEGER, fate TEXT, field TEXT);
+"""
+_FILL_SHARED: Final = """
+    INSERT INTO shared SELECT key FROM (
+        SELECT email AS key FROM rows WHERE email IS NOT NULL UNION ALL SELECT phone FROM rows WHERE phone IS NOT NULL
+    ) GROUP BY key HAVING count(*) > 1
+"""
+_SHARING: Final = """
+    SELECT number, location, email, phone, is_apart FROM rows
+    WHERE email IN shared OR phone IN shared ORDER BY number
+"""
+_GROUPS: Final = """
+    SELECT contact, number, fate, field, size FROM (
+        SELECT contact, number, fate, field, count(*) OVER (PARTITION BY contact) AS size,
+            row_number() OVER (PARTITION BY contact ORDER BY number) AS place
+        FROM met WHERE contact IN (SELECT DISTINCT contact FROM met WHERE fate = ? ORDER BY contact LIMIT ?)
+    ) WHERE place <= ? ORDER BY contact, number
+"""
+
+
+class MatchRule(Struct, frozen=True, kw_only=True):
+    """How a location matches contacts.
+
+    Attributes:
+        order: What it looks for, in this order: `email`, `phone`, or both.
+        allows_duplicates: Whether a row with `createNewIfDuplicateAllowed` makes a contact whatever there is.
+    """
+
+    order: tuple[str, ...] = USUAL_ORDER
+    allows_duplicates: bool = False
+
+
+class Forecast(Struct, kw_only=True):
+    """What becomes of the rows among each other.
+
+    Attributes:
+        contacts: How many contacts they are.
+        repeats: Rows that update the contact of an earlier row about the same person.
+        overwrites: Rows that overwrite the contact of an earlier row about another person.
+        lost_emails: Rows whose email another contact has, so that the service drops it.
+        lost_phones: The same of phones.
+    """
+
+    contacts: int = 0
+    repeats: int = 0
+    overwrites: int = 0
+    lost_emails: int = 0
+    lost_phones: int = 0
+
+
+class Met(Struct, frozen=True):
+    """A row of a group.
+
+    Attributes:
+        number: Its place among all rows, from 0.
+        fate: Whether it makes the contact, updates it, or overwrites what was of another person.
+        field: By what it meets the contact; None of the row that makes it.
+    """
+
+    number: int
+    fate: Fate
+    field: Field | None
+
+
+class Group(Struct, frozen=True):
+    """Rows that meet one contact.
+
+    Attributes:
+        size: How many they are.
+        rows: The first of them, in order.
+    """
+
+    size: int
+    rows: list[Met]
+
+
+class Matching:
+    """The identities of a load's rows. Close it in the end.
+
+    Rows are added in their order; then `forecast` is called once, and `groups` as often as wanted. All of them raise
+    `ConfigurationError` where the file cannot be written, as there is no room on the disk.
+    """
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # a file without a name
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute(f"PRAGMA cache_size = {_CACHE}")
+        self._db.executescript(_SCHEMA)
+        self._salt = os.urandom(16)  # so that no file can be made whose digests meet
+        self._locations: dict[str, int] = {}
+        self._waiting: list[tuple[int, int, int | None, int | None, bool]] = []
+        self._count = 0
+
+    def add(self, number: int, location_id: str, identity: Identity, *, is_apart: bool = False) -> None:
+        """Add a row.
+
+        Args:
+            number: Its place among all rows, from 0.
+            location_id: Where it goes.
+            identity: What it may be matched by.
+            is_apart: Whether it asks for a contact of its own, where the location allows duplicates.
+        """
+        location = self._locations.setdefault(location_id, len(self._locations))
+        self._waiting.append((number, location, self._digest(identity.email), self._digest(identity.phone), is_apart))
+        self._count += 1
+        if len(self._waiting) >= _ROWS_AT_ONCE:
+            self._write()
+
+    def forecast(self, rules: Mapping[str, MatchRule], is_stopped: Callable[[], bool] = lambda: False) -> Forecast:
+        """Say what becomes of all rows.
+
+        Args:
+            rules: Of locations; those that are not named are as usual.
+            is_stopped: Asked now and then; where it says so, the rest is not looked at.
+        """
+        with _telling():
+            return self._forecast(rules, is_stopped)
+
+    def _forecast(self, rules: Mapping[str, MatchRule], is_stopped: Callable[[], bool]) -> Forecast:
+        self._write()
+        self._db.execute(_FILL_SHARED)
+        by_number = {number: rules.get(name, MatchRule()) for name, number in self._locations.items()}
+        simulation = _Simulation(self._db)
+        self._db.execute("BEGIN")
+        for asked, (number, location, email, phone, is_apart) in enumerate(self._sharing()):
+            simulation.send(number, {"email": email, "phone": phone}, by_number[location], is_apart=bool(is_apart))
+            if asked % _ASKED_EVERY == 0 and is_stopped():
+                break
+        self._db.execute("COMMIT")
+        told = simulation.forecast
+        told.contacts = self._count - told.repeats - told.overwrites
+        return told
+
+    def groups(self, fate: Fate, *, most: int, most_rows: int) -> list[Group]:
+        """Return the first groups of rows that meet one contact, of which some row has this fate.
+
+        Args:
+            fate: Which.
+            most: How many groups at most.
+            most_rows: How many rows of each.
+        """
+        found: dict[int, Group] = {}
+        with _telling():
+            rows = self._db.execute(_GROUPS, (fate, most, most_rows)).fetchall()
+        for contact, number, what, field, size in rows:
+            found.setdefault(contact, Group(size, [])).rows.append(Met(number, what, field))
+        return list(found.values())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def __enter__(self) -> Matching:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _digest(self, text: str) -> int | None:
+        if not text:
+            return None
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=self._salt).digest()
+        return int.from_bytes(digest, signed=True)
+
+    def _write(self) -> None:
+        with _telling():
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", self._waiting)
+            self._db.execute("COMMIT")
+        self._waiting.clear()
+
+    def _sharing(self) -> Iterator[tuple[int, int, int | None, int | None, int]]:
+        return self._db.execute(_SHARING)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ConfigurationError(
+            f"a file for what rows share cannot be written ({error}); make room, or name another folder with TMPDIR"
+        ) from None
+
+
+class _Simulation:
+    """The service's matching, over rows that share an email or a phone with another."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.forecast = Forecast()
+
+    def send(self, number: int, keys: dict[str, int | None], rule: MatchRule, *, is_apart: bool) -> None:
+        """Do as the service does with a row."""
+        found = None if is_apart and rule.allows_duplicates else self._find(keys, rule.order)
+        if found is None:
+            self._make(number, keys)
+        else:
+            self._meet(number, keys, rule, *found)
+
+    def _find(self, keys: Mapping[str, int | None], order: Iterable[str]) -> tuple[int, str] | None:
+        for field in order:
+            contact = self._holder(keys.get(field))
+            if contact is not None:
+                return contact, field
+        return None
+
+    def _holder(self, key: int | None) -> int | None:
+        """Return the contact that has an email or phone; of several the oldest."""
+        row = self._db.execute("SELECT min(contact) FROM holders WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def _make(self, number: int, keys: Mapping[str, int | None]) -> None:
+        self._db.execute("INSERT INTO contacts VALUES (?, ?, ?)", (number, keys["email"], keys["phone"]))
+        self._db.execute("INSERT INTO met VALUES (?, ?, 'makes', NULL)", (number, number))
+        held = [(key, number) for key in keys.values() if key is not None]
+        self._db.executemany("INSERT OR IGNORE INTO holders VALUES (?, ?)", held)
+
+    def _meet(self, number: int, keys: dict[str, int | None], rule: MatchRule, contact: int, field: str) -> None:
+        email, phone = self._db.execute("SELECT email, phone FROM contacts WHERE number = ?", (contact,)).fetchone()
+        stored = {"email": email, "phone": phone}
+        is_another = is_another_person((keys["email"], keys["phone"]), (email, phone))
+        fate: Fate = "overwrites" if is_another else "updates"
+        if fate == "updates":
+            self.forecast.repeats += 1
+        else:
+            self.forecast.overwrites += 1
+        self._db.execute("INSERT INTO met VALUES (?, ?, ?, ?)", (number, contact, fate, field))
+        for name, key in keys.items():
+            if key is not None and key != stored[name]:
+                self._change(contact, name, stored[name], key, is_matched=name in rule.order)
+
+    def _change(self, contact: int, name: str, old: int | None, new: int, *, is_matched: bool) -> None:
+        """Put another email or phone into a contact, unless one that is matched by it has it already."""
+        holder = self._holder(new)
+        if is_matched and holder is not None and holder != contact:
+            if name == "email":
+                self.forecast.lost_emails += 1
+            else:
+                self.forecast.lost_phones += 1
+            return
+        self._db.execute(f"UPDATE contacts SET {name} = ? WHERE number = ?", (new, contact))  # noqa: S608  (our names)
+        self._db.execute("DELETE FROM holders WHERE key = ? AND contact = ?", (old, contact))
+        self._db.execute("INSERT OR IGNORE INTO holders VALUES (?, ?)", (new, contact))

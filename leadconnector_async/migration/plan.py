@@ -1,0 +1,211 @@
+"""What a load would do, as data: for people as text or as a page, for scripts as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from ..limits import RateLimit
+from .matching import Fate, Field, Forecast
+from .problems import ProblemCount
+
+DAY_SECONDS: Final = 86_400.0
+
+
+class PlannedColumn(Struct, frozen=True, kw_only=True):
+    """A column of a file.
+
+    Attributes:
+        name: Its header.
+        target: Where it goes, as `--map` has it; None where it is not sent.
+        reason: Why it is not sent, or None.
+    """
+
+    name: str
+    target: str | None
+    reason: str | None = None
+
+
+class PlannedFile(Struct, frozen=True, kw_only=True):
+    """A file.
+
+    Attributes:
+        name: How messages call it.
+        rows: How many rows it has.
+        looks_like: Whose export it is, or None.
+        columns: Its columns, in their order.
+    """
+
+    name: str
+    rows: int
+    looks_like: str | None
+    columns: list[PlannedColumn]
+
+
+class SharedRow(Struct, frozen=True, kw_only=True):
+    """A row that meets the same contact as another.
+
+    Attributes:
+        where: Its place.
+        who: Whom it is about.
+        fate: Whether it makes the contact, updates it, or overwrites what was of another person.
+        field: By what it meets the contact; None of the row that makes it.
+    """
+
+    where: str
+    who: str
+    fate: Fate
+    field: Field | None
+
+
+class SharedContact(Struct, frozen=True, kw_only=True):
+    """A contact that several rows meet.
+
+    Attributes:
+        size: How many rows they are.
+        rows: The first of them, in order.
+    """
+
+    size: int
+    rows: list[SharedRow]
+
+
+class PlannedTags(Struct, frozen=True, kw_only=True):
+    """What tags will do.
+
+    Attributes:
+        rule: `add` or `replace`.
+        rows: How many rows have tags.
+        calls: How many calls they take at most, besides the upserts.
+        names: The most frequent ones, with how many rows have each.
+        kinds: How many there are; as many as are counted at least, where there are more.
+    """
+
+    rule: Literal["add", "replace"]
+    rows: int
+    calls: int
+    names: dict[str, int]
+    kinds: int
+
+
+class PlannedLocation(Struct, frozen=True, kw_only=True):
+    """A location, and what the load takes there. Locations do not wait for each other.
+
+    Attributes:
+        id: Its id; None where nothing says which it is.
+        rows: How many rows go there.
+        calls: How many calls that takes at most.
+        seconds: How long that takes at least, waiting for the next day's calls included.
+        days: On how many days calls are needed.
+        max_requests: How many calls it takes in `per_seconds`, as far as known.
+        per_seconds: See there.
+        daily: How many calls it takes a day, or None for no limit.
+        left_today: How many of these are left today, or None where that is not known.
+        match_order: By what it finds contacts, in this order.
+        is_asked: Whether it has said that itself; else it is what is usual.
+        allows_duplicates: Whether it allows duplicates, or None where that is not known.
+    """
+
+    id: str | None
+    rows: int
+    calls: int
+    seconds: float
+    days: int
+    max_requests: int
+    per_seconds: float
+    daily: int | None
+    left_today: int | None
+    match_order: list[str]
+    is_asked: bool
+    allows_duplicates: bool | None
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a load would do.
+
+    Attributes:
+        target: The service that was asked, or None where none was.
+        files: What would be loaded.
+        rows: How many rows there are.
+        to_send: How many would be sent.
+        refused: How many would not.
+        obstacles: Why nothing at all would be sent; empty where the load can begin.
+        problems: What is wrong with cells and rows, by kind, the gravest first.
+        forecast: What becomes of the rows among each other.
+        overwritten: The first contacts that rows about other people would overwrite.
+        repeated: The first contacts that several rows about one person would update.
+        tags: What tags will do; None where no row has any.
+        dnd: Who would not be disturbed any more, and who would: by field, channel and value, with the number of rows.
+        new_fields: Custom fields that would be made.
+        locations: Where rows go, those with the most rows first; the first hundred of them.
+        location_count: How many they are.
+        calls: How many calls all take at most.
+        seconds: How long they take at least.
+        days: On how many days calls are needed.
+        effects: What else comes of it.
+        assumptions: What was taken for granted, or could not be looked up.
+    """
+
+    target: str | None
+    files: list[PlannedFile]
+    rows: int
+    to_send: int
+    refused: int
+    obstacles: list[str]
+    problems: list[ProblemCount]
+    forecast: Forecast
+    overwritten: list[SharedContact]
+    repeated: list[SharedContact]
+    tags: PlannedTags | None
+    dnd: dict[str, int]
+    new_fields: list[str]
+    locations: list[PlannedLocation]
+    location_count: int
+    calls: int
+    seconds: float
+    days: int
+    effects: list[str]
+    assumptions: list[str]
+
+
+def time_needed(calls: int, limit: RateLimit, left_today: int | None = None) -> tuple[float, int]:
+    """Return how long calls to one location take at least, in seconds, and on how many days they are made.
+
+    The next day's calls are taken to come a whole day after the first call.
+
+    Args:
+        calls: How many.
+        limit: Of the location.
+        left_today: How many of its day are left, where that is known.
+    """
+    if limit.daily is None:
+        return _burst_seconds(calls, limit), 1 if calls else 0
+    first = limit.daily if left_today is None else left_today
+    if calls <= first:
+        return _burst_seconds(calls, limit), 1 if calls else 0
+    later = math.ceil((calls - first) / limit.daily)
+    last = calls - first - (later - 1) * limit.daily
+    return later * DAY_SECONDS + _burst_seconds(last, limit), later + (first > 0)
+
+
+def _burst_seconds(calls: int, limit: RateLimit) -> float:
+    windows = math.ceil(calls / limit.max_requests)
+    return max(windows - 1, 0) * limit.per_seconds
+
+
+def effects_of(writes: int, tagged: int) -> list[str]:
+    """Say what a load sets going in the account."""
+    if not writes:
+        return []
+    whose = "starts workflows whose trigger is a contact that is created or changed"
+    told = [f"Each of the {writes:,} writes fires the location's contact webhooks, and {whose}."]
+    return [*told, f"Tags of {tagged:,} rows start workflows whose trigger is a tag."] if tagged else told
+
+
+def longest(locations: Sequence[PlannedLocation]) -> tuple[float, int]:
+    """Return how long a load takes at least, and on how many days calls are made, as locations go side by side."""
+    seconds = max((location.seconds for location in locations), default=0.0)
+    return seconds, max((location.days for location in locations), default=0)

@@ -1,0 +1,170 @@
+"""Makes a plan of what was seen of the rows, and of what their locations say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from ..answers import clean_text
+from ..client import LeadConnector
+from ..errors import CallError
+from ..limits import RateLimit, Window
+from .matching import USUAL_ORDER, Matching, MatchRule
+from .plan import Plan, PlannedLocation, effects_of, longest, time_needed
+from .problems import ProblemTally
+from .rows import RowFile
+from .survey import Survey, describe_file, find_shared
+
+_TRIAL: Final = RateLimit(25, 10.0, daily=10_000)  # as the vendor has it for trial accounts
+MOST_ASKED: Final = 20  # locations of one load; the others are taken to be as usual
+_MOST_LOCATIONS: Final = 100  # that are told one by one
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a location says of itself.
+
+    Attributes:
+        rule: How it matches.
+        limit: The limits that hold for it, ours and its own.
+        left_today: How many calls of its day are left, where that is known.
+    """
+
+    rule: MatchRule
+    limit: RateLimit
+    left_today: int | None
+
+
+async def ask_locations(
+    client: LeadConnector, location_ids: Iterable[str], limit: RateLimit, tell: Callable[[str], None]
+) -> dict[str, Asked]:
+    """Ask locations how they match contacts; one that does not say it is left out, and that is told.
+
+    Args:
+        client: It is open.
+        location_ids: Which.
+        limit: Our own.
+        tell: Is told what is not known.
+    """
+    asked = {}
+    for location_id in location_ids:
+        try:
+            settings = (await client.locations.get(location_id)).settings
+        except CallError as error:
+            reason = clean_text(str(error))
+            tell(f"Location {location_id} could not be asked how it matches contacts ({reason}): email, then phone.")
+            continue
+        order = None if settings is None else settings.contact_unique_identifiers
+        known = tuple(name for name in order or () if name in USUAL_ORDER)
+        if not known:
+            tell(f"Location {location_id} does not say how it matches contacts: email, then phone.")
+        asked[location_id] = Asked(
+            rule=MatchRule(
+                order=known or USUAL_ORDER,
+                allows_duplicates=bool(settings is not None and settings.allow_duplicate_contact),
+            ),
+            limit=_known_limit(client.window(location_id), limit),
+            left_today=client.calls_left_today(location_id),
+        )
+    return asked
+
+
+def _known_limit(window: Window, ours: RateLimit) -> RateLimit:
+    """Return our limit, as the answers have corrected it.
+
+    They tell what is left of the day, and we keep nothing more: the day of a trial account is known by its window.
+    """
+    calls, seconds, daily = window.capacity, window.per_seconds, ours.daily
+    left = window.calls_left_today()
+    if calls == _TRIAL.max_requests < ours.max_requests and left is not None and left <= (_TRIAL.daily or 0):
+        daily = _TRIAL.daily if daily is None else min(daily, _TRIAL.daily or daily)
+    return RateLimit(calls, seconds, daily=daily)
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """All that a plan is made of.
+
+    Attributes:
+        files: The rows.
+        survey: What was gathered of them.
+        tally: What is wrong with them.
+        matching: Their identities.
+        asked: What locations said.
+        limit: Our own limits of each location.
+        target: The service that was asked, or None.
+        obstacles: Why the load cannot begin.
+        new_fields: Custom fields that are to be made.
+        assumptions: What was taken for granted.
+    """
+
+    files: Sequence[RowFile]
+    survey: Survey
+    tally: ProblemTally
+    matching: Matching
+    asked: Mapping[str, Asked]
+    limit: RateLimit
+    target: str | None
+    obstacles: list[str]
+    new_fields: list[str]
+    assumptions: list[str]
+
+
+def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Plan:
+    """Make the plan. This reads the files once more, up to the last row that it shows."""
+    survey = seen.survey
+    tags = survey.conclude_tags()
+    forecast = seen.matching.forecast({name: asked.rule for name, asked in seen.asked.items()}, is_stopped)
+    shared = find_shared(seen.files, seen.matching, is_stopped)
+    locations = [_plan_location(seen, name, rows) for name, rows in survey.by_location.most_common()]
+    seconds, days = longest(locations)
+    to_send = survey.by_location.total()
+    return Plan(
+        target=seen.target,
+        files=[describe_file(file) for file in seen.files],
+        rows=survey.rows,
+        to_send=to_send,
+        refused=survey.rows - to_send,
+        obstacles=seen.obstacles,
+        problems=seen.tally.kinds(),
+        forecast=forecast,
+        overwritten=shared["overwrites"],
+        repeated=shared["updates"],
+        tags=tags,
+        dnd=dict(sorted(survey.dnd.items())),
+        new_fields=seen.new_fields,
+        locations=locations[:_MOST_LOCATIONS],
+        location_count=len(locations),
+        calls=sum(location.calls for location in locations),
+        seconds=seconds,
+        days=days,
+        effects=effects_of(to_send, 0 if tags is None else tags.rows),
+        assumptions=seen.assumptions,
+    )
+
+
+def _plan_location(seen: Seen, location_id: str, rows: int) -> PlannedLocation:
+    usual = Asked(rule=MatchRule(), limit=seen.limit, left_today=None)
+    asked = seen.asked.get(location_id, usual)
+    calls = rows + seen.survey.tag_calls[location_id]
+    seconds, days = time_needed(calls, asked.limit, asked.left_today)
+    return PlannedLocation(
+        id=location_id or None,
+        rows=rows,
+        calls=calls,
+        seconds=seconds,
+        days=days,
+        max_requests=asked.limit.max_requests,
+        per_seconds=asked.limit.per_seconds,
+        daily=asked.limit.daily,
+        left_today=asked.left_today,
+        match_order=list(asked.rule.order),
+        is_asked=asked is not usual,
+        allows_duplicates=None if asked is usual else asked.rule.allows_duplicates,
+    )
+
+
+def encode_plan(plan: Plan) -> str:
+    """Return the plan as JSON for scripts, its keys those of `Plan`."""
+    return msgspec.json.format(msgspec.json.encode(plan)).decode()

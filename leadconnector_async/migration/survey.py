@@ -1,0 +1,161 @@
+"""A look at what rows will do, while they are read and checked: whom they meet, their tags, their wishes, their
+locations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Final, Literal
+
+import msgspec
+from msgspec import UNSET
+
+from ..errors import InvalidContactError
+from ..identity import identity_of
+from ..models import ContactUpsert
+from .findings import who
+from .matching import Fate, Group, Matching
+from .plan import PlannedColumn, PlannedFile, PlannedTags, SharedContact, SharedRow
+from .rows import FileRow, RowFile
+from .tagging import TagBatch, TagGroups, normal_tags
+
+_MOST_TAGS: Final = 10_000  # kinds that are counted
+_MOST_SHOWN: Final = 20
+_MOST_GROUPS: Final = 25
+_MOST_ROWS: Final = 6
+
+
+class Survey:
+    """What is gathered of a load's rows. Its memory does not grow with rows.
+
+    Args:
+        location_id: Of rows that name none; empty where nothing says it.
+        tags_rule: What `--tags` says.
+        matching: Takes the identities.
+
+    Attributes:
+        rows: How many rows there were.
+        by_location: How many of those that can be sent go to each location.
+        tag_calls: How many calls tags take at most, by location.
+        dnd: How many rows say what about not disturbing.
+    """
+
+    def __init__(self, location_id: str, *, tags_rule: Literal["add", "replace"], matching: Matching) -> None:
+        self._location_id = location_id
+        self._rule = tags_rule
+        self._matching = matching
+        self._groups = TagGroups()
+        self._tagged = 0
+        self._tags: Counter[str] = Counter()
+        self.rows = 0
+        self.by_location: Counter[str] = Counter()
+        self.tag_calls: Counter[str] = Counter()
+        self.dnd: Counter[str] = Counter()
+
+    def look(self, contact: ContactUpsert | InvalidContactError) -> None:
+        """Take note of the next row."""
+        number = self.rows
+        self.rows += 1
+        if isinstance(contact, InvalidContactError):
+            return
+        location_id = contact.location_id or self._location_id
+        self.by_location[location_id] += 1
+        is_apart = contact.create_new_if_duplicate_allowed is True
+        self._matching.add(number, location_id, identity_of(contact, location_id), is_apart=is_apart)
+        if contact.tags:
+            self._look_at_tags(number, location_id, normal_tags(contact))
+        self.dnd.update(_wishes(contact))
+
+    def _look_at_tags(self, number: int, location_id: str, tags: tuple[str, ...]) -> None:
+        if not tags:
+            return
+        self._tagged += 1
+        for tag in tags:
+            if tag in self._tags or len(self._tags) < _MOST_TAGS:
+                self._tags[tag] += 1
+        if self._rule == "add":
+            self._count_calls(self._groups.add(location_id, tags, str(number), number))
+
+    def _count_calls(self, batches: Sequence[TagBatch]) -> None:
+        self.tag_calls.update(batch.location_id for batch in batches)
+
+    def conclude_tags(self) -> PlannedTags | None:
+        """Return what tags will do, once all rows were looked at."""
+        self._count_calls(list(self._groups.rest()))
+        self._groups = TagGroups()
+        if not self._tagged:
+            return None
+        return PlannedTags(
+            rule=self._rule,
+            rows=self._tagged,
+            calls=self.tag_calls.total(),
+            names=dict(self._tags.most_common(_MOST_SHOWN)),
+            kinds=len(self._tags),
+        )
+
+
+def _wishes(contact: ContactUpsert) -> Iterator[str]:
+    """Yield what a contact says about not disturbing, such as `dnd: true` and `SMS: active`."""
+    if contact.dnd is not UNSET:
+        yield f"dnd: {str(contact.dnd).lower()}"
+    for name, settings in (("", contact.dnd_settings), ("inbound ", contact.inbound_dnd_settings)):
+        if settings is not UNSET:
+            for channel, setting in msgspec.to_builtins(settings).items():
+                yield f"{name}{channel}: {setting['status']}"
+
+
+def describe_file(file: RowFile) -> PlannedFile:
+    """Return where the columns of a file go."""
+    if file.map is None:
+        columns = [PlannedColumn(name=name, target=name) for name in file.columns]
+        return PlannedFile(name=file.name, rows=file.count, looks_like=None, columns=columns)
+    targets = {column.name: column.target.text for column in file.map.columns}
+    reasons = {unsent.name: unsent.reason for unsent in file.map.unsent}
+    return PlannedFile(
+        name=file.name,
+        rows=file.count,
+        looks_like=None if file.map.preset is None else file.map.preset.name,
+        columns=[PlannedColumn(name=name, target=targets.get(name), reason=reasons.get(name)) for name in file.columns],
+    )
+
+
+def find_shared(
+    files: Sequence[RowFile], matching: Matching, is_stopped: Callable[[], bool] = lambda: False
+) -> dict[Fate, list[SharedContact]]:
+    """Return the first contacts that rows would overwrite, and the first that they would update.
+
+    This reads the files once more, up to the last of these rows, as their texts are not kept.
+    """
+    found: dict[Fate, list[Group]] = {
+        fate: matching.groups(fate, most=_MOST_GROUPS, most_rows=_MOST_ROWS) for fate in ("overwrites", "updates")
+    }
+    wanted = {row.number for groups in found.values() for group in groups for row in group.rows}
+    rows = _find_rows(files, wanted, is_stopped)
+    return {fate: [_show(group, rows) for group in groups] for fate, groups in found.items()}
+
+
+def _find_rows(files: Sequence[RowFile], wanted: set[int], is_stopped: Callable[[], bool]) -> dict[int, FileRow]:
+    found: dict[int, FileRow] = {}
+    for number, row in enumerate(chain.from_iterable(file.rows() for file in files)):
+        if len(found) == len(wanted) or (number % 1000 == 0 and is_stopped()):
+            break
+        if number in wanted:
+            found[number] = row
+    return found
+
+
+def _show(group: Group, rows: dict[int, FileRow]) -> SharedContact:
+    shown = [
+        SharedRow(where=rows[row.number].where, who=_who(rows[row.number]), fate=row.fate, field=row.field)
+        for row in group.rows
+        if row.number in rows
+    ]
+    return SharedContact(size=group.size, rows=shown)
+
+
+def _who(row: FileRow) -> str:
+    contact = row.contact
+    if isinstance(contact, InvalidContactError):
+        return ""
+    return who({name: value for name, value in msgspec.to_builtins(contact).items() if isinstance(value, str)})

@@ -1,0 +1,178 @@
+"""A run undone: the contacts that it created are deleted again, but for those that somebody changed since."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from ..client import LeadConnector
+from ..errors import CallError, LeadConnectorError, NotFoundError
+from ..journal import Journal
+from .aftermath import changed_since
+from .sweep import ends_sweep, sweep
+from .undo_book import UndoBook, Undone
+
+UNDO_BOOK: Final = "undo.sqlite3"
+UNDO_TABLE: Final = "undo.csv"
+UNDO_REPORT: Final = "undo.json"
+_COLUMNS: Final = ("row", "contact_id", "result", "detail")
+
+
+class Created(Struct, frozen=True):
+    """A contact that a run created, from the row that it is of, and the location where it is not the client's."""
+
+    row: int
+    contact_id: str
+    location_id: str | None = None
+
+
+class UndoPlan(Struct, frozen=True):
+    """What an undo is about.
+
+    Attributes:
+        created: Contacts that the run created, which are to be deleted.
+        updated: Contacts that were there before, and that the run updated; they stay as it left them.
+        unknown: Rows that may have created a contact, which nobody knows.
+    """
+
+    created: int
+    updated: int
+    unknown: int
+
+
+def plan_undo(journal: Journal) -> UndoPlan:
+    """Count what a run did.
+
+    Raises:
+        JournalError: The journal cannot be read.
+    """
+    with closing(sqlite3.connect("")) as db:  # a file of SQLite's own, for as long as it is open
+        db.execute("CREATE TABLE met (id TEXT, status TEXT)")
+        told = ((outcome.contact_id, outcome.status) for outcome in journal.outcomes())
+        db.executemany("INSERT INTO met VALUES (?, ?)", told)
+        db.execute("CREATE INDEX by_id ON met (id)")
+        counts = dict(db.execute("SELECT status, count(*) FROM met GROUP BY status"))
+        (updated,) = db.execute(_UPDATED_ONLY).fetchone()
+    return UndoPlan(counts.get("created", 0), updated, counts.get("unknown", 0))
+
+
+_UPDATED_ONLY: Final = """
+SELECT count(DISTINCT id) FROM met AS one WHERE status = 'updated'
+AND NOT EXISTS (SELECT 1 FROM met WHERE id = one.id AND status = 'created')
+"""
+
+
+def read_created(journal: Journal, location_of: Callable[[int], str | None] = lambda _: None) -> Iterator[Created]:
+    """Yield the contacts that a run created, in the order of its rows; asks for their locations in this order, too."""
+    for outcome in journal.outcomes():
+        if outcome.status == "created" and outcome.contact_id is not None:
+            yield Created(outcome.index, outcome.contact_id, location_of(outcome.index))
+
+
+class Undo:
+    """Deletes the contacts that a run created.
+
+    Args:
+        client: Of the service that the run loaded into; it is open.
+        book: Where to keep what is done.
+        ended_at: When the run had ended, by the server's clock, or None.
+        is_forced: Whether contacts that changed since are deleted, too. Else each is read before, and kept where it
+            changed, or where that cannot be told: what is deleted is lost, and what is kept can be deleted later.
+    """
+
+    def __init__(self, client: LeadConnector, book: UndoBook, *, ended_at: float | None, is_forced: bool) -> None:
+        self._client = client
+        self._book = book
+        self._ended_at = ended_at
+        self._is_forced = is_forced
+
+    @property
+    def calls_each(self) -> int:
+        """How many calls a contact takes."""
+        return 1 if self._is_forced else 2
+
+    async def run(
+        self,
+        contacts: Iterable[Created],
+        stop: asyncio.Event,
+        *,
+        concurrency: int = 64,
+        on_undone: Callable[[Undone], None] = lambda _: None,
+    ) -> LeadConnectorError | None:
+        """Delete contacts; those that an earlier sitting deleted are left out.
+
+        Args:
+            contacts: Which.
+            stop: Set it to end in order.
+            concurrency: How many at a time.
+            on_undone: Called with what became of each.
+
+        Returns:
+            What ended it early, or None.
+        """
+
+        async def undo(created: Created) -> None:
+            undone = await self._undo(created)
+            self._book.write(undone)
+            on_undone(undone)
+
+        left = (created for created in contacts if not self._book.is_done(created.contact_id))
+        return await sweep(left, undo, concurrency=concurrency, stop=stop)
+
+    async def _undo(self, created: Created) -> Undone:
+        row, contact_id = created.row, created.contact_id
+        try:
+            if not self._is_forced and (reason := await self._why_kept(created)):
+                return Undone(row, contact_id, "kept", reason)
+            await self._client.contacts.delete(contact_id, location_id=created.location_id)
+        except NotFoundError:
+            return Undone(row, contact_id, "gone", "it was not there any more")
+        except CallError as error:
+            if ends_sweep(error):
+                raise
+            return Undone(row, contact_id, "failed", str(error))
+        return Undone(row, contact_id, "deleted")
+
+    async def _why_kept(self, created: Created) -> str | None:
+        contact = await self._client.contacts.get(created.contact_id, location_id=created.location_id)
+        has_changed = changed_since(contact, self._ended_at)
+        if has_changed is None:
+            return "whether it changed since the run cannot be told"
+        return f"it changed since the run, at {contact.date_updated}" if has_changed else None
+
+
+class UndoReport(Struct, frozen=True, kw_only=True):
+    """An undo as a whole; the counts are of all its sittings."""
+
+    created: int
+    deleted: int
+    gone: int
+    kept: int
+    failed: int
+    left: int
+    stopped: str | None
+
+
+def conclude_undo(folder: Path, plan: UndoPlan, book: UndoBook, stopped: str | None) -> UndoReport:
+    """Write the result files of an undo, and return its report.
+
+    Raises:
+        OSError: One cannot be written.
+    """
+    counts = book.counts()
+    left = plan.created - sum(counts.values())
+    report = UndoReport(created=plan.created, **counts, left=left, stopped=stopped)
+    with (folder / UNDO_TABLE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        writer.writerows((undone.row + 1, undone.contact_id, undone.status, undone.detail) for undone in book.all())
+    (folder / UNDO_REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    return report

@@ -1,0 +1,89 @@
+"""What an undo has done so far, on disk, so that it can go on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from ..errors import ConfigurationError, JournalError
+
+UndoStatus: TypeAlias = Literal["deleted", "gone", "kept", "failed"]
+UNDO_STATUSES: Final[tuple[UndoStatus, ...]] = ("deleted", "gone", "kept", "failed")
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS undone (
+    contact_id TEXT PRIMARY KEY, row INTEGER NOT NULL, status TEXT NOT NULL, detail TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class Undone(Struct, frozen=True):
+    """What became of a contact.
+
+    Attributes:
+        row: Of the run, from 0, that created it.
+        contact_id: Its id.
+        status: `deleted`; `gone`: it was not there any more; `kept`: changed since the run, and so left as it is;
+            `failed`: it could not be deleted.
+        detail: Why, where there is something to tell.
+    """
+
+    row: int
+    contact_id: str
+    status: UndoStatus
+    detail: str = ""
+
+
+class UndoBook:
+    """The journal of an undo; at most one process has it open, the one that has the journal of the run.
+
+    Args:
+        path: The SQLite file; made where it is not there.
+
+    Raises:
+        ConfigurationError: It cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SCHEMA}")
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{path}: cannot keep what is undone ({error})") from error
+
+    def __enter__(self) -> UndoBook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def is_done(self, contact_id: str) -> bool:
+        """Whether a contact is not there any more."""
+        found = self._db.execute("SELECT status FROM undone WHERE contact_id = ?", (contact_id,)).fetchone()
+        return found is not None and found[0] in ("deleted", "gone")
+
+    def write(self, undone: Undone) -> None:
+        """Note what became of a contact.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        record = undone.contact_id, undone.row, undone.status, undone.detail
+        try:
+            self._db.execute("INSERT OR REPLACE INTO undone VALUES (?, ?, ?, ?)", record)
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: cannot be written ({error})") from error
+
+    def counts(self) -> dict[UndoStatus, int]:
+        """Return how many contacts there are of each status, those of earlier sittings included."""
+        found = dict(self._db.execute("SELECT status, count(*) FROM undone GROUP BY status"))
+        return {status: found.get(status, 0) for status in UNDO_STATUSES}
+
+    def all(self) -> Iterator[Undone]:
+        """Yield what became of each contact, in the order of the rows."""
+        for record in self._db.execute("SELECT row, contact_id, status, detail FROM undone ORDER BY row"):
+            yield Undone(*record)

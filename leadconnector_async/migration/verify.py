@@ -1,0 +1,302 @@
+"""A run proved: its contacts are read back by their ids and compared with the rows that were sent."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from ..answers import clean_text
+from ..client import LeadConnector
+from ..comparison import NotApplied, find_not_applied
+from ..errors import CallError, LeadConnectorError, NotFoundError
+from ..models import Contact, ContactUpsert
+from ..report import Outcome
+from .aftermath import changed_since
+from .readers.cells import text_of
+from .rows import FileRow, RowFile
+from .sweep import ends_sweep, sweep
+
+VERIFY_TABLE: Final = "verify.csv"
+VERIFY_REPORT: Final = "verify.json"
+_COLUMNS: Final = ("row", "contact_id", "field", "sent", "stored", "reason")
+_CUSTOM: Final = "custom_fields."
+GONE: Final = "the contact is not there any more"
+CHANGED: Final = "the contact was changed after the run"
+NOT_TAKEN: Final = "was not taken when it was loaded (see not_applied.csv)"
+OVERWRITTEN: Final = "was overwritten by a row about another person (see collisions.csv)"
+UNEXPLAINED: Final = "differs"
+
+
+class Loaded(Struct, frozen=True):
+    """A row that was loaded.
+
+    Attributes:
+        row: As it stands in its file.
+        outcome: What became of it.
+        sent: The contact that it is.
+        is_picked: Whether it is to be compared; else it only says what another row of the contact was overwritten by.
+    """
+
+    row: FileRow
+    outcome: Outcome
+    sent: ContactUpsert
+    is_picked: bool
+
+
+class Difference(Struct, frozen=True):
+    """A field of a row that is not stored as it was sent; the field is empty where the whole contact is missing."""
+
+    row: FileRow
+    contact_id: str
+    field: str
+    sent: str
+    stored: str
+    reason: str
+
+
+class Meetings:
+    """Which rows met which contacts, on disk: a contact of several rows is compared with all of them.
+
+    Args:
+        outcomes: Of the run, in the order of its rows.
+
+    Attributes:
+        total: How many rows were loaded.
+    """
+
+    def __init__(self, outcomes: Iterable[Outcome]) -> None:
+        self._db = sqlite3.connect("", check_same_thread=False)  # a file of SQLite's own, for as long as it is open
+        self._db.execute("CREATE TABLE met (id TEXT NOT NULL, row INTEGER NOT NULL)")
+        self._db.executemany(
+            "INSERT INTO met VALUES (?, ?)", ((done.contact_id, done.index) for done in outcomes if is_loaded(done))
+        )
+        self._db.execute("CREATE INDEX by_id ON met (id, row)")
+        (self.total,) = self._db.execute("SELECT count(*) FROM met").fetchone()
+
+    def __enter__(self) -> Meetings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def last_row(self, contact_id: str) -> int:
+        """Return the last row that met a contact."""
+        (row,) = self._db.execute("SELECT max(row) FROM met WHERE id = ?", (contact_id,)).fetchone()
+        return int(row)
+
+
+def is_loaded(outcome: Outcome) -> bool:
+    """Whether a row was applied to a contact that is known."""
+    return outcome.status in ("created", "updated") and outcome.contact_id is not None
+
+
+def group_by_contact(
+    files: Sequence[RowFile], outcomes: Iterable[Outcome], meetings: Meetings, picked: frozenset[int] | None
+) -> Iterator[list[Loaded]]:
+    """Yield the rows of each contact of which some row is to be compared, once its last one is read.
+
+    Args:
+        files: What was loaded.
+        outcomes: In the order of the rows.
+        meetings: Of the same outcomes.
+        picked: Which of the loaded rows to compare, counted from 0; None for all.
+    """
+    waiting: dict[str, list[Loaded]] = {}
+    told = (outcome for outcome in outcomes if is_loaded(outcome))
+    outcome = next(told, None)
+    position = -1
+    for index, row in enumerate(row for file in files for row in file.rows()):
+        if outcome is None:
+            return
+        if outcome.index != index:
+            continue
+        position += 1
+        contact_id, sent = str(outcome.contact_id), row.contact
+        if isinstance(sent, ContactUpsert):
+            is_picked = picked is None or position in picked
+            waiting.setdefault(contact_id, []).append(Loaded(row, outcome, sent, is_picked))
+        if meetings.last_row(contact_id) == index:
+            rows = waiting.pop(contact_id, [])
+            if any(loaded.is_picked for loaded in rows):
+                yield rows
+        outcome = next(told, None)
+
+
+class Tally(Struct):
+    """What was found so far.
+
+    Attributes:
+        compared: Rows.
+        differing: Rows with a difference.
+        unread: Rows whose contact could not be read.
+        overwritten: Rows of which a field stands as another row of the same person has it, which is as it should be.
+        reasons: How many differences there are, by field and reason; the contact as a whole is the field "".
+    """
+
+    compared: int = 0
+    differing: int = 0
+    unread: int = 0
+    overwritten: int = 0
+    reasons: dict[tuple[str, str], int] = {}
+
+
+class Verification:
+    """Compares contacts with the rows that were sent, and writes what differs.
+
+    Args:
+        client: Of the service that was loaded into; it is open.
+        folder: Where the table of differences goes.
+        ended_at: When the run had ended, by the server's clock, or None.
+
+    Attributes:
+        tally: What was found so far.
+    """
+
+    def __init__(self, client: LeadConnector, folder: Path, *, ended_at: float | None) -> None:
+        self._client = client
+        self._path = folder / VERIFY_TABLE
+        self._ended_at = ended_at
+        self.tally = Tally()
+
+    async def run(
+        self,
+        groups: Iterable[list[Loaded]],
+        stop: asyncio.Event,
+        *,
+        concurrency: int = 64,
+        on_compared: Callable[[], None] = lambda: None,
+    ) -> LeadConnectorError | None:
+        """Compare the rows of contacts; one call for each contact.
+
+        Args:
+            groups: The rows of each, as of `group_by_contact`.
+            stop: Set it to end in order.
+            concurrency: How many contacts at a time.
+            on_compared: Called after each row.
+
+        Returns:
+            What ended it early, or None.
+
+        Raises:
+            OSError: The table cannot be written.
+        """
+        with self._path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(_COLUMNS)
+
+            async def verify(rows: list[Loaded]) -> None:
+                for found in await self._verify(rows):
+                    told = [clean_text(text) for text in (found.contact_id, found.field)]
+                    writer.writerow([found.row.where, *told, found.sent, found.stored, found.reason])
+                for loaded in rows:
+                    if loaded.is_picked:
+                        on_compared()
+
+            return await sweep(groups, verify, concurrency=concurrency, stop=stop)
+
+    async def _verify(self, rows: list[Loaded]) -> list[Difference]:
+        picked = [loaded for loaded in rows if loaded.is_picked]
+        contact_id = str(rows[0].outcome.contact_id)
+        location_id = rows[-1].sent.location_id or None
+        try:
+            contact = await self._client.contacts.get(contact_id, location_id=location_id)
+        except NotFoundError:
+            found = [Difference(loaded.row, contact_id, "", "", "", GONE) for loaded in picked]
+        except CallError as error:
+            if ends_sweep(error):
+                raise
+            self.tally.unread += len(picked)
+            reason = f"the contact could not be read: {error}"
+            return [Difference(loaded.row, contact_id, "", "", "", reason) for loaded in picked]
+        else:
+            found = self._compare(rows, contact)
+        self._count(picked, found)
+        return found
+
+    def _compare(self, rows: list[Loaded], contact: Contact) -> list[Difference]:
+        missing = [find_not_applied(loaded.sent, contact) for loaded in rows]
+        found = []
+        for loaded, fields in zip(rows, missing, strict=True):
+            if not loaded.is_picked:
+                continue
+            is_overwritten = False
+            for field in fields:
+                by = _overwritten_by(field.field, rows, missing)
+                if by is not None and not _are_of_two_people(loaded, by):
+                    is_overwritten = True
+                    continue
+                reason = self._explain(field, loaded, contact) if by is None else OVERWRITTEN
+                told = text_of(field.sent), text_of(field.stored)
+                found.append(Difference(loaded.row, contact.id, field.field, *told, reason))
+            self.tally.overwritten += is_overwritten
+        return found
+
+    def _explain(self, field: NotApplied, loaded: Loaded, contact: Contact) -> str:
+        if any(told.field == field.field for told in loaded.outcome.not_applied):
+            return NOT_TAKEN
+        return CHANGED if changed_since(contact, self._ended_at) else UNEXPLAINED
+
+    def _count(self, picked: list[Loaded], found: list[Difference]) -> None:
+        tally = self.tally
+        tally.compared += len(picked)
+        tally.differing += len({id(difference.row) for difference in found})
+        for difference in found:
+            key = difference.field, difference.reason
+            tally.reasons[key] = tally.reasons.get(key, 0) + 1
+
+
+def _overwritten_by(field: str, rows: list[Loaded], missing: Sequence[Sequence[NotApplied]]) -> Loaded | None:
+    """Return the row of the same contact whose value is the one that is stored, or None."""
+    for loaded, differing in zip(reversed(rows), reversed(missing), strict=True):
+        if _sends(loaded.sent, field) and all(other.field != field for other in differing):
+            return loaded
+    return None
+
+
+def _sends(contact: ContactUpsert, field: str) -> bool:
+    if not field.startswith(_CUSTOM):
+        return getattr(contact, field) is not UNSET
+    key = field.removeprefix(_CUSTOM)
+    return any(key in (custom.id, custom.key) for custom in contact.custom_fields or [])
+
+
+def _are_of_two_people(one: Loaded, other: Loaded) -> bool:
+    """Whether one of two rows met the contact of another person."""
+    return one.outcome.collision_with is not None or other.outcome.collision_with is not None
+
+
+class VerifyReport(Struct, frozen=True, kw_only=True):
+    """A verification as a whole.
+
+    Attributes:
+        loaded: Rows of the run that reached a contact.
+        wanted: Rows of these that were to be compared.
+        reasons: Differences by field and reason.
+        most_differing: Of a sample, the share of all loaded rows that differs at most, at 95 % confidence.
+        stopped: What ended it early, or None.
+    """
+
+    loaded: int
+    wanted: int
+    compared: int
+    differing: int
+    unread: int
+    overwritten: int
+    reasons: list[tuple[str, str, int]]
+    most_differing: float | None
+    stopped: str | None
+
+    def write(self, folder: Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        (folder / VERIFY_REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")

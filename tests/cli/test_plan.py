@@ -1,0 +1,250 @@
+"""`leadconnector plan`: what it tells is what the load then does, and it writes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadconnector_async.migration.survey import Survey
+from leadconnector_async.testing import run_sandbox
+from tests.cli.conftest import Run, people, table
+from tests.page_reader import PageReader
+
+EXPORT = Path(__file__).parent.parent / "migration" / "messy_hubspot.csv"
+FAMILY = (
+    "email,firstName,phone,tags\n"
+    "ann@x.example,Ann,+16175550100,vip\n"
+    "bob@x.example,Bob,+16175550100,vip\n"
+    "cid@x.example,Cid,+16175550101,\n"
+    "ann@x.example,Ann,+16175550101,\n"
+    "dan@x.example,Dan,+16175550102,lead\n"
+    "dan@x.example,Dan,+16175550102,\n"
+    "no address,,,\n"
+)
+HOSTILE = "<script>alert('x')</script>\u202e\x1b[31m"
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Path:
+    path = tmp_path / "family.csv"
+    path.write_text(FAMILY)
+    return path
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    def connect(url: str) -> None:
+        for name, value in {"TOKEN": "sandbox", "LOCATION_ID": "L", "BASE_URL": url}.items():
+            monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
+
+    return connect
+
+
+def plan(run: Run, *arguments: object, code: int = 0) -> dict[str, Any]:
+    ended, out, err = run("plan", "--json", *arguments)
+    assert (ended, err) == (code, "")
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+@pytest.mark.parametrize("rule", ["add", "replace"])
+@pytest.mark.parametrize("file", [EXPORT, "family"], ids=["export", "family"])
+def test_the_plan_is_what_the_load_then_does(
+    run: Run, family: Path, tmp_path: Path, file: Path | str, rule: str
+) -> None:
+    file = family if file == "family" else file
+    told = plan(run, file, "--sandbox", "--tags", rule, code=1)
+    run("upsert", file, "--sandbox", "--tags", rule, "--out", "out", "--rate", "5000/1")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    forecast = told["forecast"]
+    assert (told["rows"], told["refused"]) == (report["total"], report["failed"])
+    assert told["to_send"] == report["created"] + report["updated"]
+    assert forecast["contacts"] == report["created"]
+    assert forecast["repeats"] + forecast["overwrites"] == report["updated"]
+    assert forecast["overwrites"] == report["collisions"]
+    assert told["calls"] == report["requests"]
+    problems = table(tmp_path / "out" / "problems.csv")
+    for action in ("refused", "skipped", "fixed"):
+        expected = sum(problem["action"] == action for problem in problems)
+        assert sum(kind["count"] for kind in told["problems"] if kind["action"] == action) == expected
+
+
+def test_without_a_token_it_is_told_that_nothing_was_asked(run: Run, family: Path) -> None:
+    code, out, _ = run("plan", family)
+    assert code == 1
+    assert "The service was not asked: limits and matching are taken to be as usual." in out
+    assert "email      -> email" in out
+    assert "7 rows: 6 would be sent, 1 would not" in out
+    assert "2 rows would OVERWRITE the contact of another person" in out
+    assert f"{family}, row 3: Bob, bob@x.example, +16175550100 (overwrites it, by phone)" in out
+    assert "1 x email is no email address" in out
+    assert "Each of the 6 writes fires the location's contact webhooks, and starts workflows" in out
+    assert list(family.parent.iterdir()) == [family]
+
+
+def test_a_location_is_asked_how_it_matches_and_what_it_allows_and_nothing_is_written(
+    run: Run, family: Path, connect: Callable[[str], None]
+) -> None:
+    with run_sandbox(unique_identifiers=("phone", "email"), profile="trial") as sandbox:
+        connect(sandbox.url)
+        told = plan(run, family, code=1)
+        assert sandbox.contacts() == []
+    (location,) = told["locations"]
+    assert (location["id"], location["match_order"], location["is_asked"]) == ("L", ["phone", "email"], True)
+    assert (location["max_requests"], location["daily"], location["left_today"]) == (25, 10_000, 9_999)
+    # By phone first, Ann's second row meets Cid's contact as well.
+    assert told["forecast"] == {"contacts": 3, "repeats": 1, "overwrites": 2, "lost_emails": 0, "lost_phones": 0}
+    assert told["target"] == "127.0.0.1"
+    assert told["assumptions"] == []
+
+
+def test_phones_that_a_location_does_not_match_by_are_shared_without_harm(
+    run: Run, family: Path, connect: Callable[[str], None]
+) -> None:
+    with run_sandbox(unique_identifiers=("email",)) as sandbox:
+        connect(sandbox.url)
+        told = plan(run, family, code=1)
+    assert told["forecast"] == {"contacts": 4, "repeats": 2, "overwrites": 0, "lost_emails": 0, "lost_phones": 0}
+    assert told["overwritten"] == []
+
+
+def test_offline_asks_nothing(run: Run, family: Path, connect: Callable[[str], None]) -> None:
+    connect("http://127.0.0.1:1")
+    told = plan(run, family, "--offline", code=1)
+    assert (told["target"], told["locations"][0]["id"]) == (None, "L")
+
+
+def test_a_service_that_does_not_answer_is_no_end(
+    run: Run, family: Path, connect: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_sandbox() as sandbox:
+        connect(sandbox.url)
+        monkeypatch.setenv("LEADCONNECTOR_TOKEN", "pit-another")
+        told = plan(run, family, code=1)
+    assert told["locations"][0]["is_asked"] is False
+    (assumed,) = told["assumptions"]
+    assert assumed.startswith("Location L could not be asked how it matches contacts (")
+    assert "pit-another" not in json.dumps(told)
+
+
+def test_options_that_are_missing_and_strict_are_told_as_what_they_are(run: Run, tmp_path: Path, family: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("email,Level\na@x.example,Gold\nb@x.example,Pro\n")
+    options = ("--sandbox", "--map", "Level=custom:plan")
+    told = plan(run, path, *options, code=1)
+    assert (told["to_send"], told["refused"]) == (2, 0)
+    (obstacle,) = told["obstacles"]
+    assert "add the option in the location's settings" in obstacle
+    assert run("upsert", path, *options)[2].strip() == f"leadconnector: {obstacle}"
+    (strict,) = plan(run, family, "--strict", code=1)["obstacles"]
+    assert "with --strict nothing is sent" in strict
+    assert "Nothing would be sent\n" in run("plan", family, "--strict")[1]
+
+
+def test_fields_that_would_be_made_are_told_and_not_made(
+    run: Run, tmp_path: Path, connect: Callable[[str], None]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("email,Shoe Size\na@x.example,42\n")
+    with run_sandbox() as sandbox:
+        connect(sandbox.url)
+        for _ in range(2):
+            told = plan(run, path, "--create-fields", "--map", "Shoe Size=custom:Shoe Size")
+            assert told["new_fields"] == ["Shoe Size"]
+
+
+def test_days_where_the_daily_quota_counts_and_locations_side_by_side(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [f"p{number}@x.example,{'A' if number < 250 else 'B'}" for number in range(350)]
+    path.write_text("\n".join(["email,locationId", *rows, ""]))
+    told = plan(run, path, "--daily", "120", "--rate", "50/10")
+    by_id = {location["id"]: location for location in told["locations"]}
+    assert (by_id["A"]["days"], by_id["A"]["seconds"]) == (3, 2 * 86_400.0)
+    assert (by_id["B"]["days"], by_id["B"]["seconds"]) == (1, 10.0)
+    assert (told["calls"], told["days"], told["seconds"]) == (350, 3, 2 * 86_400.0)
+    assert "All together: at most 350 calls, 2 d at least, on 3 days" in run("plan", path, "--daily", "120")[1]
+
+
+def test_what_tags_and_wishes_will_do(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "email,tags,DND,DND SMS\na@x.example,VIP;lead,true,\nb@x.example,vip,,active\nc@x.example,,false,inactive\n"
+    )
+    told = plan(run, path)
+    assert told["tags"] == {"rule": "add", "rows": 2, "calls": 2, "names": {"vip": 2, "lead": 1}, "kinds": 2}
+    assert told["dnd"] == {"SMS: active": 1, "SMS: inactive": 1, "dnd: false": 1, "dnd: true": 1}
+    assert plan(run, path, "--tags", "replace")["tags"]["calls"] == 0
+    assert "They replace all that a contact has." in run("plan", path, "--tags", "replace")[1]
+
+
+def test_the_first_rows_alone(run: Run, tmp_path: Path) -> None:
+    assert plan(run, people(tmp_path / "a.csv", 40), "--limit", "10")["calls"] == 10
+
+
+def test_the_page_shows_the_numbers_of_the_plan_and_text_stays_text(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        f'email,firstName,phone,tags,"{HOSTILE}"\n'
+        f'a@x.example,"{HOSTILE}",+16175550100,"{HOSTILE}",\nb@x.example,Bob,+16175550100,,\n"{HOSTILE}",,,,\n',
+        encoding="utf-8",
+    )
+    told = plan(run, path, code=1)
+    code, out, err = run("plan", path, "--html", "plan.html")
+    assert (code, err) == (1, "As a page: plan.html\n")
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    page = PageReader((tmp_path / "plan.html").read_text(encoding="utf-8"))
+    assert "script" not in page.names
+    for key in ("rows", "to_send", "refused", "calls"):
+        assert page.keys[key]["value"] == str(told[key])
+    for key in ("contacts", "overwrites", "repeats"):
+        assert page.keys[key]["value"] == str(told["forecast"][key])
+    assert {"Columns", "Overwritten", "Problems", "Tags", "Calls and time"} <= set(page.headings)
+    assert len(page.rows_of["overwritten"]) == 2
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv", "plan.html"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("a.csv", "--html", "missing/plan.html"), "--html missing/plan.html: cannot be written"),
+        (("a.csv", "--html", "."), "--html .: cannot be written"),
+        (("b.csv",), "b.csv"),
+        (("a.csv", "--map", "Nope=email"), "no file has such a column"),
+        (("a.csv", "--tags", "maybe"), "--tags 'maybe' has no meaning"),
+        (("a.csv", "--store", "nowhere.sqlite3"), "there is no token"),
+        ((), "name files to load"),
+    ],
+)
+def test_wrong_use_is_told_in_one_sentence(run: Run, tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    people(tmp_path / "a.csv", 2)
+    code, out, err = run("plan", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("leadconnector: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_ctrl_c_ends_it_without_a_plan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def look(survey: Survey, contact: object) -> None:
+        if not seen:
+            os.kill(os.getpid(), signal.SIGINT)
+        seen.append(contact)
+
+    monkeypatch.setattr(Survey, "look", look)
+    assert run("plan", people(tmp_path / "a.csv", 3000)) == (130, "", "Interrupted: there is no plan.\n")
+
+
+def test_a_header_alone_is_no_end(run: Run, tmp_path: Path) -> None:
+    told = plan(run, people(tmp_path / "a.csv", 0))
+    assert run("plan", tmp_path / "a.csv", "--html", "plan.html")[0] == 0
+    assert PageReader((tmp_path / "plan.html").read_text()).headings[0] == "There is nothing to load"
+    assert (told["rows"], told["calls"], told["days"], told["effects"]) == (0, 0, 0, [])

@@ -1,0 +1,158 @@
+"""`leadconnector undo`: what a run created is deleted, what changed since is kept, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async.cli.past_runs import note_run
+from leadconnector_async.cli.saying import Saying
+from leadconnector_async.journal import Journal
+from leadconnector_async.migration.inputs import Sources
+from leadconnector_async.migration.readers.queries import Query
+from leadconnector_async.migration.rows import open_row_file
+from tests.cli.conftest import COMMAND, Run, count, delete, end, let_time_pass, people, stored, table
+
+
+def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, url: str, tmp_path: Path) -> None:
+    assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "before")[0] == 0
+    assert run("upsert", people(tmp_path / "b.csv", 8), "--out", "out")[0] == 0
+    assert len(stored(url)) == 8
+    code, out, err = run("undo", "out", "--yes")
+    assert code == 0, err
+    assert "out: 5 contacts created in location L at 127.0.0.1" in out
+    assert "3 contacts that were there before were updated" in out
+    assert "5 contacts: 5 deleted" in out
+    assert {contact.email for contact in stored(url)} == {f"person{n}@example.com" for n in range(3)}
+    assert [(row["row"], row["result"]) for row in table(tmp_path / "out" / "undo.csv")] == [
+        (str(n), "deleted") for n in range(4, 9)
+    ]
+    created = {row["contact_id"] for row in table(tmp_path / "out" / "succeeded.csv") if row["new"] == "true"}
+    assert {row["contact_id"] for row in table(tmp_path / "out" / "undo.csv")} == created
+    report = json.loads((tmp_path / "out" / "undo.json").read_text())
+    assert (report["created"], report["deleted"], report["left"], report["stopped"]) == (5, 5, 0, None)
+
+
+def test_what_changed_since_is_kept_and_told_and_deleted_by_force(run: Run, url: str, tmp_path: Path) -> None:
+    assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "out")[0] == 0
+    let_time_pass(tmp_path / "out")
+    code, out, _ = run("undo", "out", "--yes")  # all of them changed since, as far as the run knows
+    assert (code, "3 kept, as they changed since" in out) == (1, True)
+    assert len(stored(url)) == 3
+    assert all("it changed since the run, at 20" in row["detail"] for row in table(tmp_path / "out" / "undo.csv"))
+    assert "undo out --resume --force" in out
+    code, out, _ = run("undo", "out", "--yes", "--resume", "--force")
+    assert (code, "3 contacts: 3 deleted" in out) == (0, True)
+    assert stored(url) == []
+
+
+def test_what_is_gone_already_is_done(run: Run, url: str, tmp_path: Path) -> None:
+    assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "out")[0] == 0
+    delete(url, stored(url)[0].id)
+    code, out, _ = run("undo", "out", "--yes")
+    assert (code, "3 contacts: 2 deleted, 1 not there any more" in out) == (0, True)
+    assert stored(url) == []
+
+
+def test_without_a_yes_nothing_is_deleted_where_nobody_can_be_asked(run: Run, url: str, tmp_path: Path) -> None:
+    assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "out")[0] == 0
+    before = sorted(path.name for path in (tmp_path / "out").iterdir())
+    code, _, err = run("undo", "out")
+    assert (code, "nobody is there to be asked" in err) == (2, True)
+    assert len(stored(url)) == 3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
+
+
+def test_an_undo_that_was_stopped_goes_on_where_that_is_said(
+    run: Run, url: str, tmp_path: Path, served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = str(tmp_path / "sandbox.sqlite3")
+    url = served("--data", data, "--daily", "26")
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
+    assert run("upsert", people(tmp_path / "a.csv", 10), "--out", "out")[0] == 0
+    code, out, _ = run("undo", "out", "--yes", "--daily", "1000", "--concurrency", "1")
+    assert code == 3  # the day is spent in the midst
+    assert "Stopped early" in out
+    assert "undo out --daily 1000 --resume" in out
+    report = json.loads((tmp_path / "out" / "undo.json").read_text())
+    assert 0 < report["deleted"] < 10
+    assert report["deleted"] + report["left"] == 10
+    code, _, err = run("undo", "out", "--yes")
+    assert (code, "go on with --resume" in err) == (2, True)
+
+
+def test_rows_of_other_locations_are_deleted_there(run: Run, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "agency.csv"
+    path.write_text("email,locationId\na@example.com,L1\nb@example.com,L2\n")
+    assert run("upsert", path, "--out", "out")[0] == 0
+    code, out, err = run("undo", "out", "--yes")
+    assert (code, "2 contacts: 2 deleted" in out) == (0, True), err
+
+
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [
+        ("gone", "gone: is no folder of a run"),
+        ("tried", "was loaded into a sandbox that ended with it"),
+        ("elsewhere", "was loaded into 127.0.0.1"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    run: Run, url: str, tmp_path: Path, folder: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = people(tmp_path / "a.csv", 1)
+    assert run("upsert", path, "--sandbox", "--out", "tried")[0] == 0
+    assert run("upsert", path, "--out", "elsewhere")[0] == 0
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", "https://services.leadconnectorhq.com")
+    code, out, err = run("undo", folder, "--yes")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert sentence in err
+
+
+def test_ctrl_c_ends_in_order_and_resume_goes_on(
+    run: Run, url: str, tmp_path: Path, served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = served("--latency", "20-30ms", "--rate", "1000/1")
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
+    assert run("upsert", people(tmp_path / "a.csv", 100), "--out", "out", "--rate", "1000/1")[0] == 0
+    command = [*COMMAND, "undo", "out", "--yes", "--rate", "1000/1", "--concurrency", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and count(url) > 95:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    code, out, err = end(process)
+    assert (code, "Stopped early: interrupted" in out) == (130, True), err
+    assert 0 < count(url) < 100
+    code, out, _ = run("undo", "out", "--yes", "--rate", "1000/1", "--resume")
+    assert (code, "100 contacts: 100 deleted" in out) == (0, True)
+    assert stored(url) == []
+    assert len(table(tmp_path / "out" / "undo.csv")) == 100
+
+
+@pytest.mark.parametrize("command", ["undo", "verify"])
+def test_a_token_that_is_refused_stops_it_and_is_nowhere_told(run: Run, url: str, tmp_path: Path, command: str) -> None:
+    token = "pit-5e0f7a31-very-secret"
+    (tmp_path / "token").write_text(token)
+    assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "out")[0] == 0
+    options = ["--yes"] if command == "undo" else []
+    code, out, err = run(command, "out", "--token-file", "token", *options)
+    assert (code, "Stopped early" in out) == (3, True)
+    texts = [out, err, *(path.read_text(errors="replace") for path in (tmp_path / "out").iterdir())]
+    assert not any(token in text for text in texts)
+    assert len(stored(url)) == 3
+
+
+def test_a_password_of_a_database_is_not_kept(tmp_path: Path) -> None:
+    secret = "s3cret-w0rd"
+    query = Query("SELECT 1", f"postgresql://me:{secret}@localhost/crm")
+    path = people(tmp_path / "input.csv", 1)
+    with Journal(tmp_path / "journal.sqlite3") as journal:
+        note_run(Sources(query=query), Saying(), [open_row_file(path)], tmp_path, journal)
+        journal.begin(whole={"location": "L", "target": "T", "api_version": "V"}, concurrency=1, now=0.0)
+    assert secret.encode() not in b"".join(file.read_bytes() for file in tmp_path.glob("journal*"))
