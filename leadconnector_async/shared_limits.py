@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
+import os
 import uuid
+from collections.abc import Awaitable, Callable
 from functools import partial
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from .answers import clean_text
 from .clock import Clock, SystemClock
-from .errors import ConfigurationError, SharedLimitsError
+from .errors import ClientStateError, ConfigurationError, SharedLimitsError
 from .limits import RateLimit, Window
 from .local_limits import LocalWindow
+from .shared_script import KEYS, SCRIPT, SCRIPT_SHA
 from .shared_window import SharedWindow
 
 if TYPE_CHECKING:
@@ -23,17 +25,28 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_SCRIPT: Final = files(__package__).joinpath("shared_window.lua").read_bytes()
-_SHA: Final = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()  # as Redis names scripts
-_KEYS: Final = ("state", "taken", "cooling", "waiting")
 _FEWEST_WINDOWS: Final = 1_000  # below this none is forgotten
+_MOST_REQUESTS: Final = 16  # at once, each on a connection of its own
+_CLOSE_TIMES: Final = 3  # so many timeouts may pass while Redis is told the last
+_TIMES_UNTIL_LOST: Final = 2  # tries in vain; the first may have met a connection that was stale
+
+# Does what the script of the windows does: one that is refused is refused here.
+_TRIAL: Final = b"""
+local clock = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'at', clock[1])
+redis.call('PEXPIRE', KEYS[1], 1000)
+return 1
+"""
 
 
 class RedisLimits:
     """Windows kept in Redis: all processes that name the same server and prefix share them.
 
     A slot costs at most one request to Redis, and where many calls wait, far less than one. Those of a process that
-    died come back within about a window. Time is that of Redis.
+    died come back within about a window. Where processes name different limits for a location, the strictest holds.
+    Time is that of Redis, which may restart, lose its data or have its clock set: that costs a window of waiting.
+
+    Give a client of each event loop limits of its own; clients on one loop may share them. Redis 5 or later is needed.
 
     Args:
         url: `redis://host:6379/0`, `rediss://` with TLS, `unix://`; a password is better given as `password`.
@@ -41,7 +54,8 @@ class RedisLimits:
         cluster: Whether it is a Redis Cluster. The keys of a location share a hash tag.
         prefix: Begins the name of each key; processes of one app share it, as the service counts by app and location.
         share: What this process may use of a location's limit while Redis does not answer, from 0 (calls wait) to 1. It
-            begins once all slots that others may hold have come back. The shares of all processes must not exceed 1.
+            begins once all slots that others may hold have come back. The shares of all processes must not exceed 1;
+            where Redis answers the others and this one alone cannot reach it, its share comes on top of theirs.
         timeout: Seconds to wait for an answer of Redis.
         clock: Where time comes from.
 
@@ -64,60 +78,97 @@ class RedisLimits:
     ) -> None:
         if not 0 <= share <= 1:
             raise ConfigurationError(f"share is {share}; it is a part of the limit, from 0 to 1")
+        if not timeout > 0:
+            raise ConfigurationError(f"timeout is {timeout}; it must be above 0 seconds")
         if "{" in prefix or "}" in prefix:
             raise ConfigurationError("prefix cannot hold { or }: these mark what Redis Cluster shards by")
         self._connect = _connector(url, password=password, cluster=cluster, timeout=timeout)
-        self._name = urlsplit(url).hostname or urlsplit(url).path or "localhost"
+        self._name = _name_of(url)
         self._prefix = prefix
         self._share = share
+        self._timeout = timeout
         self._clock = clock or SystemClock()
-        self._holder = uuid.uuid4().hex[:16]
-        self._windows: dict[str, Window] = {}
-        self._sweep_at = _FEWEST_WINDOWS
         self._redis: Redis | RedisCluster | None = None
+        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        # A process that was forked is a holder of its own.
+        self._holder = uuid.uuid4().hex[:16]
+        self._windows: dict[tuple[str, bool], Window] = {}
+        self._sweep_at = _FEWEST_WINDOWS
+        self._places = asyncio.Semaphore(_MOST_REQUESTS)
+        self._missed: dict[str, int] = {}  # by location, how often Redis gave no answer
+        self._is_lost = False
+        self._redis = None
         self._users = 0
 
     def __repr__(self) -> str:
-        return f"<RedisLimits {self._name} {self._prefix}>"
+        return f"<RedisLimits {self._name} {clean_text(self._prefix)}>"
 
     async def open(self) -> None:
         """Connect, for the first client that uses it.
 
         Raises:
-            SharedLimitsError: Redis does not answer; nothing was opened.
+            SharedLimitsError: Redis does not answer, or not as is needed; nothing was opened.
+            ClientStateError: A client on another event loop uses it.
         """
+        self._be_owned()
         if self._redis is None:
             redis = self._connect()
             try:
-                await redis.ping()
+                await redis.eval(_TRIAL, 1, f"{self._prefix}:{{trial}}:{self._holder}")
             except _errors() as error:
-                await redis.aclose()
-                raise SharedLimitsError(f"{_sentence(self._name, error)}; start it, or correct its address") from None
-            self._redis = redis
+                await _close(redis)
+                reason = _reason(error)
+                advice = "; start it, or correct its address" if reason.startswith("gives no answer") else ""
+                raise SharedLimitsError(f"Redis at {self._name} {reason}{advice}") from None
+            except asyncio.CancelledError:
+                await _close(redis)
+                raise
+            self._redis, spare = self._redis or redis, self._redis  # another client may have been quicker
+            if spare is not None:
+                await _close(redis)
         self._users += 1
+
+    def _be_owned(self) -> None:
+        loop = asyncio.get_running_loop()
+        owner, self._owner = self._owner, (os.getpid(), loop)
+        if owner is None or owner == self._owner:
+            return
+        if self._users and owner[0] == os.getpid() and not owner[1].is_closed():
+            self._owner = owner
+            raise ClientStateError("these RedisLimits are in use on another event loop; make one for each loop")
+        self._begin_anew()
 
     async def close(self) -> None:
         """Disconnect, for the last client that used it; what answered calls used is told first."""
         self._users -= 1
         if self._users or self._redis is None:
             return
-        for window in self._windows.values():
-            if isinstance(window, SharedWindow):
-                await window.close()
-        self._windows.clear()
-        redis, self._redis = self._redis, None
-        await redis.aclose()
+        windows, redis = list(self._windows.values()), self._redis
+        try:
+            async with asyncio.timeout(_CLOSE_TIMES * self._timeout):
+                await asyncio.gather(*(window.close() for window in windows if isinstance(window, SharedWindow)))
+        except TimeoutError:
+            _log.warning("Redis at %s was not told all; what calls hold comes back within a window", self._name)
+        finally:
+            self._begin_anew()
+            await _close(redis)
 
     async def pace(self, *, bulk: bool) -> None:
         """Return at once: there is no cap on all locations together."""
 
     def window(self, location_id: str, rate_limit: RateLimit | None) -> Window:
         """Return the window of a location; None as limit: only pauses, known to this process alone."""
-        window = self._windows.get(location_id)
+        key = location_id, rate_limit is None
+        window = self._windows.get(key)
         if window is None:
             if len(self._windows) >= self._sweep_at:
                 self._forget_idle()
-            window = self._windows[location_id] = self._new_window(location_id, rate_limit)
+            window = self._windows[key] = self._new_window(location_id, rate_limit)
+        elif isinstance(window, SharedWindow) and rate_limit is not None:
+            window.tighten(rate_limit)
         return window
 
     def _new_window(self, location_id: str, rate_limit: RateLimit | None) -> Window:
@@ -136,31 +187,54 @@ class RedisLimits:
         self._windows = {
             name: window
             for name, window in self._windows.items()
-            if not (isinstance(window, SharedWindow) and window.is_idle())
+            if not (isinstance(window, SharedWindow | LocalWindow) and window.is_idle())
         }
         self._sweep_at = max(2 * len(self._windows), _FEWEST_WINDOWS)
 
-    async def _ask(self, location_id: str, said: bytes) -> bytes:
+    async def _ask(self, location_id: str, said: bytes) -> bytes | str:
         """Run the script for a location.
 
         Raises:
             ConnectionError: Redis gave no answer that can be used.
         """
+        try:
+            async with self._places:
+                answer = await self._run_script(location_id, said)
+        except _errors() as error:
+            self._note_missed(location_id, error)
+            raise ConnectionError(f"Redis at {self._name} {_reason(error)}") from None
+        self._note_answered(location_id)
+        return answer
+
+    async def _run_script(self, location_id: str, said: bytes) -> bytes | str:
         redis: Any = self._redis
         if redis is None:
-            raise ConnectionError("the connection to Redis is closed")
-        keys = [f"{self._prefix}:{{{location_id}}}:{key}" for key in _KEYS]
+            raise ConnectionError("the connection is closed")
+        tag = f"{{{quote(location_id, safe='') or '-'}}}"
+        keys = [f"{self._prefix}:{tag}:{key}" for key in KEYS]
         try:
-            try:
-                answer = await redis.evalsha(_SHA, len(keys), *keys, said)
-            except _no_script():
-                answer = await redis.eval(_SCRIPT, len(keys), *keys, said)
-        except _errors() as error:
-            raise ConnectionError(_sentence(self._name, error)) from None
-        return bytes(answer)
+            answer: bytes | str = await redis.evalsha(SCRIPT_SHA, len(keys), *keys, said)
+        except _no_script():
+            answer = await redis.eval(SCRIPT, len(keys), *keys, said)
+        return answer
+
+    def _note_missed(self, location_id: str, error: Exception) -> None:
+        """Tell once that Redis is lost, however many locations notice it."""
+        self._missed[location_id] = self._missed.get(location_id, 0) + 1
+        if self._missed[location_id] >= _TIMES_UNTIL_LOST and not self._is_lost:
+            self._is_lost = True
+            going_on = (
+                "wait until it does" if not self._share else f"go on at {self._share:.0%} of the limit, after a window"
+            )
+            _log.warning("Redis at %s %s; calls %s", self._name, _reason(error), going_on)
+
+    def _note_answered(self, location_id: str) -> None:
+        if self._missed.pop(location_id, None) and self._is_lost and not self._missed:
+            self._is_lost = False
+            _log.info("Redis at %s answers again", self._name)
 
 
-def _connector(url: str, *, password: str | None, cluster: bool, timeout: float) -> Any:
+def _connector(url: str, *, password: str | None, cluster: bool, timeout: float) -> Callable[[], Any]:
     try:
         from redis.asyncio import Redis
         from redis.asyncio.cluster import RedisCluster
@@ -173,6 +247,8 @@ def _connector(url: str, *, password: str | None, cluster: bool, timeout: float)
     options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     if password is not None:
         options["password"] = password
+    if url.startswith("rediss:"):
+        options["ssl_check_hostname"] = True  # earlier versions of the package did not by themselves
     if not cluster:
         options["retry"] = Retry(NoBackoff(), 0)  # the window asks again by itself
     try:
@@ -181,6 +257,20 @@ def _connector(url: str, *, password: str | None, cluster: bool, timeout: float)
         sentence = "the address of Redis makes no sense; it looks like redis://localhost:6379/0"
         raise ConfigurationError(sentence) from None
     return partial(kind.from_url, url, **options)
+
+
+def _name_of(url: str) -> str:
+    """Name the server without the rest of its address, which may hold a password."""
+    parts = urlsplit(url)
+    return clean_text(parts.hostname or (parts.path if parts.scheme == "unix" else "") or "localhost")
+
+
+async def _close(redis: Any) -> None:
+    close: Callable[[], Awaitable[None]] = redis.aclose
+    try:
+        await close()
+    except _errors():  # it is gone anyway
+        return
 
 
 def _errors() -> tuple[type[Exception], ...]:
@@ -195,6 +285,32 @@ def _no_script() -> type[Exception]:
     return NoScriptError
 
 
-def _sentence(name: str, error: Exception) -> str:
-    """Say what is wrong without the address, which may hold a password."""
-    return f"Redis at {name} gives no answer ({type(error).__name__})"
+def _reason(error: Exception) -> str:
+    """Say what is wrong, without what may hold the address."""
+    from redis import exceptions
+
+    # The first that fits: later ones are more general.
+    sentences: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
+        (exceptions.AuthenticationError, "refuses the password, or needs one"),
+        (exceptions.AuthorizationError, "refuses the password, or needs one"),
+        (
+            exceptions.NoPermissionError,
+            "does not let this user run the script; it needs eval, evalsha, and keys of the prefix",
+        ),
+        (exceptions.ReadOnlyError, "is a replica and takes no writes; name the one that does"),
+        (exceptions.OutOfMemoryError, "has no memory left (maxmemory)"),
+        (exceptions.BusyLoadingError, "is still reading its data"),
+        (exceptions.MovedError, "is a part of a Redis Cluster; give cluster=True"),
+        ((exceptions.TimeoutError, asyncio.TimeoutError), "gives no answer in time"),
+        ((exceptions.ConnectionError, OSError), f"gives no answer ({_kind(error)})"),
+        (exceptions.ResponseError, f"refuses the script, which needs Redis 5 or later: {clean_text(str(error))[:120]}"),
+    ]
+    return next((words for kind, words in sentences if isinstance(error, kind)), f"fails ({type(error).__name__})")
+
+
+def _kind(error: Exception) -> str:
+    """Name the kind of what failed first: its words may hold the address."""
+    cause: BaseException = error
+    while (before := cause.__cause__ or cause.__context__) is not None:
+        cause = before
+    return type(cause).__name__

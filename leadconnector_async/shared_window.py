@@ -11,102 +11,43 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
-
-import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from typing import Final, NamedTuple
 
 from .answers import Quota, clean_text
 from .clock import Clock
 from .day import DAY_SECONDS, day_spent
-from .errors import LocationPausedError, RateLimitStuckError
-from .limits import RateLimit
+from .errors import ClientStateError, LocationPausedError, RateLimitStuckError
+from .limits import RateLimit, strictest
 from .local_limits import LocalWindow
+from .shared_script import (
+    LEASE,
+    LONG_AGO,
+    NO_DAY,
+    Answered,
+    Promised,
+    Said,
+    Told,
+    Unused,
+    decode_told,
+    encode_said,
+    their_quota,
+)
 
 _log = logging.getLogger(__name__)
 
-_NO_DAY: Final = 10**12  # calls a day, where there is no daily limit
 _MOST_AT_ONCE: Final = 100  # slots asked for in one request
 _PARKED_AT_ONCE: Final = 10  # slots asked for where a load waits with rows
-_LEASE: Final = 1.02  # windows, as in the script
+_MARGIN: Final = 0.001  # of a window, as in the script
 _GATHER: Final = 0.005  # of a window: how long answers are gathered before Redis is told
 _HEARTBEAT: Final = 0.25  # of a window: how often calls in flight are told to be alive
 _UNUSED: Final = 0.02  # of a window: how long a slot is kept for a load that asked for it
+_CLOCKS: Final = 0.002  # the clocks may drift by this share
 _KNOWN: Final = 2.0  # windows: what Redis was told so long ago no longer matters
-_RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # between tries while Redis does not answer
+# Between tries while Redis does not answer; the first at once, as it may be the connection that was stale.
+_RETRY_SECONDS: Final = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_MOST_LOST: Final = 50  # requests without an answer whose slots are asked back
 
-
-class TheirQuota(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What the headers of an answer said, in the script's words."""
-
-    max: int | UnsetType = UNSET
-    remaining: int | UnsetType = UNSET
-    length: float | UnsetType = UNSET
-    daily: int | UnsetType = UNSET
-    daily_reset: float | UnsetType = UNSET
-
-
-class Answered(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A call that was answered, or given up when its bytes may have left."""
-
-    name: str
-    lead: float
-    ago: float
-    is_answered: bool
-    quota: TheirQuota | UnsetType = UNSET
-
-
-class Unused(Struct, frozen=True, gc=False):
-    """A slot whose call never left."""
-
-    name: str
-    free_in: float
-
-
-class Said(Struct, kw_only=True, gc=False):
-    """What the script is told and asked; times in milliseconds."""
-
-    holder: str
-    number: int
-    max: int
-    length: float
-    daily: int
-    known: bool
-    answered: list[Answered]
-    unused: list[Unused]
-    in_flight: list[str]
-    used_elsewhere: int
-    pause: float
-    single_seen: bool
-    singles: int
-    bulk: int
-
-
-class Promised(Struct, frozen=True, gc=False):
-    """A slot: its name, how long until it may be used, and what `believe` needs."""
-
-    name: str
-    wait: float
-    lead: float
-
-
-class Told(Struct, frozen=True, kw_only=True, gc=False):
-    """What the script answers; times in milliseconds."""
-
-    singles: int
-    capacity: int
-    length: float
-    day_left: int
-    is_day_spent: bool
-    day_ends_in: float
-    paused_for: float
-    slots: list[Promised] | dict[str, Any] = {}  # an empty list comes as an empty object
-    again: float | None = None
-
-
-Ask = Callable[[bytes], Awaitable[bytes]]
-_decode: Final = msgspec.json.Decoder(Told, strict=False).decode
-_encode: Final = msgspec.json.encode
+Ask = Callable[[bytes], Awaitable[bytes | str]]
 
 
 class SharedSlot:
@@ -115,29 +56,32 @@ class SharedSlot:
     Attributes:
         free_at: When it may be used, by the monotonic clock.
         told_at: When Redis last heard that it is held, by the same clock.
+        share: The window and the slot in it, where it is one of the share that is used without Redis.
     """
 
-    __slots__ = ("free_at", "lead", "local", "name", "told_at")
+    __slots__ = ("free_at", "lead", "name", "share", "told_at")
 
-    def __init__(self, name: str, free_at: float, lead: float, told_at: float, local: int | None = None) -> None:
+    def __init__(
+        self, name: str, free_at: float, lead: float, told_at: float, share: tuple[LocalWindow, int] | None = None
+    ) -> None:
         self.name = name
         self.free_at = free_at
         self.lead = lead
         self.told_at = told_at
-        self.local = local  # the slot of the share that is used without Redis
+        self.share = share
+
+    def is_of(self, alone: LocalWindow) -> bool:
+        """Whether it is one of this share."""
+        return self.share is not None and self.share[0] is alone
 
 
-def _their_quota(quota: Quota | None) -> TheirQuota | UnsetType:
-    """Leave out what the headers did not say."""
-    if quota is None:
-        return UNSET
-    return TheirQuota(
-        max=UNSET if quota.max_requests is None else quota.max_requests,
-        remaining=UNSET if quota.remaining is None else quota.remaining,
-        length=UNSET if quota.per_seconds is None else quota.per_seconds * 1000,
-        daily=UNSET if quota.daily_remaining is None else quota.daily_remaining,
-        daily_reset=UNSET if quota.daily_reset is None else quota.daily_reset * 1000,
-    )
+class Used(NamedTuple):
+    """A call that is over, and of which Redis is to hear."""
+
+    slot: SharedSlot
+    at: float
+    quota: Quota | None
+    is_answered: bool
 
 
 class SharedWindow:
@@ -170,14 +114,19 @@ class SharedWindow:
         self._ready: deque[SharedSlot] = deque()  # asked for by loads that were parked
         self._held: dict[str, SharedSlot] = {}
         # What Redis is to be told.
-        self._answered: list[tuple[SharedSlot, float, Quota | None, bool]] = []
+        self._answered: list[Used] = []
         self._unused: list[SharedSlot] = []
-        self._pause: float = 0.0
+        self._lost: list[int] = []
+        self._untold_until = -math.inf  # the end of a pause of which it does not know
+        self._longest = DAY_SECONDS  # how much of that is waited for
         self._is_single_seen = False
+        self._used_at = -math.inf
         # What it told.
         self._number = 0
+        self._born = self._runs = 0
+        self._clock_ahead = math.inf  # that of Redis of ours, at most
         self._again_at = -math.inf
-        self._answered_at = -math.inf
+        self._heard_at = -math.inf
         self._paused_until = -math.inf
         self._refused_until = -math.inf
         self._day_spent_until = -math.inf
@@ -188,6 +137,7 @@ class SharedWindow:
         self._alone: LocalWindow | None = None
         self._agent: asyncio.Task[None] | None = None
         self._tick = asyncio.Event()
+        self._is_closed = False
 
     # ------------------------------------------------------------------------------------------ for calls
 
@@ -206,17 +156,29 @@ class SharedWindow:
                 continue
             self._held[slot.name] = slot
             try:
-                if await self._wait_until_free(slot):
-                    return slot
+                await self._wait_until_free(slot)
             except asyncio.CancelledError:
                 self.give_back(slot)
                 raise
+            if self._may_be_used(slot):
+                return slot
             self.give_back(slot)
+
+    def tighten(self, limit: RateLimit) -> None:
+        """Keep this limit, too."""
+        ours = self._limit
+        calls, seconds = strictest((ours.max_requests, ours.per_seconds), (limit.max_requests, limit.per_seconds))
+        days = [daily for daily in (ours.daily, limit.daily) if daily is not None]
+        self._limit = RateLimit(calls, seconds, daily=min(days, default=None))
 
     def _check_pause(self, *, bulk: bool) -> None:
         """Refuse rows of loads while the location is paused, and all where that is for longer than is waited for."""
         now = self._clock.monotonic()
+        if self._is_closed:
+            raise ClientStateError("these limits are closed; open a client on them")
         if now < self._paused_until and (bulk or now < self._refused_until):
+            if self._refused_until <= now < self._day_spent_until:  # as `is_ready` says
+                raise day_spent(self._location_id, self._day_spent_until - now, self._clock.time())
             raise self._refusal(now)
 
     def _refusal(self, now: float) -> LocationPausedError | RateLimitStuckError:
@@ -231,7 +193,7 @@ class SharedWindow:
     async def _wait_in_turn(self, *, bulk: bool) -> SharedSlot | None:
         waiter: asyncio.Future[SharedSlot | None] = asyncio.get_running_loop().create_future()
         (self._waiting if bulk else self._singles).append(waiter)
-        if not bulk or self._again_at <= self._clock.monotonic():
+        if not self._failures and (not bulk or self._again_at <= self._clock.monotonic()):
             self._again_at = -math.inf
         self._wake()
         try:
@@ -243,46 +205,61 @@ class SharedWindow:
                     self.give_back(slot)
             raise
 
-    async def _wait_until_free(self, slot: SharedSlot) -> bool:
-        """Wait for the moment that was promised; False where a 429 came in between."""
+    async def _wait_until_free(self, slot: SharedSlot) -> None:
+        """Wait for the moment that was promised."""
         wait = slot.free_at - self._clock.monotonic()
         if wait > 0:
             await self._clock.sleep(wait)
-        return self._paused_until <= self._clock.monotonic()
+
+    def _may_be_used(self, slot: SharedSlot) -> bool:
+        """Whether there was no 429 since it was given, and it has not lapsed as this process stood still."""
+        now = self._clock.monotonic()
+        return now >= self._paused_until and (slot.share is not None or not self._has_lapsed(slot, now))
+
+    def _has_lapsed(self, slot: SharedSlot, now: float) -> bool:
+        return now >= slot.told_at + LEASE * self.per_seconds
 
     def release(self, slot: SharedSlot, quota: Quota | None = None, *, is_answered: bool = True) -> None:
         """Give a slot back whose call may have left."""
+        now = self._used_at = self._clock.monotonic()
         self._held.pop(slot.name, None)
-        if slot.local is not None and self._alone is not None:
-            self._alone.release(slot.local, quota, is_answered=is_answered)
-            return
-        if slot.local is not None:
+        if slot.share is not None:
+            alone, number = slot.share
+            alone.release(number, quota, is_answered=is_answered)
+            if alone is self._alone:
+                return
             quota = None  # what Redis knows was not asked for this call, and cannot be compared
-        self._answered.append((slot, self._clock.monotonic(), quota, is_answered))
+        self._answered.append(Used(slot, now, quota, is_answered))
         self._wake()
 
     def give_back(self, slot: SharedSlot) -> None:
         """Give a slot back whose call never left."""
         self._held.pop(slot.name, None)
-        if slot.local is None:
-            self._unused.append(slot)
-            self._wake()
-        elif self._alone is not None:
-            self._alone.give_back(slot.local)
+        if slot.share is not None:
+            alone, number = slot.share
+            alone.give_back(number)
+            if alone is self._alone:
+                return
+        self._unused.append(slot)
+        self._wake()
 
     def pause(self, seconds: float | None, *, longest: float = DAY_SECONDS) -> None:
         """Send nothing more for some time after a 429; rows of loads that wait give way."""
-        wait = self.per_seconds if seconds is None else seconds
-        now = self._clock.monotonic()
-        if now >= self._paused_until:
+        wait = self.per_seconds * (1 + _MARGIN) if seconds is None else seconds
+        if not self.is_paused():
             name = clean_text(self._location_id)
             _log.info("location %s: answered 429; nothing more is sent for %.1f s", name, wait)
+        self._stop_sending(wait, longest)
+
+    def _stop_sending(self, wait: float, longest: float) -> None:
+        now = self._clock.monotonic()
         self._paused_until = max(self._paused_until, now + wait)
-        if seconds is not None and seconds > longest:
+        if wait > longest:
             self._refused_until = max(self._refused_until, now + wait - longest)
-        self._pause = -1.0 if seconds is None else max(self._pause, seconds * 1000)
+        if now + wait > self._untold_until:
+            self._untold_until, self._longest = now + wait, longest
         if self._alone is not None:
-            self._alone.pause(seconds, longest=longest)
+            self._alone.pause(wait, longest=longest)
         self._give_way(now)
         self._wake()
 
@@ -319,28 +296,38 @@ class SharedWindow:
 
     def calls_left_today(self) -> int | None:
         """Return how many calls of the day were left when Redis last answered; None before."""
-        return None if self._day_left is None or self._day_left > _NO_DAY // 2 else self._day_left
+        return None if self._day_left is None or self._day_left > NO_DAY // 2 else self._day_left
 
     def is_idle(self) -> bool:
-        """Whether it holds nothing that Redis does not know."""
-        return self._agent is None and not (self._held or self._ready)
+        """Whether it holds nothing that Redis does not know, and nothing by which to see what Redis lost."""
+        return self._agent is None and not (self._held or self._ready) and not self._has_heard(self._clock.monotonic())
+
+    def _has_heard(self, now: float) -> bool:
+        return now - self._heard_at < _KNOWN * self.per_seconds
 
     async def close(self) -> None:
         """Tell what is not told, and ask no more."""
+        self._is_closed = True
         agent = self._agent
         if agent is not None:
             agent.cancel()
             await asyncio.wait([agent])
-        if self._answered or self._unused or self._ready:
-            self._unused.extend(self._ready)
-            self._ready.clear()
+        for waiter in (*self._singles, *self._waiting):
+            if not waiter.done():
+                waiter.set_exception(ClientStateError("these limits were closed while the call waited"))
+        self._singles.clear()
+        self._waiting.clear()
+        self._parked.clear()
+        self._unused.extend(self._ready)
+        self._ready.clear()
+        if (self._answered or self._unused) and not self._failures:
             await self._exchange()
 
     # ------------------------------------------------------------------------------------------ the agent
 
     def _wake(self) -> None:
         self._tick.set()
-        if self._agent is None:
+        if self._agent is None and not self._is_closed:
             self._agent = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
@@ -362,12 +349,13 @@ class SharedWindow:
     def _next_exchange(self) -> float | None:
         """When to ask or tell next, or None where there is nothing."""
         times = [self._again_at] if self._failures else []
+        now = self._clock.monotonic()
         if self._singles or self._waiting or self._parked:
             times.append(self._again_at)
         if self._answered:
-            times.append(self._answered[0][1] + _GATHER * self.per_seconds)
-        if self._unused or self._pause:
-            times.append(self._clock.monotonic())
+            times.append(self._answered[0].at + _GATHER * self.per_seconds)
+        if self._unused or now < self._untold_until:
+            times.append(now)
         if self._held and self._alone is None:
             heard = min(slot.told_at for slot in self._held.values())
             times.append(heard + _HEARTBEAT * self.per_seconds)
@@ -381,23 +369,26 @@ class SharedWindow:
         now = self._clock.monotonic()
         self._drop_cancelled()
         self._return_ready(now)
-        said, unsaid = self._say(now), (self._answered, self._unused, self._pause)
-        self._answered, self._unused, self._pause = [], [], 0.0
+        said, unsaid = self._say(now), (self._answered, self._unused, self._untold_until)
+        self._answered, self._unused, self._untold_until = [], [], -math.inf
         try:
-            told = _decode(await self._ask(_encode(said)))
-        except ConnectionError as error:
-            answered, unused, pause = unsaid
+            told = decode_told(await self._ask(encode_said(said)))
+        except (ConnectionError, asyncio.CancelledError) as error:
+            answered, unused, untold_until = unsaid
             self._answered, self._unused = [*answered, *self._answered], [*unused, *self._unused]
-            self._pause = self._pause or pause
-            self._miss(error)
+            self._untold_until = max(untold_until, self._untold_until)
+            self._lost = [*self._lost, said.number][-_MOST_LOST:]
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self._miss()
             return
+        self._lost.clear()
         self._is_single_seen = self._is_single_seen and bool(self._singles)
         for name in said.in_flight:
             if name in self._held:
                 self._held[name].told_at = now
-        self._come_back()
-        self._believe(told)
-        self._hand_out(told, asked_at=now)
+        self._failures, self._alone = 0, None
+        self._believe(told, asked_at=now)
 
     def _drop_cancelled(self) -> None:
         for lane in (self._singles, self._waiting):
@@ -413,50 +404,85 @@ class SharedWindow:
 
     def _say(self, now: float) -> Said:
         self._number += 1
+        limit, alone = self._limit, self._alone
         parked = _PARKED_AT_ONCE if self._parked else 0
         return Said(
             holder=self._holder,
             number=self._number,
-            max=self._limit.max_requests,
-            length=self._limit.per_seconds * 1000,
-            daily=_NO_DAY if self._limit.daily is None else self._limit.daily,
-            known=now - self._answered_at < _KNOWN * self.per_seconds,
+            born=self._born if self._has_heard(now) else 0,
+            runs=self._runs,
+            used_ago=0.0 if self._held else min((now - self._used_at) * 1000, LONG_AGO),
+            max=limit.max_requests,
+            length=limit.per_seconds * 1000,
+            daily=NO_DAY if limit.daily is None else limit.daily,
             answered=[
-                Answered(slot.name, slot.lead, (now - at) * 1000, is_answered, _their_quota(quota))
-                for slot, at, quota, is_answered in self._answered
+                Answered(
+                    used.slot.name, used.slot.lead, (now - used.at) * 1000, used.is_answered, their_quota(used.quota)
+                )
+                for used in self._answered
             ],
             unused=[Unused(slot.name, max(slot.free_at - now, 0.0) * 1000) for slot in self._unused],
+            lost=self._lost.copy(),
             in_flight=[
                 slot.name
                 for slot in self._held.values()
-                if now - slot.told_at >= _HEARTBEAT * self.per_seconds * 0.9 and slot.local is None
+                if now - slot.told_at >= _HEARTBEAT * self.per_seconds * 0.9 or alone is not None
             ],
-            used_elsewhere=0 if self._alone is None else self._alone.in_use(),
-            pause=self._pause,
+            # Those of the share that are held are told as in flight.
+            used_elsewhere=0
+            if alone is None
+            else alone.in_use() - sum(slot.is_of(alone) for slot in self._held.values()),
+            pause=max(self._untold_until - now, 0.0) * 1000,
+            longest=self._longest * 1000,
             single_seen=self._is_single_seen,
             singles=min(len(self._singles), _MOST_AT_ONCE),
             bulk=min(len(self._waiting) + parked, _MOST_AT_ONCE),
         )
 
-    def _believe(self, told: Told) -> None:
-        now = self._answered_at = self._clock.monotonic()
+    def _believe(self, told: Told, *, asked_at: float) -> None:
+        now = self._clock.monotonic()
+        ahead = self._leap(told, now, asked_at=asked_at)
+        was_paused = self.is_paused()
+        self._heard_at, self._born, self._runs = now, told.born, told.runs
         if (told.capacity, told.length / 1000) != (self.capacity, self.per_seconds):
             self.capacity, self.per_seconds = told.capacity, told.length / 1000
             name = clean_text(self._location_id)
             _log.info("location %s: the limit is %d calls in %g s now", name, self.capacity, self.per_seconds)
         self._again_at = -math.inf if told.again is None else now + told.again / 1000
-        was_paused, self._paused_until = self._paused_until > now, now + told.paused_for / 1000
-        if told.paused_for and not was_paused:  # another process was answered 429
+        has_news = now < self._untold_until  # a pause that began since Redis was asked
+        self._paused_until = max(now + told.paused_for / 1000, self._paused_until if has_news else -math.inf)
+        self._refused_until = max(now + told.refused_for / 1000, self._refused_until if has_news else -math.inf)
+        if told.paused_for and not was_paused:  # another process was answered 429, or Redis lost what it knew
             self._give_way(now)
         self._day_left = told.day_left
         self._day_spent_until = now + told.day_ends_in / 1000 if told.is_day_spent else -math.inf
-
-    def _hand_out(self, told: Told, *, asked_at: float) -> None:
-        slots = deque(
-            SharedSlot(slot.name, self._answered_at + slot.wait / 1000, slot.lead, asked_at)
+        slots = [
+            SharedSlot(slot.name, now + slot.wait / 1000, slot.lead, asked_at)
             for slot in told.slots
             if isinstance(slot, Promised)
-        )
+        ]
+        if ahead:
+            self._wait_for_leap(ahead, slots)
+        else:
+            self._hand_out(told, deque(slots))
+
+    def _leap(self, told: Told, now: float, *, asked_at: float) -> float:
+        """Return by how much the clock of Redis leapt ahead for certain since it last answered, or 0."""
+        least, most = told.now / 1000 - now, told.now / 1000 - asked_at
+        ahead, self._clock_ahead = least - self._clock_ahead, most
+        since = now - self._heard_at
+        if not self._has_heard(now) or ahead <= _MARGIN * (self.per_seconds + since):
+            return 0.0
+        return min(ahead, self.per_seconds)
+
+    def _wait_for_leap(self, ahead: float, slots: list[SharedSlot]) -> None:
+        """Take back what a clock that leapt gave too early; after a pause as long, all is as if it had not."""
+        name = clean_text(self._location_id)
+        _log.warning("location %s: the clock of Redis leapt ahead; nothing is sent for %.1f s", name, ahead)
+        self._unused.extend(slots)
+        self._stop_sending(ahead * (1 + _MARGIN), DAY_SECONDS)
+
+    def _hand_out(self, told: Told, slots: deque[SharedSlot]) -> None:
         for lane in (self._singles, self._waiting):
             while lane and (slots or told.is_day_spent):
                 waiter = lane.popleft()
@@ -481,16 +507,14 @@ class SharedWindow:
 
     # ------------------------------------------------------------------------------------------ without Redis
 
-    def _miss(self, error: ConnectionError) -> None:
+    def _miss(self) -> None:
         """Let calls wait; once all slots have come back, let the share of this process go."""
         now = self._clock.monotonic()
         if not self._failures:
             self._lost_at = now
-            going_on = "wait until it does" if not self._share else f"go on at {self._share:.0%} of the limit"
-            _log.warning("location %s: %s; calls %s", self._location_id, error, going_on)
         self._again_at = now + _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)]
         self._failures += 1
-        if self._share and self._alone is None and now - self._lost_at > _LEASE * self.per_seconds:
+        if self._share and self._alone is None and now - self._lost_at > LEASE * self.per_seconds:
             most = max(int(self.capacity * self._share), 1)
             self._alone = LocalWindow(self._location_id, RateLimit(most, self.per_seconds, daily=None), self._clock)
             for waiter in (*self._singles, *self._waiting):
@@ -498,19 +522,16 @@ class SharedWindow:
                     waiter.set_result(None)
             self._singles.clear()
             self._waiting.clear()
+            self._unused.extend(self._ready)
+            self._ready.clear()
             self._call_parked()
 
     async def _acquire_alone(self, alone: LocalWindow, *, bulk: bool) -> SharedSlot | None:
         self._wake()
-        local = await alone.acquire(bulk=bulk)
+        number = await alone.acquire(bulk=bulk)
         now = self._clock.monotonic()
         if alone is not self._alone:
-            alone.give_back(local)
+            alone.give_back(number)
             return None
         self._number += 1
-        return SharedSlot(f"{self._holder}:{self._number}:alone", now, 0.0, now, local)
-
-    def _come_back(self) -> None:
-        if self._failures:
-            _log.info("location %s: Redis answers again", self._location_id)
-        self._failures, self._alone = 0, None
+        return SharedSlot(f"{self._holder}:{self._number}:alone", now, 0.0, now, (alone, number))

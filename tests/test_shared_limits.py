@@ -266,7 +266,7 @@ async def test_calls_wait_or_go_on_at_their_share_while_redis_is_gone(
         assert most_in_a_window(sorted(starts), LIMIT.per_seconds) <= 2 * LIMIT.max_requests * share + 1
     else:
         assert done_alone == 0
-    told = [record.getMessage() for record in caplog.records if record.name.endswith("shared_window")]
+    told = [record.getMessage() for record in caplog.records if record.name.endswith("shared_limits")]
     assert sum("gives no answer" in line for line in told) == 1
     assert sum("answers again" in line for line in told) == 1
 

@@ -66,12 +66,18 @@ def read_limits(redis: str | None) -> Limits | None:
     """
     if redis is None:
         return None
-    if urlsplit(redis).password is not None:
+    if _holds_password(redis):
         raise ConfigurationError(
             "--redis holds a password, which everybody on this machine could read; "
             "leave it out there, and set LEADCONNECTOR_REDIS_PASSWORD"
         )
     return RedisLimits(redis, password=os.environ.get("LEADCONNECTOR_REDIS_PASSWORD") or None)
+
+
+def _holds_password(url: str) -> bool:
+    """Whether there is a password in it, also where a character that should be escaped hides it from a parser."""
+    user = url.partition("://")[2].rpartition("@")[0]
+    return ":" in user or "password" in urlsplit(url).query.lower()
 
 
 def read_latency(text: str | None) -> tuple[float, float]:
