@@ -115,30 +115,34 @@ class RedisLimits:
         """
         self._be_owned()
         if self._redis is None:
-            redis = self._connect()
-            try:
-                await redis.eval(_TRIAL, 1, f"{self._prefix}:{{trial}}:{self._holder}")
-            except _errors() as error:
-                await _close(redis)
-                reason = _reason(error)
-                advice = "; start it, or correct its address" if reason.startswith("gives no answer") else ""
-                raise SharedLimitsError(f"Redis at {self._name} {reason}{advice}") from None
-            except asyncio.CancelledError:
-                await _close(redis)
-                raise
-            self._redis, spare = self._redis or redis, self._redis  # another client may have been quicker
-            if spare is not None:
-                await _close(redis)
+            await self._open_connection()
         self._users += 1
 
+    async def _open_connection(self) -> None:
+        redis = self._connect()
+        try:
+            await redis.eval(_TRIAL, 1, f"{self._prefix}:{{trial}}:{self._holder}")
+        except _errors() as error:
+            await _close(redis)
+            reason = _reason(error)
+            advice = "; start it, or correct its address" if reason.startswith("gives no answer") else ""
+            raise SharedLimitsError(f"Redis at {self._name} {reason}{advice}") from None
+        except asyncio.CancelledError:
+            await _close(redis)
+            raise
+        if self._redis is None:
+            self._redis = redis
+        else:  # another client was quicker
+            await _close(redis)
+
     def _be_owned(self) -> None:
-        loop = asyncio.get_running_loop()
-        owner, self._owner = self._owner, (os.getpid(), loop)
-        if owner is None or owner == self._owner:
+        """Belong to this process and this event loop, if not to another one."""
+        owner = os.getpid(), asyncio.get_running_loop()
+        if self._users and self._owner == owner:
             return
-        if self._users and owner[0] == os.getpid() and not owner[1].is_closed():
-            self._owner = owner
+        if self._users and self._owner is not None and self._owner[0] == owner[0] and not self._owner[1].is_closed():
             raise ClientStateError("these RedisLimits are in use on another event loop; make one for each loop")
+        self._owner = owner
         self._begin_anew()
 
     async def close(self) -> None:
@@ -224,7 +228,9 @@ class RedisLimits:
         if self._missed[location_id] >= _TIMES_UNTIL_LOST and not self._is_lost:
             self._is_lost = True
             going_on = (
-                "wait until it does" if not self._share else f"go on at {self._share:.0%} of the limit, after a window"
+                "wait until that is over"
+                if not self._share
+                else f"go on at {self._share:.0%} of the limit, after a window"
             )
             _log.warning("Redis at %s %s; calls %s", self._name, _reason(error), going_on)
 

@@ -8,8 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,48 +25,10 @@ from leadconnector_async import (
 from leadconnector_async.answers import Quota
 from leadconnector_async.limits import Window
 from leadconnector_async.sandbox import Sandbox
-from tests.redis_server import RedisServer, needs_redis
+from tests.redis_server import LIMIT, OpenLimits, RedisServer, answer_first, needs_redis, use
 from tests.test_limits import most_in_a_window
 
 pytestmark = needs_redis
-LIMIT = RateLimit(10, 0.4, daily=None)
-OpenLimits = Callable[..., Any]
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    await server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-async def holders(server: RedisServer) -> AsyncIterator[OpenLimits]:
-    """Open limits as several processes would: each a holder of its own."""
-    async with AsyncExitStack() as stack:
-
-        async def open_limits(**options: Any) -> RedisLimits:
-            limits = RedisLimits(server.url, **options)
-            await limits.open()
-            stack.push_async_callback(limits.close)
-            return limits
-
-        yield open_limits
-
-
-async def use(window: Window, times: list[float], *, seconds: float = 0.01, bulk: bool = True) -> None:
-    slot = await window.acquire(bulk=bulk)
-    times.append(time.monotonic())
-    await asyncio.sleep(seconds)
-    times.append(time.monotonic())
-    window.release(slot)
-
-
-async def answer_first(window: Window) -> None:
-    """Have the first call answered, which bulk makes alone, and wait until its slot is free again."""
-    window.release(await window.acquire())
-    await asyncio.sleep(LIMIT.per_seconds * 1.1)
 
 
 async def test_all_holders_together_keep_the_limit_and_each_has_its_turn(holders: OpenLimits) -> None:
@@ -200,11 +160,11 @@ async def test_a_spent_day_is_spent_for_all(holders: OpenLimits) -> None:
             await window.acquire()
 
 
-async def test_two_clients_load_one_location(server: RedisServer) -> None:
+async def test_two_clients_load_one_location(redis_server: RedisServer) -> None:
     async with Sandbox(max_requests=20, per_seconds=0.5, latency=(0.0, 0.02)) as sandbox:
 
         async def load(name: str) -> int:
-            limits = RedisLimits(server.url)
+            limits = RedisLimits(redis_server.url)
             limit = RateLimit(20, 0.5)
             async with LeadConnector(
                 "sandbox", base_url=sandbox.url, location_id="L", limits=limits, rate_limit=limit
@@ -216,10 +176,10 @@ async def test_two_clients_load_one_location(server: RedisServer) -> None:
         assert sandbox.rate_limited == 0
 
 
-async def test_many_locations_in_one_load(server: RedisServer) -> None:
+async def test_many_locations_in_one_load(redis_server: RedisServer) -> None:
     rows = [{"email": f"p{n}@example.com", "locationId": f"L{n % 12}"} for n in range(360)]
     async with Sandbox(max_requests=20, per_seconds=0.5) as sandbox:
-        limits = RedisLimits(server.url)
+        limits = RedisLimits(redis_server.url)
         async with LeadConnector(
             "sandbox", base_url=sandbox.url, limits=limits, rate_limit=RateLimit(20, 0.5)
         ) as client:
@@ -248,18 +208,18 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
 async def test_calls_wait_or_go_on_at_their_share_while_redis_is_gone(
-    server: RedisServer, holders: OpenLimits, share: float, caplog: pytest.LogCaptureFixture
+    redis_server: RedisServer, holders: OpenLimits, share: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "leadconnector_async")
     window = (await holders(share=share, timeout=0.2)).window("L", LIMIT)
     await answer_first(window)
-    server.stop()
+    redis_server.stop()
     times: list[float] = []
     calls = [asyncio.ensure_future(use(window, times)) for _ in range(20)]
     await asyncio.sleep(4 * LIMIT.per_seconds)
     done_alone = sum(call.done() for call in calls)
     starts = times[::1]
-    await server.start()
+    await redis_server.start()
     await asyncio.gather(*calls)
     if share:
         assert 4 <= done_alone <= 16
@@ -271,17 +231,17 @@ async def test_calls_wait_or_go_on_at_their_share_while_redis_is_gone(
     assert sum("answers again" in line for line in told) == 1
 
 
-async def test_a_load_lives_through_a_restart_of_redis(server: RedisServer) -> None:
+async def test_a_load_lives_through_a_restart_of_redis(redis_server: RedisServer) -> None:
     async with Sandbox(max_requests=20, per_seconds=0.5) as sandbox:
-        limits = RedisLimits(server.url, timeout=0.2)
+        limits = RedisLimits(redis_server.url, timeout=0.2)
         async with LeadConnector(
             "sandbox", base_url=sandbox.url, location_id="L", limits=limits, rate_limit=RateLimit(20, 0.5)
         ) as client:
             rows = [{"email": f"p{n}@example.com"} for n in range(120)]
             load = asyncio.ensure_future(client.contacts.bulk_upsert(rows))
             await asyncio.sleep(0.8)
-            server.stop()
-            await server.start()
+            redis_server.stop()
+            await redis_server.start()
             assert (await load).created == 120
         assert sandbox.rate_limited == 0
 
@@ -337,7 +297,7 @@ else:
 LEADCONNECTOR = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
 
 
-async def test_two_commands_share_a_location(server: RedisServer, tmp_path: Path) -> None:
+async def test_two_commands_share_a_location(redis_server: RedisServer, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("email\n" + "".join(f"a{n}@example.com\n" for n in range(60)))
     (tmp_path / "b.csv").write_text("email\n" + "".join(f"b{n}@example.com\n" for n in range(60)))
     async with Sandbox(max_requests=20, per_seconds=0.5) as sandbox:
@@ -345,7 +305,7 @@ async def test_two_commands_share_a_location(server: RedisServer, tmp_path: Path
         commands = [
             await asyncio.create_subprocess_exec(
                 *LEADCONNECTOR, "upsert", str(tmp_path / f"{name}.csv"), "--location", "L", "--rate", "20/0.5",
-                "--redis", server.url, "--out", str(tmp_path / name),
+                "--redis", redis_server.url, "--out", str(tmp_path / name),
                 env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             )
             for name in "ab"
