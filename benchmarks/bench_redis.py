@@ -106,7 +106,7 @@ async def measure(redis: str, options: argparse.Namespace) -> None:
         calls, trips = sum(each[0] for each in told), sum(each[1] for each in told)
         print(
             f"{options.window:8} {share:6.1%} of the quota, {sandbox.rate_limited} x 429, {calls} calls "
-            f"({', '.join(str(each[0]) for each in told)} each); {trips / calls:.2f} requests to Redis each, "
+            f"({', '.join(str(each[0]) for each in told)} each); {trips / calls:.2f} requests to Redis a call, "
             f"of {statistics.median(each[2] for each in told):.2f} ms"
         )
         await measure_kill(redis, sandbox, seconds)
@@ -165,8 +165,8 @@ async def measure_many(redis: str, options: argparse.Namespace) -> None:
     asked, spent = (float(runs[1][name]) - float(runs[0][name]) for name in ("calls", "usec"))
     busy = (grown("used_cpu_user") + grown("used_cpu_sys")) / took
     print(
-        f"{options.locations} locations: {calls / took:.0f} calls a second, {asked / calls:.2f} requests to Redis each "
-        f"of {spent / asked:.0f} us there: {busy:.0%} of a core;"
+        f"{options.locations} locations: {calls / took:.0f} calls in 1 s; {asked / calls:.2f} requests to Redis a call,"
+        f" of {spent / asked:.0f} us: {busy:.0%} of a core;"
     )
     connections = int(after["connected_clients"]) - 1
     print(f"    this process needs {cpu / calls * 1e6:.0f} us of CPU a call, and {connections} connections")

@@ -295,23 +295,26 @@ def _reason(error: Exception) -> str:
     """Say what is wrong, without what may hold the address."""
     from redis import exceptions
 
-    # The first that fits: later ones are more general.
-    sentences: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
-        (exceptions.AuthenticationError, "refuses the password, or needs one"),
-        (exceptions.AuthorizationError, "refuses the password, or needs one"),
-        (
-            exceptions.NoPermissionError,
-            "does not let this user run the script; it needs eval, evalsha, and keys of the prefix",
-        ),
-        (exceptions.ReadOnlyError, "is a replica and takes no writes; name the one that does"),
-        (exceptions.OutOfMemoryError, "has no memory left (maxmemory)"),
-        (exceptions.BusyLoadingError, "is still reading its data"),
-        (exceptions.MovedError, "is a part of a Redis Cluster; give cluster=True"),
-        ((exceptions.TimeoutError, asyncio.TimeoutError), "gives no answer in time"),
-        ((exceptions.ConnectionError, OSError), f"gives no answer ({_kind(error)})"),
-        (exceptions.ResponseError, f"refuses the script, which needs Redis 5 or later: {clean_text(str(error))[:120]}"),
+    said = str(error)
+    # The first that fits: later ones are more general. Before Redis 7, what stops a script shows in the words alone.
+    sentences: list[tuple[bool, str]] = [
+        (isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError), _REFUSES_LOGIN),
+        (isinstance(error, exceptions.NoPermissionError) or "NOPERM" in said, _LACKS_RIGHTS),
+        (isinstance(error, exceptions.ReadOnlyError) or "READONLY" in said, _IS_REPLICA),
+        (isinstance(error, exceptions.OutOfMemoryError) or "OOM" in said, "has no memory left (maxmemory)"),
+        (isinstance(error, exceptions.BusyLoadingError), "is still reading its data"),
+        (isinstance(error, exceptions.MovedError), "is a part of a Redis Cluster; give cluster=True"),
+        (isinstance(error, exceptions.TimeoutError | asyncio.TimeoutError), "gives no answer in time"),
+        (isinstance(error, exceptions.ConnectionError | OSError), f"gives no answer ({_kind(error)})"),
+        (isinstance(error, exceptions.ResponseError), f"{_REFUSES_SCRIPT}: {clean_text(said)[:120]}"),
     ]
-    return next((words for kind, words in sentences if isinstance(error, kind)), f"fails ({type(error).__name__})")
+    return next((words for fits, words in sentences if fits), f"fails ({type(error).__name__})")
+
+
+_REFUSES_LOGIN: Final = "refuses the password, or needs one"
+_LACKS_RIGHTS: Final = "does not let this user run the script; it needs eval, evalsha, and the keys of the prefix"
+_IS_REPLICA: Final = "is a replica and takes no writes; name the one that does"
+_REFUSES_SCRIPT: Final = "refuses the script, which needs Redis 5 or later"
 
 
 def _kind(error: Exception) -> str:

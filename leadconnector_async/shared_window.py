@@ -333,7 +333,7 @@ class SharedWindow:
     async def _run(self) -> None:
         """Ask and tell, as long as there is something to ask or tell."""
         try:
-            while (when := self._next_exchange()) is not None:
+            while (when := self._next_exchange()) is not None and not self._is_closed:
                 self._tick.clear()
                 if when > self._clock.monotonic():
                     timer = self._clock.call_at(when, self._tick.set)
