@@ -33,6 +33,7 @@ from .errors import (
     RateLimitStuckError,
     RowsFailedError,
     ServerError,
+    SharedLimitsError,
     StopRequestedError,
     TokenSourceError,
     TokenStoreError,
@@ -97,6 +98,7 @@ from .models import (
 from .oauth_app import OAuthApp
 from .report import BatchReport, ErrorCount, Outcome, RowError
 from .retry import RetryPolicy
+from .shared_limits import RedisLimits
 from .token_stores import KeyringTokenStore, LockingTokenStore, MemoryTokenStore, SQLiteTokenStore, TokenStore
 from .transport import Timeouts
 from .version import __version__
@@ -179,12 +181,14 @@ __all__ = [
     "RateLimit",
     "RateLimitStuckError",
     "RateLimitedError",
+    "RedisLimits",
     "RetryPolicy",
     "RowError",
     "RowsFailedError",
     "SQLiteTokenStore",
     "SearchPage",
     "ServerError",
+    "SharedLimitsError",
     "SingleSelectField",
     "Sort",
     "StopRequestedError",

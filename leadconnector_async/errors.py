@@ -28,6 +28,7 @@
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
     ├── LocationPausedError                         a row gives way until its location may be called (stays inside)
+    ├── SharedLimitsError                           Redis, which is to keep the limits, does not answer
     ├── JournalError                                the journal can be read or written no more
     ├── OutageError                                 no call was answered for as long as the policy waits
     ├── StopRequestedError                          the caller had the load stopped
@@ -289,6 +290,10 @@ class RateLimitStuckError(LeadConnectorError):
 
 class LocationPausedError(LeadConnectorError):
     """A row of a load gives way to others while its location is paused; the load sends it later."""
+
+
+class SharedLimitsError(LeadConnectorError):
+    """Redis, which is to keep the limits of all processes, does not answer; nothing was sent."""
 
 
 class JournalError(LeadConnectorError):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
-from leadconnector_async import LeadConnector
+from leadconnector_async import LeadConnector, RedisLimits
 from leadconnector_async.sandbox import Sandbox
 from tests.fake_clock import FakeClock
+from tests.redis_server import OpenLimits, RedisServer
 
 LOCATION = "ve9EPM428h8vShlRW1KT"
 OpenSandbox: TypeAlias = Callable[..., Any]
@@ -61,3 +63,26 @@ async def client(sandbox: Sandbox, connect: OpenSandbox) -> LeadConnector:
     """A client on `sandbox`."""
     opened: LeadConnector = await connect(sandbox)
     return opened
+
+
+@pytest.fixture
+async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """A redis-server, to be stopped, frozen and started as a test likes."""
+    server = RedisServer(tmp_path)
+    await server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def holders(redis_server: RedisServer) -> AsyncIterator[OpenLimits]:
+    """Open limits as several processes would: each a holder of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def open_limits(**options: Any) -> RedisLimits:
+            limits = RedisLimits(redis_server.url, **options)
+            await limits.open()
+            stack.push_async_callback(limits.close)
+            return limits
+
+        yield open_limits

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import runpy
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
+from tests.redis_server import needs_redis
 from tests.test_operations import METHODS
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -70,6 +74,43 @@ async def test_a_web_app_that_locations_install() -> None:
         signed_up = await browser.post(f"/sign-up/{location}", json={"email": "a@example.com"})
         assert (signed_up.status, (await signed_up.json())["new"]) == (200, True)
         assert (await browser.post("/sign-up/elsewhere", json={"email": "a@example.com"})).status == 403
+
+
+@needs_redis
+async def test_a_web_app_of_several_workers_shares_one_quota() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", str(EXAMPLES / "web_app_workers.py"), "--port", str(port), "--rate", "20/0.5",
+        env={name: value for name, value in os.environ.items() if name != "REDIS_URL"},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert app.stdout is not None
+    workers: set[int] = set()
+
+    async def sign_up(browser: aiohttp.ClientSession, email: str) -> bool:
+        async with browser.post(f"http://127.0.0.1:{port}/sign-up", json={"email": email}) as answer:
+            told = await answer.json()
+            assert answer.status == 200, told
+            workers.add(told["worker"])
+            return bool(told["new"])
+
+    try:
+        async with asyncio.timeout(60):
+            line = (await app.stdout.readline()).decode()
+            assert line == f"sign up at http://127.0.0.1:{port}/sign-up\n"
+            calls = 0
+            # Each call on a connection of its own, so that the workers take turns, and until all of them have begun.
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as browser:
+                while len(workers) < 4 or calls < 120:
+                    emails = [f"person{calls + n}@example.com" for n in range(40)]
+                    assert all(await asyncio.gather(*(sign_up(browser, email) for email in emails)))
+                    calls += len(emails)
+    finally:
+        app.send_signal(signal.SIGINT)
+        out, error = await app.communicate()
+    assert (app.returncode, out.decode()) == (0, f"{calls} calls, 0 of them answered 429\n"), error.decode()
 
 
 def test_one_example_uses_every_operation() -> None:

@@ -41,6 +41,9 @@ MAY_USE: dict[str, set[str]] = {
     "sources": {"models"},
     "backlog": set(),
     "outbox": {"report"},
+    "shared_script": {"answers"},
+    "shared_window": {"local_limits", "shared_script"},
+    "shared_limits": {"shared_window"},
     "telemetry": {"clock", "limits", "protocol", "report"},
     "gate": set(),
     "client": {"call", "gate", "local_limits", "retry", "auth", "transport", "clock", "telemetry"},
@@ -62,7 +65,7 @@ MAY_USE: dict[str, set[str]] = {
     "sandbox": {"models", "errors"},
     "testing": {"client", "sandbox"},
     "migration": {"bulk"},
-    "cli": {"migration", "oauth_app", "sandbox"},
+    "cli": {"migration", "oauth_app", "sandbox", "shared_limits"},
 }
 # What the application's meter provider raises is no failure of a call.
 MAY_SWALLOW = {"telemetry.py"}

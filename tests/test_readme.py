@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import LeadConnector
+from tests.redis_server import needs_redis
 from tests.test_operations import METHODS, method_of
 
 ROOT = Path(__file__).parent.parent
@@ -75,7 +76,7 @@ def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in ALL_BLOCKS} == {"sh", "python", "text"}
     assert len(PYTHON) == 7
     assert len(TESTS) == 2
-    assert len(SHELL) == 5
+    assert len(SHELL) == 6
     assert {name: sum(kind == "sh" for kind, _ in blocks(page)) for name, page in PAGES.items()} == {
         "cli": 2,
         "contacts": 0,
@@ -85,7 +86,9 @@ def test_every_kind_of_block_is_accounted_for() -> None:
     }
 
 
-@pytest.mark.parametrize("heading", ["Rate limits", "Many locations"])
+@pytest.mark.parametrize(
+    "heading", ["Rate limits", "Many locations", pytest.param("Sharing a quota", marks=needs_redis)]
+)
 def test_the_commands_of_a_section_show_what_it_shows(heading: str, tmp_path: Path) -> None:
     section = README.split(f"\n## {heading}\n")[1]
     (_, command), (_, output) = re.findall(r"^```(\w+)\n(.*?)^```", section, re.M | re.S)[:2]

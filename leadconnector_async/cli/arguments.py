@@ -143,6 +143,9 @@ SecretFile: TypeAlias = Annotated[
 # How fast, and what is told
 Rate: TypeAlias = Annotated[str | None, typer.Option(help="Calls/seconds for a location.", show_default="100/10")]
 Daily: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")]
+Redis: TypeAlias = Annotated[
+    str | None, typer.Option(help="Share limits with other processes: redis://host:6379.", show_default=False)
+]
 Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Calls in flight at most.")]
 NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")]
 AsJson: TypeAlias = Annotated[

@@ -14,7 +14,7 @@ from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, UsageError
 from ..migration.export import Export, ExportOrder, Progress
-from .options import read_rate, read_token_file
+from .options import read_limits, read_rate, read_token_file
 from .printing import show, show_document, tell
 from .signals import calling_on_signals
 
@@ -34,6 +34,7 @@ class ExportCommand(Struct, frozen=True, kw_only=True):
     is_resumed: bool
     rate: str | None
     daily: int | None
+    redis: str | None
     is_progress_wanted: bool
     token_file: Path | None
 
@@ -47,7 +48,8 @@ async def export(command: ExportCommand) -> int:
     options: dict[str, Any] = {"token": read_token_file(command.token_file)} if command.token_file else {}
     if command.location_id:
         options["location_id"] = command.location_id
-    client = LeadConnector.from_env(rate_limit=read_rate(command.rate, command.daily), **options)
+    rate, limits = read_rate(command.rate, command.daily), read_limits(command.redis)
+    client = LeadConnector.from_env(rate_limit=rate, limits=limits, **options)
     if not client.location_id:
         raise ConfigurationError("there is no location: give --location, or set LEADCONNECTOR_LOCATION_ID")
     order = ExportOrder(
@@ -126,6 +128,7 @@ def _tell_next(command: ExportCommand, work: Export, reason: str) -> None:
         "--query": command.query,
         "--rate": command.rate,
         "--daily": command.daily,
+        "--redis": command.redis,
         "--token-file": command.token_file,
     }
     words = ["leadconnector", "export", str(command.path), "--resume"]

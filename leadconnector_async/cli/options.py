@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
-from ..limits import RateLimit
+from ..limits import Limits, RateLimit
 from ..migration.selection import Selection
 from ..migration.sharing import PHONE_RULES, PhoneRule
+from ..shared_limits import RedisLimits
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
@@ -95,6 +98,28 @@ def read_rate(text: str | None, daily: int | None) -> RateLimit:
         if not calls or not seconds:
             raise ConfigurationError(f"--rate {text}: both of its numbers must be above 0")
     return RateLimit(max_requests=calls, per_seconds=seconds, daily=usual.daily if daily is None else daily)
+
+
+def read_limits(redis: str | None) -> Limits | None:
+    """Read `--redis`: where limits are shared with other processes, or None.
+
+    Raises:
+        ConfigurationError: It is no address, holds a password, or the package redis is missing.
+    """
+    if redis is None:
+        return None
+    if _holds_password(redis):
+        raise ConfigurationError(
+            "--redis holds a password, which everybody on this machine could read; "
+            "leave it out there, and set LEADCONNECTOR_REDIS_PASSWORD"
+        )
+    return RedisLimits(redis, password=os.environ.get("LEADCONNECTOR_REDIS_PASSWORD") or None)
+
+
+def _holds_password(url: str) -> bool:
+    """Whether there is a password in it, also where a character that should be escaped hides it from a parser."""
+    user = url.partition("://")[2].rpartition("@")[0]
+    return ":" in user or "password" in urlsplit(url).query.lower()
 
 
 def read_latency(text: str | None) -> tuple[float, float]:

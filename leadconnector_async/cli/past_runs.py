@@ -27,7 +27,7 @@ from ..migration.selection import Chooser, read_selection
 from ..migration.sending import Sending
 from ..migration.stored import BEFORE, StoredContacts
 from .logins import LoginOptions, choose_token
-from .options import read_rate
+from .options import read_limits, read_rate
 from .preparation import Preparation
 from .printing import tell
 from .saying import Saying, read_meaning
@@ -82,6 +82,7 @@ class PastOrder(Struct, frozen=True, kw_only=True):
     folder: Path
     rate: str | None
     daily: int | None
+    redis: str | None
     concurrency: int
     is_progress_wanted: bool
     token_file: Path | None
@@ -136,7 +137,9 @@ class PastRun:
         if self.location_id is not None:
             options["location_id"] = self.location_id
         rate = read_rate(order.rate, order.daily)
-        client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, **options)
+        client = LeadConnector.from_env(
+            rate_limit=rate, concurrency=order.concurrency, limits=read_limits(order.redis), **options
+        )
         if client.host != self.target:
             raise ConfigurationError(
                 f"{self.folder}: was loaded into {clean_text(self.target)}, and the settings name {client.host}; set "

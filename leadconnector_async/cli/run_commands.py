@@ -8,7 +8,7 @@ import typer
 
 from ..migration.samples import read_sample
 from .app import app, read, run
-from .arguments import AsJson, Concurrency, Daily, NoProgress, Rate, RunFolder, SecretFile, Store, TokenFile
+from .arguments import AsJson, Concurrency, Daily, NoProgress, Rate, Redis, RunFolder, SecretFile, Store, TokenFile
 from .logins import LoginOptions
 from .past_runs import PastOrder
 from .undo import UndoOrder, undo
@@ -24,6 +24,7 @@ def verify_run(
     ] = None,
     rate: Rate = None,
     daily: Daily = None,
+    redis: Redis = None,
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
     no_progress: NoProgress = False,
     as_json: AsJson = False,
@@ -39,6 +40,7 @@ def verify_run(
         folder=folder,
         rate=rate,
         daily=daily,
+        redis=redis,
         concurrency=concurrency,
         is_progress_wanted=not no_progress,
         token_file=token_file,
@@ -57,6 +59,7 @@ def undo_run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier undo of this run.")] = False,
     rate: Rate = None,
     daily: Daily = None,
+    redis: Redis = None,
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
     no_progress: NoProgress = False,
     as_json: AsJson = False,
@@ -72,6 +75,7 @@ def undo_run(
         folder=folder,
         rate=rate,
         daily=daily,
+        redis=redis,
         concurrency=concurrency,
         is_progress_wanted=not no_progress,
         token_file=token_file,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .app import app, run
-from .arguments import AsJson, Daily, Location, NoProgress, Rate, TokenFile
+from .arguments import AsJson, Daily, Location, NoProgress, Rate, Redis, TokenFile
 from .completion import offer
 from .export import ExportCommand
 from .export import export as export_contacts
@@ -26,6 +26,7 @@ def export(
     raw: Annotated[bool, typer.Option("--raw", help="JSON as the service returns it; not to be loaded again.")] = False,
     rate: Rate = None,
     daily: Daily = None,
+    redis: Redis = None,
     no_progress: NoProgress = False,
     as_json: AsJson = False,
     token_file: TokenFile = None,
@@ -43,6 +44,7 @@ def export(
         is_resumed=resume,
         rate=rate,
         daily=daily,
+        redis=redis,
         is_progress_wanted=not no_progress,
         token_file=token_file,
     )

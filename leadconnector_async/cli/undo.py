@@ -272,6 +272,7 @@ def _command(order: UndoOrder) -> str:
     options = {
         "--rate": past.rate,
         "--daily": past.daily,
+        "--redis": past.redis,
         "--token-file": past.token_file,
         "--store": past.login.store,
         "--client-secret-file": past.login.secret_file,

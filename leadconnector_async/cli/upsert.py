@@ -50,7 +50,7 @@ from ..report import STATUSES, BatchReport
 from .asking import is_agreed, is_person_there
 from .folders import choose_folder, discard_folder
 from .logins import LoginOptions, choose_token
-from .options import TagsRule, read_rate
+from .options import TagsRule, read_limits, read_rate
 from .page import write_page
 from .past_runs import SANDBOX, note_run
 from .phones import PhoneConflicts
@@ -93,6 +93,7 @@ class Order(Struct, frozen=True, kw_only=True):
     limit: int | None = None
     is_dry_run: bool = False
     takes_snapshot: bool = False
+    redis: str | None = None
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
@@ -287,6 +288,7 @@ async def open_client(order: Order, rate: RateLimit, files: list[RowFile], stack
         LoginRequiredError: There is no token.
         ConfigurationError: There is no location, or a setting is wrong.
     """
+    limits = read_limits(order.redis)
     if order.is_sandbox:
         from ..sandbox import Sandbox
 
@@ -299,12 +301,13 @@ async def open_client(order: Order, rate: RateLimit, files: list[RowFile], stack
             location_id=order.location_id or _SANDBOX_LOCATION,
             rate_limit=rate,
             concurrency=order.concurrency,
+            limits=limits,
         )
     else:
         options = await choose_token(order.token_file, order.login)
         if order.location_id:
             options["location_id"] = order.location_id
-        client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, **options)
+        client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, limits=limits, **options)
         if not client.location_id and not all(file.has_locations for file in files):
             raise ConfigurationError(
                 "there is no location: give --location, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
@@ -467,6 +470,7 @@ def _command(order: Order, sources: list[str], *more: str) -> str:
         "--limit": order.limit if more else None,  # of what failed, all
         "--tags": None if order.tags == "add" else order.tags,
         "--phone-conflict": None if order.phone_conflict == "second-pass" else order.phone_conflict,
+        "--redis": order.redis,
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
         "--store": order.login.store,

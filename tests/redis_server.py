@@ -1,0 +1,95 @@
+"""A redis-server of the tests' own, on a free port; stopped and started as a test likes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadconnector_async import RateLimit
+from leadconnector_async.limits import Window
+
+LIMIT = RateLimit(10, 0.4, daily=None)
+OpenLimits = Callable[..., Any]
+
+needs_redis = pytest.mark.skipif(
+    shutil.which("redis-server") is None, reason="there is no redis-server (Debian: apt-get install redis-server)"
+)
+
+
+async def use(window: Window, times: list[float], *, seconds: float = 0.01, bulk: bool = True) -> None:
+    """Hold a slot for a while, as a call does."""
+    slot = await window.acquire(bulk=bulk)
+    times.append(time.monotonic())
+    await asyncio.sleep(seconds)
+    times.append(time.monotonic())
+    window.release(slot)
+
+
+async def answer_first(window: Window) -> None:
+    """Have the first call answered, which bulk makes alone, and wait until its slot is free again."""
+    window.release(await window.acquire())
+    await asyncio.sleep(LIMIT.per_seconds * 1.1)
+
+
+class RedisServer:
+    """One server, which keeps nothing on disk."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(self._start)
+
+    def _start(self) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self._options]
+        self._process = subprocess.Popen([*command, "--dir", str(self._folder)], stdout=subprocess.DEVNULL)
+        while not self._answers():
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1.0) as connection:
+                connection.sendall(b"PING\r\n")
+                return bool(connection.recv(5))
+        except OSError:
+            return False
+
+    def ask(self, *words: str) -> str:
+        """Give a command, and return what it answers as text."""
+        command = ["redis-cli", "-p", str(self.port), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    def freeze(self) -> None:
+        """Let it answer nothing until `thaw`, and keep its connections."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Kill it, as a machine that fails does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
