@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,7 +78,7 @@ def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in ALL_BLOCKS} == {"sh", "python", "text"}
     assert len(PYTHON) == 7
     assert len(TESTS) == 2
-    assert len(SHELL) == 6
+    assert len(SHELL) == 10
     assert {name: sum(kind == "sh" for kind, _ in blocks(page)) for name, page in PAGES.items()} == {
         "cli": 2,
         "contacts": 0,
@@ -102,30 +104,48 @@ def test_the_commands_of_a_section_show_what_it_shows(heading: str, tmp_path: Pa
     assert shape(run.sub("RUN", ended.stdout)) == shape(run.sub("RUN", output))
 
 
-def test_verify_and_undo_show_what_the_readme_shows(tmp_path: Path) -> None:
-    section = COMMANDS.split("\n## Verify and undo\n")[1]
-    (_, commands), (_, output) = re.findall(r"^```(\w+)\n(.*?)^```", section, re.M | re.S)[:2]
-    server = subprocess.Popen(
-        [*LEADCONNECTOR, "sandbox", "--port", "0", "--rate", "100/0.3"], stdout=subprocess.PIPE, text=True
-    )
+@contextmanager
+def sandbox(*arguments: str) -> Iterator[dict[str, str]]:
+    """A sandbox of its own, and the environment in which commands use it."""
+    server = subprocess.Popen([*LEADCONNECTOR, "sandbox", "--port", "0", *arguments], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
-    environ = {
+    yield {
         **os.environ,
         "LEADCONNECTOR_TOKEN": "sandbox",
         "LEADCONNECTOR_LOCATION_ID": "ve9EPM428h8vShlRW1KT",
         "LEADCONNECTOR_BASE_URL": server.stdout.readline().strip(),
     }
-    shown = ""
-    load = f"leadconnector upsert {ROOT}/examples/contacts.csv --out run"
-    for number, command in enumerate([load, *commands.splitlines()]):
-        words = [*LEADCONNECTOR, *shlex.split(command)[1:], "--rate", "100/0.3"]
-        ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
-        assert "Traceback" not in ended.stderr
-        shown += ended.stdout if number else ""
     server.send_signal(signal.SIGTERM)
     server.communicate(timeout=10)
+
+
+def test_verify_and_undo_show_what_their_page_shows(tmp_path: Path) -> None:
+    section = COMMANDS.split("\n## Verify and undo\n")[1]
+    (_, commands), (_, output) = blocks(section)[:2]
+    shown = ""
+    load = f"leadconnector upsert {ROOT}/examples/contacts.csv --out run"
+    with sandbox("--rate", "100/0.3") as environ:
+        for number, command in enumerate([load, *commands.splitlines()]):
+            words = [*LEADCONNECTOR, *shlex.split(command)[1:], "--rate", "100/0.3"]
+            ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+            assert "Traceback" not in ended.stderr
+            shown += ended.stdout if number else ""
     takes = re.compile(r"take \d+ s")  # other limits here than in the README
     assert takes.sub("", shape(shown)) == takes.sub("", shape(output))
+
+
+def test_the_way_from_plan_to_undo_shows_what_the_readme_shows(tmp_path: Path) -> None:
+    section = README.split("\n## Move your contacts in\n")[1].split("\n## ")[0]
+    (_, setting), *shown = blocks(section)
+    assert "leadconnector sandbox --port 8787" in setting
+    assert "LEADCONNECTOR_LOCATION_ID=ve9EPM428h8vShlRW1KT" in setting
+    assert [text.split()[1] for kind, text in shown if kind == "sh"] == ["plan", "upsert", "verify", "undo"]
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    with sandbox() as environ:
+        for (_, command), (_, output) in zip(shown[::2], shown[1::2], strict=True):
+            words = [*LEADCONNECTOR, *shlex.split(command)[1:]]
+            ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+            assert shape(ended.stdout) == shape(output)
 
 
 def test_the_first_command_shows_what_the_readme_shows(tmp_path: Path) -> None:
@@ -149,22 +169,13 @@ def test_the_second_command_is_what_ci_runs() -> None:
     assert BLOCKS[2][1].rstrip().endswith(".venv/bin/pytest")
 
 
-@pytest.mark.parametrize("block", [SHELL[2], blocks(COMMANDS)[0][1]])
-def test_the_command_line_of_the_readme(block: str, tmp_path: Path) -> None:
-    export, command = block.splitlines()
+def test_the_command_line_of_its_page(tmp_path: Path) -> None:
+    export, command = blocks(COMMANDS)[0][1].splitlines()
     assert export.startswith("export LEADCONNECTOR_TOKEN=")
     (tmp_path / "contacts.csv").write_text("email\na@example.com\n")
-    server = subprocess.Popen([*LEADCONNECTOR, "sandbox", "--port", "0"], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    environ = {
-        **os.environ,
-        "LEADCONNECTOR_TOKEN": "sandbox",
-        "LEADCONNECTOR_BASE_URL": server.stdout.readline().strip(),
-    }
-    arguments = command.split()[1:]
-    ended = subprocess.run([*LEADCONNECTOR, *arguments], cwd=tmp_path, env=environ, capture_output=True, check=False)
-    server.send_signal(signal.SIGTERM)
-    server.communicate(timeout=10)
+    with sandbox() as environ:
+        words = [*LEADCONNECTOR, *command.split()[1:]]
+        ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, check=False)
     assert ended.returncode == 0
 
 

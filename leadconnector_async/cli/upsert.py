@@ -27,6 +27,7 @@ from ..migration.check import Look
 from ..migration.inputs import Inputs, Sources
 from ..migration.matching import Matching
 from ..migration.meaning import Meaning
+from ..migration.page import count_of
 from ..migration.problems import ProblemTally
 from ..migration.reasons import why_not_applied, why_stopped
 from ..migration.report_page import NextStep
@@ -420,7 +421,7 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
         show(f"  {met} the contact of another person in this load, and overwrote it (see {COLLISIONS})")
     left_out, changed = (sum(kind.count for kind in results.problems.kinds(action)) for action in ("skipped", "fixed"))
     if left_out or changed:
-        show(f"  {left_out} cells left out and {changed} changed before they were sent (see {PROBLEMS})")
+        show(f"  {count_of(left_out, 'cell')} left out and {changed:,} changed before they were sent (see {PROBLEMS})")
     if (stopped := reason or why_stopped(report)) is not None:
         show(f"Stopped early: {clean_text(stopped)}")
     if results.written:

@@ -106,7 +106,7 @@ def _conclude(order: VerifyOrder, run: PastRun, report: VerifyReport, *, is_inte
     rows = "all" if report.compared == report.loaded else f"{report.compared:,} of"
     show(f"{run.folder}: {rows} {report.loaded:,} rows that were loaded compared with {run.place}")
     if report.differing:
-        show(f"{report.differing:,} rows differ:")
+        show(f"{report.differing:,} {'row differs' if report.differing == 1 else 'rows differ'}:")
     elif not report.unread and report.stopped is None:
         show("No difference.")
     for field, reason, count in report.reasons[:_MOST_REASONS]:
@@ -116,7 +116,8 @@ def _conclude(order: VerifyOrder, run: PastRun, report: VerifyReport, *, is_inte
     if report.unread:
         show(f"The contacts of {report.unread:,} rows could not be read.")
     if report.overwritten:
-        show(f"{report.overwritten:,} rows stand as other rows of the same person have it.")
+        stand = "row stands" if report.overwritten == 1 else "rows stand"
+        show(f"{report.overwritten:,} {stand} as other rows of the same person have it.")
     if report.most_differing is not None:
         sentence = describe_confidence(report.differing, report.compared)
         show(f"{sentence[:1].upper()}{sentence[1:]}.")
