@@ -118,7 +118,7 @@ def upsert(
     order = Order(
         sources=sources,
         tags=read(lambda: read_tags_rule(tags)),
-        selection=_select(tags, only_new, only_existing, fill_empty, skip_unchanged),
+        selection=_select(tags, empty, only_new, only_existing, fill_empty, skip_unchanged),
         phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
         limit=limit,
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
@@ -204,7 +204,7 @@ def plan_load(
     order = Order(
         sources=sources,
         tags=read(lambda: read_tags_rule(tags)),
-        selection=_select(tags, only_new, only_existing, fill_empty, skip_unchanged),
+        selection=_select(tags, empty, only_new, only_existing, fill_empty, skip_unchanged),
         phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
         limit=limit,
         location_id=location,
@@ -237,11 +237,13 @@ def plan_load(
     run(plan(planned), as_json=as_json)
 
 
-def _select(tags: str, only_new: bool, only_existing: bool, fill_empty: bool, skip_unchanged: bool) -> Selection:
+def _select(
+    tags: str, empty: str, only_new: bool, only_existing: bool, fill_empty: bool, skip_unchanged: bool
+) -> Selection:
     selection = Selection(
         only_new=only_new, only_existing=only_existing, fill_empty=fill_empty, skip_unchanged=skip_unchanged
     )
-    return read(lambda: check_selection(selection, tags=read_tags_rule(tags)))
+    return read(lambda: check_selection(selection, tags=read_tags_rule(tags), empties=read_empty_rule(empty)))
 
 
 @app.command("map")

@@ -42,7 +42,7 @@ def read_empty_rule(text: str) -> bool:
     return text == "clear"
 
 
-def check_selection(selection: Selection, *, tags: TagsRule) -> Selection:
+def check_selection(selection: Selection, *, tags: TagsRule, empties: bool = False) -> Selection:
     """Refuse wishes that contradict each other.
 
     Raises:
@@ -56,6 +56,8 @@ def check_selection(selection: Selection, *, tags: TagsRule) -> Selection:
         )
     if selection.fill_empty and tags == "replace":
         raise ConfigurationError("--fill-empty overwrites nothing, and --tags replace does: give one of them")
+    if selection.fill_empty and empties:
+        raise ConfigurationError("--fill-empty overwrites nothing, and --empty clear does: give one of them")
     return selection
 
 

@@ -13,10 +13,10 @@ from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError
 from ..migration.aftermath import read_end
+from ..migration.missing_tags import mark_missing
 from ..migration.phones import tell_of_phones
 from ..migration.samples import Sample, describe_confidence, most_differing
 from ..migration.tag_book import TAGS, read_missing
-from ..migration.tagging import mark_missing
 from ..migration.verify import (
     VERIFY_REPORT,
     VERIFY_TABLE,

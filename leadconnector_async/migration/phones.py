@@ -25,11 +25,11 @@ from ..report import Outcome
 from ..sources import Skipped
 from .follow_up import Errand, FollowUp
 from .matching import Matching
+from .missing_tags import is_written
 from .phone_book import PhoneBook, SharedRow
 from .rows import RowFile
 from .sharing import Conflict
 from .tag_book import ADDED, LEFT, REFUSED, Tagged
-from .tagging import is_written
 
 SKIP_REASON: Final = "it shares its phone with a row of another person, whose contact it would overwrite"
 _LEFT_REASON: Final = "the load ended before it was set"

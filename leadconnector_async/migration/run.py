@@ -15,6 +15,7 @@ from ..journal import Journal, Sitting
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
 from ..sources import SETTLED, Settled, Skipped
+from .missing_tags import tell_of_missing
 from .phone_book import PhoneBook
 from .phones import Phones, tell_of_phones
 from .results import Results, why_not_attempted
@@ -22,7 +23,7 @@ from .rows import FileRow, RowFile
 from .selection import Chooser
 from .sending import Sending
 from .tag_book import TAGS, TagBook, Tagged
-from .tagging import Tagging, has_tags, tell_of_missing, without_tags
+from .tagging import Tagging, has_tags, without_tags
 from .throughput import Throughput, measure_throughput
 
 _ROWS: Final = "rows"

@@ -16,15 +16,14 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ..client import LeadConnector
-from ..comparison import NotApplied
 from ..contacts.tags import MAX_IDS
-from ..errors import CallError, LeadConnectorError
+from ..errors import LeadConnectorError
 from ..journal import Journal, read_outcome
 from ..models import ContactUpsert, TagsReport
 from ..protocol import Scope
 from ..protocol.tags import build_bulk_tags
-from ..report import Outcome, RowError
 from .follow_up import Errand, FollowUp
+from .missing_tags import is_written
 from .rows import FileRow, RowFile
 from .tag_book import ADDED, LEFT, REFUSED, TagBook, Tagged
 
@@ -33,7 +32,6 @@ _MOST_WAITING: Final = 20_000  # contacts in groups that are not full, so that m
 _KEPT_SHARE: Final = 0.9  # of those, where it is reached
 _MOST_FAILURES: Final = 3  # of one call while others succeed: it may be this one that the service cannot cope with
 _WRITE_SECONDS: Final = 1.0
-_REFUSED_KIND: Final = CallError.__name__
 _LEFT_REASON: Final = "the load ended before its tags were added"
 _Group: TypeAlias = dict[str, list[int]]  # the rows by contact
 
@@ -195,40 +193,6 @@ def normal_tags(contact: ContactUpsert) -> tuple[str, ...]:
     """Return the tags of a contact as the service keeps them, so that equal sets are equal."""
     tags = contact.tags or ()
     return tuple(sorted({tag.strip().lower() for tag in tags} - {""}))
-
-
-def tell_of_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> Iterator[Outcome]:
-    """Have the outcomes say which tags were not added: a row whose tags were refused has failed, although its contact
-    is written; one whose tags are yet to be added is as good as done."""
-    for outcome in mark_missing(outcomes, missing):
-        tagged = missing.get(outcome.index)
-        if tagged is None or tagged.state != REFUSED or not is_written(outcome):
-            yield outcome
-            continue
-        error = RowError(_REFUSED_KIND, None, f"its tags were not added: {tagged.reason}")
-        note = f"the contact itself was {outcome.status}: {outcome.contact_id}"
-        yield msgspec.structs.replace(outcome, status="failed", error=error, note=_join(outcome.note, note))
-
-
-def mark_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> Iterator[Outcome]:
-    """Have the outcomes name the tags that were not added, as fields that did not arrive."""
-    for outcome in outcomes:
-        tagged = missing.get(outcome.index)
-        if tagged is None or not is_written(outcome):
-            yield outcome
-            continue
-        lost = NotApplied("tags", list(tagged.tags), None)
-        note = None if tagged.state == REFUSED else f"its tags were not added: {tagged.reason}"
-        yield msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, lost), note=_join(outcome.note, note))
-
-
-def _join(*notes: str | None) -> str | None:
-    return "; ".join(note for note in notes if note is not None) or None
-
-
-def is_written(outcome: Outcome) -> bool:
-    """Whether a row has been applied."""
-    return outcome.status in ("created", "updated")
 
 
 def _read_report(batch: TagBatch, report: TagsReport) -> list[Tagged]:

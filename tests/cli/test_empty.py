@@ -90,3 +90,10 @@ def test_a_plan_tells_what_would_be_emptied(run: Run, tmp_path: Path) -> None:
 def test_another_word_is_one_sentence(run: Run, tmp_path: Path) -> None:
     code, _, err = run("upsert", write(tmp_path / "a.csv", FULL), "--sandbox", "--empty", "yes")
     assert (code, err) == (2, "leadconnector: --empty 'yes' has no meaning; write clear or keep\n")
+
+
+def test_to_fill_and_to_empty_contradict_each_other(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", FULL)
+    code, _, err = run("upsert", path, "--sandbox", "--empty", "clear", "--fill-empty")
+    assert code == 2
+    assert err == "leadconnector: --fill-empty overwrites nothing, and --empty clear does: give one of them\n"

@@ -216,3 +216,17 @@ def test_a_kill_amid_the_load_keeps_the_state_before_it(filled: str, run: Run, t
     code, out, err = run("undo", "out", "--yes", *QUICK)
     assert code == 0, (out, err)
     assert state(filled) == was
+
+
+def test_no_token_is_in_what_is_kept_or_told(run: Run, filled: str, tmp_path: Path) -> None:
+    token = "pit-5e0f7a31-very-secret"
+    (tmp_path / "token").write_text(token)
+    path = write(tmp_path / "new.csv", person(20, "New"))
+    code, out, err = run("upsert", path, "--out", "refused", "--snapshot", "--token-file", "token", *QUICK)
+    assert (code, "Nothing was sent" in out) == (3, True)
+    assert run("upsert", path, "--out", "out", "--snapshot", *QUICK)[0] == 0
+    code, more_out, more_err = run("undo", "out", "--yes", "--token-file", "token", *QUICK)
+    assert (code, "Stopped early" in more_out) == (3, True)
+    kept = [file.read_bytes() for name in ("refused", "out") for file in (tmp_path / name).iterdir()]
+    assert not any(token in text for text in (out, err, more_out, more_err))
+    assert not any(token.encode() in data for data in kept)
