@@ -16,7 +16,15 @@ from ..migration.plan import (
     SharedContact,
     SharedRow,
 )
-from ..migration.plan_words import TAGS_WORDS, about_comparison, about_matching, about_rows, about_time
+from ..migration.plan_words import (
+    DND_WORDS,
+    TAGS_WORDS,
+    about_comparison,
+    about_matching,
+    about_rows,
+    about_time,
+    where_to,
+)
 from .preparation import describe_problem
 
 _MOST: Final = 12
@@ -48,7 +56,7 @@ def _sections(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
     yield "Problems", _problems(plan)
     yield "Nothing would be sent", map(clean_text, plan.obstacles)
     yield "Tags", [] if plan.tags is None else _tags(plan.tags)
-    yield "Do not disturb", (f"{word} on {count:,} rows" for word, count in plan.dnd.items())
+    yield f"Do not disturb ({DND_WORDS})", (f"{word} on {count:,} rows" for word, count in plan.dnd.items())
     yield "Fields that empty cells would empty", _emptied(plan)
     yield "Custom fields that would be made", map(clean_text, plan.new_fields)
     yield "Calls and time", _locations(plan)
@@ -62,11 +70,11 @@ def _columns(file: PlannedFile, *, is_alone: bool) -> Iterator[str]:
     names = [clean_text(column.name) for column in file.columns]
     width = min(max(map(len, names), default=0), _WIDEST)
     for name, column in zip(names, file.columns, strict=True):
-        yield f"  {name:{width}}  {clean_text(_where_to(column))}"
+        yield f"  {name:{width}}  {clean_text(_where_to(column, file))}"
 
 
-def _where_to(column: PlannedColumn) -> str:
-    return f"-> {column.target}" if column.target is not None else f"not sent ({column.reason})"
+def _where_to(column: PlannedColumn, file: PlannedFile) -> str:
+    return f"-> {where_to(column, file)}" if column.target is not None else f"not sent ({column.reason})"
 
 
 def _rows(plan: Plan) -> Iterator[str]:

@@ -29,7 +29,7 @@ SharedFate: TypeAlias = Fate | Literal["keeps", "waits", "skipped"]
 _PHONE_FATES: Final[dict[ConflictAction, SharedFate]] = {"wait": "waits", "skip": "skipped"}
 _ROWS_AT_ONCE: Final = 5000
 _ASKED_EVERY: Final = 1000
-_CACHE: Final = -65536  # KiB of pages in memory, in SQLite's own way to say it
+_CACHE: Final = -16384  # KiB of pages in memory, in SQLite's own way to say it
 
 _SCHEMA: Final = """
     CREATE TABLE rows (number INTEGER PRIMARY KEY, location INTEGER, email INTEGER, phone INTEGER, is_apart INTEGER);

@@ -22,7 +22,15 @@ from .page import (
     quoted,
 )
 from .plan import Comparison, FieldChange, Plan, PlannedFile, PlannedTags, SharedContact, SharedRow
-from .plan_words import ACTION_WORDS, TAGS_WORDS, about_comparison, about_matching, about_time
+from .plan_words import (
+    ACTION_WORDS,
+    DND_WORDS,
+    TAGS_WORDS,
+    about_comparison,
+    about_matching,
+    about_time,
+    where_to,
+)
 
 _MOST_KINDS: Final = 100
 _FATES: Final = {
@@ -56,7 +64,7 @@ def build_plan_page(plan: Plan) -> str:
         page.add_section("Tags", _tags(plan.tags))
     if plan.dnd:
         facts = ((word, number(count)) for word, count in plan.dnd.items())
-        page.add_section("Do not disturb", build_facts(facts))
+        page.add_section("Do not disturb", [element("p", f"{DND_WORDS}."), build_facts(facts)])
     if plan.emptied:
         page.add_section("Emptied fields", _emptied(plan.emptied))
     page.add_section("Calls and time", _locations(plan))
@@ -120,8 +128,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, Content]]:
 
 def _columns(file: PlannedFile) -> Html:
     rows: list[list[Content]] = [
-        [quoted(column.name), quoted(column.target) if column.target else "not sent", quoted(column.reason or "")]
-        for column in file.columns
+        [quoted(column.name), quoted(where_to(column, file)), quoted(column.reason or "")] for column in file.columns
     ]
     export = [", an export of ", quoted(file.looks_like)] if file.looks_like else None
     caption: list[Content] = [quoted(file.name), f": {count_of(file.rows, 'row')}", export]

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from .matching import Forecast
 from .page import count_of
-from .plan import Comparison, Plan
+from .plan import Comparison, Plan, PlannedColumn, PlannedFile
 from .throughput_chart import duration
 
 TAGS_WORDS: Final[dict[Literal["add", "replace"], str]] = {
@@ -23,6 +23,19 @@ ACTION_WORDS: Final = {
     "sent": "sent as it is",
     "assumed": "sent",
 }
+
+
+DND_WORDS: Final = "active: the channel must not be used any more"
+
+
+def where_to(column: PlannedColumn, file: PlannedFile) -> str:
+    """Return where a column goes; of tags all columns are sent, else one of those for the same field."""
+    if column.target is None:
+        return "not sent"
+    others = sum(other.target == column.target for other in file.columns) - 1
+    if not others or column.target == "tags":
+        return column.target
+    return f"{column.target} (of {others + 1} columns for it, one that is filled)"
 
 
 def about_rows(plan: Plan) -> Iterator[str]:

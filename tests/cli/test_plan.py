@@ -195,6 +195,14 @@ def test_what_tags_and_wishes_will_do(run: Run, tmp_path: Path) -> None:
     assert "They replace all that a contact has." in run("plan", path, "--tags", "replace")[1]
 
 
+def test_columns_for_one_field_are_told_as_such(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("Email,Phone,Mobile Phone,Tags,Labels\na@x.example,+16175550100,,vip,\n")
+    out = run("plan", path, "--map", "Labels=tags")[1]
+    assert out.count("-> phone (of 2 columns for it, one that is filled)") == 2
+    assert out.count("-> tags\n") == 2
+
+
 def test_the_first_rows_alone(run: Run, tmp_path: Path) -> None:
     assert plan(run, people(tmp_path / "a.csv", 40), "--limit", "10")["calls"] == 10
 
