@@ -78,6 +78,11 @@ class RedisServer:
         command = ["redis-cli", "-p", str(self.port), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 
+    def scripts_run(self) -> int:
+        """How often it has run a script by its name, or was asked to."""
+        lines = (line for line in self.ask("info", "commandstats").splitlines() if line.startswith("cmdstat_evalsha:"))
+        return sum(int(line.partition("calls=")[2].partition(",")[0]) for line in lines)
+
     def freeze(self) -> None:
         """Let it answer nothing until `thaw`, and keep its connections."""
         assert self._process is not None

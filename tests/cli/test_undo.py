@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from leadconnector_async.migration.inputs import Sources
 from leadconnector_async.migration.readers.queries import Query
 from leadconnector_async.migration.rows import open_row_file
 from tests.cli.conftest import COMMAND, Run, count, delete, end, let_time_pass, people, stored, table
+from tests.redis_server import RedisServer, needs_redis
 
 
 def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, url: str, tmp_path: Path) -> None:
@@ -156,3 +158,29 @@ def test_a_password_of_a_database_is_not_kept(tmp_path: Path) -> None:
         note_run(Sources(query=query), Saying(), [open_row_file(path)], tmp_path, journal)
         journal.begin(whole={"location": "L", "target": "T", "api_version": "V"}, concurrency=1, now=0.0)
     assert secret.encode() not in b"".join(file.read_bytes() for file in tmp_path.glob("journal*"))
+
+
+@needs_redis
+def test_all_commands_that_call_share_the_limit(run: Run, url: str, tmp_path: Path) -> None:
+    """Each asks Redis for its slots, and tells it again in what it says to do next."""
+    server = RedisServer(tmp_path)
+    asyncio.run(server.start())
+    commands = [
+        ("plan", people(tmp_path / "a.csv", 3)),
+        ("upsert", people(tmp_path / "a.csv", 3), "--out", "out"),
+        ("verify", "out"),
+        ("export", "all.csv"),
+        ("undo", "out", "--yes"),
+    ]
+    try:
+        for command in commands:
+            before = server.scripts_run()
+            code, _, err = run(*command, "--redis", server.url)
+            assert code == 0, err
+            assert server.scripts_run() > before, command
+        assert run("upsert", people(tmp_path / "b.csv", 3), "--out", "later")[0] == 0
+        let_time_pass(tmp_path / "later")
+        _, out, _ = run("undo", "later", "--yes", "--redis", server.url)
+        assert f"undo later --redis {server.url} --resume --force" in out
+    finally:
+        server.stop()
