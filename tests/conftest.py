@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from hypothesis import settings
 
 from leadconnector_async import LeadConnector, RedisLimits
 from leadconnector_async.sandbox import Sandbox
@@ -16,6 +17,9 @@ from tests.redis_server import OpenLimits, RedisServer
 
 LOCATION = "ve9EPM428h8vShlRW1KT"
 OpenSandbox: TypeAlias = Callable[..., Any]
+
+settings.register_profile("busy", deadline=None)  # how long an example takes says what else the machine does
+settings.load_profile("busy")
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ async def test_a_slow_sync_source_does_not_block_the_loop(client: LeadConnector)
     def slow() -> Iterator[dict[str, Any]]:
         for row in people(3):
             threads.add(threading.current_thread())
-            time.sleep(0.06)
+            time.sleep(0.3)
             yield row
 
     loop = asyncio.get_running_loop()
@@ -171,7 +171,7 @@ async def test_a_slow_sync_source_does_not_block_the_loop(client: LeadConnector)
     report = await client.contacts.bulk_upsert(slow())
     watching.cancel()
     assert report.created == 3
-    assert longest < 0.05
+    assert longest < 0.25  # less than a row takes, with room for a machine that is busy
     assert len(threads) == 1
     assert threading.current_thread() not in threads
 

@@ -99,7 +99,6 @@ def _parts(plan: Plan) -> list[Part]:
         Part("overwrite another person", told.overwrites, "unknown", "overwrites"),
         Part("left out", plan.skipped, "rest", "skipped"),
         Part("not sent", plan.refused, "failed", "refused"),
-        Part("left out", plan.skipped, "rest", "skipped"),
     ]
 
 
