@@ -1,4 +1,4 @@
-"""The README is true: each of its blocks runs, and what it shows is what comes out, but for numbers and ids."""
+"""What the README and the pages it leads to say is true: each block runs, and shows what comes out, but for numbers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,25 @@ from leadconnector_async import LeadConnector
 from tests.test_operations import METHODS, method_of
 
 ROOT = Path(__file__).parent.parent
+PAGES = {
+    path.parent.name: path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "leadconnector_async").glob("*/README.md"))
+}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
-TESTS = [text for kind, text in BLOCKS if kind == "python" and "def test_" in text]
+COMMANDS = PAGES["cli"]
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """The kind and the content of each block, in order."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S)
+
+
+BLOCKS = blocks(README)
+ALL_BLOCKS = [*BLOCKS, *(block for page in PAGES.values() for block in blocks(page))]
+TESTS = [text for kind, text in ALL_BLOCKS if kind == "python" and "def test_" in text]
 PYTHON = [
-    (text, BLOCKS[number + 1][1])
-    for number, (kind, text) in enumerate(BLOCKS)
+    (text, ALL_BLOCKS[number + 1][1])
+    for number, (kind, text) in enumerate(ALL_BLOCKS)
     if kind == "python" and text not in TESTS
 ]
 SHELL = [text for kind, text in BLOCKS if kind == "sh"]
@@ -55,14 +68,21 @@ def test_tests(code: str, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "pytest", "-c", os.devnull, "--rootdir", str(tmp_path), "-q"]
     scope = ["-o", "asyncio_default_fixture_loop_scope=function", "-p", "no:cacheprovider"]
     ended = subprocess.run([*command, *scope, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert re.search(r"^2 passed in", ended.stdout, re.M), ended.stdout + ended.stderr
+    assert re.search(rf"^{code.count('def test_')} passed in", ended.stdout, re.M), ended.stdout + ended.stderr
 
 
 def test_every_kind_of_block_is_accounted_for() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
+    assert {kind for kind, _ in ALL_BLOCKS} == {"sh", "python", "text"}
     assert len(PYTHON) == 7
-    assert len(TESTS) == 1
-    assert sum(kind == "sh" for kind, _ in BLOCKS) == 6
+    assert len(TESTS) == 2
+    assert len(SHELL) == 5
+    assert {name: sum(kind == "sh" for kind, _ in blocks(page)) for name, page in PAGES.items()} == {
+        "cli": 2,
+        "contacts": 0,
+        "sandbox": 0,
+        "testing": 0,
+        "webhooks": 0,
+    }
 
 
 @pytest.mark.parametrize("heading", ["Rate limits", "Many locations"])
@@ -80,7 +100,7 @@ def test_the_commands_of_a_section_show_what_it_shows(heading: str, tmp_path: Pa
 
 
 def test_verify_and_undo_show_what_the_readme_shows(tmp_path: Path) -> None:
-    section = README.split("\n### Verify and undo\n")[1]
+    section = COMMANDS.split("\n## Verify and undo\n")[1]
     (_, commands), (_, output) = re.findall(r"^```(\w+)\n(.*?)^```", section, re.M | re.S)[:2]
     server = subprocess.Popen(
         [*LEADCONNECTOR, "sandbox", "--port", "0", "--rate", "100/0.3"], stdout=subprocess.PIPE, text=True
@@ -126,8 +146,9 @@ def test_the_second_command_is_what_ci_runs() -> None:
     assert BLOCKS[2][1].rstrip().endswith(".venv/bin/pytest")
 
 
-def test_the_command_line_of_the_readme(tmp_path: Path) -> None:
-    export, command = SHELL[2].splitlines()
+@pytest.mark.parametrize("block", [SHELL[2], blocks(COMMANDS)[0][1]])
+def test_the_command_line_of_the_readme(block: str, tmp_path: Path) -> None:
+    export, command = block.splitlines()
     assert export.startswith("export LEADCONNECTOR_TOKEN=")
     (tmp_path / "contacts.csv").write_text("email\na@example.com\n")
     server = subprocess.Popen([*LEADCONNECTOR, "sandbox", "--port", "0"], stdout=subprocess.PIPE, text=True)
@@ -144,17 +165,22 @@ def test_the_command_line_of_the_readme(tmp_path: Path) -> None:
     assert ended.returncode == 0
 
 
-def test_every_option_and_name_of_the_readme_is_there() -> None:
+def test_every_option_that_is_told_of_is_there() -> None:
     shown = subprocess.run([*LEADCONNECTOR, "upsert", "--help"], capture_output=True, text=True, check=True).stdout
     plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
-    for option in re.findall(r"^\| `(--[\w-]+)", README, re.M):
+    for option in re.findall(r"^\| `(--[\w-]+)", COMMANDS, re.M):
         assert option in plain
-    for path in re.findall(r"\]\(((?!http)[^)]+)\)", README):
-        assert path.startswith("#") or (ROOT / path).exists()
+
+
+def test_every_link_leads_somewhere() -> None:
+    folders = {ROOT: README} | {ROOT / "leadconnector_async" / name: page for name, page in PAGES.items()}
+    for folder, page in folders.items():
+        for path in re.findall(r"\]\(((?!http)[^)]+)\)", page):
+            assert path.startswith("#") or (folder / path).exists(), path
 
 
 def test_the_table_of_operations_has_each_and_names_methods_that_are_there() -> None:
-    table = README.split("## All operations")[1].split("```")[0]
+    table = PAGES["contacts"].split("```")[0]
     rows = [row.split("|") for row in table.splitlines() if row.startswith("|")][2:]
     client, told = LeadConnector("x"), set()
     for _, _, methods, operations, _ in rows:
@@ -167,7 +193,7 @@ def test_the_table_of_operations_has_each_and_names_methods_that_are_there() -> 
 
 
 def test_the_sandbox_command_of_the_readme() -> None:
-    command = re.search(r"`leadconnector (sandbox [^`]+)`", README)
+    command = re.search(r"`leadconnector (sandbox [^`]+)`", PAGES["sandbox"])
     assert command is not None
     arguments = [*command[1].split(), "--port", "0", "--seed", "1"]  # its faults then strike later calls
     server = subprocess.Popen([*LEADCONNECTOR, *arguments], stdout=subprocess.PIPE, text=True)

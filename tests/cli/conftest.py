@@ -105,8 +105,8 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 @pytest.fixture
 def url(served: Callable[..., str], run: Run, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A sandbox that stays, named by the environment."""
-    url = served()
+    """A sandbox that stays, named by the environment; its limits are not those that a test waits for."""
+    url = served("--rate", "10000/1")
     monkeypatch.setenv("LEADCONNECTOR_TOKEN", "sandbox")
     monkeypatch.setenv("LEADCONNECTOR_LOCATION_ID", LOCATION)
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
@@ -117,7 +117,7 @@ def stored(url: str) -> list[Contact]:
     """All contacts of the location."""
 
     async def read() -> list[Contact]:
-        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION, rate_limit=None) as lc:
             return [await lc.contacts.get(found.id) async for found in lc.contacts.search()]
 
     return asyncio.run(read())
@@ -127,7 +127,7 @@ def count(url: str) -> int:
     """How many contacts the location has."""
 
     async def read() -> int:
-        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION, rate_limit=None) as lc:
             return (await lc.contacts.search_page(page_size=1)).total or 0
 
     return asyncio.run(read())
@@ -135,7 +135,7 @@ def count(url: str) -> int:
 
 def delete(url: str, contact_id: str) -> None:
     async def work() -> None:
-        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION, rate_limit=None) as lc:
             await lc.contacts.delete(contact_id)
 
     asyncio.run(work())
@@ -151,7 +151,7 @@ def let_time_pass(folder: Path) -> None:
 
 def update(url: str, contact_id: str, **changes: object) -> None:
     async def work() -> None:
-        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION) as lc:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION, rate_limit=None) as lc:
             await lc.contacts.update(contact_id, changes)
 
     asyncio.run(work())

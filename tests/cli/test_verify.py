@@ -92,8 +92,8 @@ def test_rows_of_one_person_are_no_difference_and_those_of_two_are(run: Run, url
 
 
 def test_the_example_differs_only_in_what_its_load_told(run: Run, url: str, tmp_path: Path) -> None:
-    assert run("upsert", EXAMPLE, "--out", "out", "--rate", "100/0.3")[0] in (0, 1)
-    code, _, err = run("verify", "out", "--rate", "100/0.3")
+    assert run("upsert", EXAMPLE, "--out", "out", "--rate", "10000/1")[0] in (0, 1)
+    code, _, err = run("verify", "out", "--rate", "10000/1")
     found = table(tmp_path / "out" / "verify.csv")
     assert code == 1, err
     told = {(row["contact_id"], row["field"]) for row in table(tmp_path / "out" / "not_applied.csv")}
@@ -103,13 +103,13 @@ def test_the_example_differs_only_in_what_its_load_told(run: Run, url: str, tmp_
 
 def test_a_sample_says_how_sure_it_is(run: Run, url: str, tmp_path: Path) -> None:
     assert run("upsert", people(tmp_path / "a.csv", 60), "--out", "out")[0] == 0
-    code, out, _ = run("verify", "out", "--sample", "50%")
+    code, out, _ = run("verify", "out", "--sample", "50%", "--rate", "10000/1")
     assert code == 0
     assert "None of 30 differed: with 95 % confidence at most 9.51 % of all rows do." in out
     assert "30 of 60 rows that were loaded compared" in out
     for contact in stored(url):
         delete(url, contact.id)
-    code, out, _ = run("verify", "out", "--sample", "7")
+    code, out, _ = run("verify", "out", "--sample", "7", "--rate", "10000/1")
     assert (code, "7 of 7 differed: with 95 % confidence at most 100 % of all rows do." in out) == (1, True)
     assert len(table(tmp_path / "out" / "verify.csv")) == 7
 
