@@ -6,7 +6,7 @@ import random
 import sqlite3
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import ContactUpsert
@@ -67,6 +67,7 @@ def lived_through(rows: list[tuple[str, str, bool, str]], rule: MatchRule) -> tu
 
 @pytest.mark.parametrize("allows_duplicates", [False, True])
 @pytest.mark.parametrize("order", ORDERS)
+@settings(deadline=None)  # files are made, and the machine may be busy
 @given(rows=ROWS)
 def test_the_forecast_is_what_the_sandbox_does(
     order: tuple[str, ...], allows_duplicates: bool, rows: list[tuple[str, str, bool, str]]
@@ -211,6 +212,7 @@ def lived_through_twice(rows: list[tuple[str, str, bool, str]], rule: MatchRule,
 
 @pytest.mark.parametrize("wanted", ["second-pass", "skip"])
 @pytest.mark.parametrize("order", ORDERS)
+@settings(deadline=None)  # files are made, and the machine may be busy
 @given(rows=ROWS)
 def test_nobody_is_overwritten_and_the_forecast_holds(
     order: tuple[str, ...], wanted: PhoneRule, rows: list[tuple[str, str, bool, str]]
