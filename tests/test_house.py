@@ -62,7 +62,8 @@ MAY_USE: dict[str, set[str]] = {
     "sandbox": {"models", "errors"},
     "testing": {"client", "sandbox"},
     "migration": {"bulk"},
-    "cli": {"migration", "oauth_app", "sandbox"},
+    "distributed": {"migration"},
+    "cli": {"distributed", "migration", "oauth_app", "sandbox"},
 }
 # What the application's meter provider raises is no failure of a call.
 MAY_SWALLOW = {"telemetry.py"}

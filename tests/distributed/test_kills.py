@@ -1,0 +1,67 @@
+"""A worker is killed, stopped or cut off in the midst of a load: nothing lost, nothing doubled, the same report."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadconnector_async.distributed import Progress
+from tests.distributed.conftest import WINDOW, Server, load, pids, results, told, write_people
+
+LOCATIONS, ROWS = 8, 120
+
+
+class Killer:
+    """Kills a worker once so many rows are done."""
+
+    def __init__(self, cluster: Any, chance: random.Random) -> None:
+        self._cluster = cluster
+        self._chance = chance
+        self._after = chance.randrange(1, LOCATIONS * ROWS // 2)
+        self.killed: list[int] = []
+
+    def __call__(self, progress: Progress) -> None:
+        if not self.killed and progress.rows >= self._after:
+            pid = self._chance.choice(pids(self._cluster))
+            os.kill(pid, signal.SIGKILL)
+            self.killed.append(pid)
+
+
+async def drill(cluster: Any, tmp_path: Path, seed: int) -> None:
+    people = tmp_path / "people.csv"
+    write_people(people, locations=LOCATIONS, rows=ROWS)
+    faults = {"500": 0.02, "reset-before": 0.02}
+    server, undisturbed = Server(seed=seed, faults=faults), Server(seed=seed, faults=faults)
+    killer = Killer(cluster, random.Random(seed))
+    try:
+        expected = await load(undisturbed, people, tmp_path / "undisturbed", cluster)
+        report = await load(server, people, tmp_path / "out", cluster, on_progress=killer)
+        server.look()
+        undisturbed.look()
+    finally:
+        server.stop()
+        undisturbed.stop()
+    assert killer.killed
+    assert told(report) == told(expected)
+    assert report.total == LOCATIONS * ROWS
+    rows, others = results(tmp_path / "out"), results(tmp_path / "undisturbed")
+    assert [[row[name] for name in ("location_id", "index", "status", "row", "sent")] for row in rows] == [
+        [row[name] for name in ("location_id", "index", "status", "row", "sent")] for row in others
+    ]
+    emails = Counter((contact["locationId"], contact["email"]) for contact in server.contacts)
+    assert set(emails.values()) == {1}
+    assert emails == Counter((contact["locationId"], contact["email"]) for contact in undisturbed.contacts)
+    # None is applied twice but what was in flight when the worker was killed.
+    assert sum(server.writes.values()) <= report.created + report.updated + LOCATIONS * 16
+    assert server.rate_limited == 0
+
+
+async def test_a_load_whose_worker_is_killed_is_told_as_if_it_had_not_been(cluster: Any, tmp_path: Path) -> None:
+    await drill(cluster, tmp_path, random.randrange(10**6))
