@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
-import os
-import random
 import subprocess
 import sys
 from collections.abc import Iterator

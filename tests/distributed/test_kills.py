@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async.distributed import Progress
-from tests.distributed.conftest import WINDOW, Server, load, pids, results, told, write_people
+from tests.distributed.conftest import Server, load, pids, results, told, write_people
 
 LOCATIONS, ROWS = 8, 120
 
@@ -65,3 +65,44 @@ async def drill(cluster: Any, tmp_path: Path, seed: int) -> None:
 
 async def test_a_load_whose_worker_is_killed_is_told_as_if_it_had_not_been(cluster: Any, tmp_path: Path) -> None:
     await drill(cluster, tmp_path, random.randrange(10**6))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+async def test_workers_are_killed_over_and_over(cluster: Any, tmp_path: Path, seed: int) -> None:
+    await drill(cluster, tmp_path, seed)
+
+
+class Sleeper:
+    """Stops a worker once some rows are done, as a machine that sleeps or a network that is cut, and wakes it later."""
+
+    def __init__(self, cluster: Any, seconds: float) -> None:
+        self._cluster = cluster
+        self._seconds = seconds
+        self.stopped: list[int] = []
+
+    def __call__(self, progress: Progress) -> None:
+        if not self.stopped and progress.rows >= LOCATIONS * ROWS // 4:
+            self.stopped.append(pids(self._cluster)[0])
+            os.kill(self.stopped[0], signal.SIGSTOP)
+            asyncio.get_running_loop().call_later(self._seconds, os.kill, self.stopped[0], signal.SIGCONT)
+
+
+@pytest.mark.parametrize("seconds", [1.0, pytest.param(5.0, marks=pytest.mark.slow)])
+async def test_a_worker_that_stood_still_sends_nothing_that_others_have_taken_over(
+    cluster: Any, tmp_path: Path, server: Server, seconds: float
+) -> None:
+    people = tmp_path / "people.csv"
+    write_people(people, locations=LOCATIONS, rows=ROWS)
+    sleeper = Sleeper(cluster, seconds)
+    report = await load(server, people, tmp_path / "out", cluster, on_progress=sleeper)
+    assert sleeper.stopped
+    assert report.total == LOCATIONS * ROWS
+    assert report.failed == LOCATIONS  # those that are wrong
+    assert report.created + report.updated == LOCATIONS * (ROWS - 1)
+    server.look()
+    writes = sum(server.writes.values())
+    assert server.rate_limited == 0
+    await asyncio.sleep(1.0)
+    server.look()
+    assert sum(server.writes.values()) == writes
