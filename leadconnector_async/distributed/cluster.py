@@ -18,6 +18,7 @@ from .target import ClientOptions
 
 _CONNECT_SECONDS: Final = 20
 _PROBE: Final = "probe"
+_DASHBOARD: Final = "127.0.0.1:0"  # Dask serves one in any case
 
 
 @asynccontextmanager
@@ -38,18 +39,24 @@ async def open_cluster(scheduler: str | None, workers: int | None) -> AsyncItera
             count = workers or os.cpu_count() or 1
             address = await stack.enter_async_context(
                 distributed.LocalCluster(
-                    n_workers=count, threads_per_worker=1, dashboard_address=None, asynchronous=True
+                    n_workers=count, threads_per_worker=1, dashboard_address=_DASHBOARD, asynchronous=True
                 )
             )
-        try:
-            client = await distributed.Client(address, asynchronous=True, timeout=_CONNECT_SECONDS)
-        except (OSError, TimeoutError, ValueError, KeyError) as error:
-            raise ConfigurationError(
-                f"no Dask scheduler answers at {scheduler} ({type(error).__name__}); give the address that it printed "
-                "when it began, such as tcp://10.0.0.5:8786"
-            ) from None
-        stack.push_async_callback(client.close)
-        yield Cluster(client)
+        else:
+            await _find_scheduler(distributed, scheduler)
+        yield Cluster(await stack.enter_async_context(distributed.Client(address, asynchronous=True)))
+
+
+async def _find_scheduler(distributed: Any, address: str) -> None:
+    """See whether somebody listens there; a Dask client that finds nobody leaves things behind."""
+    try:
+        comm = await distributed.comm.connect(address, timeout=_CONNECT_SECONDS)
+    except (OSError, TimeoutError, ValueError, KeyError) as error:
+        raise ConfigurationError(
+            f"no Dask scheduler answers at {address} ({type(error).__name__}); give the address that it printed when "
+            "it began, such as tcp://10.0.0.5:8786"
+        ) from None
+    await comm.close()
 
 
 class Cluster:

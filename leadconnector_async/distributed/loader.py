@@ -104,8 +104,10 @@ class Loader:
 
     async def _serve(self, client: LeadConnector, store: Store) -> None:
         has_lease = False
-        while not (self._is_over and not self._tasks):
+        while True:
             self._take_news()
+            if self._is_over and not self._tasks:
+                return
             if has_lease and self._lease.left <= 0:
                 _log.warning("%s: its loads end here", self._lease.why_lost())
                 return

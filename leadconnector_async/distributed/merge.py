@@ -78,8 +78,8 @@ class Merge:
         return Progress(
             rows=counts.total,
             total_rows=self._total_rows,
-            locations=len(self.done),
-            total_locations=len(self._shares),
+            locations=sum(map(bool, self.done)),  # "" stands for rows that can be sent nowhere
+            total_locations=sum(map(bool, self._shares)),
             workers=workers,
             tally=counts.tally(),
             seconds=time.monotonic() - self._began,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from ..errors import ConfigurationError, InvalidContactError, LeadConnectorError
 from ..migration.meaning import Meaning
+from ..migration.problems import UnusableCellError
 from ..migration.readers import Reading
 from ..migration.rows import FileRow, RowFile, open_row_file
 from ..models import ContactUpsert
@@ -172,7 +173,20 @@ def _locate(
             contact.location_id = where
             return where, PieceRow.of(row.where, contact)
         contact = InvalidContactError(_NOWHERE)
-    return "", PieceRow.of(row.where, contact)
+    return _named_location(row) or location_id or "", PieceRow.of(row.where, contact)
+
+
+def _named_location(row: FileRow) -> str:
+    """Return the location that a row names that cannot be sent, where that much of it can be read."""
+    record, columns = row.record, row.file.map
+    if columns is None:
+        named = (record.value or {}).get("locationId")
+        return named if isinstance(named, str) else ""
+    for column in columns.columns:
+        if column.target.field == "locationId" and column.position < len(record.cells) and record.error is None:
+            with suppress(UnusableCellError):
+                return str(column.read(record.cells[column.position].strip()))
+    return ""
 
 
 def _of_location(db: sqlite3.Connection, location_id: str) -> Iterable[PieceRow]:

@@ -78,7 +78,7 @@ def cluster() -> Iterator[Any]:
     """Two workers, which find the token in their environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEADCONNECTOR_TOKEN", TOKEN)
-        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
             yield cluster
 
 
