@@ -14,6 +14,7 @@ from .arguments import (
     Concurrency,
     CreateFields,
     Daily,
+    Dask,
     Database,
     DateOrder,
     DefaultCountry,
@@ -37,6 +38,7 @@ from .arguments import (
     Tags,
     TokenFile,
 )
+from .cluster import load_on_cluster
 from .logins import LoginOptions
 from .options import check_dry_run, read_tags_rule
 from .plan import PlanOrder, plan
@@ -87,6 +89,7 @@ def upsert(
     token_file: TokenFile = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
+    dask: Dask = None,
 ) -> None:
     """Create or update the contacts of files.
 
@@ -124,7 +127,7 @@ def upsert(
             creates_fields=create_fields,
         ),
     )
-    run(load(order))
+    run(load(order) if dask is None else load_on_cluster(order, dask))
 
 
 @app.command("plan")

@@ -13,6 +13,7 @@ store         the folder of a run, through fsspec
 from .merge import OnProgress, Progress
 from .run import upsert_partitions
 from .sources import Source
+from .splitting import OnParts, Parts
 from .target import ClientOptions
 
-__all__ = ["ClientOptions", "OnProgress", "Progress", "Source", "upsert_partitions"]
+__all__ = ["ClientOptions", "OnParts", "OnProgress", "Parts", "Progress", "Source", "upsert_partitions"]

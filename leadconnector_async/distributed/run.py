@@ -24,7 +24,7 @@ from .location_load import count_earlier
 from .merge import Merge, OnProgress
 from .messages import Ending, Plan
 from .sources import Frame, Source, describe_source, find_parts
-from .splitting import Part, Splitting, read_part, split_file, split_frame
+from .splitting import OnParts, Part, Parts, Splitting, read_part, split_file, split_frame
 from .store import Store
 from .target import ClientOptions
 from .tenure import Tenure
@@ -72,7 +72,7 @@ async def upsert_partitions(
     wait_for_quota: bool = False,
     lease_seconds: float = 15.0,
     stop: asyncio.Event | None = None,
-    on_parts: Callable[[list[Part]], None] | None = None,
+    on_parts: OnParts | None = None,
     on_progress: OnProgress | None = None,
 ) -> BatchReport:
     """Upsert the contacts of many locations with the workers of a Dask cluster.
@@ -98,7 +98,7 @@ async def upsert_partitions(
         lease_seconds: How long a worker goes on that does not hear from this process; others wait as long before they
             take its locations. Longer than any pause that is usual on the machines.
         stop: Set it to end the load in order: calls in flight finish, no further one begins.
-        on_parts: Called when all rows are counted and nothing is sent yet; what it raises ends the load.
+        on_parts: Awaited when all rows are counted and nothing is sent yet; what it raises ends the load.
         on_progress: Called about once a second.
 
     Returns:
@@ -195,7 +195,7 @@ class ClusterLoad:
         self,
         parts: list[str] | Frame,
         splitting: Splitting,
-        on_parts: Callable[[list[Part]], None] | None,
+        on_parts: OnParts | None,
         on_progress: OnProgress | None,
     ) -> BatchReport:
         """Split the source, load all locations, and return the report, as `upsert_partitions` says."""
@@ -203,9 +203,10 @@ class ClusterLoad:
         keeping = asyncio.create_task(self._tenure.keep())
         try:
             found = await self._split(parts, splitting)
+            shares = gather_shares(found, is_again=self._tenure.sitting > 1)
             if on_parts is not None:
-                on_parts(found)
-            return await self._load(found, on_progress)
+                await on_parts(Parts.of(found))
+            return await self._load(shares, on_progress)
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])
@@ -247,9 +248,8 @@ class ClusterLoad:
 
     # ------------------------------------------------------------------------------------------ the load
 
-    async def _load(self, parts: list[Part], on_progress: OnProgress | None) -> BatchReport:
+    async def _load(self, shares: list[Share], on_progress: OnProgress | None) -> BatchReport:
         sitting = self._tenure.sitting
-        shares = gather_shares(parts, is_again=sitting > 1)
         merge = Merge(shares, sitting=sitting, began_at=self._description.began_at)
         done = await asyncio.to_thread(read_endings, self._store) if sitting > 1 else []
         for ending in done:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -47,6 +47,35 @@ class Part(Struct, frozen=True, kw_only=True):
     rows: dict[str, int]
     has_tags: bool = False
     notes: list[str] = []
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What the first pass found.
+
+    Attributes:
+        rows: All rows.
+        locations: Locations that they are for.
+        has_tags: Whether some row has tags.
+        notes: What was assumed in reading files, a sentence each.
+    """
+
+    rows: int
+    locations: int
+    has_tags: bool
+    notes: list[str]
+
+    @classmethod
+    def of(cls, parts: list[Part]) -> Parts:
+        """Make one of what the parts of the source hold."""
+        return cls(
+            rows=sum(sum(part.rows.values()) for part in parts),
+            locations=len({location_id for part in parts for location_id in part.rows if location_id}),
+            has_tags=any(part.has_tags for part in parts),
+            notes=[note for part in parts for note in part.notes],
+        )
+
+
+OnParts: TypeAlias = Callable[[Parts], Awaitable[None]]
 
 
 class Splitting(Struct, frozen=True, kw_only=True):
