@@ -48,7 +48,7 @@ class Description(Struct, frozen=True, kw_only=True):
 
     Attributes:
         split_id: What its pieces are known by.
-        began_at: When its first run began, in seconds since 1970.
+        began_at: When its first run began to read, in seconds since 1970; 0 before.
         whole: What must be the same when it goes on.
     """
 
@@ -126,6 +126,8 @@ async def upsert_partitions(
     )
     async with open_cluster(scheduler, workers) as cluster:
         await cluster.check(client_options, store, [] if isinstance(parts, Frame) else parts)
+        if not description.began_at:
+            description = msgspec.structs.replace(description, began_at=time.time())
         await asyncio.to_thread(store.write, _LOAD, msgspec.json.encode(description))
         load = ClusterLoad(cluster, store, plan, description, stop or asyncio.Event())
         splitting = Splitting(
@@ -160,7 +162,7 @@ def _open_folder(store: Store, whole: dict[str, str], *, is_resumed: bool) -> De
     if data is None:
         if store.names("") and not is_resumed:
             raise ConfigurationError(f"{store.url}: is not empty; name a new folder for the results")
-        return Description(split_id=f"{time.time_ns():x}", began_at=time.time(), whole=whole)
+        return Description(split_id=f"{time.time_ns():x}", began_at=0.0, whole=whole)
     if not is_resumed:
         raise ConfigurationError(f"{store.url}: holds a run; name a new folder, or go on with that one (--resume)")
     before = msgspec.json.decode(data, type=Description)
