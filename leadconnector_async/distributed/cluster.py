@@ -18,6 +18,7 @@ from .target import ClientOptions
 
 _CONNECT_SECONDS: Final = 20
 _PROBE: Final = "probe"
+_PRELOAD: Final = f"{__package__}.own_worker"
 _DASHBOARD: Final = "127.0.0.1:0"  # Dask serves one in any case
 
 
@@ -39,7 +40,11 @@ async def open_cluster(scheduler: str | None, workers: int | None) -> AsyncItera
             count = workers or os.cpu_count() or 1
             address = await stack.enter_async_context(
                 distributed.LocalCluster(
-                    n_workers=count, threads_per_worker=1, dashboard_address=_DASHBOARD, asynchronous=True
+                    preload=[_PRELOAD],
+                    n_workers=count,
+                    threads_per_worker=1,
+                    dashboard_address=_DASHBOARD,
+                    asynchronous=True,
                 )
             )
         else:

@@ -169,6 +169,12 @@ class Dispatcher:
         is_any_held = any(desk.held for desk in self._desks.values())
         return not is_any_held and (self.is_stopping or not (self._free or self._locked))
 
+    def lease_left(self, now: float) -> float:
+        """Return for how many seconds at most somebody may go on with a location that was not told to be done with."""
+        leases = [desk.lease_until for desk in self._desks.values() if desk.held]
+        leases += [lease_until for lease_until, _, _ in self._locked]
+        return max(0.0, *(until - now for until in leases)) if leases else 0.0
+
     def left_over(self) -> list[Share]:
         """Return the locations that nobody has had to the end."""
         held = (self._shares[one.location_id] for desk in self._desks.values() for one in desk.held.values())

@@ -80,6 +80,8 @@ class Lead:
         self._alone_since = time.monotonic()
         self.under_way: dict[str, Tally] = {}
         self.failure: Exception | None = None
+        self._last_failure: OutageError | None = None
+        self._is_given_up = False
 
     async def run(self, name: str) -> None:
         """Work until all locations are done or stopped, or it cannot go on.
@@ -88,15 +90,26 @@ class Lead:
             name: What tasks are called after.
         """
         try:
-            while not (self._dispatcher.is_over and not self._attended) and self.failure is None:
+            while not (self._dispatcher.is_over and not self._attended) and not self._is_given_up:
                 await self._look_round(name)
                 await asyncio.sleep(self._beat)
         except OutageError as error:
-            self.failure = error
+            self._give_up(error)
         finally:
             for task in self._attended.values():
                 task.cancel()
             await asyncio.gather(*self._attended.values(), return_exceptions=True)
+
+    def fail_with(self, task: asyncio.Task[None]) -> None:
+        """Have workers end in order where another task failed."""
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self.failure = self.failure or error
+            self._dispatcher.is_stopping = True
+
+    def _give_up(self, reason: Exception) -> None:
+        """Leave the workers to themselves: they end with their leases."""
+        self.failure = self.failure or reason
+        self._is_given_up = True
 
     async def _look_round(self, name: str) -> None:
         """Take in who has come, and let go of who has gone."""
@@ -111,30 +124,34 @@ class Lead:
                 task = asyncio.create_task(self._attend(worker, f"{name}-{next(self._numbers)}"))
                 self._attended[worker] = task
                 task.add_done_callback(partial(self._leave, worker))
+        if there and self._last_failure is not None and not any(map(self._is_trusted, there)):
+            self._give_up(self._last_failure)
         self._check_office()
 
+    def _is_trusted(self, worker: str) -> bool:
+        return self._failures.get(worker, 0) < _MOST_FAILURES
+
     def _may_have(self, worker: str) -> bool:
-        return worker not in self._attended and self._failures.get(worker, 0) < _MOST_FAILURES
+        return worker not in self._attended and self._is_trusted(worker)
 
     def _check_office(self) -> None:
         now = time.monotonic()
         if self._attended or self._dispatcher.is_over:
             self._alone_since = now
         elif now - self._alone_since > _PATIENCE_SECONDS:
-            self.failure = OutageError(f"no worker of the cluster has taken part for {_PATIENCE_SECONDS:.0f} s")
-        self.failure = self.failure or self._office.ended
+            self._give_up(OutageError(f"no worker of the cluster has taken part for {_PATIENCE_SECONDS:.0f} s"))
+        if self._office.ended is not None:
+            self._give_up(self._office.ended)
 
     def _leave(self, worker: str, task: asyncio.Task[None]) -> None:
         del self._attended[worker]
         self.under_way.pop(worker, None)
         self._dispatcher.lose(worker)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.warning("worker %s: %s", worker, error)
+            _log.warning("worker %s: %s: %s", worker, type(error).__name__, error)
             self._failures[worker] = self._failures.get(worker, 0) + 1
-            if isinstance(error, LeadConnectorError) and self._failures[worker] >= _MOST_FAILURES:
-                self.failure = error
-            elif not isinstance(error, LeadConnectorError):
-                self.failure = OutageError(f"worker {worker} cannot go on ({type(error).__name__}: {error})")
+            sentence = str(error) if isinstance(error, LeadConnectorError) else f"{type(error).__name__}: {error}"
+            self._last_failure = OutageError(f"worker {worker} cannot go on: {sentence}")
 
     async def _attend(self, worker: str, name: str) -> None:
         """Talk to a worker until it has no more to do, or is not heard any more.

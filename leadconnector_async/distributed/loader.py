@@ -189,8 +189,7 @@ class Loader:
         """Break off what is under way; the journals hold what became of it."""
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def serve(name: str, plan: bytes) -> None:

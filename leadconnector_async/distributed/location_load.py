@@ -96,18 +96,16 @@ class LocationLoad:
     async def _load(self, journal: SharedJournal, stop: asyncio.Event) -> Ending:
         if self._assignment.is_again or journal.is_begun:
             self._wait_out_a_window()  # what was sent from elsewhere of late is not known here
-        try:
-            await self._client.contacts.bulk_upsert(
-                self._rows(journal),
-                concurrency=self._plan.options.concurrency,
-                compare=self._plan.compare,
-                report=self.report,
-                stop=stop,
-                journal=journal,
-                wait_for_quota=self._plan.wait_for_quota,
-            )
-        finally:
-            self._lease.check()  # else another worker tells what became of its rows
+        await self._client.contacts.bulk_upsert(
+            self._rows(journal),
+            concurrency=self._plan.options.concurrency,
+            compare=self._plan.compare,
+            report=self.report,
+            stop=stop,
+            journal=journal,
+            wait_for_quota=self._plan.wait_for_quota,
+        )
+        self._lease.check()  # else another worker tells what became of its rows
         if isinstance(self.report.stopped, JournalError):
             raise self.report.stopped
         return await asyncio.to_thread(self._conclude, journal)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ..errors import ConfigurationError, JournalError
+from ..errors import ConfigurationError, JournalError, LoadStoppedError
 from ..migration.meaning import NOTHING_SAID, Meaning
 from ..migration.readers import Reading
 from ..report import BatchReport, Tally
@@ -107,6 +107,7 @@ async def upsert_partitions(
 
     Raises:
         ConfigurationError: The scheduler, a worker, the source or `out` cannot be used; nothing was sent.
+        LoadStoppedError: `on_progress` raised; carries the report, and the reason as `__cause__`.
         JournalError: The store cannot be read or written. What was sent is in it as far as it was counted; go on with
             `resume`.
     """
@@ -265,12 +266,17 @@ class ClusterLoad:
         )
         lead = Lead(self._cluster, dispatcher, self._plan, self._tenure, merge.add)
         watching = asyncio.create_task(self._watch(lead, dispatcher, merge, on_progress))
+        watching.add_done_callback(lead.fail_with)
         try:
             await lead.run(f"leadconnector-load-{self._description.split_id}-{sitting}")
         finally:
             watching.cancel()
             await asyncio.wait([watching])
-        return await asyncio.to_thread(self._conclude, merge, lead.failure)
+        await asyncio.sleep(dispatcher.lease_left(time.monotonic()))  # before it counts what lost workers left
+        report = await asyncio.to_thread(self._conclude, merge, lead.failure)
+        if not watching.cancelled() and (error := watching.exception()) is not None:
+            raise LoadStoppedError(f"the load was ended by {type(error).__name__}: {error}", report=report) from error
+        return report
 
     async def _watch(self, lead: Lead, dispatcher: Dispatcher, merge: Merge, on_progress: OnProgress | None) -> None:
         while True:

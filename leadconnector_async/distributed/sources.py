@@ -72,5 +72,7 @@ def _size(file: str) -> int:
     try:
         fs, path = load_library("fsspec").core.url_to_fs(file)
         return int(fs.size(path) or 0)
+    except FileNotFoundError:
+        raise ConfigurationError(f"{file}: there is no such file") from None
     except Exception as error:
         raise ConfigurationError(f"{file}: cannot be read ({type(error).__name__})") from None

@@ -135,7 +135,10 @@ def _find_by_name(name: str) -> str | TokenSource:
     except (ImportError, AttributeError, ValueError):
         raise ConfigurationError(f"token source {name}: there is nothing called so") from None
     if callable(found) and not hasattr(found, "token"):
-        found = found()
+        try:
+            found = found()
+        except Exception as error:  # it is the user's; its words might hold what it found
+            raise ConfigurationError(f"token source {name}: raised {type(error).__name__}") from None
     if isinstance(found, str) or (hasattr(found, "token") and hasattr(found, "refresh")):
         return found
     raise ConfigurationError(f"token source {name}: is neither a token nor a token source")

@@ -13,7 +13,7 @@ import pytest
 
 from leadconnector_async import BatchReport, LeadConnector, LocalLimits
 from leadconnector_async.distributed import Progress
-from leadconnector_async.errors import ConfigurationError
+from leadconnector_async.errors import ConfigurationError, LoadStoppedError
 from tests.distributed.conftest import Server, load, results, told, write_people
 
 
@@ -124,6 +124,23 @@ async def test_a_load_that_was_stopped_goes_on(cluster: Any, server: Server, tmp
     assert told(again) == told(report)
     server.look()
     assert sum(server.writes.values()) == 1794
+
+
+async def test_what_on_progress_raises_ends_the_load(cluster: Any, server: Server, tmp_path: Path) -> None:
+    write_people(tmp_path / "people.csv", locations=2, rows=300)
+
+    def fail(progress: Progress) -> None:
+        if progress.rows > 10:
+            raise ValueError("enough")
+
+    with pytest.raises(LoadStoppedError, match="ended by ValueError: enough") as caught:
+        await load(server, tmp_path / "people.csv", tmp_path / "out", cluster, on_progress=fail)
+    report = caught.value.report
+    assert report.total == 600
+    assert report.not_attempted > 0
+    server.look()
+    assert report.created + report.updated == sum(server.writes.values())
+    assert (await load(server, tmp_path / "people.csv", tmp_path / "out", cluster, resume=True)).not_attempted == 0
 
 
 async def test_a_token_that_is_refused_stops_the_load(cluster: Any, server: Server, tmp_path: Path) -> None:
