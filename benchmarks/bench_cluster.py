@@ -13,7 +13,7 @@ Measures:
   limit of 100 calls in 10 s allows and not a second more. Memory is the peak of a real scheduler in a process of its
   own, from which real workers, which only pretend to load, take the same number of locations.
 
-    python benchmarks/bench_cluster.py [--locations 60] [--rows 125] [--kills 20] [--many 10000]
+    python benchmarks/bench_cluster.py [--locations 64] [--rows 100] [--kills 20] [--many 10000]
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def cpu_of(pid: int) -> float:
 def measure_throughput(options: argparse.Namespace, folder: Path) -> None:
     path = folder / "rows.csv"
     write_rows(path, options.locations, options.rows)
-    limits = {"each at 25 calls a second": RateLimit(25, 1.0, daily=None), "without limits": None}
+    limits = {"each at 10 calls a second": RateLimit(10, 1.0, daily=None), "without limits": None}
     for name, limit in limits.items():
         rates = {}
         for workers in (1, 2):
@@ -306,7 +306,7 @@ def shares(count: int) -> list[Share]:
 def simulate(count: int, samples: list[float]) -> float:
     """Return the virtual seconds that simulated workers take for all locations."""
     chance, now = random.Random(1), [0.0]
-    dispatcher = Dispatcher(shares(count), at_once=AT_ONCE, ahead=AT_ONCE // 4, lease_seconds=15.0)
+    dispatcher = Dispatcher(shares(count), at_once=AT_ONCE, ahead=AT_ONCE // 2 + 1, lease_seconds=15.0)
     crew = {
         f"worker{number}": Pretender(AT_ONCE, 15.0, lambda: chance.choice(samples), lambda: now[0])
         for number in range(WORKERS)
@@ -360,7 +360,7 @@ async def load_through_a_scheduler(address: str, count: int) -> int:
         distributed.Nanny(address, nthreads=1),
         distributed.Client(address, asynchronous=True) as client,
     ):
-        dispatcher = Dispatcher(shares(count), at_once=AT_ONCE, ahead=AT_ONCE // 4, lease_seconds=15.0)
+        dispatcher = Dispatcher(shares(count), at_once=AT_ONCE, ahead=AT_ONCE // 2 + 1, lease_seconds=15.0)
         await Lead(Cluster(client), dispatcher, plan, AlwaysLeading(), note, serve=pretend_to_serve).run("simulation")
     return done
 
@@ -390,9 +390,9 @@ def measure_many(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--locations", type=int, default=60)
-    parser.add_argument("--rows", type=int, default=125)
-    parser.add_argument("--at-once", type=int, default=6)
+    parser.add_argument("--locations", type=int, default=64)
+    parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--many", type=int, default=10_000)
     parser.add_argument("--samples", type=int, default=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -114,24 +114,26 @@ class Cluster:
         """Have some worker call a function with values that are delayed; returns Dask's future."""
         return self._client.compute(load_library("dask").delayed(function, pure=False)(*arguments))
 
-    async def finish_all(self, begin: Iterator[Callable[[], Any]], *, most: int) -> AsyncIterator[Any]:
+    async def finish_all(self, begin: Iterator[Callable[[], Any]], *, most: int) -> AsyncGenerator[Any, None]:
         """Yield the results of tasks as they finish; no more than `most` of them are known to the scheduler at once.
 
         Args:
             begin: Each begins a task and returns Dask's future.
             most: How many.
         """
-        waiting: dict[asyncio.Task[Any], Any] = {}
-        while True:
-            for begin_one in itertools.islice(begin, most - len(waiting)):
-                future = begin_one()
-                waiting[asyncio.ensure_future(_result(future))] = future
-            if not waiting:
-                return
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                del waiting[task]
-                yield task.result()
+        waiting: set[asyncio.Task[Any]] = set()
+        try:
+            while True:
+                for begin_one in itertools.islice(begin, most - len(waiting)):
+                    waiting.add(asyncio.create_task(_result(begin_one())))
+                if not waiting:
+                    return
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    yield task.result()
+        finally:
+            for task in waiting:
+                task.cancel()  # with its future, which nobody knows then, Dask forgets the task
 
     async def check(self, options: ClientOptions, store: Store, files: Iterable[str]) -> None:
         """See to it that each worker can do its part, before anything is sent.

@@ -5,56 +5,35 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
-from ..errors import ConfigurationError, JournalError, LoadStoppedError
+from ..errors import ConfigurationError, JournalError, LoadStoppedError, StopRequestedError
 from ..migration.meaning import NOTHING_SAID, Meaning
 from ..migration.readers import Reading
 from ..report import BatchReport, Tally
 from .cluster import Cluster, open_cluster
+from .description import Description, describe, open_folder, write_description
 from .dispatch import Dispatcher, Share
 from .lead import Lead
 from .lease import Lease
 from .location_load import count_earlier
 from .merge import Merge, OnProgress
 from .messages import Ending, Plan
-from .sources import Frame, Source, describe_source, find_parts
+from .sources import Frame, Source, find_parts
 from .splitting import OnParts, Part, Parts, Splitting, read_part, split_file, split_frame
 from .store import Store
 from .target import ClientOptions
 from .tenure import Tenure
 
-_LOAD: Final = "load.json"
+_STOPPED: Final = StopRequestedError("the load was asked to stop")
 _REPORT: Final = "report.json"
 _PARTS_AT_ONCE: Final = 4  # for each worker
 _PROGRESS_SECONDS: Final = 1.0
 _EPOCHS_OF_A_SITTING: Final = 10**8
-_OTHER: Final = {
-    "source": "other files, or they have changed since",
-    "location": "another location",
-    "target": "another service",
-    "api_version": "another API version",
-    "meaning": "other columns or checks",
-}
-
-
-class Description(Struct, frozen=True, kw_only=True):
-    """What a load is known by.
-
-    Attributes:
-        split_id: What its pieces are known by.
-        began_at: When its first run began to read, in seconds since 1970; 0 before.
-        whole: What must be the same when it goes on.
-    """
-
-    split_id: str
-    began_at: float
-    whole: dict[str, str]
 
 
 async def upsert_partitions(
@@ -114,8 +93,8 @@ async def upsert_partitions(
     _check_numbers(locations_at_once, lease_seconds)
     parts = find_parts(source)
     store = Store(out)
-    whole = _describe(client_options, parts, meaning)
-    description = await asyncio.to_thread(_open_folder, store, whole, is_resumed=resume)
+    whole = describe(client_options, parts, meaning)
+    description = await asyncio.to_thread(open_folder, store, whole, is_resumed=resume)
     plan = Plan(
         store_url=store.url,
         split_id=description.split_id,
@@ -129,7 +108,7 @@ async def upsert_partitions(
         await cluster.check(client_options, store, [] if isinstance(parts, Frame) else parts)
         if not description.began_at:
             description = msgspec.structs.replace(description, began_at=time.time())
-        await asyncio.to_thread(store.write, _LOAD, msgspec.json.encode(description))
+        await asyncio.to_thread(write_description, store, description)
         load = ClusterLoad(cluster, store, plan, description, stop or asyncio.Event())
         splitting = Splitting(
             store_url=store.url, location_id=client_options.location_id, meaning=meaning, reading=reading
@@ -140,37 +119,6 @@ async def upsert_partitions(
 def _check_numbers(locations_at_once: int, lease_seconds: float) -> None:
     if locations_at_once < 1 or lease_seconds <= 0:
         raise ConfigurationError("locations_at_once must be at least 1, and lease_seconds above 0")
-
-
-def _describe(options: ClientOptions, parts: list[str] | Frame, meaning: Meaning) -> dict[str, str]:
-    said = (meaning.columns, meaning.is_whole, sorted(meaning.ignored), meaning.checks, meaning.owners.describe())
-    return {
-        "source": describe_source(parts),
-        "location": options.location_id or "",
-        "target": options.base_url,
-        "api_version": options.api_version,
-        "meaning": msgspec.json.encode(said).decode(),
-    }
-
-
-def _open_folder(store: Store, whole: dict[str, str], *, is_resumed: bool) -> Description:
-    """Return what an earlier run left of a load, or what a new one is to be known by.
-
-    Raises:
-        ConfigurationError: The folder holds something else.
-    """
-    data = store.read(_LOAD)
-    if data is None:
-        if store.names("") and not is_resumed:
-            raise ConfigurationError(f"{store.url}: is not empty; name a new folder for the results")
-        return Description(split_id=f"{time.time_ns():x}", began_at=0.0, whole=whole)
-    if not is_resumed:
-        raise ConfigurationError(f"{store.url}: holds a run; name a new folder, or go on with that one (--resume)")
-    before = msgspec.json.decode(data, type=Description)
-    for name, sentence in _OTHER.items():
-        if before.whole.get(name) != whole[name]:
-            raise ConfigurationError(f"{store.url}: holds a run with {sentence}; name another folder, or load the same")
-    return before
 
 
 class ClusterLoad:
@@ -206,6 +154,8 @@ class ClusterLoad:
         keeping = asyncio.create_task(self._tenure.keep())
         try:
             found = await self._split(parts, splitting)
+            if found is None:
+                return Merge([], sitting=self._tenure.sitting, began_at=time.time()).conclude(_STOPPED, lambda _: None)
             shares = gather_shares(found, is_again=self._tenure.sitting > 1)
             if on_parts is not None:
                 await on_parts(Parts.of(found))
@@ -218,8 +168,8 @@ class ClusterLoad:
 
     # ------------------------------------------------------------------------------------------ the first pass
 
-    async def _split(self, parts: list[str] | Frame, splitting: Splitting) -> list[Part]:
-        """Have all parts split that are not yet.
+    async def _split(self, parts: list[str] | Frame, splitting: Splitting) -> list[Part] | None:
+        """Have all parts split that are not yet; None where the load is to stop before that is done.
 
         Raises:
             ConfigurationError: One cannot be read; nothing was sent.
@@ -227,11 +177,13 @@ class ClusterLoad:
         count = parts.npartitions if isinstance(parts, Frame) else len(parts)
         missing = [number for number in range(count) if await self._read_part(number) is None]
         workers = len(await self._cluster.workers()) or 1
-        async for problem in self._cluster.finish_all(
-            self._splits(parts, splitting, missing), most=workers * _PARTS_AT_ONCE
-        ):
-            if problem is not None:
-                raise ConfigurationError(problem)
+        splits = self._cluster.finish_all(self._splits(parts, splitting, missing), most=workers * _PARTS_AT_ONCE)
+        async with aclosing(splits):
+            async for problem in splits:
+                if problem is not None:
+                    raise ConfigurationError(problem)
+                if self._stop.is_set():
+                    return None
         found = [await self._read_part(number) for number in range(count)]
         return [part for part in found if part is not None]
 
@@ -260,7 +212,7 @@ class ClusterLoad:
         dispatcher = Dispatcher(
             [share for share in shares if share.location_id not in merge.done],
             at_once=self._plan.locations_at_once,
-            ahead=self._plan.locations_at_once // 4,
+            ahead=self._plan.locations_at_once // 2 + 1,
             lease_seconds=self._plan.lease_seconds,
             first_epoch=sitting * _EPOCHS_OF_A_SITTING,
         )
