@@ -17,6 +17,7 @@ from .store import Store
 from .target import ClientOptions
 
 _CONNECT_SECONDS: Final = 20
+_ANSWER_SECONDS: Final = 30
 _PROBE: Final = "probe"
 _PRELOAD: Final = f"{__package__}.own_worker"
 _DASHBOARD: Final = "127.0.0.1:0"  # Dask serves one in any case
@@ -81,7 +82,8 @@ class Cluster:
             OutageError: The scheduler does not answer.
         """
         try:
-            return sorted(await self._client.nthreads())
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return sorted(await self._client.nthreads())
         except Exception as error:  # Dask's own, and those of its connections
             raise OutageError(f"the Dask scheduler does not answer any more ({type(error).__name__})") from error
 
@@ -141,9 +143,7 @@ class Cluster:
         Raises:
             ConfigurationError: One cannot: the sentence says which and why.
         """
-        workers = await self.workers()
-        if not workers:
-            raise ConfigurationError("the cluster has no workers yet; start some, as with: dask worker ADDRESS")
+        await self._wait_for_a_worker()
         await self._check_versions()
         await asyncio.to_thread(store.write, _PROBE, options.base_url.encode())
         problems = await self.ask_all(find_problem, options, store.url, list(files))
@@ -152,6 +152,13 @@ class Cluster:
                 raise ConfigurationError(f"worker {worker}: {_sentence_of(problem)}")
             if problem is not None:
                 raise ConfigurationError(f"worker {worker}: {problem}")
+
+    async def _wait_for_a_worker(self) -> None:
+        for _ in range(_CONNECT_SECONDS):
+            if await self.workers():
+                return
+            await asyncio.sleep(1.0)
+        raise ConfigurationError("the cluster has no workers; start some, as with: dask worker ADDRESS")
 
     async def _check_versions(self) -> None:
         for worker, version in sorted((await self.ask_all(tell_version)).items()):

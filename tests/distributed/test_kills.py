@@ -6,6 +6,8 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -106,3 +108,52 @@ async def test_a_worker_that_stood_still_sends_nothing_that_others_have_taken_ov
     await asyncio.sleep(1.0)
     server.look()
     assert sum(server.writes.values()) == writes
+
+
+SCHEDULER = """
+import asyncio, sys
+from distributed import Nanny, Scheduler
+
+async def main():
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
+        async with Nanny(scheduler.address, nthreads=1):
+            print(scheduler.address, flush=True)
+            await asyncio.to_thread(sys.stdin.read)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_a_scheduler_that_is_lost_ends_the_load_and_another_cluster_goes_on(
+    cluster: Any, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leadconnector_async.distributed.cluster._ANSWER_SECONDS", 3)
+    monkeypatch.setenv("LEADCONNECTOR_TOKEN", "sandbox")
+    people, script = tmp_path / "people.csv", tmp_path / "scheduler.py"
+    write_people(people, locations=LOCATIONS, rows=ROWS)
+    script.write_text(SCHEDULER)
+    scheduler = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert scheduler.stdout is not None
+
+    def kill(progress: Progress) -> None:
+        if progress.rows > 20:
+            scheduler.kill()
+
+    address = scheduler.stdout.readline().strip()
+    report = await load(server, people, tmp_path / "out", scheduler=address, on_progress=kill)
+    scheduler.communicate()
+    assert "the Dask scheduler does not answer any more" in str(report.stopped)
+    assert report.total == LOCATIONS * ROWS
+    server.look()
+    applied = sum(server.writes.values())
+    assert report.created + report.updated <= applied
+    report = await load(server, people, tmp_path / "out", cluster, resume=True)
+    assert (report.total, report.failed, report.not_attempted) == (LOCATIONS * ROWS, LOCATIONS, 0)
+    assert report.created + report.updated == LOCATIONS * (ROWS - 1)
+    server.look()
+    assert server.rate_limited == 0
+    assert sum(server.writes.values()) <= LOCATIONS * (ROWS - 1) + LOCATIONS * 16

@@ -245,7 +245,7 @@ async def test_sources_that_cannot_be_loaded(cluster: Any, server: Server, tmp_p
 
 
 async def test_a_wrong_scheduler_address(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leadconnector_async.distributed.cluster._CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("leadconnector_async.distributed.cluster._CONNECT_SECONDS", 1)
     (tmp_path / "a.csv").write_text("locationId,email\nL,a@example.com\n")
     for address in ("tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1"):
         with pytest.raises(ConfigurationError, match=f"no Dask scheduler answers at {address} "):
