@@ -22,7 +22,6 @@ import argparse
 import asyncio
 import csv
 import json
-import logging
 import os
 import random
 import signal
@@ -37,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+os.environ["DASK_DISTRIBUTED__LOGGING__DISTRIBUTED"] = "critical"  # workers are killed on purpose
 
 import distributed
 from machine import describe, serve
@@ -398,7 +398,6 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--measure", nargs="+", default=["throughput", "kills", "many"])
     options = parser.parse_args()
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # workers are killed on purpose
     print(describe("distributed", "pyarrow"))
     memory = Path("/dev/shm")  # in memory, so that one disk does not bound what stands for many machines
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
