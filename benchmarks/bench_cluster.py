@@ -186,7 +186,9 @@ class Killer:
         self.has_killed = False
 
     def __call__(self, progress: Progress) -> None:
-        pids = [nanny.pid for nanny in self._cluster.workers.values() if nanny.pid is not None]
+        nannies = self._cluster.workers.values()
+        # One that is killed as it starts is never started again by Dask.
+        pids = [nanny.pid for nanny in nannies if nanny.pid is not None and nanny.status.name == "running"]
         if not self.has_killed and progress.rows >= self._after and pids:
             os.kill(self._chance.choice(pids), signal.SIGKILL)
             self.has_killed = True
