@@ -101,6 +101,19 @@ class ErrorCount(Struct, frozen=True):
     count: int
 
 
+class Tally(Struct, frozen=True, kw_only=True):
+    """What a report counts, in a form that goes from one process to another; see `BatchReport`."""
+
+    counts: dict[Status, int]
+    requests: int
+    retries: int
+    rate_limited: int
+    partially_applied: int
+    collisions: int
+    not_applied: dict[str, int]
+    errors: list[ErrorCount]
+
+
 class BatchReport:
     """A load as a whole: counts, errors, and where wanted each outcome.
 
@@ -194,6 +207,31 @@ class BatchReport:
         self.retries += max(attempts - calls, 0)
         self.rate_limited += rate_limited
 
+    def tally(self) -> Tally:
+        """Return what is counted so far."""
+        return Tally(
+            counts=self._counts.copy(),
+            requests=self.requests,
+            retries=self.retries,
+            rate_limited=self.rate_limited,
+            partially_applied=self.partially_applied,
+            collisions=self.collisions,
+            not_applied=self.not_applied.copy(),
+            errors=self.errors,
+        )
+
+    def add_tally(self, tally: Tally) -> None:
+        """Count all that another report counted, whose rows are none of this one's."""
+        for status, count in tally.counts.items():
+            self._counts[status] += count
+            self.total += count
+        for name in ("requests", "retries", "rate_limited", "partially_applied", "collisions"):
+            setattr(self, name, getattr(self, name) + getattr(tally, name))
+        for field, count in tally.not_applied.items():
+            self.not_applied[field] = self.not_applied.get(field, 0) + count
+        for error in tally.errors:
+            self._count_error(error, error.count)
+
     def take_over(self, told: BatchReport) -> None:
         """Have the rows as another report counts them; calls and times stay."""
         calls = self.requests, self.retries, self.rate_limited
@@ -230,7 +268,7 @@ class BatchReport:
         else:
             self._count_error(reason, by)
 
-    def _count_error(self, error: RowError, by: int) -> None:
+    def _count_error(self, error: RowError | ErrorCount, by: int) -> None:
         key = (error.status, error.message)
         if key not in self._errors and len(self._errors) >= _MOST_ERRORS:
             key = (None, _OTHER_ERRORS)

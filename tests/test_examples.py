@@ -29,6 +29,7 @@ TestClient.__test__ = TestServer.__test__ = False  # type: ignore[attr-defined]
         ("one_upsert.py", "refused: email is taken by the contact above: True"),
         ("bulk_from_async_source.py", "<BatchReport total=90 created=80 updated=10>"),
         ("webhook_server.py", "ContactTagUpdate: 'Rosan Deos', 'rosan@deos.com', tags ['customer'] of"),
+        ("cluster_load.py", "<BatchReport total=2000 created=2000> without a 429"),
         ("every_operation.py", "found: 26\nthe last of 25 is person9@deos.com\n"),
     ],
 )

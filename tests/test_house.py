@@ -65,7 +65,8 @@ MAY_USE: dict[str, set[str]] = {
     "sandbox": {"models", "errors"},
     "testing": {"client", "sandbox"},
     "migration": {"bulk"},
-    "cli": {"migration", "oauth_app", "sandbox", "shared_limits"},
+    "distributed": {"migration"},
+    "cli": {"distributed", "migration", "oauth_app", "sandbox", "shared_limits"},
 }
 # What the application's meter provider raises is no failure of a call.
 MAY_SWALLOW = {"telemetry.py"}

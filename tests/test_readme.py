@@ -78,7 +78,7 @@ def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in ALL_BLOCKS} == {"sh", "python", "text"}
     assert len(PYTHON) == 7
     assert len(TESTS) == 2
-    assert len(SHELL) == 10
+    assert len(SHELL) == 11
     assert {name: sum(kind == "sh" for kind, _ in blocks(page)) for name, page in PAGES.items()} == {
         "cli": 2,
         "contacts": 0,
@@ -89,7 +89,8 @@ def test_every_kind_of_block_is_accounted_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "heading", ["Rate limits", "Many locations", pytest.param("Sharing a quota", marks=needs_redis)]
+    "heading",
+    ["Rate limits", "Many locations", pytest.param("Sharing a quota", marks=needs_redis), "More than one machine"],
 )
 def test_the_commands_of_a_section_show_what_it_shows(heading: str, tmp_path: Path) -> None:
     section = README.split(f"\n## {heading}\n")[1]

@@ -140,6 +140,15 @@ SecretFile: TypeAlias = Annotated[
     typer.Option(help="File with the app's client secret; else LEADCONNECTOR_CLIENT_SECRET.", show_default=False),
 ]
 
+Dask: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SCHEDULER",
+        help="Load on a Dask cluster: its address, or `local`.",
+        show_default=False,
+    ),
+]
+
 # How fast, and what is told
 Rate: TypeAlias = Annotated[str | None, typer.Option(help="Calls/seconds for a location.", show_default="100/10")]
 Daily: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")]

@@ -16,6 +16,7 @@ from .arguments import (
     Concurrency,
     CreateFields,
     Daily,
+    Dask,
     Database,
     DateOrder,
     DefaultCountry,
@@ -46,6 +47,7 @@ from .arguments import (
     Tags,
     TokenFile,
 )
+from .cluster import load_on_cluster
 from .logins import LoginOptions
 from .options import check_dry_run, check_selection, read_empty_rule, read_phone_rule, read_tags_rule
 from .plan import PlanOrder, plan
@@ -107,6 +109,7 @@ def upsert(
     token_file: TokenFile = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
+    dask: Dask = None,
 ) -> None:
     """Create or update the contacts of files.
 
@@ -150,7 +153,7 @@ def upsert(
             empties_tags=empties and tags == "replace",
         ),
     )
-    run(load(order), as_json=as_json)
+    run(load(order) if dask is None else load_on_cluster(order, dask), as_json=as_json)
 
 
 @app.command("plan")

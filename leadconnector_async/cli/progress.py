@@ -62,7 +62,7 @@ class Pace:
     def __str__(self) -> str:
         rate = min(self._done / max(time.monotonic() - self._began, 0.1), self._most)
         left = (self._total - self._report.total) / rate if rate else 0.0
-        return f"{rate:.1f} a second, {_clock(left)} to go"
+        return f"{rate:.1f} a second, {clock_text(left)} to go"
 
 
 class Lines(Silent):
@@ -170,7 +170,8 @@ def _quota(left: int | None) -> str:
     return "quota not known yet" if left is None else f"{left:,} calls left today"
 
 
-def _clock(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
+    """Write a time as a clock does."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

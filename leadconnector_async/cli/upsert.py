@@ -66,8 +66,8 @@ from .stock import READING_ENDS, Wish, compare_with_stored, open_chooser
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_ERRORS: Final = 10
-_STOPPED: Final = 3
-_INTERRUPTED: Final = 130
+STOPPED: Final = 3
+INTERRUPTED: Final = 130
 DEFAULT_CONCURRENCY: Final = 64
 _TAGS_SENTENCES: Final[dict[TagsRule, str]] = {
     "add": "Tags are added to those a contact has, after the upserts, a hundred contacts a call.",
@@ -120,17 +120,17 @@ async def load(order: Order) -> int:
         JournalError: The journal cannot be read or written; nothing was sent.
     """
     stop = asyncio.Event()
-    with calling_on_signals(_interrupter(stop, asyncio.current_task())):
+    with calling_on_signals(interrupt_in_order(stop, asyncio.current_task())):
         try:
             return await _load(order, stop)
         except (asyncio.CancelledError, InterruptedError):
             if not stop.is_set():
                 raise
     tell("Nothing was sent.")
-    return _INTERRUPTED
+    return INTERRUPTED
 
 
-def _interrupter(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> Callable[[], None]:
+def interrupt_in_order(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> Callable[[], None]:
     """Stop in order on a first signal, at once on a second."""
 
     def interrupt() -> None:
@@ -171,7 +171,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             journal.close()
             discard_folder(folder)
             tell("Nothing was sent.")
-            return _INTERRUPTED
+            return INTERRUPTED
         try:
             if order.takes_snapshot:
                 await _take_snapshot(order, client, files, journal, whole, stop)
@@ -244,7 +244,7 @@ async def _dry_run(
             comparison = await compare_with_stored(order.wish, client, files, stop)
         except READING_ENDS as error:
             tell(f"Stopped early: {clean_text(str(error))}. Nothing was written: this was a dry run.")
-            return _INTERRUPTED if stop.is_set() else _STOPPED
+            return INTERRUPTED if stop.is_set() else STOPPED
     return conclude_dry_run(files, tally, shared=conflicts.told, skipped=conflicts.skipped, comparison=comparison)
 
 
@@ -252,9 +252,9 @@ def _conclude_reading(order: Order, folder: Path, error: LeadConnectorError) -> 
     """Say what ended the reading of what is there, and how to go on."""
     is_wish = isinstance(error, StopRequestedError)
     show("Interrupted." if is_wish else f"Stopped early: {clean_text(str(error))}")
-    command = _command(order, describe_sources(order.sources), "--out", str(folder), "--resume")
+    command = describe_command(order, describe_sources(order.sources), "--out", str(folder), "--resume")
     show(f"Nothing was sent. Next, to go on with reading what is there: {command}")
-    return _INTERRUPTED if is_wish else _STOPPED
+    return INTERRUPTED if is_wish else STOPPED
 
 
 async def _prepare(
@@ -383,9 +383,9 @@ def _conclude(order: Order, load: FileLoad, whole: dict[str, str], reason: str |
     for step in steps:
         show(step.sentence if step.command is None else f"{step.sentence} {step.command}")
     if is_interrupted and (is_stopped or not load.report.is_complete):
-        return _INTERRUPTED
+        return INTERRUPTED
     if is_stopped:
-        return _STOPPED
+        return STOPPED
     return 0 if load.report.is_complete else 1
 
 
@@ -406,11 +406,7 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
     sittings = f" and {report.sittings} sittings" if report.sittings > 1 else ""
     show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
     show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
-    for error in report.errors[:_MOST_ERRORS]:
-        status = "" if error.status is None else f"{error.status} "
-        show(f"  {error.count} x {status}{clean_text(error.message)}")
-    if len(report.errors) > _MOST_ERRORS:
-        show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
+    tell_errors(report)
     for reason, count in report.skip_reasons.items():
         show(f"  {count} x not sent, as {clean_text(reason)} (see {SKIPPED})")
     for field, count in report.not_applied.items():
@@ -430,13 +426,23 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
         show(f"No result file could be written in {results.folder}")
 
 
+def tell_errors(report: BatchReport) -> None:
+    """Print the errors of rows by kind, the most frequent first."""
+    for error in report.errors[:_MOST_ERRORS]:
+        status = "" if error.status is None else f"{error.status} "
+        show(f"  {error.count} x {status}{clean_text(error.message)}")
+    if len(report.errors) > _MOST_ERRORS:
+        show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
+
+
 def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> Iterator[NextStep]:
     if is_stopped:
         left = report.not_attempted + report.unknown
         way = "--retry-failed" if order.retry_failed else "--resume"
         what = f"for the {left} rows left" if left else _what_is_left(report)
         yield NextStep(
-            f"Next, {what}:", _command(order, describe_sources(order.sources), "--out", str(results.folder), way)
+            f"Next, {what}:",
+            describe_command(order, describe_sources(order.sources), "--out", str(results.folder), way),
         )
         return
     if report.unknown:
@@ -449,7 +455,7 @@ def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopp
         return
     path = results.folder / again
     why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
-    yield NextStep(f"Next: correct {path} where needed{why}, then:", _command(order, [str(path)]))
+    yield NextStep(f"Next: correct {path} where needed{why}, then:", describe_command(order, [str(path)]))
     if again == FAILED and FAILED_LINES in results.written:
         yield NextStep(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
 
@@ -462,7 +468,7 @@ def _what_is_left(report: BatchReport) -> str:
     return "as all rows are done, to have the results written"
 
 
-def _command(order: Order, sources: list[str], *more: str) -> str:
+def describe_command(order: Order, sources: list[str], *more: str) -> str:
     """Return the command that loads other files, or goes on, with the options of this one."""
     options = {
         "--location": order.location_id,

@@ -1,0 +1,216 @@
+"""`leadconnector upsert --dask`: the same load on a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any, Final
+
+from ..answers import clean_text
+from ..distributed import ClientOptions, Parts, Progress, upsert_partitions
+from ..errors import ConfigurationError
+from ..limits import RateLimit
+from ..report import STATUSES, BatchReport
+from .asking import is_agreed, is_person_there
+from .options import read_rate
+from .printing import show, show_document, tell
+from .progress import clock_text
+from .saying import read_meaning
+from .signals import calling_on_signals
+from .sources import describe_sources
+from .upsert import INTERRUPTED, STOPPED, Order, describe_command, interrupt_in_order, tell_errors
+
+_LOCAL: Final = "local"
+_LINE_SECONDS: Final = 5.0
+_ADDRESS: Final = re.compile(r"([A-Za-z][\w+.-]+):/(?=[^/])")
+
+
+async def load_on_cluster(order: Order, scheduler: str) -> int:
+    """Load files with the workers of a cluster, and return the exit code.
+
+    Args:
+        order: What the command line asks for.
+        scheduler: The address of the scheduler, or `local` for a cluster on this machine.
+
+    Raises:
+        ConfigurationError: Something is missing or wrong; nothing was sent.
+        JournalError: The folder of the run cannot be read or written.
+    """
+    _refuse_options(order, scheduler)
+    stop = asyncio.Event()
+    out = _address(str(order.out or f"leadconnector-run-{datetime.now().astimezone():%Y%m%d-%H%M%S}"))
+    with calling_on_signals(interrupt_in_order(stop, asyncio.current_task())):
+        try:
+            async with AsyncExitStack() as stack:
+                options = await _choose_options(order, stack)
+                asking = Asking(order, options, stop)
+                report = await upsert_partitions(
+                    options,
+                    [_address(str(path)) for path in order.sources.files],
+                    out=out,
+                    scheduler=None if scheduler == _LOCAL else scheduler,
+                    meaning=read_meaning(order.saying),
+                    reading=order.sources.reading,
+                    resume=order.is_resumed,
+                    wait_for_quota=order.waits,
+                    stop=stop,
+                    on_parts=asking,
+                    on_progress=Teller() if order.is_progress_wanted else None,
+                )
+        except asyncio.CancelledError:
+            if not stop.is_set():
+                raise
+            tell("Stopped at once; what became of rows is in the folder of the run.")
+            _show_way_on(order, scheduler, out)
+            return INTERRUPTED
+    if asking.is_refused:
+        tell("Nothing was sent.")
+        return INTERRUPTED
+    return _conclude(order, scheduler, out, report, is_interrupted=stop.is_set())
+
+
+def _refuse_options(order: Order, scheduler: str) -> None:
+    """Refuse what a load on a cluster cannot do.
+
+    Raises:
+        ConfigurationError: Something of it is asked for.
+    """
+    asked = {
+        "--sql": order.sources.query is not None,
+        "standard input (-)": order.sources.is_asked_once and order.sources.query is None,
+        "--limit": order.limit is not None,
+        "--dry-run": order.is_dry_run,
+        "--retry-failed": order.retry_failed,
+        "--strict": order.saying.is_strict,
+        "--create-fields": order.saying.creates_fields,
+        "--store": order.login.store is not None,
+        "--client-secret-file": order.login.secret_file is not None,
+        "--snapshot": order.takes_snapshot,
+        "--redis": order.redis is not None,
+        "--empty clear": order.saying.empties_fields,
+        "--phone-conflict skip": order.phone_conflict == "skip",
+        " ".join(order.selection.words()): order.selection.is_any,
+    }
+    for option, is_asked in asked.items():
+        if is_asked:
+            raise ConfigurationError(f"--dask does not go with {option}; leave one of them out")
+    if order.is_sandbox and scheduler != _LOCAL:
+        raise ConfigurationError("--sandbox is on this machine, and a cluster may not be: use --dask local")
+    if order.is_resumed and order.out is None:
+        raise ConfigurationError("--resume goes on with a run on a cluster where --out names its folder")
+
+
+async def _choose_options(order: Order, stack: AsyncExitStack) -> ClientOptions:
+    rate = read_rate(order.rate, order.daily)
+    options: dict[str, Any] = {"rate_limit": rate, "concurrency": order.concurrency}
+    if order.location_id:
+        options["location_id"] = order.location_id
+    if order.is_sandbox:
+        return ClientOptions(base_url=await _open_sandbox(rate, stack), token_source="sandbox", **options)  # noqa: S106
+    if order.token_file is not None:
+        options["token_source"] = f"file:{order.token_file.resolve()}"
+    return ClientOptions.from_env(**options)
+
+
+async def _open_sandbox(rate: RateLimit, stack: AsyncExitStack) -> str:
+    from ..sandbox import Sandbox
+
+    sandbox = Sandbox(max_requests=rate.max_requests, per_seconds=rate.per_seconds, daily=rate.daily)
+    return (await stack.enter_async_context(sandbox)).url
+
+
+def _address(path: str) -> str:
+    """Return an address as it was written: as a path, it has lost a slash."""
+    return _ADDRESS.sub(r"\1://", path, count=1)
+
+
+class Asking:
+    """Looks at a load when its rows are counted, and asks before the first write where somebody is there.
+
+    Attributes:
+        is_refused: Whether the answer was no.
+    """
+
+    def __init__(self, order: Order, options: ClientOptions, stop: asyncio.Event) -> None:
+        self._order = order
+        self._options = options
+        self._stop = stop
+        self.is_refused = False
+
+    async def __call__(self, parts: Parts) -> None:
+        """Look at the rows, and ask.
+
+        Raises:
+            ConfigurationError: They have tags, which would replace others.
+        """
+        if parts.has_tags and self._order.tags == "add":
+            raise ConfigurationError(
+                "rows have tags, and a load on a cluster can only replace all tags of a contact: give --tags replace, "
+                "or leave their column out with --ignore"
+            )
+        for note in parts.notes:
+            tell(clean_text(note))
+        if self._order.phone_conflict != "allow":
+            tell("Rows that share a phone are not looked for on a cluster: a later one overwrites the contact.")
+        if not self._order.is_sandbox:
+            tell("Each write fires the location's contact webhooks and workflows.")
+        is_asked = not (self._order.is_agreed or self._order.is_sandbox or self._order.is_resumed)
+        if is_asked and is_person_there():
+            where = f"{parts.locations} locations at {clean_text(self._options.base_url)}"
+            self.is_refused = not await is_agreed(f"Send {parts.rows:,} rows to {where}?", self._stop)
+            if self.is_refused:
+                self._stop.set()
+
+
+class Teller:
+    """Tells of progress, a line every few seconds, on stderr."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+        self._rows_before: int | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Print a line where the last one is some time ago."""
+        if self._rows_before is None:
+            self._rows_before = progress.rows
+        now = time.monotonic()
+        if now - self._told < _LINE_SECONDS:
+            return
+        self._told = now
+        rate = (progress.rows - self._rows_before) / max(progress.seconds, 0.1)
+        left = clock_text((progress.total_rows - progress.rows) / rate) + " to go" if rate else "waiting"
+        tell(
+            f"{progress.rows}/{progress.total_rows} rows, {progress.locations}/{progress.total_locations} locations, "
+            f"{progress.workers} workers, {rate:.1f} a second, {left}"
+        )
+
+
+def _conclude(order: Order, scheduler: str, out: str, report: BatchReport, *, is_interrupted: bool) -> int:
+    counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
+    sittings = f" and {report.sittings} sittings" if report.sittings > 1 else ""
+    show_document({**report.to_dict(), "results": out})
+    show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
+    show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
+    tell_errors(report)
+    for field, count in report.not_applied.items():
+        show(f"  {field} not applied on {count} rows (see not_applied in results/)")
+    if report.collisions:
+        show(f"  {report.collisions} rows met the contact of another person (see collision_with in results/)")
+    if report.stopped is not None:
+        show(f"Stopped early: {clean_text(str(report.stopped))}")
+    show(f"Results: {out}/ (report.json, results/*.parquet)")
+    if report.stopped is not None:
+        _show_way_on(order, scheduler, out)
+    if is_interrupted and not report.is_complete:
+        return INTERRUPTED
+    if report.stopped is not None:
+        return STOPPED
+    return 0 if report.is_complete else 1
+
+
+def _show_way_on(order: Order, scheduler: str, out: str) -> None:
+    sources = [_address(word) for word in describe_sources(order.sources)]
+    show(f"Next, for the rows left: {describe_command(order, sources, '--dask', scheduler, '--out', out, '--resume')}")

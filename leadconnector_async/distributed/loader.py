@@ -1,0 +1,224 @@
+"""What runs on a worker: many locations at once in one event loop, as the lead hands them over.
+
+The loop is that of one long Dask task, so that the cluster sees the worker at work. The lead talks to it through
+`hear`, in another thread, some times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from ..client import LeadConnector
+from ..errors import LeadConnectorError
+from ..report import BatchReport
+from .lease import Lease, LeasedLimits
+from .location_load import LocationLoad
+from .messages import Assignment, Ending, Orders, Plan, Told
+from .store import Store
+
+_log = logging.getLogger(__name__)
+
+_CALLS_OF_A_LOCATION: Final = 3  # in flight, as a location has about ten calls a second
+_NOT_BEGUN: Final = BatchReport(keep_outcomes=False).tally()
+_Key: TypeAlias = tuple[str, int]  # a location and an epoch
+_loaders: Final[dict[str, Loader]] = {}  # of this process, by the name of their task
+
+
+class Loader:
+    """Loads locations until the lead has no more of them, or is not heard any more.
+
+    Args:
+        plan: What the load is.
+        lease: How long it goes on unheard; nothing is sent before the lead was heard.
+    """
+
+    def __init__(self, plan: Plan, lease: Lease) -> None:
+        self._plan = plan
+        self._lease = lease
+        self._lock = threading.Lock()  # of what both threads touch
+        self._news: list[Orders] = []
+        self._endings: dict[int, Ending] = {}  # by epoch, until the lead has noted them
+        self._under_way: dict[_Key, BatchReport] = {}
+        self._has_ended = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_heard = asyncio.Event()
+        # In the loop alone:
+        self._known: set[_Key] = set()
+        self._waiting: list[Assignment] = []
+        self._tasks: dict[asyncio.Task[Ending], Assignment] = {}
+        self._stop = asyncio.Event()
+        self._is_over = False
+
+    # ------------------------------------------------------------------------------------------ in the lead's thread
+
+    def hear(self, orders: Orders) -> Told:
+        """Take orders, and tell how far it is."""
+        with self._lock:
+            for epoch in orders.noted:
+                self._endings.pop(epoch, None)
+            if orders.heard is not None:
+                self._lease.renew(orders.heard)
+            self._news.append(orders)
+            told = Told(
+                stamp=self._lease.stamp(),
+                endings=list(self._endings.values()),
+                under_way=self._count(),
+                has_ended=self._has_ended,
+            )
+        if self._loop is not None and not self._has_ended:
+            self._loop.call_soon_threadsafe(self._is_heard.set)
+        return told
+
+    def _count(self) -> Any:
+        counts = BatchReport(keep_outcomes=False)
+        for report in self._under_way.values():
+            counts.add_tally(report.tally())
+        return counts.tally()
+
+    # ------------------------------------------------------------------------------------------ in its own loop
+
+    async def run(self) -> None:
+        """Load what the lead assigns, until it says that this was all, or the lease ends.
+
+        Raises:
+            ConfigurationError: There is no token, or the store cannot be used.
+        """
+        self._loop = asyncio.get_running_loop()
+        store = await asyncio.to_thread(Store, self._plan.store_url)
+        concurrency = max(self._plan.options.concurrency, _CALLS_OF_A_LOCATION * self._plan.locations_at_once)
+        limits = LeasedLimits(self._lease)
+        client = await asyncio.to_thread(self._plan.options.open_client, limits=limits, concurrency=concurrency)
+        async with client:
+            try:
+                await self._serve(client, store)
+            finally:
+                await self._let_go()
+                with self._lock:
+                    self._has_ended = True
+
+    async def _serve(self, client: LeadConnector, store: Store) -> None:
+        has_lease = False
+        while True:
+            self._take_news()
+            if self._is_over and not self._tasks:
+                return
+            if has_lease and self._lease.left <= 0:
+                _log.warning("%s: its loads end here", self._lease.why_lost())
+                return
+            has_lease = has_lease or self._lease.left > 0
+            self._start_more(client, store, has_lease=has_lease)
+            self._is_heard.clear()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait until a location is done, the lead is heard, or the lease ends."""
+        heard = asyncio.ensure_future(self._is_heard.wait())
+        timeout = self._lease.left if self._lease.left > 0 else self._lease.seconds
+        await asyncio.wait([heard, *self._tasks], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        heard.cancel()
+        for task in [task for task in self._tasks if task.done()]:
+            self._note_end(task)
+
+    def _take_news(self) -> None:
+        with self._lock:
+            news, self._news = self._news, []
+        for orders in news:
+            for assignment in orders.assigned:
+                key = assignment.location_id, assignment.epoch
+                if key not in self._known:
+                    self._known.add(key)
+                    self._waiting.append(assignment)
+            if orders.is_stopping:
+                self._stop.set()
+            self._is_over = self._is_over or orders.is_over
+
+    def _start_more(self, client: LeadConnector, store: Store, *, has_lease: bool) -> None:
+        if self._stop.is_set():
+            self._give_back()
+        while has_lease and self._waiting and len(self._tasks) < self._plan.locations_at_once:
+            assignment = self._waiting.pop(0)
+            load = LocationLoad(self._plan, assignment, client, store, self._lease)
+            with self._lock:
+                self._under_way[assignment.location_id, assignment.epoch] = load.report
+            self._tasks[self._begin(load.run(self._stop))] = assignment
+
+    def _begin(self, work: Coroutine[Any, Any, Ending]) -> asyncio.Task[Ending]:
+        return asyncio.get_running_loop().create_task(work)
+
+    def _give_back(self) -> None:
+        """End locations that were not begun."""
+        for assignment in self._waiting:
+            self._tell_end(
+                Ending(
+                    location_id=assignment.location_id,
+                    epoch=assignment.epoch,
+                    tally=_NOT_BEGUN,
+                    stopped="the load was asked to stop",
+                )
+            )
+        self._waiting.clear()
+
+    def _note_end(self, task: asyncio.Task[Ending]) -> None:
+        assignment = self._tasks.pop(task)
+        try:
+            ending = task.result()
+        except LeadConnectorError as error:  # of the store, or the lease has ended
+            _log.warning("location %s: %s", assignment.location_id, error)
+            report = self._under_way[assignment.location_id, assignment.epoch]
+            ending = Ending(
+                location_id=assignment.location_id,
+                epoch=assignment.epoch,
+                tally=report.tally(),
+                stopped=str(error),
+                is_given_up=True,
+            )
+        self._tell_end(ending)
+
+    def _tell_end(self, ending: Ending) -> None:
+        with self._lock:
+            self._endings[ending.epoch] = ending
+            self._under_way.pop((ending.location_id, ending.epoch), None)
+
+    async def _let_go(self) -> None:
+        """Break off what is under way; the journals hold what became of it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def serve(name: str, plan: bytes) -> None:
+    """Run a loader to its end, as the task of a worker.
+
+    Args:
+        name: What the lead calls it.
+        plan: What to load, encoded.
+    """
+    decoded = msgspec.msgpack.decode(plan, type=Plan)
+    loader = Loader(decoded, Lease(decoded.lease_seconds))
+    _loaders[name] = loader
+    logger = logging.getLogger("distributed.worker")
+    logger.addFilter(_is_news)
+    try:
+        asyncio.run(loader.run())
+    finally:
+        logger.removeFilter(_is_news)
+        del _loaders[name]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out what Dask would log of each `hear`, twice a second."""
+    return not (isinstance(record.msg, str) and record.msg.startswith("Run out-of-band"))
+
+
+def hear(name: str, orders: bytes) -> bytes | None:
+    """Hand orders to the loader of this process and return what it tells; None where it has not begun, or has ended."""
+    loader = _loaders.get(name)
+    if loader is None:
+        return None
+    return msgspec.msgpack.encode(loader.hear(msgspec.msgpack.decode(orders, type=Orders)))

@@ -1,0 +1,117 @@
+"""`leadconnector upsert --dask`: what it says, how it ends, and how it goes on after it was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.distributed.conftest import WINDOW, Server, results, write_people
+
+COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()", "upsert"]
+
+
+def start(server: Server, *arguments: str, folder: Path) -> subprocess.Popen[str]:
+    environ = {**os.environ, "LEADCONNECTOR_TOKEN": "sandbox", "LEADCONNECTOR_BASE_URL": server.url}
+    command = [*COMMAND, *arguments, "--rate", f"40/{WINDOW}", "--dask", "local"]
+    return subprocess.Popen(
+        command,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        start_new_session=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=90)
+    assert "Traceback" not in err, err
+    return process.returncode, out, err
+
+
+def wait_for_outcomes(out: Path, count: int) -> None:
+    until = time.monotonic() + 30
+    while len(list(out.glob("journal/*/*"))) < count:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_lead_that_is_killed_goes_on(server: Server, tmp_path: Path) -> None:
+    write_people(tmp_path / "people.csv", locations=4, rows=400)
+    process = start(server, "people.csv", "--out", "run", folder=tmp_path)
+    wait_for_outcomes(tmp_path / "run", 40)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    server.look()
+    assert 0 < sum(server.writes.values()) < 1596
+    code, out, _ = end(start(server, "people.csv", "--out", "run", "--resume", folder=tmp_path))
+    assert code == 1
+    assert out.startswith("1600 rows in ")
+    assert " and 2 sittings: 1440 created, 156 updated, 4 failed\n" in out
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert (report["total"], report["created"], report["updated"], report["failed"]) == (1600, 1440, 156, 4)
+    assert len(results(tmp_path / "run")) == 1600
+    server.look()
+    assert len(server.contacts) == 1440
+    assert sum(server.writes.values()) <= 1596 + 4 * 64
+    assert server.rate_limited == 0
+
+
+def test_interrupting_ends_in_order(server: Server, tmp_path: Path) -> None:
+    write_people(tmp_path / "people.csv", locations=2, rows=600)
+    process = start(server, "people.csv", "--out", "run", folder=tmp_path)
+    wait_for_outcomes(tmp_path / "run", 20)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    code, out, err = end(process)
+    assert code == 130
+    assert "Stopping: calls in flight finish." in err
+    assert "Stopped early: the load was asked to stop" in out
+    assert f"upsert people.csv --dask local --out run --resume --rate 40/{WINDOW}" in out
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["total"] == 1200
+    assert report["not_attempted"] > 0
+    server.look()
+    assert sum(server.writes.values()) == report["created"] + report["updated"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["people.csv", "--limit", "3"], "--dask does not go with --limit"),
+        (["people.csv", "--dry-run"], "--dask does not go with --dry-run"),
+        (["--sql", "select 1", "--from", "sqlite:///x"], "--dask does not go with --sql"),
+        (["people.csv", "--resume"], "where --out names its folder"),
+        (["nothing.csv"], "there is no such file"),
+        (["people.csv", "--token-file", "nowhere"], "no token can be read there"),
+        (["tagged.csv"], "can only replace all tags of a contact: give --tags replace"),
+    ],
+)
+def test_wrong_use(server: Server, tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    write_people(tmp_path / "people.csv", locations=1, rows=3)
+    write_people(tmp_path / "tagged.csv", locations=1, rows=3, more={"tags": "vip"})
+    code, out, err = end(start(server, *arguments, folder=tmp_path))
+    assert code == 2, err
+    assert sentence in err
+    assert out == ""
+    server.look()
+    assert server.arrivals == []
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("locationId,email\nL,a@example.com\n")
+    code = "import sys; sys.modules['distributed'] = sys.modules['fsspec'] = None\n" + COMMAND[4]
+    command = [*COMMAND[:4], code, "upsert", "people.csv", "--dask", "local"]
+    ended: Any = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 2
+    assert "pip install 'leadconnector-async[dask]'" in ended.stderr
+    assert "Traceback" not in ended.stderr
