@@ -139,7 +139,7 @@ def cpu_of(pid: int) -> float:
 def measure_throughput(options: argparse.Namespace, folder: Path) -> None:
     path = folder / "rows.csv"
     write_rows(path, options.locations, options.rows)
-    limits = {"each at 10 calls a second": RateLimit(10, 1.0, daily=None), "without limits": None}
+    limits = {"each at 25 calls in 3 s": RateLimit(25, 3.0, daily=None), "without limits": None}
     for name, limit in limits.items():
         rates = {}
         for workers in (1, 2):

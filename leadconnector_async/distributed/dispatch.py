@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from .messages import Assignment, Ending, Orders, Told
 
+_PLENTY: Final = 2  # rounds of locations for each worker
 _MOST_TRIES: Final = 3  # of a location that workers give up
 _MARGIN: Final = 1.02  # two machines' clocks may differ in speed
 
@@ -69,7 +70,8 @@ class Dispatcher:
     def __init__(
         self, shares: Iterable[Share], *, at_once: int, ahead: int, lease_seconds: float, first_epoch: int = 1
     ) -> None:
-        self._most = at_once + ahead
+        self._at_once = at_once
+        self._ahead = ahead
         self._lease_seconds = lease_seconds
         self._epoch = first_epoch
         ordered = sorted(shares, key=lambda share: share.rows)
@@ -99,8 +101,7 @@ class Dispatcher:
             heard, at = desk.heard
             desk.lease_until = max(desk.lease_until, at + self._lease_seconds * _MARGIN)
         if not self.is_stopping and heard is not None:
-            most = min(self._most, math.ceil(self.left / len(self._desks)))  # so that each has its part
-            while self._free and len(desk.held) < most:
+            while self._free and len(desk.held) < self._most_held():
                 assignment = self._assign(self._free.pop())
                 desk.held[assignment.epoch] = desk.unsent[assignment.epoch] = assignment
         return Orders(
@@ -110,6 +111,11 @@ class Dispatcher:
             is_stopping=self.is_stopping,
             is_over=self.is_over,
         )
+
+    def _most_held(self) -> int:
+        """How many locations a worker may have now: its part of all, and towards the end none that only wait there."""
+        is_plenty = len(self._free) > _PLENTY * self._at_once * len(self._desks)
+        return min(self._at_once + self._ahead * is_plenty, math.ceil(self.left / len(self._desks)))
 
     def _assign(self, share: Share) -> Assignment:
         self._epoch += 1
