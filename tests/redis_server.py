@@ -44,9 +44,11 @@ class RedisServer:
     """One server, which keeps nothing on disk."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = 65_535
+        while self.port > 55_535:  # a member of a cluster listens 10,000 above it, too
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                self.port = free.getsockname()[1]
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
