@@ -118,7 +118,7 @@ async def test_a_storm_in_the_midst_of_doubt(start_drill: StartDrill) -> None:
         ("in 45 s", 43, 46),  # a date, of one-second resolution
         ("45 s ago", 10, 11),  # no sense in it: as long as a window
         ("-30", 10, 11),
-        ("0", 0, 1),
+        ("0", 0, 3),  # no window; where the machine is busy, the clock may jump over what the first call has alone
         ("soon", 10, 11),
         ("30, 40", 10, 11),
         ("1e3", 10, 11),
