@@ -113,7 +113,7 @@ class Chooser:
             contact: What would be sent of it.
             whole: The same with the phone that is to be set afterwards, where there is one.
         """
-        whole = contact if whole is None else whole
+        later = whole if whole is not None and whole.phone and not contact.phone else None
         location_id = contact.location_id or self._location_id
         identity = self._stored.identify(contact, location_id)
         is_apart = self._makes_duplicate(contact, location_id)
@@ -121,9 +121,9 @@ class Chooser:
         keys = [key for key in identity if key]
         ids = [] if stored is None else [stored.contact_id]
         earlier = self._sent.find(keys, ids)
-        changes = () if stored is None else self._changes(whole, stored)
+        changes = () if stored is None else self._changes(later or contact, stored)
         what = self._select(contact, stored, changes, identity, earlier, location_id)
-        if isinstance(what, Skipped) and what.reason == _IS_FULL and self._lacks_phone(whole, stored):
+        if isinstance(what, Skipped) and what.reason == _IS_FULL and later is not None and self._lacks_phone(stored):
             what = ContactUpsert(email=contact.email, location_id=contact.location_id)
         if isinstance(what, ContactUpsert) and not is_apart:
             self._sent.add(keys, {*ids, *(earlier or ())})
@@ -135,8 +135,8 @@ class Chooser:
         stored = self._stored.get(location_id, contact_id) if self._selection.fill_empty else None
         return stored is None or not stored.contact.phone
 
-    def _lacks_phone(self, whole: ContactUpsert, stored: StoredContact | None) -> bool:
-        return bool(whole.phone) and stored is not None and not stored.contact.phone
+    def _lacks_phone(self, stored: StoredContact | None) -> bool:
+        return stored is not None and not stored.contact.phone
 
     def _makes_duplicate(self, contact: ContactUpsert, location_id: str) -> bool:
         is_wanted = contact.create_new_if_duplicate_allowed is True
