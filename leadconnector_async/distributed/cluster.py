@@ -20,6 +20,7 @@ from .target import ClientOptions
 _CONNECT_SECONDS: Final = 20
 _ANSWER_SECONDS: Final = 30
 _PROBE: Final = "probe"
+_NOT_SPLIT: Final = "the cluster could not bring the rows together"
 _PRELOAD: Final = f"{__package__}.own_worker"
 _DASHBOARD: Final = "127.0.0.1:0"  # Dask serves one in any case
 
@@ -179,10 +180,9 @@ async def _result(future: Any) -> Any:
     except asyncio.CancelledError:
         if future.status not in ("cancelled", "lost"):
             raise
-        reason = "Dask lost the task"
+        raise OutageError(f"{_NOT_SPLIT} (Dask lost the task)") from None
     except Exception as error:  # of Dask, the machine or the user's dataframe
-        reason = f"{type(error).__name__}: {error}"
-    raise OutageError(f"the cluster could not bring the rows together ({reason})")
+        raise OutageError(f"{_NOT_SPLIT} ({type(error).__name__}: {error})") from None
 
 
 def _sentence_of(problem: BaseException) -> str:

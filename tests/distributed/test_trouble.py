@@ -14,6 +14,8 @@ from leadconnector_async import BatchReport
 from leadconnector_async.distributed import splitting
 from leadconnector_async.distributed.description import describe, open_folder, take_folder
 from leadconnector_async.distributed.lease import Lease
+from leadconnector_async.distributed.loader import Loader
+from leadconnector_async.distributed.messages import Plan
 from leadconnector_async.distributed.store import Store
 from leadconnector_async.distributed.tenure import Tenure
 from leadconnector_async.errors import ConfigurationError, JournalError, OutageError
@@ -128,3 +130,17 @@ async def test_a_dataframe_that_fails_is_a_sentence(cluster: Any, server: Server
         await load(server, frame.map_partitions(_fail, meta=frame._meta), tmp_path / "out", cluster)
     server.look()
     assert server.arrivals == []
+
+
+async def test_a_worker_whose_lead_is_gone_before_it_was_heard_is_free_again(server: Server, tmp_path: Path) -> None:
+    plan = Plan(
+        store_url=str(tmp_path),
+        split_id="1",
+        options=server.options(token_source="sandbox"),
+        locations_at_once=1,
+        lease_seconds=0.1,
+        compare=True,
+        wait_for_quota=False,
+    )
+    async with asyncio.timeout(20):
+        await Loader(plan, Lease(plan.lease_seconds)).run()
