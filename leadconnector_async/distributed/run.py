@@ -9,8 +9,6 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from ..errors import ConfigurationError, JournalError, LoadStoppedError, StopRequestedError
 from ..migration.meaning import NOTHING_SAID, Meaning
 from ..migration.readers import Reading
@@ -21,8 +19,8 @@ from .dispatch import Dispatcher, Share
 from .lead import Lead
 from .lease import Lease
 from .location_load import count_earlier
-from .merge import Merge, OnProgress
-from .messages import Ending, Plan
+from .merge import Merge, OnProgress, read_endings
+from .messages import Plan
 from .sources import Frame, Source, find_parts
 from .splitting import OnParts, Part, Parts, Splitting, part_name, read_part, split_file, split_frame
 from .store import Store
@@ -139,6 +137,7 @@ class ClusterLoad:
         self._description = description
         self._stop = stop
         self._tenure = Tenure(store, Lease(plan.lease_seconds))
+        self._dispatcher: Dispatcher | None = None
 
     async def run(
         self,
@@ -163,8 +162,13 @@ class ClusterLoad:
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])
-            with suppress(JournalError):  # then whoever goes on waits for it
-                await self._tenure.end()
+            if self._lease_left() <= 0:  # else workers may still send, and whoever goes on waits for them
+                with suppress(JournalError):  # then, too
+                    await self._tenure.end()
+
+    def _lease_left(self) -> float:
+        """Return for how many seconds at most some worker may go on by itself."""
+        return 0.0 if self._dispatcher is None else self._dispatcher.lease_left(time.monotonic())
 
     # ------------------------------------------------------------------------------------------ the first pass
 
@@ -222,7 +226,7 @@ class ClusterLoad:
         done = await asyncio.to_thread(read_endings, self._store) if sitting > 1 else []
         for ending in done:
             merge.add(ending)
-        dispatcher = Dispatcher(
+        self._dispatcher = dispatcher = Dispatcher(
             [share for share in shares if share.location_id not in merge.done],
             at_once=self._plan.locations_at_once,
             ahead=self._plan.locations_at_once // 2 + 1,
@@ -237,7 +241,7 @@ class ClusterLoad:
         finally:
             watching.cancel()
             await asyncio.wait([watching])
-        await asyncio.sleep(dispatcher.lease_left(time.monotonic()))  # before it counts what lost workers left
+        await asyncio.sleep(self._lease_left())  # before it counts what lost workers left
         report = await asyncio.to_thread(self._conclude, merge, lead.failure)
         if not watching.cancelled() and (error := watching.exception()) is not None:
             raise LoadStoppedError(f"the load was ended by {type(error).__name__}: {error}", report=report) from error
@@ -282,21 +286,3 @@ def gather_shares(parts: list[Part], *, is_again: bool) -> list[Share]:
             rows[location_id] = rows.get(location_id, 0) + count
             numbers.setdefault(location_id, []).append(number)
     return [Share(location_id, count, numbers[location_id], is_again) for location_id, count in rows.items()]
-
-
-def read_endings(store: Store) -> list[Ending]:
-    """Return the locations that earlier runs were done with.
-
-    Raises:
-        JournalError: They cannot be read.
-    """
-    latest: dict[str, Ending] = {}
-    for name in store.names("done"):
-        data = store.read(f"done/{name}")
-        if data is not None:
-            try:
-                ending = msgspec.json.decode(data, type=Ending)
-            except msgspec.DecodeError as error:
-                raise JournalError(f"{store.path(f'done/{name}')}: is damaged ({error}); remove it") from None
-            latest[ending.location_id] = ending
-    return list(latest.values())

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from leadconnector_async import BatchReport
-from leadconnector_async.distributed import splitting
+from leadconnector_async.distributed import Progress, splitting
 from leadconnector_async.distributed.description import describe, open_folder, take_folder
 from leadconnector_async.distributed.lease import Lease
 from leadconnector_async.distributed.loader import Loader
@@ -95,6 +95,30 @@ async def test_who_was_taken_over_from_leaves_the_report_alone(cluster: Any, ser
     report = await load(server, people, out, cluster, on_progress=take_over)
     assert "another process has taken this load over" in str(report.stopped)
     assert (out / "report.json").read_text() == "another's"
+
+
+async def test_a_lead_that_is_broken_off_does_not_say_that_nobody_works_on_the_load(
+    cluster: Any, server: Server, tmp_path: Path
+) -> None:
+    people, out = tmp_path / "people.csv", tmp_path / "out"
+    write_people(people, locations=3, rows=200)
+    has_begun = asyncio.Event()
+
+    def look(progress: Progress) -> None:
+        if progress.rows > 20:
+            has_begun.set()
+
+    under_way = asyncio.create_task(load(server, people, out, cluster, on_progress=look))
+    await has_begun.wait()
+    under_way.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await under_way
+    assert msgspec.json.decode((out / "lead.json").read_bytes())["has_ended"] is False  # workers go on for a lease
+    report = await load(server, people, out, cluster, resume=True)
+    assert (report.total, report.failed, report.not_attempted) == (600, 3, 0)
+    server.look()
+    assert server.rate_limited == 0
+    assert msgspec.json.decode((out / "lead.json").read_bytes())["has_ended"] is True
 
 
 @pytest.mark.parametrize("name", ["load.json", "lead.json", "parts/000000.json"])
