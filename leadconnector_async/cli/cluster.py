@@ -191,7 +191,8 @@ class Teller:
 def _conclude(order: Order, scheduler: str, out: str, report: BatchReport, *, is_interrupted: bool) -> int:
     counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
     sittings = f" and {report.sittings} sittings" if report.sittings > 1 else ""
-    show_document({**report.to_dict(), "results": out})
+    stopped = None if report.stopped is None else str(report.stopped)
+    show_document({**report.to_dict(), "not_applied": report.not_applied, "stopped": stopped, "results": out})
     show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
     show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
     tell_errors(report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from .target import ClientOptions
 _CONNECT_SECONDS: Final = 20
 _ANSWER_SECONDS: Final = 30
 _PROBE: Final = "probe"
+_NOT_SPLIT: Final = "the cluster could not bring the rows together"
 _PRELOAD: Final = f"{__package__}.own_worker"
 _DASHBOARD: Final = "127.0.0.1:0"  # Dask serves one in any case
 
@@ -145,8 +147,9 @@ class Cluster:
         """
         await self._wait_for_a_worker()
         await self._check_versions()
-        await asyncio.to_thread(store.write, _PROBE, options.base_url.encode())
-        problems = await self.ask_all(find_problem, options, store.url, list(files))
+        mark = secrets.token_bytes(8)  # so that a folder of the same name on a disk of its own is told apart
+        await asyncio.to_thread(store.write, _PROBE, mark)
+        problems = await self.ask_all(find_problem, options, store.url, mark, list(files))
         for worker, problem in sorted(problems.items()):
             if isinstance(problem, BaseException):
                 raise ConfigurationError(f"worker {worker}: {_sentence_of(problem)}")
@@ -172,7 +175,14 @@ class Cluster:
 
 
 async def _result(future: Any) -> Any:
-    return await future
+    try:
+        return await future
+    except asyncio.CancelledError:
+        if future.status not in ("cancelled", "lost"):
+            raise
+        raise OutageError(f"{_NOT_SPLIT} (Dask lost the task)") from None
+    except Exception as error:  # of Dask, the machine or the user's dataframe
+        raise OutageError(f"{_NOT_SPLIT} ({type(error).__name__}: {error})") from None
 
 
 def _sentence_of(problem: BaseException) -> str:
@@ -189,7 +199,7 @@ def tell_version() -> str:
     return __version__
 
 
-def find_problem(options: ClientOptions, store_url: str, files: list[str]) -> str | None:
+def find_problem(options: ClientOptions, store_url: str, mark: bytes, files: list[str]) -> str | None:
     """Return why this worker cannot do its part, or None; runs on a worker. What a token is, is not told."""
     try:
         options.find_token()
@@ -198,7 +208,7 @@ def find_problem(options: ClientOptions, store_url: str, files: list[str]) -> st
         probe = Store(store_url).read(_PROBE)
     except LeadConnectorError as error:
         return str(error)
-    if probe != options.base_url.encode():
+    if probe != mark:
         return f"cannot see the folder for the results, {store_url}; name one that all machines share, with --out"
     missing = next((file for file in files if "://" not in file and not Path(file).is_file()), None)
     return None if missing is None else f"cannot see {missing}; put it where all machines see it, or on each of them"

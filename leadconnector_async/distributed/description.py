@@ -15,6 +15,7 @@ from .store import Store
 from .target import ClientOptions
 
 _LOAD: Final = "load.json"
+_LEFT_BY_REFUSALS: Final = frozenset(("probe", "lead.json"))  # of runs that ended before they began to read
 _OTHER: Final = {
     "source": "other files, or they have changed since",
     "location": "another location",
@@ -56,24 +57,30 @@ def open_folder(store: Store, whole: dict[str, str], *, is_resumed: bool) -> Des
     Raises:
         ConfigurationError: The folder holds something else.
     """
-    data = store.read(_LOAD)
-    if data is None:
-        if store.names("") and not is_resumed:
+    before = store.decode(_LOAD, Description)
+    if before is None:
+        if not is_resumed and not _LEFT_BY_REFUSALS.issuperset(store.names("")):
             raise ConfigurationError(f"{store.url}: is not empty; name a new folder for the results")
         return Description(split_id=f"{time.time_ns():x}", began_at=0.0, whole=whole)
     if not is_resumed:
         raise ConfigurationError(f"{store.url}: holds a run; name a new folder, or go on with that one (--resume)")
-    before = msgspec.json.decode(data, type=Description)
     for name, sentence in _OTHER.items():
         if before.whole.get(name) != whole[name]:
             raise ConfigurationError(f"{store.url}: holds a run with {sentence}; name another folder, or load the same")
     return before
 
 
-def write_description(store: Store, description: Description) -> None:
-    """Leave what a load is known by in its folder.
+def take_folder(store: Store, description: Description) -> Description:
+    """Leave what a load is known by in its folder, once this process leads there, and return it.
 
     Raises:
+        ConfigurationError: Another process has begun a load there meanwhile; its pieces are known by its description.
         JournalError: It could not be written.
     """
+    before = store.decode(_LOAD, Description)
+    if before is not None and before.split_id != description.split_id:
+        raise ConfigurationError(f"{store.url}: another process has begun a load there; name another folder")
+    began_at = description.began_at or time.time()
+    description = msgspec.structs.replace(description, began_at=began_at)
     store.write(_LOAD, msgspec.json.encode(description))
+    return description

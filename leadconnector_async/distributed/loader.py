@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any, Final, TypeAlias
 
@@ -104,11 +105,14 @@ class Loader:
 
     async def _serve(self, client: LeadConnector, store: Store) -> None:
         has_lease = False
+        began = time.monotonic()
         while True:
             self._take_news()
             if self._is_over and not self._tasks:
                 return
-            if has_lease and self._lease.left <= 0:
+            # A lead that is gone before it was heard once must not keep this worker from the next load for ever.
+            is_awaited = not has_lease and time.monotonic() - began < self._lease.seconds
+            if self._lease.left <= 0 and not is_awaited:
                 _log.warning("%s: its loads end here", self._lease.why_lost())
                 return
             has_lease = has_lease or self._lease.left > 0

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+import msgspec
 from msgspec import Struct
 
-from ..errors import StopRequestedError
+from ..errors import JournalError, StopRequestedError
 from ..report import BatchReport, Tally, row_error
 from .dispatch import Share
 from .messages import Ending
+from .store import Store
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -105,3 +107,21 @@ class Merge:
         self.report.stopped = reason
         self.report.finish(time.monotonic())
         return self.report
+
+
+def read_endings(store: Store) -> list[Ending]:
+    """Return the locations that earlier runs were done with.
+
+    Raises:
+        JournalError: They cannot be read.
+    """
+    latest: dict[str, Ending] = {}
+    for name in store.names("done"):
+        data = store.read(f"done/{name}")
+        if data is not None:
+            try:
+                ending = msgspec.json.decode(data, type=Ending)
+            except msgspec.DecodeError as error:
+                raise JournalError(f"{store.path(f'done/{name}')}: is damaged ({error}); remove it") from None
+            latest[ending.location_id] = ending
+    return list(latest.values())

@@ -9,22 +9,20 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from ..errors import ConfigurationError, JournalError, LoadStoppedError, StopRequestedError
 from ..migration.meaning import NOTHING_SAID, Meaning
 from ..migration.readers import Reading
 from ..report import BatchReport, Tally
 from .cluster import Cluster, open_cluster
-from .description import Description, describe, open_folder, write_description
+from .description import Description, describe, open_folder, take_folder
 from .dispatch import Dispatcher, Share
 from .lead import Lead
 from .lease import Lease
 from .location_load import count_earlier
-from .merge import Merge, OnProgress
-from .messages import Ending, Plan
+from .merge import Merge, OnProgress, read_endings
+from .messages import Plan
 from .sources import Frame, Source, find_parts
-from .splitting import OnParts, Part, Parts, Splitting, read_part, split_file, split_frame
+from .splitting import OnParts, Part, Parts, Splitting, part_name, read_part, split_file, split_frame
 from .store import Store
 from .target import ClientOptions
 from .tenure import Tenure
@@ -86,6 +84,7 @@ async def upsert_partitions(
 
     Raises:
         ConfigurationError: The scheduler, a worker, the source or `out` cannot be used; nothing was sent.
+        OutageError: The cluster was lost, or failed, while rows were brought together; nothing was sent.
         LoadStoppedError: `on_progress` raised; carries the report, and the reason as `__cause__`.
         JournalError: The store cannot be read or written. What was sent is in it as far as it was counted; go on with
             `resume`.
@@ -106,9 +105,6 @@ async def upsert_partitions(
     )
     async with open_cluster(scheduler, workers) as cluster:
         await cluster.check(client_options, store, [] if isinstance(parts, Frame) else parts)
-        if not description.began_at:
-            description = msgspec.structs.replace(description, began_at=time.time())
-        await asyncio.to_thread(write_description, store, description)
         load = ClusterLoad(cluster, store, plan, description, stop or asyncio.Event())
         splitting = Splitting(
             store_url=store.url, location_id=client_options.location_id, meaning=meaning, reading=reading
@@ -141,6 +137,7 @@ class ClusterLoad:
         self._description = description
         self._stop = stop
         self._tenure = Tenure(store, Lease(plan.lease_seconds))
+        self._dispatcher: Dispatcher | None = None
 
     async def run(
         self,
@@ -153,18 +150,25 @@ class ClusterLoad:
         await self._tenure.begin()
         keeping = asyncio.create_task(self._tenure.keep())
         try:
+            self._description = await asyncio.to_thread(take_folder, self._store, self._description)
             found = await self._split(parts, splitting)
             if found is None:
                 return Merge([], sitting=self._tenure.sitting, began_at=time.time()).conclude(_STOPPED, lambda _: None)
             shares = gather_shares(found, is_again=self._tenure.sitting > 1)
             if on_parts is not None:
                 await on_parts(Parts.of(found))
+            await self._tenure.settle()
             return await self._load(shares, on_progress)
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])
-            with suppress(JournalError):  # then whoever goes on waits for it
-                await self._tenure.end()
+            if self._lease_left() <= 0:  # else workers may still send, and whoever goes on waits for them
+                with suppress(JournalError):  # then, too
+                    await self._tenure.end()
+
+    def _lease_left(self) -> float:
+        """Return for how many seconds at most some worker may go on by itself."""
+        return 0.0 if self._dispatcher is None else self._dispatcher.lease_left(time.monotonic())
 
     # ------------------------------------------------------------------------------------------ the first pass
 
@@ -184,8 +188,21 @@ class ClusterLoad:
                     raise ConfigurationError(problem)
                 if self._stop.is_set():
                     return None
-        found = [await self._read_part(number) for number in range(count)]
-        return [part for part in found if part is not None]
+        return [await self._find_part(number) for number in range(count)]
+
+    async def _find_part(self, number: int) -> Part:
+        """Read what a worker said that it wrote.
+
+        Raises:
+            ConfigurationError: It is not there.
+        """
+        part = await self._read_part(number)
+        if part is None:
+            raise ConfigurationError(
+                f"{self._store.path(part_name(number))}: a worker wrote it where this process cannot see it; name a "
+                "folder that all machines share, with --out"
+            )
+        return part
 
     async def _read_part(self, number: int) -> Part | None:
         return await asyncio.to_thread(read_part, self._store, number)
@@ -209,7 +226,7 @@ class ClusterLoad:
         done = await asyncio.to_thread(read_endings, self._store) if sitting > 1 else []
         for ending in done:
             merge.add(ending)
-        dispatcher = Dispatcher(
+        self._dispatcher = dispatcher = Dispatcher(
             [share for share in shares if share.location_id not in merge.done],
             at_once=self._plan.locations_at_once,
             ahead=self._plan.locations_at_once // 2 + 1,
@@ -224,7 +241,7 @@ class ClusterLoad:
         finally:
             watching.cancel()
             await asyncio.wait([watching])
-        await asyncio.sleep(dispatcher.lease_left(time.monotonic()))  # before it counts what lost workers left
+        await asyncio.sleep(self._lease_left())  # before it counts what lost workers left
         report = await asyncio.to_thread(self._conclude, merge, lead.failure)
         if not watching.cancelled() and (error := watching.exception()) is not None:
             raise LoadStoppedError(f"the load was ended by {type(error).__name__}: {error}", report=report) from error
@@ -242,8 +259,9 @@ class ClusterLoad:
 
     def _conclude(self, merge: Merge, failure: Exception | None) -> BatchReport:
         report = merge.conclude(failure, self._count_left)
-        self._remove_superseded()
-        self._store.write(_REPORT, report.to_json().encode())
+        if self._tenure.ended is None:  # else the folder is another process's by now
+            self._remove_superseded()
+            self._store.write(_REPORT, report.to_json().encode())
         return report
 
     def _count_left(self, share: Share) -> Tally | None:
@@ -268,21 +286,3 @@ def gather_shares(parts: list[Part], *, is_again: bool) -> list[Share]:
             rows[location_id] = rows.get(location_id, 0) + count
             numbers.setdefault(location_id, []).append(number)
     return [Share(location_id, count, numbers[location_id], is_again) for location_id, count in rows.items()]
-
-
-def read_endings(store: Store) -> list[Ending]:
-    """Return the locations that earlier runs were done with.
-
-    Raises:
-        JournalError: They cannot be read.
-    """
-    latest: dict[str, Ending] = {}
-    for name in store.names("done"):
-        data = store.read(f"done/{name}")
-        if data is not None:
-            try:
-                ending = msgspec.json.decode(data, type=Ending)
-            except msgspec.DecodeError as error:
-                raise JournalError(f"{store.path(f'done/{name}')}: is damaged ({error}); remove it") from None
-            latest[ending.location_id] = ending
-    return list(latest.values())

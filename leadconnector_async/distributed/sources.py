@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from glob import has_magic
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
+from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
 from ..migration.readers import find_files
@@ -50,6 +51,11 @@ def find_parts(source: Source) -> list[str] | Frame:
 
 
 def _matches(name: str) -> list[str]:
+    if urlsplit(name).password:
+        raise ConfigurationError(
+            "the address of a file holds a password, which would be seen on the cluster; leave it out, and have the "
+            "workers find it in their environment"
+        )
     if "://" not in name:
         return [str(path.resolve()) for path in find_files([Path(name)])]
     if not has_magic(name):

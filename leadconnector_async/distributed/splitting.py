@@ -235,5 +235,4 @@ def part_name(number: int) -> str:
 
 def read_part(store: Store, number: int) -> Part | None:
     """Return what a part holds, or None where it was not split to its end."""
-    data = store.read(part_name(number))
-    return None if data is None else msgspec.json.decode(data, type=Part)
+    return store.decode(part_name(number), Part)

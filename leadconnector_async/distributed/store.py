@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
+
+import msgspec
 
 from ..errors import ConfigurationError, JournalError
 from .extras import load_library
 
 _DIGEST_BYTES: Final = 8
+_Object = TypeVar("_Object")
 
 
 class Store:
@@ -93,6 +96,18 @@ class Store:
                 return data
             except FileNotFoundError:
                 return None
+
+    def decode(self, name: str, kind: type[_Object]) -> _Object | None:
+        """Return what an object of JSON holds, or None where there is none.
+
+        Raises:
+            JournalError: It could not be read, or is damaged.
+        """
+        data = self.read(name)
+        try:
+            return None if data is None else msgspec.json.decode(data, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise JournalError(f"{self.path(name)}: is damaged ({error}); load into a new folder") from None
 
     def fetch(self, name: str, path: Path) -> None:
         """Copy an object to a file of this machine.

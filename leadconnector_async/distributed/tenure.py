@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ from .store import Store
 
 _NAME: Final = "lead.json"
 _BEATS: Final = 4  # in the time of a lease
+_SETTLE_SECONDS: Final = 1.0  # longer than a store takes to write an object
 _PATIENCE: Final = 2.1  # leases: the lead's own, and those that it may have given just before its end
 
 
@@ -49,6 +51,7 @@ class Tenure:
         self._lease = lease
         self._who = secrets.token_hex(8)
         self._beat = 0
+        self._began_at = 0.0
         self.sitting = 1
         self.ended: Exception | None = None
 
@@ -65,6 +68,7 @@ class Tenure:
             if not before.has_ended:
                 await self._wait_for(before)
         await self._write()
+        self._began_at = time.monotonic()
         await self.look()
         if self.ended is not None:
             raise self.ended
@@ -76,6 +80,19 @@ class Tenure:
                 raise ConfigurationError(
                     f"{self._store.url}: another process works on this load; wait until it has ended"
                 )
+
+    async def settle(self) -> None:
+        """Look again when one that began in the same moment must have left its sign, before anything is sent.
+
+        Raises:
+            ConfigurationError: Another process leads this load; nothing was sent.
+            JournalError: The store cannot be read or written.
+        """
+        await asyncio.sleep(self._began_at + min(_SETTLE_SECONDS, self._lease.seconds / _BEATS) - time.monotonic())
+        if self.ended is None:
+            await self.look()
+        if self.ended is not None:
+            raise self.ended
 
     async def keep(self) -> None:
         """Lead on, until cancelled or another one leads; a store that fails for a while is asked again."""
@@ -108,8 +125,7 @@ class Tenure:
             await self._write(has_ended=True)
 
     async def _find(self) -> _Sign | None:
-        data = await asyncio.to_thread(self._store.read, _NAME)
-        return None if data is None else msgspec.json.decode(data, type=_Sign)
+        return await asyncio.to_thread(self._store.decode, _NAME, _Sign)
 
     async def _write(self, *, has_ended: bool = False) -> None:
         self._beat += 1

@@ -84,6 +84,19 @@ def test_interrupting_ends_in_order(server: Server, tmp_path: Path) -> None:
     assert sum(server.writes.values()) == report["created"] + report["updated"]
 
 
+def test_machines_are_told_as_of_an_ordinary_load(server: Server, tmp_path: Path) -> None:
+    write_people(tmp_path / "people.csv", locations=2, rows=2)
+    code, out, _ = end(start(server, "people.csv", "--out", "run", "--json", folder=tmp_path))
+    assert code == 0
+    told = json.loads(out)
+    assert told == {
+        **json.loads((tmp_path / "run" / "report.json").read_text()),
+        "not_applied": {},
+        "stopped": None,
+        "results": "run",
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async.distributed import ClientOptions, Progress
+from leadconnector_async.distributed.sources import find_parts
 from leadconnector_async.distributed.store import Store
 from leadconnector_async.errors import ConfigurationError
 from tests.distributed.conftest import Server, load, write_people
@@ -64,6 +65,12 @@ def test_a_token_cannot_be_given_where_it_would_travel() -> None:
 def test_a_password_is_no_part_of_the_folders_address() -> None:
     with pytest.raises(ConfigurationError, match="holds a password") as caught:
         Store(f"sftp://me:{SECRET}@example.com/run")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_password_is_no_part_of_a_files_address() -> None:
+    with pytest.raises(ConfigurationError, match="holds a password") as caught:
+        find_parts(f"sftp://me:{SECRET}@example.com/people.csv")
     assert SECRET not in str(caught.value)
 
 
