@@ -407,8 +407,8 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
     show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
     show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
     tell_errors(report)
-    for reason, count in report.skip_reasons.items():
-        show(f"  {count} x not sent, as {clean_text(reason)} (see {SKIPPED})")
+    for why, count in report.skip_reasons.items():
+        show(f"  {count} x not sent, as {clean_text(why)} (see {SKIPPED})")
     for field, count in report.not_applied.items():
         rows = "1 row" if count == 1 else f"{count} rows"
         show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")

@@ -73,6 +73,7 @@ def test_only_new_leaves_alone_who_was_there(run: Run, there: str, tmp_path: Pat
     assert (told["created"], told["updated"], told["skipped"], told["failed"]) == (1, 1, 2, 1)
     assert told["skip_reasons"] == {"it was there before the load (--only-new)": 2}
     assert "2 x not sent, as it was there before the load (--only-new) (see skipped.csv)" in out
+    assert "Stopped early" not in out
     after = people(there)
     assert {name: after[name] for name in before} == before
     assert after["eve@x.de"] == (None, "Eva", None, "Jena", "new")
@@ -95,6 +96,28 @@ def test_only_existing_makes_nobody(run: Run, there: str, tmp_path: Path) -> Non
         "ada@x.de": ("+49301234999", "Adele", None, "Ulm", "kept", "new"),
         "bob@x.de": ("+4930123456", "Bob", "Bobson", "Kiel"),
     }
+
+
+@pytest.mark.parametrize("option", ["--only-new", "--only-existing", "--skip-unchanged"])
+def test_a_phone_that_is_shared_is_set_where_the_row_before_is_not_sent(
+    run: Run, url: str, tmp_path: Path, option: str
+) -> None:
+    rows = ("ann@x.de,+4930111111,Ann,,", "bob@x.de,+4930111111,Bob,,")
+    ann, bob = {"email": "ann@x.de", "first_name": "Ann"}, {"email": "bob@x.de"}
+    write(url, {"--only-new": ann, "--only-existing": bob, "--skip-unchanged": {**ann, "phone": "+4930111111"}}[option])
+    code, out, _ = run("upsert", sheet(tmp_path, *rows), "--out", "out", option)
+    told = report(tmp_path / "out")
+    assert (code, told["created"] + told["updated"], told["skipped"], told["requests"]) == (0, 1, 1, 2)
+    assert "Stopped early" not in out
+    if option == "--skip-unchanged":  # she has it
+        assert people(url)["bob@x.de"] == (None, "Bob", None, None)
+        (lost,) = table(tmp_path / "out" / "not_applied.csv")
+        assert "was not set: contact " in lost["note"]
+    else:
+        assert people(url)["bob@x.de"] == ("+4930111111", "Bob", None, None)
+        assert told["partially_applied"] == 0
+    assert run("upsert", tmp_path / "a.csv", "--out", "out", option, "--resume")[0] == 0
+    assert report(tmp_path / "out")["requests"] == told["requests"]
 
 
 def test_fill_empty_overwrites_nothing(run: Run, there: str, tmp_path: Path) -> None:
