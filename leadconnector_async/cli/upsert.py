@@ -241,7 +241,7 @@ async def _dry_run(
     comparison = None
     if order.selection.is_any:
         try:
-            comparison = await compare_with_stored(order.wish, client, files, stop)
+            comparison = await compare_with_stored(order.wish, client, files, stop, conflicts=conflicts.conflicts())
         except READING_ENDS as error:
             tell(f"Stopped early: {clean_text(str(error))}. Nothing was written: this was a dry run.")
             return INTERRUPTED if stop.is_set() else STOPPED

@@ -53,11 +53,13 @@ class SharedRows:
     """A walk along the rows that share a phone, beside a walk along all rows in their order.
 
     Args:
-        book: Of the load; None where no row does.
+        book: Of the load; None where no row does, or there is none yet.
+        conflicts: What would be in it, where there is none yet, in the order of the rows.
     """
 
-    def __init__(self, book: PhoneBook | None) -> None:
-        self._rows = iter(()) if book is None else book.shared_rows()
+    def __init__(self, book: PhoneBook | None, conflicts: Iterable[Conflict] = ()) -> None:
+        planned = (SharedRow(conflict, "", None) for conflict in conflicts)
+        self._rows = planned if book is None else book.shared_rows()
         self._next = next(self._rows, None)
 
     @property

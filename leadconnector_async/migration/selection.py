@@ -123,7 +123,8 @@ class Chooser:
         earlier = self._sent.find(keys, ids)
         changes = () if stored is None else self._changes(whole, stored)
         what = self._select(contact, stored, changes, identity, earlier, location_id)
-        if isinstance(what, Skipped) and what.reason == _IS_FULL and self._lacks_phone(whole, stored):
+        is_waiting = whole is not contact and self._lacks_phone(whole, stored)
+        if isinstance(what, Skipped) and what.reason == _IS_FULL and is_waiting:
             what = ContactUpsert(email=contact.email, location_id=contact.location_id)
         if isinstance(what, ContactUpsert) and not is_apart:
             self._sent.add(keys, {*ids, *(earlier or ())})

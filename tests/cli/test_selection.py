@@ -251,6 +251,26 @@ def test_the_plan_against_what_is_there_is_what_the_load_then_does(
     assert len(people(there)) - len(before) == done["created"]
 
 
+@pytest.mark.parametrize("rule", ["second-pass", "skip"])
+@pytest.mark.parametrize("option", ["--only-new", "--only-existing", "--fill-empty", "--skip-unchanged"])
+def test_the_plan_and_the_load_agree_on_rows_that_share_a_phone(
+    run: Run, there: str, tmp_path: Path, option: str, rule: str
+) -> None:
+    shared = "+49301111111"
+    rows = [f"{name}@x.de,{shared},{name},," for name in ("eve", "fay", "ada", "ada", "gil")]
+    path, options = sheet(tmp_path, *rows, "gil@x.de,,,Trier,"), (option, "--phone-conflict", rule)
+    told = plan(run, path, *options, code=0)
+    code, out, _ = run("upsert", path, "--dry-run", *options)
+    left_out = f", {told['skipped']} would be left out" if told["skipped"] else ""
+    assert (code, f"{told['to_send']} would be sent, 0 would not{left_out}\n" in out) == (0, True)
+    before = len(people(there))
+    run("upsert", path, "--out", "out", *options)
+    done = report(tmp_path / "out")
+    assert (told["to_send"], told["refused"]) == (done["created"] + done["updated"], done["failed"])
+    assert told["comparison"]["skipped"] == done.get("skip_reasons", {})
+    assert (told["comparison"]["new"] if option != "--only-existing" else 0) == len(people(there)) - before
+
+
 def test_the_plan_shows_what_would_change_old_beside_new(run: Run, there: str, tmp_path: Path) -> None:
     page = tmp_path / "plan.html"
     path = sheet(tmp_path, "ada@x.de,,Ada,Ulm <b>,new", "ada@x.de,,Ada,,", "fay@x.de,,,,", ",+4930123456,,,")
