@@ -95,8 +95,7 @@ async def open_chooser(
     opened = stack.enter_context(ExitStack())
     stored = opened.enter_context(StoredContacts(path))
     if not journal.is_begun:
-        for name, value in whole.items():  # so that the run is found again, although no row was sent
-            journal.note(name, value)
+        journal.note(whole)  # so that the run is found again, although no row was sent
     elif not stored.is_finished:
         raise ConfigurationError(
             f"{path}: is gone or not whole, so that what was there before the load is not known any more; begin anew "

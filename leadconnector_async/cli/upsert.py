@@ -203,8 +203,7 @@ async def _take_snapshot(
 ) -> None:
     journal.check(whole)
     if not journal.is_begun:
-        for name, value in whole.items():  # so that the run is found again, although no row was sent
-            journal.note(name, value)
+        journal.note(whole)  # so that the run is found again, although no row was sent
     await take_snapshot(
         client,
         files,
