@@ -172,14 +172,14 @@ class Journal:
         """Note something of the load for later sittings, when this one begins."""
         self._whole[name] = value
 
-    def note(self, name: str, value: str) -> None:
-        """Note something of the load at once.
+    def note(self, told: Mapping[str, str]) -> None:
+        """Note something of the load at once, all of it or nothing: half of what a load is known by is another load's.
 
         Raises:
             JournalError: It could not be written.
         """
         with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO load VALUES (?, ?)", (name, value))
+            db.executemany("INSERT OR REPLACE INTO load VALUES (?, ?)", told.items())
 
     def check(self, whole: Mapping[str, str]) -> None:
         """Refuse a journal of another load.

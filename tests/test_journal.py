@@ -56,6 +56,16 @@ def path(tmp_path: Path) -> Path:
 # ---------------------------------------------------------------------------------------------- going on
 
 
+def test_what_a_load_is_known_by_is_noted_whole_or_not_at_all(path: Path) -> None:
+    whole = {"location": "L", "target": "here"}
+    with Journal(path) as journal:
+        with pytest.raises(UnicodeEncodeError):  # in the midst, as a kill would be
+            journal.note({**whole, "target": "\ud800"})
+        journal.check(whole)
+        journal.note(whole)
+        assert journal.is_of(whole)
+
+
 async def test_a_load_that_was_stopped_goes_on(client: LeadConnector, sandbox: Sandbox, path: Path) -> None:
     stop = asyncio.Event()
 

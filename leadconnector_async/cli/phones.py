@@ -4,7 +4,7 @@ sent."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from ..migration.phone_book import PHONES, PhoneBook
 from ..migration.phones import fill_book
 from ..migration.planning import MOST_ASKED, ask_locations
 from ..migration.rows import RowFile
-from ..migration.sharing import MatchRule, PhoneRule, action_for
+from ..migration.sharing import Conflict, MatchRule, PhoneRule, action_for
 from ..models import ContactUpsert
 
 _NOTE: Final = "shared_phones"  # in the journal: how many rows share one
@@ -82,6 +82,10 @@ class PhoneConflicts:
         if any(action_for(self._rule, rule) is None for rule in rules.values()):
             self.told.append("Where a location matches by email alone, rows that share a phone do not meet.")
         return waiting + skipped
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield what was settled, in the order of the rows."""
+        return self._matching.phones.conflicts()
 
     async def _ask(self, locations: Sequence[str]) -> dict[str, MatchRule]:
         """Ask how locations match; those that are not asked are taken to be as usual."""

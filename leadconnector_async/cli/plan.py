@@ -26,6 +26,7 @@ from ..migration.survey import Survey
 from ..models import ContactUpsert
 from ..sources import Skipped
 from .options import read_rate
+from .phones import PhoneConflicts
 from .plan_text import describe_plan
 from .preparation import Preparation
 from .printing import show, show_document, tell
@@ -120,8 +121,11 @@ async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
             assumptions += filter(None, [about_not_emptied(split_emptied(files)[1])])
         comparison = None
         if client is not None and (order.is_compared or load.selection.is_any):
-            tally = await preparation.look_at(files)
-            comparison = await _compare(load, client, files, survey, stop)
+            shared = stack.enter_context(Matching())
+            conflicts = PhoneConflicts(load.phone_conflict, client, rate, shared, stop.is_set)
+            tally = await preparation.look_at(files, conflicts.look)
+            await conflicts.settle()
+            comparison = await _compare(load, client, files, survey, stop, conflicts)
         else:
             tally = await preparation.look_at(files, survey.look)
         seen = Seen(
@@ -156,7 +160,12 @@ def _without_asking(order: PlanOrder) -> Iterator[str]:
 
 
 async def _compare(
-    load: Order, client: LeadConnector, files: list[RowFile], survey: Survey, stop: asyncio.Event
+    load: Order,
+    client: LeadConnector,
+    files: list[RowFile],
+    survey: Survey,
+    stop: asyncio.Event,
+    phones: PhoneConflicts,
 ) -> Comparison:
     def look(what: ContactUpsert | Skipped | None) -> None:
         if isinstance(what, ContactUpsert):
@@ -164,7 +173,7 @@ async def _compare(
         else:
             survey.pass_over()
 
-    return await compare_with_stored(load.wish, client, files, stop, on_row=look)
+    return await compare_with_stored(load.wish, client, files, stop, conflicts=phones.conflicts(), on_row=look)
 
 
 async def _find_client(

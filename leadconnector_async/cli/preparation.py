@@ -213,14 +213,14 @@ def conclude_dry_run(
         tally: What is wrong with it.
         shared: What there is to say of rows that share a phone.
         skipped: How many rows are not sent because of that.
-        comparison: The rows against what is there, where some are chosen by that.
+        comparison: The rows against what is there, where some are chosen by that; it tells of all that are not sent.
     """
     tell_of_columns(files)
     tell_of_problems(tally)
     for sentence in shared:
         tell(sentence)
     total = sum(file.count for file in files)
-    skipped += 0 if comparison is None else sum(comparison.skipped.values())
+    skipped = skipped if comparison is None else sum(comparison.skipped.values())
     show_document(
         {
             "rows": total,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from typing import Final
 
@@ -27,6 +27,7 @@ from ..migration.inventory import Inventory
 from ..migration.plan import Comparison
 from ..migration.rows import RowFile
 from ..migration.selection import Chooser, Selection
+from ..migration.sharing import Conflict
 from ..migration.stored import BEFORE, StoredContacts
 from ..models import ContactUpsert
 from ..sources import Skipped
@@ -94,8 +95,7 @@ async def open_chooser(
     opened = stack.enter_context(ExitStack())
     stored = opened.enter_context(StoredContacts(path))
     if not journal.is_begun:
-        for name, value in whole.items():  # so that the run is found again, although no row was sent
-            journal.note(name, value)
+        journal.note(whole)  # so that the run is found again, although no row was sent
     elif not stored.is_finished:
         raise ConfigurationError(
             f"{path}: is gone or not whole, so that what was there before the load is not known any more; begin anew "
@@ -111,6 +111,7 @@ async def compare_with_stored(
     files: Sequence[RowFile],
     stop: asyncio.Event,
     *,
+    conflicts: Iterable[Conflict] = (),
     on_row: Callable[[ContactUpsert | Skipped | None], None] = lambda _: None,
 ) -> Comparison:
     """Read what is there, and compare all rows with it; nothing is kept.
@@ -120,6 +121,7 @@ async def compare_with_stored(
         client: Of where the load would go; it is open.
         files: The rows.
         stop: Set it to end early.
+        conflicts: As of `compare_rows`; read in a thread.
         on_row: As of `compare_rows`; called in a thread.
 
     Raises:
@@ -129,7 +131,9 @@ async def compare_with_stored(
         stored = opened.enter_context(StoredContacts(None))
         await take_stock(wish, client, files, stored, stop)
         chooser, there = make_chooser(wish, client, stored, opened), stored.count
-        return await asyncio.to_thread(compare_rows, files, chooser, there=there, on_row=on_row, is_stopped=stop.is_set)
+        return await asyncio.to_thread(
+            compare_rows, files, chooser, there=there, conflicts=conflicts, on_row=on_row, is_stopped=stop.is_set
+        )
 
 
 async def take_stock(

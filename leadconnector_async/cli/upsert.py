@@ -203,8 +203,7 @@ async def _take_snapshot(
 ) -> None:
     journal.check(whole)
     if not journal.is_begun:
-        for name, value in whole.items():  # so that the run is found again, although no row was sent
-            journal.note(name, value)
+        journal.note(whole)  # so that the run is found again, although no row was sent
     await take_snapshot(
         client,
         files,
@@ -241,7 +240,7 @@ async def _dry_run(
     comparison = None
     if order.selection.is_any:
         try:
-            comparison = await compare_with_stored(order.wish, client, files, stop)
+            comparison = await compare_with_stored(order.wish, client, files, stop, conflicts=conflicts.conflicts())
         except READING_ENDS as error:
             tell(f"Stopped early: {clean_text(str(error))}. Nothing was written: this was a dry run.")
             return INTERRUPTED if stop.is_set() else STOPPED
@@ -407,8 +406,8 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
     show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
     show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
     tell_errors(report)
-    for reason, count in report.skip_reasons.items():
-        show(f"  {count} x not sent, as {clean_text(reason)} (see {SKIPPED})")
+    for why, count in report.skip_reasons.items():
+        show(f"  {count} x not sent, as {clean_text(why)} (see {SKIPPED})")
     for field, count in report.not_applied.items():
         rows = "1 row" if count == 1 else f"{count} rows"
         show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")

@@ -22,7 +22,7 @@ def note_end(journal: Journal, client: LeadConnector) -> None:
     """
     span = client.server_clock.span(client.clock.monotonic())
     if span is not None:
-        journal.note(_ENDED_AT, repr(span[1]))
+        journal.note({_ENDED_AT: repr(span[1])})
 
 
 def read_end(journal: Journal) -> float | None:

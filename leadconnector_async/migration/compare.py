@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
+
+import msgspec
 
 from ..models import ContactUpsert
 from ..sources import Skipped
 from .page import shorten
+from .phones import SharedRows, what_to_send
 from .plan import ComparedRow, Comparison, FieldChange
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
 from .selection import Choice, Chooser
+from .sharing import Conflict
 from .survey import describe_person
 
 _MOST_EXAMPLES: Final = 20
@@ -24,6 +28,7 @@ def compare_rows(
     chooser: Chooser,
     *,
     there: int,
+    conflicts: Iterable[Conflict] = (),
     on_row: Callable[[ContactUpsert | Skipped | None], None] = lambda _: None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Comparison:
@@ -33,30 +38,38 @@ def compare_rows(
         files: The rows.
         chooser: Says what is done with each.
         there: How many contacts are known to be there.
-        on_row: Called for each row in turn with what would be sent of it; None of one that cannot be sent.
+        conflicts: The rows that share a phone with another person's, in their order.
+        on_row: Called for each row in turn with what would be sent of it, a phone that is set afterwards among it; None
+            of one that cannot be sent.
         is_stopped: Asked now and then; where it says so, the rest is not looked at.
 
     Raises:
         JournalError: What is there cannot be read.
         ConfigurationError: A file can be read no more.
     """
-    found = Comparison(there=there)
+    found, shared_rows = Comparison(there=there), SharedRows(None, conflicts)
     for number, row in enumerate(row for file in files for row in file.rows()):
         contact = row.contact
         if not isinstance(contact, ContactUpsert):
             on_row(None)
             continue
-        choice = chooser.choose(contact)
-        _count(found, row, choice)
-        on_row(choice.what)
+        shared = shared_rows.find(number)
+        what = contact if shared is None else what_to_send(contact, shared)
+        if isinstance(what, ContactUpsert):
+            choice = chooser.choose(what, whole=contact)
+            _count(found, row, choice)
+            what = choice.what
+        if isinstance(what, Skipped):
+            found.skipped[what.reason] = found.skipped.get(what.reason, 0) + 1
+        elif isinstance(what, ContactUpsert) and shared is not None:
+            what = msgspec.structs.replace(what, phone=contact.phone)
+        on_row(what if isinstance(what, ContactUpsert | Skipped) else None)
         if number % _ASKED_EVERY == 0 and is_stopped():
             break
     return found
 
 
 def _count(found: Comparison, row: FileRow, choice: Choice) -> None:
-    if isinstance(choice.what, Skipped):
-        found.skipped[choice.what.reason] = found.skipped.get(choice.what.reason, 0) + 1
     if choice.is_after_another:
         found.repeated += 1
     elif choice.kind == "new":

@@ -53,11 +53,13 @@ class SharedRows:
     """A walk along the rows that share a phone, beside a walk along all rows in their order.
 
     Args:
-        book: Of the load; None where no row does.
+        book: Of the load; None where no row does, or there is none yet.
+        conflicts: What would be in it, where there is none yet, in the order of the rows.
     """
 
-    def __init__(self, book: PhoneBook | None) -> None:
-        self._rows = iter(()) if book is None else book.shared_rows()
+    def __init__(self, book: PhoneBook | None, conflicts: Iterable[Conflict] = ()) -> None:
+        planned = (SharedRow(conflict, "", None) for conflict in conflicts)
+        self._rows = planned if book is None else book.shared_rows()
         self._next = next(self._rows, None)
 
     @property
@@ -175,20 +177,29 @@ class Phones:
         if not self._may_set(location_id, contact_id):
             self._book.note([Tagged(conflict.row, ADDED)])
             return
-        if conflict.later is not None:
+        if conflict.later is not None and not self._is_left_out(conflict.later):
             is_done = self._contact_of(conflict.later) is not None
             told = Tagged(conflict.row, ADDED) if is_done else Tagged(conflict.row, LEFT, (phone,), _LATER_REASON)
             self._book.note([told])
-        elif self._contact_of(conflict.owner) is None:  # as soon as that row is done, it would overwrite this contact
+        elif self._contact_of(conflict.owner) is None and not self._is_left_out(conflict.owner):
+            # as soon as that row is done, it would overwrite this contact
             self._book.note([Tagged(conflict.row, LEFT, (phone,), _OWNER_REASON)])
         else:
             yield _ToSet(conflict.row, phone, location_id, contact_id)
 
     def _contact_of(self, row: int) -> str | None:
         """Return the contact that a row was written to, or None."""
+        outcome = self._outcome_of(row)
+        return outcome.contact_id if outcome is not None and is_written(outcome) else None
+
+    def _is_left_out(self, row: int) -> bool:
+        """Whether a row is not sent on purpose, and never will be by this load."""
+        outcome = self._outcome_of(row)
+        return outcome is not None and outcome.status == "skipped"
+
+    def _outcome_of(self, row: int) -> Outcome | None:
         for _, encoded in self._journal.hashes(row, 1).values():
-            outcome = read_outcome(encoded)
-            return outcome.contact_id if is_written(outcome) else None
+            return read_outcome(encoded)
         return None
 
 

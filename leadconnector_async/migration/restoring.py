@@ -181,22 +181,24 @@ class _Comparison:
 
     def _look_at_settings(self, name: str) -> None:
         """Look at what was said of not disturbing, channel by channel; one without a word is one that may be used."""
-        sent: dict[str, set[str]] = {}
+        sent: dict[str, list[dict[str, Any]]] = {}
         for value in self._sent.values(name):
             for channel, setting in _settings(value).items():
-                sent.setdefault(channel, set()).add(setting["status"])
+                sent.setdefault(channel, []).append(setting)
         if not sent or not self._is_known(name):
             return
         old, now = _settings(getattr(self._before.contact, name)), _settings(getattr(self._now, name))
         back = {}
-        for channel, statuses in sent.items():
-            status = _status(now, channel)
-            if _status(old, channel) == status:
+        for channel, settings in sent.items():
+            was, held = _said(old.get(channel)), _said(now.get(channel))
+            if was == held:
                 continue
-            if self._is_forced or status in statuses:
+            ours = {(status, *words) for status, *words in map(_said, settings)}
+            ours |= {(status, *was[1:]) for status, *_ in ours}  # where the service keeps the words of before
+            if self._is_forced or held in ours:
                 back[channel] = old.get(channel, {"status": "inactive"})
             else:
-                self._leave(f"{name}.{channel}", _changed(status))
+                self._leave(f"{name}.{channel}", _changed(held[0]))
         if back:
             self._found.changes[name] = back
 
@@ -288,8 +290,10 @@ def _settings(value: Struct | None) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _status(settings: dict[str, dict[str, Any]], channel: str) -> str:
-    return str(settings.get(channel, {}).get("status", "inactive"))
+def _said(setting: dict[str, Any] | None) -> tuple[str, ...]:
+    """Return what a channel's setting says: whether it may be used, and in what words."""
+    told = setting or {}
+    return str(told.get("status", "inactive")), str(told.get("message") or ""), str(told.get("code") or "")
 
 
 def _changed(now: Any) -> str:

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from ..models.received import read_received
 from ..models.wire import read_v3_dnd
 from .restoring import Before, fields_changed
 from .rows import RowFile
+from .selection import SentRows
 from .stored import StoredContact, StoredContacts
 from .sweep import sweep
 
@@ -174,12 +175,9 @@ def _find_doubtful(
     files: Sequence[RowFile], snapshot: Snapshot, stored: StoredContacts, location_id: str
 ) -> Iterator[_Doubtful]:
     asked: set[_Doubtful] = set()
-    for row in (row for file in files for row in file.rows()):
-        contact = row.contact
-        if not isinstance(contact, ContactUpsert):
-            continue
+    for contact, met in _meetings(files, stored, location_id):
         fields = set(fields_changed(contact))
-        for found in _met(contact, contact.location_id or location_id, stored):
+        for found in met:
             doubtful = _Doubtful(found.location_id, found.contact_id)
             is_known = doubtful in asked or snapshot.has(found.location_id, found.contact_id)
             if not is_known and not fields <= fields_told(found):
@@ -187,9 +185,22 @@ def _find_doubtful(
                 yield doubtful
 
 
-def _met(contact: ContactUpsert, location_id: str, stored: StoredContacts) -> Iterator[StoredContact]:
-    """Yield whom a row may meet: also where its email and phone are of two people, as others may change them first."""
-    identity = stored.identify(contact, location_id)
-    for found in (stored.holder(identity, "email"), stored.holder(identity, "phone")):
-        if found is not None:
-            yield found
+def _meetings(
+    files: Sequence[RowFile], stored: StoredContacts, location_id: str
+) -> Iterator[tuple[ContactUpsert, list[StoredContact]]]:
+    """Yield the rows, each with whom it may meet: also where its email and phone are of two people, as others may
+    change them first, and where an earlier row gives somebody the email or phone that it has."""
+    with closing(SentRows()) as earlier:
+        for contact in (row.contact for file in files for row in file.rows()):
+            if isinstance(contact, ContactUpsert):
+                where = contact.location_id or location_id
+                identity = stored.identify(contact, where)
+                held = (stored.holder(identity, "email"), stored.holder(identity, "phone"))
+                met = {found.contact_id: found for found in held if found is not None}
+                keys = [key for key in identity if key]
+                for contact_id in earlier.find(keys, met) or ():
+                    if contact_id not in met and (found := stored.get(where, contact_id)) is not None:
+                        met[contact_id] = found
+                if met:
+                    earlier.add(keys, met)
+                yield contact, list(met.values())

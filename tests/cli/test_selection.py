@@ -73,6 +73,7 @@ def test_only_new_leaves_alone_who_was_there(run: Run, there: str, tmp_path: Pat
     assert (told["created"], told["updated"], told["skipped"], told["failed"]) == (1, 1, 2, 1)
     assert told["skip_reasons"] == {"it was there before the load (--only-new)": 2}
     assert "2 x not sent, as it was there before the load (--only-new) (see skipped.csv)" in out
+    assert "Stopped early" not in out
     after = people(there)
     assert {name: after[name] for name in before} == before
     assert after["eve@x.de"] == (None, "Eva", None, "Jena", "new")
@@ -95,6 +96,28 @@ def test_only_existing_makes_nobody(run: Run, there: str, tmp_path: Path) -> Non
         "ada@x.de": ("+49301234999", "Adele", None, "Ulm", "kept", "new"),
         "bob@x.de": ("+4930123456", "Bob", "Bobson", "Kiel"),
     }
+
+
+@pytest.mark.parametrize("option", ["--only-new", "--only-existing", "--skip-unchanged"])
+def test_a_phone_that_is_shared_is_set_where_the_row_before_is_not_sent(
+    run: Run, url: str, tmp_path: Path, option: str
+) -> None:
+    rows = ("ann@x.de,+4930111111,Ann,,", "bob@x.de,+4930111111,Bob,,")
+    ann, bob = {"email": "ann@x.de", "first_name": "Ann"}, {"email": "bob@x.de"}
+    write(url, {"--only-new": ann, "--only-existing": bob, "--skip-unchanged": {**ann, "phone": "+4930111111"}}[option])
+    code, out, _ = run("upsert", sheet(tmp_path, *rows), "--out", "out", option)
+    told = report(tmp_path / "out")
+    assert (code, told["created"] + told["updated"], told["skipped"], told["requests"]) == (0, 1, 1, 2)
+    assert "Stopped early" not in out
+    if option == "--skip-unchanged":  # she has it
+        assert people(url)["bob@x.de"] == (None, "Bob", None, None)
+        (lost,) = table(tmp_path / "out" / "not_applied.csv")
+        assert "was not set: contact " in lost["note"]
+    else:
+        assert people(url)["bob@x.de"] == ("+4930111111", "Bob", None, None)
+        assert told["partially_applied"] == 0
+    assert run("upsert", tmp_path / "a.csv", "--out", "out", option, "--resume")[0] == 0
+    assert report(tmp_path / "out")["requests"] == told["requests"]
 
 
 def test_fill_empty_overwrites_nothing(run: Run, there: str, tmp_path: Path) -> None:
@@ -226,6 +249,26 @@ def test_the_plan_against_what_is_there_is_what_the_load_then_does(
     assert told["calls"] == done["requests"]
     assert compared["skipped"] == done.get("skip_reasons", {})
     assert len(people(there)) - len(before) == done["created"]
+
+
+@pytest.mark.parametrize("rule", ["second-pass", "skip"])
+@pytest.mark.parametrize("option", ["--only-new", "--only-existing", "--fill-empty", "--skip-unchanged"])
+def test_the_plan_and_the_load_agree_on_rows_that_share_a_phone(
+    run: Run, there: str, tmp_path: Path, option: str, rule: str
+) -> None:
+    shared = "+49301111111"
+    rows = [f"{name}@x.de,{shared},{name},," for name in ("eve", "fay", "ada", "ada", "gil")]
+    path, options = sheet(tmp_path, *rows, "gil@x.de,,,Trier,"), (option, "--phone-conflict", rule)
+    told = plan(run, path, *options, code=0)
+    code, out, _ = run("upsert", path, "--dry-run", *options)
+    left_out = f", {told['skipped']} would be left out" if told["skipped"] else ""
+    assert (code, f"{told['to_send']} would be sent, 0 would not{left_out}\n" in out) == (0, True)
+    before = len(people(there))
+    run("upsert", path, "--out", "out", *options)
+    done = report(tmp_path / "out")
+    assert (told["to_send"], told["refused"]) == (done["created"] + done["updated"], done["failed"])
+    assert told["comparison"]["skipped"] == done.get("skip_reasons", {})
+    assert (told["comparison"]["new"] if option != "--only-existing" else 0) == len(people(there)) - before
 
 
 def test_the_plan_shows_what_would_change_old_beside_new(run: Run, there: str, tmp_path: Path) -> None:

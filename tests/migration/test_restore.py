@@ -248,6 +248,20 @@ async def test_contacts_that_have_each_others_email_get_their_own_back(
     assert state_of(sandbox) == was
 
 
+async def test_a_contact_that_rows_meet_by_what_an_earlier_row_gave_it_is_read_whole(
+    connect: OpenSandbox, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    client = await connect(sandbox, rate_limit=QUICK, concurrency=1)  # so that rows are applied in their order
+    one, other = "+16175550101", "+16175550102"
+    await fill(client, tmp_path, [row(email="a@x.example", phone=one)])
+    was = state_of(sandbox)
+    run = Run(client, tmp_path)
+    new, born = row(email="new@x.example", phone=one), {"city": "Bonn", "dateOfBirth": "1990-01-02"}
+    await run.load([new, row(email="new@x.example", phone=other), row(phone=other, **born)])
+    assert {told.status for told in await run.undo(client)} == {"restored"}
+    assert state_of(sandbox) == was
+
+
 async def test_an_email_that_somebody_else_has_now_is_told_and_the_rest_goes_back(
     client: LeadConnector, tmp_path: Path
 ) -> None:
@@ -309,6 +323,28 @@ def test_wishes_go_back_by_channel_and_fields_that_nobody_can_change_are_told() 
         "dnd_settings": {"SMS": {"status": "permanent"}, "Email": {"status": "inactive"}},
     }
     assert [(left.field, left.is_lost) for left in found.left] == [("gender", True)]
+
+
+@pytest.mark.parametrize(("message", "is_ours"), [("", True), ("by a link", True), ("by phone", False)])
+def test_the_words_of_a_wish_go_back_with_it(message: str, is_ours: bool) -> None:
+    was = DndSetting(status="permanent", message="by a link", code="94")
+    before = Contact(id="x", dnd_settings=DndSettings(email=was))
+    code = "94" if message == "by a link" else ""
+    now = Contact(id="x", dnd_settings=DndSettings(email=DndSetting(status="active", message=message, code=code)))
+    sent = ContactUpsert(dnd_settings=DndSettings(email=DndSetting(status="active")))
+    found = find_restoration(Before(before), now, Sent(rows=[sent], adds_tags=True))
+    back = {"dnd_settings": {"Email": {"status": "permanent", "message": "by a link", "code": "94"}}}
+    assert found.changes == (back if is_ours else {})
+    assert [left.field for left in found.left] == ([] if is_ours else ["dnd_settings.Email"])
+
+
+def test_the_words_of_a_wish_go_back_where_it_stands() -> None:
+    active = DndSetting(status="active", message="by a link")
+    bare = DndSettings(email=DndSetting(status="active"))
+    sent = Sent(rows=[ContactUpsert(dnd_settings=bare)], adds_tags=True)
+    before = Before(Contact(id="x", dnd_settings=DndSettings(email=active)))
+    found = find_restoration(before, Contact(id="x", dnd_settings=bare), sent)
+    assert found.changes == {"dnd_settings": {"Email": {"status": "active", "message": "by a link"}}}
 
 
 def test_a_field_of_which_nobody_knows_what_it_held_stays() -> None:
