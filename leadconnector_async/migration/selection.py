@@ -186,6 +186,10 @@ class Chooser:
         filled = fill_empty(contact, holders, self._keys(contact, identity, stored, holders))
         return Skipped(_IS_FULL, met[0].contact_id) if filled is None else filled
 
+    def _order_of(self, contact: ContactUpsert) -> list[Field]:
+        order = self._stored.location(contact.location_id or self._location_id).rule.order
+        return sorted(_FIELDS, key=lambda field: order.index(field) if field in order else len(order))
+
     def _holders(self, identity: Identity) -> Iterator[StoredContact]:
         for field in _FIELDS:
             if (holder := self._stored.holder(identity, field)) is not None:
@@ -195,15 +199,15 @@ class Chooser:
         self, contact: ContactUpsert, identity: Identity, stored: StoredContact | None, holders: list[Holder]
     ) -> Iterator[Field]:
         """Yield which of email and phone are sent: what the contact is found by, and what it lacks and nobody has."""
-        for field in _FIELDS:
-            if not getattr(contact, field):
-                continue
+        given = [field for field in self._order_of(contact) if getattr(contact, field)]
+        # Where it is found by what an earlier row gave it, by the first of these; the other could overwrite.
+        by = next((field for field in given if self._sent.find([getattr(identity, field)], []) is not None), None)
+        for field in given:
             is_found = stored is not None and stored.field == field
             is_lacking = not any(getattr(holder.contact, field) for holder in holders)
             is_given = self._sent.find([_given(holder.contact.id, field) for holder in holders], []) is not None
             is_free = is_lacking and not is_given and self._stored.holder(identity, field) is None
-            is_of_an_earlier_row = stored is None and self._sent.find([getattr(identity, field)], []) is not None
-            if is_found or is_free or is_of_an_earlier_row:
+            if is_found or is_free or (stored is None and field == by):
                 yield field
 
 
