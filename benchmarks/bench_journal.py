@@ -152,6 +152,7 @@ async def resume_on_the_command_line(folder: Path, count: int) -> float:
     (folder / "run").mkdir()
     whole = {**describe_files([open_row_file(path)]), "rows": f"[{count}]", "tags": "add", "limit": ""}
     whole |= {"location": LOCATION, "target": "127.0.0.1", "api_version": "2021-07-28"}
+    whole |= {"phone_conflict": "second-pass", "snapshot": "", "empty": "keep"}
     write_journal(folder / "run" / "journal.sqlite3", whole, (b"" for _ in range(count - LEFT)))
     server, came = await first_call()
     environ = {
@@ -164,10 +165,13 @@ async def resume_on_the_command_line(folder: Path, count: int) -> float:
     command = [sys.executable, "-c", main, "upsert", str(path), "--out", str(folder / "run"), "--resume"]
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=subprocess.DEVNULL)
-    async with asyncio.timeout(120):  # it may have been refused
-        seconds = await came - began
+    ended = asyncio.ensure_future(process.wait())
+    await asyncio.wait([came, ended], return_when=asyncio.FIRST_COMPLETED)
+    if not came.done():
+        raise SystemExit(f"the command ended with {ended.result()} before its first call")
+    seconds = came.result() - began
     process.kill()
-    await process.wait()
+    await ended
     server.close()
     return seconds
 
