@@ -13,15 +13,18 @@ from ..answers import clean_text
 from ..distributed import ClientOptions, Parts, Progress, upsert_partitions
 from ..errors import ConfigurationError
 from ..limits import RateLimit
-from ..report import STATUSES, BatchReport
+from ..report import BatchReport
 from .asking import is_agreed, is_person_there
+from .conclusion import tell_counts
+from .exit_codes import INTERRUPTED, STOPPED
 from .options import read_rate
+from .orders import Order, describe_command
 from .printing import show, show_document, tell
 from .progress import clock_text
 from .saying import read_meaning
 from .signals import calling_on_signals
 from .sources import describe_sources
-from .upsert import INTERRUPTED, STOPPED, Order, describe_command, interrupt_in_order, tell_errors
+from .upsert import interrupt_in_order
 
 _LOCAL: Final = "local"
 _LINE_SECONDS: Final = 5.0
@@ -189,13 +192,9 @@ class Teller:
 
 
 def _conclude(order: Order, scheduler: str, out: str, report: BatchReport, *, is_interrupted: bool) -> int:
-    counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
-    sittings = f" and {report.sittings} sittings" if report.sittings > 1 else ""
     stopped = None if report.stopped is None else str(report.stopped)
     show_document({**report.to_dict(), "not_applied": report.not_applied, "stopped": stopped, "results": out})
-    show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
-    show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
-    tell_errors(report)
+    tell_counts(report)
     for field, count in report.not_applied.items():
         show(f"  {field} not applied on {count} rows (see not_applied in results/)")
     if report.collisions:

@@ -14,13 +14,12 @@ from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, UsageError
 from ..migration.export import Export, ExportOrder, Progress
+from .exit_codes import INTERRUPTED, STOPPED
 from .options import read_limits, read_rate, read_token_file
 from .printing import show, show_document, tell
 from .signals import calling_on_signals
 
 _LINE_SECONDS: Final = 5.0
-_STOPPED: Final = 3
-_INTERRUPTED: Final = 130
 
 
 class ExportCommand(Struct, frozen=True, kw_only=True):
@@ -76,7 +75,7 @@ async def _run(command: ExportCommand, client: LeadConnector, work: Export) -> i
         await asyncio.wait([task])
     if task.cancelled():
         _tell_next(command, work, "interrupted")
-        return _INTERRUPTED
+        return INTERRUPTED
     error = task.exception()
     if error is None:
         _summarise(command, work.progress)
@@ -85,7 +84,7 @@ async def _run(command: ExportCommand, client: LeadConnector, work: Export) -> i
     if not isinstance(error, LeadConnectorError | OSError) or isinstance(error, ConfigurationError | UsageError):
         raise error
     _tell_next(command, work, str(error.strerror or error) if isinstance(error, OSError) else str(error))
-    return _STOPPED
+    return STOPPED
 
 
 async def _read_all(command: ExportCommand, client: LeadConnector, work: Export) -> None:

@@ -50,11 +50,12 @@ from .arguments import (
 from .cluster import load_on_cluster
 from .logins import LoginOptions
 from .options import check_dry_run, check_selection, read_empty_rule, read_phone_rule, read_tags_rule
+from .orders import DEFAULT_CONCURRENCY, Order
 from .plan import PlanOrder, plan
 from .printing import show, show_document
 from .saying import Saying
 from .sources import read_sources
-from .upsert import DEFAULT_CONCURRENCY, Order, load
+from .upsert import load
 
 
 @app.command()

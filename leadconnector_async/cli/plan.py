@@ -25,7 +25,9 @@ from ..migration.rows import RowFile, split_emptied
 from ..migration.survey import Survey
 from ..models import ContactUpsert
 from ..sources import Skipped
+from .exit_codes import INTERRUPTED, STOPPED
 from .options import read_rate
+from .orders import Order
 from .phones import PhoneConflicts
 from .plan_text import describe_plan
 from .preparation import Preparation
@@ -33,10 +35,7 @@ from .printing import show, show_document, tell
 from .saying import read_meaning
 from .signals import calling_on_signals
 from .stock import READING_ENDS, compare_with_stored
-from .upsert import Order, look_through, open_client
-
-_STOPPED = 3
-_INTERRUPTED = 130
+from .upsert import look_through, open_client
 
 
 class PlanOrder(Struct, frozen=True, kw_only=True):
@@ -77,10 +76,10 @@ async def plan(order: PlanOrder) -> int:
             made = None
             if not stop.is_set():
                 tell(f"Stopped early: {clean_text(str(error))}. There is no plan.")
-                return _STOPPED
+                return STOPPED
     if made is None or stop.is_set():
         tell("Interrupted: there is no plan.")
-        return _INTERRUPTED
+        return INTERRUPTED
     _tell_plan(order, made)
     return 1 if made.refused or made.obstacles else 0
 

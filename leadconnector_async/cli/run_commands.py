@@ -10,9 +10,9 @@ from ..migration.samples import read_sample
 from .app import app, read, run
 from .arguments import AsJson, Concurrency, Daily, NoProgress, Rate, Redis, RunFolder, SecretFile, Store, TokenFile
 from .logins import LoginOptions
+from .orders import DEFAULT_CONCURRENCY
 from .past_runs import PastOrder
 from .undo import UndoOrder, undo
-from .upsert import DEFAULT_CONCURRENCY
 from .verify import VerifyOrder, verify
 
 

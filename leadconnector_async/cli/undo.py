@@ -39,13 +39,12 @@ from ..migration.verify import Meetings, group_by_contact
 from ..models import ContactUpsert
 from ..report import Outcome
 from .asking import is_agreed, is_person_there
+from .exit_codes import INTERRUPTED, STOPPED
 from .options import read_rate
 from .past_runs import Pace, PastOrder, PastRun, stop_in_order
 from .printing import show, show_document, tell
 from .signals import calling_on_signals
 
-_STOPPED: Final = 3
-_INTERRUPTED: Final = 130
 _MINUTE: Final = 60.0
 
 
@@ -80,7 +79,7 @@ async def undo(order: UndoOrder) -> int:
             _tell_beforehand(order, run, plan, rate, restores=restores)
             if not await _may_begin(order, plan, stop, restores=restores):
                 tell("Nothing was deleted or restored.")
-                return _INTERRUPTED
+                return INTERRUPTED
             book = stack.enter_context(UndoBook(path))
             work = Undo(client, book, ended_at=read_end(run.journal), is_forced=order.is_forced)
             reason = await _work(order, work, plan.created, past.created(), stop)
@@ -248,7 +247,7 @@ def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> 
     if is_stopped:
         more = " --resume --force" if order.is_forced else " --resume"
         show(f"Next: {_command(order)}{more}")
-        return _INTERRUPTED if is_interrupted else _STOPPED
+        return INTERRUPTED if is_interrupted else STOPPED
     if report.kept or (report.partly and not order.is_forced):
         show(f"Next: look at those that were kept in {folder / UNDO_TABLE}, then: {_command(order)} --resume --force")
     return 0 if report.is_done else 1

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
-
-from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
@@ -24,92 +21,40 @@ from ..journal import Journal
 from ..limits import RateLimit
 from ..migration.aftermath import note_end
 from ..migration.check import Look
-from ..migration.inputs import Inputs, Sources
+from ..migration.inputs import Inputs
 from ..migration.matching import Matching
 from ..migration.meaning import Meaning
-from ..migration.page import count_of
 from ..migration.problems import ProblemTally
-from ..migration.reasons import why_not_applied, why_stopped
-from ..migration.report_page import NextStep
 from ..migration.results import (
-    COLLISIONS,
-    FAILED,
-    FAILED_LINES,
     JOURNAL,
-    NOT_APPLIED,
-    PROBLEMS,
-    REPORT,
-    SKIPPED,
     Results,
 )
 from ..migration.rows import RowFile, take_first
 from ..migration.run import FileLoad, count_rows, describe_files
-from ..migration.selection import Selection
-from ..migration.sharing import PhoneRule
 from ..migration.tagging import has_tags
-from ..report import STATUSES, BatchReport
 from .asking import is_agreed, is_person_there
+from .conclusion import conclude
+from .exit_codes import INTERRUPTED, STOPPED
 from .folders import choose_folder, discard_folder
-from .logins import LoginOptions, choose_token
+from .logins import choose_token
 from .options import TagsRule, read_limits, read_rate
-from .page import write_page
+from .orders import Order, describe_command
 from .past_runs import SANDBOX, note_run
 from .phones import PhoneConflicts
 from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_emptying, tell_of_problems
-from .printing import show, show_document, tell
+from .printing import show, tell
 from .progress import open_progress
-from .saying import Saying, read_meaning
+from .saying import read_meaning
 from .signals import calling_on_signals
 from .snapshots import SNAPSHOT_SENTENCE, take_snapshot
 from .sources import describe_sources
-from .stock import READING_ENDS, Wish, compare_with_stored, open_chooser
+from .stock import READING_ENDS, compare_with_stored, open_chooser
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
-_MOST_ERRORS: Final = 10
-STOPPED: Final = 3
-INTERRUPTED: Final = 130
-DEFAULT_CONCURRENCY: Final = 64
 _TAGS_SENTENCES: Final[dict[TagsRule, str]] = {
     "add": "Tags are added to those a contact has, after the upserts, a hundred contacts a call.",
     "replace": "Tags replace all that a contact has.",
 }
-
-
-class Order(Struct, frozen=True, kw_only=True):
-    """What the command line asks for."""
-
-    sources: Sources
-    location_id: str | None
-    is_sandbox: bool
-    out: Path | None
-    is_resumed: bool
-    retry_failed: bool
-    rate: str | None
-    daily: int | None
-    waits: bool
-    concurrency: int
-    tags: TagsRule = "add"
-    selection: Selection = Selection()
-    phone_conflict: PhoneRule = "second-pass"
-    limit: int | None = None
-    is_dry_run: bool = False
-    takes_snapshot: bool = False
-    redis: str | None = None
-    is_progress_wanted: bool
-    token_file: Path | None
-    login: LoginOptions
-    saying: Saying = Saying()
-    is_agreed: bool = False
-
-    @property
-    def wish(self) -> Wish:
-        """What it says of rows that meet contacts which are there."""
-        return Wish(
-            selection=self.selection,
-            replaces_tags=self.tags == "replace",
-            limit=read_rate(self.rate, self.daily),
-            waits=self.waits,
-        )
 
 
 async def load(order: Order) -> int:
@@ -190,7 +135,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
         with suppress(JournalError):  # what it tells of its end is then less exact
             note_end(journal, client)
-    return _conclude(order, load, whole, reason, is_interrupted=stop.is_set())
+    return conclude(order, load, whole, reason, is_interrupted=stop.is_set())
 
 
 async def _take_snapshot(
@@ -371,120 +316,3 @@ async def _run(
                 raise
             return "interrupted at once"
     return None
-
-
-def _conclude(order: Order, load: FileLoad, whole: dict[str, str], reason: str | None, *, is_interrupted: bool) -> int:
-    is_stopped = reason is not None or load.report.stopped is not None
-    steps = list(_next_steps(order, load.report, load.results, is_stopped=is_stopped))
-    write_page(load, whole, reason, steps)
-    show_document(_document(load, reason, steps))
-    _summarise(load.report, load.results, reason)
-    for step in steps:
-        show(step.sentence if step.command is None else f"{step.sentence} {step.command}")
-    if is_interrupted and (is_stopped or not load.report.is_complete):
-        return INTERRUPTED
-    if is_stopped:
-        return STOPPED
-    return 0 if load.report.is_complete else 1
-
-
-def _document(load: FileLoad, reason: str | None, steps: list[NextStep]) -> dict[str, object]:
-    """Return what machines are told: `report.json`, and what people are told besides."""
-    return {
-        **load.report.to_dict(),
-        "not_applied": load.report.not_applied,
-        "stopped": reason or (None if load.report.stopped is None else str(load.report.stopped)),
-        "folder": str(load.results.folder),
-        "files": load.results.written,
-        "next_steps": steps,
-    }
-
-
-def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
-    counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
-    sittings = f" and {report.sittings} sittings" if report.sittings > 1 else ""
-    show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
-    show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
-    tell_errors(report)
-    for why, count in report.skip_reasons.items():
-        show(f"  {count} x not sent, as {clean_text(why)} (see {SKIPPED})")
-    for field, count in report.not_applied.items():
-        rows = "1 row" if count == 1 else f"{count} rows"
-        show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")
-    if report.collisions:
-        met = "1 row met" if report.collisions == 1 else f"{report.collisions} rows met"
-        show(f"  {met} the contact of another person in this load, and overwrote it (see {COLLISIONS})")
-    left_out, changed = (sum(kind.count for kind in results.problems.kinds(action)) for action in ("skipped", "fixed"))
-    if left_out or changed:
-        show(f"  {count_of(left_out, 'cell')} left out and {changed:,} changed before they were sent (see {PROBLEMS})")
-    if (stopped := reason or why_stopped(report)) is not None:
-        show(f"Stopped early: {clean_text(stopped)}")
-    if results.written:
-        show(f"Results: {results.folder}/ ({', '.join(results.written)})")
-    else:
-        show(f"No result file could be written in {results.folder}")
-
-
-def tell_errors(report: BatchReport) -> None:
-    """Print the errors of rows by kind, the most frequent first."""
-    for error in report.errors[:_MOST_ERRORS]:
-        status = "" if error.status is None else f"{error.status} "
-        show(f"  {error.count} x {status}{clean_text(error.message)}")
-    if len(report.errors) > _MOST_ERRORS:
-        show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
-
-
-def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> Iterator[NextStep]:
-    if is_stopped:
-        left = report.not_attempted + report.unknown
-        way = "--retry-failed" if order.retry_failed else "--resume"
-        what = f"for the {left} rows left" if left else _what_is_left(report)
-        yield NextStep(
-            f"Next, {what}:",
-            describe_command(order, describe_sources(order.sources), "--out", str(results.folder), way),
-        )
-        return
-    if report.unknown:
-        yield NextStep(
-            f"Look up the {report.unknown} unknown rows of {FAILED} first: they may have been applied, and are not "
-            "sent again as long as their status says so."
-        )
-    again = results.to_load_again
-    if again is None:
-        return
-    path = results.folder / again
-    why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
-    yield NextStep(f"Next: correct {path} where needed{why}, then:", describe_command(order, [str(path)]))
-    if again == FAILED and FAILED_LINES in results.written:
-        yield NextStep(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
-
-
-def _what_is_left(report: BatchReport) -> str:
-    if "phone" in report.not_applied and "tags" not in report.not_applied:
-        return "to set the phones of rows that share one, as all rows are written"
-    if "tags" in report.not_applied:
-        return f"to add the tags of {report.not_applied['tags']} rows, as all rows are written"
-    return "as all rows are done, to have the results written"
-
-
-def describe_command(order: Order, sources: list[str], *more: str) -> str:
-    """Return the command that loads other files, or goes on, with the options of this one."""
-    options = {
-        "--location": order.location_id,
-        "--rate": order.rate,
-        "--daily": order.daily,
-        "--limit": order.limit if more else None,  # of what failed, all
-        "--tags": None if order.tags == "add" else order.tags,
-        "--phone-conflict": None if order.phone_conflict == "second-pass" else order.phone_conflict,
-        "--redis": order.redis,
-        "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
-        "--token-file": order.token_file,
-        "--store": order.login.store,
-        "--client-secret-file": order.login.secret_file,
-    }
-    words = ["leadconnector", "upsert", *sources, *more]
-    words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    words += order.saying.words() + order.selection.words()
-    words += ["--snapshot"] * order.takes_snapshot
-    words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
-    return shlex.join(words)

@@ -25,12 +25,11 @@ from ..migration.verify import (
     VerifyReport,
     group_by_contact,
 )
+from .exit_codes import INTERRUPTED, STOPPED
 from .past_runs import Pace, PastOrder, PastRun, stop_in_order
 from .printing import show, show_document
 from .signals import calling_on_signals
 
-_STOPPED: Final = 3
-_INTERRUPTED: Final = 130
 _MOST_REASONS: Final = 12
 
 
@@ -124,5 +123,5 @@ def _conclude(order: VerifyOrder, run: PastRun, report: VerifyReport, *, is_inte
     show(f"Results: {run.folder}/ ({VERIFY_REPORT}, {VERIFY_TABLE})")
     if report.stopped is not None:
         show(f"Stopped early: {clean_text(report.stopped)}")
-        return _INTERRUPTED if is_interrupted else _STOPPED
+        return INTERRUPTED if is_interrupted else STOPPED
     return 1 if report.differing or report.unread else 0

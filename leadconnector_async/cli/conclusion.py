@@ -1,0 +1,133 @@
+"""The end of a load: what became of it, as page, document and text, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ..answers import clean_text
+from ..migration.page import count_of
+from ..migration.reasons import why_not_applied, why_stopped
+from ..migration.report_page import NextStep
+from ..migration.results import (
+    COLLISIONS,
+    FAILED,
+    FAILED_LINES,
+    NOT_APPLIED,
+    PROBLEMS,
+    REPORT,
+    SKIPPED,
+    Results,
+)
+from ..migration.run import FileLoad
+from ..report import STATUSES, BatchReport
+from .exit_codes import INTERRUPTED, STOPPED
+from .orders import Order, describe_command
+from .page import write_page
+from .printing import show, show_document
+from .sources import describe_sources
+
+_MOST_ERRORS: Final = 10
+
+
+def conclude(order: Order, load: FileLoad, whole: dict[str, str], reason: str | None, *, is_interrupted: bool) -> int:
+    """Write the page, tell what became of a load and what to do next, and return the exit code.
+
+    Args:
+        order: What was asked for.
+        load: The load; its results are written.
+        whole: What it is known by.
+        reason: What ended it early besides what its report says, or None.
+        is_interrupted: Whether the user wished it to end.
+    """
+    is_stopped = reason is not None or load.report.stopped is not None
+    steps = list(_next_steps(order, load.report, load.results, is_stopped=is_stopped))
+    write_page(load, whole, reason, steps)
+    show_document(_document(load, reason, steps))
+    _summarise(load.report, load.results, reason)
+    for step in steps:
+        show(step.sentence if step.command is None else f"{step.sentence} {step.command}")
+    if is_interrupted and (is_stopped or not load.report.is_complete):
+        return INTERRUPTED
+    if is_stopped:
+        return STOPPED
+    return 0 if load.report.is_complete else 1
+
+
+def _document(load: FileLoad, reason: str | None, steps: list[NextStep]) -> dict[str, object]:
+    """Return what machines are told: `report.json`, and what people are told besides."""
+    return {
+        **load.report.to_dict(),
+        "not_applied": load.report.not_applied,
+        "stopped": reason or (None if load.report.stopped is None else str(load.report.stopped)),
+        "folder": str(load.results.folder),
+        "files": load.results.written,
+        "next_steps": steps,
+    }
+
+
+def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
+    tell_counts(report)
+    for why, count in report.skip_reasons.items():
+        show(f"  {count} x not sent, as {clean_text(why)} (see {SKIPPED})")
+    for field, count in report.not_applied.items():
+        rows = "1 row" if count == 1 else f"{count} rows"
+        show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")
+    if report.collisions:
+        met = "1 row met" if report.collisions == 1 else f"{report.collisions} rows met"
+        show(f"  {met} the contact of another person in this load, and overwrote it (see {COLLISIONS})")
+    left_out, changed = (sum(kind.count for kind in results.problems.kinds(action)) for action in ("skipped", "fixed"))
+    if left_out or changed:
+        show(f"  {count_of(left_out, 'cell')} left out and {changed:,} changed before they were sent (see {PROBLEMS})")
+    if (stopped := reason or why_stopped(report)) is not None:
+        show(f"Stopped early: {clean_text(stopped)}")
+    if results.written:
+        show(f"Results: {results.folder}/ ({', '.join(results.written)})")
+    else:
+        show(f"No result file could be written in {results.folder}")
+
+
+def tell_counts(report: BatchReport) -> None:
+    """Print what became of rows and calls, and the errors of rows by kind, the most frequent first."""
+    counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
+    sittings = f" and {report.sittings} sittings" if report.sittings > 1 else ""
+    show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
+    show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
+    for error in report.errors[:_MOST_ERRORS]:
+        status = "" if error.status is None else f"{error.status} "
+        show(f"  {error.count} x {status}{clean_text(error.message)}")
+    if len(report.errors) > _MOST_ERRORS:
+        show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
+
+
+def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> Iterator[NextStep]:
+    if is_stopped:
+        left = report.not_attempted + report.unknown
+        way = "--retry-failed" if order.retry_failed else "--resume"
+        what = f"for the {left} rows left" if left else _what_is_left(report)
+        yield NextStep(
+            f"Next, {what}:",
+            describe_command(order, describe_sources(order.sources), "--out", str(results.folder), way),
+        )
+        return
+    if report.unknown:
+        yield NextStep(
+            f"Look up the {report.unknown} unknown rows of {FAILED} first: they may have been applied, and are not "
+            "sent again as long as their status says so."
+        )
+    again = results.to_load_again
+    if again is None:
+        return
+    path = results.folder / again
+    why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
+    yield NextStep(f"Next: correct {path} where needed{why}, then:", describe_command(order, [str(path)]))
+    if again == FAILED and FAILED_LINES in results.written:
+        yield NextStep(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
+
+
+def _what_is_left(report: BatchReport) -> str:
+    if "phone" in report.not_applied and "tags" not in report.not_applied:
+        return "to set the phones of rows that share one, as all rows are written"
+    if "tags" in report.not_applied:
+        return f"to add the tags of {report.not_applied['tags']} rows, as all rows are written"
+    return "as all rows are done, to have the results written"
