@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from ..errors import ConfigurationError
+from ..migration.readers import extras
 
 
 def load_library(module: str) -> Any:
@@ -17,11 +16,4 @@ def load_library(module: str) -> Any:
     Raises:
         ConfigurationError: It is not installed.
     """
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or module.split(".")[0] != error.name.split(".")[0]:
-            raise
-        raise ConfigurationError(
-            f"a load on a cluster needs {error.name}: pip install 'leadconnector-async[dask]', here and on each worker"
-        ) from None
+    return extras.load_library(module, "a load on a cluster", extra="dask", where=", here and on each worker")
