@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
@@ -24,6 +24,7 @@ from ..journal import Journal
 from ..protocol import Request
 from ..retry import is_worth_repeating
 from ..timeline import LaterCall, pace_of
+from .rows import RowFile
 from .tag_book import TagBook, Tagged
 
 _WORKERS: Final = 8
@@ -53,27 +54,23 @@ class Errand(Struct, Generic[A], frozen=True):
 class FollowUp:
     """Sends calls under the limits of their locations, some at a time. While the service is down, they wait.
 
+    Rows that are done are left out, so it may be begun anew at any time.
+
     Args:
+        files: The rows.
+        journal: With what became of them; it counts the calls, for the load over time.
+        book: Keeps what became of each row here.
         client: Where to send.
-        journal: Counts the calls, for the load over time.
-        book: Keeps what became of each row.
-        on_settled: Called with what became of rows, after each call.
 
     Attributes:
         stopped: What ended it early, or None.
     """
 
-    def __init__(
-        self,
-        client: LeadConnector,
-        journal: Journal,
-        book: TagBook,
-        on_settled: Callable[[list[Tagged]], None] = lambda _: None,
-    ) -> None:
-        self._client = client
+    def __init__(self, files: Sequence[RowFile], journal: Journal, book: TagBook, client: LeadConnector) -> None:
+        self._files = files
         self._journal = journal
         self._book = book
-        self._on_settled = on_settled
+        self._client = client
         self._closed: dict[str, LeadConnectorError] = {}  # locations that take no more calls, and why
         self._busy: dict[asyncio.Task[None], Call[Any] | None] = {}
         self._breaker = Breaker(client.clock)
@@ -81,11 +78,17 @@ class FollowUp:
         self._written_at = client.clock.monotonic()
         self.stopped: LeadConnectorError | None = None
 
-    async def run(self, errands: Iterator[Errand[Any]], stop: asyncio.Event, *, wait_for_quota: bool) -> None:
+    def _errands(self) -> Iterator[Errand[Any]]:
+        """Yield the calls that are to be made still; read in a thread, one by one."""
+        raise NotImplementedError
+
+    def _on_settled(self, told: list[Tagged]) -> None:
+        """Take note of what became of rows, after each call."""
+
+    async def run(self, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
         """Make all calls.
 
         Args:
-            errands: Read in a thread, one by one.
             stop: Set it to end in order: calls in flight finish.
             wait_for_quota: Whether to wait for the next day where the day's calls are spent.
 
@@ -93,7 +96,7 @@ class FollowUp:
             JournalError: What was done cannot be written; it is safe to do it again.
             ConfigurationError: A file can be read no more.
         """
-        turn = asyncio.Lock()
+        errands, turn = self._errands(), asyncio.Lock()
         watcher = asyncio.create_task(self._stop_on(stop))
         try:
             async with asyncio.TaskGroup() as group:

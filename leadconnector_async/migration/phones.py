@@ -5,7 +5,6 @@ An update with a phone that another contact has is refused by the service; an up
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -95,19 +94,16 @@ class _ToSet(Struct, frozen=True):
     contact_id: str
 
 
-class Phones:
-    """Setting the phones of rows that went without. Done rows are left out, so it may be begun anew at any time.
+class Phones(FollowUp):
+    """Setting the phones of rows that went without.
 
     Args:
-        files: The rows.
-        journal: With what became of them.
-        book: Which of them share a phone.
-        client: Where to send.
-        on_settled: Called with the number of rows that were settled together.
+        files: As `FollowUp`.
+        journal: As `FollowUp`.
+        book: Which of the rows share a phone.
+        client: As `FollowUp`.
+        on_set: Called with the number of rows that were settled together.
         may_set: Asked with a location and a contact whether its phone may be set; where not, it is left as it is.
-
-    Attributes:
-        stopped: What ended it early, or None.
     """
 
     def __init__(
@@ -116,33 +112,19 @@ class Phones:
         journal: Journal,
         book: PhoneBook,
         client: LeadConnector,
-        on_settled: Callable[[int], None] = lambda _: None,
+        on_set: Callable[[int], None] = lambda _: None,
         may_set: Callable[[str, str], bool] = lambda *_: True,
     ) -> None:
-        self._files = files
-        self._journal = journal
-        self._book = book
-        self._client = client
-        self._on_settled = on_settled
+        super().__init__(files, journal, book, client)
+        self._shared = book
+        self._on_set = on_set
         self._may_set = may_set
-        self.stopped: LeadConnectorError | None = None
 
-    async def run(self, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
-        """Set all phones that are to be set still.
+    def _errands(self) -> Iterator[Errand[Contact]]:
+        return map(self._errand, self._pending())
 
-        Args:
-            stop: Set it to end in order: calls in flight finish.
-            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
-
-        Raises:
-            JournalError: What was done cannot be written; it is safe to do it again.
-            ConfigurationError: A file can be read no more.
-        """
-        work = FollowUp(self._client, self._journal, self._book, lambda told: self._on_settled(len(told)))
-        try:
-            await work.run(map(self._errand, self._pending()), stop, wait_for_quota=wait_for_quota)
-        finally:
-            self.stopped = work.stopped
+    def _on_settled(self, told: list[Tagged]) -> None:
+        self._on_set(len(told))
 
     def note_left(self) -> None:
         """Note the rows that have not got their phone, where it ended early."""
@@ -161,7 +143,7 @@ class Phones:
 
     def _pending(self) -> Iterator[_ToSet]:
         """Yield the phones that are to be set."""
-        shared_rows = SharedRows(self._book)
+        shared_rows = SharedRows(self._shared)
         for number, row in enumerate(chain.from_iterable(file.rows() for file in self._files)):
             if shared_rows.is_over:
                 return

@@ -6,7 +6,6 @@ set of tags: about one call in a hundred.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -95,18 +94,15 @@ def has_tags(files: Sequence[RowFile]) -> bool:
     return any(file.map is None or "tags" in file.map.fields for file in files)
 
 
-class Tagging:
-    """Adding the tags of a load's rows. Done rows are skipped, so it may be begun anew at any time.
+class Tagging(FollowUp):
+    """Adding the tags of a load's rows.
 
     Args:
-        files: The rows.
-        journal: With what became of them.
-        book: Which of them have their tags.
-        client: Where to send.
+        files: As `FollowUp`.
+        journal: As `FollowUp`.
+        book: Which of the rows have their tags.
+        client: As `FollowUp`.
         on_added: Called with the number of rows that have their tags by each call.
-
-    Attributes:
-        stopped: What ended it early, or None.
     """
 
     def __init__(
@@ -117,31 +113,13 @@ class Tagging:
         client: LeadConnector,
         on_added: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._files = files
-        self._journal = journal
-        self._book = book
-        self._client = client
+        super().__init__(files, journal, book, client)
         self._on_added = on_added
-        self.stopped: LeadConnectorError | None = None
 
-    async def run(self, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
-        """Add all tags that are to be added still.
+    def _errands(self) -> Iterator[Errand[TagsReport]]:
+        return map(self._errand, self._batches())
 
-        Args:
-            stop: Set it to end in order: calls in flight finish.
-            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
-
-        Raises:
-            JournalError: What was done cannot be written; it is safe to do it again.
-            ConfigurationError: A file can be read no more.
-        """
-        work = FollowUp(self._client, self._journal, self._book, self._count)
-        try:
-            await work.run(map(self._errand, self._batches()), stop, wait_for_quota=wait_for_quota)
-        finally:
-            self.stopped = work.stopped
-
-    def _count(self, told: list[Tagged]) -> None:
+    def _on_settled(self, told: list[Tagged]) -> None:
         self._on_added(sum(row.state == ADDED for row in told))
 
     def _errand(self, batch: TagBatch) -> Errand[TagsReport]:
