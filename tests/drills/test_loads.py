@@ -216,7 +216,7 @@ async def load_to_some_end(
         client.contacts.bulk_upsert(chosen, report=report, on_outcome=count, stop=stop, concurrency=concurrency)
     )
     with contextlib.suppress(LoadStoppedError, asyncio.CancelledError):
-        await asyncio.wait_for(loading, 30)
+        await asyncio.wait_for(loading, 86_400)  # of the fake clock
 
 
 mixtures = given(
