@@ -147,7 +147,6 @@ class OAuthAccount:
             answer = await ask_for_pair(
                 line,
                 build_refresh(client, grant, line.api_version),
-                secrets=(grant.refresh_token, client.client_secret),
                 account_id=self.account_id,
                 on_lost=partial(setattr, self, "_lost", grant.refresh_token),
             )

@@ -6,7 +6,7 @@ Sources: https://marketplace.gohighlevel.com/docs/Authorization/authorization_do
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic
 from urllib.parse import quote, urlencode
 
@@ -16,6 +16,7 @@ from msgspec import Struct
 from .errors import APIError, ConfigurationError, InvalidResponseError, LeadConnectorError, LoginRequiredError
 from .grants import Client, Grant, LocationToken, UserType
 from .protocol import USER_AGENT, Request, T
+from .redaction import MASK
 
 STANDARD_PAGES: Final = "https://marketplace.gohighlevel.com"
 WHITE_LABEL_PAGES: Final = "https://marketplace.leadconnectorhq.com"
@@ -23,6 +24,7 @@ WHITE_LABEL_PAGES: Final = "https://marketplace.leadconnectorhq.com"
 _PAIR_WINDOW: Final = "oauth/token"
 _AHEAD_SECONDS: Final = 300.0
 _AHEAD_SHARE: Final = 0.1  # of a short life, in place of the above
+_SECRET_FIELDS: Final = ("code", "client_secret", "refresh_token", "clientSecret", "refreshToken")
 
 # ---------------------------------------------------------------------------------------------- what goes out
 
@@ -91,6 +93,7 @@ def _build_form(
         location_id=window,
         repeatable=is_repeatable,
         read=read,
+        secrets=tuple(fields[name] for name in _SECRET_FIELDS if name in fields),
     )
 
 
@@ -175,7 +178,8 @@ _GRANT: Final = re.compile(r"grant|refresh.?token|\bcode\b|revoked|expired")
 
 def _read_fields(body: bytes) -> dict[str, Any]:
     fields = msgspec.json.decode(body, type=dict[str, Any])
-    return {_SNAKE.get(name, name): value for name, value in fields.items()}
+    # A refresh token that came back as it was sent is masked by now. Left out, it means that the old one stays good.
+    return {_SNAKE.get(name, name): value for name, value in fields.items() if value != MASK}
 
 
 def _read_token_answer(body: bytes) -> TokenAnswer:
@@ -186,18 +190,14 @@ def _read_location_token(body: bytes) -> LocationTokenAnswer:
     return msgspec.convert(_read_fields(body), LocationTokenAnswer)
 
 
-def read_refusal(
-    error: APIError, *, secrets: Collection[str], is_code: bool, account_id: str | None = None
-) -> LeadConnectorError:
+def read_refusal(error: APIError, *, is_code: bool, account_id: str | None = None) -> LeadConnectorError:
     """Say what a refused request for a pair means.
 
     Args:
         error: What the service answered.
-        secrets: What was sent and must not be told, should the service repeat it.
         is_code: Whether a code was refused, and no refresh token.
         account_id: Whose refresh token it was.
     """
-    error = _without(error, secrets)
     text = f"{error.code} {' '.join(error.messages)}".lower()
     if "not active" in text:
         return error  # the same refresh token works again later
@@ -218,11 +218,3 @@ def read_refusal(
         "or was used before; log in again",
         account_id=account_id,
     )
-
-
-def _without(error: APIError, secrets: Collection[str]) -> APIError:
-    messages = error.messages
-    for secret in secrets:
-        messages = tuple(message.replace(secret, "...") for message in messages)
-    code = None if error.code in secrets else error.code
-    return type(error)(error.status, messages, trace_id=error.trace_id, code=code)

@@ -141,7 +141,7 @@ class OAuthApp:
         line = self.line
         await self.logins.check()  # while the code is still good
         request = build_code_exchange(self.client, code, user_type, line.api_version)
-        answer = await ask_for_pair(line, request, secrets=(code, self.client.client_secret))
+        answer = await ask_for_pair(line, request)
         grant = answer.grant(line.base_url, line.clock.time())
         await self.logins.add(grant)
         account = self.account(grant.account_id)

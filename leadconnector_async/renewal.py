@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from .auth import Line
@@ -160,7 +160,6 @@ async def ask_for_pair(
     line: Line,
     request: Request[TokenAnswer],
     *,
-    secrets: Collection[str],
     account_id: str | None = None,
     on_lost: Callable[[], None] = lambda: None,
 ) -> TokenAnswer:
@@ -169,7 +168,6 @@ async def ask_for_pair(
     Args:
         line: The way to the service.
         request: For a code, or for a refresh token; both are spent by the first request that arrives.
-        secrets: What must not be told, should the service repeat it.
         account_id: Whose refresh token it is; None for a code.
         on_lost: Called where the service may have given a pair that did not arrive.
 
@@ -183,7 +181,7 @@ async def ask_for_pair(
             return await _in_time(line.send(request, ""))
         except CallError as error:
             if isinstance(error, APIError) and not error.may_be_applied:
-                raise read_refusal(error, secrets=secrets, is_code=account_id is None, account_id=account_id) from None
+                raise read_refusal(error, is_code=account_id is None, account_id=account_id) from None
             if error.may_be_applied:
                 on_lost()
             if delay is None or not error.may_be_applied:

@@ -9,13 +9,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from .answers import clean_text
 from .clock import Clock, SystemClock
 from .errors import ClientStateError, ConfigurationError, SharedLimitsError
 from .limits import RateLimit, Window
 from .local_limits import LocalWindow
+from .redaction import Redactor
 from .shared_script import KEYS, SCRIPT, SCRIPT_SHA
 from .shared_window import SharedWindow
 
@@ -84,6 +85,7 @@ class RedisLimits:
             raise ConfigurationError("prefix cannot hold { or }: these mark what Redis Cluster shards by")
         self._connect = _connector(url, password=password, cluster=cluster, timeout=timeout)
         self._name = _name_of(url)
+        self._redactor = Redactor(password or "", *_passwords_in(url))
         self._prefix = prefix
         self._share = share
         self._timeout = timeout
@@ -124,7 +126,7 @@ class RedisLimits:
             await redis.eval(_TRIAL, 1, f"{self._prefix}:{{trial}}:{self._holder}")
         except _errors() as error:
             await _close(redis)
-            reason = _reason(error)
+            reason = self._reason(error)
             advice = "; start it, or correct its address" if reason.startswith("gives no answer") else ""
             raise SharedLimitsError(f"Redis at {self._name} {reason}{advice}") from None
         except asyncio.CancelledError:
@@ -206,7 +208,7 @@ class RedisLimits:
                 answer = await self._run_script(location_id, said)
         except _errors() as error:
             self._note_missed(location_id, error)
-            raise ConnectionError(f"Redis at {self._name} {_reason(error)}") from None
+            raise ConnectionError(f"Redis at {self._name} {self._reason(error)}") from None
         self._note_answered(location_id)
         return answer
 
@@ -232,7 +234,11 @@ class RedisLimits:
                 if not self._share
                 else f"go on at {self._share:.0%} of the limit, after a window"
             )
-            _log.warning("Redis at %s %s; calls %s", self._name, _reason(error), going_on)
+            _log.warning("Redis at %s %s; calls %s", self._name, self._reason(error), going_on)
+
+    def _reason(self, error: Exception) -> str:
+        # Redis repeats a command that it does not know, the password of a login too.
+        return _reason(error, self._redactor.clean_text(str(error)))
 
     def _note_answered(self, location_id: str) -> None:
         if self._missed.pop(location_id, None) and self._is_lost and not self._missed:
@@ -271,6 +277,12 @@ def _name_of(url: str) -> str:
     return clean_text(parts.hostname or (parts.path if parts.scheme == "unix" else "") or "localhost")
 
 
+def _passwords_in(url: str) -> list[str]:
+    parts = urlsplit(url)
+    given = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+    return [spelling for password in given for spelling in (password, unquote(password))]
+
+
 async def _close(redis: Any) -> None:
     close: Callable[[], Awaitable[None]] = redis.aclose
     try:
@@ -291,11 +303,15 @@ def _no_script() -> type[Exception]:
     return NoScriptError
 
 
-def _reason(error: Exception) -> str:
-    """Say what is wrong, without what may hold the address."""
+def _reason(error: Exception, said: str) -> str:
+    """Say what is wrong, without what may hold the address.
+
+    Args:
+        error: What the package raised.
+        said: Its text, without passwords.
+    """
     from redis import exceptions
 
-    said = str(error)
     # The first that fits: later ones are more general. Before Redis 7, what stops a script shows in the words alone.
     sentences: list[tuple[bool, str]] = [
         (isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError), _REFUSES_LOGIN),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+import re
+from collections.abc import Coroutine, Iterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
+from urllib.request import getproxies
 
 import aiohttp
 from aiohttp.connector import Connection
@@ -25,11 +28,14 @@ from .errors import (
     InvalidResponseError,
 )
 from .protocol import Request, T
+from .redaction import Redactor
 from .watch import Watch
 
 DEFAULT_BASE_URL = "https://services.leadconnectorhq.com"
 # Below what servers and balancers commonly keep, so that a connection is rarely reused just as it is being closed.
 _KEEP_IDLE_SECONDS = 15.0
+# What is read of an error: its text is shortened to a few hundred characters, and is searched for secrets before that.
+_MOST_ERROR_BYTES = 64 * 1024
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -91,6 +97,8 @@ class Transport:
         self._watch = Watch(timeouts.total)
         self._last: tuple[Mapping[str, str], str, CIMultiDict[str]] = {}, "", CIMultiDict()
         self._max_body_bytes = max_body_bytes
+        self._redactor = lru_cache(maxsize=64)(Redactor)  # one for each token in use
+        self._sent_by_session: tuple[str, ...] = ()
         self._session = session
         self._is_own = session is None
 
@@ -106,6 +114,8 @@ class Transport:
             # aiohttp sends GET, PUT and DELETE once more by itself when a kept connection breaks: a call that no slot
             # was taken for, and a doubt that nobody hears of. It has no public switch for that.
             self._session._retry_connection = False
+        else:
+            self._sent_by_session = tuple(_credentials_of(self._session))
 
     async def close(self) -> None:
         """Close the session, unless it is the caller's. Exchanges still under way fail."""
@@ -114,6 +124,8 @@ class Transport:
 
     async def exchange(self, request: Request[T], token: str) -> Response:
         """Send once and read the answer to its end. An empty token is not sent.
+
+        Whatever was sent as a credential is replaced in the answer.
 
         Raises:
             ConnectFailedError: Nothing was sent.
@@ -133,7 +145,8 @@ class Transport:
                 allow_redirects=False,  # a redirect would take the token elsewhere
                 timeout=self._timeout,
             )
-            return Response(response.status, response.headers, await self._read_body(response))
+            answer = Response(response.status, response.headers, await self._read_body(response))
+            return self._redactor(token, *request.secrets, *self._sent_by_session).clean(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = transport_error(error)
         except asyncio.CancelledError:
@@ -157,29 +170,32 @@ class Transport:
     async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
         """Read to the end, which gives the connection back; what fails before the end closes it."""
         content = response.content
+        most = self._max_body_bytes
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            most = min(most, _MOST_ERROR_BYTES)
         try:
             body = await content.readany()
-            if content.at_eof() and len(body) <= self._max_body_bytes:
+            if content.at_eof() and len(body) <= most:
                 return body
-            return await self._read_on(response, bytearray(body))
+            return await self._read_on(response, bytearray(body), most)
         except BaseException as error:
             response.close()
             if response.status == HTTPStatus.TOO_MANY_REQUESTS and isinstance(error, aiohttp.ClientError):
                 return b""  # it was not applied, whatever else it was to say
             raise
 
-    async def _read_on(self, response: aiohttp.ClientResponse, body: bytearray) -> bytes:
-        while len(body) <= self._max_body_bytes:
+    async def _read_on(self, response: aiohttp.ClientResponse, body: bytearray, most: int) -> bytes:
+        while len(body) <= most:
             more = await response.content.readany()
             if not more:
                 return bytes(body)
             body += more
         if response.status < HTTPStatus.BAD_REQUEST:
             raise InvalidResponseError(
-                f"the answer is larger than {self._max_body_bytes} bytes (max_body_bytes)", status=response.status
+                f"the answer is larger than {most} bytes (max_body_bytes)", status=response.status
             )
         response.close()
-        return bytes(body[: self._max_body_bytes])  # the status of an error decides, and its text is shortened anyway
+        return bytes(body[:most])  # the status of an error decides, and its text is shortened anyway
 
 
 @lru_cache(maxsize=256)
@@ -217,16 +233,72 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _credentials_of(session: aiohttp.ClientSession) -> Iterator[str]:
+    """Yield the credentials that a session of the caller's sends by itself, to the service or to a proxy."""
+    for name in ("Authorization", "Proxy-Authorization", "Cookie"):
+        for value in session.headers.getall(name, []):
+            yield from re.split(r"[\s;=]+", value)
+    proxies = [str(getattr(session, "_default_proxy", ""))]  # aiohttp has no public names for these
+    if session.trust_env:
+        proxies += getproxies().values()
+    logins = [unquote(proxy.partition("://")[2].rpartition("@")[0]) for proxy in proxies]
+    for auth in (getattr(session, "auth", None), getattr(session, "_default_proxy_auth", None)):
+        logins += [] if auth is None else [f"{auth.login}:{auth.password}"]
+    for login in logins:
+        yield login  # as a whole, as it is in base64
+        yield login.partition(":")[2]
+
+
 def transport_error(error: Exception) -> CallError:
-    """Turn an error of aiohttp or the operating system into ours; which says whether anything may have been sent."""
-    text = clean_text(str(error)) or type(error).__name__
+    """Turn an error of aiohttp or the operating system into ours; which says whether anything may have been sent.
+
+    Its own text is not repeated: it may hold an address with a password, headers, or what the server sent.
+    """
     # A certificate that is refused, a name that is not found, a connection that does not come about: nothing was sent.
-    if isinstance(
-        error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL | _StrayAnswerError
-    ):
-        return ConnectFailedError(f"no connection to the service: {text}")
+    if isinstance(error, _NOT_CONNECTED):
+        return ConnectFailedError(f"no connection to the service: {_reason(error)}")
     if isinstance(error, TimeoutError):
         return CallTimeoutError("no complete answer in time")
     if isinstance(error, aiohttp.ClientPayloadError):
         return ConnectionLostError("the answer broke off in its midst")
-    return ConnectionLostError(f"the connection broke before the answer was complete: {text}")
+    return ConnectionLostError(f"the connection broke before the answer was complete: {_reason(error)}")
+
+
+_NOT_CONNECTED: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.InvalidURL,
+    _StrayAnswerError,
+)
+
+
+def _reason(error: Exception) -> str:
+    """Say what is wrong in words of ours or of the operating system."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            refused = error.certificate_error
+            return (
+                f"the certificate of {error.host} is refused ({getattr(refused, 'verify_message', 'no reason given')})"
+            )
+        case aiohttp.ClientConnectorError():
+            return f"{error.host}:{error.port}: {_system_reason(error.os_error)}"
+        case aiohttp.ConnectionTimeoutError():
+            return "it did not come about in time"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy answered {error.status}"
+        case aiohttp.InvalidURL():
+            return "its address cannot be used"
+        case _StrayAnswerError():
+            return str(error)
+        case aiohttp.ServerDisconnectedError():
+            return "the server closed it"
+        case aiohttp.ClientResponseError():
+            return "what came is not HTTP"
+        case OSError():
+            return _system_reason(error)
+    return type(error).__name__
+
+
+def _system_reason(error: OSError) -> str:
+    return clean_text(error.strerror or "") or type(error).__name__

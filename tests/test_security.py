@@ -5,22 +5,43 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+import hashlib
 import logging
+import pickle
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from leadconnector_async import BatchReport, LeadConnector, LeadConnectorError, OAuthApp, RetryPolicy, Timeouts
+from leadconnector_async import (
+    BatchReport,
+    LeadConnector,
+    LeadConnectorError,
+    MemoryTokenStore,
+    OAuthApp,
+    RetryPolicy,
+    Timeouts,
+)
+from leadconnector_async.answers import Response
+from leadconnector_async.redaction import MASK, Redactor
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
 from leadconnector_async.webhooks import WebhookKeys, verify_webhook
+from tests.echo import SHAPES, SPELLINGS, WHOLE_SPELLINGS, Echo, echoing, find_leaks
 from tests.fake_clock import FakeClock
 from tests.test_groups import DELETES, NEVER_REPEATED, REPEATABLE, Calling
 
 TOKEN = "pit-5e0f7a31-very-secret"
+PIT = "pit-5e0f7a31-90c4-4b1f-8e6d-27f3ab51c0d9"
+JWT = ".".join(  # as long as those of the service
+    base64.urlsafe_b64encode(hashlib.shake_256(part).digest(size)).decode().rstrip("=")
+    for part, size in ((b"header", 27), (b"claims", 500), (b"signature", 256))
+)
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -34,7 +55,9 @@ def told(error: BaseException) -> str:
     """All that an error says of itself, anywhere."""
     parts = ["".join(traceback.format_exception(error))]
     for one in chain(error):
-        parts += [repr(one), str(one), repr(one.args), repr(vars(one))]
+        parts += [repr(one), str(one), repr(one.args), repr(vars(one)), *map(str, one.args)]
+        if isinstance(one, LeadConnectorError):
+            parts.append(pickle.dumps(one).decode("latin-1"))
     return "\n".join(parts)
 
 
@@ -186,3 +209,181 @@ async def test_no_login_tells_its_secrets(
             texts.append(repr(await app.accounts()))
     assert [(text, secret) for text in texts for secret in secrets if secret in text] == []
     gc.collect()
+
+
+# ---------------------------------------------------------------------------------------------- what comes back
+
+ONCE = RetryPolicy(max_attempts=1, max_retry_after=0, max_rate_limited=0)
+
+
+@pytest.fixture
+def echo() -> Iterator[Echo]:
+    with echoing() as server:
+        yield server
+
+
+@pytest.mark.parametrize("token", [PIT, JWT], ids=["pit", "jwt"])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_no_answer_repeats_the_token(
+    shape: str, token: str, echo: Echo, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not a piece of it, in whatever spelling, and wherever a text that is too long is cut."""
+    caplog.set_level(logging.DEBUG)
+    found = []
+    echo.say = SHAPES[shape]
+    spellings = WHOLE_SPELLINGS if shape == "200-contact" else SPELLINGS
+    async with LeadConnector(token, base_url=echo.url, location_id="L", retry=ONCE, clock=clock) as client:
+        for name, spell in spellings.items():
+            echo.spell = spell
+            try:
+                text = repr(await client.contacts.upsert({"email": "a@example.com"}))
+            except LeadConnectorError as error:
+                text = told(error)
+            found += [(name, piece) for piece in find_leaks(text, token)]
+    assert found == []
+    assert find_leaks(caplog.text, token) == []
+    assert echo.requests == len(spellings)
+
+
+@pytest.mark.parametrize(("name", "calling"), (REPEATABLE | DELETES | NEVER_REPEATED).items())
+async def test_no_operation_repeats_the_token(name: str, calling: Calling, echo: Echo, clock: FakeClock) -> None:
+    async with LeadConnector(JWT, base_url=echo.url, location_id="L", retry=ONCE, clock=clock) as client:
+        for shape, say in SHAPES.items():
+            echo.say = say
+            try:
+                text = repr(await calling(client, "x"))
+            except LeadConnectorError as error:
+                text = told(error)
+            assert (shape, find_leaks(text, JWT)) == (shape, [])
+    assert echo.requests >= len(SHAPES)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_no_load_keeps_a_token_that_was_repeated(
+    shape: str, echo: Echo, clock: FakeClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    echo.say = SHAPES[shape]
+    rows = [{"email": f"{number}@example.com"} for number in range(4)]
+    told_outcomes: list[str] = []
+    async with LeadConnector(PIT, base_url=echo.url, location_id="L", retry=ONCE, clock=clock) as client:
+        report = BatchReport()
+        try:
+            await client.contacts.bulk_upsert(
+                rows,
+                report=report,
+                journal=tmp_path / "journal.sqlite3",
+                on_outcome=lambda outcome: told_outcomes.append(repr(outcome)),
+            )
+        except LeadConnectorError as error:
+            told_outcomes.append(told(error))
+    report.to_csv(tmp_path / "outcomes.csv")
+    report.to_json(tmp_path / "report.json")
+    assert report.total == len(rows)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}  # noqa: ASYNC240
+    assert {"journal.sqlite3", "outcomes.csv", "report.json"} <= files.keys()
+    assert {name: found for name, data in files.items() if (found := find_leaks(data, PIT))} == {}
+    assert find_leaks("\n".join([repr(report.outcomes), *told_outcomes, caplog.text]), PIT) == []
+
+
+PAIR = {"userType": "Location", "locationId": "L", "companyId": "C", "token_type": "Bearer", "expires_in": 86_399}
+APP_SECRET = "8e0b1f52-6d3c-49aa-b5a7-10c94f7e2d68"
+CODE = "c0de51b7e9a24f6db38c7a10e59f64d2b1c3a7f0"
+REFRESH_TOKEN = JWT[::-1]
+EVERY_SECRET = (PIT, APP_SECRET, CODE, REFRESH_TOKEN)
+
+
+@pytest.mark.parametrize("version", ["2021-07-28", "v3"])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_no_login_repeats_what_it_was_sent(
+    shape: str, version: str, echo: Echo, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Code, client secret, refresh token and access token, of a login that fails, and of one that is renewed."""
+    caplog.set_level(logging.DEBUG)
+    echo.say = SHAPES[shape]
+    app = OAuthApp("64f1-app", APP_SECRET, redirect_uri="https://example.com/", store=MemoryTokenStore())
+    options: dict[str, Any] = {"base_url": echo.url, "location_id": "L", "api_version": version}
+    async with LeadConnector(app, retry=ONCE, clock=clock, **options) as client:
+
+        async def fail(calling: Callable[[], Awaitable[object]]) -> None:
+            texts.append("")
+            try:
+                texts[-1] = repr(await calling())
+            except LeadConnectorError as error:
+                texts[-1] = told(error)
+
+        texts: list[str] = []
+        for name in ("as-sent", "base64", "after-460-characters", *(["cut-after-90"] if shape[:3] != "200" else [])):
+            echo.spell = SPELLINGS[name]
+            await fail(lambda: app.exchange(CODE))
+            echo.good = [("/oauth/token", {**PAIR, "access_token": PIT, "refresh_token": REFRESH_TOKEN})]
+            account = await app.exchange(CODE)
+            await fail(lambda: client.contacts.upsert({"email": "a@example.com"}))
+            await clock.sleep(86_400)
+            await fail(lambda: client.contacts.upsert({"email": "a@example.com"}))
+            texts.append(repr(await account.info()))
+    assert [(number, find_leaks(text, *EVERY_SECRET)) for number, text in enumerate(texts)] == [
+        (number, []) for number in range(len(texts))
+    ]
+    assert find_leaks(caplog.text, *EVERY_SECRET) == []
+
+
+async def test_a_refresh_token_that_stays_the_same_is_kept(echo: Echo, clock: FakeClock) -> None:
+    """A service may repeat it in its answer on purpose; and a new token may begin as the old one did."""
+    app = OAuthApp("64f1-app", APP_SECRET, redirect_uri="https://example.com/")
+    async with LeadConnector(app, base_url=echo.url, location_id="L", clock=clock) as client:
+        fields = {**PAIR, "refresh_token": REFRESH_TOKEN, "scope": f"contacts.write {APP_SECRET}"}
+        echo.good = [("/oauth/token", {**fields, "access_token": JWT + "0"})]
+        account = await app.exchange(CODE)
+        assert (await account.info()).scopes == ("contacts.write", MASK)
+        for number in range(1, 4):
+            await clock.sleep(86_400)
+            echo.good = [("/oauth/token", {**fields, "access_token": f"{JWT}{number}"})]
+            assert await account.token("L") == f"{JWT}{number}"
+        assert client.location_id == "L"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # aiohttp is to rename them
+@pytest.mark.parametrize("way", ["proxy", "proxy_auth", "headers", "environment"])
+async def test_no_proxy_repeats_what_a_session_logs_in_with(
+    way: str, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    echo.say = SHAPES["page"]
+    with_login = echo.url.replace("//", f"//user:{TOKEN}@")
+    options: dict[str, Any] = {
+        "proxy": {"proxy": with_login},
+        "proxy_auth": {"proxy": echo.url, "proxy_auth": aiohttp.BasicAuth("user", TOKEN)},
+        "headers": {"headers": {"Proxy-Authorization": f"Bearer {TOKEN}"}},
+        "environment": {"trust_env": True},
+    }[way]
+    if way == "environment":
+        monkeypatch.setenv("http_proxy", with_login)
+        monkeypatch.setenv("no_proxy", "")
+    base_url = echo.url if way == "headers" else "http://127.0.0.1:9"
+    async with (
+        aiohttp.ClientSession(**options) as session,
+        LeadConnector(PIT, base_url=base_url, location_id="L", retry=ONCE, session=session) as client,
+    ):
+        for spell in SPELLINGS.values():
+            echo.spell = spell
+            with pytest.raises(LeadConnectorError) as caught:
+                await client.contacts.upsert({"email": "a@example.com"})
+            assert find_leaks(told(caught.value), PIT, TOKEN) == []
+    assert echo.requests == len(SPELLINGS)
+
+
+@pytest.mark.parametrize("status", [200, 422])
+@given(data=st.data())
+def test_a_secret_is_replaced_and_all_else_kept(status: int, data: st.DataObject) -> None:
+    secret = data.draw(st.text("abcdefghijklmnopqrstuvwxyz0123456789-._~+/=", min_size=12, max_size=80))
+    before, after = (data.draw(st.text('Жß€😀 "\\%&#;<>\n', max_size=40)) for _ in range(2))
+    body = msgspec.json.encode({"message": f"{before}<{secret}>{after}"})
+    clean = Redactor(secret).clean(Response(status, {}, body))
+    message = msgspec.json.decode(clean.body)["message"]
+    assert message == f"{before}<{MASK}>{after}"
+
+
+def test_words_are_no_secrets() -> None:
+    """A token of a test may be a word of each answer; one of the service never is."""
+    body = b'{"message":"this sandbox has no such contact"}'
+    assert Redactor("sandbox", "x").clean(Response(404, {}, body)).body == body

@@ -354,6 +354,26 @@ async def test_a_redis_that_refuses_is_told_at_the_start_and_no_secret_with_it(
     assert SECRET not in caplog.text + repr(limits)
 
 
+@pytest.mark.parametrize("where", ["redis://user:{}@127.0.0.1:{}", "redis://127.0.0.1:{1}?password={0}", ""])
+async def test_a_server_that_repeats_the_password(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As Redis does with a command that it does not know."""
+    caplog.set_level(logging.DEBUG)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (said := await reader.read(1_000)) != b"":
+            writer.write(b"-ERR unknown command 'AUTH', with args beginning with: '%s'\r\n" % said.split(b"\r\n")[-2])
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    options = {} if where else {"password": SECRET}
+    limits = RedisLimits((where or "redis://127.0.0.1:{1}").format(SECRET, port), **options)  # type: ignore[arg-type]
+    with pytest.raises(SharedLimitsError, match=r"refuses the script.*unknown command 'AUTH'") as caught:
+        await limits.open()
+    assert SECRET not in "".join(traceback.format_exception(caught.value)) + caplog.text
+    server.close()
+
+
 async def test_a_user_with_no_more_rights_than_are_needed(redis_server: RedisServer) -> None:
     rights = "+eval +evalsha +time +hset +hgetall +hdel +pexpire +pexpireat +exists +del +zadd +zrem +zscore +zcard"
     words = ["acl", "setuser", "lc", "on", f">{SECRET}", "~leadconnector:*", *rights.split(), "+zrange"]

@@ -26,6 +26,7 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True, gc=False):
         location_id: Whose limits it counts against.
         repeatable: Whether it does no harm when it is applied twice.
         read: Turns the body of a 2xx answer into the value of the call; raises ValueError where it is not one.
+        secrets: Credentials in its body, which no text of the answer may repeat.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     location_id: str
     repeatable: bool
     read: Callable[[bytes], T]
+    secrets: tuple[str, ...] = ()
 
 
 class Scope(Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from ..answers import Response, read_error
+from ..answers import Response, clean_text, read_error
 from ..errors import InvalidResponseError
 from .request import Request, T
 
@@ -38,7 +38,9 @@ def read_response(request: Request[T], response: Response) -> T:
         mended = _mend_characters(response.body)
         if mended != response.body:
             return read_response(request, Response(status, response.headers, mended))
-        kind = "an empty body" if not response.body.strip() else f"a body that cannot be read ({error})"
+        kind = (
+            "an empty body" if not response.body.strip() else f"a body that cannot be read ({clean_text(str(error))})"
+        )
         raise InvalidResponseError(f"the service answered {status} with {kind}", status=status) from None
 
 
