@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -14,10 +13,12 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from . import environment
 from .answers import Response, read_quota, read_retry_after
 from .auth import ConnectedTokenSource, FixedToken, Line, TokenSource, check_token
 from .call import Call
 from .clock import Clock, SystemClock
+from .environment import read_variable
 from .errors import (
     AuthenticationError,
     CallError,
@@ -131,13 +132,12 @@ class LeadConnector:
             options: Any other argument of the class; it wins over the environment.
 
         Raises:
-            ConfigurationError: There is no token, or a value cannot be used.
+            ConfigurationError: There is no token, a value cannot be used, or a variable that counts is set but empty.
         """
-        environ = os.environ if environ is None else environ
         found: dict[str, Any] = {
-            option: environ[name].strip()
+            option: value
             for option, name in _ENVIRONMENT.items()
-            if environ.get(name, "").strip() and option not in options
+            if option not in options and (value := read_variable(name, environ)) is not None
         }
         if "token" not in found and "token" not in options:
             raise ConfigurationError("there is no token: set LEADCONNECTOR_TOKEN to a Private Integration Token")
@@ -414,8 +414,8 @@ class LeadConnector:
 
 
 _ENVIRONMENT = {
-    "token": "LEADCONNECTOR_TOKEN",
-    "location_id": "LEADCONNECTOR_LOCATION_ID",
-    "base_url": "LEADCONNECTOR_BASE_URL",
-    "api_version": "LEADCONNECTOR_API_VERSION",
+    "token": environment.TOKEN,
+    "location_id": environment.LOCATION_ID,
+    "base_url": environment.BASE_URL,
+    "api_version": environment.API_VERSION,
 }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from ..answers import clean_text
+from ..environment import check_variables
 from ..errors import ConfigurationError, JournalError, LeadConnectorError
 from ..version import __version__
 from .printing import printing_for, tell
@@ -25,12 +27,16 @@ app = typer.Typer(
 def run(work: Coroutine[Any, Any, int], *, as_json: bool) -> None:
     """Run a command to its exit code; wrong use is told in one sentence.
 
+    A variable of ours that is set but empty is refused by every command, also where an option or the command itself
+    would leave it unread: which of them count should not have to be known.
+
     Args:
         work: The command.
         as_json: Whether a machine reads stdout.
     """
     try:
-        with printing_for(machines=as_json):
+        with closing(work), printing_for(machines=as_json):
+            check_variables()
             code = asyncio.run(work)
     except LeadConnectorError as error:
         tell(f"leadconnector: {clean_text(str(error))}")

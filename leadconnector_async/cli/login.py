@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import webbrowser
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +14,7 @@ from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
+from ..environment import API_VERSION, BASE_URL, TOKEN, read_variable
 from ..errors import LeadConnectorError, LoginRequiredError, NotFoundError, PermissionDeniedError, TokenStoreError
 from ..logins import AccountInfo, Logins
 from ..oauth_app import DEFAULT_SCOPES, OAuthApp
@@ -51,15 +50,14 @@ async def log_in(order: LoginOrder) -> int:
     Raises:
         LeadConnectorError: It was not logged in; the sentence says why.
     """
-    environ = os.environ
-    client_id, secret = read_client(order.options, environ, order.client_id)
-    base_url = environ.get("LEADCONNECTOR_BASE_URL", "").strip() or DEFAULT_BASE_URL
+    client_id, secret = read_client(order.options, order.client_id)
+    base_url = read_variable(BASE_URL) or DEFAULT_BASE_URL
     store = open_store(order.options.store, is_new=True)
     scopes = order.scopes or (*DEFAULT_SCOPES, *(_AGENCY_SCOPES if order.is_agency else ()))
     app = OAuthApp(
         client_id, secret, redirect_uri=order.redirect_uri, scopes=scopes, store=store, pages=_pages_of(base_url)
     )
-    async with LeadConnector(app, **_client_options(environ)):
+    async with LeadConnector(app, **_client_options()):
         state = app.new_state()
         code = await _ask_for_code(order, app, state)
         account = await app.exchange(code, user_type="Company" if order.is_agency else None)
@@ -70,9 +68,9 @@ async def log_in(order: LoginOrder) -> int:
     return 0
 
 
-def _client_options(environ: Mapping[str, str]) -> dict[str, Any]:
-    names = {"base_url": "LEADCONNECTOR_BASE_URL", "api_version": "LEADCONNECTOR_API_VERSION"}
-    return {option: environ[name].strip() for option, name in names.items() if environ.get(name, "").strip()}
+def _client_options() -> dict[str, Any]:
+    found = {"base_url": read_variable(BASE_URL), "api_version": read_variable(API_VERSION)}
+    return {option: value for option, value in found.items() if value is not None}
 
 
 def _pages_of(base_url: str) -> str | None:
@@ -170,15 +168,14 @@ async def tell_who(location_id: str | None, token_file: Path | None, options: Lo
     Raises:
         LeadConnectorError: There is none, or the service takes it no more.
     """
-    environ = os.environ
-    if token_file is not None or (options.store is None and environ.get("LEADCONNECTOR_TOKEN", "").strip()):
+    if token_file is not None or (options.store is None and read_variable(TOKEN) is not None):
         given: dict[str, Any] = {"location_id": location_id} if location_id else {}
         if token_file is not None:
             given["token"] = read_token_file(token_file)
         show_document({"accounts": [await _tell_of_token(LeadConnector.from_env(**given))]})
         return 0
-    app, found = await open_app(options, environ)
-    async with LeadConnector(app, **{**found, **_client_options(environ)}) as client:
+    app, found = await open_app(options)
+    async with LeadConnector(app, **{**found, **_client_options()}) as client:
         accounts = [await _tell_of_login_or_why_not(client, app, info) for info in await app.accounts()]
     are_good = [account["error"] is None for account in accounts]
     if any(are_good):

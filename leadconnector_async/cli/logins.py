@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import msgspec
 import typer
 from msgspec import Struct
 
+from ..environment import BASE_URL, CLIENT_ID, CLIENT_SECRET, LOCATION_ID, TOKEN, read_variable
 from ..errors import ConfigurationError, LoginRequiredError, TokenStoreError
 from ..oauth_app import OAuthApp
 from ..token_stores import KeyringTokenStore, SQLiteTokenStore, TokenStore
@@ -100,27 +100,27 @@ async def load_login(store: TokenStore) -> Login:
         raise TokenStoreError(f"what is stored of the login is damaged; {_LOG_IN}") from None
 
 
-def read_client(options: LoginOptions, environ: Mapping[str, str], client_id: str | None) -> tuple[str, str]:
+def read_client(options: LoginOptions, client_id: str | None) -> tuple[str, str]:
     """Return the app's client id and secret.
 
     Raises:
         ConfigurationError: One is missing.
     """
-    client_id = client_id or environ.get("LEADCONNECTOR_CLIENT_ID", "").strip()
-    if not client_id:
-        raise ConfigurationError("there is no client id: set LEADCONNECTOR_CLIENT_ID to that of your marketplace app")
+    client_id = client_id or read_variable(CLIENT_ID)
+    if client_id is None:
+        raise ConfigurationError(f"there is no client id: set {CLIENT_ID} to that of your marketplace app")
     if options.secret_file is not None:
         return client_id, read_secret_file("--client-secret-file", options.secret_file, "the client secret of the app")
-    secret = environ.get("LEADCONNECTOR_CLIENT_SECRET", "").strip()
-    if not secret:
+    secret = read_variable(CLIENT_SECRET)
+    if secret is None:
         raise ConfigurationError(
-            "there is no client secret, which renewing a login takes: set LEADCONNECTOR_CLIENT_SECRET, or give "
+            f"there is no client secret, which renewing a login takes: set {CLIENT_SECRET}, or give "
             "--client-secret-file"
         )
     return client_id, secret
 
 
-async def open_app(options: LoginOptions, environ: Mapping[str, str]) -> tuple[OAuthApp, dict[str, Any]]:
+async def open_app(options: LoginOptions) -> tuple[OAuthApp, dict[str, Any]]:
     """Return the app that is logged in, and what its login says of the client: address, and location where it is one.
 
     Raises:
@@ -130,7 +130,7 @@ async def open_app(options: LoginOptions, environ: Mapping[str, str]) -> tuple[O
     """
     store = open_store(options.store)
     login = await load_login(store)
-    client_id, secret = read_client(options, environ, login.client_id)
+    client_id, secret = read_client(options, login.client_id)
     app = OAuthApp(client_id, secret, redirect_uri=login.redirect_uri, store=store)
     found: dict[str, Any] = {"base_url": login.base_url} if login.base_url else {}
     accounts = await app.logins.accounts()
@@ -151,15 +151,15 @@ async def choose_token(token_file: Path | None, options: LoginOptions) -> dict[s
     """
     if token_file is not None:
         return {"token": read_token_file(token_file)}
-    if options.store is None and os.environ.get("LEADCONNECTOR_TOKEN", "").strip():
+    if options.store is None and read_variable(TOKEN) is not None:
         return {}
     try:
-        app, found = await open_app(options, os.environ)
+        app, found = await open_app(options)
     except LoginRequiredError as error:
         raise LoginRequiredError(
-            f"there is no token: set LEADCONNECTOR_TOKEN to a Private Integration Token, or log in ({error})"
+            f"there is no token: set {TOKEN} to a Private Integration Token, or log in ({error})"
         ) from None
-    for option, name in (("base_url", "LEADCONNECTOR_BASE_URL"), ("location_id", "LEADCONNECTOR_LOCATION_ID")):
-        if os.environ.get(name, "").strip():
+    for option, name in (("base_url", BASE_URL), ("location_id", LOCATION_ID)):
+        if read_variable(name) is not None:
             found.pop(option, None)
     return {"token": app, **found}

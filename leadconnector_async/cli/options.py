@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from ..environment import REDIS_PASSWORD, read_variable
 from ..errors import ConfigurationError
 from ..limits import Limits, RateLimit
 from ..migration.selection import Selection
@@ -113,9 +113,9 @@ def read_limits(redis: str | None) -> Limits | None:
     if _holds_password(redis):
         raise ConfigurationError(
             "--redis holds a password, which everybody on this machine could read; "
-            "leave it out there, and set LEADCONNECTOR_REDIS_PASSWORD"
+            f"leave it out there, and set {REDIS_PASSWORD}"
         )
-    return RedisLimits(redis, password=os.environ.get("LEADCONNECTOR_REDIS_PASSWORD") or None)
+    return RedisLimits(redis, password=read_variable(REDIS_PASSWORD))
 
 
 def _holds_password(url: str) -> bool:

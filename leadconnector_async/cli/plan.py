@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
+from ..environment import LOCATION_ID, read_variable
 from ..errors import ConfigurationError, LoginRequiredError
 from ..limits import RateLimit
 from ..migration.emptying import about_not_emptied
@@ -114,7 +114,7 @@ async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
         preparation = Preparation(load.saying, client, stop.is_set, assumptions.append)
         files = await preparation.look_up(files)
         matching = stack.enter_context(Matching())
-        location_id = (load.location_id or _given_location()) if client is None else client.location_id
+        location_id = (load.location_id or read_variable(LOCATION_ID)) if client is None else client.location_id
         survey = Survey(location_id or "", tags_rule=load.tags, matching=matching)
         if load.saying.empties_fields:
             assumptions += filter(None, [about_not_emptied(split_emptied(files)[1])])
@@ -187,10 +187,6 @@ async def _find_client(
         if order.load.login.store is not None:
             raise
         return None
-
-
-def _given_location() -> str | None:
-    return os.environ.get("LEADCONNECTOR_LOCATION_ID", "").strip() or None
 
 
 async def _ask(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from ..auth import TokenSource
 from ..client import LeadConnector
+from ..environment import API_VERSION, BASE_URL, LOCATION_ID, TOKEN, read_variable
 from ..errors import ConfigurationError
 from ..limits import Limits, RateLimit
 from ..retry import RetryPolicy
@@ -20,7 +20,6 @@ from ..transport import DEFAULT_BASE_URL, Timeouts
 FROM_ENVIRONMENT: Final = "env"
 OF_SANDBOX: Final = "sandbox"
 _FILE: Final = "file:"
-_VARIABLE: Final = "LEADCONNECTOR_TOKEN"
 
 
 class ClientOptions(Struct, frozen=True, kw_only=True):
@@ -65,14 +64,17 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
         Args:
             environ: Where to look; the process's environment by default.
             options: Any attribute; it wins over the environment.
+
+        Raises:
+            ConfigurationError: A value cannot be used, or a variable that counts is set but empty.
         """
-        environ = os.environ if environ is None else environ
+        names = {"location_id": LOCATION_ID, "base_url": BASE_URL, "api_version": API_VERSION}
         found: dict[str, object] = {
-            name: environ[f"LEADCONNECTOR_{name.upper()}"].strip()
-            for name in ("location_id", "base_url", "api_version")
-            if environ.get(f"LEADCONNECTOR_{name.upper()}", "").strip()
+            option: value
+            for option, name in names.items()
+            if option not in options and (value := read_variable(name, environ)) is not None
         }
-        return cls(**{**found, **options})  # type: ignore[arg-type]
+        return cls(**found, **options)  # type: ignore[arg-type]
 
     def find_token(self) -> str | TokenSource:
         """Find the token where this runs.
@@ -83,9 +85,9 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
         if self.token_source == OF_SANDBOX:
             return "sandbox"
         if self.token_source == FROM_ENVIRONMENT:
-            token = os.environ.get(_VARIABLE, "").strip()
-            if not token:
-                raise ConfigurationError(f"there is no token: set {_VARIABLE} in the environment of each worker")
+            token = read_variable(TOKEN)
+            if token is None:
+                raise ConfigurationError(f"there is no token: set {TOKEN} in the environment of each worker")
             return token
         if self.token_source.startswith(_FILE):
             return _read_file(Path(self.token_source.removeprefix(_FILE)))
