@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import ConfigurationError
+from .private_file import keep_database_private
 from .timeline import prepare_timeline
 
 _APPLICATION_ID: Final = 0x4C436A31
@@ -41,9 +42,11 @@ def open_journal_file(path: Path) -> sqlite3.Connection:
             `__cause__` is SQLite's error, where there was one.
     """
     try:
+        keep_database_private(path)
         db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise ConfigurationError(f"{path}: the journal cannot be opened ({error})") from error
+    except (sqlite3.Error, OSError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise ConfigurationError(f"{path}: the journal cannot be opened ({reason})") from error
     try:
         _prepare(db, path)
     except sqlite3.Error as error:

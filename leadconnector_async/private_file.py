@@ -1,18 +1,164 @@
-"""Files that hold secrets: their owner's alone; and locks between processes."""
+"""Files and folders for their owner alone, whatever the umask; and locks between processes.
+
+Runs, journals, exports and reports hold people's data, and stores of tokens hold secrets. All of them are made here:
+with mode 0600, in folders of mode 0700, and never through a link that somebody else has laid where the file is to be.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sqlite3
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
 
 from .errors import TokenStoreError
 
+_FILE: Final = 0o600
+_FOLDER: Final = 0o700
 _OTHERS: Final = 0o077
 _LOCKS: Final = 16  # so many keys can be locked at once; two that fall together wait for each other
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+_DATABASE_FILES: Final = ("", "-wal", "-shm", "-journal")
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder with mode 0700, and those above it that are missing. One that is there is left as it is.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_private_folder(path.parent)
+    path.mkdir(mode=_FOLDER, exist_ok=True)
+
+
+def create_private(path: Path) -> int:
+    """Make a file with mode 0600 that is not there yet, and return its descriptor, to be written.
+
+    Raises:
+        FileExistsError: Something is there, be it a link that leads nowhere.
+        OSError: It cannot be made.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, _FILE)
+    _set_mode(file)
+    return file
+
+
+def _set_mode(file: int) -> None:
+    if os.name != "nt":  # modes mean little there, and a new file is its owner's
+        os.fchmod(file, _FILE)  # an odd umask may have taken rights of the owner
+
+
+def open_anew(path: Path, mode: str = "w", **options: Any) -> IO[Any]:
+    """Open a new private file for writing; what was there under its name is removed, and a link is not followed.
+
+    Args:
+        path: Where.
+        mode: As of `open`: `w` or `wb`.
+        options: As of `open`.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    path.unlink(missing_ok=True)
+    return open(create_private(path), mode, **options)
+
+
+@contextmanager
+def replacing(path: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
+    """Write a private file beside a path, and put it there when it is whole; where that fails, the old one stays.
+
+    Args:
+        path: Where it goes.
+        mode: As of `open`: `w` or `wb`.
+        options: As of `open`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with open_anew(part, mode, **options) as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_private(path: Path, content: bytes | str) -> None:
+    """Write a private file in the place of what is there; text as UTF-8.
+
+    Raises:
+        OSError: It cannot be written; the old one is still there.
+    """
+    with replacing(path, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def move_private(source: Path, target: Path) -> None:
+    """Move a private file to where nothing is, also to another disk.
+
+    Raises:
+        FileExistsError: Something is there.
+        OSError: It cannot be moved.
+    """
+    with source.open("rb") as old, open(create_private(target), "wb") as new:
+        shutil.copyfileobj(old, new)
+    source.unlink()
+
+
+def keep_database_private(path: Path) -> None:
+    """See to it that a SQLite database is private before it is opened: make its file, or take the rights of others.
+
+    The files that SQLite lays beside it get its mode. One that is there is not opened here: closing it would drop the
+    locks that this process has on it.
+
+    Raises:
+        OSError: It cannot be made or changed, or is a link.
+    """
+    try:
+        os.close(create_private(path))
+    except FileExistsError:
+        for ending in _DATABASE_FILES:
+            _take_rights_of_others(path.with_name(path.name + ending))
+
+
+def keep_files_private(folder: Path) -> None:
+    """Take the rights of others from the files in a folder, as an earlier version left them some.
+
+    Raises:
+        OSError: One belongs to somebody else.
+    """
+    for path in folder.iterdir():
+        if not path.is_symlink():
+            _take_rights_of_others(path)
+
+
+def _take_rights_of_others(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, "it is a link; name the file itself", str(path))
+    if os.name != "nt" and stat.S_ISREG(mode) and mode & _OTHERS:
+        path.chmod(_FILE)
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file that the user named, as `opener` of `open`: where there is none, it is made with mode 0600; one that
+    is there keeps its mode."""
+    return os.open(path, flags, _FILE)
 
 
 def make_private(path: Path) -> None:
@@ -22,7 +168,7 @@ def make_private(path: Path) -> None:
         TokenStoreError: It cannot be made.
     """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        os.close(create_private(path))
     except FileExistsError:
         pass
     except OSError as error:

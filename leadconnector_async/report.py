@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from .comparison import NotApplied
 from .errors import APIError, InvalidContactError, InvalidResponseError, LoadStoppedError, RowsFailedError
+from .private_file import open_private
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
 STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
@@ -345,15 +346,16 @@ class BatchReport:
         }
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """Return `to_dict()` as JSON text, and write it to `path` where one is given."""
+        """Return `to_dict()` as JSON text, and write it to `path` where one is given. A new file gets mode 0600."""
         text = msgspec.json.format(msgspec.json.encode(self.to_dict())).decode() + "\n"
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            with open(path, "w", encoding="utf-8", opener=open_private) as file:
+                file.write(text)
         return text
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the outcomes that were kept, a line each, in the order of `outcomes`."""
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
+        """Write the outcomes that were kept, a line each, in the order of `outcomes`. A new file gets mode 0600."""
+        with open(path, "w", encoding="utf-8", newline="", opener=open_private) as file:
             write_outcomes(file, self.outcomes)
 
 

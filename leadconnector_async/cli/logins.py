@@ -13,6 +13,7 @@ from msgspec import Struct
 from ..environment import BASE_URL, CLIENT_ID, CLIENT_SECRET, LOCATION_ID, TOKEN, read_variable
 from ..errors import ConfigurationError, LoginRequiredError, TokenStoreError
 from ..oauth_app import OAuthApp
+from ..private_file import make_private_folder
 from ..token_stores import KeyringTokenStore, SQLiteTokenStore, TokenStore
 from .options import read_secret_file, read_token_file
 
@@ -67,7 +68,7 @@ def open_store(where: str | None, *, is_new: bool = False) -> TokenStore:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise TokenStoreError(f"{folder}: cannot be made ({error.strerror}); name a file with --store") from None
 

@@ -26,6 +26,7 @@ from ..migration.run import describe_files
 from ..migration.selection import Chooser, read_selection
 from ..migration.sending import Sending
 from ..migration.stored import BEFORE, StoredContacts
+from ..private_file import keep_files_private
 from .logins import LoginOptions, choose_token
 from .options import read_limits, read_rate
 from .preparation import Preparation
@@ -108,6 +109,10 @@ class PastRun:
         if not path.is_file():
             raise ConfigurationError(f"{self.folder}: is no folder of a run; name the one that upsert wrote (--out)")
         self.journal = stack.enter_context(Journal(path))
+        try:
+            keep_files_private(self.folder)
+        except OSError as error:
+            raise ConfigurationError(f"{self.folder}: cannot be kept private ({error.strerror or error})") from None
         told = self.journal.told(_NOTE)
         if told is None:
             raise ConfigurationError(f"{path}: does not tell what was loaded; it was made by an earlier version")

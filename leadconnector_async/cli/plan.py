@@ -24,6 +24,7 @@ from ..migration.problems import ProblemTally
 from ..migration.rows import RowFile, split_emptied
 from ..migration.survey import Survey
 from ..models import ContactUpsert
+from ..private_file import write_private
 from ..sources import Skipped
 from .exit_codes import INTERRUPTED, STOPPED
 from .options import read_rate
@@ -210,11 +211,7 @@ def _obstacles(preparation: Preparation, tally: ProblemTally) -> list[str]:
 
 
 def _write_page(path: Path, made: Plan) -> None:
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(build_plan_page(made), encoding="utf-8")
-        part.replace(path)
+        write_private(path, build_plan_page(made))
     except OSError as error:
         raise ConfigurationError(f"--html {path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from ..migration.problems import UnusableCellError
 from ..migration.readers import Reading
 from ..migration.rows import FileRow, RowFile, open_row_file
 from ..models import ContactUpsert
+from ..private_file import keep_database_private
 from .extras import load_library
 from .pieces import PieceRow, write_piece
 from .store import Store, name_of
@@ -161,7 +162,9 @@ def fetch_file(url: str, folder: Path) -> Path:
 
 def _split(splitting: Splitting, number: int, file: RowFile, folder: Path) -> None:
     store = Store(splitting.store_url)
-    with closing(sqlite3.connect(folder / "rows.sqlite3", isolation_level=None)) as db:
+    scratch = folder / "rows.sqlite3"
+    keep_database_private(scratch)
+    with closing(sqlite3.connect(scratch, isolation_level=None)) as db:
         db.executescript(_SCHEMA)
         has_tags = _sort_in(db, file, splitting.location_id)
         rows = dict(db.execute("SELECT location, count(*) FROM rows GROUP BY location"))

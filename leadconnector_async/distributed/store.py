@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..errors import ConfigurationError, JournalError
+from ..private_file import make_private_folder
 from .extras import load_library
 
 _DIGEST_BYTES: Final = 8
@@ -162,7 +163,7 @@ def _write_file(path: Path, data: bytes) -> None:
 
 def _place_file(path: Path, write: Any) -> None:
     """Write a file beside its place, have it on disk, and move it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
     os.close(handle)
     part = Path(name)

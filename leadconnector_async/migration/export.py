@@ -23,6 +23,7 @@ from ..client import LeadConnector
 from ..errors import ConfigurationError
 from ..models.filters import Cursor, Filter
 from ..models.search import FoundContact
+from ..private_file import keep_database_private, open_anew
 from .export_rows import (
     ExportField,
     count_undefined,
@@ -223,7 +224,7 @@ class Export:
     def _append(self, data: bytes, progress: Progress) -> None:
         """Write to the part, and only when that is on disk how far it is."""
         assert self._db is not None and self._fields is not None  # noqa: S101, PT018  (it was begun)
-        with self._part.open("r+b" if self.progress.size else "wb") as file:
+        with self._part.open("r+b") if self.progress.size else open_anew(self._part, "wb") as file:
             file.truncate(self.progress.size)
             file.seek(self.progress.size)
             file.write(data)
@@ -251,13 +252,14 @@ class Export:
         """Open the file that tells how far it is, for this process alone."""
         db: sqlite3.Connection | None = None
         try:
+            keep_database_private(self._resume)
             db = sqlite3.connect(self._resume, timeout=0, isolation_level=None, check_same_thread=False)
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("CREATE TABLE IF NOT EXISTS export (number INTEGER PRIMARY KEY, kept TEXT NOT NULL)")
             db.execute("BEGIN EXCLUSIVE")
             db.execute("COMMIT")  # the lock stays
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             if db is not None:
                 db.close()
             is_locked = "locked" in str(error)

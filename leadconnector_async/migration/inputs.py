@@ -13,8 +13,9 @@ from typing import Final
 from msgspec import Struct
 
 from ..errors import ConfigurationError
+from ..private_file import move_private, open_anew
 from .readers import Reading, Table, find_files, open_table
-from .readers.queries import Query, open_private
+from .readers.queries import Query
 from .readers.tables import TEXT_KINDS, WORKBOOK_KINDS
 
 STDIN: Final = Path("-")
@@ -108,7 +109,7 @@ class Inputs:
         if file.path.parent != self._folder or target.exists():
             return  # what an earlier run kept stays: if it is not the same, the journal refuses to go on
         try:
-            shutil.move(file.path, target)  # with its mode, 0600
+            move_private(file.path, target)
         except OSError as error:
             raise ConfigurationError(f"{folder}: cannot keep the rows ({error.strerror or error})") from None
         file.path = target
@@ -130,7 +131,7 @@ class Inputs:
 
     def _keep_stdin(self, path: Path) -> None:
         try:
-            with open(open_private(path), "wb") as file:
+            with open_anew(path, "wb") as file:
                 while data := self._read_stdin():
                     file.write(data)
         except InterruptedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -35,11 +36,19 @@ def convert_to_parquet(source: Path, path: Path, rows: int) -> None:
     Raises:
         OSError: It could not be written whole.
     """
+    # In a folder of its own: DuckDB makes files that others can read, and more of them where memory is short.
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        whole = Path(folder) / path.name
+        _write_parquet(source, whole, rows, folder)
+        whole.chmod(0o600)
+        whole.replace(path)
+
+
+def _write_parquet(source: Path, whole: Path, rows: int, folder: str) -> None:
     import duckdb
 
-    whole = path.with_name(f"{path.name}.whole")
     try:
-        with duckdb.connect() as db:
+        with duckdb.connect(config={"temp_directory": folder}) as db:
             table = db.read_csv(
                 str(source),
                 header=True,
@@ -55,4 +64,3 @@ def convert_to_parquet(source: Path, path: Path, rows: int) -> None:
         raise OSError(None, f"the Parquet file could not be made: {error}") from None
     if written != rows:
         raise OSError(None, f"the Parquet file could not be made: of {rows} rows it took {written}")
-    whole.replace(path)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ..journal import Sitting
+from ..private_file import write_private
 from ..report import BatchReport, ErrorCount
 from ..version import __version__
 from .findings import MOST_EXAMPLES, CellExample, Findings, Meeting, NotDone
@@ -111,13 +112,10 @@ def write_report_page(folder: Path, run: FinishedRun) -> None:
         OSError: It could not be written.
     """
     path = folder / REPORT_PAGE
-    part = folder / f"{REPORT_PAGE}.part"
     try:
-        part.write_text(build_report_page(run), encoding="utf-8")
-        part.replace(path)
+        write_private(path, build_report_page(run))
     except OSError:
         path.unlink(missing_ok=True)
-        part.unlink(missing_ok=True)
         raise
 
 

@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 
 from ..errors import ConfigurationError, StopRequestedError
 from ..models import ContactUpsert
+from ..private_file import keep_files_private, make_private_folder, open_anew, open_private, write_private
 from ..report import BatchReport, Outcome, RowError, row_error
 from .columns import RESULT_COLUMNS
 from .findings import Findings
@@ -97,8 +98,7 @@ class Results:
                     file.close()
             for name in self._open:
                 self._part(name).unlink(missing_ok=True)
-            report.to_json(self._part(REPORT))
-            self._part(REPORT).replace(self.folder / REPORT)
+            write_private(self.folder / REPORT, report.to_json())
             self.written.insert(0, REPORT)
 
     def _write_rows(self, outcomes: Iterable[Outcome], report: BatchReport, collisions: Mapping[int, int]) -> None:
@@ -206,7 +206,7 @@ class Results:
     def _file(self, name: str) -> IO[str]:
         if name not in self._open:
             # What was no UTF-8 in the input is repeated byte by byte.
-            self._open[name] = self._part(name).open("w", encoding="utf-8", errors="surrogateescape", newline="")
+            self._open[name] = open_anew(self._part(name), encoding="utf-8", errors="surrogateescape", newline="")
         return self._open[name]
 
     def _part(self, name: str) -> Path:
@@ -235,13 +235,15 @@ def make_folder(folder: Path, *, is_resumed: bool) -> None:
         ConfigurationError: It cannot be used, or holds something and no earlier run is to go on.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
+        if is_resumed:
+            keep_files_private(folder)
         if not is_resumed and any(folder.iterdir()):
             way = (
                 "or go on with that run with --resume" if (folder / JOURNAL).exists() else "as it holds something else"
             )
             raise ConfigurationError(f"{folder}: is not empty; name a new folder for the results with --out, {way}")
-        (folder / REPORT).open("a").close()
+        open(folder / REPORT, "a", opener=open_private).close()
         if not (folder / REPORT).stat().st_size:
             (folder / REPORT).unlink()
     except OSError as error:

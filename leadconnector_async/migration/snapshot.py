@@ -7,7 +7,6 @@ out does not pass for empty: contacts of which a row sends such a field are read
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 import zlib
@@ -24,6 +23,7 @@ from ..errors import DailyQuotaExceededError, JournalError, NotFoundError, StopR
 from ..models import Contact, ContactUpsert
 from ..models.received import read_received
 from ..models.wire import read_v3_dnd
+from ..private_file import keep_database_private
 from .restoring import Before, fields_changed
 from .rows import RowFile
 from .selection import SentRows
@@ -55,7 +55,7 @@ class Snapshot:
         self._stored = stored
         self._lock = threading.Lock()
         with self._telling():
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+            keep_database_private(self._path)
             self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SCHEMA}")
 

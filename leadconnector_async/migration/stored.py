@@ -6,7 +6,6 @@ write and read-only from then on, so that a load never takes what it wrote itsel
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import zlib
@@ -25,6 +24,7 @@ from ..models.filters import Cursor
 from ..models.received import read_received
 from ..models.search import FoundContact
 from ..models.wire import read_v3_dnd
+from ..private_file import keep_database_private
 from .matching import Field
 from .rules.phones import read_as_of
 from .sharing import USUAL_ORDER, MatchRule
@@ -128,7 +128,7 @@ class StoredContacts:
         self._locations: dict[str, LocationRead | None] = {}
         with self._telling():
             if path is not None:
-                _make_private(path)
+                keep_database_private(path)
             self._db = sqlite3.connect(path or "", isolation_level=None, check_same_thread=False)
             self._db.execute(f"PRAGMA journal_mode = {'OFF' if path is None else 'WAL'}")
             self._db.execute("PRAGMA synchronous = NORMAL")
@@ -297,10 +297,6 @@ class StoredContacts:
             except (sqlite3.Error, OSError) as error:
                 what = "what was there before" if self._path is None else str(self._path)
                 raise JournalError(f"{what}: cannot be read or written ({error})") from error
-
-
-def _make_private(path: Path) -> None:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
 
 
 def _read_location(record: Sequence[Any]) -> LocationRead:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import JournalError
+from ..private_file import keep_database_private
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS rows (row INTEGER PRIMARY KEY, state INTEGER NOT NULL, tags TEXT NOT NULL, reason TEXT);
@@ -73,6 +74,7 @@ class TagBook:
         self._settled = (ADDED,) if retry_refused else (ADDED, REFUSED)
         self._lock = threading.RLock()
         with self._telling():
+            keep_database_private(path)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes away is added again

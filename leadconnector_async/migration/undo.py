@@ -19,6 +19,7 @@ from msgspec import Struct
 from ..client import LeadConnector
 from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..journal import Journal
+from ..private_file import replacing, write_private
 from ..report import Outcome
 from .aftermath import changed_since
 from .sweep import ends_sweep, sweep
@@ -213,9 +214,9 @@ def conclude_undo(
     updated = plan.updated if restores else 0
     left = plan.created + updated - sum(counts.values())
     report = UndoReport(created=plan.created, updated=updated, **counts, left=left, stopped=stopped)
-    with (folder / UNDO_TABLE).open("w", encoding="utf-8", newline="") as file:
+    with replacing(folder / UNDO_TABLE, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         writer.writerows((undone.row + 1, undone.contact_id, undone.status, undone.detail) for undone in book.all())
-    (folder / UNDO_REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    write_private(folder / UNDO_REPORT, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     return report

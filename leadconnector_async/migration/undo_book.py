@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from ..errors import ConfigurationError, JournalError
+from ..private_file import keep_database_private
 
 UndoStatus: TypeAlias = Literal["deleted", "gone", "kept", "failed", "restored", "same", "partly", "unseen", "waiting"]
 UNDO_STATUSES: Final[tuple[UndoStatus, ...]] = (
@@ -62,9 +63,10 @@ class UndoBook:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            keep_database_private(path)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SCHEMA}")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise ConfigurationError(f"{path}: cannot keep what is undone ({error})") from error
 
     def __enter__(self) -> UndoBook:

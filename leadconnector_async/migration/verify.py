@@ -17,6 +17,7 @@ from ..client import LeadConnector
 from ..comparison import NotApplied, find_not_applied
 from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpsert
+from ..private_file import open_anew, write_private
 from ..report import Outcome
 from .aftermath import changed_since
 from .readers.cells import text_of
@@ -202,7 +203,7 @@ class Verification:
         Raises:
             OSError: The table cannot be written.
         """
-        with self._path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with open_anew(self._path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
 
@@ -315,4 +316,4 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
         Raises:
             OSError: It cannot be written.
         """
-        (folder / VERIFY_REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        write_private(folder / VERIFY_REPORT, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from ..errors import ConfigurationError
+from ..private_file import keep_database_private
 from .books import Books
 from .refusals import Refusal
 from .shelves import Fields
@@ -123,9 +124,11 @@ def open_data(path: str | os.PathLike[str], books: Books) -> DataFile:
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
+        keep_database_private(path)
         db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise ConfigurationError(f"{path}: the sandbox's data file cannot be opened ({error})") from None
+    except (sqlite3.Error, OSError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise ConfigurationError(f"{path}: the sandbox's data file cannot be opened ({reason})") from None
     try:
         _prepare(db, path)
     except sqlite3.Error as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,15 @@ async def test_no_token_is_seen_on_the_cluster(
     texts += [path.read_bytes().decode(errors="replace") for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert any("leadconnector" in text for text in texts)
     assert [text[:200] for text in texts if SECRET in text] == []
+
+
+async def test_the_folder_of_a_run_is_its_owners_alone(server: Server, tmp_path: Path, cluster: Any) -> None:
+    people = tmp_path / "people.csv"
+    write_people(people, locations=2, rows=5)
+    await load(server, people, tmp_path / "a" / "out", cluster)
+    modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in (tmp_path / "a").rglob("*")}
+    assert {path for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)} == set()
+    assert any(path.suffix == ".parquet" for path in modes)
 
 
 def test_a_token_cannot_be_given_where_it_would_travel() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
@@ -74,9 +75,13 @@ class DuckRows:
     def __init__(self, query: str, name: str, database: str = ":memory:") -> None:
         self._library = load_library("duckdb", f"{name}: DuckDB")
         self._name = name
+        # Where memory is short DuckDB puts rows on disk: in a folder for us alone, not in the working directory.
+        self._scratch = tempfile.TemporaryDirectory(prefix="leadconnector-")
+        settings = {**_SETTINGS, "temp_directory": self._scratch.name}
         try:
-            self._connection = self._library.connect(database, read_only=database != ":memory:", config=_SETTINGS)
+            self._connection = self._library.connect(database, read_only=database != ":memory:", config=settings)
         except self._library.Error as error:
+            self._scratch.cleanup()
             raise self._unreadable(error) from None
         try:
             self._check(query)
@@ -87,7 +92,7 @@ class DuckRows:
             names = ", ".join(f"c{position}" for position in range(len(described)))
             self._connection.execute(f"SELECT {texts} FROM asked AS t({names})")  # noqa: S608 - no text of the user's
         except (self._library.Error, ConfigurationError) as error:
-            self._connection.close()
+            self.close()
             raise self._unreadable(error) from None
 
     def _check(self, query: str) -> None:
@@ -115,6 +120,7 @@ class DuckRows:
     def close(self) -> None:
         """Let go of the database."""
         self._connection.close()
+        self._scratch.cleanup()
 
 
 def _text_of(position: int, kind: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import sqlite3
 from collections.abc import Generator, Iterable
 from contextlib import closing
@@ -15,6 +14,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from ...errors import ConfigurationError
+from ...private_file import open_anew
 from .cells import cell_of
 from .duck import DuckRows
 from .extras import load_library
@@ -56,7 +56,7 @@ class Query(Struct, frozen=True):
         try:
             with (
                 closing(self._rows()) as rows,
-                open(open_private(path), "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+                open_anew(path, encoding="utf-8", errors="surrogateescape", newline="") as file,
             ):
                 csv.writer(file, quoting=csv.QUOTE_ALL).writerows(
                     rows
@@ -77,11 +77,6 @@ class Query(Struct, frozen=True):
         # As SQLAlchemy has it, three slashes come before a path, and four where that begins with one.
         path = Path(rest.removeprefix("/") if mark else self.database)
         return _file_rows(File(path, name=f"--from {path}"), self.sql)
-
-
-def open_private(path: Path) -> int:
-    """Make a new file that none but its owner may read, and return its descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def has_password(database: str) -> bool:

@@ -1,0 +1,177 @@
+"""Files and folders for their owner alone, whatever the umask, and never through a link."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async import BatchReport, LeadConnector
+from leadconnector_async.migration.readers.duck import DuckRows
+from leadconnector_async.private_file import (
+    create_private,
+    keep_database_private,
+    make_private_folder,
+    move_private,
+    open_anew,
+    replacing,
+    write_private,
+)
+from leadconnector_async.sandbox import Sandbox
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o277], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def write_anew(path: Path) -> None:
+    with open_anew(path) as file:
+        file.write("new")
+
+
+def replace(path: Path) -> None:
+    with replacing(path, encoding="utf-8") as file:
+        file.write("new")
+
+
+WAYS: list[Callable[[Path], None]] = [write_anew, replace, lambda path: write_private(path, "new")]
+
+
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize("write", WAYS)
+def test_a_file_is_private_whatever_was_there(write: Callable[[Path], None], tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("old")
+    victim.chmod(0o644)
+    for name, place in {
+        "nothing": lambda path: None,
+        "a file": lambda path: (path.write_text("old"), path.chmod(0o666)),
+        "a link": lambda path: path.symlink_to(victim),
+        "a link to nowhere": lambda path: path.symlink_to(tmp_path / "nowhere"),
+    }.items():
+        path = tmp_path / name
+        place(path)
+        for part in (path.with_name(f"{name}.part"),):
+            part.symlink_to(victim)
+        write(path)
+        assert (path.read_text(), mode(path), path.is_symlink()) == ("new", 0o600, False)
+    assert (victim.read_text(), mode(victim)) == ("old", 0o644)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_what_cannot_be_written_whole_leaves_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    write_private(path, "old")
+    with pytest.raises(UnicodeEncodeError), replacing(path, encoding="ascii") as file:
+        file.write("half\n" * 10_000 + "é")
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("report.json", "old")]
+
+
+def test_a_device_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="no plain file"):
+        write_private(pipe, "x")
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+
+
+def test_a_new_file_is_new(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError):
+        create_private(tmp_path / "link")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_folders_are_private_from_the_first_that_is_made(tmp_path: Path) -> None:
+    before = os.umask(0)
+    tmp_path.chmod(0o755)
+    make_private_folder(tmp_path / "a" / "b" / "c")
+    make_private_folder(tmp_path / "a" / "b" / "c")
+    os.umask(before)
+    assert [mode(tmp_path / name) for name in (".", "a", "a/b", "a/b/c")] == [0o755, 0o700, 0o700, 0o700]
+
+
+def test_a_file_is_moved_to_where_nothing_is(tmp_path: Path) -> None:
+    write_private(tmp_path / "a", b"rows")
+    move_private(tmp_path / "a", tmp_path / "b")
+    assert [(path.name, path.read_bytes(), mode(path)) for path in tmp_path.iterdir()] == [("b", b"rows", 0o600)]
+    write_private(tmp_path / "a", b"other rows")
+    with pytest.raises(FileExistsError):
+        move_private(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize("ending", ["-wal", "-journal"])
+def test_a_database_is_private_with_all_that_is_beside_it(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite3"
+    keep_database_private(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute(f"PRAGMA journal_mode = {'WAL' if ending == '-wal' else 'DELETE'}")
+        db.execute("CREATE TABLE t (x)")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("INSERT INTO t VALUES (1)")
+        modes = {each.name: mode(each) for each in tmp_path.iterdir()}
+        db.execute("COMMIT")
+    assert f"x.sqlite3{ending}" in modes
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_database_that_others_could_read_is_taken_from_them_and_keeps_its_lock(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE t (x)")
+        for each in tmp_path.iterdir():
+            each.chmod(0o644)
+        db.execute("BEGIN EXCLUSIVE")
+        keep_database_private(path)
+        assert {mode(each) for each in tmp_path.iterdir()} == {0o600}
+        with (
+            closing(sqlite3.connect(path, timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("INSERT INTO t VALUES (1)")
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    with pytest.raises(OSError, match="is a link"):
+        keep_database_private(link)
+
+
+@pytest.mark.usefixtures("umask")
+async def test_what_python_writes_is_private(tmp_path: Path) -> None:
+    async with (
+        Sandbox(data=tmp_path / "sandbox.sqlite3") as sandbox,
+        LeadConnector("sandbox", base_url=sandbox.url, location_id="L") as client,
+    ):
+        report = await client.contacts.bulk_upsert([{"email": "a@example.com"}], journal=tmp_path / "journal.sqlite3")
+    report.to_csv(tmp_path / "outcomes.csv")
+    report.to_json(tmp_path / "report.json")
+    modes = {path.name: mode(path) & ~0o200 for path in tmp_path.iterdir()}  # noqa: ASYNC240
+    assert modes == dict.fromkeys(["sandbox.sqlite3", "journal.sqlite3", "outcomes.csv", "report.json"], 0o400)
+
+
+def test_a_file_of_the_callers_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    path.chmod(0o644)
+    BatchReport().to_json(path)
+    assert mode(path) == 0o644
+
+
+def test_rows_for_which_memory_is_short_go_to_a_folder_of_ours() -> None:
+    with closing(DuckRows("SELECT current_setting('temp_directory') AS folder", "the query")) as rows:
+        ((folder,),) = rows
+        assert mode(Path(folder)) == 0o700
+    assert not Path(folder).exists()
