@@ -8,14 +8,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leadconnector_async import RateLimit
+from leadconnector_async.errors import LocationPausedError
 from leadconnector_async.limits import Window
+from leadconnector_async.shared_window import SharedWindow
+from tests.waiting import PATIENCE, patiently, until
 
 LIMIT = RateLimit(10, 0.4, daily=None)
 OpenLimits = Callable[..., Any]
@@ -40,6 +43,45 @@ async def answer_first(window: Window) -> None:
     await asyncio.sleep(LIMIT.per_seconds * 1.1)
 
 
+async def use_in_turn(calls: int, windows: Sequence[Window], arrivals: list[float], *, workers: int = 4) -> list[int]:
+    """Make so many calls through some windows, each with so many workers, as fast as the windows allow.
+
+    Args:
+        arrivals: Takes the times at which calls were sent.
+
+    Returns:
+        How many calls went through each window.
+    """
+    last = len(arrivals) + calls
+
+    async def work(window: Window) -> int:
+        count = 0
+        while len(arrivals) < last:
+            try:
+                slot = await window.acquire(bulk=True)
+            except LocationPausedError:
+                await asyncio.sleep(0.01)
+                continue
+            arrivals.append(time.monotonic())
+            count += 1
+            await asyncio.sleep(0.005)
+            window.release(slot)
+        return count
+
+    async with patiently():
+        counts = await asyncio.gather(*(work(window) for window in windows for _ in range(workers)))
+    return [sum(counts[first : first + workers]) for first in range(0, len(counts), workers)]
+
+
+async def heard(window: Window) -> None:
+    """Wait until Redis has heard all that a window has to tell."""
+    assert isinstance(window, SharedWindow)
+    now = time.monotonic()
+    await until(
+        lambda: window._heard_at >= now and not (window._answered or window._unused) and window._untold_until < now
+    )
+
+
 class RedisServer:
     """One server, which keeps nothing on disk."""
 
@@ -58,7 +100,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        async with asyncio.timeout(20):
+        async with patiently():
             await asyncio.to_thread(self._start)
 
     def _start(self) -> None:
@@ -78,7 +120,7 @@ class RedisServer:
     def ask(self, *words: str) -> str:
         """Give a command, and return what it answers as text."""
         command = ["redis-cli", "-p", str(self.port), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout.strip()
 
     def scripts_run(self) -> int:
         """How often it has run a script by its name, or was asked to."""

@@ -18,6 +18,7 @@ from yarl import URL
 
 from tests.redis_server import needs_redis
 from tests.test_operations import METHODS
+from tests.waiting import patiently
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TestClient.__test__ = TestServer.__test__ = False  # type: ignore[attr-defined]
@@ -98,7 +99,7 @@ async def test_a_web_app_of_several_workers_shares_one_quota() -> None:
             return bool(told["new"])
 
     try:
-        async with asyncio.timeout(60):
+        async with patiently():
             line = (await app.stdout.readline()).decode()
             assert line == f"sign up at http://127.0.0.1:{port}/sign-up\n"
             calls = 0

@@ -16,6 +16,7 @@ from leadconnector_async.answers import Quota, read_quota
 from leadconnector_async.errors import LocationPausedError
 from leadconnector_async.local_limits import LocalLimits, LocalWindow
 from tests.fake_clock import FakeClock
+from tests.waiting import PATIENCE, patiently
 
 
 def make_window(clock: FakeClock, *, is_new: bool = False, **limit: float) -> LocalWindow:
@@ -134,7 +135,8 @@ async def test_a_cancelled_waiter_leaves_no_slot_behind(moment: str) -> None:
         waiter.cancel()
     await clock.settle()
     assert waiter.cancelled()
-    await asyncio.wait_for(window.acquire(), 1)
+    async with patiently():
+        await window.acquire()
 
 
 @pytest.mark.parametrize(("seconds", "passes"), [(3.0, 3.0), (None, 10.0), (25.0, 25.0)])
@@ -272,7 +274,8 @@ async def test_locations_have_windows_of_their_own() -> None:
     limits = LocalLimits(clock=FakeClock())
     limit = RateLimit(max_requests=1)
     await limits.window("a", limit).acquire()
-    await asyncio.wait_for(limits.window("b", limit).acquire(), 1)
+    async with patiently():
+        await limits.window("b", limit).acquire()
     assert limits.window("a", limit) is limits.window("a", limit)
 
 
@@ -340,7 +343,8 @@ async def test_after_three_first_calls_without_an_answer_nobody_waits_for_one() 
     for _ in range(3):
         window.release(await window.acquire(bulk=True), is_answered=False)
     for _ in range(7):
-        await asyncio.wait_for(window.acquire(bulk=True), 1)
+        async with patiently():
+            await window.acquire(bulk=True)
 
 
 @pytest.mark.parametrize("longest", [60.0, 3.0])
@@ -376,7 +380,8 @@ async def test_a_window_lives_through_nonsense_in_the_headers() -> None:
     window.release(await window.acquire(), quota(max_requests=5, per_seconds=10.0))
     await clock.advance(10.1)
     for _ in range(5):  # the slot that was to cool for an hour is back
-        await asyncio.wait_for(window.acquire(), 1)
+        async with patiently():
+            await window.acquire()
 
 
 async def test_clients_that_share_limits_keep_the_strictest() -> None:
@@ -409,7 +414,7 @@ def test_limits_that_are_kept_serve_one_event_loop_after_the_other() -> None:
             window.release(await waiting)
 
     for _ in range(3):
-        asyncio.run(asyncio.wait_for(use(), 10))
+        asyncio.run(asyncio.wait_for(use(), PATIENCE))
 
 
 async def test_a_first_call_that_fails_does_not_hold_bulk_up_for_ever() -> None:

@@ -20,6 +20,7 @@ import pytest
 from leadconnector_async import LeadConnector
 from tests.redis_server import needs_redis
 from tests.test_operations import METHODS, method_of
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -117,7 +118,7 @@ def sandbox(*arguments: str) -> Iterator[dict[str, str]]:
         "LEADCONNECTOR_BASE_URL": server.stdout.readline().strip(),
     }
     server.send_signal(signal.SIGTERM)
-    server.communicate(timeout=10)
+    server.communicate(timeout=PATIENCE)
 
 
 def test_verify_and_undo_show_what_their_page_shows(tmp_path: Path) -> None:
@@ -217,10 +218,10 @@ def test_the_sandbox_command_of_the_readme() -> None:
     body = json.dumps({"locationId": "L", "email": "a@example.com"}).encode()
     headers = {"Authorization": "Bearer sandbox", "Version": "2021-07-28", "User-Agent": "test"}
     request = urllib.request.Request(f"{url}/contacts/upsert", body, headers)
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
         assert json.load(response)["new"] is True
     server.send_signal(signal.SIGINT)
-    server.communicate(timeout=10)
+    server.communicate(timeout=PATIENCE)
     assert server.returncode == 0
 
 

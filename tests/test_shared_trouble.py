@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -33,29 +35,12 @@ from leadconnector_async.errors import LocationPausedError
 from leadconnector_async.limits import Slot, Window
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.shared_window import SharedWindow
-from tests.redis_server import LIMIT, OpenLimits, RedisServer, answer_first, needs_redis, use
+from tests.redis_server import LIMIT, OpenLimits, RedisServer, answer_first, heard, needs_redis, use, use_in_turn
 from tests.test_limits import most_in_a_window
+from tests.waiting import PATIENCE, patiently, until
 
 pytestmark = needs_redis
 SECRET = "very-secret"
-
-
-async def use_for(windows: float, window: Window, arrivals: list[float], *, workers: int = 4) -> None:
-    """Call as often as the window allows."""
-    until = time.monotonic() + windows * LIMIT.per_seconds
-
-    async def work() -> None:
-        while time.monotonic() < until:
-            try:
-                slot = await window.acquire(bulk=True)
-            except LocationPausedError:
-                await asyncio.sleep(0.01)
-                continue
-            arrivals.append(time.monotonic())
-            await asyncio.sleep(0.005)
-            window.release(slot)
-
-    await asyncio.gather(*(work() for _ in range(workers)))
 
 
 async def take_all(window: Window) -> list[Slot]:
@@ -84,13 +69,12 @@ async def test_what_is_evicted_or_flushed_costs_a_window_and_no_flood(
     windows = [(await holders()).window("L", LIMIT) for _ in range(2)]
     await answer_first(windows[0])
     arrivals: list[float] = []
-    work = asyncio.gather(*(use_for(8, window, arrivals) for window in windows))
-    for _ in range(3):
-        await asyncio.sleep(1.7 * LIMIT.per_seconds)
+    work = asyncio.ensure_future(use_in_turn(4 * LIMIT.max_requests, windows, arrivals))
+    for times in range(3):
+        await until(lambda: len(arrivals) >= (times + 0.7) * LIMIT.max_requests)  # noqa: B023  (awaited at once)
         await lose(redis_server)
     await work
     assert most_in_a_window(arrivals, LIMIT.per_seconds) <= LIMIT.max_requests
-    assert len(arrivals) >= 2 * LIMIT.max_requests
 
 
 async def test_old_data_after_a_restart_is_not_believed(redis_server: RedisServer, holders: OpenLimits) -> None:
@@ -100,11 +84,11 @@ async def test_old_data_after_a_restart_is_not_believed(redis_server: RedisServe
     arrivals: list[float] = []
     for _ in range(LIMIT.max_requests):
         await use(window, arrivals)
-    await asyncio.sleep(0.05)  # so that Redis hears of them
+    await heard(window)
     redis_server.stop()
     await redis_server.start()
     assert "leadconnector:{L}:state" in await asyncio.to_thread(redis_server.ask, "keys", "*")
-    await use_for(3, window, arrivals)
+    await use_in_turn(2 * LIMIT.max_requests, [window], arrivals)
     assert most_in_a_window(arrivals[::2][:10] + arrivals[20:], LIMIT.per_seconds) <= LIMIT.max_requests
 
 
@@ -117,22 +101,26 @@ async def test_a_process_that_is_new_when_all_is_lost_sends_one_call_before_the_
     for slot in await take_all(old):
         arrivals.append(time.monotonic())
         old.release(slot)
-    await asyncio.sleep(0.05)
+    await heard(old)
     await asyncio.to_thread(redis_server.ask, "flushall")
     slot = await new.acquire()
     arrivals.append(time.monotonic())
-    await asyncio.gather(use_for(2, old, arrivals), use_for(2, new, arrivals))
+    await use_in_turn(2 * LIMIT.max_requests, [old, new], arrivals)
     new.release(slot)
     assert most_in_a_window(arrivals, LIMIT.per_seconds) <= LIMIT.max_requests + 1
 
 
 @pytest.fixture
 def leap(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Awaitable[None]]:
-    """Set the clock of Redis: the script adds what another key holds."""
-    clock = b"local clock = redis.call('TIME')\n"
-    assert clock in shared_limits.SCRIPT
-    more = clock + b"clock[1] = clock[1] + (redis.call('GET', 'leap') or 0)\n"
-    monkeypatch.setattr(shared_limits, "SCRIPT", shared_limits.SCRIPT.replace(clock, more))
+    """Set the clock of Redis: the script adds what another key holds, and keys end by the same clock."""
+    clock, end = b"local clock = redis.call('TIME')\n", b"redis.call('PEXPIREAT', "
+    assert (shared_limits.SCRIPT.count(clock), shared_limits.SCRIPT.count(end)) == (1, 2)
+    script = shared_limits.SCRIPT.replace(end, b"expire_at(")
+    leaping = b"""local leap = redis.call('GET', 'leap') or 0
+clock[1] = clock[1] + leap
+local function expire_at(key, at) redis.call('PEXPIREAT', key, string.format('%.0f', at - leap * 1000)) end
+"""
+    monkeypatch.setattr(shared_limits, "SCRIPT", script.replace(clock, clock + leaping))
     monkeypatch.setattr(shared_limits, "SCRIPT_SHA", "0" * 40)
 
     async def set_ahead(seconds: float) -> None:
@@ -148,13 +136,11 @@ async def test_a_clock_of_redis_that_is_set_neither_floods_nor_stops(
     windows = [(await holders()).window("L", LIMIT) for _ in range(2)]
     await answer_first(windows[0])
     arrivals: list[float] = []
-    async with asyncio.timeout(20):
-        work = asyncio.gather(*(use_for(7, window, arrivals) for window in windows))
-        await asyncio.sleep(2.2 * LIMIT.per_seconds)
-        await leap(seconds)
-        await work
+    work = asyncio.ensure_future(use_in_turn(5 * LIMIT.max_requests, windows, arrivals))
+    await until(lambda: len(arrivals) >= 1.5 * LIMIT.max_requests)
+    await leap(seconds)
+    await work
     assert most_in_a_window(arrivals, LIMIT.per_seconds) <= LIMIT.max_requests
-    assert len(arrivals) >= 3 * LIMIT.max_requests
 
 
 # ---------------------------------------------------------------------------------------------- Redis gives no answer
@@ -173,7 +159,7 @@ async def test_redis_frozen_in_mid_load_costs_time_alone(redis_server: RedisServ
             return report.created
 
         loads = asyncio.gather(load("a"), load("b"))
-        await asyncio.sleep(0.8)
+        await until(lambda: len(sandbox.contacts()) > 30)
         redis_server.freeze()
         await asyncio.sleep(1.2)
         redis_server.thaw()
@@ -185,8 +171,9 @@ async def test_slots_of_an_answer_that_never_came_are_asked_back(
     holders: OpenLimits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = await holders()
-    window = limits.window("L", RateLimit(10, 20.0, daily=None))
-    window.release(await window.acquire(), Quota(10, 9, 20.0, None, None))
+    seconds = 9 * PATIENCE  # a lease ends later than anybody waits
+    window = limits.window("L", RateLimit(10, seconds, daily=None))
+    window.release(await window.acquire(), Quota(10, 9, seconds, None, None))
     run = limits._run_script
     lost = 0
 
@@ -199,7 +186,7 @@ async def test_slots_of_an_answer_that_never_came_are_asked_back(
         return answer
 
     monkeypatch.setattr(limits, "_run_script", lose)
-    async with asyncio.timeout(10):  # a lease ends later
+    async with patiently():
         await asyncio.gather(*(window.acquire() for _ in range(9)))
     assert lost == 3
 
@@ -221,7 +208,7 @@ async def test_what_was_told_twice_counts_once(holders: OpenLimits, monkeypatch:
     monkeypatch.setattr(limits, "_run_script", lose)
     for _ in range(5):
         window.release(await window.acquire())
-    async with asyncio.timeout(10):
+    async with patiently():
         await window.acquire()
     assert (lost, window.calls_left_today()) == (3, 100 - 5 - 1)
 
@@ -235,7 +222,7 @@ async def test_an_answer_that_makes_no_sense_is_no_answer(holders: OpenLimits, m
         return next(answers, None) or await run(location_id, said)
 
     monkeypatch.setattr(limits, "_run_script", garble)
-    async with asyncio.timeout(10):
+    async with patiently():
         await limits.window("L", LIMIT).acquire()
 
 
@@ -248,21 +235,19 @@ async def test_a_slot_of_the_share_is_of_the_outage_in_which_it_was_taken(
     async def be_alone() -> None:
         redis_server.stop()
         wanted = asyncio.ensure_future(window.acquire())
-        async with asyncio.timeout(10):
+        async with patiently():
             slot = await wanted
         window.release(slot)
 
     await be_alone()
     kept = [await window.acquire() for _ in range(3)]
     await redis_server.start()
-    async with asyncio.timeout(10):
-        while window._alone is not None:  # noqa: ASYNC110  (nothing else tells)
-            await asyncio.sleep(0.01)
+    await until(lambda: window._alone is None)
     await be_alone()
     for slot in kept:
         window.release(slot)
     arrivals: list[float] = []
-    await use_for(2, window, arrivals, workers=8)
+    await use_in_turn(LIMIT.max_requests, [window], arrivals, workers=8)
     assert most_in_a_window(arrivals, LIMIT.per_seconds) <= LIMIT.max_requests // 2
 
 
@@ -273,23 +258,23 @@ async def test_that_redis_is_lost_is_told_once_however_many_locations_notice(
     limits = await holders(timeout=0.3)
     redis_server.stop()
     calls = [asyncio.ensure_future(limits.window(f"L{n}", LIMIT).acquire()) for n in range(40)]
-    await asyncio.sleep(0.4)
+    await until(lambda: caplog.records)
     await redis_server.start()
-    async with asyncio.timeout(20):
+    async with patiently():
         await asyncio.gather(*calls)
     told = [record.getMessage() for record in caplog.records]
     assert [line.rpartition(" ")[2] for line in told] == ["over", "again"], told
 
 
 async def test_closing_does_not_wait_for_a_redis_that_is_frozen(redis_server: RedisServer) -> None:
-    limits = RedisLimits(redis_server.url, timeout=0.1)
+    limits = RedisLimits(redis_server.url, timeout=1.0)
     await limits.open()
     for n in range(40):
         window = limits.window(f"L{n}", LIMIT)
         window.release(await window.acquire())
     redis_server.freeze()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40 * 1.0):  # as long as it would take, were they closed one after the other
             await limits.close()
     finally:
         redis_server.thaw()
@@ -314,13 +299,17 @@ async def test_out_of_memory_is_told_and_waited_out(redis_server: RedisServer, h
     await answer_first(window)
     await asyncio.to_thread(redis_server.ask, "config", "set", "maxmemory", "1")
     arrivals: list[float] = []
-    await use_for(3, window, arrivals)  # Redis lets a script write on that has freed some memory
+    # Redis lets a script write on that has freed some memory.
+    work = asyncio.ensure_future(use_in_turn(99, [window], arrivals))
+    await asyncio.wait([work], timeout=3 * LIMIT.per_seconds)
+    work.cancel()
+    await asyncio.wait([work])
     assert most_in_a_window(arrivals, LIMIT.per_seconds) <= LIMIT.max_requests
     limits = RedisLimits(redis_server.url)
     with pytest.raises(SharedLimitsError, match="no memory left"):
         await limits.open()
     await asyncio.to_thread(redis_server.ask, "config", "set", "maxmemory", "0")
-    async with asyncio.timeout(10):
+    async with patiently():
         await window.acquire()
 
 
@@ -380,7 +369,7 @@ async def test_a_user_with_no_more_rights_than_are_needed(redis_server: RedisSer
     await asyncio.to_thread(redis_server.ask, *words, "+zremrangebyscore")
     limits = RedisLimits(f"redis://lc@127.0.0.1:{redis_server.port}", password=SECRET)
     await limits.open()
-    async with asyncio.timeout(10):
+    async with patiently():
         await answer_first(limits.window("L", LIMIT))
     await limits.close()
 
@@ -445,7 +434,7 @@ def make_certificate(folder: Path, name: str) -> list[str]:
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
          "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True, timeout=60,
+        check=True, capture_output=True, timeout=PATIENCE,
     )  # fmt: skip
     return [certificate, key]
 
@@ -495,14 +484,14 @@ async def test_scripts_that_were_flushed_are_sent_again(redis_server: RedisServe
     window = (await holders()).window("L", LIMIT)
     for _ in range(3):
         await asyncio.to_thread(redis_server.ask, "script", "flush")
-        async with asyncio.timeout(5):
+        async with patiently():
             window.release(await window.acquire())
 
 
 async def test_text_in_place_of_bytes_is_understood(redis_server: RedisServer) -> None:
     limits = RedisLimits(f"{redis_server.url}?decode_responses=true")
     await limits.open()
-    async with asyncio.timeout(5):
+    async with patiently():
         await limits.window("L", LIMIT).acquire()
     await limits.close()
 
@@ -515,21 +504,18 @@ async def test_of_two_limits_the_strictest_holds_and_each_has_its_turn(holders: 
     strict = (await holders()).window("L", LIMIT)
     await answer_first(strict)
     await answer_first(loose)
-    first: list[float] = []
-    second: list[float] = []
-    await asyncio.gather(use_for(6, loose, first, workers=20), use_for(6, strict, second, workers=8))
-    assert most_in_a_window(first + second, LIMIT.per_seconds) <= LIMIT.max_requests
-    assert min(len(first), len(second)) >= 5
+    arrivals: list[float] = []
+    counts = await use_in_turn(5 * LIMIT.max_requests, [loose, strict], arrivals, workers=12)
+    assert most_in_a_window(arrivals, LIMIT.per_seconds) <= LIMIT.max_requests
+    assert min(counts) >= 5
 
 
 async def test_a_strict_limit_ends_with_the_process_that_asked_for_it(holders: OpenLimits) -> None:
     loose = (await holders()).window("L", RateLimit(40, 0.4, daily=None))
     strict = (await holders()).window("L", LIMIT)
     await answer_first(strict)
-    await asyncio.sleep(4 * LIMIT.per_seconds)
-    arrivals: list[float] = []
-    await use_for(4, loose, arrivals, workers=20)
-    assert len(arrivals) >= 4 * LIMIT.max_requests
+    async with patiently():  # nobody gives one back, so that under the strict limit they would wait for ever
+        await asyncio.gather(*(loose.acquire() for _ in range(40)))
 
 
 async def test_one_process_may_ask_for_fewer_calls_a_day_than_another(holders: OpenLimits) -> None:
@@ -537,12 +523,12 @@ async def test_one_process_may_ask_for_fewer_calls_a_day_than_another(holders: O
     many = (await holders()).window("L", RateLimit(10, 0.2, daily=5))
     for window in (few, many):
         window.release(await window.acquire())
-    await asyncio.sleep(0.05)
+        await heard(window)
     with pytest.raises(DailyQuotaExceededError):
         await few.acquire()
     for _ in range(3):
         many.release(await many.acquire())
-        await asyncio.sleep(0.05)
+        await heard(many)
     with pytest.raises(DailyQuotaExceededError):
         await many.acquire()
 
@@ -555,46 +541,48 @@ async def test_two_clients_of_one_process_keep_the_strictest_and_none_lifts_it(h
     strict = limits.window("L", LIMIT)
     assert strict is loose is not unlimited
     arrivals: list[float] = []
-    await use_for(3, strict, arrivals, workers=20)
+    await use_in_turn(3 * LIMIT.max_requests, [strict], arrivals, workers=20)
     assert most_in_a_window(arrivals, LIMIT.per_seconds) <= LIMIT.max_requests
 
 
 FORKING = """
-import asyncio, os, sys, time
+import asyncio, os, sys
 from leadconnector_async import RateLimit, RedisLimits
 
 limits = RedisLimits(sys.argv[1])  # before the fork, as servers do that load the app first
-limit = RateLimit(10, 20.0, daily=None)
+limit = RateLimit(10, 3600.0, daily=None)
 
 async def work():
     await limits.open()
     window = limits.window("L", limit)
-    count = 0
-    try:
-        async with asyncio.timeout(8):
-            window.release(await window.acquire())
-            count = 1
-            while True:
-                await window.acquire()
-                count += 1
-    except TimeoutError:
-        return count
+    slot = await window.acquire()
+    os.write(1, b".")
+    window.release(slot)
+    while True:
+        await window.acquire()
+        os.write(1, b".")
 
-children = []
 for _ in range(3):
-    reading, writing = os.pipe()
     if os.fork() == 0:
-        os.write(writing, str(asyncio.run(work())).encode())
-        os._exit(0)
-    children.append(reading)
-print(sum(int(os.read(child, 10)) for child in children))
+        asyncio.run(work())
+os.wait()
 """
 
 
 async def test_processes_that_were_forked_are_holders_of_their_own(redis_server: RedisServer) -> None:
-    command = [sys.executable, "-W", "error", "-c", FORKING, redis_server.url]
-    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True, timeout=60)
-    assert int(ended.stdout) == 10
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", FORKING, redis_server.url,
+        stdout=asyncio.subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with patiently():
+            assert await process.stdout.readexactly(10) == b"." * 10
+        with pytest.raises(TimeoutError):  # no more than that, however many they are
+            await asyncio.wait_for(process.stdout.read(1), 1.0)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 async def test_limits_belong_to_the_loop_that_uses_them(redis_server: RedisServer) -> None:
@@ -628,7 +616,7 @@ async def leave_open():
 
 async def use_again():
     await limits.open()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await limits.window("L", RateLimit()).acquire()
     await limits.close()
 
@@ -639,7 +627,7 @@ asyncio.run(use_again())
 
 async def test_limits_can_be_opened_on_the_next_loop(redis_server: RedisServer) -> None:
     command = [sys.executable, "-c", LEFT_OPEN, redis_server.url]
-    await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True, timeout=60)
+    await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True, timeout=PATIENCE)
 
 
 async def test_clients_that_open_at_once_share_a_connection(redis_server: RedisServer) -> None:
@@ -694,8 +682,8 @@ async def test_a_pause_that_is_too_long_is_refused_by_all(holders: OpenLimits) -
     one, other = (await holders()).window("L", LIMIT), (await holders()).window("L", LIMIT)
     await answer_first(one)
     one.pause(600.0, longest=60.0)
-    await asyncio.sleep(0.05)
-    async with asyncio.timeout(5):
+    await heard(one)
+    async with patiently():
         with contextlib.suppress(LocationPausedError, RateLimitStuckError):
             await other.acquire(bulk=True)
         with pytest.raises(RateLimitStuckError):
@@ -706,11 +694,11 @@ async def test_a_day_that_is_spent_is_told_also_during_a_pause(holders: OpenLimi
     """Else a load would hand its rows out again and again: `is_ready` says that they are refused."""
     window = (await holders()).window("L", RateLimit(10, 0.4, daily=1))
     window.release(await window.acquire())
-    await asyncio.sleep(0.05)
+    await heard(window)
     with pytest.raises(DailyQuotaExceededError):
         await window.acquire(bulk=True)
     window.pause(30.0)
-    await asyncio.sleep(0.05)
+    await heard(window)
     assert window.is_ready()
     with pytest.raises(DailyQuotaExceededError):
         await window.acquire(bulk=True)
@@ -720,25 +708,22 @@ async def test_a_day_that_is_spent_is_told_also_during_a_pause(holders: OpenLimi
 
 
 async def test_idle_locations_leave_nothing_behind(redis_server: RedisServer, holders: OpenLimits) -> None:
-    def ask(*words: str) -> str:
-        return redis_server.ask(*words)
-
+    seconds = 9 * PATIENCE  # so that nothing ends while it is looked at
     limits = await holders()
-    window = limits.window("told", RateLimit(10, 0.4))
-    window.release(await window.acquire(), Quota(10, 9, 0.4, 199_999, 80_000.0))
-    window = limits.window("untold", RateLimit(10, 0.4))
-    window.release(await window.acquire())
-    await asyncio.sleep(0.1)
-    names = {name for name in (await asyncio.to_thread(ask, "keys", "*")).split() if "trial" not in name}
+    told, untold = (limits.window(name, RateLimit(10, seconds)) for name in ("told", "untold"))
+    told.release(await told.acquire(), Quota(10, 9, seconds, 199_999, 80_000.0))
+    untold.release(await untold.acquire())
+    for window in (told, untold):
+        await heard(window)
+    names = {name for name in (await asyncio.to_thread(redis_server.ask, "keys", "*")).split() if "trial" not in name}
     assert names == {f"leadconnector:{{{name}}}:{key}" for name in ("told", "untold") for key in ("state", "cooling")}
-    lifetimes = {name: int(await asyncio.to_thread(ask, "pttl", name)) for name in names}
-    assert 0 < lifetimes["leadconnector:{told}:cooling"] <= 2 * 400 + 1
+    lifetimes = {name: int(await asyncio.to_thread(redis_server.ask, "pttl", name)) for name in names}
+    assert 0 < lifetimes["leadconnector:{told}:cooling"] <= 2 * seconds * 1000 + 1
     assert 0 < lifetimes["leadconnector:{told}:state"] <= 3_600_001
     assert lifetimes["leadconnector:{untold}:state"] > 80_000_000  # nobody else counts the calls of its day
-    await asyncio.sleep(1.0)
-    left = (await asyncio.to_thread(ask, "keys", "*")).split()
-    assert sorted(left) == ["leadconnector:{told}:state", "leadconnector:{untold}:state"]
-    assert limits.window("told", RateLimit(10, 0.4)).is_idle()
+    short = limits.window("short", RateLimit(10, 0.4))
+    short.release(await short.acquire())
+    await until(short.is_idle)
 
 
 async def test_300_locations_at_once_use_few_connections_and_few_requests(

@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from leadconnector_async import DailyQuotaExceededError, RateLimit, RetryPolicy
 from tests.conftest import LOCATION, OpenSandbox
+from tests.waiting import PATIENCE
 
 
 class Meters:
@@ -161,9 +162,9 @@ async def main():
 
 asyncio.run(main())
 """
-    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=PATIENCE)
 
 
 def test_importing_the_package_does_not_import_opentelemetry() -> None:
     script = "import sys, leadconnector_async; assert not any(m.startswith('opentelemetry') for m in sys.modules)"
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=PATIENCE)

@@ -100,7 +100,7 @@ async def test_a_journal_of_an_earlier_version_goes_on(client: LeadConnector, pa
 async def test_rows_cut_off_are_counted_when_they_were(client: LeadConnector, sandbox: Sandbox, path: Path) -> None:
     sandbox.fail_next("hang")
     load = asyncio.create_task(client.contacts.bulk_upsert(people(1), journal=path))
-    await asyncio.wait([load], timeout=0.5)  # by then the call is out
+    await asyncio.wait([load], timeout=0.5)  # by then, on the clock of the test, the call is out
     load.cancel()
     await asyncio.wait([load])
     (second,) = timeline(path)

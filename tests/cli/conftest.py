@@ -20,6 +20,7 @@ import pytest
 from leadconnector_async import LeadConnector
 from leadconnector_async.cli.commands import app
 from leadconnector_async.models import Contact
+from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
 LOCATION = "L"
@@ -68,7 +69,7 @@ def served() -> Iterator[Callable[..., str]]:
     yield serve
     for process in started:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        process.communicate(timeout=PATIENCE)
     assert [process.returncode for process in started] == [0] * len(started)
 
 
@@ -98,7 +99,7 @@ def _wait_for_handlers(process: subprocess.Popen[str]) -> None:
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in err
     return process.returncode, out, err
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import COMMAND, end, people, start, table
+from tests.waiting import PATIENCE
 
 
 def at_terminal(url: str, path: Path, answer: bytes, *arguments: str) -> tuple[int, str]:
@@ -42,7 +43,7 @@ def at_terminal(url: str, path: Path, answer: bytes, *arguments: str) -> tuple[i
                 os.write(ours, answer)
             answer = b""
     os.close(ours)
-    return process.wait(timeout=20), shown.decode().replace("\r\n", "\n")
+    return process.wait(timeout=PATIENCE), shown.decode().replace("\r\n", "\n")
 
 
 def test_a_person_is_asked_before_the_first_write_and_yes_sends(served: Callable[..., str], tmp_path: Path) -> None:

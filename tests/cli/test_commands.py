@@ -21,7 +21,9 @@ from leadconnector_async.cli import progress
 from leadconnector_async.cli.options import read_faults, read_latency, read_rate
 from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.limits import RateLimit
+from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import COMMAND, Run, people, start, table
+from tests.waiting import PATIENCE, wait_until
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "contacts.csv"
 # ---------------------------------------------------------------------------------------------- upsert
@@ -142,7 +144,7 @@ def test_version(run: Run) -> None:
 
 
 def test_a_load_over_the_environment(served: Callable[..., str], tmp_path: Path) -> None:
-    out, err = (process := start(served(), people(tmp_path / "a.csv", 3))).communicate(timeout=20)
+    out, err = (process := start(served(), people(tmp_path / "a.csv", 3))).communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "3 created" in out
     assert "webhooks and workflows" in err
@@ -150,7 +152,7 @@ def test_a_load_over_the_environment(served: Callable[..., str], tmp_path: Path)
 
 def test_a_refused_token_stops_the_load(served: Callable[..., str], tmp_path: Path) -> None:
     process = start(served(), people(tmp_path / "a.csv", 500), token="pit-wrong-secret")
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3, err
     assert "500 not attempted" in out
     assert "Stopped early: the service refused the token (401: Invalid Private Integration token" in out
@@ -161,18 +163,19 @@ def test_a_refused_token_stops_the_load(served: Callable[..., str], tmp_path: Pa
 
 def test_a_spent_day_stops_the_load_and_the_rest_goes_on_later(served: Callable[..., str], tmp_path: Path) -> None:
     process = start(served("--daily", "7"), people(tmp_path / "a.csv", 20), "--concurrency", "1")
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3
     assert "has spent its calls of this day; they start anew in 24 h 0 min" in out
     assert (len(table(tmp_path / "out" / "succeeded.csv")), len(table(tmp_path / "out" / "failed.csv"))) == (7, 13)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_stops_in_order(served: Callable[..., str], tmp_path: Path, number: signal.Signals) -> None:
-    process = start(served("--latency", "100-200ms"), people(tmp_path / "a.csv", 1_000), "--concurrency", "5")
-    time.sleep(1.5)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+def test_one_signal_stops_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with run_sandbox(latency=(0.1, 0.2)) as sandbox:
+        process = start(sandbox.url, people(tmp_path / "a.csv", 1_000), "--concurrency", "5")
+        wait_until(lambda: sandbox.applied, process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["total"] == 1_000
@@ -184,15 +187,16 @@ def test_one_signal_stops_in_order(served: Callable[..., str], tmp_path: Path, n
     assert "not attempted" in out
 
 
-def test_two_signals_stop_at_once(served: Callable[..., str], tmp_path: Path) -> None:
-    process = start(served("--latency", "5-6"), people(tmp_path / "a.csv", 5_000), "--concurrency", "5")
-    time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
-    assert time.monotonic() - began < 3
+def test_two_signals_stop_at_once(tmp_path: Path) -> None:
+    with run_sandbox(latency=(9 * PATIENCE, 9 * PATIENCE)) as sandbox:  # nobody waits for that
+        process = start(sandbox.url, people(tmp_path / "a.csv", 5_000), "--concurrency", "5")
+        wait_until(lambda: sandbox.arrivals, process)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while "Stopping" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "Traceback" not in err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -263,10 +267,9 @@ def test_a_disk_that_is_full_from_the_start_is_told_in_a_sentence(tmp_path: Path
 
 def test_results_that_cannot_be_written_are_told_in_a_sentence(tmp_path: Path) -> None:
     process = start("sandbox", people(tmp_path / "a.csv", 300), "--sandbox", "--rate", "100/1")
-    while not (tmp_path / "out" / "journal.sqlite3-wal").exists():
-        time.sleep(0.01)
+    wait_until((tmp_path / "out" / "journal.sqlite3-wal").exists, process)
     shutil.rmtree(tmp_path / "out")
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, "Traceback" in err) == (3, False)
     assert "Stopped early: the results in" in out
 
@@ -318,7 +321,7 @@ def test_a_signal_right_after_the_address_ends_the_sandbox_in_order(number: sign
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(number)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")
 
 
@@ -358,7 +361,7 @@ def test_a_sandbox_keeps_its_data_for_the_next(run: Run, tmp_path: Path) -> None
             code, _, err = run("sandbox", "--port", "0", "--data", data)
             assert (code, "another sandbox works on this data" in err, "Traceback" in err) == (2, True, False)
             load = start(url, people(tmp_path / f"{updated}.csv", 3), "--out", str(tmp_path / f"out-{updated}"))
-            load.communicate(timeout=20)
+            load.communicate(timeout=PATIENCE)
             process.kill()
         report = json.loads((tmp_path / f"out-{updated}" / "report.json").read_text())
         assert (load.returncode, report["updated"], report["total"]) == (0, updated, 3)

@@ -12,13 +12,14 @@ import pytest
 
 from leadconnector_async.sandbox.quota import PROFILES, WINDOWS
 from tests.cli.conftest import COMMAND
+from tests.waiting import PATIENCE
 
 VARIABLE = "_LEADCONNECTOR_COMPLETE"
 
 
 def run(arguments: list[str], **environ: str) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND[:-1], f"import sys; sys.argv[0] = 'leadconnector'; {COMMAND[-1]}", *arguments]
-    return subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def offered(shell: str, *words: str) -> list[str]:
@@ -90,6 +91,6 @@ def test_a_real_bash_completes(tmp_path: Path) -> None:
     )
     environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     ended = subprocess.run(
-        ["bash", "-c", f"{script}\n{asked}"], env=environ, capture_output=True, text=True, timeout=60
+        ["bash", "-c", f"{script}\n{asked}"], env=environ, capture_output=True, text=True, timeout=PATIENCE
     )
     assert (ended.stdout.splitlines(), ended.stderr) == (["second-pass skip", "undo"], "")

@@ -9,7 +9,6 @@ import re
 import shlex
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
@@ -23,6 +22,7 @@ from leadconnector_async.migration.export import Export, ExportOrder, Progress
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.sandbox.custom_fields import CustomFieldDefinition
 from tests.cli.conftest import COMMAND, Run, table
+from tests.waiting import PATIENCE, wait_until
 
 LOCATION = "L"
 FIELDS = [
@@ -236,10 +236,10 @@ def slow_url() -> Iterator[str]:
 
     thread = Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    url, loop, stop = started.get(timeout=60)
+    url, loop, stop = started.get(timeout=PATIENCE)
     yield url
     loop.call_soon_threadsafe(stop.set)
-    thread.join(60)
+    thread.join(PATIENCE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -249,13 +249,10 @@ def test_ctrl_c_and_a_kill_are_a_pause(
     monkeypatch.setenv("LEADCONNECTOR_TOKEN", "sandbox")
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", slow_url)
     process = start(slow_url, tmp_path / "a.csv", "--no-progress")
-    until = time.monotonic() + 60
     part = tmp_path / "a.csv.part"
-    while not part.exists() or part.stat().st_size < 5_000:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: part.exists() and part.stat().st_size >= 5_000, process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert not (tmp_path / "a.csv").exists()
     if number == signal.SIGINT:
         assert (process.returncode, err) == (130, "")

@@ -18,6 +18,7 @@ from leadconnector_async.sandbox.logins import CLIENT_ID, CLIENT_SECRET
 from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import COMMAND, Run, people
 from tests.cli.test_login import L, click
+from tests.waiting import PATIENCE
 
 HOSTILE = "Zoë \U0001f600"
 
@@ -149,7 +150,7 @@ def test_a_login_who_it_is_and_its_end(ask: Ask, served: Callable[..., str], mon
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stderr is not None
         page = [process.stderr.readline() for _ in range(3)][1].strip()
-        out, err = process.communicate(click(page, L) + "\n", timeout=20)
+        out, err = process.communicate(click(page, L) + "\n", timeout=PATIENCE)
     assert process.returncode == 0, err
     told = json.loads(out)
     assert (told["account"]["type"], told["account"]["id"]) == ("location", L)
@@ -170,7 +171,7 @@ def test_the_sandbox_tells_how_to_reach_it() -> None:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     told = json.loads(out)
     assert told["url"].startswith("http://127.0.0.1:")

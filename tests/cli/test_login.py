@@ -19,6 +19,7 @@ import pytest
 from leadconnector_async.cli.login import DEFAULT_REDIRECT
 from leadconnector_async.sandbox.logins import CLIENT_ID, CLIENT_SECRET, COMPANY_ID
 from tests.cli.conftest import COMMAND, Run, people
+from tests.waiting import PATIENCE
 
 L = "ve9EPM428h8vShlRW1KT"
 Serve = Callable[..., str]
@@ -32,12 +33,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def click(url: str, account: str) -> str:
     """Open the page, click a button, and return where the browser is sent."""
-    with urllib.request.urlopen(_request(url), timeout=10) as page:
+    with urllib.request.urlopen(_request(url), timeout=PATIENCE) as page:
         html = page.read().decode()
     assert f'name="account" value="{account}"' in html
     data = urlencode({"account": account}).encode()
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.build_opener(_NoRedirect).open(_request(url, data), timeout=10)
+        urllib.request.build_opener(_NoRedirect).open(_request(url, data), timeout=PATIENCE)
     answer = caught.value
     answer.close()
     assert answer.code == 302
@@ -75,7 +76,7 @@ def paste(url: str) -> Login:
             assert process.stderr is not None
             told = [process.stderr.readline() for _ in range(3)]
             page = told[1].strip()
-            out, err = process.communicate(spoil(click(page, account)) + "\n", timeout=20)
+            out, err = process.communicate(spoil(click(page, account)) + "\n", timeout=PATIENCE)
         if check:
             assert process.returncode == 0, err
         return process.returncode, out, err
@@ -214,7 +215,7 @@ def test_the_browser_brings_the_code(url: str, tmp_path: Path, run: Run, monkeyp
 
     def get(address: str) -> None:
         try:
-            with urllib.request.urlopen(_request(address), timeout=10) as answer:
+            with urllib.request.urlopen(_request(address), timeout=PATIENCE) as answer:
                 answers.append((answer.status, answer.read().decode()))
         except urllib.error.HTTPError as error:
             answers.append((error.code, error.read().decode()))
@@ -260,7 +261,7 @@ def test_the_user_says_no(url: str, run: Run, monkeypatch: pytest.MonkeyPatch, r
 
         def visit() -> None:
             with pytest.raises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(_request(back), timeout=10)
+                urllib.request.urlopen(_request(back), timeout=PATIENCE)
             pages.append(caught.value.read().decode())
             caught.value.close()
 

@@ -13,6 +13,7 @@ import pytest
 
 from leadconnector_async import Contact, LeadConnector
 from tests.cli.conftest import Run, start, table
+from tests.waiting import PATIENCE
 
 EXPORT = Path(__file__).parent.parent / "migration" / "messy_hubspot.csv"
 
@@ -91,7 +92,7 @@ def test_a_mapping_is_written_corrected_and_given_back(run: Run, tmp_path: Path,
     write(tmp_path / "mapping.toml", text)
     url = served()
     process = start(url, path, "--mapping", str(tmp_path / "mapping.toml"))
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     (row,) = table(tmp_path / "out" / "succeeded.csv")
     (contact,) = stored(url, row["contact_id"])
@@ -115,7 +116,7 @@ def test_a_custom_field_that_there_is_not_is_made_where_that_is_wanted(
     assert (code, "the location has no custom field 'Shoe size'" in err) == (2, True)
     url = served()
     process = start(url, path, "--map", "Shoe=custom:Shoe size", "--create-fields")
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "Custom fields made, of one line of text: Shoe size" in err
     (contact,) = stored(url, table(tmp_path / "out" / "succeeded.csv")[0]["contact_id"])
@@ -131,7 +132,7 @@ def test_a_token_that_may_not_look_is_told_without_it(tmp_path: Path, served: Ca
         path = write(tmp_path / f"{code}.csv", f"{header}\na@example.com,Pro\n")
         options = ["--map", "Level=custom:plan"] if code == 2 else []
         process = start(url, path, "--out", str(tmp_path / str(code)), *options, token="pit-wrong-secret")
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, told in err) == (code, True), err
         assert "secret" not in out + err
 
@@ -140,7 +141,7 @@ def test_no_field_is_made_for_a_load_that_is_refused(run: Run, tmp_path: Path, s
     path = write(tmp_path / "a.csv", "email,Shoe,Level\na@example.com,47,Gold\n")
     url = served()
     process = start(url, path, "--map", "Shoe=custom:Shoe", "--map", "Level=custom:Plan", "--create-fields")
-    assert (process.communicate(timeout=20)[0], process.returncode) == ("", 2)
+    assert (process.communicate(timeout=PATIENCE)[0], process.returncode) == ("", 2)
 
     async def names() -> set[str | None]:
         async with LeadConnector("sandbox", base_url=url, location_id="L") as client:
@@ -154,7 +155,7 @@ def test_owners_by_email_need_a_table(run: Run, tmp_path: Path, served: Callable
     owners = write(tmp_path / "owners.csv", "id,email\ny0BeYjuRIlDwsDcOHOJo,Sam@example.com\n")
     url = served()
     process = start(url, path, "--map", "Rep=owner", "--owners", str(owners))
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     rows = table(tmp_path / "out" / "succeeded.csv")
     assert [contact.assigned_to for contact in stored(url, *(row["contact_id"] for row in rows))] == [
@@ -168,13 +169,13 @@ def test_locations_by_name_are_looked_up(tmp_path: Path, served: Callable[..., s
     url = served()
     first = write(tmp_path / "first.csv", "email,locationId\na@example.com,North\n")
     process = start(url, first)
-    assert (process.communicate(timeout=20)[0].count("1 created"), process.returncode) == (
+    assert (process.communicate(timeout=PATIENCE)[0].count("1 created"), process.returncode) == (
         1,
         0,
     )  # the sandbox knows a location once it has a contact
     text = "email,locationId\nb@example.com,Sandbox North\nc@example.com,Sandbox South\n"
     process = start(url, write(tmp_path / "second.csv", text), "--out", str(tmp_path / "second"))
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, err
     assert [row["email"] for row in table(tmp_path / "second" / "succeeded.csv")] == ["b@example.com"]
     assert table(tmp_path / "second" / "failed.csv")[0]["error"].endswith("is not in the table of locations")

@@ -15,6 +15,7 @@ import pytest
 
 from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import Run, end, start, stored, table
+from tests.waiting import wait_until
 
 HOUSE, OWN, NEW = "+16175550100", "+16175550101", "+16175550102"
 Connect = Callable[[str], None]
@@ -252,11 +253,8 @@ def test_a_load_that_was_killed_goes_on_as_it_was_settled(
 ) -> None:
     url, path = served("--rate", "1000/1", "--latency", "40-80ms"), houses(tmp_path / "a.csv", 160)
     process = start(url, path, "--rate", "1000/1", "--concurrency", "4")
-    deadline = time.monotonic() + 50
     table_name, database = ("outcomes", "journal") if moment == "rows" else ("rows", "phones")
-    while not _has_rows(tmp_path / "out" / f"{database}.sqlite3", table_name):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: _has_rows(tmp_path / "out" / f"{database}.sqlite3", table_name), process)
     process.kill()
     process.communicate()
     code, out, err = end(start(url, path, "--rate", "1000/1", "--resume"))
@@ -293,10 +291,7 @@ def test_a_stop_in_order_tells_of_the_phones_left_and_goes_on(
     else:
         url = served("--rate", "50/5")
         process = start(url, path, "--rate", "50/5")  # so that it waits in the midst of the phones
-        deadline = time.monotonic() + 50
-        while not _has_rows(tmp_path / "out" / "phones.sqlite3", "rows"):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: _has_rows(tmp_path / "out" / "phones.sqlite3", "rows"), process)
         process.send_signal(signal.SIGINT)
         code, out, err = end(process)
         assert code == 130, (out, err)

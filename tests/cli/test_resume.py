@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, end, people, start, table
+from leadconnector_async.testing import run_sandbox
+from tests.cli.conftest import Run, count, end, people, start, table
+from tests.waiting import wait_until
 
 
 def test_the_same_command_with_resume_goes_on(served: Callable[..., str], tmp_path: Path) -> None:
     path, url = people(tmp_path / "a.csv", 300), served("--latency", "20-40ms", "--rate", "1000/1")
     process = start(url, path, "--concurrency", "4", "--rate", "1000/1")
-    time.sleep(1.2)
+    wait_until(lambda: count(url), process)
     process.kill()
     process.communicate()
     assert not (tmp_path / "out" / "report.json").exists()
@@ -105,9 +107,7 @@ def test_a_run_is_not_overwritten_and_says_how_to_go_on(run: Run, tmp_path: Path
 def test_a_second_process_is_refused(served: Callable[..., str], tmp_path: Path) -> None:
     path, url = people(tmp_path / "a.csv", 100), served("--latency", "1-2")
     first = start(url, path, "--concurrency", "1")
-    while not (tmp_path / "out" / "journal.sqlite3").exists():
-        time.sleep(0.02)
-    time.sleep(0.5)
+    wait_until(lambda: count(url), first)
     code, _, err = end(start(url, path, "--resume"))
     assert code == 2
     assert "another process, or another load of this one, works on this journal" in err
@@ -133,7 +133,7 @@ def test_several_files_and_lines_go_on_as_one_load(served: Callable[..., str], t
     lines.write_text("".join(f'{{"email": "line{n}@example.com"}}\n' for n in range(60)))
     path, url = people(tmp_path / "a.csv", 60), served("--latency", "20-40ms", "--rate", "1000/1")
     process = start(url, path, str(lines), "--concurrency", "2")
-    time.sleep(1.5)
+    wait_until(lambda: count(url), process)
     process.send_signal(signal.SIGINT)
     code, out, _ = end(process)
     assert code == 130
@@ -144,12 +144,14 @@ def test_several_files_and_lines_go_on_as_one_load(served: Callable[..., str], t
     assert end(start(url, lines, str(path), "--resume"))[0] == 2  # another order is another load
 
 
-def test_a_spent_day_is_waited_for_where_that_is_wanted(served: Callable[..., str], tmp_path: Path) -> None:
-    process = start(served("--daily", "7"), people(tmp_path / "a.csv", 20), "--wait", "--concurrency", "1")
-    time.sleep(2)
-    assert process.poll() is None  # it waits for the next day
-    process.send_signal(signal.SIGINT)
-    code, out, _ = end(process)
+def test_a_spent_day_is_waited_for_where_that_is_wanted(tmp_path: Path) -> None:
+    with run_sandbox(daily=7) as sandbox:
+        process = start(sandbox.url, people(tmp_path / "a.csv", 20), "--wait", "--concurrency", "1")
+        wait_until(lambda: len(sandbox.applied) == 7, process)
+        time.sleep(1.0)
+        assert process.poll() is None  # it waits for the next day
+        process.send_signal(signal.SIGINT)
+        code, out, _ = end(process)
     assert code == 130
     assert "7 created, 13 not attempted" in out
 
@@ -195,12 +197,13 @@ def test_a_signal_while_the_file_is_looked_through_sends_nothing(
     assert "Nothing was sent." in err or "0 calls, " in out
 
 
-def test_the_command_to_go_on_with_is_whole(served: Callable[..., str], tmp_path: Path) -> None:
+def test_the_command_to_go_on_with_is_whole(tmp_path: Path) -> None:
     path = people(tmp_path / "my contacts.csv", 200)
-    process = start(served("--latency", "50-60ms"), path, "--rate", "90/10", "--concurrency", "2", "--location", "L9")
-    time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
-    code, out, _ = end(process)
+    with run_sandbox(latency=(0.05, 0.06)) as sandbox:
+        process = start(sandbox.url, path, "--rate", "90/10", "--concurrency", "2", "--location", "L9")
+        wait_until(lambda: sandbox.applied, process)
+        process.send_signal(signal.SIGINT)
+        code, out, _ = end(process)
     assert code == 130
     command = re.search(r"leadconnector (upsert .*)$", out, re.M)
     assert command is not None

@@ -7,7 +7,6 @@ import json
 import shlex
 import signal
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from leadconnector_async import LeadConnector
 from tests.cli.conftest import LOCATION, Run, end, start, stored, table
 from tests.cli.conftest import people as people_file
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -321,10 +321,7 @@ def test_a_process_that_is_killed_while_it_reads_goes_on_and_loads(served: Calla
     path.write_text("\n".join(["email", *names, *(f"new{number}@x.de" for number in range(3)), ""]))
     write(url, *({"email": name} for name in names), *({"email": f"more{number}@x.de"} for number in range(60)))
     process = start(url, path, "--only-new", "--rate", "1/2")  # so that it waits for its turn
-    deadline = time.monotonic() + 50
-    while not (tmp_path / "out" / "before.sqlite3").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until((tmp_path / "out" / "before.sqlite3").exists, process)
     process.kill()
     process.communicate()
     code, out, err = end(start(url, path, "--only-new", "--resume"))
@@ -336,10 +333,7 @@ def test_a_process_that_is_killed_while_it_reads_goes_on_and_loads(served: Calla
 def test_an_interrupt_while_it_reads_ends_in_order(served: Callable[..., str], tmp_path: Path) -> None:
     url, path = served(), people_file(tmp_path / "a.csv", 3)
     process = start(url, path, "--only-new", "--rate", "1/3")
-    deadline = time.monotonic() + 50
-    while not (tmp_path / "out" / "before.sqlite3").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until((tmp_path / "out" / "before.sqlite3").exists, process)
     process.send_signal(signal.SIGINT)
     code, out, err = end(process)
     assert (code, "Nothing was sent. Next, to go on" in out) == (130, True), (out, err)

@@ -17,6 +17,7 @@ import pytest
 
 from leadconnector_async import LeadConnector
 from tests.cli.conftest import COMMAND, LOCATION, Run, count, end, start, stored, table, update
+from tests.waiting import wait_until
 
 HEADER = "email,phone,firstName,lastName,city,companyName,website,dateOfBirth,tags"
 QUICK = ("--rate", "5000/1")
@@ -192,9 +193,7 @@ def test_ctrl_c_amid_the_undo_and_resume(run: Run, filled: str, tmp_path: Path) 
     before = count(filled)
     command = [*COMMAND, "undo", "out", "--yes", "--rate", "20/0.5", "--concurrency", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and count(filled) > before - 20:
-        time.sleep(0.02)
-    time.sleep(0.3)
+    wait_until(lambda: count(filled) <= before - 20, process)
     process.send_signal(signal.SIGINT)
     code, out, err = end(process)
     assert (code, "Stopped early: interrupted" in out) == (130, True), err
@@ -207,8 +206,7 @@ def test_a_kill_amid_the_load_keeps_the_state_before_it(filled: str, run: Run, t
     was = state(filled)
     path = write(tmp_path / "new.csv", *[person(number, "New") for number in range(40)])
     process = start(filled, path, "--snapshot", "--rate", "20/0.5")
-    while process.poll() is None and not any(contact.city == "Newville" for contact in stored(filled)):
-        time.sleep(0.02)
+    wait_until(lambda: any(contact.city == "Newville" for contact in stored(filled)), process)
     process.kill()
     process.communicate()
     code, out, err = run("upsert", path, "--out", tmp_path / "out", "--resume", "--snapshot", *QUICK)

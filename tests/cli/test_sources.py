@@ -11,21 +11,21 @@ import shlex
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COMMAND, Run, people, table
+from tests.cli.conftest import COMMAND, Run, count, people, table
 from tests.migration.test_nasty_files import REFUSED, TOLD
+from tests.waiting import PATIENCE, wait_until
 
 
 def pipe(text: bytes, *arguments: object, cwd: Path, **environ: str) -> tuple[int, str, str]:
     """Run `upsert` with something on its standard input."""
     command = [*COMMAND, "upsert", *map(str, arguments)]
     done = subprocess.run(
-        command, input=text, cwd=cwd, env={**os.environ, **environ}, capture_output=True, check=False, timeout=60
+        command, input=text, cwd=cwd, env={**os.environ, **environ}, capture_output=True, check=False, timeout=PATIENCE
     )
     assert b"Traceback" not in done.stderr
     return done.returncode, done.stdout.decode(), done.stderr.decode()
@@ -66,11 +66,9 @@ def test_standard_input_goes_on_from_what_was_kept(served: Callable[..., str], t
     process.stdin.write(text)
     process.stdin.close()
     process.stdin = None
-    while not (tmp_path / "out" / "input.csv").exists():
-        time.sleep(0.02)
-    time.sleep(0.5)
+    wait_until(lambda: count(environ["LEADCONNECTOR_BASE_URL"]), process)
     process.send_signal(signal.SIGINT)
-    out = process.communicate(timeout=30)[0].decode()
+    out = process.communicate(timeout=PATIENCE)[0].decode()
     assert process.returncode == 130
     command = re.search(r"leadconnector (upsert - .*)$", out, re.M)
     assert command is not None
@@ -120,10 +118,9 @@ def test_a_signal_while_standard_input_is_waited_for_sends_nothing(tmp_path: Pat
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
-    while not list(tmp_path.glob("leadconnector-*/input.csv")):
-        time.sleep(0.02)
+    wait_until(lambda: list(tmp_path.glob("leadconnector-*/input.csv")), process)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=20)
+    process.wait(timeout=PATIENCE)
     assert process.stderr is not None
     assert process.stdout is not None
     assert process.stdin is not None

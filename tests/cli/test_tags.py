@@ -8,8 +8,8 @@ import json
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -17,12 +17,13 @@ import pytest
 from leadconnector_async import LeadConnector, RateLimit
 from leadconnector_async.models import Contact
 from tests.cli.conftest import Run, start, table
+from tests.waiting import PATIENCE, wait_until
 
 QUICK = ("--rate", "5000/1")
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in err
     return process.returncode, out, err
 
@@ -119,10 +120,7 @@ def test_the_load_holds_under_faults_and_a_tight_limit(served: Callable[..., str
 def test_what_was_cut_off_between_upserts_and_tags_goes_on(served: Callable[..., str], tmp_path: Path) -> None:
     url, path = served("--rate", "1000/1", "--latency", "40-80ms"), tagged_people(tmp_path / "a.csv", 120, sets=40)
     process = start(url, path, "--rate", "1000/1")
-    deadline = time.monotonic() + 50
-    while not (tmp_path / "out" / "tags.sqlite3").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until((tmp_path / "out" / "tags.sqlite3").exists, process)
     process.kill()
     process.communicate()
     code, out, err = end(start(url, path, "--rate", "1000/1", "--resume"))
@@ -134,6 +132,14 @@ def test_what_was_cut_off_between_upserts_and_tags_goes_on(served: Callable[...,
     code, _, _ = end(start(url, path, "--resume"))
     assert code == 0
     assert report_of(tmp_path / "out")["requests"] == report["requests"]  # nothing was sent again
+
+
+def _has_rows(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(path)) as db, suppress(sqlite3.OperationalError):
+        return bool(db.execute("SELECT 1 FROM rows LIMIT 1").fetchone())
+    return False
 
 
 @pytest.mark.parametrize("how", ["interrupt", "day"])
@@ -148,11 +154,7 @@ def test_a_stop_in_order_tells_of_the_tags_left_and_goes_on(
     else:
         url = served("--rate", "50/5")
         process = start(url, path, "--rate", "50/5")  # so that it waits in the midst of the tags
-        deadline = time.monotonic() + 50
-        while not (tmp_path / "out" / "tags.sqlite3").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        time.sleep(0.5)
+        wait_until(lambda: _has_rows(tmp_path / "out" / "tags.sqlite3"), process)
         process.send_signal(signal.SIGINT)
         code, out, err = end(process)
         assert code == 130, (out, err)

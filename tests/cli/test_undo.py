@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from leadconnector_async.migration.readers.queries import Query
 from leadconnector_async.migration.rows import open_row_file
 from tests.cli.conftest import COMMAND, Run, count, delete, end, let_time_pass, people, stored, table
 from tests.redis_server import RedisServer, needs_redis
+from tests.waiting import wait_until
 
 
 def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, url: str, tmp_path: Path) -> None:
@@ -125,8 +125,7 @@ def test_ctrl_c_ends_in_order_and_resume_goes_on(
     assert run("upsert", people(tmp_path / "a.csv", 100), "--out", "out", "--rate", "1000/1")[0] == 0
     command = [*COMMAND, "undo", "out", "--yes", "--rate", "1000/1", "--concurrency", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and count(url) > 95:
-        time.sleep(0.02)
+    wait_until(lambda: count(url) <= 95, process)
     process.send_signal(signal.SIGINT)
     code, out, err = end(process)
     assert (code, "Stopped early: interrupted" in out) == (130, True), err

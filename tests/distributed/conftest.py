@@ -16,6 +16,7 @@ distributed = pytest.importorskip("distributed")
 
 from leadconnector_async import BatchReport, RateLimit  # noqa: E402
 from leadconnector_async.distributed import ClientOptions, upsert_partitions  # noqa: E402
+from tests.waiting import PATIENCE  # noqa: E402
 
 SERVER = """
 import asyncio, json, sys
@@ -60,7 +61,7 @@ class Server:
         self.contacts, self.writes, self.rate_limited, self.arrivals = told
 
     def stop(self) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=PATIENCE)
 
     def options(self, **more: Any) -> ClientOptions:
         return ClientOptions(**{"base_url": self.url, "rate_limit": RateLimit(40, WINDOW), "concurrency": 16, **more})

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.distributed.conftest import WINDOW, Server, results, write_people
+from tests.waiting import PATIENCE, wait_until
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()", "upsert"]
 
@@ -33,16 +33,13 @@ def start(server: Server, *arguments: str, folder: Path) -> subprocess.Popen[str
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in err, err
     return process.returncode, out, err
 
 
 def wait_for_outcomes(out: Path, count: int) -> None:
-    until = time.monotonic() + 30
-    while len(list(out.glob("journal/*/*"))) < count:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(lambda: len(list(out.glob("journal/*/*"))) >= count)
 
 
 @pytest.mark.slow

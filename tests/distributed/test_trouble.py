@@ -21,6 +21,7 @@ from leadconnector_async.distributed.tenure import Tenure
 from leadconnector_async.errors import ConfigurationError, JournalError, OutageError
 from leadconnector_async.migration.meaning import NOTHING_SAID
 from tests.distributed.conftest import Server, load, write_people
+from tests.waiting import patiently
 
 
 def _mislay() -> None:
@@ -166,5 +167,5 @@ async def test_a_worker_whose_lead_is_gone_before_it_was_heard_is_free_again(ser
         compare=True,
         wait_for_quota=False,
     )
-    async with asyncio.timeout(20):
+    async with patiently():
         await Loader(plan, Lease(plan.lease_seconds)).run()

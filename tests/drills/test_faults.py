@@ -111,23 +111,23 @@ async def test_a_storm_in_the_midst_of_doubt(start_drill: StartDrill) -> None:
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "at_least", "at_most"),
+    ("retry_after", "seconds"),
     [
-        ("30", 30, 31),
-        (30.5, 30.5, 31.5),
-        ("in 45 s", 43, 46),  # a date, of one-second resolution
-        ("45 s ago", 10, 11),  # no sense in it: as long as a window
-        ("-30", 10, 11),
-        ("0", 0, 3),  # no window; where the machine is busy, the clock may jump over what the first call has alone
-        ("soon", 10, 11),
-        ("30, 40", 10, 11),
-        ("1e3", 10, 11),
-        ("٣٠", 10, 11),
-        ("9" * 300, 10, 11),
+        ("30", 30),
+        (30.5, 30.5),
+        ("in 45 s", 45),
+        ("45 s ago", 10.01),  # no sense in it: as long as a window
+        ("-30", 10.01),
+        ("0", 0),
+        ("soon", 10.01),
+        ("30, 40", 10.01),
+        ("1e3", 10.01),
+        ("٣٠", 10.01),
+        ("9" * 300, 10.01),
     ],
 )
 async def test_what_retry_after_may_say(
-    start_drill: StartDrill, clock: FakeClock, retry_after: str | float, at_least: float, at_most: float
+    start_drill: StartDrill, clock: FakeClock, retry_after: str | float, seconds: float
 ) -> None:
     dates = {"in 45 s": http_date(int(clock.time()) + 45), "45 s ago": http_date(int(clock.time()) - 45)}
     drill = await start_drill(retry_after=dates.get(str(retry_after), retry_after))
@@ -136,7 +136,7 @@ async def test_what_retry_after_may_say(
     report = await drill.load(people(20))
     assert report.created == 20
     assert report.rate_limited == drill.sandbox.rate_limited == 1  # the first call goes alone
-    assert at_least <= clock.now - began <= at_most
+    assert clock.now - began == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("retry_after", ["121", "1000000000", "Fri, 31 Dec 9999 23:59:59 GMT"])
@@ -151,4 +151,4 @@ async def test_a_huge_retry_after_stops_the_load_and_no_row_is_called_failed(
     assert isinstance(report.stopped, RateLimitStuckError)
     assert (report.created, report.not_attempted) == (40, 110)
     assert report.rate_limited == drill.sandbox.rate_limited <= 8
-    assert clock.now - began < 60
+    assert clock.now == began

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
 SERVER = """
 import asyncio, json, sys
@@ -54,7 +56,7 @@ class Server:
         return contacts, writes
 
     def stop(self) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=PATIENCE)
 
 
 def write_rows(path: Path, *, allow_duplicates: bool) -> list[dict[str, str]]:
@@ -97,7 +99,7 @@ def load_with_kills(server: Server, path: Path, out: Path, chance: random.Random
         killed += process.returncode == -signal.SIGKILL
         resume = ("--resume",)
     process = start(server.url, path, out, "--resume")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, err
     assert "Traceback" not in err
     return killed
@@ -124,7 +126,7 @@ def drill(tmp_path: Path, seed: int, kills: int) -> None:
     server.stop()
     undisturbed = Server(seed, allow_duplicates=False)
     process = start(undisturbed.url, path, tmp_path / "undisturbed")
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     undisturbed.stop()
 

@@ -624,13 +624,17 @@ print(re.findall(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs a system that tells the peak of a process")
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst", "a.zip", "a.jsonl", "a.json", "a.parquet"])
 def test_memory_is_the_same_for_few_and_for_many_rows(tmp_path: Path, name: str) -> None:
-    def peak_of(count: int) -> float:
+    def peak_of(count: int) -> int:
         path = tmp_path / name
         write_many(path, count)
         done = subprocess.run([sys.executable, "-c", MEASURE, path, str(count)], capture_output=True, check=True)
-        return int(done.stdout) / 1024
+        return int(done.stdout)
 
-    assert peak_of(500_000) - peak_of(30_000) < 25  # the rows alone are 35 MB of text, and 250 MB as lists
+    def lists_of(count: int) -> int:
+        rows = [[f"person{number}@example.com", f"person{number}@example.com"] for number in range(count)]
+        return sum(map(sys.getsizeof, rows)) + 2 * sum(sys.getsizeof(row[0]) for row in rows)
+
+    assert (peak_of(500_000) - peak_of(30_000)) * 1024 < (lists_of(500_000) - lists_of(30_000)) / 4
 
 
 def write_many(path: Path, count: int) -> None:

@@ -16,6 +16,7 @@ from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.sandbox import Sandbox
 from tests.cli.conftest import COMMAND
 from tests.sandbox.conftest import Api, L
+from tests.waiting import patiently
 
 OpenApi = Callable[..., Awaitable[Api]]
 
@@ -180,7 +181,8 @@ async def test_what_was_answered_outlives_kill_minus_9(path: Path) -> None:
         process, url = await start(path)
         enough = asyncio.Event()
         lanes = asyncio.gather(*(post_until_killed(url, answered, lane + 10 * round_, enough) for lane in range(8)))
-        await asyncio.wait_for(enough.wait(), 20)
+        async with patiently():
+            await enough.wait()
         process.send_signal(signal.SIGKILL)
         await asyncio.gather(lanes, process.wait())
     async with Sandbox(data=path) as sandbox:

@@ -12,6 +12,7 @@ import pytest
 
 from leadconnector_async.sandbox import FAULT_KINDS, Applied, Sandbox
 from tests.fake_clock import FakeClock
+from tests.waiting import patiently
 
 BODY = {"locationId": "L", "email": "a@b.co"}
 HEADERS = {"Authorization": "Bearer sandbox", "Version": "2021-07-28"}
@@ -240,7 +241,8 @@ async def test_a_hanging_call_ends_with_the_sandbox() -> None:
     call = asyncio.ensure_future(post(sandbox))
     await asyncio.sleep(0.05)
     assert not call.done()
-    await asyncio.wait_for(sandbox.stop(), 1)
+    async with patiently():
+        await sandbox.stop()
     with pytest.raises(aiohttp.ClientError):
         await call
 
@@ -272,7 +274,8 @@ async def test_a_server_that_is_killed_answers_nobody_and_applies_no_more(has_wa
         await asyncio.sleep(0.001)
         if naps and has_waited:
             naps[0].set()
-    await asyncio.wait_for(sandbox.stop(abruptly=True), 0.5)
+    async with patiently():
+        await sandbox.stop(abruptly=True)
     with pytest.raises(aiohttp.ClientError):
         await call
     assert len(sandbox.contacts()) == has_waited
