@@ -15,11 +15,11 @@ from msgspec import UNSET, Struct
 
 from .identity import normal_email, normal_phone
 from .models import Contact, ContactUpsert, CustomField, CustomFieldValue, DndSettings, InboundDndSettings
+from .models.birthdays import read_birthday
 
 Same: TypeAlias = Callable[[Any, Any], bool]
 
 _FEWEST_DIGITS: Final = 7
-_DAY = re.compile(r"(\d{4})[/._-](\d{2})[/._-](\d{2})|(\d{2})[/._-](\d{2})[/._-](\d{4})")
 
 
 class NotApplied(Struct, frozen=True, gc=False):
@@ -37,17 +37,20 @@ class NotApplied(Struct, frozen=True, gc=False):
 
 
 def find_not_applied(sent: ContactUpsert, stored: Contact) -> tuple[NotApplied, ...]:
-    """List the fields of `sent` that `stored` does not have, in the order of the fields."""
+    """List the fields of `sent` that `stored` does not have or does not tell, in the order of the fields."""
     missing: list[NotApplied] = []
+    is_whole = stored.is_whole
     for name, is_same in _FIELDS:
         value = getattr(sent, name)
         if value is UNSET:
             continue
         found = getattr(stored, name)
-        if value != found and not is_same(value, found):
+        if not is_whole and not stored.knows(name):
+            missing.append(NotApplied(name, _plain(value), stored.unreadable.get(name)))
+        elif value != found and not is_same(value, found):
             missing.append(NotApplied(name, _plain(value), _plain(found)))
     if sent.custom_fields:
-        missing += _missing_custom_fields(sent.custom_fields, stored.custom_fields or [])
+        missing += _compare_custom_fields(sent.custom_fields, stored)
     return tuple(missing)
 
 
@@ -90,11 +93,10 @@ def _same_day(sent: str | None, stored: str | None) -> bool:
 
 
 def _day(text: str | None) -> str | None:
-    match = _DAY.match((text or "").strip())
-    if match is None:
-        return text or None
-    year, month, day, us_month, us_day, us_year = match.groups()
-    return f"{year or us_year}-{month or us_month}-{day or us_day}"
+    try:
+        return read_birthday(text)
+    except ValueError:
+        return text
 
 
 def _has_tags(sent: list[str], stored: list[str] | None) -> bool:
@@ -142,6 +144,13 @@ _SAME: Final = dict(_FIELDS)
 
 
 # ---------------------------------------------------------------------------------------------- custom fields
+
+
+def _compare_custom_fields(sent: Iterable[CustomField], stored: Contact) -> Iterable[NotApplied]:
+    if stored.knows("custom_fields"):
+        return _missing_custom_fields(sent, stored.custom_fields or [])
+    told = stored.unreadable.get("custom_fields")
+    return [NotApplied(f"custom_fields.{field.id or field.key}", _plain_value(field), told) for field in sent]
 
 
 def _missing_custom_fields(sent: Iterable[CustomField], stored: Iterable[CustomFieldValue]) -> Iterable[NotApplied]:

@@ -76,6 +76,9 @@ def sandbox(
     search_lag: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long a change takes to show in searches.")
     ] = 0.0,
+    search_without_dnd: Annotated[
+        bool, typer.Option("--search-without-dnd", help="Searches leave out do-not-disturb by channel.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Makes ids, latency and faults repeatable.")] = None,
     profile: Annotated[
         str,
@@ -99,6 +102,7 @@ def sandbox(
             allow_duplicates=allow_duplicates,
             data=data,
             search_lag=search_lag,
+            search_without_dnd=search_without_dnd,
             seed=seed,
         )
 

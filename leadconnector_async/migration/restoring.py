@@ -28,23 +28,8 @@ _BY_NULL: Final = ("email", "phone", "timezone", "date_of_birth", "assigned_to")
 _CUSTOM: Final = "custom_fields"
 _CHANGED: Final = "it changed since the run"
 _NOT_KNOWN: Final = "what it held is not known"
+_UNREADABLE: Final = "what it holds now cannot be read"
 _SETTINGS: Final = ("dnd_settings", "inbound_dnd_settings")
-
-
-class Before(Struct, frozen=True):
-    """A contact as it was before a run.
-
-    Attributes:
-        contact: The contact.
-        fields: Which of its fields are known, by their names on the wire; None for all.
-    """
-
-    contact: Contact
-    fields: frozenset[str] | None = None
-
-    def knows(self, name: str) -> bool:
-        """Whether what a field held is known, by its name in Python."""
-        return self.fields is None or wire_name(name) in self.fields
 
 
 class Left(Struct, frozen=True):
@@ -96,12 +81,12 @@ class Sent(Struct, frozen=True, kw_only=True):
 
 
 def find_restoration(
-    before: Before, now: Contact, sent: Sent, *, emptied: Collection[str] = (), is_forced: bool = False
+    before: Contact, now: Contact, sent: Sent, *, emptied: Collection[str] = (), is_forced: bool = False
 ) -> Restoration:
     """Decide what it takes to undo what a run did to a contact.
 
     Args:
-        before: As it was.
+        before: As it was; a field that it does not tell is left alone.
         now: As it is.
         sent: What the run sent of it.
         emptied: Fields that the undoing itself may have emptied; they go back where they are empty.
@@ -111,7 +96,7 @@ def find_restoration(
 
 
 class _Comparison:
-    def __init__(self, before: Before, now: Contact, sent: Sent, emptied: Collection[str], is_forced: bool) -> None:
+    def __init__(self, before: Contact, now: Contact, sent: Sent, emptied: Collection[str], is_forced: bool) -> None:
         self._before = before
         self._now = now
         self._sent = sent
@@ -133,10 +118,15 @@ class _Comparison:
         self._found.left.append(Left(name, reason, is_lost))
 
     def _is_known(self, *names: str) -> bool:
-        unknown = [name for name in names if not self._before.knows(name)]
-        if unknown:
-            self._leave(unknown[0], _NOT_KNOWN, is_lost=True)
-        return not unknown
+        """Whether what fields held is known, and what they hold now."""
+        for name in names:
+            if not self._before.knows(name):
+                self._leave(name, _NOT_KNOWN, is_lost=True)
+                return False
+            if not self._now.knows(name):
+                self._leave(name, f"{_UNREADABLE}: {text_of(self._now.unreadable.get(name))!r}")
+                return False
+        return True
 
     # ------------------------------------------------------------------------------------------ plain fields
 
@@ -144,7 +134,7 @@ class _Comparison:
         values, now = self._sent.values(name), getattr(self._now, name)
         if not values or not self._is_known(name):
             return
-        old = getattr(self._before.contact, name)
+        old = getattr(self._before, name)
         if (old or None) == (now or None):
             return
         is_ours = any(is_as_sent(name, value, now) for value in values) or (name in self._emptied and not now)
@@ -159,9 +149,9 @@ class _Comparison:
 
     def _look_at_names(self) -> None:
         """Look at a name and its two parts, which change together."""
-        if not any(self._sent.values(name) for name in _NAMES) or not self._is_known(*_NAMES[:2]):
+        if not any(self._sent.values(name) for name in _NAMES) or not self._is_known(*_NAMES):
             return
-        old, now = _names(self._before.contact), _names(self._now)
+        old, now = _names(self._before), _names(self._now)
         if old == now:
             return
         if not self._is_forced and not self._are_names_as_sent(old, now):
@@ -187,7 +177,7 @@ class _Comparison:
                 sent.setdefault(channel, []).append(setting)
         if not sent or not self._is_known(name):
             return
-        old, now = _settings(getattr(self._before.contact, name)), _settings(getattr(self._now, name))
+        old, now = _settings(getattr(self._before, name)), _settings(getattr(self._now, name))
         back = {}
         for channel, settings in sent.items():
             was, held = _said(old.get(channel)), _said(now.get(channel))
@@ -211,7 +201,7 @@ class _Comparison:
         """
         if not self._sent.values("tags") or not self._is_known("tags"):
             return
-        old, now = self._before.contact.tags or [], self._now.tags or []
+        old, now = self._before.tags or [], self._now.tags or []
         rows = [set(normal_tags(row)) for row in self._sent.rows if row.tags is not UNSET]
         added = set[str]().union(*rows) - set(old)
         removed = set[str]() if self._sent.adds_tags else set(old) - rows[0].intersection(*rows)
@@ -226,7 +216,7 @@ class _Comparison:
         sent = [field for row in self._sent.rows for field in row.custom_fields or ()]
         if not sent or not self._is_known(_CUSTOM):
             return
-        old = {field.id: field.value for field in self._before.contact.custom_fields or ()}
+        old = {field.id: field.value for field in self._before.custom_fields or ()}
         now = {field.id: field.value for field in self._now.custom_fields or ()}
         back = []
         for field_id, values in self._by_id(sent).items():
@@ -265,24 +255,18 @@ def plain_value(name: str, old: Any) -> Any:
     return old or (None if name in _BY_NULL else "")
 
 
-def wire_name(name: str) -> str:
-    """Return a field's name on the wire."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
 def fields_changed(row: ContactUpsert) -> Iterator[str]:
-    """Yield the fields that a row may change and that can go back, by their names on the wire."""
+    """Yield the fields that a row may change and that can go back, by their names in Python."""
     if any(getattr(row, name) is not UNSET for name in _NAMES):
-        yield from map(wire_name, _NAMES[:2])  # which tell the whole name
+        yield from _NAMES
     for name in (*_PLAIN, *_SETTINGS, "tags", _CUSTOM):
         if getattr(row, name) is not UNSET:
-            yield wire_name(name)
+            yield name
 
 
 def _names(contact: Contact) -> tuple[str, str, str]:
     first, last = contact.first_name or "", contact.last_name or ""
-    return first, last, contact.name or getattr(contact, "contact_name", None) or f"{first} {last}".strip()
+    return first, last, contact.name or f"{first} {last}".strip()
 
 
 def _settings(value: Struct | None) -> dict[str, dict[str, Any]]:

@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from ..comparison import NotApplied
 from ..identity import Identity
-from ..models import ContactUpsert
+from ..models import Contact, ContactUpsert
 from ..sources import Skipped
-from .changes import Holder, fill_empty, find_changes
+from .changes import fill_empty, find_changes, lacks
 from .matching import Field
 from .stored import StoredContact, StoredContacts
 
@@ -133,10 +133,10 @@ class Chooser:
     def may_set_phone(self, location_id: str, contact_id: str) -> bool:
         """Whether a phone may be set that a contact has been sent without."""
         stored = self._stored.get(location_id, contact_id) if self._selection.fill_empty else None
-        return stored is None or not stored.contact.phone
+        return stored is None or lacks(stored.contact, "phone")
 
     def _lacks_phone(self, stored: StoredContact | None) -> bool:
-        return stored is not None and not stored.contact.phone
+        return stored is not None and lacks(stored.contact, "phone")
 
     def _makes_duplicate(self, contact: ContactUpsert, location_id: str) -> bool:
         is_wanted = contact.create_new_if_duplicate_allowed is True
@@ -181,8 +181,7 @@ class Chooser:
             met = list({one.contact_id: one for one in [*met, *self._holders(identity), *found] if one}.values())
         if not met:
             return contact
-        is_whole = self._stored.location(location_id).way == "rows"
-        holders = [Holder(one.contact, is_whole) for one in met]
+        holders = [one.contact for one in met]
         filled = fill_empty(contact, holders, self._keys(contact, identity, stored, holders))
         return Skipped(_IS_FULL, met[0].contact_id) if filled is None else filled
 
@@ -196,7 +195,7 @@ class Chooser:
                 yield holder
 
     def _keys(
-        self, contact: ContactUpsert, identity: Identity, stored: StoredContact | None, holders: list[Holder]
+        self, contact: ContactUpsert, identity: Identity, stored: StoredContact | None, holders: list[Contact]
     ) -> Iterator[Field]:
         """Yield which of email and phone are sent: what the contact is found by, and what it lacks and nobody has."""
         given = [field for field in self._order_of(contact) if getattr(contact, field)]
@@ -204,8 +203,8 @@ class Chooser:
         by = next((field for field in given if self._sent.find([getattr(identity, field)], []) is not None), None)
         for field in given:
             is_found = stored is not None and stored.field == field
-            is_lacking = not any(getattr(holder.contact, field) for holder in holders)
-            is_given = self._sent.find([_given(holder.contact.id, field) for holder in holders], []) is not None
+            is_lacking = all(lacks(holder, field) for holder in holders)
+            is_given = self._sent.find([_given(holder.id, field) for holder in holders], []) is not None
             is_free = is_lacking and not is_given and self._stored.holder(identity, field) is None
             if is_found or is_free or (stored is None and field == by):
                 yield field

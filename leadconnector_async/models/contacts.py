@@ -9,14 +9,15 @@ Source: the vendor's API reference, https://marketplace.gohighlevel.com/docs/ghl
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from .custom_fields import CustomField, CustomFieldValue
 from .dnd import DndSettings, InboundDndSettings, Text
-from .received import Received
+from .received import JSON, Received, fields_of
+from .shapes import SHAPES, ShapeName
 
 NullableText: TypeAlias = str | UnsetType | None
 """A text that the API also lets one set to null."""
@@ -92,7 +93,11 @@ class AttributionSource(Struct, frozen=True, kw_only=True, rename="camel", repr_
 
 
 class Contact(Received, kw_only=True):
-    """A contact as the service returned it. Times are ISO 8601 texts in UTC."""
+    """A contact as the service returned it, in the same form whichever operation did.
+
+    Times are ISO 8601 texts in UTC; `date_of_birth` is `YYYY-MM-DD`. A field that is None is empty only where `knows`
+    says so. `birth_month` is the service's own number, which its reference counts from 0.
+    """
 
     id: str
     location_id: str | None = None
@@ -148,6 +153,43 @@ class Contact(Received, kw_only=True):
         answer: bytes | None = self.__dict__.get("_answer")
         # An upsert keeps its whole answer: to look for the contact's part costs time that most calls can do without.
         return super().raw if answer is None else bytes(_OF_ANSWER.decode(answer).contact)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every field is known, as of a contact that was read by its id and holds nothing strange."""
+        return "_shape_name" not in self.__dict__ and not self._strange
+
+    def knows(self, name: str) -> bool:
+        """Whether the answer says what a field holds, also where that is nothing.
+
+        Searches and lists leave fields out, and what cannot be read is in `extra`: neither is to pass for empty.
+
+        Args:
+            name: The field, by its name in Python.
+        """
+        return self.is_whole or name in self._known()
+
+    @property
+    def unreadable(self) -> dict[str, JSON]:
+        """What was received of fields that cannot be read, by their names in Python."""
+        values, names = self._unify(), fields_of(type(self))
+        return {names[name].name: values[name] for name in self._strange & values.keys()}
+
+    def _known(self) -> frozenset[str]:
+        known: frozenset[str] | None = self.__dict__.get("_known_names")
+        if known is None:
+            names = fields_of(type(self))
+            told = names.keys() if SHAPES[self._shape].is_whole else names.keys() & self._unify().keys()
+            known = self.__dict__["_known_names"] = frozenset(names[name].name for name in told - self._strange)
+        return known
+
+    def _unify(self) -> dict[str, Any]:
+        return SHAPES[self._shape].unify(msgspec.json.decode(self.raw))
+
+    @property
+    def _shape(self) -> ShapeName:
+        shape: ShapeName = self.__dict__.get("_shape_name", "whole")
+        return shape
 
 
 class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):

@@ -49,6 +49,10 @@ SEARCH_FIELDS: Final = SORT_FIELDS | {
     "last_email_clicked_date": "lastEmailClickedDate",
     "last_email_opened_date": "lastEmailOpenedDate",
     "tags": "tags",
+    "dnd_settings.email.status": "dndSettings.Email.status",
+    "dnd_settings.sms.status": "dndSettings.SMS.status",
+    "dnd_settings.call.status": "dndSettings.Call.status",
+    "inbound_dnd_settings.all.status": "inboundDndSettings.all.status",
 }
 """The fields that a filter takes, and their names on the wire; custom fields are `custom_fields.` and their id."""
 

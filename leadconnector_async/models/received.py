@@ -6,7 +6,7 @@ service never turns a call that succeeded into one that failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -32,10 +32,15 @@ class Received(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, di
     @property
     def extra(self) -> dict[str, JSON]:
         """What was received under names, or with kinds of value, that this class has no attribute for."""
-        strange: set[str] = self.__dict__.get("_strange", set())
         received: dict[str, JSON] = msgspec.json.decode(self.raw)
-        known = _fields(type(self))
-        return {name: value for name, value in received.items() if name in strange or name not in known}
+        known = fields_of(type(self))
+        return {name: value for name, value in received.items() if name in self._strange or name not in known}
+
+    @property
+    def _strange(self) -> set[str]:
+        """The names on the wire of what could not be read."""
+        strange: set[str] = self.__dict__.get("_strange_names", set())
+        return strange
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A Struct alone would leave behind what is kept beside its fields.
@@ -53,7 +58,8 @@ AnyKind = TypeVar("AnyKind")
 
 
 @cache
-def _fields(model: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+def fields_of(model: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """Return the fields of a class by their names on the wire."""
     return {field.encode_name: field for field in msgspec.structs.fields(model)}
 
 
@@ -71,7 +77,7 @@ def read_received(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyRece
     try:
         value: AnyReceived = _decoder(model).decode(raw)
     except msgspec.ValidationError:
-        value = read_leniently(raw, model)
+        value = read_leniently(msgspec.json.decode(raw, type=dict[str, Any]), model)
     check_id(value)
     value.__dict__["_raw"] = bytes(raw)
     return value
@@ -83,10 +89,9 @@ def check_id(value: Received) -> None:
         raise _no_id(type(value))
 
 
-def read_leniently(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyReceived:
+def read_leniently(received: Mapping[str, Any], model: type[AnyReceived]) -> AnyReceived:
     """Read an object field by field, and leave out what is not of the documented kind."""
-    received = msgspec.json.decode(raw, type=dict[str, Any])
-    known = _fields(model)
+    known = fields_of(model)
     values: dict[str, Any] = {}
     strange: set[str] = set()
     for name in received.keys() & known.keys():
@@ -98,7 +103,7 @@ def read_leniently(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyRec
     if "id" in known and "id" not in values:
         raise _no_id(model)
     value = model(**values)
-    value.__dict__["_strange"] = strange
+    value.__dict__["_strange_names"] = strange
     return value
 
 

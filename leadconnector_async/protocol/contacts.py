@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
+from ..models.wire import decode_created
 from .request import HEADERS, Request, Scope, T, build_request, fill_path
 from .success import read_success
 
@@ -19,7 +20,8 @@ def build_upsert(contact: ContactUpsert, version: str) -> Request[UpsertResult]:
 
 def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
     """POST /contacts/, for a contact whose `location_id` is set. A second one would make a second contact."""
-    return _build_post("/contacts/", contact, version, decode_contact, is_repeatable=False)
+    read = decode_contact if version == "v3" else decode_created
+    return _build_post("/contacts/", contact, version, read, is_repeatable=False)
 
 
 def _build_post(

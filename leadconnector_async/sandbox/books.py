@@ -30,6 +30,7 @@ class Books:
         country: The locations' country, two letters.
         locations: Those that are there before they are written to.
         search_lag: How long a change takes to show in searches, in seconds.
+        searches_without_dnd: Whether searches leave out do-not-disturb by channel.
         chance: The source of ids.
         wall: Seconds since 1970.
         monotonic: The clock of the lag.
@@ -48,7 +49,9 @@ class Books:
         chance: random.Random,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
+        searches_without_dnd: bool = False,
     ) -> None:
+        self.searches_without_dnd = searches_without_dnd
         self.allow_duplicates = allow_duplicates
         self.unique_identifiers = unique_identifiers
         self.country = country

@@ -55,6 +55,8 @@ class Sandbox:
         country: The locations' country, two letters.
         search_lag: How long a change takes to show in searches and lists; the real service takes from seconds to over
             a minute.
+        search_without_dnd: Whether searches leave out `dndSettings` and `inboundDndSettings`; reports of the real
+            service differ.
         data: The file that keeps contacts and all else, so that a sandbox can go on where another ended, even one that
             was killed; in memory alone where there is none. It is in use from now until `stop`.
         seed: Makes ids, latency and faults repeatable.
@@ -88,6 +90,7 @@ class Sandbox:
         unknown_custom_fields: UnknownFields = "drop",
         country: str = "US",
         search_lag: float = 0.0,
+        search_without_dnd: bool = False,
         data: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         on_applied: Callable[[Applied], object] | None = None,
@@ -119,6 +122,7 @@ class Sandbox:
             country=country,
             locations=sorted(names or ()),
             search_lag=search_lag,
+            searches_without_dnd=search_without_dnd,
             chance=chance,
             wall=wall,
             monotonic=monotonic,

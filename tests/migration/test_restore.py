@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,21 +20,25 @@ from hypothesis import strategies as st
 from leadconnector_async import Contact, ContactUpsert, DndSetting, DndSettings, LeadConnector, RateLimit, RetryPolicy
 from leadconnector_async.journal import Journal
 from leadconnector_async.migration.aftermath import note_end, read_end
+from leadconnector_async.migration.completion import complete_contacts
 from leadconnector_async.migration.inventory import Inventory
 from leadconnector_async.migration.lookup import fetch_fields
 from leadconnector_async.migration.meaning import Meaning
 from leadconnector_async.migration.restore import Restore, assume_met
-from leadconnector_async.migration.restoring import Before, Sent, find_restoration
+from leadconnector_async.migration.restoring import Sent, fields_changed, find_restoration
 from leadconnector_async.migration.results import Results
 from leadconnector_async.migration.rows import RowFile, open_row_file
 from leadconnector_async.migration.run import FileLoad
-from leadconnector_async.migration.snapshot import Snapshot, complete_snapshot
+from leadconnector_async.migration.snapshot import Snapshot
 from leadconnector_async.migration.stored import BEFORE, StoredContacts
 from leadconnector_async.migration.undo import Undo, read_created
 from leadconnector_async.migration.undo_book import UndoBook, Undone
 from leadconnector_async.migration.verify import Meetings, group_by_contact
+from leadconnector_async.models.search import FoundContact
+from leadconnector_async.models.wire import read_contact
 from leadconnector_async.report import BatchReport
 from leadconnector_async.sandbox import Sandbox, search
+from leadconnector_async.sandbox.shapes import FOUND
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
 
@@ -95,7 +100,7 @@ class Run:
         with StoredContacts(self._folder / BEFORE) as stored, Snapshot(self._folder, stored) as snapshot:
             limit = RateLimit()
             await Inventory(self._client, stored, files, limit=limit, tell=lambda _: None).run(asyncio.Event())
-            await complete_snapshot(self._client, snapshot, stored, files, asyncio.Event())
+            await complete_contacts(self._client, snapshot, stored, files, fields_changed, asyncio.Event())
         self.when_kept()
         with self._open_journal() as journal:
             load = FileLoad(files, Results(self._folder, files), journal, adds_tags=self._adds_tags)
@@ -284,12 +289,8 @@ async def test_what_a_search_leaves_out_is_read_whole_and_does_not_pass_for_empt
     rows = [row(email=f"p{n}@x.example", website="https://a.example", companyName="Acme") for n in range(3)]
     await fill(client, tmp_path, rows)
     was = state_of(sandbox)
-    spell = search._spell
-
-    def leave_out(*args: Any) -> dict[str, Any]:
-        return {name: value for name, value in spell(*args).items() if name not in ("website", "companyName")}
-
-    monkeypatch.setattr(search, "_spell", leave_out)
+    names = tuple(name for name in FOUND.names if name not in ("website", "companyName"))
+    monkeypatch.setattr(search, "FOUND", msgspec.structs.replace(FOUND, names=names))
     run = Run(client, tmp_path)
     await run.load([row(email=f"p{n}@x.example", website="https://b.example", companyName="Byte") for n in range(3)])
     assert [told.status for told in await run.undo(client)] == ["restored"] * 3
@@ -317,7 +318,7 @@ def test_wishes_go_back_by_channel_and_fields_that_nobody_can_change_are_told() 
     before = Contact(id="x", gender="female", dnd_settings=DndSettings(sms=permanent))
     now = Contact(id="x", gender="male", dnd=True, dnd_settings=DndSettings(sms=active, email=active, call=active))
     sent = ContactUpsert(gender="male", dnd=True, dnd_settings=DndSettings(sms=active, email=active))
-    found = find_restoration(Before(before), now, Sent(rows=[sent], adds_tags=True))
+    found = find_restoration(before, now, Sent(rows=[sent], adds_tags=True))
     assert found.changes == {
         "dnd": False,
         "dnd_settings": {"SMS": {"status": "permanent"}, "Email": {"status": "inactive"}},
@@ -332,7 +333,7 @@ def test_the_words_of_a_wish_go_back_with_it(message: str, is_ours: bool) -> Non
     code = "94" if message == "by a link" else ""
     now = Contact(id="x", dnd_settings=DndSettings(email=DndSetting(status="active", message=message, code=code)))
     sent = ContactUpsert(dnd_settings=DndSettings(email=DndSetting(status="active")))
-    found = find_restoration(Before(before), now, Sent(rows=[sent], adds_tags=True))
+    found = find_restoration(before, now, Sent(rows=[sent], adds_tags=True))
     back = {"dnd_settings": {"Email": {"status": "permanent", "message": "by a link", "code": "94"}}}
     assert found.changes == (back if is_ours else {})
     assert [left.field for left in found.left] == ([] if is_ours else ["dnd_settings.Email"])
@@ -342,13 +343,13 @@ def test_the_words_of_a_wish_go_back_where_it_stands() -> None:
     active = DndSetting(status="active", message="by a link")
     bare = DndSettings(email=DndSetting(status="active"))
     sent = Sent(rows=[ContactUpsert(dnd_settings=bare)], adds_tags=True)
-    before = Before(Contact(id="x", dnd_settings=DndSettings(email=active)))
+    before = Contact(id="x", dnd_settings=DndSettings(email=active))
     found = find_restoration(before, Contact(id="x", dnd_settings=bare), sent)
     assert found.changes == {"dnd_settings": {"Email": {"status": "active", "message": "by a link"}}}
 
 
 def test_a_field_of_which_nobody_knows_what_it_held_stays() -> None:
-    before = Before(Contact(id="x", city="Rome"), frozenset({"city"}))
+    before = read_contact(b'{"id":"x","city":"Rome"}', FoundContact, "found")
     sent = Sent(rows=[ContactUpsert(city="Bonn", website="https://b.example", tags=["new"])], adds_tags=True)
     found = find_restoration(before, Contact(id="x", city="Bonn", website="https://b.example", tags=["new"]), sent)
     assert found.changes == {"city": "Rome"}

@@ -13,17 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ContactUpsert
-from leadconnector_async.migration.changes import Holder, fill_empty, find_changes
+from leadconnector_async.migration.changes import fill_empty, find_changes
 from leadconnector_async.migration.matching import MatchRule
 from leadconnector_async.migration.selection import Choice, Chooser, Selection
 from leadconnector_async.migration.stored import LocationRead, StoredContacts
 from leadconnector_async.models import Contact, CustomField, DndSetting, DndSettings, read_mapping
 from leadconnector_async.models.custom_fields import CustomFieldValue
-from leadconnector_async.models.received import read_received
 from leadconnector_async.models.search import FoundContact
+from leadconnector_async.models.wire import read_contact
 from leadconnector_async.sandbox.books import Books
 from leadconnector_async.sandbox.custom_fields import CustomFieldDefinition
-from leadconnector_async.sandbox.versions import spell_contact
+from leadconnector_async.sandbox.shapes import FOUND
 from leadconnector_async.sources import Skipped
 
 Row: TypeAlias = dict[str, Any]
@@ -78,7 +78,7 @@ def taken(books: Books, order: tuple[str, ...], rows: list[Row], **wanted: bool)
     with StoredContacts(None) as stored:
         stored.begin("L", LocationRead(rule=MatchRule(order=order), country="US"))
         there = [
-            read_received(msgspec.json.encode(spell_contact(one, "2021-07-28")), FoundContact)
+            read_contact(msgspec.json.encode(FOUND.spell(one, "2021-07-28")), FoundContact, "found")
             for one in books.contacts.values()
         ]
         stored.add_page("L", there, None)
@@ -170,8 +170,8 @@ def person(**fields: Any) -> Contact:
     return Contact(id="c", email="a@x.de", dnd=False, **fields)
 
 
-def filled(sent: dict[str, Any], contact: Contact, *, is_whole: bool = True) -> dict[str, Any] | None:
-    found = fill_empty(ContactUpsert(email="a@x.de", **sent), [Holder(contact, is_whole)], ["email"])
+def filled(sent: dict[str, Any], contact: Contact) -> dict[str, Any] | None:
+    found = fill_empty(ContactUpsert(email="a@x.de", **sent), [contact], ["email"])
     return (
         None
         if found is None
@@ -202,12 +202,33 @@ def test_what_is_filled(sent: dict[str, Any], there: dict[str, Any], expected: d
     assert filled(sent, person(**there)) == expected
 
 
-def test_what_a_search_may_leave_out_is_not_taken_for_empty() -> None:
-    assert filled({"timezone": "UTC"}, person(), is_whole=False) is None
+def found(**told: Any) -> Contact:
+    """A contact as a search has it that says this of it."""
+    told = {"id": "c", "email": "a@x.de", "dnd": False, **told}
+    return read_contact(msgspec.json.encode(told), FoundContact, "found")
+
+
+def test_what_a_search_leaves_out_is_not_taken_for_empty() -> None:
     wish = DndSettings(sms=DndSetting(status="active"))
-    assert filled({"dnd_settings": wish}, person(), is_whole=False) is None
-    known = person(dnd_settings=DndSettings(call=DndSetting(status="active")))
-    assert filled({"dnd_settings": wish}, known, is_whole=False) == {"dndSettings": {"SMS": {"status": "active"}}}
+    for sent in ({"timezone": "UTC"}, {"city": "Ulm"}, {"date_of_birth": "1990-09-25"}, {"dnd_settings": wish}):
+        assert filled(sent, found()) is None
+    assert filled({"custom_fields": [CustomField(id="one", field_value="x")]}, found()) is None
+    assert filled({"city": "Ulm"}, found(city=None)) == {"city": "Ulm"}
+    assert filled({"address1": "1 St"}, found(address=None)) == {"address1": "1 St"}
+    assert filled({"address1": "1 St"}, found(address="2 St")) is None
+    assert filled({"date_of_birth": "1990-09-25"}, found(dateOfBirth=0)) is None
+    assert filled({"date_of_birth": "1990-09-25"}, found(dateOfBirth="soon")) is None
+    known = found(dndSettings={"Call": {"status": "active"}})
+    assert filled({"dnd_settings": wish}, known) == {"dndSettings": {"SMS": {"status": "active"}}}
+
+
+@pytest.mark.parametrize("name", ["timezone", "city", "dateOfBirth", "customFields", "tags", "dnd"])
+def test_what_a_search_leaves_out_is_not_taken_for_unchanged(name: str) -> None:
+    cleared: dict[str, Any] = {"customFields": [{"id": "one", "field_value": ""}], "tags": [], "dnd": False}
+    sent = read_mapping({"email": "a@x.de", name: cleared.get(name)}, ContactUpsert)
+    contact = read_contact(b'{"id":"c","email":"a@x.de"}', FoundContact, "found")
+    assert len(find_changes(sent, contact, replaces_tags=False)) == 1
+    assert not find_changes(sent, Contact(id="c", email="a@x.de"), replaces_tags=False)
 
 
 def test_custom_fields_are_filled_by_id_and_by_key_only_where_there_are_none() -> None:
