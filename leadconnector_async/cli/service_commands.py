@@ -24,6 +24,10 @@ def export(
     query: Annotated[str | None, typer.Option(help="Contacts that match this text.", show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="JSON as the service returns it; not to be loaded again.")] = False,
+    by_id: Annotated[
+        bool,
+        typer.Option("--by-id", help="Read each contact by its id, a call for each: with what searches leave out."),
+    ] = False,
     rate: Rate = None,
     daily: Daily = None,
     redis: Redis = None,
@@ -41,6 +45,7 @@ def export(
         tags=tag or [],
         query=query,
         is_raw=raw,
+        is_by_id=by_id,
         is_resumed=resume,
         rate=rate,
         daily=daily,

@@ -7,7 +7,7 @@ compared with what was there before that, but sent (with `fill_empty`, without w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -195,7 +195,7 @@ class Chooser:
                 yield holder
 
     def _keys(
-        self, contact: ContactUpsert, identity: Identity, stored: StoredContact | None, holders: list[Contact]
+        self, contact: ContactUpsert, identity: Identity, stored: StoredContact | None, holders: Sequence[Contact]
     ) -> Iterator[Field]:
         """Yield which of email and phone are sent: what the contact is found by, and what it lacks and nobody has."""
         given = [field for field in self._order_of(contact) if getattr(contact, field)]

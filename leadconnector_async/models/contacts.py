@@ -157,7 +157,7 @@ class Contact(Received, kw_only=True):
     @property
     def is_whole(self) -> bool:
         """Whether every field is known, as of a contact that was read by its id and holds nothing strange."""
-        return "_shape_name" not in self.__dict__ and not self._strange
+        return "_shape_name" not in self.__dict__ and not (self._strange and self._unread())
 
     def knows(self, name: str) -> bool:
         """Whether the answer says what a field holds, also where that is nothing.
@@ -172,15 +172,21 @@ class Contact(Received, kw_only=True):
     @property
     def unreadable(self) -> dict[str, JSON]:
         """What was received of fields that cannot be read, by their names in Python."""
-        values, names = self._unify(), fields_of(type(self))
-        return {names[name].name: values[name] for name in self._strange & values.keys()}
+        unread = self._unread()
+        values = self._unify() if unread else {}
+        return {unread[name]: values[name] for name in unread.keys() & values.keys()}
+
+    def _unread(self) -> dict[str, str]:
+        names = fields_of(type(self))
+        strange = {name: names[name].name for name in self._strange}
+        return {name: attribute for name, attribute in strange.items() if getattr(self, attribute) is None}
 
     def _known(self) -> frozenset[str]:
         known: frozenset[str] | None = self.__dict__.get("_known_names")
         if known is None:
             names = fields_of(type(self))
             told = names.keys() if SHAPES[self._shape].is_whole else names.keys() & self._unify().keys()
-            known = self.__dict__["_known_names"] = frozenset(names[name].name for name in told - self._strange)
+            known = self.__dict__["_known_names"] = frozenset(names[name].name for name in told - self._unread().keys())
         return known
 
     def _unify(self) -> dict[str, Any]:

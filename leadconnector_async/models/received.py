@@ -34,11 +34,12 @@ class Received(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, di
         """What was received under names, or with kinds of value, that this class has no attribute for."""
         received: dict[str, JSON] = msgspec.json.decode(self.raw)
         known = fields_of(type(self))
-        return {name: value for name, value in received.items() if name in self._strange or name not in known}
+        strange = self._strange
+        return {name: value for name, value in received.items() if name in strange or name not in known}
 
     @property
     def _strange(self) -> set[str]:
-        """The names on the wire of what could not be read."""
+        """The names on the wire of fields whose value was not of the documented kind."""
         strange: set[str] = self.__dict__.get("_strange_names", set())
         return strange
 

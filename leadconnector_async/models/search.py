@@ -53,6 +53,13 @@ class FoundContact(Contact, kw_only=True):
     attributions: list[AttributionSource] | None = None
     search_after: Cursor | None = None
 
+    def take_over(self, whole: Contact) -> None:
+        """Take over what a read by its id said of the same contact; what searches alone tell stays."""
+        for name in Contact.__struct_fields__:
+            setattr(self, name, getattr(whole, name))
+        self.__dict__.clear()
+        self.__dict__.update(_raw=whole.raw, _strange_names=whole._strange)
+
 
 class SearchPage(Struct, frozen=True, kw_only=True):
     """One page of a search.
