@@ -14,6 +14,7 @@ from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, UsageError
 from ..migration.export import Doubt, Export, ExportOrder, Progress, doubt_restrictions, find_untold
+from ..migration.page import count_of
 from ..migration.restricted import ASKED, NOT_ASKED
 from .exit_codes import INTERRUPTED, STOPPED
 from .options import read_limits, read_rate, read_token_file
@@ -31,8 +32,8 @@ _DOUBTS: Final[dict[Doubt, str]] = {
     ),
     "unseen": f"nobody has {_ASKED} closed; searches may not show who has only {_NOT_ASKED} closed",
     "seen": (
-        "searches leave out do-not-disturb by channel: the {count:,} contacts that have "
-        f"{_ASKED} closed, or what comes in, were read by their ids; who has only {_NOT_ASKED} closed is not known"
+        "searches leave out do-not-disturb by channel: it was read by id for {count} with "
+        f"{', '.join(ASKED)} or inbound messages closed; who has only {_NOT_ASKED} closed is not known"
     ),
 }
 
@@ -133,7 +134,7 @@ def _summarise(command: ExportCommand, work: Export) -> None:
     if untold := find_untold(work.order, progress):
         show(f"  searches do not return {' and '.join(untold)}, which stay empty; {_BY_ID}")
     if doubt := doubt_restrictions(work.order, progress):
-        show(f"  {_DOUBTS[doubt].format(count=progress.by_id)}; {_BY_ID}")
+        show(f"  {_DOUBTS[doubt].format(count=count_of(progress.by_id, 'contact'))}; {_BY_ID}")
 
 
 def _document(command: ExportCommand, work: Export, stopped: str | None) -> dict[str, object]:

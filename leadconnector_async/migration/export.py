@@ -28,6 +28,7 @@ from .export_rows import (
     WRITABLE,
     ExportField,
     count_undefined,
+    count_unreadable,
     find_told,
     read_fields,
     write_csv_header,
@@ -36,7 +37,7 @@ from .export_rows import (
     write_raw_lines,
 )
 from .parquet import check_duckdb, convert_to_parquet
-from .restricted import RestrictedContacts
+from .restricted import RestrictedContacts, take_restrictions
 from .sweep import sweep
 
 PAGE_SIZE: Final = 500
@@ -275,13 +276,17 @@ class Export:
         cursor = page[-1].search_after if page else self.progress.cursor
         wanted = [contact.id for contact in page] if self.order.is_by_id else []
         if restricted is not None:
-            wanted = await _in_thread(lambda: list(restricted.unsure(page)))
+            wanted = await _in_thread(lambda: restricted.find_unsure(page))
             if not restricted.is_known:
                 self.progress = msgspec.structs.replace(self.progress, is_asked=False)
         whole = await self._read_by_id(client, wanted)
         for contact in page:
-            if (read := whole.get(contact.id)) is not None:
-                contact.take_over(read)
+            if contact.id not in whole:
+                continue
+            if self.order.is_by_id:
+                contact.take_over(whole[contact.id])
+            else:  # and no other field, which would be in the file for some contacts alone
+                take_restrictions(contact, whole[contact.id])
         there = [contact for contact in page if contact.id in whole or contact.id not in wanted]
         await _in_thread(partial(self._write, there, cursor, by_id=len(whole), is_last=is_last))
 
@@ -320,7 +325,7 @@ class Export:
             is_all=is_last,
             by_id=done.by_id + by_id,
             told=done.told | find_told(page, but=done.told),
-            unreadable=done.unreadable + sum(len(contact.unreadable) for contact in page),
+            unreadable=done.unreadable + count_unreadable(page),
             is_asked=done.is_asked,
         )
         self._append(data, progress)

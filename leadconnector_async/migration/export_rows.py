@@ -50,6 +50,7 @@ _READ_ONLY: Final = {
     "dateAdded": "date_added",
     "dateUpdated": "date_updated",
 }
+_ATTRIBUTES: Final = {*WRITABLE.values(), *_READ_ONLY.values(), "custom_fields"}
 _SEPARATING: Final = re.compile(r'[,;|"\n\r]|:::|^\s|\s$')
 _LEFT_OUT: Final[tuple[object, ...]] = (None, "", [], {})
 
@@ -116,6 +117,11 @@ def count_undefined(contacts: Iterable[FoundContact], fields: Sequence[ExportFie
     """Return how many values are of custom fields that the location does not define (any more)."""
     known = {field.id for field in fields}
     return sum(value.id not in known for contact in contacts for value in contact.custom_fields or ())
+
+
+def count_unreadable(contacts: Iterable[FoundContact]) -> int:
+    """Return how many values are not of the documented kind."""
+    return sum(len(contact.unreadable.keys() & _ATTRIBUTES) for contact in contacts)
 
 
 def find_told(contacts: Sequence[Contact], *, but: Collection[str]) -> set[str]:

@@ -11,7 +11,7 @@ The filters know Email, SMS, Call and what comes in, and not WhatsApp, GMB, FB o
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from ..client import LeadConnector
@@ -72,11 +72,18 @@ class RestrictedContacts:
             return
         self.is_known = True
 
-    def unsure(self, contacts: Sequence[Contact]) -> Iterator[str]:
-        """Yield the ids of those that are restricted and do not say how."""
-        for contact in contacts:
-            if any(not contact.knows(field) and self._is_closed(field, contact.id) for field in _CLOSED):
-                yield contact.id
+    def find_unsure(self, contacts: Sequence[Contact]) -> list[str]:
+        """Return the ids of those that are restricted and do not say how."""
+        return [contact.id for contact in contacts if self._is_unsure(contact)]
+
+    def _is_unsure(self, contact: Contact) -> bool:
+        return any(not contact.knows(field) and self._is_closed(field, contact.id) for field in _CLOSED)
 
     def _is_closed(self, field: str, contact_id: str) -> bool:
         return bool(self._db.execute("SELECT 1 FROM closed WHERE field = ? AND id = ?", (field, contact_id)).fetchone())
+
+
+def take_restrictions(contact: Contact, whole: Contact) -> None:
+    """Have a contact that a search returned say of do-not-disturb what a read of it by its id said."""
+    for field in ("dnd", *_CLOSED):
+        setattr(contact, field, getattr(whole, field))

@@ -29,13 +29,20 @@ def read_birthday(value: object) -> str | None:
     Raises:
         ValueError: It is something else. Nothing is guessed.
     """
+    try:
+        return _read(value)
+    except (ValueError, OverflowError):
+        raise ValueError("it is no birthday") from None
+
+
+def _read(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
         return _read_text(value.strip())
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _read_milliseconds(value)
-    raise ValueError("no birthday")
+    raise ValueError
 
 
 def is_birthday(text: str) -> bool:
@@ -56,11 +63,8 @@ def _read_text(text: str) -> str | None:
         return _read_milliseconds(float(text))
     if _TIMESTAMP.match(text):
         return datetime.fromisoformat(text).date().isoformat()
-    raise ValueError("no birthday")
+    raise ValueError
 
 
 def _read_milliseconds(number: float) -> str:
-    try:
-        return date.fromordinal(_EPOCH + int(number // _DAY_IN_MILLISECONDS)).isoformat()
-    except OverflowError:  # before the year 1 or after 9999, or no number at all
-        raise ValueError("no birthday") from None
+    return date.fromordinal(_EPOCH + int(number // _DAY_IN_MILLISECONDS)).isoformat()

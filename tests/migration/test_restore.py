@@ -297,6 +297,24 @@ async def test_what_a_search_leaves_out_is_read_whole_and_does_not_pass_for_empt
     assert state_of(sandbox) == was
 
 
+@pytest.mark.parametrize(("more", "calls"), [({}, 0), ({"timezone": "Europe/Rome"}, 3)])
+async def test_what_a_search_tells_under_other_names_and_in_other_forms_is_not_read_once_more(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path, more: dict[str, str], calls: int
+) -> None:
+    people = [{"email": f"p{n}@x.example", "name": f"Kim{n} McRoe"} for n in range(3)]
+    await fill(client, tmp_path, [row(**one, address1="1 Main St", dateOfBirth="1965-09-25") for one in people])
+    was = state_of(sandbox)
+    before = len(sandbox.arrivals)
+    read: list[str] = []
+    run = Run(client, tmp_path)
+    run.when_kept = lambda: read.extend(one.path for one in list(sandbox.arrivals)[before:] if one.method == "GET")
+    changed = [{**one, "name": "Bo Lee", "address1": "2 Side St", "dateOfBirth": "1991-01-02"} for one in people]
+    await run.load([row(**one, **more) for one in changed])
+    assert sum(path.startswith("/contacts/") for path in read) == calls
+    assert [told.status for told in await run.undo(client)] == ["restored"] * 3
+    assert state_of(sandbox) == was
+
+
 async def test_a_contact_that_was_there_is_restored_where_its_row_passes_for_new_or_failed(
     connect: OpenSandbox, sandbox: Sandbox, tmp_path: Path
 ) -> None:
