@@ -91,8 +91,8 @@ SHAPES: Final[Mapping[ShapeName, Shape]] = {
     "found": Shape(finds=_STREET | _NAMES),
     # from the deprecated list and that of a business
     "listed": Shape(finds=_NAMES),
-    # No reference describes it. As far as is known it is that of a contact by its id.
-    "duplicate": Shape(is_whole=True, finds=_STREET | _NAMES),
+    # from a search for a duplicate, which no reference describes
+    "duplicate": Shape(finds=_STREET | _NAMES),
 }
 
 
