@@ -272,23 +272,30 @@ class Export:
         *,
         is_last: bool = False,
     ) -> None:
-        """Write a page, once the contacts of it are read by their ids that it does not tell enough of."""
+        """Read the contacts of a page by their ids that it does not tell enough of, and write it."""
         cursor = page[-1].search_after if page else self.progress.cursor
-        wanted = [contact.id for contact in page] if self.order.is_by_id else []
-        if restricted is not None:
-            wanted = await _in_thread(lambda: restricted.find_unsure(page))
-            if not restricted.is_known:
-                self.progress = msgspec.structs.replace(self.progress, is_asked=False)
+        wanted = await self._find_wanted(page, restricted)
         whole = await self._read_by_id(client, wanted)
         for contact in page:
-            if contact.id not in whole:
-                continue
-            if self.order.is_by_id:
-                contact.take_over(whole[contact.id])
-            else:  # and no other field, which would be in the file for some contacts alone
-                take_restrictions(contact, whole[contact.id])
-        there = [contact for contact in page if contact.id in whole or contact.id not in wanted]
+            if (read := whole.get(contact.id)) is not None:
+                self._complete(contact, read)
+        gone = set(wanted) - whole.keys()
+        there = [contact for contact in page if contact.id not in gone]
         await _in_thread(partial(self._write, there, cursor, by_id=len(whole), is_last=is_last))
+
+    async def _find_wanted(self, page: Sequence[FoundContact], restricted: RestrictedContacts | None) -> list[str]:
+        """Return the ids of the contacts of a page that are to be read by them."""
+        if restricted is None:
+            return [contact.id for contact in page] if self.order.is_by_id else []
+        if not restricted.is_known:
+            self.progress = msgspec.structs.replace(self.progress, is_asked=False)
+        return await _in_thread(lambda: restricted.find_unsure(page))
+
+    def _complete(self, contact: FoundContact, whole: Contact) -> None:
+        if self.order.is_by_id:
+            contact.take_over(whole)
+        else:  # no other field: it would be in the file for some contacts, and empty for all others
+            take_restrictions(contact, whole)
 
     async def _read_by_id(self, client: LeadConnector, ids: Sequence[str]) -> dict[str, Contact]:
         """Read contacts by their ids; those that have gone since are left out."""

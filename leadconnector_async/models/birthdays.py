@@ -13,7 +13,6 @@ from typing import Final
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _DAY_IN_MILLISECONDS: Final = 86_400_000
 _MILLISECONDS: Final = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
-_LENGTH: Final = len("YYYY-MM-DD")
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]", re.ASCII)
 _DATE: Final = re.compile(r"(\d{4})([/._-])(\d{2})\2(\d{2})|(\d{2})([/._-])(\d{2})\6(\d{4})", re.ASCII)
 
@@ -43,14 +42,6 @@ def _read(value: object) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _read_milliseconds(value)
     raise ValueError
-
-
-def is_birthday(text: str) -> bool:
-    """Whether a text is a birthday in the one form."""
-    try:
-        return len(text) == _LENGTH and date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
 
 
 def _read_text(text: str) -> str | None:

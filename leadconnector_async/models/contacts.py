@@ -9,18 +9,24 @@ Source: the vendor's API reference, https://marketplace.gohighlevel.com/docs/ghl
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from .custom_fields import CustomField, CustomFieldValue
 from .dnd import DndSettings, InboundDndSettings, Text
-from .received import JSON, Received, fields_of
-from .shapes import SHAPES, ShapeName
+from .received import JSON, Received, wire_names_of
+from .shapes import SHAPES, Shape
 
 NullableText: TypeAlias = str | UnsetType | None
 """A text that the API also lets one set to null."""
+
+if TYPE_CHECKING:
+    Birthday: TypeAlias = str
+    """`YYYY-MM-DD`."""
+else:
+    Birthday = str | int | float  # as it may come; `settle` in `wire` makes a text of it
 
 
 # gc=False: contacts hold no cycles, and a list of half a million of them should not slow down each garbage collection.
@@ -116,7 +122,7 @@ class Contact(Received, kw_only=True):
     country: str | None = None
     website: str | None = None
     timezone: str | None = None
-    date_of_birth: str | None = None
+    date_of_birth: Birthday | None = None
     dnd: bool | None = None
     dnd_settings: DndSettings | None = None
     inbound_dnd_settings: InboundDndSettings | None = None
@@ -167,35 +173,46 @@ class Contact(Received, kw_only=True):
         Args:
             name: The field, by its name in Python.
         """
-        return self.is_whole or name in self._known()
+        return self.is_whole or (self._is_told(name) and name not in self._unread())
 
     @property
     def unreadable(self) -> dict[str, JSON]:
         """What was received of fields that cannot be read, by their names in Python."""
         unread = self._unread()
-        values = self._unify() if unread else {}
-        return {unread[name]: values[name] for name in unread.keys() & values.keys()}
+        received: dict[str, JSON] = msgspec.json.decode(self.raw) if unread else {}
+        return {field: received[name] for field, name in unread.items()}
 
     def _unread(self) -> dict[str, str]:
-        names = fields_of(type(self))
-        strange = {name: names[name].name for name in self._strange}
-        return {name: attribute for name, attribute in strange.items() if getattr(self, attribute) is None}
+        """Return the fields that are None as they could not be read, each with the name on the wire of what came."""
+        if not self._strange:
+            return {}
+        names = wire_names_of(type(self))
+        return {
+            field: names[source]
+            for field in names
+            for source in reversed(self._shape.sources_of(field))
+            if getattr(self, field) is None and names.get(source) in self._strange
+        }
 
-    def _known(self) -> frozenset[str]:
-        known: frozenset[str] | None = self.__dict__.get("_known_names")
-        if known is None:
-            names = fields_of(type(self))
-            told = names.keys() if SHAPES[self._shape].is_whole else names.keys() & self._unify().keys()
-            known = self.__dict__["_known_names"] = frozenset(names[name].name for name in told - self._unread().keys())
-        return known
-
-    def _unify(self) -> dict[str, Any]:
-        return SHAPES[self._shape].unify(msgspec.json.decode(self.raw))
+    def _is_told(self, field: str) -> bool:
+        if self._shape.is_whole:
+            return True
+        if field == "name" and self.name is None and getattr(self, "contact_name", None):
+            return False  # it came in lower case, and nobody knows how it is written
+        names = wire_names_of(type(self))
+        return any(names.get(source) in self._told for source in self._shape.sources_of(field))
 
     @property
-    def _shape(self) -> ShapeName:
-        shape: ShapeName = self.__dict__.get("_shape_name", "whole")
-        return shape
+    def _told(self) -> frozenset[str]:
+        told: frozenset[str] | None = self.__dict__.get("_told_names")
+        if told is None:
+            told = frozenset(msgspec.json.decode(self.raw, type=dict[str, msgspec.Raw]))
+            self.__dict__["_told_names"] = told
+        return told
+
+    @property
+    def _shape(self) -> Shape:
+        return SHAPES[self.__dict__.get("_shape_name", "whole")]
 
 
 class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):

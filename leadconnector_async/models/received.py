@@ -6,7 +6,7 @@ service never turns a call that succeeded into one that failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -33,7 +33,7 @@ class Received(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, di
     def extra(self) -> dict[str, JSON]:
         """What was received under names, or with kinds of value, that this class has no attribute for."""
         received: dict[str, JSON] = msgspec.json.decode(self.raw)
-        known = fields_of(type(self))
+        known = _fields(type(self))
         strange = self._strange
         return {name: value for name, value in received.items() if name in strange or name not in known}
 
@@ -59,9 +59,14 @@ AnyKind = TypeVar("AnyKind")
 
 
 @cache
-def fields_of(model: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
-    """Return the fields of a class by their names on the wire."""
+def _fields(model: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
     return {field.encode_name: field for field in msgspec.structs.fields(model)}
+
+
+@cache
+def wire_names_of(model: type[Struct]) -> dict[str, str]:
+    """Return the names on the wire of the fields of a class."""
+    return {field.name: name for name, field in _fields(model).items()}
 
 
 @cache
@@ -78,7 +83,7 @@ def read_received(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyRece
     try:
         value: AnyReceived = _decoder(model).decode(raw)
     except msgspec.ValidationError:
-        value = read_leniently(msgspec.json.decode(raw, type=dict[str, Any]), model)
+        value = read_leniently(raw, model)
     check_id(value)
     value.__dict__["_raw"] = bytes(raw)
     return value
@@ -90,9 +95,10 @@ def check_id(value: Received) -> None:
         raise _no_id(type(value))
 
 
-def read_leniently(received: Mapping[str, Any], model: type[AnyReceived]) -> AnyReceived:
+def read_leniently(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyReceived:
     """Read an object field by field, and leave out what is not of the documented kind."""
-    known = fields_of(model)
+    received = msgspec.json.decode(raw, type=dict[str, Any])
+    known = _fields(model)
     values: dict[str, Any] = {}
     strange: set[str] = set()
     for name in received.keys() & known.keys():

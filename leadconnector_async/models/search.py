@@ -129,7 +129,7 @@ def read_duplicate(body: bytes) -> Contact | None:
     """Read the answer to a search for a duplicate; none is told by a contact that is absent, null or has no id."""
     raw = read_parts(body).get("contact", msgspec.Raw(b"null"))
     found = msgspec.json.decode(raw, type=dict[str, Any] | None)
-    return read_contact(raw, Contact, "duplicate") if found and found.get("id") else None
+    return read_contact(raw, FoundContact, "duplicate") if found and found.get("id") else None
 
 
 def _read_contacts(parts: dict[str, msgspec.Raw], shape: ShapeName) -> list[FoundContact]:

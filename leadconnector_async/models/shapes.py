@@ -1,4 +1,4 @@
-"""How each operation returns a contact: one table of the shapes, read into one Struct.
+"""How each operation returns a contact: one table of the shapes, all of them read into the same fields.
 
 The service returns the same contact in several shapes: a search calls the street `address`, gives the birthday in
 milliseconds and leaves the time zone out; a list has names in lower case, and as they were written beside them. A
@@ -11,20 +11,12 @@ https://github.com/GoHighLevel/highlevel-api-docs/issues/314 (names and birthday
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
 
-from msgspec import UNSET, Struct
-
-from .birthdays import read_birthday
+from msgspec import Struct
 
 ShapeName: TypeAlias = Literal["whole", "created", "found", "listed", "duplicate"]
-Fields: TypeAlias = Mapping[str, Any]
-"""What was received of a contact, by the names under which it came."""
-Find: TypeAlias = Callable[[Fields], Any]
-"""Returns what was received for a field, or `UNSET` where the answer says nothing of it."""
-
-BIRTHDAY: Final = "dateOfBirth"
 
 
 class Shape(Struct, frozen=True):
@@ -32,76 +24,51 @@ class Shape(Struct, frozen=True):
 
     Attributes:
         is_whole: Whether a field that is absent is empty. Otherwise nothing is known of it.
-        finds: How to find fields that come under other names, by the names that they have in `Contact`.
+        sources: Fields of `Contact` that may come under other names: the fields of `FoundContact` to take each from, of
+            which the first that holds anything counts.
     """
 
     is_whole: bool = False
-    finds: Mapping[str, Find] = {}
+    sources: Mapping[str, tuple[str, ...]] = {}
 
-    def unify(self, received: Fields) -> dict[str, Any]:
-        """Return what was received with every field under the name that it has in `Contact`."""
-        values = dict(received)
-        for name, find in self.finds.items():
-            values.pop(name, None)
-            if (value := find(received)) is not UNSET:
-                values[name] = value
-        return values
+    def sources_of(self, field: str) -> tuple[str, ...]:
+        """Return the fields from which a field is taken."""
+        return self.sources.get(field, (field,))
 
 
-def first_of(*names: str) -> Find:
-    """Find a field under the first of some names that holds anything."""
-
-    def find(received: Fields) -> Any:
-        found: Any = UNSET
-        for name in names:
-            if name in received:
-                found = received[name]
-                if found is not None:
-                    return found
-        return found
-
-    return find
-
-
-_NAME: Final = first_of("name", "contactName")
-_FIRST_NAME: Final = first_of("firstNameRaw", "firstName")
-_LAST_NAME: Final = first_of("lastNameRaw", "lastName")
-
-
-def find_name(received: Fields) -> Any:
-    """Find the whole name. Searches and lists have it as `contactName` alone, often in lower case: then only its parts,
-    where it is made of them, tell how it is written."""
-    name = _NAME(received)
-    if name is received.get("name") or not isinstance(name, str):
-        return name
-    written = " ".join(part for part in (_FIRST_NAME(received), _LAST_NAME(received)) if part and isinstance(part, str))
-    if name.lower() == written.lower():
-        return written
-    return UNSET if name == name.lower() != name.upper() else name
-
-
-_STREET: Final = {"address1": first_of("address1", "address")}
-_NAMES: Final = {"firstName": _FIRST_NAME, "lastName": _LAST_NAME, "name": find_name}
+_STREET: Final = {"address1": ("address1", "address")}
+_NAMES: Final = {
+    "first_name": ("first_name_raw", "first_name"),
+    "last_name": ("last_name_raw", "last_name"),
+    "name": ("name", "contact_name"),
+}
 
 SHAPES: Final[Mapping[ShapeName, Shape]] = {
     # by id, from an upsert and an update, and from a creation with v3
     "whole": Shape(is_whole=True),
     # from a creation before v3: without name, timezone and others
     "created": Shape(),
-    "found": Shape(finds=_STREET | _NAMES),
+    "found": Shape(sources=_STREET | _NAMES),
     # from the deprecated list and that of a business
-    "listed": Shape(finds=_NAMES),
+    "listed": Shape(sources=_NAMES),
     # from a search for a duplicate, which no reference describes
-    "duplicate": Shape(finds=_STREET | _NAMES),
+    "duplicate": Shape(sources=_STREET | _NAMES),
 }
 
 
-def settle_birthday(values: dict[str, Any]) -> bool:
-    """Bring the birthday into one form, and return whether it can be read; one that cannot is taken out."""
-    try:
-        if BIRTHDAY in values:
-            values[BIRTHDAY] = read_birthday(values[BIRTHDAY])
-    except ValueError:
-        del values[BIRTHDAY]
-        return False
-    return True
+def written_name(name: str, first_name: str | None, last_name: str | None) -> str | None:
+    """Return a whole name as it was written, where it came as `contactName`, which often is in lower case.
+
+    Args:
+        name: As it came.
+        first_name: As it was written.
+        last_name: As it was written.
+
+    Returns:
+        The two parts where the name is made of them, the name itself where it cannot have been lowered, and None where
+        nobody knows.
+    """
+    parts = " ".join(part for part in (first_name, last_name) if part)
+    if name.lower() == parts.lower():
+        return parts
+    return None if name == name.lower() != name.upper() else name
