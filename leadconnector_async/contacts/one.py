@@ -13,7 +13,7 @@ from .. import protocol
 from ..call import Call
 from ..errors import InvalidContactError
 from ..group import Group
-from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, read_mapping
+from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, as_given, read_mapping
 
 ContactLike: TypeAlias = ContactUpsert | Mapping[str, object]
 """A contact, or a dict with its fields in snake_case or camelCase."""
@@ -112,10 +112,12 @@ class OneContact(Group):
             InvalidContactError: `changes` has an unknown field or a value of the wrong type; not sent.
             CallError: It did not succeed.
         """
-        if not isinstance(changes, ContactUpdate):
-            if not isinstance(changes, Mapping):
-                raise InvalidContactError(f"changes are a ContactUpdate or a dict, not {type(changes).__name__}")
+        if isinstance(changes, ContactUpdate):
+            changes = as_given(changes)
+        elif isinstance(changes, Mapping):
             changes = read_mapping(changes, ContactUpdate)
+        else:
+            raise InvalidContactError(f"changes are a ContactUpdate or a dict, not {type(changes).__name__}")
         return await self._send(protocol.build_update(contact_id, changes, self._scope(location_id)))
 
     async def delete(self, contact_id: str, *, location_id: str | None = None) -> None:
@@ -132,15 +134,18 @@ class OneContact(Group):
         await self._send_delete(protocol.build_delete(contact_id, self._scope(location_id)))
 
     def complete(self, contact: ContactLike) -> ContactUpsert:
-        """Make a Struct of a dict, and fill in the client's location where the contact names none.
+        """Make a Struct of a dict, without values that stand for nothing, such as NaN, and fill in the client's
+        location where the contact names none.
 
         Raises:
             InvalidContactError: It is neither, has an unknown field or a wrong type, or there is no location.
         """
-        if not isinstance(contact, ContactUpsert):
-            if not isinstance(contact, Mapping):
-                raise InvalidContactError(f"a contact is a ContactUpsert or a dict, not {type(contact).__name__}")
+        if isinstance(contact, ContactUpsert):
+            contact = as_given(contact)
+        elif isinstance(contact, Mapping):
             contact = read_mapping(contact, ContactUpsert)
+        else:
+            raise InvalidContactError(f"a contact is a ContactUpsert or a dict, not {type(contact).__name__}")
         if contact.location_id:
             return contact
         if not self.client.location_id:

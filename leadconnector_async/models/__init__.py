@@ -32,13 +32,22 @@ from .notes import Note
 from .received import JSON
 from .search import AdditionalEmail, AdditionalPhone, ContactPage, FoundContact, SearchPage
 from .tasks import Task
-from .wire import UPSERT_NAMES, decode_contact, decode_upsert, encode_contact, read_mapping
+from .wire import (
+    UPSERT_NAMES,
+    AnySendable,
+    as_given,
+    decode_contact,
+    decode_upsert,
+    encode_contact,
+    read_mapping,
+)
 
 __all__ = [
     "JSON",
     "UPSERT_NAMES",
     "AdditionalEmail",
     "AdditionalPhone",
+    "AnySendable",
     "Appointment",
     "AttributionSource",
     "CheckboxField",
@@ -82,6 +91,7 @@ __all__ = [
     "UpsertResult",
     "all_of",
     "any_of",
+    "as_given",
     "decode_contact",
     "decode_upsert",
     "encode_contact",
