@@ -1,7 +1,7 @@
 """msgspec Structs of the wire: one Python form for all API versions."""
 
 from .appointments import Appointment
-from .contacts import AttributionSource, Contact, ContactUpdate, ContactUpsert, UpsertResult
+from .contacts import AttributionSource, Contact, ContactUpdate, ContactUpsert, NotApplied, UpsertResult
 from .custom_fields import (
     CheckboxField,
     CustomField,
@@ -40,6 +40,7 @@ from .wire import (
     decode_upsert,
     encode_contact,
     read_mapping,
+    without_refused,
 )
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "LocationSocial",
     "MonetaryField",
     "MultiSelectField",
+    "NotApplied",
     "Note",
     "NumericField",
     "RadioField",
@@ -96,4 +98,5 @@ __all__ = [
     "decode_upsert",
     "encode_contact",
     "read_mapping",
+    "without_refused",
 ]

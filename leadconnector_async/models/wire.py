@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import InvalidContactError
 from .contacts import Contact, ContactUpdate, ContactUpsert, UpsertResult
-from .dnd import V3_CHANNELS
+from .dnd import V3_CHANNELS, give_way
 from .given import is_plain, read_given
 from .received import read_leniently
 from .sent import ENCODING_ERRORS, describe
@@ -83,6 +83,24 @@ def _respell(body: bytes, *, v3: bool) -> bytes:
 def _without_nulls(setting: Mapping[str, str | None]) -> dict[str, str]:
     """Leave out a null `message` or `code`, which says no more than none and which not every version takes."""
     return {name: word for name, word in setting.items() if word is not None}
+
+
+def without_refused(contact: AnySendable, channels: Iterable[str]) -> AnySendable | None:
+    """Return a contact without do-not-disturb channels that the service refused to change for good; see `give_way`.
+
+    Args:
+        contact: What was sent.
+        channels: Those that the answer names.
+
+    Returns:
+        What to send in its place; None where it is not known what is meant, or nothing would be left to change.
+    """
+    settings = contact.dnd_settings
+    left = None if isinstance(settings, UnsetType) else give_way(settings, channels)
+    if left is None:
+        return None
+    allowed = msgspec.structs.replace(contact, dnd_settings=left if left.by_channel() else UNSET)
+    return None if allowed == type(contact)() else allowed
 
 
 class _ContactAnswer(Struct, rename="camel", gc=False):
