@@ -117,12 +117,12 @@ class OneContact(Group):
     async def create(self, contact: ContactLike) -> Contact:
         """Create a contact; never tried again once it may have been stored, as that could make a second one.
 
+        Returns:
+            The contact as stored; its `not_applied` names do-not-disturb channels that may not be set so.
+
         Raises:
             DuplicateContactError: Another contact has its email or phone; carries `contact_id` and `matching_field`.
             InvalidContactError, CallError, DailyQuotaExceededError: As `upsert`.
-
-        Returns:
-            The contact as stored; its `not_applied` names do-not-disturb channels that may not be set so.
         """
         contact = self.complete(contact)
         if contact.create_new_if_duplicate_allowed is not UNSET:

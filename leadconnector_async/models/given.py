@@ -8,7 +8,7 @@ write them as null, and null erases what is stored.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import cache
 from numbers import Real
@@ -99,10 +99,14 @@ class _Fields:
                 given[name] = value
         return given
 
+    def is_plain(self, items: object) -> bool:
+        """Whether something is a dict of which nothing has to be read, as nearly all nested ones are."""
+        return type(items) is dict and items.keys() <= self.types.keys() and _are_plain(items.values())
+
     def read_nested(self, items: Mapping[Any, object]) -> Any:
         """Return the values of a Struct within another; UNSET where what is left is none."""
-        if items.keys() <= self.types.keys() and _are_plain(items.values()):
-            return items  # most are so
+        if self.is_plain(items):
+            return items
         given = self.respell(items)
         names = set(given)
         lost = names - self.read(given).keys()
@@ -155,14 +159,26 @@ class _Type:
         return UNSET if is_missing(value) else value
 
     def _read_list(self, values: Iterable[object]) -> Any:
-        read = dict(_read_items(self._in_lists, enumerate(values)))
-        given = [value for value in read.values() if value is not UNSET]
-        return given if given or not read else UNSET
+        fields = self._in_lists._fields
+        if fields is not None and all(map(fields.is_plain, values)):
+            return values
+        read = self._read_items(self._in_lists, enumerate(values))
+        return UNSET if read is None else list(read.values())
 
     def _read_dict(self, items: Mapping[Any, object]) -> Any:
-        read = dict(_read_items(self._in_dicts, items.items()))
-        given = {name: value for name, value in read.items() if value is not UNSET}
-        return given if given or not read else UNSET
+        read = self._read_items(self._in_dicts, items.items())
+        return UNSET if read is None else read
+
+    def _read_items(self, kind: _Type, items: Iterable[tuple[Any, object]]) -> dict[Any, Any] | None:
+        """Read items, each with its place; None where all of them stand for nothing."""
+        read, place = {}, None
+        try:
+            for place, value in items:
+                read[place] = kind.read(value)
+        except WrongKeyError as error:
+            raise error.within(f"[{place!r}]") from None
+        given = {place: value for place, value in read.items() if value is not UNSET}
+        return given if given or not read else None
 
 
 @cache
@@ -172,14 +188,6 @@ def _type_of(kind: Any) -> _Type:
 
 def _type_in(members: Iterable[Any], shape: type) -> _Type | None:
     return next((_type_of(get_args(member)[-1]) for member in members if get_origin(member) is shape), None)
-
-
-def _read_items(kind: _Type, items: Iterable[tuple[Any, object]]) -> Iterator[tuple[Any, Any]]:
-    for place, value in items:
-        try:
-            yield place, kind.read(value)
-        except WrongKeyError as error:
-            raise error.within(f"[{place!r}]") from None
 
 
 # ---------------------------------------------------------------------------------------------- missing values
