@@ -26,6 +26,7 @@ from .errors import (
     LeadConnectorError,
     LocationPausedError,
     OutageError,
+    PermanentDndError,
     RateLimitStuckError,
     StopRequestedError,
     TokenSourceError,
@@ -287,7 +288,7 @@ class Load:
             return self._settle_cut_short(item, self._closed[item.location_id])
         item.is_doubted = item.is_doubted or self._doubts.has(item.keys)
         try:
-            result = await self._contacts.finish_upsert(item.call)
+            result = await self._contacts.finish_upsert(item.call, item.contact)
         except CallError as error:
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None
@@ -321,7 +322,8 @@ class Load:
             if self._backlog.has_several_locations and not self._contacts.client.has_one_token:
                 return self._settle_closed(item, error)
             self.stop(error)
-        if is_token_refused(error) or (item.call.is_halted and is_worth_repeating(error)):
+        may_go_on = is_worth_repeating(error) or isinstance(error, PermanentDndError)
+        if is_token_refused(error) or (item.call.is_halted and may_go_on):
             return self._settle_cut_short(item)
         # Also where it was refused: the service has been seen to refuse what it wrote.
         self._doubts.remember(item.keys)

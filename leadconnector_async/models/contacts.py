@@ -9,7 +9,7 @@ Source: the vendor's API reference, https://marketplace.gohighlevel.com/docs/ghl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -154,6 +154,13 @@ class Contact(Received, kw_only=True):
     products: list[str] | None = None
 
     @property
+    def not_applied(self) -> tuple[NotApplied, ...]:
+        """Of a contact that `create` or `update` returned: channels of `dnd_settings` that the service refused to
+        change, so that the call was sent again without them; see `PermanentDndError`."""
+        refused: tuple[NotApplied, ...] = self.__dict__.get("_not_applied", ())
+        return refused
+
+    @property
     def raw(self) -> bytes:
         """The contact's JSON to the letter as it was received (encoded anew where it was not received)."""
         answer: bytes | None = self.__dict__.get("_answer")
@@ -215,6 +222,20 @@ class Contact(Received, kw_only=True):
         return SHAPES[self.__dict__.get("_shape_name", "whole")]
 
 
+class NotApplied(Struct, frozen=True, gc=False):
+    """A field that did not arrive.
+
+    Attributes:
+        field: Its name in Python; a custom field as `custom_fields.` and its id or key.
+        sent: What was sent; of do-not-disturb settings only the channels that did not arrive.
+        stored: What the service has in its place, or None.
+    """
+
+    field: str
+    sent: Any
+    stored: Any
+
+
 class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
     """What an upsert did.
 
@@ -227,6 +248,8 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
         trace_id: The API's id of the call for its support, or None.
         attempts: Tries it took, those answered 429 not counted.
         rate_limited: Tries that were answered 429.
+        not_applied: Channels of `dnd_settings` that the service refused to change, so that the upsert was sent again
+            without them: see `PermanentDndError`. What it drops without a word is not looked for here.
     """
 
     new: bool
@@ -235,6 +258,7 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
     attempts: int = 1
     rate_limited: int = 0
     is_new_by_date: bool | None = None
+    not_applied: tuple[NotApplied, ...] = ()
 
 
 class _RawAnswer(Struct):

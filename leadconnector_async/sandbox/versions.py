@@ -11,7 +11,15 @@ from .shelves import Fields
 VERSIONS: Final = ("2021-04-15", "2021-07-28", "2023-02-21", "v3")
 ONLY_V3: Final = ("v3",)
 
-_V3_DND: Final = {"Call": "call", "Email": "email", "SMS": "sms", "WhatsApp": "whatsApp", "GMB": "gmb", "FB": "fb"}
+_V3_DND: Final = {
+    "Call": "call",
+    "Email": "email",
+    "SMS": "sms",
+    "WhatsApp": "whatsApp",
+    "GMB": "gmb",
+    "FB": "fb",
+    "RCS": "rcs",
+}
 
 
 def check_version(version: str | None) -> str:
@@ -41,4 +49,7 @@ def spell_channels(contact: Fields, version: str) -> Fields:
     """Return a contact with the channels of do-not-disturb as a version spells them."""
     if version != "v3" or "dndSettings" not in contact:
         return contact
-    return {**contact, "dndSettings": {_V3_DND[name]: value for name, value in contact["dndSettings"].items()}}
+    return {
+        **contact,
+        "dndSettings": {_V3_DND.get(name, name): value for name, value in contact["dndSettings"].items()},
+    }
