@@ -173,9 +173,8 @@ forms = st.sampled_from(
 birthdays = st.builds(date.strftime, st.dates(date(1880, 1, 1), date(2026, 1, 1)), forms)
 statuses = st.sampled_from(["active", "inactive", "permanent"])
 channel = st.fixed_dictionaries({"status": statuses}, optional={"message": words | st.none(), "code": words})
-channels = st.dictionaries(
-    st.sampled_from(["Call", "Email", "SMS", "WhatsApp", "GMB", "FB", "RCS"]), channel, min_size=1
-)
+names = st.sampled_from(["Call", "Email", "SMS", "WhatsApp", "GMB", "FB", "RCS"])
+channels = st.dictionaries(names, channel, min_size=1)
 inbound = st.fixed_dictionaries({"all": st.fixed_dictionaries({"status": st.sampled_from(["active", "inactive"])})})
 CUSTOM = {"nickname": words, "score": st.integers() | st.floats(-1e9, 1e9), "interests": st.just(["Music", "Sport"])}
 custom_fields = st.lists(
@@ -314,6 +313,8 @@ def as_loaded(raw: dict[str, Any]) -> dict[str, Any]:
     """What a line of an export has of a contact, made of the JSON of a read by its id."""
     names = [FIELDS[name].encode_name for name in (*WRITABLE, "name")]
     line = {name: raw[name] for name in names if raw.get(name) not in (None, "", [], {})}
+    for channel, setting in line.get("dndSettings", {}).items():
+        line["dndSettings"][channel] = {word: text for word, text in setting.items() if text is not None}
     line["customFields"] = sorted((one["id"], json.dumps(one["value"])) for one in line.get("customFields", ()))
     if raw.get("firstName") or raw.get("lastName"):
         line.pop("name", None)
