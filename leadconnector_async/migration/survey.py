@@ -119,7 +119,7 @@ def describe_file(file: RowFile) -> PlannedFile:
     if file.map is None:
         columns = [PlannedColumn(name=name, target=name) for name in file.columns]
         return PlannedFile(name=file.name, rows=file.count, looks_like=None, columns=columns)
-    targets = {column.name: column.target.text for column in file.map.columns}
+    targets = {name: target.text for name, target in file.map.targets.items()}
     reasons = {unsent.name: unsent.reason for unsent in file.map.unsent}
     return PlannedFile(
         name=file.name,
