@@ -13,11 +13,11 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ..comparison import NotApplied, find_not_applied
-from ..models import Contact, ContactUpsert, CustomField, DndSettings
+from ..models import Contact, ContactUpsert, CustomField
 from .tagging import normal_tags
 
 _NAMES: Final = ("name", "first_name", "last_name")
-_LEFT_OUT_BY_SEARCHES: Final = ("timezone", "dnd_settings", "inbound_dnd_settings")
+_LEFT_OUT_BY_SEARCHES: Final = ("timezone", "inbound_dnd_settings")
 _OTHERS: Final = ("location_id", "create_new_if_duplicate_allowed", "tags")  # are no fields that are filled
 _BY_PARTS: Final = ("email", "phone", *_NAMES, "dnd", "dnd_settings", "custom_fields")
 
@@ -82,6 +82,8 @@ class Holder(Struct, frozen=True):
 def fill_empty(sent: ContactUpsert, holders: Sequence[Holder], keys: Iterable[str]) -> ContactUpsert | None:
     """Return of an upsert what overwrites nothing, or None where that is nothing.
 
+    The channels that it closes are left out: they are closed whatever is there, apart from this.
+
     Args:
         sent: The upsert.
         holders: Whom it may meet.
@@ -91,7 +93,6 @@ def fill_empty(sent: ContactUpsert, holders: Sequence[Holder], keys: Iterable[st
     kept: dict[str, Any] = {"location_id": sent.location_id, **{key: getattr(sent, key) for key in keys}}
     kept |= _kept_fields(sent, holders)
     kept |= {name: getattr(sent, name) for name in _kept_names(sent, holders)}
-    kept |= _kept_wishes(sent, holders)
     if custom := [field for field in sent.custom_fields or () if _is_free(field, holders)]:
         kept["custom_fields"] = custom
     has_new_tags = any(not set(normal_tags(sent)) <= set(holder.contact.tags or ()) for holder in holders)
@@ -127,29 +128,6 @@ def _kept_names(sent: ContactUpsert, holders: Sequence[Holder]) -> list[str]:
         has_name = bool(contact.name or getattr(contact, "contact_name", None) or any(parts.values()))
         given = [name for name in given if not has_name or (any(parts.values()) and parts.get(name, " ") in (None, ""))]
     return given
-
-
-def _kept_wishes(sent: ContactUpsert, holders: Sequence[Holder]) -> dict[str, Any]:
-    """Return the wishes not to be disturbed of which nothing is said yet; that all is well overwrites no wish."""
-    kept: dict[str, Any] = {}
-    if sent.dnd is True and not any(holder.contact.dnd for holder in holders):
-        kept["dnd"] = True
-    if sent.dnd_settings is not UNSET:
-        told = [_channels(holder.contact.dnd_settings) for holder in holders]
-        is_known = all(holder.is_whole or holder.contact.dnd_settings is not None for holder in holders)
-        free = {
-            channel: setting
-            for channel, setting in _channels(sent.dnd_settings).items()
-            if is_known and not any(channel in channels for channels in told)
-        }
-        if free:
-            kept["dnd_settings"] = DndSettings(**free)
-    return kept
-
-
-def _channels(settings: DndSettings | None) -> dict[str, Any]:
-    named = {} if settings is None else msgspec.structs.asdict(settings)
-    return {channel: setting for channel, setting in named.items() if setting is not UNSET}
 
 
 def _is_free(field: CustomField, holders: Sequence[Holder]) -> bool:
