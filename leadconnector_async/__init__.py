@@ -4,7 +4,6 @@ from . import errors
 from .accounts import OAuthAccount
 from .auth import ConnectedTokenSource, FixedToken, TokenSource
 from .client import LeadConnector
-from .comparison import NotApplied
 from .contacts import Contacts
 from .errors import (
     APIError,
@@ -28,6 +27,7 @@ from .errors import (
     LoginRequiredError,
     NotFoundError,
     OutageError,
+    PermanentDndError,
     PermissionDeniedError,
     RateLimitedError,
     RateLimitStuckError,
@@ -79,6 +79,7 @@ from .models import (
     LocationSocial,
     MonetaryField,
     MultiSelectField,
+    NotApplied,
     Note,
     NumericField,
     RadioField,
@@ -175,6 +176,7 @@ __all__ = [
     "OAuthApp",
     "OutageError",
     "Outcome",
+    "PermanentDndError",
     "PermissionDeniedError",
     "RadioField",
     "Range",

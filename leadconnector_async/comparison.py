@@ -7,33 +7,31 @@ service brings values: email and tags in lower case, phones in E.164, dates as Y
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from .identity import normal_email, normal_phone
-from .models import Contact, ContactUpsert, CustomField, CustomFieldValue, DndSettings, InboundDndSettings
+from .models import (
+    Contact,
+    ContactUpsert,
+    CustomField,
+    CustomFieldValue,
+    DndSetting,
+    DndSettings,
+    InboundDndSetting,
+    InboundDndSettings,
+)
+from .models import NotApplied as NotApplied
 
 Same: TypeAlias = Callable[[Any, Any], bool]
+AnySetting: TypeAlias = DndSetting | InboundDndSetting
+AnySettings: TypeAlias = DndSettings | InboundDndSettings
 
 _FEWEST_DIGITS: Final = 7
 _DAY = re.compile(r"(\d{4})[/._-](\d{2})[/._-](\d{2})|(\d{2})[/._-](\d{2})[/._-](\d{4})")
-
-
-class NotApplied(Struct, frozen=True, gc=False):
-    """A field that did not arrive.
-
-    Attributes:
-        field: Its name in Python; a custom field as `custom_fields.` and its id or key.
-        sent: What was sent.
-        stored: What the service has in its place, or None.
-    """
-
-    field: str
-    sent: Any
-    stored: Any
 
 
 def find_not_applied(sent: ContactUpsert, stored: Contact) -> tuple[NotApplied, ...]:
@@ -45,7 +43,11 @@ def find_not_applied(sent: ContactUpsert, stored: Contact) -> tuple[NotApplied, 
             continue
         found = getattr(stored, name)
         if value != found and not is_same(value, found):
-            missing.append(NotApplied(name, _plain(value), _plain(found)))
+            missing.append(
+                _not_applied_settings(name, value, found, differing_channels(value, found))
+                if isinstance(value, AnySettings)
+                else NotApplied(name, value, found)
+            )
     if sent.custom_fields:
         missing += _missing_custom_fields(sent.custom_fields, stored.custom_fields or [])
     return tuple(missing)
@@ -54,10 +56,6 @@ def find_not_applied(sent: ContactUpsert, stored: Contact) -> tuple[NotApplied, 
 def is_as_sent(field: str, sent: Any, stored: Any) -> bool:
     """Whether what a field (by its name in Python; no custom one) holds is what was sent for it."""
     return sent == stored or _SAME[field](sent, stored)
-
-
-def _plain(value: Any) -> Any:
-    return msgspec.to_builtins(value) if isinstance(value, Struct) else value
 
 
 # ---------------------------------------------------------------------------------------------- fields
@@ -103,16 +101,64 @@ def _has_tags(sent: list[str], stored: list[str] | None) -> bool:
 
 
 def _has_channels(sent: DndSettings, stored: DndSettings | None) -> bool:
-    named = msgspec.structs.asdict(sent)
-    found = {} if stored is None else msgspec.structs.asdict(stored)
-    return all(
-        setting is UNSET or getattr(found.get(channel), "status", None) == setting.status
-        for channel, setting in named.items()
-    )
+    return not differing_channels(sent, stored)
 
 
 def _has_inbound(sent: InboundDndSettings, stored: InboundDndSettings | None) -> bool:
-    return stored is None  # the service's answers need not name them, so that nothing can be told
+    # The service's answers need not name them, so that nothing can be said then.
+    return stored is None or not differing_channels(sent, stored)
+
+
+def differing_channels(sent: AnySettings, stored: AnySettings | None) -> list[str]:
+    """Return the channels that are not as they were sent, by their keys on the wire.
+
+    A channel that was to be closed is as sent however it is closed: permanently, or in a word that is not known. One
+    that was to be opened is as sent where nothing is said of it.
+    """
+    held = {} if stored is None else stored.by_channel()
+    return [channel for channel, setting in sent.by_channel().items() if not _is_as_set(setting, held.get(channel))]
+
+
+def _is_as_set(sent: AnySetting, stored: AnySetting | None) -> bool:
+    if sent.status == "permanent":
+        return stored is not None and stored.status == "permanent"
+    return sent.is_closed == (stored is not None and stored.is_closed)
+
+
+def _not_applied_settings(
+    name: str, sent: AnySettings, stored: AnySettings | None, channels: Collection[str]
+) -> NotApplied:
+    """Describe channels that did not arrive; those that did are left out."""
+
+    def plain(settings: AnySettings | None) -> dict[str, Any] | None:
+        found = {} if settings is None else settings.by_channel()
+        return msgspec.to_builtins({key: found[key] for key in channels if key in found}) or None
+
+    return NotApplied(name, plain(sent), plain(stored))
+
+
+def describe_refused(sent: DndSettings, stored: Contact, channels: Collection[str]) -> NotApplied:
+    """Describe channels that the service refused to change.
+
+    Args:
+        sent: What they were to be.
+        stored: The contact without that change.
+        channels: Which, by their keys on the wire.
+    """
+    return _not_applied_settings("dnd_settings", sent, stored.dnd_settings, channels)
+
+
+def with_refused(missing: Iterable[NotApplied], refused: Iterable[NotApplied]) -> tuple[NotApplied, ...]:
+    """Add channels that the service refused to change to what else did not arrive: one entry for each field.
+
+    A refused channel may compare as it should be: one that was to be closed, and is closed permanently.
+    """
+    found = {one.field: one for one in missing}
+    for one in refused:
+        also = found.get(one.field, one)
+        stored = {**(also.stored or {}), **(one.stored or {})}
+        found[one.field] = NotApplied(one.field, {**also.sent, **one.sent}, stored or None)
+    return tuple(found.values())
 
 
 _FIELDS: Final[tuple[tuple[str, Same], ...]] = (

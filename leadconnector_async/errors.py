@@ -13,7 +13,8 @@
     │   ├── InvalidResponseError                    answered, but not with what the API promises
     │   └── APIError                                the API refused: status, messages, trace_id
     │       ├── BadRequestError                     400, and other 4xx without a class of their own
-    │       │   └── DuplicateContactError           carries contact_id and matching_field
+    │       │   ├── DuplicateContactError           carries contact_id and matching_field
+    │       │   └── PermanentDndError               a channel is closed for good: carries channels
     │       ├── NotFoundError (LookupError)         no such contact, note ... (the API says 400 or 404)
     │       ├── AuthenticationError                 401: the token is wrong or expired
     │       ├── PermissionDeniedError (PermissionError)   401 of scope or version, 403
@@ -177,6 +178,20 @@ class DuplicateContactError(BadRequestError):
 
     contact_id: str = ""
     matching_field: str | None = None
+
+
+class PermanentDndError(BadRequestError):
+    """A do-not-disturb channel may not be changed: the contact closed it itself (STOP), or the carrier did, and only
+    the contact or the service can open it again. Nor may `permanent` be set where it is not stored.
+
+    The service applies nothing of such a call. Upsert, create and update send it again without the channel and name
+    that in `not_applied`; this is raised where nothing else was to be changed.
+
+    Attributes:
+        channels: The channels that the answer names, in its own spelling. It may name one of several.
+    """
+
+    channels: tuple[str, ...] = ()
 
 
 class NotFoundError(APIError, LookupError):

@@ -28,6 +28,7 @@ from .errors import (
     LeadConnectorError,
     LocationPausedError,
     OutageError,
+    PermanentDndError,
     RateLimitStuckError,
     StopRequestedError,
     TokenSourceError,
@@ -311,12 +312,12 @@ class Load:
         """Make the calls of a row: its upsert and, where it has a closing, those that close channels."""
         closing = item.closing
         if closing is None:
-            return self._settle_done(item, await self._contacts.finish_upsert(item.call))
+            return self._settle_done(item, await self._contacts.finish_upsert(item.call, item.contact))
         if closing.contact_id is not None and item.closed is None:
             await self._close(item, closing.contact_id, closing.wanted)
         if isinstance(closing.rest, Skipped):
             return self._entry(item, outcome_closed(item, closing.contact_id, closing.rest))
-        result = await self._contacts.finish_upsert(item.begin_call(Call(item.request)))
+        result = await self._contacts.finish_upsert(item.begin_call(Call(item.request)), item.contact)
         entry = self._settle_done(item, result)
         if result.contact.id != closing.contact_id:
             await self._close(item, result.contact.id, closing.wanted)
@@ -350,7 +351,8 @@ class Load:
             if self._backlog.has_several_locations and not self._contacts.client.has_one_token:
                 return self._settle_closed(item, error)
             self.stop(error)
-        if is_token_refused(error) or (item.call.is_halted and is_worth_repeating(error)):
+        may_go_on = is_worth_repeating(error) or isinstance(error, PermanentDndError)
+        if is_token_refused(error) or (item.call.is_halted and may_go_on):
             return self._settle_cut_short(item)
         # Also where it was refused: the service has been seen to refuse what it wrote.
         self._doubts.remember(item.keys)

@@ -74,7 +74,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
         note: What else there is to know of how the status was found.
         collision_with: The index of another row of the load that met the same contact, although it is about another
             person: the later of the two has overwritten what the earlier one stored.
-        calls: How many calls the tries were of.
+        calls: How many calls the tries were of: more than one where the row's opt-out was sent apart.
     """
 
     index: int
@@ -90,14 +90,16 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
     collision_with: int | None = None
     calls: int = 1
 
-    @property
-    def has_closed(self) -> bool:
-        """Whether nothing of a row was sent but that it closes channels."""
-        return self.status == "skipped" and self.error is not None and self.error.kind == CLOSED_ONLY
-
 
 CLOSED_ONLY: Final = "ClosedOnly"
 """The kind of error of a row of which nothing was sent but that it closes channels."""
+
+
+def has_closed(outcome: Outcome) -> bool:
+    """Whether nothing of a row was sent but that it closes channels."""
+    return outcome.status == "skipped" and outcome.error is not None and outcome.error.kind == CLOSED_ONLY
+
+
 OnOutcome: TypeAlias = Callable[[Outcome], Awaitable[None] | None]
 """What a caller has done with each outcome as it comes; what it returns is awaited."""
 

@@ -12,7 +12,7 @@ from .backlog import Item
 from .call import Call
 from .clock import Clock
 from .closing import Closed
-from .comparison import find_not_applied
+from .comparison import find_not_applied, with_refused
 from .entry import Entry
 from .errors import APIError, AuthenticationError, CallError, LocationPausedError, PermissionDeniedError
 from .identity import Identity
@@ -149,13 +149,14 @@ def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Ou
     """Settle a row that was applied. Where only `dateAdded` says that it was created, it is `updated` for now."""
     is_new = result.new and not result.is_new_by_date
     is_in_doubt = item.call.doubted_at is not None and not is_new and result.is_new_by_date is not False
+    missing = find_not_applied(item.contact, result.contact) if is_compared else ()
     return Outcome(
         index=item.index,
         status="created" if is_new else "updated",
         contact_id=result.contact.id,
         new=is_new,
         trace_id=result.trace_id,
-        not_applied=find_not_applied(item.contact, result.contact) if is_compared else (),
+        not_applied=with_refused(missing, result.not_applied) if result.not_applied else missing,
         attempts=result.attempts,
         rate_limited=result.rate_limited,
         note=_MAY_BE_NEW_NOTE if is_in_doubt else None,

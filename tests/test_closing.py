@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadconnector_async import Contact, ContactUpsert, LeadConnector, Outcome
-from leadconnector_async.closing import build_closing, closings_of, find_open
-from leadconnector_async.models import DndSetting, DndSettings, read_mapping
-from leadconnector_async.report import BatchReport
+from leadconnector_async import Contact, ContactUpsert, LeadConnector, Outcome, PermanentDndError
+from leadconnector_async.closing import build_closing, close_channels, closings_of, find_open
+from leadconnector_async.models import decode_contact, read_mapping
+from leadconnector_async.models.dnd import V3_CHANNELS
+from leadconnector_async.protocol import API_VERSIONS, Request, Scope
+from leadconnector_async.report import BatchReport, has_closed
 from leadconnector_async.sandbox import Applied, Sandbox
 from leadconnector_async.sources import Closing, Skipped
 from tests.conftest import LOCATION, OpenSandbox
@@ -50,44 +52,65 @@ def settings_of(sandbox: Sandbox, contact_id: str) -> dict[str, Any]:
 
 # ---------------------------------------------------------------------------------------------- what is sent
 
-STATUS = st.sampled_from(["active", "inactive", "permanent"]).map(lambda status: DndSetting(status=status))  # type: ignore[arg-type]
-SETTINGS = st.dictionaries(st.sampled_from(DndSettings.__struct_fields__), STATUS).map(lambda held: DndSettings(**held))
-
-
-STORED = st.builds(
-    Contact, id=st.just("c"), dnd=st.sampled_from([None, True, False]), dnd_settings=st.none() | SETTINGS
+ENTRIES = st.fixed_dictionaries(
+    {"status": st.sampled_from(["active", "inactive", "permanent", "paused"])},
+    optional={"message": st.sampled_from([None, "STOP"]), "code": st.sampled_from([None, "30004"])},
 )
-SENT = st.builds(
-    ContactUpsert, email=st.just("a@b.co"), dnd=st.sampled_from([msgspec.UNSET, True, False]), dnd_settings=SETTINGS
-)
+HELD = st.none() | st.dictionaries(st.sampled_from([*V3_CHANNELS, "Pager"]), ENTRIES)
+WANTED = st.dictionaries(st.sampled_from([*V3_CHANNELS]), st.just({"status": "active"}))
 
 
-@given(STORED, SENT)
-def test_closing_opens_nothing_whether_the_service_merges_or_replaces(stored: Contact, sent: ContactUpsert) -> None:
-    closing = closings_of(sent)
-    asked, was = closed(sent.dnd, sent.dnd_settings), closed(stored.dnd, stored.dnd_settings)
-    assert (closing is None) == (not asked)
+@given(HELD, st.sampled_from([None, False, True]), WANTED, st.booleans(), st.sampled_from(API_VERSIONS))
+def test_closing_opens_nothing_whether_the_service_merges_or_replaces(
+    held: dict[str, Any] | None, dnd: bool | None, asked: dict[str, Any], asks_for_all: bool, version: str
+) -> None:
+    held = held or {}
+    spell = {key: V3_CHANNELS.get(key, key) if version == "v3" else key for key in (*V3_CHANNELS, "Pager")}
+    body = {"id": "c", "dnd": dnd, "dndSettings": {spell[key]: one for key, one in held.items()}}
+    stored = decode_contact(msgspec.json.encode({"contact": body}))
+    row = {"email": "a@b.co", "dndSettings": asked} | ({"dnd": True} if asks_for_all else {})
+    goal, was = closed(asks_for_all, asked), closed(dnd, held)
+    closing = closings_of(read_mapping(row, ContactUpsert))
+    assert (closing is None) == (not goal)
     if closing is None:
         return
-    changes = build_closing(closing, stored)
-    assert (changes is None) == (not find_open(closing, stored)) == (asked <= was)
+    changes = build_closing(closing, stored, version)
+    assert (changes is None) == (not find_open(closing, stored)) == (goal <= was)
     if changes is None:
         return
-    held, named = channels(stored.dnd_settings), channels(changes.dnd_settings)
+    named = {key: changes["dndSettings"][spell[key]] for key in spell if spell[key] in changes.get("dndSettings", {})}
     for after in (held | named, named or held):
-        assert asked | was <= closed(changes.dnd is True or stored.dnd, DndSettings(**after))
-    others = {name: each for name, each in held.items() if name not in asked}
-    assert not named or {name: each for name, each in named.items() if name not in asked} == others
+        assert goal | was <= closed(changes.get("dnd", dnd), after)
+    changed = {key for key in named if key not in held or held[key]["status"] != named[key]["status"]}
+    assert changed <= goal - was
+    assert all(None not in one.values() for one in named.values())
 
 
-def channels(settings: DndSettings | msgspec.UnsetType | None) -> dict[str, DndSetting]:
-    found = msgspec.structs.asdict(settings) if isinstance(settings, DndSettings) else {}
-    return {name: each for name, each in found.items() if each is not msgspec.UNSET}
+def closed(dnd: bool | None, settings: dict[str, Any]) -> set[str]:
+    found = {key for key, one in settings.items() if one["status"] != "inactive"}
+    return found | {"dnd"} if dnd else found
 
 
-def closed(dnd: Any, settings: DndSettings | msgspec.UnsetType | None) -> set[str]:
-    found = {name for name, each in channels(settings).items() if each.status != "inactive"}
-    return found | {"dnd"} if dnd is True else found
+async def test_a_channel_that_the_contact_closes_meanwhile_stays_as_it_is() -> None:
+    """It says STOP between the look at it and the update, which the service then refuses whole."""
+    before = {"contact": {"id": "c1", "dndSettings": {"SMS": {"status": "inactive"}}}}
+    now = {"contact": {"id": "c1", "dndSettings": {"SMS": {"status": "permanent"}}}}
+    done = {"contact": {"id": "c1", "dndSettings": {"SMS": {"status": "permanent"}, "Email": {"status": "active"}}}}
+    answers = iter([before, PermanentDndError(400, ("no",)), now, done])
+    sent: list[Request[Contact]] = []
+
+    async def send(request: Request[Contact]) -> Contact:
+        sent.append(request)
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return decode_contact(msgspec.json.encode(answer))
+
+    found = await close_channels(send, "c1", wanted("a@b.co", "Email", "SMS"), Scope("L", "2021-07-28"))
+    assert (found.channels, found.not_applied) == (("Email",), ())
+    assert [request.method for request in sent] == ["GET", "PUT", "GET", "PUT"]
+    settings = {"SMS": {"status": "permanent"}, "Email": {"status": "active"}}
+    assert msgspec.json.decode(sent[-1].body or b"") == {"dndSettings": settings}
 
 
 # ---------------------------------------------------------------------------------------------- in a load
@@ -104,7 +127,7 @@ async def test_what_is_stored_is_sent_along_as_it_is(open_sandbox: OpenSandbox, 
         ("PUT", {"dndSettings": {**STOP, "Email": {"status": "active"}}}),
     ]
     (outcome,) = report.outcomes
-    assert outcome.has_closed
+    assert has_closed(outcome)
     assert (outcome.status, outcome.contact_id, outcome.note) == (
         "skipped",
         contact_id,
@@ -118,7 +141,7 @@ async def test_what_is_closed_already_is_not_sent(sandbox: Sandbox, client: Lead
     contact_id = add(sandbox, 1, dndSettings=STOP, dnd=True)
     report = await load(client, Closing(contact_id, wanted("p1@example.com", "SMS", dnd=True), LEFT_OUT))
     (outcome,) = report.outcomes
-    assert (outcome.status, outcome.has_closed, report.requests, report.retries) == ("skipped", False, 1, 0)
+    assert (outcome.status, has_closed(outcome), report.requests, report.retries) == ("skipped", False, 1, 0)
     assert outcome.note == "what it closes was closed already, so nothing was sent"
     assert settings_of(sandbox, contact_id) == STOP
 

@@ -15,12 +15,13 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from ..models import UPSERT_NAMES, DndSettings
+from ..models import UPSERT_NAMES
+from ..models.dnd import V3_CHANNELS
 from .problems import Fixed
 
 Kind: TypeAlias = Literal["opt-out", "opt-in"]
 KINDS: Final[tuple[Kind, ...]] = ("opt-out", "opt-in")
-CHANNELS: Final = tuple(field.encode_name for field in msgspec.structs.fields(DndSettings))
+CHANNELS: Final = tuple(V3_CHANNELS)
 ALL: Final = "all"
 CLOSED: Final = {"status": "active"}
 """What closes a channel, on the wire."""

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from ..models import DndSettings, InboundDndSettings
 from ..models.search import FoundContact
 from .readers.cells import text_of
 from .targets import CUSTOM_PREFIX
@@ -128,7 +129,20 @@ def _values_of(contact: FoundContact) -> dict[str, Any]:
         del values["name"]  # made of these
     else:
         values["name"] = contact.name or contact.contact_name
+    for name in ("dndSettings", "inboundDndSettings"):
+        values[name] = _channels_of(values[name])
     return {name: value for name, value in values.items() if value not in _LEFT_OUT}
+
+
+def _channels_of(settings: DndSettings | InboundDndSettings | None) -> dict[str, Any]:
+    """Return all channels, each so that a load takes it: one that is closed in a word of the service's own is `active`.
+
+    A channel that is not known keeps its name, although a load refuses that: better than to lose that it is closed.
+    """
+    channels = {} if settings is None else settings.by_channel()
+    known = {name: one if one.status == "permanent" else one.as_settable() for name, one in channels.items()}
+    told: dict[str, dict[str, str | None]] = msgspec.to_builtins(known)
+    return {name: {word: text for word, text in one.items() if text is not None} for name, one in told.items()}
 
 
 def _upsert_of(contact: FoundContact, keys: Mapping[str, str]) -> dict[str, Any]:

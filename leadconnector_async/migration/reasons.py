@@ -21,6 +21,8 @@ def why_not_applied(field: str) -> str:
         return "another contact holds it"
     if field == "gender":
         return "the service drops it on a contact that exists"
+    if field == "dnd_settings":
+        return "the API can neither change a channel that is closed permanently, nor close one so"
     if field.startswith("custom_fields."):
         return "there is no such field, or no such option"
     return "the service took the contact without it"

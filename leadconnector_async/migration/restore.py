@@ -10,9 +10,9 @@ import msgspec
 from msgspec import UNSET
 
 from ..client import LeadConnector
-from ..comparison import is_as_sent, is_same_value
+from ..comparison import differing_channels, is_as_sent, is_same_value
 from ..errors import CallError, DuplicateContactError, InvalidContactError, LeadConnectorError, NotFoundError
-from ..models import Contact, ContactUpsert
+from ..models import Contact, ContactUpdate, ContactUpsert, DndSettings, read_mapping
 from ..report import Outcome
 from .definitions import FieldBook
 from .lookup import fetch_fields
@@ -273,4 +273,9 @@ def _not_taken(changes: dict[str, Any], stored: Contact) -> list[Left]:
     ]
     plain = (name for name, value in changes.items() if isinstance(value, str | None) and name != "name")
     missing += [name for name in plain if not is_as_sent(name, changes[name], getattr(stored, name))]
+    sent = read_mapping({"dnd_settings": changes.get("dnd_settings", {})}, ContactUpdate).dnd_settings
+    if isinstance(sent, DndSettings):
+        refused = (channel for one in stored.not_applied for channel in one.sent)
+        channels = dict.fromkeys((*refused, *differing_channels(sent, stored.dnd_settings)))
+        missing += [f"dnd_settings.{channel}" for channel in channels]
     return [Left(name, _NOT_TAKEN, is_lost=True) for name in missing]

@@ -6,14 +6,15 @@ is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from ..comparison import is_as_sent, is_same_value
-from ..models import Contact, ContactUpsert, CustomField
+from ..comparison import AnySetting, AnySettings, is_as_sent, is_same_value
+from ..models import Contact, ContactUpsert, CustomField, DndSetting, InboundDndSetting
+from ..models.dnd import CHANNELS
 from .definitions import FieldBook
 from .emptying import empty_field_value
 from .readers.cells import text_of
@@ -29,6 +30,10 @@ _CUSTOM: Final = "custom_fields"
 _CHANGED: Final = "it changed since the run"
 _NOT_KNOWN: Final = "what it held is not known"
 _SETTINGS: Final = ("dnd_settings", "inbound_dnd_settings")
+_STAYS_CLOSED: Final = "the API has no way to close it again as it was closed; it stays closed all the same"
+_CLOSED_OTHERWISE: Final = "the API has no way to close it again as it was closed; it is closed as `active`"
+_CLOSED_FOR_GOOD: Final = "it is closed permanently, which the API cannot change"
+_STRANGE_BESIDE: Final = "another channel holds what cannot be sent with it, and might be lost; it stays closed"
 
 
 class Before(Struct, frozen=True):
@@ -181,26 +186,55 @@ class _Comparison:
 
     def _look_at_settings(self, name: str) -> None:
         """Look at what was said of not disturbing, channel by channel; one without a word is one that may be used."""
-        sent: dict[str, list[dict[str, Any]]] = {}
+        sent: dict[str, list[AnySetting]] = {}
         for value in self._sent.values(name):
-            for channel, setting in _settings(value).items():
+            for channel, setting in value.by_channel().items():
                 sent.setdefault(channel, []).append(setting)
         if not sent or not self._is_known(name):
             return
-        old, now = _settings(getattr(self._before.contact, name)), _settings(getattr(self._now, name))
-        back = {}
+        old, now = _channels(getattr(self._before.contact, name)), _channels(getattr(self._now, name))
+        open_one = (DndSetting if name == _SETTINGS[0] else InboundDndSetting)(status="inactive")
+        back: dict[str, AnySetting] = {}
         for channel, settings in sent.items():
-            was, held = _said(old.get(channel)), _said(now.get(channel))
-            if was == held:
-                continue
-            ours = {(status, *words) for status, *words in map(_said, settings)}
-            ours |= {(status, *was[1:]) for status, *_ in ours}  # where the service keeps the words of before
-            if self._is_forced or held in ours:
-                back[channel] = old.get(channel, {"status": "inactive"})
-            else:
-                self._leave(f"{name}.{channel}", _changed(held[0]))
-        if back:
-            self._found.changes[name] = back
+            if _said(old.get(channel)) != _said(now.get(channel)):
+                goal = self._goal_of(f"{name}.{channel}", old.get(channel, open_one), now.get(channel), settings)
+                back |= {} if goal is None else {channel: goal}
+        if back := self._without_risk(name, back, now):
+            # The service may replace all channels by those that are sent: the others go along as they are.
+            echo = {channel: setting for channel, setting in now.items() if _is_sendable(channel, setting)}
+            self._found.changes[name] = msgspec.to_builtins(echo | back)
+
+    def _goal_of(
+        self, name: str, old: AnySetting, now: AnySetting | None, sent: Iterable[AnySetting]
+    ) -> AnySetting | None:
+        """Return what a channel that is not as it was is to be; None where it stays as it is."""
+        was, held = _said(old), _said(now)
+        # What was to be permanent is `active`, as the service takes that alone.
+        ours = {_said(one) for setting in sent for one in (setting, setting.as_settable())}
+        ours |= {(status, *was[1:]) for status, *_ in ours}  # where the service keeps the words of before
+        if held[0] == "permanent":
+            self._leave(name, _CLOSED_FOR_GOOD)
+        elif not self._is_forced and held not in ours:
+            self._leave(name, _changed(held[0]))
+        elif old.is_settable:
+            return old
+        elif now is not None and now.is_closed:
+            self._leave(name, _STAYS_CLOSED, is_lost=True)
+        else:
+            self._leave(name, _CLOSED_OTHERWISE, is_lost=True)
+            return old.as_settable()
+        return None
+
+    def _without_risk(
+        self, name: str, back: dict[str, AnySetting], now: Mapping[str, AnySetting]
+    ) -> dict[str, AnySetting]:
+        """Leave out what would open a channel while another one holds what cannot be sent with it."""
+        if all(_is_sendable(channel, setting) for channel, setting in now.items()):
+            return back
+        for channel in [channel for channel, setting in back.items() if not setting.is_closed]:
+            del back[channel]
+            self._leave(f"{name}.{channel}", _STRANGE_BESIDE)
+        return back
 
     # ------------------------------------------------------------------------------------------ tags
 
@@ -285,15 +319,21 @@ def _names(contact: Contact) -> tuple[str, str, str]:
     return first, last, contact.name or getattr(contact, "contact_name", None) or f"{first} {last}".strip()
 
 
-def _settings(value: Struct | None) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {} if value is None else msgspec.to_builtins(value)
-    return found
+def _channels(value: AnySettings | None) -> Mapping[str, AnySetting]:
+    return {} if value is None else value.by_channel()
 
 
-def _said(setting: dict[str, Any] | None) -> tuple[str, ...]:
+def _is_sendable(channel: str, setting: AnySetting) -> bool:
+    """Whether a stored channel can be sent as it is."""
+    is_known = channel in CHANNELS.values() or channel == "all"
+    return is_known and (setting.is_settable or setting.status == "permanent")
+
+
+def _said(setting: AnySetting | None) -> tuple[str, ...]:
     """Return what a channel's setting says: whether it may be used, and in what words."""
-    told = setting or {}
-    return str(told.get("status", "inactive")), str(told.get("message") or ""), str(told.get("code") or "")
+    if setting is None:
+        return "inactive", "", ""
+    return setting.status, setting.message or "", getattr(setting, "code", UNSET) or ""
 
 
 def _changed(now: Any) -> str:

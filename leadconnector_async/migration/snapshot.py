@@ -23,7 +23,6 @@ from ..client import LeadConnector
 from ..errors import DailyQuotaExceededError, JournalError, NotFoundError, StopRequestedError
 from ..models import Contact, ContactUpsert
 from ..models.received import read_received
-from ..models.wire import read_v3_dnd
 from .restoring import Before, fields_changed
 from .rows import RowFile
 from .selection import SentRows
@@ -92,9 +91,7 @@ class Snapshot:
         """Return a contact as it was before the run; None where it is not known to have been there."""
         found = self._execute("SELECT raw FROM contacts WHERE location = ? AND id = ?", location_id, contact_id)
         if found:
-            contact = read_received(zlib.decompress(found[0][0]), Contact)
-            read_v3_dnd(contact)
-            return Before(contact)
+            return Before(read_received(zlib.decompress(found[0][0]), Contact))
         stored = self._stored.get(location_id, contact_id)
         return None if stored is None else Before(stored.contact, fields_told(stored))
 

@@ -24,7 +24,6 @@ from ..models import Contact, ContactUpsert
 from ..models.filters import Cursor
 from ..models.received import read_received
 from ..models.search import FoundContact
-from ..models.wire import read_v3_dnd
 from .matching import Field
 from .rules.phones import read_as_of
 from .sharing import USUAL_ORDER, MatchRule
@@ -75,7 +74,6 @@ class StoredContact(Struct, frozen=True):
     def contact(self) -> FoundContact:
         """It, read anew each time; fields that searches have under other names stand under their own, too."""
         contact = read_received(self.raw, FoundContact)
-        read_v3_dnd(contact)
         contact.first_name = contact.first_name_raw or contact.first_name
         contact.last_name = contact.last_name_raw or contact.last_name
         contact.address1 = contact.address1 or contact.address

@@ -18,7 +18,7 @@ from ..closing import closings_of
 from ..comparison import NotApplied, find_not_applied
 from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpsert
-from ..report import Outcome
+from ..report import Outcome, has_closed
 from .aftermath import changed_since
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
@@ -98,7 +98,7 @@ class Meetings:
 
 def is_loaded(outcome: Outcome) -> bool:
     """Whether a row was applied to a contact that is known, or at least closed channels of it."""
-    return (outcome.status in ("created", "updated") or outcome.has_closed) and outcome.contact_id is not None
+    return (outcome.status in ("created", "updated") or has_closed(outcome)) and outcome.contact_id is not None
 
 
 def group_by_contact(
@@ -130,7 +130,7 @@ def group_by_contact(
         what = row.contact if sending is None else sending.in_the_end(index, row.contact)
         if outcome.index != index:
             continue
-        if outcome.has_closed and isinstance(row.contact, ContactUpsert):
+        if has_closed(outcome) and isinstance(row.contact, ContactUpsert):
             what = closings_of(row.contact) or what
         position += 1
         contact_id = str(outcome.contact_id)

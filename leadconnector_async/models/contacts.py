@@ -9,7 +9,7 @@ Source: the vendor's API reference, https://marketplace.gohighlevel.com/docs/ghl
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -143,11 +143,32 @@ class Contact(Received, kw_only=True):
     products: list[str] | None = None
 
     @property
+    def not_applied(self) -> tuple[NotApplied, ...]:
+        """Of a contact that `create` or `update` returned: channels of `dnd_settings` that the service refused to
+        change, so that the call was sent again without them; see `PermanentDndError`."""
+        refused: tuple[NotApplied, ...] = self.__dict__.get("_not_applied", ())
+        return refused
+
+    @property
     def raw(self) -> bytes:
         """The contact's JSON to the letter as it was received (encoded anew where it was not received)."""
         answer: bytes | None = self.__dict__.get("_answer")
         # An upsert keeps its whole answer: to look for the contact's part costs time that most calls can do without.
         return super().raw if answer is None else bytes(_OF_ANSWER.decode(answer).contact)
+
+
+class NotApplied(Struct, frozen=True, gc=False):
+    """A field that did not arrive.
+
+    Attributes:
+        field: Its name in Python; a custom field as `custom_fields.` and its id or key.
+        sent: What was sent; of do-not-disturb settings only the channels that did not arrive.
+        stored: What the service has in its place, or None.
+    """
+
+    field: str
+    sent: Any
+    stored: Any
 
 
 class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
@@ -162,6 +183,8 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
         trace_id: The API's id of the call for its support, or None.
         attempts: Tries it took, those answered 429 not counted.
         rate_limited: Tries that were answered 429.
+        not_applied: Channels of `dnd_settings` that the service refused to change, so that the upsert was sent again
+            without them: see `PermanentDndError`. What it drops without a word is not looked for here.
     """
 
     new: bool
@@ -170,6 +193,7 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
     attempts: int = 1
     rate_limited: int = 0
     is_new_by_date: bool | None = None
+    not_applied: tuple[NotApplied, ...] = ()
 
 
 class _RawAnswer(Struct):

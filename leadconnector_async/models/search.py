@@ -10,7 +10,6 @@ from msgspec import Struct
 from .contacts import AttributionSource, Contact
 from .filters import Cursor
 from .received import read_items, read_part, read_parts, read_received
-from .wire import read_v3_dnd
 
 AnyContact = TypeVar("AnyContact", bound=Contact)
 
@@ -119,14 +118,8 @@ def read_duplicate(body: bytes) -> Contact | None:
     """Read the answer to a search for a duplicate; none is told by a contact that is absent, null or has no id."""
     raw = read_parts(body).get("contact", msgspec.Raw(b"null"))
     found = msgspec.json.decode(raw, type=dict[str, Any] | None)
-    return _read_contact(raw, Contact) if found and found.get("id") else None
+    return read_received(raw, Contact) if found and found.get("id") else None
 
 
 def _read_contacts(parts: dict[str, msgspec.Raw]) -> list[FoundContact]:
-    return [_read_contact(raw, FoundContact) for raw in read_items(parts, "contacts")]
-
-
-def _read_contact(raw: msgspec.Raw, model: type[AnyContact]) -> AnyContact:
-    contact = read_received(raw, model)
-    read_v3_dnd(contact)
-    return contact
+    return [read_received(raw, FoundContact) for raw in read_items(parts, "contacts")]

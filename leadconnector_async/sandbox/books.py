@@ -6,6 +6,7 @@ import random
 import string
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -13,7 +14,7 @@ from .custom_fields import CustomFieldDefinition, CustomFields
 from .directory import Directory
 from .logins import Logins
 from .normal_forms import NAMES, apply, clean_tags, normalise
-from .refusals import Refusal, contact_not_found, duplicate
+from .refusals import Refusal, contact_not_found, duplicate, permanent_dnd
 from .shelves import Fields, Shelf
 
 _ID_LETTERS = string.ascii_letters + string.digits
@@ -101,7 +102,7 @@ class Books:
         """Create or update a contact and say whether it is new.
 
         Raises:
-            Refusal: 400 without email and phone, or for a phone that is none.
+            Refusal: 400 without email and phone, for a phone that is none, or for a channel that is closed for good.
         """
         sent = dict(sent)
         location_id = sent.pop("locationId")
@@ -110,20 +111,26 @@ class Books:
         if not (fields.get("email") or fields.get("phone")):
             raise Refusal(400, "Contact must have an email or a phone")
         found = {} if may_duplicate else dict(self._find(location_id, fields))
-        if not found:
+        target = next(iter(found.values()), None)
+        _refuse_permanent(fields, {} if target is None else self.contacts[target])
+        if target is None:
             return self._store_new(location_id, fields), True
-        target = next(iter(found.values()))
         for field, contact_id in found.items():
             if contact_id != target:
                 del fields[field]  # another contact holds it; ignored without a word
         fields.pop("gender", None)
         return self._change(self.contacts[target], fields), False
 
-    def create(self, sent: Fields) -> Fields:
+    def create(self, sent: Fields, *, is_seed: bool = False) -> Fields:
         """Create a contact.
 
+        Args:
+            sent: Its fields.
+            is_seed: Whether it may be as only the service itself makes contacts, with channels closed for good.
+
         Raises:
-            Refusal: 400 for a duplicate, with its id; 400 with a body that says 422 where there is only a location.
+            Refusal: 400 for a duplicate, with its id, or for a channel that is to be closed for good; 400 with a body
+                that says 422 where there is only a location.
         """
         sent = dict(sent)
         location_id = sent.pop("locationId")
@@ -131,17 +138,21 @@ class Books:
         if not any(fields.get(name) for name in (*NAMES, "email", "phone", "companyName")):
             raise Refusal(400, "contact must have a name, an email or a phone", statusCode=422)
         self._refuse_duplicate(location_id, fields, but="")
+        if not is_seed:
+            _refuse_permanent(fields, {})
         return self._store_new(location_id, fields)
 
     def update(self, contact_id: str, sent: Fields) -> Fields:
         """Change a contact.
 
         Raises:
-            Refusal: 400 where there is none, or another one has the new email or phone.
+            Refusal: 400 where there is none, another one has the new email or phone, or for a channel that is closed
+                for good.
         """
         contact = self.get(contact_id)
         fields = self._normalise(sent, contact["locationId"])
         self._refuse_duplicate(contact["locationId"], fields, but=contact_id)
+        _refuse_permanent(fields, contact)
         return self._change(contact, fields)
 
     def get(self, contact_id: str) -> Fields:
@@ -276,6 +287,20 @@ class Books:
     def now(self) -> str:
         """Return the time as the service writes it."""
         return write_time(datetime.fromtimestamp(self._wall(), UTC))
+
+
+def _refuse_permanent(fields: Fields, contact: Fields) -> None:
+    """Refuse to change a channel that is closed for good, and to close one so; what is stored may be sent again."""
+    stored = contact.get("dndSettings", {})
+    for channel, setting in fields.get("dndSettings", {}).items():
+        is_permanent = "permanent" in (setting["status"], _words(stored.get(channel)).get("status"))
+        if is_permanent and _words(setting) != _words(stored.get(channel)):
+            raise permanent_dnd(channel)
+
+
+def _words(setting: Any) -> Fields:
+    """Return what an entry says; null says as little as nothing."""
+    return {name: word for name, word in setting.items() if word is not None} if isinstance(setting, dict) else {}
 
 
 def write_time(time: datetime) -> str:

@@ -229,7 +229,7 @@ class Sandbox:
 
     def add_contact(self, location_id: str, **fields: Any) -> dict[str, Any]:
         """Store a contact, past limits and faults, from fields named as on the wire; return it as stored."""
-        contact = self._books.create({**fields, "locationId": location_id})
+        contact = self._books.create({**fields, "locationId": location_id}, is_seed=True)
         self._commit()
         return contact
 

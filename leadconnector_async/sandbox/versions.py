@@ -11,7 +11,15 @@ from .shelves import Fields
 VERSIONS: Final = ("2021-04-15", "2021-07-28", "2023-02-21", "v3")
 ONLY_V3: Final = ("v3",)
 
-_V3_DND: Final = {"Call": "call", "Email": "email", "SMS": "sms", "WhatsApp": "whatsApp", "GMB": "gmb", "FB": "fb"}
+_V3_DND: Final = {
+    "Call": "call",
+    "Email": "email",
+    "SMS": "sms",
+    "WhatsApp": "whatsApp",
+    "GMB": "gmb",
+    "FB": "fb",
+    "RCS": "rcs",
+}
 _NOT_ON_CREATION: Final = ("name", "timezone")  # a created contact comes back without them before v3
 _ONLY_ON_CREATION: Final = {"deleted": False, "bounceEmail": False, "unsubscribeEmail": False}
 
@@ -43,7 +51,10 @@ def spell_contact(contact: Fields, version: str) -> Fields:
     """Return a stored contact as a version spells it: the contact itself where there is no difference."""
     if version != "v3" or "dndSettings" not in contact:
         return contact
-    return {**contact, "dndSettings": {_V3_DND[name]: value for name, value in contact["dndSettings"].items()}}
+    return {
+        **contact,
+        "dndSettings": {_V3_DND.get(name, name): value for name, value in contact["dndSettings"].items()},
+    }
 
 
 def spell_created(contact: Fields, version: str) -> Fields:

@@ -32,6 +32,7 @@ from leadconnector_async.migration.stored import BEFORE, StoredContacts
 from leadconnector_async.migration.undo import Undo, read_created
 from leadconnector_async.migration.undo_book import UndoBook, Undone
 from leadconnector_async.migration.verify import Meetings, group_by_contact
+from leadconnector_async.models.received import read_received
 from leadconnector_async.report import BatchReport
 from leadconnector_async.sandbox import Sandbox, search
 from tests.conftest import LOCATION, OpenSandbox
@@ -320,20 +321,49 @@ def test_wishes_go_back_by_channel_and_fields_that_nobody_can_change_are_told() 
     found = find_restoration(Before(before), now, Sent(rows=[sent], adds_tags=True))
     assert found.changes == {
         "dnd": False,
-        "dnd_settings": {"SMS": {"status": "permanent"}, "Email": {"status": "inactive"}},
+        # The service may replace all channels by those that are sent, so that the others go along.
+        "dnd_settings": {"SMS": {"status": "active"}, "Call": {"status": "active"}, "Email": {"status": "inactive"}},
     }
-    assert [(left.field, left.is_lost) for left in found.left] == [("gender", True)]
+    assert [(left.field, left.is_lost) for left in found.left] == [("gender", True), ("dnd_settings.SMS", True)]
+
+
+def test_a_channel_that_was_closed_in_a_way_that_cannot_be_sent_is_closed_again() -> None:
+    opened, strange = DndSetting(status="inactive"), DndSetting(status="paused", message="m")
+    before = Before(Contact(id="x", dnd_settings=DndSettings(sms=strange)))
+    sent = Sent(
+        rows=[ContactUpsert(dnd_settings=DndSettings(sms=opened, email=DndSetting(status="active")))], adds_tags=True
+    )
+    found = find_restoration(before, Contact(id="x", dnd_settings=DndSettings(sms=opened)), sent)
+    assert found.changes == {"dnd_settings": {"SMS": {"status": "active", "message": "m"}}}
+    assert [(left.field, left.is_lost) for left in found.left] == [("dnd_settings.SMS", True)]
+
+
+def test_nothing_is_opened_where_another_channel_cannot_be_sent_along() -> None:
+    raw = b'{"id":"x","dndSettings":{"Email":{"status":"active"},"Telegram":{"status":"active"}}}'
+    sent = Sent(rows=[ContactUpsert(dnd_settings=DndSettings(email=DndSetting(status="active")))], adds_tags=True)
+    found = find_restoration(Before(Contact(id="x")), read_received(raw, Contact), sent)
+    assert found.changes == {}
+    assert [left.field for left in found.left] == ["dnd_settings.Email"]
+
+
+@pytest.mark.parametrize("is_forced", [True, False])
+def test_a_channel_that_its_contact_closed_since_stays_closed(is_forced: bool) -> None:
+    sent = ContactUpsert(city="Bonn", dnd_settings=DndSettings(sms=DndSetting(status="active")))
+    now = Contact(id="x", city="Bonn", dnd_settings=DndSettings(sms=DndSetting(status="permanent", message="STOP")))
+    found = find_restoration(Before(Contact(id="x")), now, Sent(rows=[sent], adds_tags=True), is_forced=is_forced)
+    assert found.changes == {"city": ""}
+    assert [left.field for left in found.left] == ["dnd_settings.SMS"]
 
 
 @pytest.mark.parametrize(("message", "is_ours"), [("", True), ("by a link", True), ("by phone", False)])
 def test_the_words_of_a_wish_go_back_with_it(message: str, is_ours: bool) -> None:
-    was = DndSetting(status="permanent", message="by a link", code="94")
+    was = DndSetting(status="inactive", message="by a link", code="94")
     before = Contact(id="x", dnd_settings=DndSettings(email=was))
     code = "94" if message == "by a link" else ""
     now = Contact(id="x", dnd_settings=DndSettings(email=DndSetting(status="active", message=message, code=code)))
     sent = ContactUpsert(dnd_settings=DndSettings(email=DndSetting(status="active")))
     found = find_restoration(Before(before), now, Sent(rows=[sent], adds_tags=True))
-    back = {"dnd_settings": {"Email": {"status": "permanent", "message": "by a link", "code": "94"}}}
+    back = {"dnd_settings": {"Email": {"status": "inactive", "message": "by a link", "code": "94"}}}
     assert found.changes == (back if is_ours else {})
     assert [left.field for left in found.left] == ([] if is_ours else ["dnd_settings.Email"])
 

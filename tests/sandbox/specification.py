@@ -42,7 +42,8 @@ def some(schema: Schema) -> Schema:
 
 def channels(version: str) -> dict[str, Schema]:
     setting = thing({"status": {"enum": ["active", "inactive", "permanent"]}, **of("message code", TEXT)}, "status")
-    names = "call email sms whatsApp gmb fb" if version == "v3" else "Call Email SMS WhatsApp GMB FB"
+    # The seventh, RCS, is not in the specification, but live.
+    names = "call email sms whatsApp gmb fb rcs" if version == "v3" else "Call Email SMS WhatsApp GMB FB RCS"
     return of(names, setting)
 
 
