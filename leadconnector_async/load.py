@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from .backlog import Backlog
 from .breaker import Breaker
+from .call import Call
+from .closing import close_channels
 from .contacts import Contacts, was_created_since
 from .delivery import Delivery, JournaledDelivery
 from .entry import Entry
@@ -34,12 +36,13 @@ from .errors import (
 )
 from .intake import Intake
 from .journal import MOST_READ_AHEAD, Earlier, Journal
-from .models import UpsertResult
+from .models import Contact, ContactUpsert, UpsertResult
+from .protocol import Request, Scope
 from .report import OnOutcome, Outcome, RowError, row_error
 from .retry import is_worth_repeating
-from .sources import RowSource
+from .sources import RowSource, Skipped
 from .timeline import Pace, pace_of
-from .verdict import Doubts, Upsert, is_token_refused, outcome_cut_short, outcome_done, outcome_failed
+from .verdict import Doubts, Upsert, is_token_refused, outcome_closed, outcome_cut_short, outcome_done, outcome_failed
 
 _log = logging.getLogger(__name__)
 
@@ -288,7 +291,7 @@ class Load:
             return self._settle_cut_short(item, self._closed[item.location_id])
         item.is_doubted = item.is_doubted or self._doubts.has(item.keys)
         try:
-            result = await self._contacts.finish_upsert(item.call, item.contact)
+            entry = await self._carry_out(item)
         except CallError as error:
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None
@@ -303,6 +306,32 @@ class Load:
             self.stop(error)
             return self._settle_cut_short(item)
         self._breaker.succeed()
+        return entry
+
+    async def _carry_out(self, item: Upsert) -> Entry:
+        """Make the calls of a row: its upsert and, where it has a closing, those that close channels."""
+        closing = item.closing
+        if closing is None:
+            return self._settle_done(item, await self._contacts.finish_upsert(item.call, item.contact))
+        if closing.contact_id is not None and item.closed is None:
+            await self._close(item, closing.contact_id, closing.wanted)
+        if isinstance(closing.rest, Skipped):
+            return self._entry(item, outcome_closed(item, closing.contact_id, closing.rest))
+        result = await self._contacts.finish_upsert(item.begin_call(Call(item.request)), item.contact)
+        entry = self._settle_done(item, result)
+        if result.contact.id != closing.contact_id:
+            await self._close(item, result.contact.id, closing.wanted)
+        return item.with_closed(entry)
+
+    async def _close(self, item: Upsert, contact_id: str, wanted: ContactUpsert) -> None:
+        async def send(request: Request[Contact]) -> Contact:
+            return await self._contacts.client.send(item.begin_call(Call(request)))
+
+        scope = Scope(item.location_id, self._contacts.client.api_version)
+        closed = await close_channels(send, contact_id, wanted, scope)
+        item.closed = closed if item.closed is None else item.closed.plus(closed)
+
+    def _settle_done(self, item: Upsert, result: UpsertResult) -> Entry:
         entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
         if not entry.outcome.new:
             entry.note_if_new = None if item.is_doubted else self._note_if_new(item, result)

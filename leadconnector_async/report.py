@@ -74,6 +74,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
         note: What else there is to know of how the status was found.
         collision_with: The index of another row of the load that met the same contact, although it is about another
             person: the later of the two has overwritten what the earlier one stored.
+        calls: How many calls the tries were of: more than one where the row's opt-out was sent apart.
     """
 
     index: int
@@ -87,6 +88,16 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
     rate_limited: int = 0
     note: str | None = None
     collision_with: int | None = None
+    calls: int = 1
+
+
+CLOSED_ONLY: Final = "ClosedOnly"
+"""The kind of error of a row of which nothing was sent but that it closes channels."""
+
+
+def has_closed(outcome: Outcome) -> bool:
+    """Whether nothing of a row was sent but that it closes channels."""
+    return outcome.status == "skipped" and outcome.error is not None and outcome.error.kind == CLOSED_ONLY
 
 
 OnOutcome: TypeAlias = Callable[[Outcome], Awaitable[None] | None]
@@ -249,8 +260,8 @@ class BatchReport:
         self._counts[outcome.status] += by
         attempts, rate_limited = outcome.attempts, outcome.rate_limited
         self.requests += (attempts + rate_limited) * by
-        if attempts > 1:
-            self.retries += (attempts - 1) * by
+        if attempts > outcome.calls:
+            self.retries += (attempts - outcome.calls) * by
         if rate_limited:
             self.rate_limited += rate_limited * by
         if outcome.not_applied:

@@ -17,9 +17,9 @@ from msgspec import Struct
 from .errors import InvalidContactError, UsageError
 from .models import ContactUpsert
 
-Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Skipped | Settled"
-"""A contact, a dict of its fields, what is wrong with a row that could not be read (it becomes a failed outcome), or
-why a row is not to be sent."""
+Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Skipped | Closing | Settled"
+"""A contact, a dict of its fields, what is wrong with a row that could not be read (it becomes a failed outcome), why a
+row is not to be sent, or whose channels are to be closed before the rest of a row is sent."""
 
 
 class Settled(Enum):
@@ -43,6 +43,21 @@ class Skipped(Struct, frozen=True):
     reason: str
     contact_id: str | None = None
     note: str | None = None
+
+
+class Closing(Struct, frozen=True):
+    """Stands for a row that closes channels by an update of their own.
+
+    Attributes:
+        contact_id: The contact whose channels are closed before anything else of the row is sent; None where it is not
+            known, or where they are closed already.
+        wanted: Whom the row is about, and what it closes; see `closing.closings_of`.
+        rest: What else of the row is sent, or why nothing is. Where it meets another contact, that is closed after it.
+    """
+
+    contact_id: str | None
+    wanted: ContactUpsert
+    rest: ContactUpsert | Skipped
 
 
 T = TypeVar("T")

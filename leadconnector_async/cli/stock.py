@@ -32,7 +32,7 @@ from ..migration.selection import Chooser, Selection
 from ..migration.sharing import Conflict
 from ..migration.stored import BEFORE, StoredContacts
 from ..models import ContactUpsert
-from ..sources import Skipped
+from ..sources import Closing, Skipped
 from .printing import tell
 
 READING_ENDS: Final = (
@@ -114,7 +114,7 @@ async def compare_with_stored(
     stop: asyncio.Event,
     *,
     conflicts: Iterable[Conflict] = (),
-    on_row: Callable[[ContactUpsert | Skipped | None], None] = lambda _: None,
+    on_row: Callable[[ContactUpsert | Skipped | Closing | None], None] = lambda _: None,
 ) -> Comparison:
     """Read what is there, and compare all rows with it; nothing is kept.
 

@@ -13,13 +13,14 @@ import msgspec
 from msgspec import UNSET
 
 from ..comparison import NotApplied, find_not_applied
-from ..models import Contact, ContactUpsert, CustomField, DndSettings
+from ..models import Contact, ContactUpsert, CustomField
 from .tagging import normal_tags
 
 _NAMES: Final = ("name", "first_name", "last_name")
-# Tags are added, two are no fields of a contact, and the service drops the gender of one that exists.
-_NEVER_FILLED: Final = ("location_id", "create_new_if_duplicate_allowed", "tags", "gender")
-_BY_PARTS: Final = ("email", "phone", *_NAMES, "dnd", "dnd_settings", "custom_fields")
+# Tags are added, channels closed apart, two are no fields of a contact, and the service drops the gender of one that
+# exists.
+_NEVER_FILLED: Final = ("location_id", "create_new_if_duplicate_allowed", "tags", "gender", "dnd", "dnd_settings")
+_BY_PARTS: Final = ("email", "phone", *_NAMES, "custom_fields")
 
 
 def find_changes(sent: ContactUpsert, stored: Contact, *, replaces_tags: bool) -> tuple[NotApplied, ...]:
@@ -68,12 +69,14 @@ def _are_same_parts(sent: Any, stored: Any) -> bool:
 def fields_filled(row: ContactUpsert) -> Iterator[str]:
     """Yield the fields that a row may fill, by their names in Python: what they hold must be known before."""
     for name in ContactUpsert.__struct_fields__:
-        if name not in _NEVER_FILLED and name != "dnd" and not _is_empty(getattr(row, name) or None):
+        if name not in _NEVER_FILLED and not _is_empty(getattr(row, name) or None):
             yield name
 
 
 def fill_empty(sent: ContactUpsert, holders: Sequence[Contact], keys: Iterable[str]) -> ContactUpsert | None:
     """Return of an upsert what overwrites nothing, or None where that is nothing.
+
+    The channels that it closes are left out: they are closed whatever is there, apart from this.
 
     Args:
         sent: The upsert.
@@ -84,7 +87,6 @@ def fill_empty(sent: ContactUpsert, holders: Sequence[Contact], keys: Iterable[s
     kept: dict[str, Any] = {"location_id": sent.location_id, **{key: getattr(sent, key) for key in keys}}
     kept |= _kept_fields(sent, holders)
     kept |= {name: getattr(sent, name) for name in _kept_names(sent, holders)}
-    kept |= _kept_wishes(sent, holders)
     if custom := [field for field in sent.custom_fields or () if _is_free(field, holders)]:
         kept["custom_fields"] = custom
     has_new_tags = any(not set(normal_tags(sent)) <= set(holder.tags or ()) for holder in holders)
@@ -120,29 +122,6 @@ def _kept_names(sent: ContactUpsert, holders: Sequence[Contact]) -> list[str]:
         is_in_parts = any(parts.values())
         given = [name for name in given if not has_name or (is_in_parts and name in parts and lacks(contact, name))]
     return given
-
-
-def _kept_wishes(sent: ContactUpsert, holders: Sequence[Contact]) -> dict[str, Any]:
-    """Return the wishes not to be disturbed of which nothing is said yet; that all is well overwrites no wish."""
-    kept: dict[str, Any] = {}
-    if sent.dnd is True and not any(holder.dnd for holder in holders):
-        kept["dnd"] = True
-    if sent.dnd_settings is not UNSET:
-        told = [_channels(holder.dnd_settings) for holder in holders]
-        is_known = all(holder.knows("dnd_settings") for holder in holders)
-        free = {
-            channel: setting
-            for channel, setting in _channels(sent.dnd_settings).items()
-            if is_known and not any(channel in channels for channels in told)
-        }
-        if free:
-            kept["dnd_settings"] = DndSettings(**free)
-    return kept
-
-
-def _channels(settings: DndSettings | None) -> dict[str, Any]:
-    named = {} if settings is None else msgspec.structs.asdict(settings)
-    return {channel: setting for channel, setting in named.items() if setting is not UNSET}
 
 
 def _is_free(field: CustomField, holders: Sequence[Contact]) -> bool:

@@ -14,14 +14,14 @@ from ..errors import ConfigurationError, InvalidContactError, JournalError, Load
 from ..journal import Journal, Sitting
 from ..models import ContactUpsert
 from ..report import BatchReport, Outcome
-from ..sources import SETTLED, Settled, Skipped
+from ..sources import SETTLED, Closing, Settled, Skipped
 from .missing_tags import tell_of_missing
 from .phone_book import PhoneBook
 from .phones import Phones, tell_of_phones
 from .results import Results, why_not_attempted
 from .rows import FileRow, RowFile
 from .selection import Chooser
-from .sending import Sending
+from .sending import Sending, change_rest
 from .tag_book import TAGS, TagBook, Tagged
 from .tagging import Tagging, has_tags, without_tags
 from .throughput import Throughput, measure_throughput
@@ -197,7 +197,7 @@ class FileLoad:
             self._book = TagBook(self.results.folder / TAGS, retry_refused=self._retry_failed)
         return Tagging(self._files, self._journal, self._book, client, on_tagged)
 
-    def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Settled]:
+    def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Closing | Settled]:
         index, sending = 0, Sending(self._phones, self._chooser)
         for file in self._files:
             for row in file.rows():
@@ -211,9 +211,11 @@ class FileLoad:
                     yield SETTLED if is_finished else what
                 index += 1
 
-    def _to_send(self, sending: Sending, number: int, row: FileRow) -> ContactUpsert | InvalidContactError | Skipped:
+    def _to_send(
+        self, sending: Sending, number: int, row: FileRow
+    ) -> ContactUpsert | InvalidContactError | Skipped | Closing:
         what = sending.at_first(number, row.contact)
-        return without_tags(what) if self._adds_tags and isinstance(what, ContactUpsert) else what
+        return change_rest(what, without_tags) if self._adds_tags else what
 
     async def _finish(self, client: LeadConnector) -> None:
         """Write the results; a second wish to stop leaves that to the next run."""

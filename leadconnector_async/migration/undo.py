@@ -19,7 +19,7 @@ from msgspec import Struct
 from ..client import LeadConnector
 from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..journal import Journal
-from ..report import Outcome
+from ..report import Outcome, has_closed
 from .aftermath import changed_since
 from .sweep import ends_sweep, sweep
 from .undo_book import UndoBook, Undone
@@ -65,7 +65,7 @@ def plan_undo(journal: Journal, outcomes: Iterable[Outcome] | None = None) -> Un
     with closing(sqlite3.connect("")) as db:  # a file of SQLite's own, for as long as it is open
         db.execute("CREATE TABLE met (id TEXT, status TEXT)")
         found = journal.outcomes() if outcomes is None else outcomes
-        told = ((outcome.contact_id, outcome.status) for outcome in found)
+        told = ((outcome.contact_id, "updated" if has_closed(outcome) else outcome.status) for outcome in found)
         db.executemany("INSERT INTO met VALUES (?, ?)", told)
         db.execute("CREATE INDEX by_id ON met (id)")
         counts = dict(db.execute("SELECT status, count(*) FROM met GROUP BY status"))

@@ -14,10 +14,11 @@ from msgspec import UNSET, Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
+from ..closing import closings_of
 from ..comparison import NotApplied, find_not_applied
 from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpsert
-from ..report import Outcome
+from ..report import Outcome, has_closed
 from .aftermath import changed_since
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
@@ -96,8 +97,8 @@ class Meetings:
 
 
 def is_loaded(outcome: Outcome) -> bool:
-    """Whether a row was applied to a contact that is known."""
-    return outcome.status in ("created", "updated") and outcome.contact_id is not None
+    """Whether a row was applied to a contact that is known, or at least closed channels of it."""
+    return (outcome.status in ("created", "updated") or has_closed(outcome)) and outcome.contact_id is not None
 
 
 def group_by_contact(
@@ -129,6 +130,8 @@ def group_by_contact(
         what = row.contact if sending is None else sending.in_the_end(index, row.contact)
         if outcome.index != index:
             continue
+        if has_closed(outcome) and isinstance(row.contact, ContactUpsert):
+            what = closings_of(row.contact) or what
         position += 1
         contact_id = str(outcome.contact_id)
         if isinstance(what, ContactUpsert):

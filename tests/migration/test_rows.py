@@ -90,7 +90,6 @@ def test_tags_flags_custom_fields_and_json_cells(tmp_path: Path) -> None:
         ContactUpsert(
             email="a@b.co",
             tags=["vip", "lead", "x"],
-            dnd=False,
             custom_fields=[CustomField(key="plan", field_value="Pro"), CustomField(key="size", field_value="M")],
             dnd_settings=DndSettings(sms=DndSetting(status="active")),
         )
