@@ -45,14 +45,16 @@ class Closed(Struct, frozen=True):
     Attributes:
         channels: Those that were open, as the API calls them, and `dnd` for the switch of all.
         not_applied: What the service did not take.
+        stored: The contact as the last call returned it.
     """
 
-    channels: tuple[str, ...] = ()
-    not_applied: tuple[NotApplied, ...] = ()
+    channels: tuple[str, ...]
+    not_applied: tuple[NotApplied, ...]
+    stored: Contact
 
     def plus(self, other: Closed) -> Closed:
-        """Return what was closed of two contacts."""
-        return Closed(self.channels + other.channels, self.not_applied + other.not_applied)
+        """Return what was closed of two contacts, the later one last."""
+        return Closed(self.channels + other.channels, self.not_applied + other.not_applied, other.stored)
 
 
 def find_open(wanted: ContactUpsert, stored: Contact) -> tuple[str, ...]:
@@ -126,9 +128,9 @@ async def _close(send: SendRequest, contact_id: str, wanted: ContactUpsert, scop
     stored = await send(build_get(contact_id, scope))
     changes = build_closing(wanted, stored, scope.version)
     if changes is None:
-        return Closed()
+        return Closed((), (), stored)
     after = await send(build_plain_update(contact_id, changes, scope))
-    return Closed(find_open(wanted, stored), find_not_applied(_without_identity(wanted), after))
+    return Closed(find_open(wanted, stored), find_not_applied(_without_identity(wanted), after), after)
 
 
 def _without_identity(wanted: ContactUpsert) -> ContactUpsert:

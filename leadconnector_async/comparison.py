@@ -56,6 +56,22 @@ def find_not_applied(sent: ContactUpsert, stored: Contact) -> tuple[NotApplied, 
     return tuple(missing)
 
 
+def holds_only_what_was_sent(sent: ContactUpsert, stored: Contact) -> bool:
+    """Whether a contact names nobody and nothing that was not sent: one that somebody else made may.
+
+    What the service fills in by itself (country, time zone, source, type) tells nothing, nor do tags, which workflows
+    add. Values are not compared, only which there are.
+    """
+    given = {name for name in (*_NAMES, *_OWN) if getattr(sent, name) not in (UNSET, None, "")}
+    if given.isdisjoint(_NAMES) and any(getattr(stored, name) for name in _NAMES):
+        return False
+    if any(getattr(stored, name) and name not in given for name in _OWN):
+        return False
+    ids = {field.id for field in stored.custom_fields or () if not _is_empty(field.value)}
+    by_key = sum(field.id is UNSET for field in sent.custom_fields or ())  # answers name fields by their ids alone
+    return len(ids - {field.id for field in sent.custom_fields or ()}) <= by_key
+
+
 def is_as_sent(field: str, sent: Any, stored: Any) -> bool:
     """Whether what a field (by its name in Python; no custom one) holds is what was sent for it."""
     return sent == stored or _SAME[field](sent, stored)
@@ -187,6 +203,8 @@ _FIELDS: Final[tuple[tuple[str, Same], ...]] = (
     ("assigned_to", _same_text),
 )
 _SAME: Final = dict(_FIELDS)
+_NAMES: Final = ("first_name", "last_name", "name")
+_OWN: Final = ("email", "phone", "address1", "city", "state", "postal_code")
 
 
 # ---------------------------------------------------------------------------------------------- custom fields

@@ -26,6 +26,7 @@
     │   ├── LoginRequiredError                      log in (install the app) again
     │   ├── LocationNotCoveredError (PermissionError)   the account may not act for this location
     │   └── TokenStoreError                         the store of tokens cannot be read or written
+    ├── LocationRefusedError                        one location takes no calls (403, 404): location_id, status
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
     ├── LocationPausedError                         a row gives way until its location may be called (stays inside)
@@ -275,6 +276,22 @@ class LocationNotCoveredError(TokenSourceError, PermissionError):
 
 class TokenStoreError(TokenSourceError):
     """The store of tokens is locked, damaged, open to others, or cannot be written."""
+
+
+class LocationRefusedError(LeadConnectorError):
+    """The service refuses all calls about one location: the token has no access to it, or there is none.
+
+    `__cause__` is the answer that said so.
+
+    Attributes:
+        location_id: Which location.
+        status: The HTTP status of that answer.
+    """
+
+    def __init__(self, message: str, *, location_id: str, status: int) -> None:
+        super().__init__(message)
+        self.location_id = location_id
+        self.status = status
 
 
 class DailyQuotaExceededError(LeadConnectorError):

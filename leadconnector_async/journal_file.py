@@ -8,6 +8,7 @@ from typing import Final
 
 from .errors import ConfigurationError
 from .timeline import prepare_timeline
+from .traces import prepare_traces
 
 _APPLICATION_ID: Final = 0x4C436A31
 _VERSION: Final = 1
@@ -68,6 +69,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {_VERSION}")
     prepare_timeline(db)
+    prepare_traces(db)
     db.execute("COMMIT")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
 from enum import Enum
 from functools import partial
@@ -87,9 +87,11 @@ class RowSource:
 
     Attributes:
         can_read_rest: Whether reading can go on after a `batch` that was cancelled.
+        has_end: Whether it is known to end.
     """
 
     can_read_rest = True
+    has_end = False
 
     async def batch(self) -> list[Row]:
         """Return the next rows, none at the end. A call that was cancelled loses no rows of a sync source."""
@@ -101,6 +103,8 @@ class RowSource:
 
 class ListSource(RowSource):
     """Rows that are in memory already."""
+
+    has_end = True
 
     def __init__(self, rows: list[Row] | tuple[Row, ...]) -> None:
         self._rows = Rows(rows)
@@ -116,6 +120,7 @@ class ThreadSource(RowSource):
     would."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
+        self.has_end = isinstance(rows, Sized)
         self._rows = Rows(rows)
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread: Thread | None = None

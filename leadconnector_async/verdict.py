@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,7 +15,14 @@ from .clock import Clock
 from .closing import Closed
 from .comparison import find_not_applied, with_refused
 from .entry import Entry
-from .errors import APIError, AuthenticationError, CallError, LocationPausedError, PermissionDeniedError
+from .errors import (
+    APIError,
+    AuthenticationError,
+    CallError,
+    LocationPausedError,
+    LocationRefusedError,
+    PermissionDeniedError,
+)
 from .identity import Identity
 from .models import ContactUpsert, UpsertResult
 from .protocol import T
@@ -23,7 +31,10 @@ from .sources import Closing, Skipped
 
 _RECENT_SECONDS: Final = 10.0  # well above the tolerance with which `dateAdded` is read
 _REFUSED_TOKEN: Final = (AuthenticationError, PermissionDeniedError)
-_MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
+_NO_SUCH_LOCATION: Final = re.compile(r"\blocation.{0,40}\bnot (found|accessible|active)", re.I)
+_OF_LOCATION: Final = re.compile(r"\blocation", re.I)
+_OF_RECORD: Final = re.compile(r"\b(contact|note|task|custom ?field)s?\b.{0,40}not found|not found for id", re.I)
+MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
 _UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
 _SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 _CLOSED_BEFORE_NOTE: Final = "what it closes was closed already, so nothing was sent"
@@ -86,6 +97,7 @@ class Upsert(Item):
         if self.call.attempts or self.call.rate_limited:
             self.done = self.done.plus(self.call)
         call.is_bulk = True
+        call.on_retry = self.call.on_retry
         self.call = call
         return call
 
@@ -145,6 +157,35 @@ def is_token_refused(error: CallError) -> bool:
     return isinstance(error, _REFUSED_TOKEN) and error.status == HTTPStatus.UNAUTHORIZED
 
 
+def refusal_of_location(error: CallError, location_id: str, *, has_answered: bool) -> LocationRefusedError | None:
+    """Return what to say of a location that refuses all calls; None where the error is about something else.
+
+    Args:
+        error: What a call about the location came back with.
+        location_id: Which.
+        has_answered: Whether an earlier call about it was answered with anything else.
+    """
+    if not isinstance(error, APIError) or not _is_of_location(error, has_answered=has_answered):
+        return None
+    sentence = f"location {location_id or '(none)'} takes no calls: {'; '.join(error.messages)}"
+    refused = LocationRefusedError(sentence, location_id=location_id, status=error.status)
+    refused.__cause__ = error
+    return refused
+
+
+def _is_of_location(error: APIError, *, has_answered: bool) -> bool:
+    said = " ".join(error.messages)
+    if error.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED):
+        return _NO_SUCH_LOCATION.search(said) is not None and _OF_RECORD.search(said) is None
+    if error.status == HTTPStatus.FORBIDDEN:
+        # A page of the edge, which is no answer of the service's, may be about what one row holds.
+        is_of_service = bool(error.trace_id or error.code or _OF_LOCATION.search(said))
+        return is_of_service or not has_answered
+    if error.status == HTTPStatus.NOT_FOUND and _OF_RECORD.search(said) is None:
+        return _OF_LOCATION.search(said) is not None or not has_answered
+    return False
+
+
 def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Outcome:
     """Settle a row that was applied. Where only `dateAdded` says that it was created, it is `updated` for now."""
     is_new = result.new and not result.is_new_by_date
@@ -159,7 +200,7 @@ def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Ou
         not_applied=with_refused(missing, result.not_applied) if result.not_applied else missing,
         attempts=result.attempts,
         rate_limited=result.rate_limited,
-        note=_MAY_BE_NEW_NOTE if is_in_doubt else None,
+        note=MAY_BE_NEW_NOTE if is_in_doubt else None,
     )
 
 
@@ -171,13 +212,14 @@ def outcome_skipped(index: int, skipped: Skipped) -> Outcome:
 
 def outcome_closed(item: Upsert, contact_id: str | None, skipped: Skipped) -> Outcome:
     """Settle a row of which nothing was sent but what it closes."""
-    closed = item.closed or Closed()
-    note = f"do not disturb was sent: {', '.join(closed.channels)}" if closed.channels else _CLOSED_BEFORE_NOTE
+    closed = item.closed
+    channels = () if closed is None else closed.channels
+    note = f"do not disturb was sent: {', '.join(channels)}" if channels else _CLOSED_BEFORE_NOTE
     return msgspec.structs.replace(
         outcome_skipped(item.index, skipped),
         contact_id=contact_id,
-        error=RowError(CLOSED_ONLY if closed.channels else "Skipped", None, skipped.reason),
-        not_applied=closed.not_applied,
+        error=RowError(CLOSED_ONLY if channels else "Skipped", None, skipped.reason),
+        not_applied=() if closed is None else closed.not_applied,
         attempts=item.call.attempts,
         rate_limited=item.call.rate_limited,
         note=note,

@@ -619,6 +619,7 @@ def all_errors() -> list[type[LeadConnectorError]]:
 def test_every_error_survives_pickling(kind: type[LeadConnectorError]) -> None:
     arguments: dict[str, Any] = {
         "DailyQuotaExceededError": {"location_id": "L", "resets_in": 5.0},
+        "LocationRefusedError": {"location_id": "L", "status": 403},
         "RateLimitStuckError": {"rate_limited": 3},
         "InvalidResponseError": {"status": 200},
         "InvalidContactError": {"field": "dnd"},

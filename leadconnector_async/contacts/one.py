@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
@@ -26,12 +25,10 @@ from ..models import (
     without_refused,
 )
 from ..protocol import Request, T
+from ..server_clock import CLOCK_TOLERANCE, read_time
 
 ContactLike: TypeAlias = ContactUpsert | Mapping[str, object]
 """A contact, or a dict with its fields in snake_case or camelCase."""
-
-# The clock that sets `dateAdded` need not be quite the one that sets the `Date` header.
-_CLOCK_TOLERANCE = 2.0
 
 
 class OneContact(Group):
@@ -235,17 +232,9 @@ def was_created_since(span: tuple[float, float] | None, contact: Contact) -> boo
         span: The earliest and the latest that the moment may have been, in seconds since 1970, or None.
         contact: A contact; its `dateAdded` is by the server's clock.
     """
-    added = _read_time(contact.date_added)
+    added = read_time(contact.date_added)
     if span is None or added is None:
         return None
-    if added >= span[1] - _CLOCK_TOLERANCE:
+    if added >= span[1] - CLOCK_TOLERANCE:
         return True
-    return None if added >= span[0] - _CLOCK_TOLERANCE else False
-
-
-def _read_time(text: str | None) -> float | None:
-    try:
-        time = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return None if time.tzinfo is None else time.timestamp()
+    return None if added >= span[0] - CLOCK_TOLERANCE else False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import AuthenticationError, StopRequestedError
+from ..errors import AuthenticationError, LocationRefusedError, StopRequestedError
 from ..report import BatchReport
 
 
@@ -12,7 +12,10 @@ def why_stopped(report: BatchReport) -> str | None:
         return None
     if isinstance(report.stopped, AuthenticationError):
         return f"the service refused the token ({report.stopped}); check it"
-    return str(report.stopped)
+    more = f" ({len(report.closed_locations) - 1} more take none, either)" if len(report.closed_locations) > 1 else ""
+    if isinstance(report.stopped, LocationRefusedError):
+        return f"{report.stopped}{more}; give the token access to it, or correct its id, then go on"
+    return f"{report.stopped}{more}"
 
 
 def why_not_applied(field: str) -> str:

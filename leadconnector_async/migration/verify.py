@@ -6,6 +6,7 @@ import asyncio
 import csv
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from .aftermath import changed_since
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
 from .sending import Sending
-from .sweep import ends_sweep, sweep
+from .sweep import Access, ends_sweep, sweep
 from .tagging import normal_tags, without_tags
 
 VERIFY_TABLE: Final = "verify.csv"
@@ -178,6 +179,7 @@ class Verification:
 
     def __init__(self, client: LeadConnector, folder: Path, *, ended_at: float | None, adds_tags: bool = False) -> None:
         self._client = client
+        self._access = Access(client)
         self._path = folder / VERIFY_TABLE
         self._ended_at = ended_at
         self._adds_tags = adds_tags
@@ -217,14 +219,15 @@ class Verification:
                     if loaded.is_picked:
                         on_compared()
 
-            return await sweep(groups, verify, concurrency=concurrency, stop=stop)
+            return await sweep(groups, verify, concurrency=concurrency, stop=stop, access=self._access)
 
     async def _verify(self, rows: list[Loaded]) -> list[Difference]:
         picked = [loaded for loaded in rows if loaded.is_picked]
         contact_id = str(rows[0].outcome.contact_id)
         location_id = rows[-1].sent.location_id or None
+        get = partial(self._client.contacts.get, contact_id, location_id=location_id)
         try:
-            contact = await self._client.contacts.get(contact_id, location_id=location_id)
+            contact = await self._access.call(location_id or self._client.location_id or "", get)
         except NotFoundError:
             found = [Difference(loaded.row, contact_id, "", "", "", GONE) for loaded in picked]
         except CallError as error:

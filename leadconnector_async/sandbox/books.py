@@ -35,6 +35,7 @@ class Books:
         chance: The source of ids.
         wall: Seconds since 1970.
         monotonic: The clock of the lag.
+        tags_move_date: Whether adding and removing tags moves `dateUpdated`.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Books:
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         searches_without_dnd: bool = False,
+        tags_move_date: bool = True,
     ) -> None:
         self.searches_without_dnd = searches_without_dnd
         self.allow_duplicates = allow_duplicates
@@ -58,6 +60,7 @@ class Books:
         self.country = country
         self._named_locations = tuple(locations)
         self._usual_fields = CustomFields(custom_fields)
+        self._tags_move_date = tags_move_date
         self._refuse_unknown = refuse_unknown_custom_fields
         self._chance = chance
         self._wall = wall
@@ -177,7 +180,8 @@ class Books:
         contact = self.get(contact_id)
         had, named = contact.get("tags", []), clean_tags(tags)
         now = clean_tags([*had, *named]) if add else [tag for tag in had if tag not in named]
-        return list(self._change(contact, {"tags": now}).get("tags", []))
+        stamp = None if self._tags_move_date else contact["dateUpdated"]
+        return list(self._change(contact, {"tags": now}, stamp).get("tags", []))
 
     def set_field(self, contact: Fields, name: str, value: object) -> None:
         """Change one field of a stored contact that needs no checks; None removes it."""
@@ -271,11 +275,11 @@ class Books:
         }
         return self._change(contact, fields, now)
 
-    def _change(self, contact: Fields, fields: Fields, now: str | None = None) -> Fields:
-        if now is None:
+    def _change(self, contact: Fields, fields: Fields, stamp: str | None = None) -> Fields:
+        if contact["id"] in self.contacts:
             self._unindex(contact)
         apply(contact, fields)
-        contact["dateUpdated"] = now or self.now()
+        contact["dateUpdated"] = stamp or self.now()
         self._index(contact)
         self.writes[contact["id"]] = self.writes.get(contact["id"], 0) + 1
         return self.contacts.put(contact)

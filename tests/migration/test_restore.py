@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from leadconnector_async import Contact, ContactUpsert, DndSetting, DndSettings, LeadConnector, RateLimit, RetryPolicy
 from leadconnector_async.journal import Journal
-from leadconnector_async.migration.aftermath import note_end, read_end
+from leadconnector_async.migration.aftermath import note_end
 from leadconnector_async.migration.completion import complete_contacts
 from leadconnector_async.migration.inventory import Inventory
 from leadconnector_async.migration.lookup import fetch_fields
@@ -31,6 +31,7 @@ from leadconnector_async.migration.rows import RowFile, open_row_file
 from leadconnector_async.migration.run import FileLoad
 from leadconnector_async.migration.snapshot import Snapshot
 from leadconnector_async.migration.stored import BEFORE, StoredContacts
+from leadconnector_async.migration.sweep import Access
 from leadconnector_async.migration.undo import Undo, read_created
 from leadconnector_async.migration.undo_book import UndoBook, Undone
 from leadconnector_async.migration.verify import Meetings, group_by_contact
@@ -119,10 +120,11 @@ class Run:
             told = list(assume_met(self._files, journal.outcomes(), stored, LOCATION))
             meetings = opened.enter_context(Meetings(told))
             created = [one for one in read_created(journal) if not snapshot.was_there(LOCATION, one.contact_id)]
-            work = Undo(client, book, ended_at=read_end(journal), is_forced=is_forced)
+            access = Access(client)
+            work = Undo(client, book, journal, access, is_forced=is_forced)
             assert await work.run(created, asyncio.Event(), concurrency=4) is None
             groups = group_by_contact(self._files, told, meetings, None, adds_tags=self._adds_tags)
-            restore = Restore(client, book, snapshot, adds_tags=self._adds_tags, is_forced=is_forced)
+            restore = Restore(client, book, snapshot, access, adds_tags=self._adds_tags, is_forced=is_forced)
             assert await restore.run(groups, asyncio.Event(), concurrency=4) is None
             return list(book.all())
 
