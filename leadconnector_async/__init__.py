@@ -4,7 +4,6 @@ from . import errors
 from .accounts import OAuthAccount
 from .auth import ConnectedTokenSource, FixedToken, TokenSource
 from .client import LeadConnector
-from .comparison import NotApplied
 from .contacts import Contacts
 from .errors import (
     APIError,
@@ -25,9 +24,11 @@ from .errors import (
     LoadError,
     LoadStoppedError,
     LocationNotCoveredError,
+    LocationRefusedError,
     LoginRequiredError,
     NotFoundError,
     OutageError,
+    PermanentDndError,
     PermissionDeniedError,
     RateLimitedError,
     RateLimitStuckError,
@@ -79,6 +80,7 @@ from .models import (
     LocationSocial,
     MonetaryField,
     MultiSelectField,
+    NotApplied,
     Note,
     NumericField,
     RadioField,
@@ -159,6 +161,7 @@ __all__ = [
     "Location",
     "LocationBusiness",
     "LocationNotCoveredError",
+    "LocationRefusedError",
     "LocationSettings",
     "LocationSocial",
     "Locations",
@@ -175,6 +178,7 @@ __all__ = [
     "OAuthApp",
     "OutageError",
     "Outcome",
+    "PermanentDndError",
     "PermissionDeniedError",
     "RadioField",
     "Range",

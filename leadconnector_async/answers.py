@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -17,6 +17,7 @@ from .errors import (
     BadRequestError,
     DuplicateContactError,
     NotFoundError,
+    PermanentDndError,
     PermissionDeniedError,
     RateLimitedError,
     ServerError,
@@ -36,6 +37,7 @@ _CREDENTIAL = re.compile(
     r"\bjwt\b|invalid (private integration |access )?token|token (is|has been|was|has) (invalid|expired|revoked)", re.I
 )
 _TIMED_OUT = "command timed out"
+_PERMANENT_DND = re.compile(r"not authorized to update permanent dnd\b", re.I)
 _NOT_FOUND = re.compile(r"(contact|note|task|custom ?field|location).{0,40}not found|not found for id", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _TAG = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.I | re.S)
@@ -67,6 +69,8 @@ def read_error(response: Response) -> APIError:
     if isinstance(error, DuplicateContactError):
         error.contact_id = str(fields["meta"]["contactId"])
         error.matching_field = _text(fields["meta"].get("matchingField"))
+    if isinstance(error, PermanentDndError):
+        error.channels = _channels_named(messages)
     if isinstance(error, RateLimitedError | ServerError):
         error.retry_after = read_retry_after(response.headers)
     if isinstance(error, ServerError):
@@ -137,6 +141,8 @@ def _class_of_401(message: str) -> type[APIError]:
     """Tell a refused token from the other things that this API answers with 401."""
     if _TIMED_OUT in message.lower():
         return ServerError
+    if _PERMANENT_DND.search(message):  # answered with 400, whose body says 401: be right if that changes
+        return PermanentDndError
     return AuthenticationError if _CREDENTIAL.search(message) else PermissionDeniedError
 
 
@@ -144,7 +150,15 @@ def _class_of_400(message: str, fields: Mapping[str, Any]) -> type[APIError]:
     meta = fields.get("meta")
     if isinstance(meta, dict) and meta.get("contactId"):
         return DuplicateContactError
+    if _PERMANENT_DND.search(message):
+        return PermanentDndError
     return NotFoundError if _NOT_FOUND.search(message) else BadRequestError
+
+
+def _channels_named(messages: Iterable[str]) -> tuple[str, ...]:
+    """Return what refusals to change permanent channels name: "... permanent dnd setting for SMS"."""
+    named = [re.findall(r"\w+", message.partition(" for ")[2]) for message in messages]
+    return tuple(dict.fromkeys(word for words in named for word in words))
 
 
 class Quota(Struct, frozen=True, gc=False):

@@ -3,7 +3,8 @@
 Rows that share an email or a phone are never handed out together, and are handed out in the order in which they came.
 Locations take turns; one whose window has no room, or that has its share of the workers, is passed over until it may go
 on. So none holds up another as long as rows of another have been read: where rows of several locations come, reading
-goes on until enough rows can be sent, or `look_ahead` rows wait.
+goes on until enough rows can be sent, or `look_ahead` rows wait. The first row of each location goes alone, until
+`trust`: one that refuses all calls costs one.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ class Backlog(Generic[AnyItem]):
         self._runnable = 0  # ready items of the lanes in the rotation
         self._resting = 0  # lanes that are parked or held, and of which no worker has a row
         self._closed: set[str] = set()  # locations whose rows need no room
+        self._trusted: set[str] = set()  # locations of which several rows may be out at once
         self._home = home
         self.has_several_locations = False
         self._blocked: dict[int, AnyItem] = {}
@@ -207,8 +209,9 @@ class Backlog(Generic[AnyItem]):
     def _may_go(self, location_id: str, lane: Lane[AnyItem]) -> bool:
         if location_id in self._closed:
             return True
-        if lane.is_held or lane.in_hands >= self._share:
-            return False  # it is queued again when its day begins, or when one of its rows is done
+        most = self._share if location_id in self._trusted else 1
+        if lane.is_held or lane.in_hands >= most:
+            return False  # it is queued again when its day begins, it is trusted, or one of its rows is done
         room = self._room_of(location_id)
         if room.is_ready():
             return True
@@ -240,6 +243,13 @@ class Backlog(Generic[AnyItem]):
             self._resting -= not (lane.in_hands or lane.is_parked)
             lane.is_held = False
             self._queue(location_id, lane)
+
+    def trust(self, location_id: str) -> None:
+        """Hand out several rows of a location at once from now on."""
+        if location_id not in self._trusted:
+            self._trusted.add(location_id)
+            if (lane := self._lanes.get(location_id)) is not None:
+                self._queue(location_id, lane)
 
     def close(self, location_id: str) -> None:
         """Hand out the rows of a location whether its window has room or not: they are only to be settled."""

@@ -57,6 +57,7 @@ async def bulk_upsert(
             if watcher is not None:
                 watcher.cancel()
             report.stopped = report.stopped or load.stopped
+            report.closed_locations = load.closed
             report.finish(clock.monotonic())
     return report
 

@@ -20,6 +20,7 @@ class Call(Generic[T]):
         forgiven: How many of the attempts fell into an outage, and do not count against the retry policy.
         in_flight: Whether a try is out now.
         before_send: Awaited once, when the first try has its slot and before it is sent; where it raises, nothing is.
+        on_retry: Called when a try has failed and another is to be made, before the wait for it.
         is_for_source: Whether the token source sends it, and closing waits for it.
         token: What the last try was sent with, where the source gives more than one; what the source itself sends with.
         lacks_token: Whether the source was asked for a token, and gave none.
@@ -45,6 +46,7 @@ class Call(Generic[T]):
     sent_at: float = 0.0
     doubted_at: float | None = None
     before_send: Callable[[], Awaitable[None]] | None = None
+    on_retry: Callable[[], None] | None = None
     doubted_span: tuple[float, float] | None = None
 
     def __init__(self, request: Request[T]) -> None:
@@ -55,6 +57,17 @@ class Call(Generic[T]):
         self.in_flight = True
         self.attempts += 1
         self.sent_at = now
+
+    def span(self, server_clock: ServerClock, now: float) -> tuple[float, float] | None:
+        """Return between which moments, by the server's clock, it was applied; None where no answer told its time.
+
+        Args:
+            server_clock: The server's time.
+            now: When its answer was there, by the monotonic clock.
+        """
+        began = server_clock.span(self.sent_at) if self.doubted_at is None else self.doubted_span
+        ended = server_clock.span(now)
+        return None if began is None or ended is None else (began[0], ended[1])
 
     def doubt(self, server_clock: ServerClock) -> None:
         """Note that the last try may have been applied although no answer says so."""

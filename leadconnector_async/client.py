@@ -336,6 +336,8 @@ class LeadConnector:
         )
         if delay is None or call.is_halted:
             raise self._given_up(call, error)
+        if call.on_retry is not None:
+            call.on_retry()
         path = call.request.path.partition("?")[0]  # a query may hold an address or a phone number
         _log.info("%s %s: %s; trying again in %.1f s", call.request.method, path, type(error).__name__, delay)
         if self.telemetry is not None:

@@ -7,57 +7,74 @@ service brings values: email and tags in lower case, phones in E.164, dates as Y
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from .identity import normal_email, normal_phone
-from .models import Contact, ContactUpsert, CustomField, CustomFieldValue, DndSettings, InboundDndSettings
+from .models import (
+    Contact,
+    ContactUpsert,
+    CustomField,
+    CustomFieldValue,
+    DndSetting,
+    DndSettings,
+    InboundDndSetting,
+    InboundDndSettings,
+)
+from .models import NotApplied as NotApplied
+from .models.birthdays import read_birthday
 
 Same: TypeAlias = Callable[[Any, Any], bool]
+AnySetting: TypeAlias = DndSetting | InboundDndSetting
+AnySettings: TypeAlias = DndSettings | InboundDndSettings
 
 _FEWEST_DIGITS: Final = 7
-_DAY = re.compile(r"(\d{4})[/._-](\d{2})[/._-](\d{2})|(\d{2})[/._-](\d{2})[/._-](\d{4})")
-
-
-class NotApplied(Struct, frozen=True, gc=False):
-    """A field that did not arrive.
-
-    Attributes:
-        field: Its name in Python; a custom field as `custom_fields.` and its id or key.
-        sent: What was sent.
-        stored: What the service has in its place, or None.
-    """
-
-    field: str
-    sent: Any
-    stored: Any
 
 
 def find_not_applied(sent: ContactUpsert, stored: Contact) -> tuple[NotApplied, ...]:
-    """List the fields of `sent` that `stored` does not have, in the order of the fields."""
+    """List the fields of `sent` that `stored` does not have or does not tell, in the order of the fields."""
     missing: list[NotApplied] = []
+    is_whole = stored.is_whole
     for name, is_same in _FIELDS:
         value = getattr(sent, name)
         if value is UNSET:
             continue
         found = getattr(stored, name)
-        if value != found and not is_same(value, found):
-            missing.append(NotApplied(name, _plain(value), _plain(found)))
+        if not is_whole and not stored.knows(name):
+            missing.append(NotApplied(name, msgspec.to_builtins(value), stored.unreadable.get(name)))
+        elif value != found and not is_same(value, found):
+            missing.append(
+                _not_applied_settings(name, value, found, differing_channels(value, found))
+                if isinstance(value, AnySettings)
+                else NotApplied(name, value, found)
+            )
     if sent.custom_fields:
-        missing += _missing_custom_fields(sent.custom_fields, stored.custom_fields or [])
+        missing += _compare_custom_fields(sent.custom_fields, stored)
     return tuple(missing)
+
+
+def holds_only_what_was_sent(sent: ContactUpsert, stored: Contact) -> bool:
+    """Whether a contact names nobody and nothing that was not sent: one that somebody else made may.
+
+    What the service fills in by itself (country, time zone, source, type) tells nothing, nor do tags, which workflows
+    add. Values are not compared, only which there are.
+    """
+    given = {name for name in (*_NAMES, *_OWN) if getattr(sent, name) not in (UNSET, None, "")}
+    if given.isdisjoint(_NAMES) and any(getattr(stored, name) for name in _NAMES):
+        return False
+    if any(getattr(stored, name) and name not in given for name in _OWN):
+        return False
+    ids = {field.id for field in stored.custom_fields or () if not _is_empty(field.value)}
+    by_key = sum(field.id is UNSET for field in sent.custom_fields or ())  # answers name fields by their ids alone
+    return len(ids - {field.id for field in sent.custom_fields or ()}) <= by_key
 
 
 def is_as_sent(field: str, sent: Any, stored: Any) -> bool:
     """Whether what a field (by its name in Python; no custom one) holds is what was sent for it."""
     return sent == stored or _SAME[field](sent, stored)
-
-
-def _plain(value: Any) -> Any:
-    return msgspec.to_builtins(value) if isinstance(value, Struct) else value
 
 
 # ---------------------------------------------------------------------------------------------- fields
@@ -90,11 +107,10 @@ def _same_day(sent: str | None, stored: str | None) -> bool:
 
 
 def _day(text: str | None) -> str | None:
-    match = _DAY.match((text or "").strip())
-    if match is None:
-        return text or None
-    year, month, day, us_month, us_day, us_year = match.groups()
-    return f"{year or us_year}-{month or us_month}-{day or us_day}"
+    try:
+        return read_birthday(text)
+    except ValueError:
+        return text
 
 
 def _has_tags(sent: list[str], stored: list[str] | None) -> bool:
@@ -103,16 +119,64 @@ def _has_tags(sent: list[str], stored: list[str] | None) -> bool:
 
 
 def _has_channels(sent: DndSettings, stored: DndSettings | None) -> bool:
-    named = msgspec.structs.asdict(sent)
-    found = {} if stored is None else msgspec.structs.asdict(stored)
-    return all(
-        setting is UNSET or getattr(found.get(channel), "status", None) == setting.status
-        for channel, setting in named.items()
-    )
+    return not differing_channels(sent, stored)
 
 
 def _has_inbound(sent: InboundDndSettings, stored: InboundDndSettings | None) -> bool:
-    return stored is None  # the service's answers need not name them, so that nothing can be told
+    # The service's answers need not name them, so that nothing can be said then.
+    return stored is None or not differing_channels(sent, stored)
+
+
+def differing_channels(sent: AnySettings, stored: AnySettings | None) -> list[str]:
+    """Return the channels that are not as they were sent, by their keys on the wire.
+
+    A channel that was to be closed is as sent however it is closed: permanently, or in a word that is not known. One
+    that was to be opened is as sent where nothing is said of it.
+    """
+    held = {} if stored is None else stored.by_channel()
+    return [channel for channel, setting in sent.by_channel().items() if not _is_as_set(setting, held.get(channel))]
+
+
+def _is_as_set(sent: AnySetting, stored: AnySetting | None) -> bool:
+    if sent.status == "permanent":
+        return stored is not None and stored.status == "permanent"
+    return sent.is_closed == (stored is not None and stored.is_closed)
+
+
+def _not_applied_settings(
+    name: str, sent: AnySettings, stored: AnySettings | None, channels: Collection[str]
+) -> NotApplied:
+    """Describe channels that did not arrive; those that did are left out."""
+
+    def plain(settings: AnySettings | None) -> dict[str, Any] | None:
+        found = {} if settings is None else settings.by_channel()
+        return msgspec.to_builtins({key: found[key] for key in channels if key in found}) or None
+
+    return NotApplied(name, plain(sent), plain(stored))
+
+
+def describe_refused(sent: DndSettings, stored: Contact, channels: Collection[str]) -> NotApplied:
+    """Describe channels that the service refused to change.
+
+    Args:
+        sent: What they were to be.
+        stored: The contact without that change.
+        channels: Which, by their keys on the wire.
+    """
+    return _not_applied_settings("dnd_settings", sent, stored.dnd_settings, channels)
+
+
+def with_refused(missing: Iterable[NotApplied], refused: Iterable[NotApplied]) -> tuple[NotApplied, ...]:
+    """Add channels that the service refused to change to what else did not arrive: one entry for each field.
+
+    A refused channel may compare as it should be: one that was to be closed, and is closed permanently.
+    """
+    found = {one.field: one for one in missing}
+    for one in refused:
+        also = found.get(one.field, one)
+        stored = {**(also.stored or {}), **(one.stored or {})}
+        found[one.field] = NotApplied(one.field, {**also.sent, **one.sent}, stored or None)
+    return tuple(found.values())
 
 
 _FIELDS: Final[tuple[tuple[str, Same], ...]] = (
@@ -139,9 +203,18 @@ _FIELDS: Final[tuple[tuple[str, Same], ...]] = (
     ("assigned_to", _same_text),
 )
 _SAME: Final = dict(_FIELDS)
+_NAMES: Final = ("first_name", "last_name", "name")
+_OWN: Final = ("email", "phone", "address1", "city", "state", "postal_code")
 
 
 # ---------------------------------------------------------------------------------------------- custom fields
+
+
+def _compare_custom_fields(sent: Iterable[CustomField], stored: Contact) -> Iterable[NotApplied]:
+    if stored.knows("custom_fields"):
+        return _missing_custom_fields(sent, stored.custom_fields or [])
+    told = stored.unreadable.get("custom_fields")
+    return [NotApplied(f"custom_fields.{field.id or field.key}", _plain_value(field), told) for field in sent]
 
 
 def _missing_custom_fields(sent: Iterable[CustomField], stored: Iterable[CustomFieldValue]) -> Iterable[NotApplied]:

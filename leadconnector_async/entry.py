@@ -12,6 +12,7 @@ from msgspec import Struct
 from .collisions import Met, Signature
 from .identity import Identity, is_another_person
 from .report import Outcome, Status
+from .traces import Written
 
 # The states of a row, as they stand in journals: never change a number.
 CREATED: Final = 1  # with nothing else to tell, so that such rows can be counted without reading them
@@ -36,6 +37,7 @@ class Entry(Struct, gc=False):
         note_if_new: Where a try of this row whose answer was lost may have created the contact that it updated, by its
             `dateAdded`: so it did, unless the load has met the contact before. Then this is to be noted.
         is_compared: Whether to tell of another person's row that met the same contact.
+        written: What it wrote to its contact, in order; nothing where nobody will ask.
         at: When the outcome became known, in seconds since 1970 by this machine.
     """
 
@@ -45,6 +47,7 @@ class Entry(Struct, gc=False):
     is_repeatable: bool
     note_if_new: str | None = None
     is_compared: bool = True
+    written: tuple[Written, ...] = ()
     at: float = 0.0
 
     @property
@@ -64,7 +67,9 @@ class Entry(Struct, gc=False):
         if met is None:
             if self.note_if_new is None:
                 return self.outcome, (self.outcome.index, signature)
-            created = msgspec.structs.replace(self.outcome, status="created", new=True, note=self.note_if_new)
+            created = msgspec.structs.replace(
+                self.outcome, status="created", new=True, inferred=True, note=self.note_if_new
+            )
             return created, (self.outcome.index, signature)
         row, before = met
         is_other = self.is_compared and row != self.outcome.index and is_another_person(before, signature)
@@ -85,7 +90,11 @@ class Entry(Struct, gc=False):
         if status == "unknown":
             return AGAIN if self.is_repeatable else UNKNOWN
         is_plain = outcome.attempts == 1 and not (
-            outcome.rate_limited or outcome.not_applied or outcome.collision_with is not None or outcome.error
+            outcome.rate_limited
+            or outcome.not_applied
+            or outcome.collision_with is not None
+            or outcome.error
+            or outcome.inferred
         )
         if not is_plain or status == "skipped":
             return DONE

@@ -13,7 +13,8 @@
     │   ├── InvalidResponseError                    answered, but not with what the API promises
     │   └── APIError                                the API refused: status, messages, trace_id
     │       ├── BadRequestError                     400, and other 4xx without a class of their own
-    │       │   └── DuplicateContactError           carries contact_id and matching_field
+    │       │   ├── DuplicateContactError           carries contact_id and matching_field
+    │       │   └── PermanentDndError               a channel is closed for good: carries channels
     │       ├── NotFoundError (LookupError)         no such contact, note ... (the API says 400 or 404)
     │       ├── AuthenticationError                 401: the token is wrong or expired
     │       ├── PermissionDeniedError (PermissionError)   401 of scope or version, 403
@@ -25,6 +26,7 @@
     │   ├── LoginRequiredError                      log in (install the app) again
     │   ├── LocationNotCoveredError (PermissionError)   the account may not act for this location
     │   └── TokenStoreError                         the store of tokens cannot be read or written
+    ├── LocationRefusedError                        one location takes no calls (403, 404): location_id, status
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
     ├── LocationPausedError                         a row gives way until its location may be called (stays inside)
@@ -179,6 +181,20 @@ class DuplicateContactError(BadRequestError):
     matching_field: str | None = None
 
 
+class PermanentDndError(BadRequestError):
+    """A do-not-disturb channel may not be changed: the contact closed it itself (STOP), or the carrier did, and only
+    the contact or the service can open it again. Nor may `permanent` be set where it is not stored.
+
+    The service applies nothing of such a call. Upsert, create and update send it again without the channel and name
+    that in `not_applied`; this is raised where nothing else was to be changed.
+
+    Attributes:
+        channels: The channels that the answer names, in its own spelling. It may name one of several.
+    """
+
+    channels: tuple[str, ...] = ()
+
+
 class NotFoundError(APIError, LookupError):
     """There is no such contact, note, task, location or field, or it was deleted."""
 
@@ -260,6 +276,22 @@ class LocationNotCoveredError(TokenSourceError, PermissionError):
 
 class TokenStoreError(TokenSourceError):
     """The store of tokens is locked, damaged, open to others, or cannot be written."""
+
+
+class LocationRefusedError(LeadConnectorError):
+    """The service refuses all calls about one location: the token has no access to it, or there is none.
+
+    `__cause__` is the answer that said so.
+
+    Attributes:
+        location_id: Which location.
+        status: The HTTP status of that answer.
+    """
+
+    def __init__(self, message: str, *, location_id: str, status: int) -> None:
+        super().__init__(message)
+        self.location_id = location_id
+        self.status = status
 
 
 class DailyQuotaExceededError(LeadConnectorError):

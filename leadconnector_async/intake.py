@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from .call import Call
 from .contacts import ContactLike, Contacts
 from .delivery import Delivery
 from .entry import Entry
@@ -17,13 +18,15 @@ from .errors import InvalidContactError, LeadConnectorError
 from .identity import Identity, identity_of
 from .journal import Journal, hash_row, read_outcome
 from .models import ContactUpsert
+from .protocol import Scope
+from .protocol.contacts import build_get
 from .report import Outcome, RowError, row_error
-from .sources import SETTLED, Row, RowSource, Skipped
-from .verdict import Upsert
+from .sources import SETTLED, Closing, Row, RowSource, Skipped
+from .verdict import Upsert, outcome_skipped
 
 _NOBODY: Final = Identity("", "")
 _HASHES: Final = 5_000  # read from the journal at a time
-_ToCheck: TypeAlias = ContactLike | InvalidContactError | Skipped
+_ToCheck: TypeAlias = ContactLike | InvalidContactError | Skipped | Closing
 
 
 class Intake:
@@ -55,9 +58,7 @@ class Intake:
         self._delivery = delivery
         self._on_replaced = on_replaced
         self._batch: deque[Row] = deque()  # read and not yet numbered
-        self._rows: deque[tuple[int, ContactLike | InvalidContactError | Skipped, bytes]] = (
-            deque()
-        )  # and not yet checked
+        self._rows: deque[tuple[int, _ToCheck, bytes]] = deque()  # and not yet checked
         self.count = 0
         self._hashes: dict[int, tuple[bytes, bytes]] = {}
 
@@ -85,7 +86,7 @@ class Intake:
     def _hash_of(self, row: _ToCheck) -> bytes:
         if self._journal is None or self._journal.is_by_position:
             return b""
-        if not isinstance(row, dict | ContactUpsert | Skipped):
+        if not isinstance(row, dict | ContactUpsert | Skipped | Closing):
             try:
                 row = self._read(row)
             except InvalidContactError as error:
@@ -115,28 +116,34 @@ class Intake:
             return None
         index, row, row_hash = self._rows.popleft()
         if isinstance(row, Skipped):
-            left_out = Outcome(
-                index=index,
-                status="skipped",
-                contact_id=row.contact_id,
-                error=RowError("Skipped", None, row.reason),
-                note=row.note,
-            )
-            return Entry(left_out, row_hash, _NOBODY, is_repeatable=True)
+            return Entry(outcome_skipped(index, row), row_hash, _NOBODY, is_repeatable=True)
         try:
             return self._check(index, row, row_hash)
         except InvalidContactError as error:
             refused = Outcome(index=index, status="failed", error=row_error(error))
             return Entry(refused, row_hash, _NOBODY, is_repeatable=True)
 
-    def _check(self, index: int, row: ContactLike | InvalidContactError, row_hash: bytes) -> Upsert:
+    def _check(self, index: int, row: ContactLike | InvalidContactError | Closing, row_hash: bytes) -> Upsert:
+        closing = row if isinstance(row, Closing) else None
+        if isinstance(row, Closing):
+            if isinstance(row.rest, Skipped):
+                return self._check_closing(index, row, row_hash)
+            row = row.rest
         contact = self._read(row)
         call = self._contacts.prepare_upsert(contact)
         call.is_bulk = True
-        item = Upsert(index, identity_of(contact, call.request.location_id), contact, call, row_hash)
+        identity = identity_of(contact, call.request.location_id)
+        item = Upsert(index, identity, contact, call, row_hash, closing=closing)
         if self._journal is not None and not call.request.repeatable:
             call.before_send = partial(self._delivery.intend, index, row_hash)
         return item
+
+    def _check_closing(self, index: int, row: Closing, row_hash: bytes) -> Upsert:
+        """Check a row of which nothing is sent but what it closes."""
+        contact = self._read(row.wanted)
+        scope = Scope(str(contact.location_id), self._contacts.client.api_version)
+        call: Call[Any] = Call(build_get(row.contact_id or "", scope))
+        return Upsert(index, identity_of(contact, scope.location_id), contact, call, row_hash, closing=row)
 
     def _read(self, row: ContactLike | InvalidContactError) -> ContactUpsert:
         if isinstance(row, InvalidContactError):

@@ -2,7 +2,7 @@
 
 One SQLite file, written ahead and by one process at a time. It holds the outcome of each row, and for calls that are
 not safe to repeat an intent before their bytes leave. It holds no tokens and nothing of a contact but its id and the
-checksums of its email and phone.
+checksums of its fields.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import heapq
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import reduce
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ from .errors import ConfigurationError, JournalError
 from .journal_file import open_journal_file
 from .report import BatchReport, Outcome, RowError
 from .timeline import LaterCall, Pace, Second, add_later_calls, add_to_timeline, read_timeline
+from .traces import Trace, follow, read_trace, trace_of, write_trace
 
 _log = logging.getLogger(__name__)
 
@@ -351,6 +353,18 @@ class Journal:
         ((until,),) = self._read("SELECT max(server_until + iif(has_ended, 0, ?)) FROM sittings", _LATEST_SECONDS)
         return None if until is None else float(until)
 
+    def trace(self, contact_id: str) -> Trace | None:
+        """Return what the load left of a contact; None where that is not known, or the load did not create it.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        with self._lock:
+            try:
+                return read_trace(self._db, contact_id)
+            except sqlite3.Error as error:
+                raise self._unreadable(error) from error
+
     def timeline(self) -> Iterator[Second]:
         """Yield the seconds in which outcomes became known, in order, those of all sittings.
 
@@ -412,6 +426,8 @@ class Journal:
                     (*server_times, self._sitting),
                 )
             outcomes = [self._meet(db, entry) for entry in entries]
+            for entry, outcome in zip(entries, outcomes, strict=True):
+                _leave_trace(db, entry, outcome)
             pairs = list(zip(entries, outcomes, strict=True))
             db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", self._records(pairs))
             add_to_timeline(db, ((entry.at, outcome) for entry, outcome in pairs), pace)
@@ -438,6 +454,17 @@ class Journal:
         outcome, (row, (email, phone)) = entry.meet(met, entry.signature)
         db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", (outcome.contact_id, row, email, phone))
         return outcome
+
+    def change_traces(self, contact_ids: Iterable[str], change: Callable[[Trace], Trace]) -> None:
+        """Note that the load wrote to contacts once more, after the rows; those that it did not create are left out.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        with self._transaction() as db:
+            for contact_id in contact_ids:
+                if (trace := read_trace(db, contact_id)) is not None:
+                    write_trace(db, contact_id, change(trace))
 
     def keep(self, entries: Iterable[Entry]) -> None:
         """Keep outcomes in memory that could not be written, for `outcomes` and `end`."""
@@ -502,6 +529,21 @@ class Journal:
                         self._db.execute("ROLLBACK")
             except sqlite3.Error as error:
                 raise JournalError(f"{self.path}: the journal cannot be written ({error})") from error
+
+
+def _leave_trace(db: sqlite3.Connection, entry: Entry, outcome: Outcome) -> None:
+    """Note what a row left of a contact that the load created."""
+    if not entry.written or outcome.contact_id is None:
+        return
+    first, *others = entry.written
+    before = None if outcome.new else read_trace(db, outcome.contact_id)
+    if before is not None:
+        trace = follow(before, first)
+    elif outcome.new:
+        trace = trace_of(first)
+    else:
+        return
+    write_trace(db, outcome.contact_id, reduce(follow, others, trace))
 
 
 MOST_READ_AHEAD: Final = 10_000

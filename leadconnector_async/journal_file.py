@@ -9,6 +9,7 @@ from typing import Final
 from .errors import ConfigurationError
 from .private_file import keep_database_private
 from .timeline import prepare_timeline
+from .traces import prepare_traces
 
 _APPLICATION_ID: Final = 0x4C436A31
 _VERSION: Final = 1
@@ -71,6 +72,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {_VERSION}")
     prepare_timeline(db)
+    prepare_traces(db)
     db.execute("COMMIT")
 
 

@@ -8,24 +8,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from .backlog import Backlog
 from .breaker import Breaker
+from .call import Call
+from .clock import Timer
+from .closing import close_channels
+from .comparison import holds_only_what_was_sent
 from .contacts import Contacts, was_created_since
 from .delivery import Delivery, JournaledDelivery
 from .entry import Entry
 from .errors import (
+    APIError,
     CallError,
     DailyQuotaExceededError,
     LeadConnectorError,
     LocationPausedError,
     OutageError,
+    PermanentDndError,
     RateLimitStuckError,
     StopRequestedError,
     TokenSourceError,
@@ -33,17 +40,30 @@ from .errors import (
 )
 from .intake import Intake
 from .journal import MOST_READ_AHEAD, Earlier, Journal
-from .models import UpsertResult
+from .models import Contact, ContactUpdate, ContactUpsert, UpsertResult
+from .protocol import Request, Scope
 from .report import OnOutcome, Outcome, RowError, row_error
 from .retry import is_worth_repeating
-from .sources import RowSource
+from .sources import RowSource, Skipped
 from .timeline import Pace, pace_of
-from .verdict import Doubts, Upsert, is_token_refused, outcome_cut_short, outcome_done, outcome_failed
+from .traces import Span, Written
+from .verdict import (
+    MAY_BE_NEW_NOTE,
+    Doubts,
+    Upsert,
+    is_token_refused,
+    outcome_closed,
+    outcome_cut_short,
+    outcome_done,
+    outcome_failed,
+    refusal_of_location,
+)
 
 _log = logging.getLogger(__name__)
 
 _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
 _REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
+_ALONE_SECONDS: Final = 2.0  # that the first row of a location goes alone at most, so that a slow one holds up no other
 _MOST_TIMES_BACK: Final = 2  # that a row is put back while the service is down
 _LATE_SECONDS: Final = 10.0  # after a load was stopped, none of its calls arrives any more
 _BY_DATE_NOTE: Final = "the answer was lost; dateAdded tells that an earlier try created it"
@@ -77,6 +97,7 @@ class Load:
 
     Attributes:
         before: Awaited before the first row is read, or None.
+        closed: Locations that take no more calls, and why.
         stopped: What ended it early, or None.
     """
 
@@ -115,9 +136,14 @@ class Load:
             room=contacts.client.window,
             home=contacts.client.location_id,
         )
-        self._closed: dict[str, LeadConnectorError] = {}  # locations that take no more calls, and why
+        self.closed: dict[str, LeadConnectorError] = {}
+        self._answered: set[str] = set()  # locations that have answered otherwise
+        self._alone: dict[str, Timer] = {}  # until when the first row of a location goes alone
+        self._search: Timer | None = None  # for a location that takes calls, where none does that is known
+        self._has_searched = False
         self._feeder: asyncio.Task[None] | None = None
         self._busy: dict[asyncio.Task[None], Upsert] = {}
+        self._called_back: set[asyncio.Task[Any]] = set()  # workers that are to give up their row, and go on
         self._cut_short: list[Entry] = []
         self._waits_until = 0.0
         self._at_work: list[str] = []  # when it was looked at last
@@ -181,12 +207,13 @@ class Load:
             if self.before is not None:
                 await self.before()
             await self._run_workers()
-            self.stopped = self.stopped or next(iter(self._closed.values()), None)
+            self.stopped = self.stopped or next(iter(self.closed.values()), None)
             if self.stopped is not None:
                 await self._report_the_rest()
             is_whole = True
         finally:
             when_closed.discard(self.stop)
+            self._cancel_timers()
             self._delivery.put_at_once(*self._left())
             await self._delivery.close(is_delivered=is_whole)
             await self._source.close()
@@ -230,13 +257,21 @@ class Load:
         _log.info("the load stops: %s", reason)
         if self._feeder is not None:
             self._feeder.cancel()
-        for task, item in self._busy.items():
-            item.call.is_halted = True
-            if not item.call.in_flight and task is not asyncio.current_task():
-                task.cancel()
+        for task in self._halt(self._busy):
+            task.cancel()
         for item in self._backlog.empty():
             self._cut_short.append(self._settle_cut_short(item))
         self._breaker.close()
+
+    def _halt(self, tasks: Iterable[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+        """Have no further try begun by these workers, and return those that wait to begin one."""
+        waiting = []
+        for task in tasks:
+            call = self._busy[task].call
+            call.is_halted = True
+            if not call.in_flight and task is not asyncio.current_task():
+                waiting.append(task)
+        return waiting
 
     # ------------------------------------------------------------------------------------------ rows in
 
@@ -283,11 +318,16 @@ class Load:
 
     async def _send(self, item: Upsert, *, is_probe: bool) -> Entry | None:
         """Send a row and return what became of it; None where it is to be sent again later."""
-        if item.location_id in self._closed:
-            return self._settle_cut_short(item, self._closed[item.location_id])
+        if item.location_id in self.closed:
+            return self._settle_cut_short(item)
+        self._let_the_first_go_alone(item)
         item.is_doubted = item.is_doubted or self._doubts.has(item.keys)
         try:
-            result = await self._contacts.finish_upsert(item.call)
+            entry = await self._carry_out(item)
+        except asyncio.CancelledError:
+            if not self._is_called_back():
+                raise
+            return self._settle_cut_short(item)
         except CallError as error:
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None
@@ -302,33 +342,79 @@ class Load:
             self.stop(error)
             return self._settle_cut_short(item)
         self._breaker.succeed()
+        self._note_answer(item.location_id)
+        return entry
+
+    async def _carry_out(self, item: Upsert) -> Entry:
+        """Make the calls of a row: its upsert and, where it has a closing, those that close channels."""
+        closing = item.closing
+        if closing is None:
+            return self._settle_done(item, await self._contacts.finish_upsert(item.call, item.contact))
+        if closing.contact_id is not None and item.closed is None:
+            await self._close(item, closing.contact_id, closing.wanted)
+        if isinstance(closing.rest, Skipped):
+            return self._entry(item, outcome_closed(item, closing.contact_id, closing.rest))
+        result = await self._contacts.finish_upsert(item.begin_call(Call(item.request)), item.contact)
+        entry = self._settle_done(item, result)
+        if result.contact.id != closing.contact_id:
+            await self._close(item, result.contact.id, closing.wanted)
+            entry.written = (*entry.written, *self._written_by_closing(item, closing.wanted))
+        return item.with_closed(entry)
+
+    async def _close(self, item: Upsert, contact_id: str, wanted: ContactUpsert) -> None:
+        async def send(request: Request[Contact]) -> Contact:
+            return await self._contacts.client.send(item.begin_call(Call(request)))
+
+        scope = Scope(item.location_id, self._contacts.client.api_version)
+        closed = await close_channels(send, contact_id, wanted, scope)
+        item.closed = closed if item.closed is None else item.closed.plus(closed)
+
+    def _written_by_closing(self, item: Upsert, wanted: ContactUpsert) -> tuple[Written, ...]:
+        if self._journal is None or item.closed is None or not item.closed.channels:
+            return ()
+        sent = ContactUpdate(dnd=wanted.dnd, dnd_settings=wanted.dnd_settings)
+        return (Written(sent, item.closed.stored, self._span_of(item)),)
+
+    def _span_of(self, item: Upsert) -> Span | None:
+        return item.call.span(self._contacts.client.server_clock, self._clock.monotonic())
+
+    def _settle_done(self, item: Upsert, result: UpsertResult) -> Entry:
         entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
-        if not entry.outcome.new:
-            entry.note_if_new = None if item.is_doubted else self._note_if_new(item, result)
+        if self._journal is not None:
+            entry.written = (Written(item.contact, result.contact, self._span_of(item)),)
+        if not (entry.outcome.new or item.is_doubted) and (note := self._note_if_new(item, result)):
+            if holds_only_what_was_sent(item.contact, result.contact):
+                entry.note_if_new = note
+            else:  # somebody else may have made it, of whom this row has not all
+                entry.outcome = msgspec.structs.replace(entry.outcome, note=MAY_BE_NEW_NOTE)
         return entry
 
     def _settle_closed(self, item: Upsert, error: LeadConnectorError) -> Entry:
-        """Settle a row whose location takes no more calls; others go on, and where there is none, the load stops."""
-        self._closed[item.location_id] = error
-        if self._backlog.has_several_locations:
-            self._backlog.close(item.location_id)
-        else:
-            self.stop(error)
-        return self._settle_cut_short(item, error)
+        """Settle a row whose location takes no more calls."""
+        self._close_location(item.location_id, error)
+        return self._settle_cut_short(item)
 
     def _settle_refused(self, item: Upsert, error: CallError) -> Entry:
+        has_answered = item.location_id in self._answered
+        refused = refusal_of_location(error, item.location_id, has_answered=has_answered)
+        if refused is not None:
+            return self._settle_closed(item, refused)
         if is_token_refused(error):
-            if self._backlog.has_several_locations and not self._contacts.client.has_one_token:
+            if not self._contacts.client.has_one_token:
                 return self._settle_closed(item, error)
             self.stop(error)
-        if is_token_refused(error) or (item.call.is_halted and is_worth_repeating(error)):
             return self._settle_cut_short(item)
+        if item.call.is_halted and (is_worth_repeating(error) or isinstance(error, PermanentDndError)):
+            return self._settle_cut_short(item)
+        if isinstance(error, APIError) and not is_worth_repeating(error):
+            self._note_answer(item.location_id)
         # Also where it was refused: the service has been seen to refuse what it wrote.
         self._doubts.remember(item.keys)
         return self._entry(item, outcome_failed(item, error))
 
-    def _settle_cut_short(self, item: Upsert, error: LeadConnectorError | None = None) -> Entry:
-        outcome = outcome_cut_short(item, self._stop_error() if error is None else row_error(error))
+    def _settle_cut_short(self, item: Upsert) -> Entry:
+        reason = self.closed.get(item.location_id)
+        outcome = outcome_cut_short(item, self._stop_error() if reason is None else row_error(reason))
         if outcome.status == "not_attempted" and self._journal is not None:
             outcome = self._journal.pending(item.index, item.row_hash) or outcome
         return self._entry(item, outcome)
@@ -338,7 +424,7 @@ class Load:
 
     def _waits_for_day(self, item: Upsert, error: LeadConnectorError) -> bool:
         """Keep a location's rows until its next day, where the load is to wait for that."""
-        is_over = item.call.is_halted or item.location_id in self._closed
+        is_over = item.call.is_halted or item.location_id in self.closed
         if is_over or not self._options.wait_for_quota or not isinstance(error, DailyQuotaExceededError):
             return False
         now = self._clock.monotonic()
@@ -381,6 +467,66 @@ class Load:
         is_too_young = until is not None and was_created_since((until + _LATE_SECONDS,) * 2, result.contact)
         return _BY_SITTING_NOTE if is_young and not is_too_young else None
 
+    # ------------------------------------------------------------------------------------------ locations
+
+    def _let_the_first_go_alone(self, item: Upsert) -> None:
+        """Have no other row of a location sent before the first is answered, is tried again, or takes long."""
+        if item.location_id not in self._alone:
+            item.call.on_retry = trust = partial(self._backlog.trust, item.location_id)
+            self._alone[item.location_id] = self._clock.call_at(self._clock.monotonic() + _ALONE_SECONDS, trust)
+
+    def _note_answer(self, location_id: str) -> None:
+        """Note that a location was not refused as a whole."""
+        if location_id not in self._answered:
+            self._answered.add(location_id)
+            self._alone[location_id].cancel()
+            self._backlog.trust(location_id)
+
+    def _close_location(self, location_id: str, error: LeadConnectorError) -> None:
+        """Send a location nothing more. Others go on; where there is none, the load stops."""
+        if location_id not in self.closed:
+            _log.warning("%s", error)
+            self.closed[location_id] = error
+            self._backlog.close(location_id)
+            for task in self._halt([task for task, item in self._busy.items() if item.location_id == location_id]):
+                self._called_back.add(task)
+                task.cancel()
+        if not self._is_any_open():
+            self._search_for_another(error)
+
+    def _is_called_back(self) -> bool:
+        """Whether the running worker was cancelled to give up its row, and by nobody else."""
+        task = asyncio.current_task()
+        if task is None or task not in self._called_back:
+            return False
+        self._called_back.discard(task)
+        return not task.uncancel()  # a worker begins without a cancellation
+
+    def _is_any_open(self) -> bool:
+        """Whether some location is known that takes calls, as far as is known."""
+        return any(location_id not in self.closed for location_id in (*self._backlog.locations, *self._answered))
+
+    def _search_for_another(self, error: LeadConnectorError) -> None:
+        """Read on for a row of a location that takes calls; not for ever, as the source may have no end."""
+        if self._source.has_end:
+            return
+        may_come = self._backlog.has_several_locations or (self._read_rest and self._source.can_read_rest)
+        if not may_come:
+            self.stop(error)
+        elif self._search is None:
+            until = self._clock.monotonic() + _REST_SECONDS
+            self._search = self._clock.call_at(until, partial(self._end_search, error))
+
+    def _end_search(self, error: LeadConnectorError) -> None:
+        self._search = None
+        if not self._is_any_open():
+            self._has_searched = True
+            self.stop(error)
+
+    def _cancel_timers(self) -> None:
+        for timer in (*self._alone.values(), *([] if self._search is None else [self._search])):
+            timer.cancel()
+
     # ------------------------------------------------------------------------------------------ what is left
 
     def _stop_error(self) -> RowError:
@@ -395,7 +541,7 @@ class Load:
 
     async def _report_the_rest(self) -> None:
         await self._delivery.put_rest(*self._left())
-        until = asyncio.get_running_loop().time() + _REST_SECONDS
+        until = asyncio.get_running_loop().time() + (0.0 if self._has_searched else _REST_SECONDS)
         while self._read_rest and self._source.can_read_rest and await self._read_until(until):
             await self._delivery.put_rest((), self._intake.unread(self._stop_error()))
 

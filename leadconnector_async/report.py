@@ -12,7 +12,15 @@ import msgspec
 from msgspec import Struct
 
 from .comparison import NotApplied
-from .errors import APIError, InvalidContactError, InvalidResponseError, LoadStoppedError, RowsFailedError
+from .errors import (
+    APIError,
+    InvalidContactError,
+    InvalidResponseError,
+    LeadConnectorError,
+    LoadStoppedError,
+    LocationRefusedError,
+    RowsFailedError,
+)
 from .private_file import open_private
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
@@ -21,6 +29,9 @@ STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped"
 
 _MOST_ERRORS: Final = 1000  # kinds; a message may name the row's own values, and be another for each row
 _OTHER_ERRORS: Final = "other errors"
+_OF_ROWS: Final = (  # what a report counts of rows rather than of calls
+    "_counts _errors total partially_applied collisions inferred not_applied skip_reasons".split()
+)
 
 
 class RowError(Struct, frozen=True):
@@ -46,7 +57,7 @@ def row_error(error: Exception) -> RowError:
     """Keep of an exception what a report needs; the exception itself would hold on to whole stacks."""
     if isinstance(error, InvalidContactError):
         return RowError(type(error).__name__, None, _unicode(error.sentence), error.where and _unicode(error.where))
-    status = error.status if isinstance(error, APIError | InvalidResponseError) else None
+    status = error.status if isinstance(error, APIError | InvalidResponseError | LocationRefusedError) else None
     message = "; ".join(error.messages) if isinstance(error, APIError) else str(error)
     return RowError(type(error).__name__, status, _unicode(message) or type(error).__name__)
 
@@ -67,6 +78,8 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
             not sent, on purpose.
         contact_id: The contact it was applied to.
         new: Whether the contact was created; None where that is not known.
+        inferred: Whether no answer said that the contact was created: the answer was lost, and its `dateAdded` says so.
+            `undo` keeps such contacts unless it is told otherwise.
         trace_id: The API's id of the call, for its support.
         error: Why it is not done.
         not_applied: Fields that were sent and that the service did not take, although it took the contact.
@@ -75,12 +88,14 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
         note: What else there is to know of how the status was found.
         collision_with: The index of another row of the load that met the same contact, although it is about another
             person: the later of the two has overwritten what the earlier one stored.
+        calls: How many calls the tries were of: more than one where the row's opt-out was sent apart.
     """
 
     index: int
     status: Status
     contact_id: str | None = None
     new: bool | None = None
+    inferred: bool = False
     trace_id: str | None = None
     error: RowError | None = None
     not_applied: tuple[NotApplied, ...] = ()
@@ -88,6 +103,16 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
     rate_limited: int = 0
     note: str | None = None
     collision_with: int | None = None
+    calls: int = 1
+
+
+CLOSED_ONLY: Final = "ClosedOnly"
+"""The kind of error of a row of which nothing was sent but that it closes channels."""
+
+
+def has_closed(outcome: Outcome) -> bool:
+    """Whether nothing of a row was sent but that it closes channels."""
+    return outcome.status == "skipped" and outcome.error is not None and outcome.error.kind == CLOSED_ONLY
 
 
 OnOutcome: TypeAlias = Callable[[Outcome], Awaitable[None] | None]
@@ -113,6 +138,7 @@ class Tally(Struct, frozen=True, kw_only=True):
     collisions: int
     not_applied: dict[str, int]
     errors: list[ErrorCount]
+    inferred: int = 0
 
 
 class BatchReport:
@@ -124,9 +150,12 @@ class BatchReport:
     Attributes:
         outcomes: Those kept; in the order of the rows once the load is over, before that as they came.
         stopped: What ended the load before its last row, or None.
+        closed_locations: Locations that took no more calls while others went on, and why; their rows that are not done
+            are `not_attempted`, and `stopped` is the first of the reasons.
         not_applied: Fields that the service did not take, each with the number of its rows.
         partially_applied: Rows of which the service did not take all.
         collisions: Rows that met the contact of another row, which is about another person.
+        inferred: Rows `created` of which no answer said so (`Outcome.inferred`).
         skip_reasons: Why rows were not sent on purpose, each with the number of its rows.
         sittings: In how many runs the load was done, this one included.
         started_at: When, in UTC; None before.
@@ -137,9 +166,11 @@ class BatchReport:
         self._counts: dict[Status, int] = dict.fromkeys(STATUSES, 0)
         self.total = 0
         self.requests = self.retries = self.rate_limited = self.partially_applied = self.collisions = 0
+        self.inferred = 0
         self.sittings = 1
         self.outcomes: list[Outcome] = []
         self.stopped: Exception | None = None
+        self.closed_locations: dict[str, LeadConnectorError] = {}
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
         self._sat_down = 0.0, 0.0  # when this sitting began, by the date and by the monotonic clock
@@ -217,6 +248,7 @@ class BatchReport:
             rate_limited=self.rate_limited,
             partially_applied=self.partially_applied,
             collisions=self.collisions,
+            inferred=self.inferred,
             not_applied=self.not_applied.copy(),
             errors=self.errors,
         )
@@ -226,7 +258,7 @@ class BatchReport:
         for status, count in tally.counts.items():
             self._counts[status] += count
             self.total += count
-        for name in ("requests", "retries", "rate_limited", "partially_applied", "collisions"):
+        for name in ("requests", "retries", "rate_limited", "partially_applied", "collisions", "inferred"):
             setattr(self, name, getattr(self, name) + getattr(tally, name))
         for field, count in tally.not_applied.items():
             self.not_applied[field] = self.not_applied.get(field, 0) + count
@@ -236,7 +268,7 @@ class BatchReport:
     def take_over(self, told: BatchReport) -> None:
         """Have the rows as another report counts them; calls and times stay."""
         calls = self.requests, self.retries, self.rate_limited
-        for name in ("_counts", "_errors", "total", "partially_applied", "collisions", "not_applied", "skip_reasons"):
+        for name in _OF_ROWS:
             setattr(self, name, getattr(told, name))
         self.requests, self.retries, self.rate_limited = calls
 
@@ -250,16 +282,16 @@ class BatchReport:
         self._counts[outcome.status] += by
         attempts, rate_limited = outcome.attempts, outcome.rate_limited
         self.requests += (attempts + rate_limited) * by
-        if attempts > 1:
-            self.retries += (attempts - 1) * by
+        if attempts > outcome.calls:
+            self.retries += (attempts - outcome.calls) * by
         if rate_limited:
             self.rate_limited += rate_limited * by
         if outcome.not_applied:
             self.partially_applied += by
             for missing in outcome.not_applied:
                 self.not_applied[missing.field] = self.not_applied.get(missing.field, 0) + by
-        if outcome.collision_with is not None:
-            self.collisions += by
+        self.collisions += by * (outcome.collision_with is not None)
+        self.inferred += by * outcome.inferred
         if outcome.error is not None:
             self._count_reason(outcome.status, outcome.error, by)
 
@@ -341,9 +373,14 @@ class BatchReport:
             "finished_at": self.finished_at and self.finished_at.isoformat(),
             "duration_seconds": round(self.duration_seconds, 3),
             "errors": msgspec.to_builtins(self.errors),
+            **({"inferred": self.inferred} if self.inferred else {}),
+            **({"closed_locations": self._reasons_closed()} if self.closed_locations else {}),
             **({"skip_reasons": self.skip_reasons} if self.skip_reasons else {}),
             **({"sittings": self.sittings} if self.sittings > 1 else {}),
         }
+
+    def _reasons_closed(self) -> dict[str, str]:
+        return {location_id: str(error) for location_id, error in self.closed_locations.items()}
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return `to_dict()` as JSON text, and write it to `path` where one is given. A new file gets mode 0600."""

@@ -1,12 +1,16 @@
-"""The server's time, estimated from the `Date` headers of its answers."""
+"""The server's time: estimated from the `Date` headers of its answers, and read from the stamps of contacts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from .answers import read_date
+
+CLOCK_TOLERANCE: Final = 2.0
+"""Seconds by which the clock that stamps contacts (`dateAdded`, `dateUpdated`) may differ from that of the headers."""
 
 _RESOLUTION: Final = 1.0  # of the header, in seconds
 
@@ -45,3 +49,12 @@ class ServerClock:
         if self._at_most == math.inf:
             return None
         return at + self._at_least, at + self._at_most
+
+
+def read_time(text: str | None) -> float | None:
+    """Read a contact's stamp, in seconds since 1970; None where there is none, or it names no time zone."""
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return None if time.tzinfo is None else time.timestamp()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
 from enum import Enum
 from functools import partial
@@ -17,9 +17,9 @@ from msgspec import Struct
 from .errors import InvalidContactError, UsageError
 from .models import ContactUpsert
 
-Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Skipped | Settled"
-"""A contact, a dict of its fields, what is wrong with a row that could not be read (it becomes a failed outcome), or
-why a row is not to be sent."""
+Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Skipped | Closing | Settled"
+"""A contact, a dict of its fields, what is wrong with a row that could not be read (it becomes a failed outcome), why a
+row is not to be sent, or whose channels are to be closed before the rest of a row is sent."""
 
 
 class Settled(Enum):
@@ -43,6 +43,21 @@ class Skipped(Struct, frozen=True):
     reason: str
     contact_id: str | None = None
     note: str | None = None
+
+
+class Closing(Struct, frozen=True):
+    """Stands for a row that closes channels by an update of their own.
+
+    Attributes:
+        contact_id: The contact whose channels are closed before anything else of the row is sent; None where it is not
+            known, or where they are closed already.
+        wanted: Whom the row is about, and what it closes; see `closing.closings_of`.
+        rest: What else of the row is sent, or why nothing is. Where it meets another contact, that is closed after it.
+    """
+
+    contact_id: str | None
+    wanted: ContactUpsert
+    rest: ContactUpsert | Skipped
 
 
 T = TypeVar("T")
@@ -72,9 +87,11 @@ class RowSource:
 
     Attributes:
         can_read_rest: Whether reading can go on after a `batch` that was cancelled.
+        has_end: Whether it is known to end.
     """
 
     can_read_rest = True
+    has_end = False
 
     async def batch(self) -> list[Row]:
         """Return the next rows, none at the end. A call that was cancelled loses no rows of a sync source."""
@@ -86,6 +103,8 @@ class RowSource:
 
 class ListSource(RowSource):
     """Rows that are in memory already."""
+
+    has_end = True
 
     def __init__(self, rows: list[Row] | tuple[Row, ...]) -> None:
         self._rows = Rows(rows)
@@ -101,6 +120,7 @@ class ThreadSource(RowSource):
     would."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
+        self.has_end = isinstance(rows, Sized)
         self._rows = Rows(rows)
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread: Thread | None = None

@@ -59,6 +59,22 @@ OBJECTS: Final[dict[str, str]] = {
 }
 """The fields of each kind of object, by a name of our own for it."""
 
+SEEN: Final[dict[str, str]] = {
+    "contact": "gender inboundDndSettings additionalEmails additionalPhones followers",
+    # GET /contacts/, as clients of the API read it, in 2026
+    "listed contact": (
+        "contactName firstName lastName firstNameRaw lastNameRaw companyName phone dnd dndSettings type assignedTo "
+        "city state postalCode address1 dateUpdated dateOfBirth website additionalEmails"
+    ),
+    # verified live on 2026-07-28: https://github.com/GoHighLevel/highlevel-api-docs/issues/314
+    "found contact": (
+        "firstName lastName contactName postalCode website inboundDndSettings attributions attributionSource "
+        "lastAttributionSource businessId"
+    ),
+    "created contact": "",
+}
+"""What contacts come back with beside `OBJECTS`, as it was seen in answers."""
+
 _UPDATE: Final = (
     "firstName lastName name email phone address1 city state postalCode website timezone dnd dndSettings "
     "inboundDndSettings tags customFields source dateOfBirth country assignedTo"

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async import DailyQuotaExceededError, Outcome, RateLimit, RateLimitStuckError, RetryPolicy
+from leadconnector_async import (
+    BatchReport,
+    DailyQuotaExceededError,
+    ErrorCount,
+    LoadStoppedError,
+    LocationRefusedError,
+    LoginRequiredError,
+    Outcome,
+    PermissionDeniedError,
+    RateLimit,
+    RateLimitStuckError,
+    RetryPolicy,
+    Timeouts,
+)
 from leadconnector_async.answers import Quota, Response
 from leadconnector_async.backlog import Backlog, Item
 from leadconnector_async.local_limits import LocalLimits, LocalWindow
+from leadconnector_async.sandbox import Applied, Sandbox
 from tests.conftest import OpenSandbox
 from tests.fake_clock import FakeClock
 from tests.waiting import patiently
@@ -359,6 +376,253 @@ async def test_a_row_that_comes_while_a_slot_frees_is_not_forgotten() -> None:
     backlog.put(Item(0, "L", ()))
     async with patiently():
         assert await backlog.get() is not None
+
+
+# ---------------------------------------------------------------------------------------------- refused locations
+
+
+async def collect(outcomes: AsyncIterator[Outcome], told: list[Outcome]) -> None:
+    async for outcome in outcomes:
+        told.append(outcome)  # noqa: PERF401  (what was told before it raises is kept)
+
+
+def calls_to(sandbox: Sandbox, location: str) -> int:
+    return sum(arrival.location_id == location for arrival in sandbox.arrivals)
+
+
+async def test_a_refused_location_costs_one_call_and_holds_up_no_other(
+    open_sandbox: OpenSandbox, connect: OpenSandbox
+) -> None:
+    sandbox = await open_sandbox(locations=["A", "B"], latency=(0.1, 0.3))
+    client = await connect(sandbox, location_id="A")
+    rows = [row for three in zip(*(rows_of(name, 100) for name in "AXB"), strict=True) for row in three]
+    report = await client.contacts.bulk_upsert(rows)
+    assert (report.created, report.failed, report.not_attempted) == (200, 0, 100)
+    assert calls_to(sandbox, "X") == 1
+    assert {rows[outcome.index]["locationId"] for outcome in report.outcomes if outcome.status == "not_attempted"} == {
+        "X"
+    }
+    assert isinstance(report.stopped, LocationRefusedError)
+    assert (report.stopped.location_id, report.stopped.status) == ("X", 403)
+    assert isinstance(report.stopped.__cause__, PermissionDeniedError)
+    sentence = "location X takes no calls: The token does not have access to this location."
+    assert report.errors == [ErrorCount(403, sentence, 100)]
+    assert report.closed_locations == {"X": report.stopped}
+    assert report.to_dict()["closed_locations"] == {"X": sentence}
+    with pytest.raises(LoadStoppedError, match="100 rows not attempted: location X takes no calls"):
+        report.raise_for_failures()
+
+
+@pytest.mark.parametrize("names", ["X", "XYZ"])
+@pytest.mark.parametrize("kind", ["list", "generator", "async"])
+async def test_where_every_location_is_refused_the_load_stops(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, names: str, kind: str
+) -> None:
+    sandbox = await open_sandbox(locations=["A"])
+    client = await connect(sandbox, location_id="X")
+    rows = [row for name in names for row in rows_of(name, 200)]
+
+    async def trickle() -> AsyncIterator[dict[str, Any]]:
+        for row in rows:
+            yield row
+
+    source: Any = {"list": rows, "generator": iter(rows), "async": trickle()}[kind]
+    report = await client.contacts.bulk_upsert(source)
+    assert isinstance(report.stopped, LocationRefusedError)
+    assert report.total == report.not_attempted <= len(rows)
+    assert kind == "async" or report.total == len(rows)
+    assert sandbox.requests <= len(names)
+
+
+@pytest.mark.parametrize("kind", ["list", "generator"])
+async def test_rows_of_others_are_found_behind_those_of_a_refused_location(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, kind: str
+) -> None:
+    """As in a file in the order of its locations: else a load that goes on would never come to the others."""
+    sandbox = await open_sandbox(locations=["A"])
+    client = await connect(sandbox, location_id="X")
+    rows = [*rows_of("X", 3_000), *rows_of("A", 20)]
+    report = await client.contacts.bulk_upsert(rows if kind == "list" else iter(rows))
+    assert (report.created, report.not_attempted) == (20, 3_000)
+    assert sandbox.requests == 21
+
+
+@pytest.mark.parametrize("home", [None, "X"])
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_a_source_without_end_is_not_read_for_ever_for_a_refused_location(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock, home: str | None, is_stream: bool
+) -> None:
+    client = await connect(await open_sandbox(locations=["A"]), location_id=home)
+
+    async def endless() -> AsyncIterator[dict[str, Any]]:
+        for number in itertools.count():
+            yield {"locationId": "X", "email": f"{number}@example.com"}
+            await clock.sleep(0.1)
+
+    told: list[Outcome] = []
+    if is_stream:
+        with pytest.raises(LocationRefusedError):
+            await collect(client.contacts.stream_upserts(endless()), told)
+    else:
+        report = await client.contacts.bulk_upsert(endless(), on_outcome=told.append)
+        assert isinstance(report.stopped, LocationRefusedError)
+    assert {outcome.status for outcome in told} == {"not_attempted"}
+    assert len(told) < 200
+
+
+async def test_a_stream_goes_on_for_the_other_locations(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
+    client = await connect(await open_sandbox(locations=["A"]), location_id=None)
+    rows = [row for pair in zip(rows_of("X", 30), rows_of("A", 30), strict=True) for row in pair]
+    told: list[Outcome] = []
+    with pytest.raises(LocationRefusedError, match="location X takes no calls"):
+        await collect(client.contacts.stream_upserts(iter(rows)), told)
+    assert Counter(outcome.status for outcome in told) == {"created": 30, "not_attempted": 30}
+
+
+async def test_access_that_ends_in_the_midst_costs_the_calls_in_flight(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    """Rows that wait for a slot, or to be tried again, are not sent any more."""
+    sent = 0
+
+    def revoke(applied: Applied) -> None:
+        nonlocal sent
+        sent += applied.sent["locationId"] == "X"
+        if sent == 120:  # in the second window
+            sandbox.allow_locations("A")
+
+    sandbox: Sandbox = await open_sandbox(latency=(0.2, 0.2), on_applied=revoke)
+    client = await connect(sandbox, concurrency=150)
+    rows = [*rows_of("X", 500), *rows_of("A", 50)]
+    report = await client.contacts.bulk_upsert(rows)
+    refused = sum(arrival.status == 403 for arrival in sandbox.arrivals)
+    assert 0 < refused <= 80  # what was left of the window is out at once
+    assert report.failed == report.unknown == 0
+    created = sum(outcome.status == "created" for outcome in report.outcomes[:500])
+    assert created == len(sandbox.contacts("X")) == 120
+    assert report.created - created == 50
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+async def test_rows_of_a_refused_location_are_sent_once_it_is_granted(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, tmp_path: Path, has_journal: bool
+) -> None:
+    sandbox = await open_sandbox(locations=["A"])
+    client = await connect(sandbox)
+    rows = [row for pair in zip(rows_of("X", 30), rows_of("A", 30), strict=True) for row in pair]
+    journal = tmp_path / "journal.sqlite3" if has_journal else None
+    await client.contacts.bulk_upsert(rows, journal=journal)
+    sandbox.allow_locations("AX")
+    report = await client.contacts.bulk_upsert(rows, journal=journal)
+    assert (report.total, report.stopped, report.closed_locations) == (60, None, {})
+    assert report.created == (60 if has_journal else 30)
+    assert calls_to(sandbox, "X") == 31
+
+
+FORBIDDEN = {"statusCode": 403, "message": "The token does not have access to this location."}
+ABOUT_LOCATIONS: list[tuple[int, Any]] = [
+    (403, FORBIDDEN),
+    (403, {"message": "Forbidden resource", "error": "Forbidden", "statusCode": 403}),
+    (403, {"statusCode": 403, "message": "You do not have permission to access this resource", "error": "Forbidden"}),
+    (403, b"<html><body>error code: 1010</body></html>"),
+    (403, b""),
+    (404, {"message": "Cannot POST /contacts/upsert", "error": "Not Found", "statusCode": 404}),
+    (404, {"message": "Location not found"}),
+    (404, b""),
+    (401, {"statusCode": 401, "message": "This location is not accessible from this token!"}),
+    (400, {"message": "Location not found", "error": "Bad Request", "statusCode": 400}),
+    (400, {"message": "Location is not active", "statusCode": 400}),
+]
+ABOUT_ROWS: list[tuple[int, Any]] = [
+    (400, {"message": "Contact must have an email or a phone", "statusCode": 400}),
+    (400, {"message": "Contact not found for id:X in this location", "statusCode": 400}),
+    (400, {"message": "This location does not allow duplicated contacts.", "meta": {"contactId": "c"}}),
+    (404, {"message": "Contact with id X not found"}),
+    (422, {"message": ["property locationId should not exist"], "statusCode": 422}),
+    (422, {"message": ["locationId must be a string"], "statusCode": 422}),
+]
+
+
+async def load_with(connect: OpenSandbox, answers: Callable[[int], tuple[int, Any]]) -> tuple[BatchReport, list[str]]:
+    """Load 20 rows of each of two locations; the calls about X are answered so, by their number."""
+    seen: list[str] = []
+    done = {"new": True, "contact": {"id": "x" * 20}, "traceId": "t"}
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        location = (await request.json())["locationId"]
+        status, body = answers(seen.count("X")) if location == "X" else (200, done)
+        seen.append(location)
+        text = body if isinstance(body, bytes) else json.dumps(body or done).encode()
+        return web.Response(status=status, body=text, content_type="application/json")
+
+    runner = web.ServerRunner(web.Server(answer, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        client = await connect(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        rows = [row for pair in zip(rows_of("X", 20), rows_of("A", 20), strict=True) for row in pair]
+        return await client.contacts.bulk_upsert(rows, compare=False), seen
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(("status", "body"), ABOUT_LOCATIONS)
+async def test_what_is_about_a_location_stops_it_after_one_call(connect: OpenSandbox, status: int, body: Any) -> None:
+    report, seen = await load_with(connect, lambda _: (status, body))
+    assert (report.created, report.failed, report.not_attempted) == (20, 0, 20)
+    assert seen.count("X") == 1
+    assert [error.status for error in report.errors] == [status]
+
+
+@pytest.mark.parametrize(("status", "body"), ABOUT_ROWS)
+async def test_what_is_about_a_row_fails_it_alone(connect: OpenSandbox, status: int, body: Any) -> None:
+    report, seen = await load_with(connect, lambda number: (status, body) if number % 2 == 0 else (200, None))
+    assert (report.created, report.failed, report.stopped) == (30, 10, None)
+    assert seen.count("X") == 20
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_page_of_the_edge_in_the_midst_is_about_a_row(connect: OpenSandbox, status: int) -> None:
+    page = b"<html><h1>Sorry, you have been blocked</h1></html>"
+    report, _ = await load_with(connect, lambda number: (status, page) if number == 7 else (200, None))
+    assert (report.created, report.failed, report.stopped) == (39, 1, None)
+
+
+async def test_a_slow_first_row_holds_up_its_location_for_two_seconds_at_most(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox()
+    client = await connect(sandbox, timeouts=Timeouts(total=60.0))
+    sandbox.fail_next("hang")
+    began = clock.now
+    finished: dict[int, float] = {}
+    load = client.contacts.bulk_upsert(
+        rows_of("A", 30), on_outcome=lambda outcome: finished.update({outcome.index: clock.now - began})
+    )
+    await load
+    assert max(finished[index] for index in range(1, 30)) <= 2.0
+    assert finished[0] >= 30.0
+
+
+async def test_a_login_that_lacks_for_one_location_costs_one_question(
+    open_sandbox: OpenSandbox, connect: OpenSandbox
+) -> None:
+    asked: Counter[str] = Counter()
+
+    class Agency(Tokens):
+        async def token(self, location_id: str) -> str:
+            asked[location_id] += 1
+            await asyncio.sleep(0)
+            return await super().token(location_id)
+
+    lacking = LoginRequiredError("log in to location broken again", account_id="broken")
+    sandbox = await open_sandbox()
+    client = await connect(sandbox, token=Agency(lacking), location_id="broken")
+    report = await client.contacts.bulk_upsert([*rows_of("broken", 300), *rows_of("A", 30)])
+    assert (report.created, report.not_attempted) == (30, 300)
+    assert asked["broken"] == 1
+    assert report.closed_locations == {"broken": lacking}
+    assert report.errors == [ErrorCount(None, "log in to location broken again", 300)]
 
 
 # ---------------------------------------------------------------------------------------------- the backlog itself

@@ -149,6 +149,8 @@ def test_each_field_that_comes_back_has_an_attribute() -> None:
     assert STRUCTS.keys() == OBJECTS.keys()
     for kind, names in OBJECTS.items():
         assert set(names.split()) <= wire_names(STRUCTS[kind]), kind
+    for kind in ("listed contact", "found contact"):
+        assert set(specification.SEEN[kind].split()) <= wire_names(STRUCTS[kind]), kind
     assert set(specification.SEARCH_BODY.split()) == wire_names(SearchBody)
     assert {snake(name) for name in specification.SEARCH_ANSWER.split()} <= set(SearchPage.__struct_fields__)
     followers = wire_names(lca.FollowersChange)

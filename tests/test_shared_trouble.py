@@ -616,7 +616,7 @@ async def leave_open():
 
 async def use_again():
     await limits.open()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         await limits.window("L", RateLimit()).acquire()
     await limits.close()
 

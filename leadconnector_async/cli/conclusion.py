@@ -17,6 +17,7 @@ from ..migration.results import (
     PROBLEMS,
     REPORT,
     SKIPPED,
+    SUCCEEDED,
     Results,
 )
 from ..migration.run import FileLoad
@@ -68,6 +69,8 @@ def _document(load: FileLoad, reason: str | None, steps: list[NextStep]) -> dict
 
 def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
     tell_counts(report)
+    if report.inferred:
+        show(f"  {report.inferred} created as far as the date tells, as the answers were lost: inferred in {SUCCEEDED}")
     for why, count in report.skip_reasons.items():
         show(f"  {count} x not sent, as {clean_text(why)} (see {SKIPPED})")
     for field, count in report.not_applied.items():

@@ -13,13 +13,29 @@ from msgspec import Struct
 from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, UsageError
-from ..migration.export import Export, ExportOrder, Progress
+from ..migration.export import Doubt, Export, ExportOrder, Progress, doubt_restrictions, find_untold
+from ..migration.page import count_of
+from ..migration.restricted import ASKED, NOT_ASKED
 from .exit_codes import INTERRUPTED, STOPPED
 from .options import read_limits, read_rate, read_token_file
 from .printing import show, show_document, tell
 from .signals import calling_on_signals
 
 _LINE_SECONDS: Final = 5.0
+_BY_ID: Final = "--by-id reads each contact by its id, at a call each"
+_ASKED: Final = f"{', '.join(ASKED[:-1])} or {ASKED[-1]}"
+_NOT_ASKED: Final = f"{', '.join(NOT_ASKED[:-1])} or {NOT_ASKED[-1]}"
+_DOUBTS: Final[dict[Doubt, str]] = {
+    "unasked": (
+        "do-not-disturb by channel is not in the file: searches return none, and the service does not say who has a "
+        "channel closed"
+    ),
+    "unseen": f"nobody has {_ASKED} closed; searches may not show who has only {_NOT_ASKED} closed",
+    "seen": (
+        "searches leave out do-not-disturb by channel: it was read by id for {count} with "
+        f"{', '.join(ASKED)} or inbound messages closed; who has only {_NOT_ASKED} closed is not known"
+    ),
+}
 
 
 class ExportCommand(Struct, frozen=True, kw_only=True):
@@ -30,6 +46,7 @@ class ExportCommand(Struct, frozen=True, kw_only=True):
     tags: list[str]
     query: str | None
     is_raw: bool
+    is_by_id: bool
     is_resumed: bool
     rate: str | None
     daily: int | None
@@ -57,6 +74,7 @@ async def export(command: ExportCommand) -> int:
         tags=tuple(command.tags),
         query=command.query,
         is_raw=command.is_raw,
+        is_by_id=command.is_by_id,
     )
     with Export(command.path, order, is_resumed=command.is_resumed) as work:
         if command.is_resumed:
@@ -78,7 +96,7 @@ async def _run(command: ExportCommand, client: LeadConnector, work: Export) -> i
         return INTERRUPTED
     error = task.exception()
     if error is None:
-        _summarise(command, work.progress)
+        _summarise(command, work)
         show_document(_document(command, work, None))
         return 0
     if not isinstance(error, LeadConnectorError | OSError) or isinstance(error, ConfigurationError | UsageError):
@@ -100,13 +118,23 @@ async def _read_all(command: ExportCommand, client: LeadConnector, work: Export)
         await work.run(client, on_page)
 
 
-def _summarise(command: ExportCommand, progress: Progress) -> None:
+def _summarise(command: ExportCommand, work: Export) -> None:
+    progress = work.progress
     show(f"{progress.contacts:,} contacts in {command.path}")
     if progress.undefined:
         show(
             f"  {progress.undefined:,} values are of custom fields that the location does not define (any more), and "
             "have no column; a .jsonl file holds them"
         )
+    if progress.unreadable:
+        show(
+            f"  {progress.unreadable:,} values are of a kind that is not known; they are written as they came, and "
+            "--raw writes all of them"
+        )
+    if untold := find_untold(work.order, progress):
+        show(f"  searches do not return {' and '.join(untold)}, which stay empty; {_BY_ID}")
+    if doubt := doubt_restrictions(work.order, progress):
+        show(f"  {_DOUBTS[doubt].format(count=count_of(progress.by_id, 'contact'))}; {_BY_ID}")
 
 
 def _document(command: ExportCommand, work: Export, stopped: str | None) -> dict[str, object]:
@@ -115,6 +143,10 @@ def _document(command: ExportCommand, work: Export, stopped: str | None) -> dict
         "file": str(command.path),
         "contacts": progress.contacts,
         "undefined_values": progress.undefined,
+        "unreadable_values": progress.unreadable,
+        "read_by_id": progress.by_id,
+        "not_returned": find_untold(work.order, progress),
+        "do_not_disturb": doubt_restrictions(work.order, progress) or "complete",
         "stopped": stopped,
     }
 
@@ -132,5 +164,6 @@ def _tell_next(command: ExportCommand, work: Export, reason: str) -> None:
     }
     words = ["leadconnector", "export", str(command.path), "--resume"]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    words += [word for tag in command.tags for word in ("--tag", tag)] + ["--raw"] * command.is_raw
+    words += [word for tag in command.tags for word in ("--tag", tag)]
+    words += ["--raw"] * command.is_raw + ["--by-id"] * command.is_by_id
     show(f"Next: {shlex.join(words)}")

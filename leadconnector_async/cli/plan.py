@@ -25,7 +25,7 @@ from ..migration.rows import RowFile, split_emptied
 from ..migration.survey import Survey
 from ..models import ContactUpsert
 from ..private_file import write_private
-from ..sources import Skipped
+from ..sources import Closing, Skipped
 from .exit_codes import INTERRUPTED, STOPPED
 from .options import read_rate
 from .orders import Order
@@ -167,8 +167,10 @@ async def _compare(
     stop: asyncio.Event,
     phones: PhoneConflicts,
 ) -> Comparison:
-    def look(what: ContactUpsert | Skipped | None) -> None:
-        if isinstance(what, ContactUpsert):
+    def look(what: ContactUpsert | Skipped | Closing | None) -> None:
+        if isinstance(what, Closing):
+            survey.look_at_closing(what)
+        elif isinstance(what, ContactUpsert):
             survey.look(what)
         else:
             survey.pass_over()

@@ -11,7 +11,14 @@ import msgspec
 from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import CallError, ConfigurationError
-from ..migration.check import Look, check_files, has_location_names, refuse_missing_options, refuse_problems
+from ..migration.check import (
+    Look,
+    check_files,
+    describe_unread,
+    has_location_names,
+    refuse_missing_options,
+    refuse_problems,
+)
 from ..migration.definitions import FieldBook
 from ..migration.emptying import about_emptied, about_not_emptied
 from ..migration.lookup import create_fields, fetch_fields, fetch_locations
@@ -19,7 +26,7 @@ from ..migration.meaning import Meaning, check_names
 from ..migration.people import Directory
 from ..migration.plan import Comparison
 from ..migration.plan_words import about_comparison
-from ..migration.problems import ProblemCount, ProblemTally
+from ..migration.problems import ProblemCount, ProblemTally, UnreadColumn
 from ..migration.rows import RowFile, split_emptied
 from ..migration.targets import read_target
 from .printing import show, show_document, tell
@@ -27,6 +34,7 @@ from .saying import Saying
 
 _MOST_KINDS: Final = 12
 _MOST_VALUE_CHARS: Final = 40
+_CLOSING_WORDS: Final = {"opt-out": "yes", "opt-in": "no"}
 _DONE: Final = {"refused": "not sent", "skipped": "left out", "fixed": "changed", "sent": "sent", "assumed": "sent"}
 
 
@@ -132,8 +140,10 @@ class Preparation:
         """Refuse a load that cannot begin as it is.
 
         Raises:
-            ConfigurationError: An option is missing, or there is a problem and none is wanted.
+            ConfigurationError: A column about consent cannot be read, an option is missing, or there is a problem and
+                none is wanted.
         """
+        _refuse_unread(tally)
         refuse_missing_options(tally)
         if self._saying.is_strict:
             refuse_problems(tally)
@@ -155,6 +165,23 @@ class Preparation:
         return _read_anew(files, msgspec.structs.replace(files[0].meaning, fields=book))
 
 
+def _refuse_unread(tally: ProblemTally) -> None:
+    """Refuse a load of which a column about consent cannot be read: people who opted out could be in it.
+
+    Raises:
+        ConfigurationError: There is one; the sentence names the ways to say what it means.
+    """
+    if tally.unread:
+        told = "; ".join(clean_text(f"{describe_unread(unread)}; {_ways_to_settle(unread)}") for unread in tally.unread)
+        raise ConfigurationError(told)
+
+
+def _ways_to_settle(unread: UnreadColumn) -> str:
+    name = unread.column.replace('"', '\\"')
+    ways = [f'--map "{name}={kind}:{unread.channels}" where {word} closes' for kind, word in _CLOSING_WORDS.items()]
+    return f'say what it means: {", ".join(ways)}, or --ignore "{name}"'
+
+
 def _read_anew(files: Sequence[RowFile], meaning: Meaning) -> list[RowFile]:
     """Have files with another meaning; they keep how many rows they were found to have."""
     anew = []
@@ -174,6 +201,9 @@ def tell_of_columns(files: Sequence[RowFile]) -> None:
             continue
         if file.map.preset is not None:
             tell(f"{file.name}: looks like an export of {file.map.preset.name}")
+        consent = [f"{column.name} ({column.target.text})" for column in file.map.columns if column.target.consent]
+        if consent:
+            tell(f"{file.name}: read as consent: {clean_text(', '.join(consent))}")
         by_reason: dict[str, list[str]] = {}
         for unsent in file.map.unsent:
             by_reason.setdefault(unsent.reason, []).append(unsent.name)

@@ -56,6 +56,13 @@ def undo_run(
     force: Annotated[
         bool, typer.Option("--force", help="Delete contacts also where somebody changed them since.")
     ] = False,
+    include_inferred: Annotated[
+        bool,
+        typer.Option(
+            "--include-inferred",
+            help="Delete contacts, too, whose answers were lost, so that nobody knows whether the run created them.",
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier undo of this run.")] = False,
     rate: Rate = None,
     daily: Daily = None,
@@ -69,6 +76,8 @@ def undo_run(
 ) -> None:
     """Delete the contacts that a run created. Those that it updated stay as they are.
 
+    Contacts that somebody else changed after the run wrote to them are kept.
+
     Exit code: 0 none is there any more; 1 some were kept, or failed; 2 wrong use; 3 stopped early; 130 interrupted.
     """
     past = PastOrder(
@@ -81,4 +90,5 @@ def undo_run(
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),
     )
-    run(undo(UndoOrder(past=past, is_agreed=yes, is_forced=force, is_resumed=resume)), as_json=as_json)
+    order = UndoOrder(past=past, is_agreed=yes, is_forced=force, includes_inferred=include_inferred, is_resumed=resume)
+    run(undo(order), as_json=as_json)

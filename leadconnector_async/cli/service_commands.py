@@ -24,6 +24,10 @@ def export(
     query: Annotated[str | None, typer.Option(help="Contacts that match this text.", show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="JSON as the service returns it; not to be loaded again.")] = False,
+    by_id: Annotated[
+        bool,
+        typer.Option("--by-id", help="Read each contact by its id, a call for each: with what searches leave out."),
+    ] = False,
     rate: Rate = None,
     daily: Daily = None,
     redis: Redis = None,
@@ -41,6 +45,7 @@ def export(
         tags=tag or [],
         query=query,
         is_raw=raw,
+        is_by_id=by_id,
         is_resumed=resume,
         rate=rate,
         daily=daily,
@@ -76,6 +81,9 @@ def sandbox(
     search_lag: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long a change takes to show in searches.")
     ] = 0.0,
+    search_without_dnd: Annotated[
+        bool, typer.Option("--search-without-dnd", help="Searches leave out do-not-disturb by channel.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Makes ids, latency and faults repeatable.")] = None,
     profile: Annotated[
         str,
@@ -99,6 +107,7 @@ def sandbox(
             allow_duplicates=allow_duplicates,
             data=data,
             search_lag=search_lag,
+            search_without_dnd=search_without_dnd,
             seed=seed,
         )
 

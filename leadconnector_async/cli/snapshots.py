@@ -10,9 +10,11 @@ from typing import Final
 from ..client import LeadConnector
 from ..errors import ConfigurationError
 from ..limits import RateLimit
+from ..migration.completion import complete_contacts
 from ..migration.inventory import Inventory
+from ..migration.restoring import fields_changed
 from ..migration.rows import RowFile
-from ..migration.snapshot import SNAPSHOT, Snapshot, complete_snapshot
+from ..migration.snapshot import SNAPSHOT, Snapshot
 from ..migration.stored import BEFORE, StoredContacts
 from .past_runs import Pace
 from .printing import tell
@@ -52,11 +54,13 @@ async def take_snapshot(
         JournalError: What was read cannot be kept.
     """
     with StoredContacts(folder / BEFORE) as stored, Snapshot(folder, stored) as snapshot:
-        if is_begun and not snapshot.is_finished:
+        if is_begun and not snapshot.is_completed:
             raise ConfigurationError(
                 f"{folder / SNAPSHOT}: is gone or not whole, so that what was there before the load is not known any "
                 "more; begin anew with another --out"
             )
         await Inventory(client, stored, files, limit=limit, tell=tell).run(stop, wait_for_quota=waits)
         reading = Pace(stored.count, "contacts at most read whole", is_wanted=is_progress_wanted)
-        await complete_snapshot(client, snapshot, stored, files, stop, wait_for_quota=waits, on_progress=reading.count)
+        await complete_contacts(
+            client, snapshot, stored, files, fields_changed, stop, wait_for_quota=waits, on_progress=reading.count
+        )

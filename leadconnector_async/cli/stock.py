@@ -22,7 +22,9 @@ from ..errors import (
 )
 from ..journal import Journal
 from ..limits import RateLimit
+from ..migration.changes import fields_filled
 from ..migration.compare import compare_rows
+from ..migration.completion import complete_contacts
 from ..migration.inventory import Inventory
 from ..migration.plan import Comparison
 from ..migration.rows import RowFile
@@ -30,7 +32,7 @@ from ..migration.selection import Chooser, Selection
 from ..migration.sharing import Conflict
 from ..migration.stored import BEFORE, StoredContacts
 from ..models import ContactUpsert
-from ..sources import Skipped
+from ..sources import Closing, Skipped
 from .printing import tell
 
 READING_ENDS: Final = (
@@ -96,12 +98,12 @@ async def open_chooser(
     stored = opened.enter_context(StoredContacts(path))
     if not journal.is_begun:
         journal.note(whole)  # so that the run is found again, although no row was sent
+        await take_stock(wish, client, files, stored, stop)  # and not later, when contacts may hold what was sent
     elif not stored.is_finished:
         raise ConfigurationError(
             f"{path}: is gone or not whole, so that what was there before the load is not known any more; begin anew "
             "with another --out"
         )
-    await take_stock(wish, client, files, stored, stop)
     return make_chooser(wish, client, stored, opened)
 
 
@@ -112,7 +114,7 @@ async def compare_with_stored(
     stop: asyncio.Event,
     *,
     conflicts: Iterable[Conflict] = (),
-    on_row: Callable[[ContactUpsert | Skipped | None], None] = lambda _: None,
+    on_row: Callable[[ContactUpsert | Skipped | Closing | None], None] = lambda _: None,
 ) -> Comparison:
     """Read what is there, and compare all rows with it; nothing is kept.
 
@@ -144,8 +146,13 @@ async def take_stock(
     Raises:
         LeadConnectorError: As of `Inventory.run`; what was read is kept.
     """
-    inventory = Inventory(client, stored, files, limit=wish.limit, tell=tell, on_progress=_Pace().count)
+    pace = _Pace()
+    inventory = Inventory(client, stored, files, limit=wish.limit, tell=tell, on_progress=pace.count)
     await inventory.run(stop, wait_for_quota=wish.waits)
+    if wish.selection.fill_empty:
+        await complete_contacts(
+            client, stored, stored, files, fields_filled, stop, wait_for_quota=wish.waits, on_progress=pace.count
+        )
 
 
 def make_chooser(wish: Wish, client: LeadConnector, stored: StoredContacts, opened: ExitStack) -> Chooser:

@@ -14,13 +14,13 @@ from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, LeadConnectorError
 from ..limits import RateLimit
-from ..migration.aftermath import read_end
 from ..migration.restore import Restore, assume_met
 from ..migration.rows import RowFile
 from ..migration.snapshot import SNAPSHOT, Snapshot
 from ..migration.stored import BEFORE, StoredContacts
+from ..migration.sweep import Access
 from ..migration.undo import (
     UNDO_BOOK,
     UNDO_REPORT,
@@ -54,6 +54,7 @@ class UndoOrder(Struct, frozen=True, kw_only=True):
     past: PastOrder
     is_agreed: bool
     is_forced: bool
+    includes_inferred: bool
     is_resumed: bool
 
 
@@ -81,10 +82,18 @@ async def undo(order: UndoOrder) -> int:
                 tell("Nothing was deleted or restored.")
                 return INTERRUPTED
             book = stack.enter_context(UndoBook(path))
-            work = Undo(client, book, ended_at=read_end(run.journal), is_forced=order.is_forced)
+            access = Access(client)
+            work = Undo(
+                client,
+                book,
+                run.journal,
+                access,
+                is_forced=order.is_forced,
+                includes_inferred=order.includes_inferred,
+            )
             reason = await _work(order, work, plan.created, past.created(), stop)
-            if past.snapshot is not None and reason is None:
-                reason = await _restore(order, run, past, book, past.snapshot, stop, plan.updated)
+            if past.snapshot is not None and reason in (None, _words_of(access.reason)):
+                reason = await _restore(order, past, book, past.snapshot, access, stop, plan.updated)
             report = conclude_undo(run.folder, plan, book, reason, restores=restores)
             return _conclude(order, report, is_interrupted=stop.is_set())
 
@@ -108,7 +117,7 @@ class _Past(Struct, frozen=True):
 
     def plan(self) -> UndoPlan:
         plan = plan_undo(self.run.journal, self.outcomes())
-        return plan if self.snapshot is None else correct_plan(plan, sum(map(self._was_there, self._told_created())))
+        return plan if self.snapshot is None else correct_plan(plan, filter(self._was_there, self._told_created()))
 
     def outcomes(self) -> Iterator[Outcome]:
         found = self.run.journal.outcomes()
@@ -138,11 +147,13 @@ async def _open_past(run: PastRun, client: LeadConnector, opened: ExitStack) -> 
 
 
 def _tell_beforehand(order: UndoOrder, run: PastRun, plan: UndoPlan, rate: RateLimit, *, restores: bool) -> None:
-    calls = plan.created * (1 if order.is_forced else 2)
+    calls = _count_to_delete(order, plan) * (1 if order.is_forced else 2)
     show(f"{run.folder}: {plan.created:,} contacts created in {run.place}")
     show(f"Undo deletes them, with all that belongs to them: {calls:,} calls, which take {_least_time(calls, rate)}.")
     if plan.created:
         _tell_of_changed(order)
+    if plan.inferred:
+        _tell_of_inferred(order, plan)
     if plan.updated and restores:
         _tell_of_restoring(order, plan, rate)
     elif plan.updated:
@@ -151,6 +162,19 @@ def _tell_beforehand(order: UndoOrder, run: PastRun, plan: UndoPlan, rate: RateL
         )
     if plan.unknown:
         show(f"{plan.unknown:,} rows may have created contacts, which nobody knows: look them up (failed.csv).")
+
+
+def _count_to_delete(order: UndoOrder, plan: UndoPlan) -> int:
+    return plan.created if order.includes_inferred else plan.created - plan.inferred
+
+
+def _tell_of_inferred(order: UndoOrder, plan: UndoPlan) -> None:
+    what = (
+        "are deleted, too (--include-inferred)"
+        if order.includes_inferred
+        else "are kept (--include-inferred deletes them, too)"
+    )
+    show(f"{plan.inferred:,} of them may be somebody else's, as their answers were lost: they {what}.")
 
 
 def _tell_of_changed(order: UndoOrder) -> None:
@@ -188,12 +212,13 @@ async def _may_begin(order: UndoOrder, plan: UndoPlan, stop: asyncio.Event, *, r
         ConfigurationError: Nobody is, and nothing on the command line stands for a yes.
     """
     updated = plan.updated if restores else 0
-    if order.is_agreed or not (plan.created or updated):
+    if order.is_agreed or not (_count_to_delete(order, plan) or updated):
         return True
     if not is_person_there():
         what = "delete contacts" if not updated else "delete and restore contacts"
         raise ConfigurationError(f"nobody is there to be asked whether to {what}; give --yes if so")
-    parts = [f"{verb} {count:,} contacts" for verb, count in (("delete", plan.created), ("restore", updated)) if count]
+    counts = (("delete", _count_to_delete(order, plan)), ("restore", updated))
+    parts = [f"{verb} {count:,} contacts" for verb, count in counts if count]
     question = " and ".join(parts)
     return await is_agreed(f"{question[0].upper()}{question[1:]}?", stop)
 
@@ -210,14 +235,21 @@ def _location_of(files: list[RowFile]) -> Callable[[int], str | None]:
 
 
 async def _restore(
-    order: UndoOrder, run: PastRun, past: _Past, book: UndoBook, snapshot: Snapshot, stop: asyncio.Event, count: int
+    order: UndoOrder,
+    past: _Past,
+    book: UndoBook,
+    snapshot: Snapshot,
+    access: Access,
+    stop: asyncio.Event,
+    count: int,
 ) -> str | None:
     """Restore what was updated; return what ended it early, or None."""
+    run = past.run
     adds_tags = run.journal.told("tags") == "add"
     with await asyncio.to_thread(Meetings, past.outcomes()) as meetings:
         sending = run.open_sending(past.client, run.open_phones())
         groups = group_by_contact(past.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
-        work = Restore(past.client, book, snapshot, adds_tags=adds_tags, is_forced=order.is_forced)
+        work = Restore(past.client, book, snapshot, access, adds_tags=adds_tags, is_forced=order.is_forced)
         return await _work(order, work, count, groups, stop)
 
 
@@ -231,13 +263,18 @@ async def _work(
         if not stop.is_set():
             raise
         return "interrupted at once"
-    return str(reason) if reason is not None else "interrupted" if stop.is_set() else None
+    return _words_of(reason) or ("interrupted" if stop.is_set() else None)
+
+
+def _words_of(reason: LeadConnectorError | None) -> str | None:
+    return None if reason is None else str(reason)
 
 
 def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> int:
     folder = order.past.folder
     counts = msgspec.structs.asdict(report)
     show_document({"folder": str(folder), **counts})
+    counts["kept"] -= report.inferred
     told = [f"{counts[name]:,} {words}" for name, words in _WORDS.items() if counts[name]]
     show(f"{report.created + report.updated:,} contacts: {', '.join(told) or 'nothing to do'}")
     is_stopped = report.stopped is not None and not report.is_done
@@ -245,12 +282,21 @@ def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> 
         show(f"Stopped early: {clean_text(report.stopped or '')}")
     show(f"Results: {folder}/ ({UNDO_REPORT}, {UNDO_TABLE})")
     if is_stopped:
-        more = " --resume --force" if order.is_forced else " --resume"
-        show(f"Next: {_command(order)}{more}")
+        show(f"Next: {_command(order)} --resume{' --force' * order.is_forced}")
         return INTERRUPTED if is_interrupted else STOPPED
-    if report.kept or (report.partly and not order.is_forced):
-        show(f"Next: look at those that were kept in {folder / UNDO_TABLE}, then: {_command(order)} --resume --force")
+    _tell_of_kept(order, report)
     return 0 if report.is_done else 1
+
+
+def _tell_of_kept(order: UndoOrder, report: UndoReport) -> None:
+    more = ""
+    if report.kept > report.inferred or (report.partly and not order.is_forced):
+        more += " --force"
+    if report.inferred:
+        more += " --include-inferred"
+    if more:
+        table = order.past.folder / UNDO_TABLE
+        show(f"Next: look at those that were kept in {table}, then: {_command(order)} --resume{more}")
 
 
 _WORDS: Final = {
@@ -259,6 +305,7 @@ _WORDS: Final = {
     "same": "as before already",
     "gone": "not there any more",
     "kept": "kept, as they changed since",
+    "inferred": "kept, as nobody knows whether the run created them",
     "partly": "restored in part",
     "unseen": "kept, as what they held is not known",
     "failed": "failed",
@@ -277,5 +324,6 @@ def _command(order: UndoOrder) -> str:
         "--client-secret-file": past.login.secret_file,
     }
     words = ["leadconnector", "undo", str(past.folder)]
+    words += ["--include-inferred"] * order.includes_inferred
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     return shlex.join(words)

@@ -93,6 +93,10 @@ class Contacts(OneContact, Finding):
         service that answers nothing but 429, or `stop`; `report.stopped` then says why, and rows not tried are
         `not_attempted` (a sync source is read on for that, for ten seconds at most; an async one is not).
 
+        A location that refuses all calls (403, 404), has no token or a spent day ends for itself: its rows are
+        `not_attempted`, others go on, and `report.closed_locations` says why. While no location is known that takes
+        calls, a list is read to its end to find one, and any other source for ten seconds at most.
+
         Args:
             contacts: Iterable or async iterable of contacts or dicts. A sync one (other than a list) is pulled in a
                 thread of its own, in small batches; a SQLite connection must allow that (`check_same_thread=False`).
@@ -157,7 +161,8 @@ class Contacts(OneContact, Finding):
             One outcome for each row that was read, in the order in which they finish.
 
         Raises:
-            LeadConnectorError: What stopped the load (a refused token, a spent day), after the last outcome.
+            LeadConnectorError: What stopped the load (a refused token, a spent day), or the first of its locations that
+                took no more calls, after the last outcome.
             Exception: What the source raised, after the outcomes of the rows read by then.
         """
         from ..bulk import stream_upserts

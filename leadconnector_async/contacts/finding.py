@@ -53,8 +53,8 @@ class Finding(Group):
             location_id: Where to search; the client's location by default.
 
         Yields:
-            The contacts in the order asked for. Some fields that `get` has are missing where the service leaves them
-            out.
+            The contacts in the order asked for. Searches leave out some fields that `get` has, such as the time zone;
+            `knows` of a contact says which.
 
         Raises:
             UsageError: There is no location, or an argument cannot be used; nothing was sent.

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from .. import protocol
 from ..call import Call
-from ..errors import InvalidContactError
+from ..comparison import describe_refused
+from ..errors import InvalidContactError, PermanentDndError
 from ..group import Group
-from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, read_mapping
+from ..models import (
+    AnySendable,
+    Contact,
+    ContactUpdate,
+    ContactUpsert,
+    NotApplied,
+    UpsertResult,
+    as_given,
+    read_mapping,
+    without_refused,
+)
+from ..protocol import Request, T
+from ..server_clock import CLOCK_TOLERANCE, read_time
 
 ContactLike: TypeAlias = ContactUpsert | Mapping[str, object]
 """A contact, or a dict with its fields in snake_case or camelCase."""
-
-# The clock that sets `dateAdded` need not be quite the one that sets the `Date` header.
-_CLOCK_TOLERANCE = 2.0
 
 
 class OneContact(Group):
@@ -32,15 +41,17 @@ class OneContact(Group):
             contact: What to store; its own `location_id` wins over the client's. `tags` replaces all tags.
 
         Returns:
-            Whether it is new, the contact as stored, and the API's trace id. The service may drop a field without a
-            word: compare `contact` with what was sent.
+            Whether it is new, the contact as stored, and the API's trace id. A do-not-disturb channel that may not be
+            changed is named in `not_applied`. The service may drop a field without a word: compare `contact` with what
+            was sent.
 
         Raises:
             InvalidContactError: It has no email or phone, an unknown field, or a value of the wrong type; not sent.
             CallError: It did not succeed; `may_be_applied` says whether it may have been stored all the same.
             DailyQuotaExceededError: The day is spent; not sent.
         """
-        return await self.finish_upsert(self.prepare_upsert(self.complete(contact)))
+        contact = self.complete(contact)
+        return await self.finish_upsert(self.prepare_upsert(contact), contact)
 
     def prepare_upsert(self, contact: ContactUpsert) -> Call[UpsertResult]:
         """Check and encode what `complete` returned; for loads that check rows ahead of sending them.
@@ -52,9 +63,13 @@ class OneContact(Group):
             raise InvalidContactError("the contact has neither email nor phone, and the service matches by these")
         return Call(protocol.build_upsert(contact, self.client.api_version))
 
-    async def finish_upsert(self, call: Call[UpsertResult]) -> UpsertResult:
-        """Send what `prepare_upsert` made."""
-        result = await self.client.send(call)
+    async def finish_upsert(self, call: Call[UpsertResult], contact: ContactUpsert) -> UpsertResult:
+        """Send what `prepare_upsert` made of a contact."""
+
+        def build(contact: ContactUpsert) -> Request[UpsertResult]:
+            return protocol.build_upsert(contact, self.client.api_version)
+
+        result, allowed = await self._send_allowed(call, contact, build)
         if call.attempts == 1 and not call.rate_limited:
             return result
         is_new_by_date = None if result.new or call.doubted_at is None else self._is_ours(call, result.contact)
@@ -64,7 +79,32 @@ class OneContact(Group):
             is_new_by_date=is_new_by_date,
             attempts=call.attempts,
             rate_limited=call.rate_limited,
+            not_applied=_find_refused(contact, allowed, result.contact),
         )
+
+    async def _send_allowed(
+        self, call: Call[T], contact: AnySendable, build: Callable[[AnySendable], Request[T]]
+    ) -> tuple[T, AnySendable]:
+        """Send a contact, and again without each do-not-disturb channel that the service refuses to change for good.
+
+        It ends, as each refusal leaves less to refuse. Of a call that was refused nothing was applied, so that any kind
+        of call may be sent again.
+
+        Returns:
+            The value of the call, and the contact as it was sent in the end.
+
+        Raises:
+            PermanentDndError: There is nothing else to change, or it is not known which channel is meant.
+        """
+        while True:
+            try:
+                return await self.client.send(call), contact
+            except PermanentDndError as error:
+                allowed = without_refused(contact, error.channels)
+                if allowed is None or call.is_halted:
+                    raise
+                contact, call.request = allowed, build(allowed)
+                call.forgiven += 1  # it did not fail for a reason that passes with time
 
     def _is_ours(self, call: Call[UpsertResult], contact: Contact) -> bool | None:
         """Whether an earlier try of this call, whose answer was lost, made a contact; None where that is not known."""
@@ -74,6 +114,9 @@ class OneContact(Group):
     async def create(self, contact: ContactLike) -> Contact:
         """Create a contact; never tried again once it may have been stored, as that could make a second one.
 
+        Returns:
+            The contact as stored; its `not_applied` names do-not-disturb channels that may not be set so.
+
         Raises:
             DuplicateContactError: Another contact has its email or phone; carries `contact_id` and `matching_field`.
             InvalidContactError, CallError, DailyQuotaExceededError: As `upsert`.
@@ -81,7 +124,16 @@ class OneContact(Group):
         contact = self.complete(contact)
         if contact.create_new_if_duplicate_allowed is not UNSET:
             raise InvalidContactError("create takes no create_new_if_duplicate_allowed; it is for upsert alone")
-        return await self._send(protocol.build_create(contact, self.client.api_version))
+
+        def build(contact: ContactUpsert) -> Request[Contact]:
+            return protocol.build_create(contact, self.client.api_version)
+
+        return await self._send_contact(contact, build)
+
+    async def _send_contact(self, contact: AnySendable, build: Callable[[AnySendable], Request[Contact]]) -> Contact:
+        stored, allowed = await self._send_allowed(Call(build(contact)), contact, build)
+        stored.__dict__["_not_applied"] = _find_refused(contact, allowed, stored)
+        return stored
 
     async def get(self, contact_id: str, *, location_id: str | None = None) -> Contact:
         """Return a contact by its id; what was just written is seen at once.
@@ -106,17 +158,27 @@ class OneContact(Group):
             changes: The fields to change, as a `ContactUpdate` or a dict in snake_case or camelCase.
             location_id: As in `get`.
 
+        Returns:
+            The contact as stored; its `not_applied` names do-not-disturb channels that may not be changed so.
+
         Raises:
             NotFoundError: There is no such contact.
             DuplicateContactError: Another contact has the new email or phone.
+            PermanentDndError: All that `changes` name are such channels; nothing was changed.
             InvalidContactError: `changes` has an unknown field or a value of the wrong type; not sent.
             CallError: It did not succeed.
         """
-        if not isinstance(changes, ContactUpdate):
-            if not isinstance(changes, Mapping):
-                raise InvalidContactError(f"changes are a ContactUpdate or a dict, not {type(changes).__name__}")
+        if isinstance(changes, ContactUpdate):
+            changes = as_given(changes)
+        elif isinstance(changes, Mapping):
             changes = read_mapping(changes, ContactUpdate)
-        return await self._send(protocol.build_update(contact_id, changes, self._scope(location_id)))
+        else:
+            raise InvalidContactError(f"changes are a ContactUpdate or a dict, not {type(changes).__name__}")
+
+        def build(changes: ContactUpdate) -> Request[Contact]:
+            return protocol.build_update(contact_id, changes, self._scope(location_id))
+
+        return await self._send_contact(changes, build)
 
     async def delete(self, contact_id: str, *, location_id: str | None = None) -> None:
         """Delete a contact, with all that belongs to it.
@@ -132,15 +194,18 @@ class OneContact(Group):
         await self._send_delete(protocol.build_delete(contact_id, self._scope(location_id)))
 
     def complete(self, contact: ContactLike) -> ContactUpsert:
-        """Make a Struct of a dict, and fill in the client's location where the contact names none.
+        """Make a Struct of a dict, without values that stand for nothing, such as NaN, and fill in the client's
+        location where the contact names none.
 
         Raises:
             InvalidContactError: It is neither, has an unknown field or a wrong type, or there is no location.
         """
-        if not isinstance(contact, ContactUpsert):
-            if not isinstance(contact, Mapping):
-                raise InvalidContactError(f"a contact is a ContactUpsert or a dict, not {type(contact).__name__}")
+        if isinstance(contact, ContactUpsert):
+            contact = as_given(contact)
+        elif isinstance(contact, Mapping):
             contact = read_mapping(contact, ContactUpsert)
+        else:
+            raise InvalidContactError(f"a contact is a ContactUpsert or a dict, not {type(contact).__name__}")
         if contact.location_id:
             return contact
         if not self.client.location_id:
@@ -150,6 +215,16 @@ class OneContact(Group):
         return msgspec.structs.replace(contact, location_id=self.client.location_id)
 
 
+def _find_refused(sent: AnySendable, allowed: AnySendable, stored: Contact) -> tuple[NotApplied, ...]:
+    """Return the channels that were not sent in the end as they were to be sent."""
+    settings, in_the_end = sent.dnd_settings, allowed.dnd_settings
+    if isinstance(settings, UnsetType) or settings is in_the_end:
+        return ()
+    kept = {} if isinstance(in_the_end, UnsetType) else in_the_end.by_channel()
+    refused = [channel for channel, setting in settings.by_channel().items() if kept.get(channel) != setting]
+    return (describe_refused(settings, stored, refused),)
+
+
 def was_created_since(span: tuple[float, float] | None, contact: Contact) -> bool | None:
     """Whether a contact is younger than a moment of the server's clock; None where that cannot be told.
 
@@ -157,17 +232,9 @@ def was_created_since(span: tuple[float, float] | None, contact: Contact) -> boo
         span: The earliest and the latest that the moment may have been, in seconds since 1970, or None.
         contact: A contact; its `dateAdded` is by the server's clock.
     """
-    added = _read_time(contact.date_added)
+    added = read_time(contact.date_added)
     if span is None or added is None:
         return None
-    if added >= span[1] - _CLOCK_TOLERANCE:
+    if added >= span[1] - CLOCK_TOLERANCE:
         return True
-    return None if added >= span[0] - _CLOCK_TOLERANCE else False
-
-
-def _read_time(text: str | None) -> float | None:
-    try:
-        time = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return None if time.tzinfo is None else time.timestamp()
+    return None if added >= span[0] - CLOCK_TOLERANCE else False

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import ConfigurationError, InvalidContactError, LeadConnectorError
+from ..migration.check import ConsentCells, describe_unread
 from ..migration.meaning import Meaning
 from ..migration.problems import UnusableCellError
 from ..migration.readers import Reading
@@ -177,13 +178,18 @@ def _split(splitting: Splitting, number: int, file: RowFile, folder: Path) -> No
 
 
 def _sort_in(db: sqlite3.Connection, file: RowFile, location_id: str | None) -> bool:
-    """Write all rows to the scratch file, and return whether some have tags."""
-    has_tags = False
+    """Write all rows to the scratch file, and return whether some have tags.
+
+    Raises:
+        ConfigurationError: A column about consent cannot be read.
+    """
+    has_tags, consent = False, ConsentCells(file)
 
     def cells() -> Iterator[tuple[object, ...]]:
         nonlocal has_tags
         for number, row in enumerate(file.rows()):
             contact = row.contact
+            consent.add(row.record)
             where, located = _locate(row, contact, location_id)
             has_tags = has_tags or (isinstance(contact, ContactUpsert) and bool(contact.tags))
             yield (where, number, located.row, located.sent, located.refused, located.field)
@@ -191,6 +197,9 @@ def _sort_in(db: sqlite3.Connection, file: RowFile, location_id: str | None) -> 
     db.execute("BEGIN")
     db.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", cells())
     db.execute("COMMIT")
+    if unread := consent.unread():
+        told = "; ".join(map(describe_unread, unread))
+        raise ConfigurationError(f"{told}: map it to opt-out:CHANNEL or opt-in:CHANNEL, or ignore it")
     db.execute("CREATE INDEX by_location ON rows (location, number)")
     return has_tags
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from ..client import LeadConnector
 from ..journal import Journal
 from ..models import Contact
+from ..server_clock import CLOCK_TOLERANCE, read_time
 
 _ENDED_AT: Final = "ended_at"
-# The clock that sets `dateUpdated` need not be quite the one that sets the `Date` header.
-_CLOCK_TOLERANCE: Final = 2.0
 
 
 def note_end(journal: Journal, client: LeadConnector) -> None:
@@ -41,15 +39,7 @@ def changed_since(contact: Contact, ended_at: float | None) -> bool | None:
 
     What changed it may be a person, or an automation that the run itself has set off.
     """
-    updated = _read_time(contact.date_updated)
+    updated = read_time(contact.date_updated)
     if updated is None or ended_at is None:
         return None
-    return updated > ended_at + _CLOCK_TOLERANCE
-
-
-def _read_time(text: str | None) -> float | None:
-    try:
-        time = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return None if time.tzinfo is None else time.timestamp()
+    return updated > ended_at + CLOCK_TOLERANCE

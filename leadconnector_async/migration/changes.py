@@ -10,16 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from ..comparison import NotApplied, find_not_applied
-from ..models import Contact, ContactUpsert, CustomField, DndSettings
+from ..models import Contact, ContactUpsert, CustomField
 from .tagging import normal_tags
 
 _NAMES: Final = ("name", "first_name", "last_name")
-_LEFT_OUT_BY_SEARCHES: Final = ("timezone", "dnd_settings", "inbound_dnd_settings")
-_OTHERS: Final = ("location_id", "create_new_if_duplicate_allowed", "tags")  # are no fields that are filled
-_BY_PARTS: Final = ("email", "phone", *_NAMES, "dnd", "dnd_settings", "custom_fields")
+# Tags are added, channels closed apart, two are no fields of a contact, and the service drops the gender of one that
+# exists.
+_NEVER_FILLED: Final = ("location_id", "create_new_if_duplicate_allowed", "tags", "gender", "dnd", "dnd_settings")
+_BY_PARTS: Final = ("email", "phone", *_NAMES, "custom_fields")
 
 
 def find_changes(sent: ContactUpsert, stored: Contact, *, replaces_tags: bool) -> tuple[NotApplied, ...]:
@@ -43,8 +44,6 @@ def _closer(sent: ContactUpsert, stored: Contact, *, replaces_tags: bool) -> Ite
     tags = normal_tags(sent)
     if replaces_tags and sent.tags is not UNSET and set(tags) != set(stored.tags or ()):
         yield NotApplied("tags", list(tags), stored.tags)
-    if sent.dnd is not UNSET and stored.dnd is None:
-        yield NotApplied("dnd", sent.dnd, None)
     if sent.inbound_dnd_settings is not UNSET and stored.inbound_dnd_settings is None:
         yield NotApplied("inbound_dnd_settings", msgspec.to_builtins(sent.inbound_dnd_settings), None)
     values = {field.id: field.value for field in stored.custom_fields or ()}
@@ -67,96 +66,71 @@ def _are_same_parts(sent: Any, stored: Any) -> bool:
 # ---------------------------------------------------------------------------------------------- filling
 
 
-class Holder(Struct, frozen=True):
-    """A contact that is not to be overwritten.
-
-    Attributes:
-        contact: It.
-        is_whole: Whether it is told with all its fields, as a search does not.
-    """
-
-    contact: Contact
-    is_whole: bool
+def fields_filled(row: ContactUpsert) -> Iterator[str]:
+    """Yield the fields that a row may fill, by their names in Python: what they hold must be known before."""
+    for name in ContactUpsert.__struct_fields__:
+        if name not in _NEVER_FILLED and not _is_empty(getattr(row, name) or None):
+            yield name
 
 
-def fill_empty(sent: ContactUpsert, holders: Sequence[Holder], keys: Iterable[str]) -> ContactUpsert | None:
+def fill_empty(sent: ContactUpsert, holders: Sequence[Contact], keys: Iterable[str]) -> ContactUpsert | None:
     """Return of an upsert what overwrites nothing, or None where that is nothing.
+
+    The channels that it closes are left out: they are closed whatever is there, apart from this.
 
     Args:
         sent: The upsert.
-        holders: Whom it may meet.
+        holders: Whom it may meet. Of a field that one of them does not tell, nothing is sent.
         keys: By what it finds them, and what nobody has: `email`, `phone`, or both. The others are not sent.
     """
     keys = set(keys)
     kept: dict[str, Any] = {"location_id": sent.location_id, **{key: getattr(sent, key) for key in keys}}
     kept |= _kept_fields(sent, holders)
     kept |= {name: getattr(sent, name) for name in _kept_names(sent, holders)}
-    kept |= _kept_wishes(sent, holders)
     if custom := [field for field in sent.custom_fields or () if _is_free(field, holders)]:
         kept["custom_fields"] = custom
-    has_new_tags = any(not set(normal_tags(sent)) <= set(holder.contact.tags or ()) for holder in holders)
+    has_new_tags = any(not set(normal_tags(sent)) <= set(holder.tags or ()) for holder in holders)
     if has_new_tags:
         kept["tags"] = sent.tags
-    is_key_new = any(not any(getattr(holder.contact, key) for holder in holders) for key in keys)
+    is_key_new = any(not any(getattr(holder, key) for holder in holders) for key in keys)
     is_anything = has_new_tags or is_key_new or len(kept) > 1 + len(keys)
     return ContactUpsert(**kept) if is_anything else None
 
 
-def _kept_fields(sent: ContactUpsert, holders: Sequence[Holder]) -> dict[str, Any]:
+def _kept_fields(sent: ContactUpsert, holders: Sequence[Contact]) -> dict[str, Any]:
     kept = {}
     for name in ContactUpsert.__struct_fields__:
-        if name in _OTHERS or name in _BY_PARTS or name == "gender":  # which the service drops of a contact that exists
+        if name in _NEVER_FILLED or name in _BY_PARTS:
             continue
         value = getattr(sent, name)
-        if value is not UNSET and not _is_empty(value) and all(_lacks(holder, name) for holder in holders):
+        if value is not UNSET and not _is_empty(value) and all(lacks(holder, name) for holder in holders):
             kept[name] = value
     return kept
 
 
-def _lacks(holder: Holder, name: str) -> bool:
+def lacks(holder: Contact, name: str) -> bool:
     """Whether a contact is known to have nothing in a field."""
-    return _is_empty(getattr(holder.contact, name)) and (holder.is_whole or name not in _LEFT_OUT_BY_SEARCHES)
+    return _is_empty(getattr(holder, name)) and holder.knows(name)
 
 
-def _kept_names(sent: ContactUpsert, holders: Sequence[Holder]) -> list[str]:
+def _kept_names(sent: ContactUpsert, holders: Sequence[Contact]) -> list[str]:
     """Return which names are sent: parts that are missing beside the other, and the whole where there is none."""
     given = [name for name in _NAMES if getattr(sent, name) is not UNSET and getattr(sent, name)]
-    for holder in holders:
-        contact = holder.contact
+    for contact in holders:
         parts = {"first_name": contact.first_name, "last_name": contact.last_name}
-        has_name = bool(contact.name or getattr(contact, "contact_name", None) or any(parts.values()))
-        given = [name for name in given if not has_name or (any(parts.values()) and parts.get(name, " ") in (None, ""))]
+        has_name = bool(any(parts.values()) or not lacks(contact, "name"))
+        is_in_parts = any(parts.values())
+        given = [name for name in given if not has_name or (is_in_parts and name in parts and lacks(contact, name))]
     return given
 
 
-def _kept_wishes(sent: ContactUpsert, holders: Sequence[Holder]) -> dict[str, Any]:
-    """Return the wishes not to be disturbed of which nothing is said yet; that all is well overwrites no wish."""
-    kept: dict[str, Any] = {}
-    if sent.dnd is True and not any(holder.contact.dnd for holder in holders):
-        kept["dnd"] = True
-    if sent.dnd_settings is not UNSET:
-        told = [_channels(holder.contact.dnd_settings) for holder in holders]
-        is_known = all(holder.is_whole or holder.contact.dnd_settings is not None for holder in holders)
-        free = {
-            channel: setting
-            for channel, setting in _channels(sent.dnd_settings).items()
-            if is_known and not any(channel in channels for channels in told)
-        }
-        if free:
-            kept["dnd_settings"] = DndSettings(**free)
-    return kept
-
-
-def _channels(settings: DndSettings | None) -> dict[str, Any]:
-    named = {} if settings is None else msgspec.structs.asdict(settings)
-    return {channel: setting for channel, setting in named.items() if setting is not UNSET}
-
-
-def _is_free(field: CustomField, holders: Sequence[Holder]) -> bool:
+def _is_free(field: CustomField, holders: Sequence[Contact]) -> bool:
     """Whether a custom field is empty. Answers name fields by id alone: of one known by key it is, where all are."""
     if _is_empty(field.field_value):
         return False
-    values = [value for holder in holders for value in holder.contact.custom_fields or () if not _is_empty(value.value)]
+    if not all(holder.knows("custom_fields") for holder in holders):
+        return False
+    values = [value for holder in holders for value in holder.custom_fields or () if not _is_empty(value.value)]
     return not values if field.id is UNSET else all(value.id != field.id for value in values)
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ..errors import ConfigurationError, InvalidContactError
 from ..models import ContactUpsert
+from .choice import Column, Doubt
+from .consent import ALL
+from .page import shorten
 from .people import may_be_id
-from .problems import ProblemCount, ProblemTally
+from .problems import ProblemCount, ProblemTally, UnreadColumn
+from .readers import Record
 from .rows import RowFile
 
+_MOST_WORDS: Final = 100
+_MOST_SHOWN: Final = 3
+_OTHER_WORDS: Final = "others"
 Look: TypeAlias = Callable[[ContactUpsert | InvalidContactError], None]
 
 
@@ -34,16 +42,75 @@ def check_files(
 
 
 def _check_file(file: RowFile, tally: ProblemTally, is_stopped: Callable[[], bool], look: Look) -> int:
-    count = 0
+    count, cells = 0, ConsentCells(file)
     for row in file.rows():
         count += 1
         contact, problems = file.read(row)
         if problems:
             tally.add(problems, row.where)
+        cells.add(row.record)
         look(contact)
         if count % 1000 == 0 and is_stopped():
             break
+    tally.unread += cells.unread()
     return count
+
+
+class ConsentCells:
+    """Counts the cells of a file's columns about consent that cannot be read.
+
+    Args:
+        file: The file.
+    """
+
+    def __init__(self, file: RowFile) -> None:
+        self._file = file
+        columns = () if file.map is None else file.map.columns
+        self._doubted = [(column, column.doubt) for column in columns if column.doubt is not None]
+        self._filled: Counter[int] = Counter()
+        self._words: dict[int, Counter[str]] = {column.position: Counter() for column, _ in self._doubted}
+
+    def add(self, record: Record) -> None:
+        """Take note of a row."""
+        for column, doubt in self._doubted if record.error is None else ():
+            cell = record.cells[column.position].strip() if column.position < len(record.cells) else ""
+            if cell:
+                self._filled[column.position] += 1
+                if doubt.is_unread(cell):
+                    self._count(self._words[column.position], cell)
+
+    @staticmethod
+    def _count(words: Counter[str], cell: str) -> None:
+        word = shorten(cell)
+        words[word if word in words or len(words) < _MOST_WORDS else _OTHER_WORDS] += 1
+
+    def unread(self) -> list[UnreadColumn]:
+        """Return the columns of which too many cells cannot be read for the rest to be believed."""
+        return [
+            self._describe(column, doubt)
+            for column, doubt in self._doubted
+            if self._words[column.position].total() > doubt.most * self._filled[column.position]
+        ]
+
+    def _describe(self, column: Column, doubt: Doubt) -> UnreadColumn:
+        return UnreadColumn(
+            file=self._file.name,
+            column=column.name,
+            why=doubt.why,
+            channels=column.target.part or ALL,
+            filled=self._filled[column.position],
+            words=dict(self._words[column.position].most_common()),
+        )
+
+
+def describe_unread(unread: UnreadColumn) -> str:
+    """Say in words why a column stops a load."""
+    words = list(unread.words.items())
+    shown = ", ".join(f"{word!r} {count:,} x" for word, count in words[:_MOST_SHOWN])
+    more = f" and {len(words) - _MOST_SHOWN} more" if len(words) > _MOST_SHOWN else ""
+    return (
+        f"{unread.file}: the column {unread.column!r} {unread.why} ({shown}{more}; {unread.filled:,} cells are filled)"
+    )
 
 
 def refuse_missing_options(tally: ProblemTally) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from ..models import UPSERT_NAMES
-from .targets import CUSTOM_PREFIX, DND_CHANNELS, Target
+from .consent import CHANNELS, find_consent, plain
+from .targets import CUSTOM_PREFIX, Target, consent_target
 
 RESULT_COLUMNS: Final = ("status", "error", "trace_id")
 """What `failed.csv` adds; a file that ends in these is one of ours, and they are no input."""
@@ -34,16 +34,11 @@ _NAMES: Final = {
 }
 
 
-def plain(name: str) -> str:
-    """Leave out what people write in several ways: case, spaces and marks."""
-    return re.sub(r"[\W_]+", "", name.lower())
-
-
 def _targets() -> dict[str, tuple[Target, int]]:
     found = {plain(wire): (Target(wire), 0) for wire in UPSERT_NAMES.values()}
     for field, names in _NAMES.items():
         found |= {name: (Target(field), rank) for rank, name in enumerate(names.split(), 1)}
-    for channel in DND_CHANNELS:
+    for channel in CHANNELS:
         target = Target("dndSettings", channel)
         found |= {f"dnd{channel.lower()}": (target, 0), f"{channel.lower()}dnd": (target, 1)}
     return found
@@ -57,7 +52,11 @@ def find_target(name: str) -> tuple[Target, int] | None:
     if name.lower().startswith(CUSTOM_PREFIX):
         key = name[len(CUSTOM_PREFIX) :].strip()
         return (Target("customFields", key), 0) if key else None
-    return _TARGETS.get(plain(name))
+    found = _TARGETS.get(plain(name))
+    if found is not None:
+        return found
+    consent = find_consent(name)
+    return (consent_target(consent), 0) if consent is not None and consent.channels else None
 
 
 def is_known(name: str) -> bool:

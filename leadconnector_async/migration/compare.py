@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from ..models import ContactUpsert
-from ..sources import Skipped
+from ..sources import Closing, Skipped
 from .page import shorten
 from .phones import SharedRows, what_to_send
 from .plan import ComparedRow, Comparison, FieldChange
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
 from .selection import Choice, Chooser
+from .sending import Read, change_rest
 from .sharing import Conflict
 from .survey import describe_person
 
@@ -29,7 +31,7 @@ def compare_rows(
     *,
     there: int,
     conflicts: Iterable[Conflict] = (),
-    on_row: Callable[[ContactUpsert | Skipped | None], None] = lambda _: None,
+    on_row: Callable[[ContactUpsert | Skipped | Closing | None], None] = lambda _: None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Comparison:
     """Compare all rows, in constant memory.
@@ -54,16 +56,17 @@ def compare_rows(
             on_row(None)
             continue
         shared = shared_rows.find(number)
-        what = contact if shared is None else what_to_send(contact, shared)
+        what: Read | Skipped | Closing = contact if shared is None else what_to_send(contact, shared)
         if isinstance(what, ContactUpsert):
             choice = chooser.choose(what, whole=contact)
             _count(found, row, choice)
             what = choice.what
-        if isinstance(what, Skipped):
-            found.skipped[what.reason] = found.skipped.get(what.reason, 0) + 1
-        elif isinstance(what, ContactUpsert) and shared is not None:
-            what = msgspec.structs.replace(what, phone=contact.phone)
-        on_row(what if isinstance(what, ContactUpsert | Skipped) else None)
+        rest = what.rest if isinstance(what, Closing) else what
+        if isinstance(rest, Skipped):
+            found.skipped[rest.reason] = found.skipped.get(rest.reason, 0) + 1
+        elif shared is not None:
+            what = change_rest(what, partial(msgspec.structs.replace, phone=contact.phone))
+        on_row(what if isinstance(what, ContactUpsert | Skipped | Closing) else None)
         if number % _ASKED_EVERY == 0 and is_stopped():
             break
     return found

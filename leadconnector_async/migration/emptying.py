@@ -23,7 +23,7 @@ _NOT_EMPTIED: Final = {
     "by which contacts are found": ("email", "phone"),
     "of which the service takes no empty value": ("country", "assignedTo"),
     "which the service never changes": ("gender",),
-    "which only a word lifts": ("dnd", "dndSettings", "inboundDndSettings"),
+    "which nothing in a file lifts": ("dnd", "dndSettings", "inboundDndSettings"),
     "which hold several fields": ("customFields",),
     "which are added (--tags replace empties them)": ("tags",),
 }

@@ -10,23 +10,27 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from ..client import LeadConnector
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, NotFoundError
+from ..models import Contact
 from ..models.filters import Cursor, Filter
 from ..models.search import FoundContact
 from ..private_file import keep_database_private, open_anew
 from .export_rows import (
+    WRITABLE,
     ExportField,
     count_undefined,
+    count_unreadable,
+    find_told,
     read_fields,
     write_csv_header,
     write_csv_rows,
@@ -34,8 +38,13 @@ from .export_rows import (
     write_raw_lines,
 )
 from .parquet import check_duckdb, convert_to_parquet
+from .restricted import RestrictedContacts, take_restrictions
+from .sweep import sweep
 
 PAGE_SIZE: Final = 500
+Doubt: TypeAlias = Literal["unasked", "unseen", "seen"]
+_BY_CHANNEL: Final = ("dndSettings", "inboundDndSettings")
+_AT_ONCE: Final = 64  # calls
 _CSV, _LINES, _PARQUET = ".csv", (".jsonl", ".ndjson"), ".parquet"
 
 T = TypeVar("T")
@@ -50,6 +59,7 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
         tags: Tags that a contact must have.
         query: Free text that it must match, or None.
         is_raw: Whether to write JSON as the service returns it.
+        is_by_id: Whether to read each contact by its id, at a call for each: with what searches leave out.
     """
 
     target: str
@@ -57,6 +67,7 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     query: str | None = None
     is_raw: bool = False
+    is_by_id: bool = False
 
 
 class Progress(Struct, frozen=True):
@@ -68,6 +79,10 @@ class Progress(Struct, frozen=True):
         cursor: Where the next page begins; None for the first.
         undefined: Values of custom fields that have no column, as the location does not define them.
         is_all: Whether there are no more.
+        by_id: Contacts that were read by their ids.
+        told: Fields that were told of at least one contact, by their names on the wire.
+        unreadable: Values that are not of the documented kind; they are written as they came.
+        is_asked: Whether the service said whose channels are closed.
     """
 
     contacts: int = 0
@@ -75,6 +90,38 @@ class Progress(Struct, frozen=True):
     cursor: Cursor | None = None
     undefined: int = 0
     is_all: bool = False
+    by_id: int = 0
+    told: frozenset[str] = frozenset()
+    unreadable: int = 0
+    is_asked: bool = True
+
+
+def find_untold(order: ExportOrder, progress: Progress) -> list[str]:
+    """Return the fields of which nothing was told, so that they are empty in the file, by their names on the wire.
+
+    Do-not-disturb by channel is none of them: see `doubt_restrictions`.
+    """
+    if order.is_raw or not progress.contacts:
+        return []
+    return [name for name in WRITABLE if name not in (*progress.told, *_BY_CHANNEL)]
+
+
+def doubt_restrictions(order: ExportOrder, progress: Progress) -> Doubt | None:
+    """Say what an export may lack of do-not-disturb by channel; None where it lacks nothing.
+
+    Returns:
+        `unasked` where searches told no settings at all, and the service cannot be asked who has some. `seen` where
+        searches leave settings out: who has a channel closed that can be asked for was read by its id. `unseen` where
+        nobody has, and no settings were told, so that nobody knows whether searches leave them out. In both it is not
+        known who has only other channels closed.
+    """
+    if order.is_raw or order.is_by_id or not progress.contacts:
+        return None
+    if progress.by_id:
+        return "seen"
+    if _BY_CHANNEL[0] in progress.told:
+        return None
+    return "unseen" if progress.is_asked else "unasked"
 
 
 class _Kept(Struct, frozen=True):
@@ -92,6 +139,7 @@ class Export:
         is_resumed: Whether to go on with one that was cut off, where there is one.
 
     Attributes:
+        order: What of.
         progress: How far it is.
         is_going_on: Whether an earlier one was found to go on with.
 
@@ -103,7 +151,7 @@ class Export:
     def __init__(self, path: Path, order: ExportOrder, *, is_resumed: bool) -> None:
         self.path = path
         self.progress = Progress()
-        self._order = order
+        self.order = order
         self._part, self._resume = (path.with_name(path.name + ending) for ending in (".part", ".resume"))
         self._is_lines = _read_kind(path, order)
         self._fields: list[ExportField] | None = None
@@ -133,7 +181,7 @@ class Export:
         if text is None:  # cut off before it began
             return
         kept = _read_kept(text, self._resume)
-        if kept.order != self._order:
+        if kept.order != self.order:
             raise ConfigurationError(
                 f"{self.path}: the export that was cut off is another one (location, service, tags, query or form "
                 "differ); give what it was begun with, or name another file"
@@ -172,31 +220,96 @@ class Export:
             asyncio.CancelledError: Cancelled; the export can go on.
         """
         if self._fields is None:
-            location = self._order.location_id
+            location = self.order.location_id
             self._fields = read_fields(await client.locations.custom_fields.list(model="contact", location_id=location))
             await _in_thread(self._begin)
         if not self.progress.is_all:
-            await self._read_pages(client, on_page)
+            await self._read_all(client, on_page)
         await _in_thread(self._finish)
         return self.progress
 
-    async def _read_pages(self, client: LeadConnector, on_page: Callable[[Progress], None]) -> None:
+    async def _read_all(self, client: LeadConnector, on_page: Callable[[Progress], None]) -> None:
+        if self.order.is_raw or self.order.is_by_id:
+            await self._read_pages(client, None, on_page)
+            return
+        with closing(RestrictedContacts()) as restricted:
+            await restricted.read(
+                client,
+                self._filters(),
+                query=self.order.query,
+                location_id=self.order.location_id,
+                page_size=PAGE_SIZE,
+            )
+            await self._read_pages(client, restricted, on_page)
+
+    def _filters(self) -> list[Filter]:
+        return [Filter("tags", "eq", tag) for tag in self.order.tags]
+
+    async def _read_pages(
+        self, client: LeadConnector, restricted: RestrictedContacts | None, on_page: Callable[[Progress], None]
+    ) -> None:
         search = client.contacts.search(
-            *(Filter("tags", "eq", tag) for tag in self._order.tags),
-            query=self._order.query,
+            *self._filters(),
+            query=self.order.query,
             page_size=PAGE_SIZE,
             search_after=self.progress.cursor,
-            location_id=self._order.location_id,
+            location_id=self.order.location_id,
         )
         page: list[FoundContact] = []
         async with aclosing(search) as contacts:
             async for contact in contacts:
                 page.append(contact)
                 if len(page) >= PAGE_SIZE and contact.search_after is not None:
-                    await _in_thread(partial(self._write, page))
+                    await self._keep(client, page, restricted)
                     on_page(self.progress)
                     page = []
-        await _in_thread(partial(self._write, page, is_last=True))
+        await self._keep(client, page, restricted, is_last=True)
+
+    async def _keep(
+        self,
+        client: LeadConnector,
+        page: list[FoundContact],
+        restricted: RestrictedContacts | None,
+        *,
+        is_last: bool = False,
+    ) -> None:
+        """Read the contacts of a page by their ids that it does not tell enough of, and write it."""
+        cursor = page[-1].search_after if page else self.progress.cursor
+        wanted = await self._find_wanted(page, restricted)
+        whole = await self._read_by_id(client, wanted)
+        for contact in page:
+            if (read := whole.get(contact.id)) is not None:
+                self._complete(contact, read)
+        gone = set(wanted) - whole.keys()
+        there = [contact for contact in page if contact.id not in gone]
+        await _in_thread(partial(self._write, there, cursor, by_id=len(whole), is_last=is_last))
+
+    async def _find_wanted(self, page: Sequence[FoundContact], restricted: RestrictedContacts | None) -> list[str]:
+        """Return the ids of the contacts of a page that are to be read by them."""
+        if restricted is None:
+            return [contact.id for contact in page] if self.order.is_by_id else []
+        if not restricted.is_known:
+            self.progress = msgspec.structs.replace(self.progress, is_asked=False)
+        return await _in_thread(lambda: restricted.find_unsure(page))
+
+    def _complete(self, contact: FoundContact, whole: Contact) -> None:
+        if self.order.is_by_id:
+            contact.take_over(whole)
+        else:  # no other field: it would be in the file for some contacts, and empty for all others
+            take_restrictions(contact, whole)
+
+    async def _read_by_id(self, client: LeadConnector, ids: Sequence[str]) -> dict[str, Contact]:
+        """Read contacts by their ids; those that have gone since are left out."""
+        found: dict[str, Contact] = {}
+
+        async def fetch(contact_id: str) -> None:
+            with suppress(NotFoundError):
+                found[contact_id] = await client.contacts.get(contact_id, location_id=self.order.location_id)
+
+        reason = await sweep(ids, fetch, concurrency=min(_AT_ONCE, len(ids)), stop=asyncio.Event())
+        if reason is not None:
+            raise reason
+        return found
 
     # ------------------------------------------------------------------------------------------ disk
 
@@ -207,17 +320,21 @@ class Export:
         header = b"" if self._is_lines else write_csv_header(self._fields)
         self._append(header, Progress(size=len(header)))
 
-    def _write(self, page: Sequence[FoundContact], *, is_last: bool = False) -> None:
+    def _write(self, page: Sequence[FoundContact], cursor: Cursor | None, *, by_id: int, is_last: bool) -> None:
         assert self._fields is not None  # noqa: S101  (run asked for them)
-        write = (write_raw_lines if self._order.is_raw else write_json_lines) if self._is_lines else write_csv_rows
+        write = (write_raw_lines if self.order.is_raw else write_json_lines) if self._is_lines else write_csv_rows
         data = write(page, self._fields)
         done = self.progress
         progress = Progress(
             contacts=done.contacts + len(page),
             size=done.size + len(data),
-            cursor=page[-1].search_after if page else done.cursor,
+            cursor=cursor,
             undefined=done.undefined + (0 if self._is_lines else count_undefined(page, self._fields)),
             is_all=is_last,
+            by_id=done.by_id + by_id,
+            told=done.told | find_told(page, but=done.told),
+            unreadable=done.unreadable + count_unreadable(page),
+            is_asked=done.is_asked,
         )
         self._append(data, progress)
 
@@ -230,7 +347,7 @@ class Export:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        kept = msgspec.json.encode(_Kept(self._order, self._fields, progress)).decode()
+        kept = msgspec.json.encode(_Kept(self.order, self._fields, progress)).decode()
         try:
             self._db.execute("INSERT OR REPLACE INTO export VALUES (1, ?)", (kept,))
         except sqlite3.Error as error:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from ..models import Contact, DndSettings, InboundDndSettings
 from ..models.search import FoundContact
 from .readers.cells import text_of
 from .targets import CUSTOM_PREFIX
 
 _FILE: Final = "FILE_UPLOAD"
 _FILE_PREFIX: Final = "file:"  # a load has no value for such a field, and passes the column over
-_WRITABLE: Final = {
+WRITABLE: Final = {
     "firstName": "first_name",
     "lastName": "last_name",
     "name": "name",
@@ -49,6 +50,7 @@ _READ_ONLY: Final = {
     "dateAdded": "date_added",
     "dateUpdated": "date_updated",
 }
+_ATTRIBUTES: Final = {*WRITABLE.values(), *_READ_ONLY.values(), "custom_fields"}
 _SEPARATING: Final = re.compile(r'[,;|"\n\r]|:::|^\s|\s$')
 _LEFT_OUT: Final[tuple[object, ...]] = (None, "", [], {})
 
@@ -92,7 +94,7 @@ def read_fields(definitions: Iterable[Definition]) -> list[ExportField]:
 
 def write_csv_header(fields: Sequence[ExportField]) -> bytes:
     """Return the header."""
-    return _write_csv([["id", *_WRITABLE, *_READ_ONLY, *(field.column for field in fields)]])
+    return _write_csv([["id", *WRITABLE, *_READ_ONLY, *(field.column for field in fields)]])
 
 
 def write_csv_rows(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
@@ -117,18 +119,51 @@ def count_undefined(contacts: Iterable[FoundContact], fields: Sequence[ExportFie
     return sum(value.id not in known for contact in contacts for value in contact.custom_fields or ())
 
 
+def count_unreadable(contacts: Iterable[FoundContact]) -> int:
+    """Return how many values are not of the documented kind."""
+    return sum(len(contact.unreadable.keys() & _ATTRIBUTES) for contact in contacts)
+
+
+def find_told(contacts: Sequence[Contact], *, but: Collection[str]) -> set[str]:
+    """Return which fields some contacts tell, also where they are empty, by their names on the wire.
+
+    Args:
+        contacts: The contacts.
+        but: Fields that need not be looked for.
+    """
+    sought = {name: attribute for name, attribute in WRITABLE.items() if name not in but}
+    return {name for name, attribute in sought.items() if any(contact.knows(attribute) for contact in contacts)}
+
+
 # ---------------------------------------------------------------------------------------------- one contact
 
 
 def _values_of(contact: FoundContact) -> dict[str, Any]:
-    values = {name: getattr(contact, attribute) for name, attribute in _WRITABLE.items()}
-    values["firstName"] = contact.first_name_raw or contact.first_name
-    values["lastName"] = contact.last_name_raw or contact.last_name
+    values = {name: getattr(contact, attribute) for name, attribute in WRITABLE.items()}
+    values |= _unreadable_of(contact)  # as it came: better than to pass for nothing
     if values["firstName"] or values["lastName"]:
         del values["name"]  # made of these
     else:
         values["name"] = contact.name or contact.contact_name
+    for name in ("dndSettings", "inboundDndSettings"):
+        values[name] = _channels_of(values[name])
     return {name: value for name, value in values.items() if value not in _LEFT_OUT}
+
+
+def _unreadable_of(contact: FoundContact) -> dict[str, Any]:
+    unreadable = contact.unreadable
+    return {name: unreadable[attribute] for name, attribute in WRITABLE.items() if attribute in unreadable}
+
+
+def _channels_of(settings: DndSettings | InboundDndSettings | None) -> dict[str, Any]:
+    """Return all channels, each so that a load takes it: one that is closed in a word of the service's own is `active`.
+
+    A channel that is not known keeps its name, although a load refuses that: better than to lose that it is closed.
+    """
+    channels = {} if settings is None else settings.by_channel()
+    known = {name: one if one.status == "permanent" else one.as_settable() for name, one in channels.items()}
+    told: dict[str, dict[str, str | None]] = msgspec.to_builtins(known)
+    return {name: {word: text for word, text in one.items() if text is not None} for name, one in told.items()}
 
 
 def _upsert_of(contact: FoundContact, keys: Mapping[str, str]) -> dict[str, Any]:
@@ -143,8 +178,9 @@ def _upsert_of(contact: FoundContact, keys: Mapping[str, str]) -> dict[str, Any]
 
 def _csv_row(contact: FoundContact, fields: Sequence[ExportField]) -> list[str]:
     values = _values_of(contact)
-    values["tags"] = _join_tags(contact.tags or [])
-    row = [contact.id, *(text_of(msgspec.to_builtins(values.get(name))) for name in _WRITABLE)]
+    if "tags" not in contact.unreadable:
+        values["tags"] = _join_tags(contact.tags or [])
+    row = [contact.id, *(text_of(msgspec.to_builtins(values.get(name))) for name in WRITABLE)]
     row += [_read_only_text(getattr(contact, attribute)) for attribute in _READ_ONLY.values()]
     custom: dict[str, Any] = {value.id: value.value for value in contact.custom_fields or ()}
     return [*row, *(_custom_text(custom.get(field.id)) for field in fields)]

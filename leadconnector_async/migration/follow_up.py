@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
@@ -11,20 +12,15 @@ from msgspec import Struct
 from ..breaker import Breaker
 from ..call import Call
 from ..client import LeadConnector
-from ..errors import (
-    AuthenticationError,
-    CallError,
-    DailyQuotaExceededError,
-    LeadConnectorError,
-    OutageError,
-    PermissionDeniedError,
-    StopRequestedError,
-)
+from ..errors import CallError, DailyQuotaExceededError, LeadConnectorError, OutageError, StopRequestedError
 from ..journal import Journal
 from ..protocol import Request
 from ..retry import is_worth_repeating
 from ..timeline import LaterCall, pace_of
+from ..traces import Span
+from ..verdict import is_token_refused
 from .rows import RowFile
+from .sweep import Access, LocationClosedError
 from .tag_book import TagBook, Tagged
 
 _WORKERS: Final = 8
@@ -42,6 +38,7 @@ class Errand(Struct, Generic[A], frozen=True):
         request: What to send; safe to repeat.
         read: Says of each row what the answer says of it.
         refuse: Says of each row what an error that is about these rows says of it.
+        leave_traces: Has the journal know what an answer left of contacts, and when.
     """
 
     location_id: str
@@ -49,6 +46,7 @@ class Errand(Struct, Generic[A], frozen=True):
     request: Request[A]
     read: Callable[[A], list[Tagged]]
     refuse: Callable[[LeadConnectorError], list[Tagged]]
+    leave_traces: Callable[[A, Span | None], None]
 
 
 class FollowUp:
@@ -61,17 +59,20 @@ class FollowUp:
         journal: With what became of them; it counts the calls, for the load over time.
         book: Keeps what became of each row here.
         client: Where to send.
+        access: Which locations take calls.
 
     Attributes:
         stopped: What ended it early, or None.
     """
 
-    def __init__(self, files: Sequence[RowFile], journal: Journal, book: TagBook, client: LeadConnector) -> None:
+    def __init__(
+        self, files: Sequence[RowFile], journal: Journal, book: TagBook, client: LeadConnector, access: Access
+    ) -> None:
         self._files = files
         self._journal = journal
         self._book = book
         self._client = client
-        self._closed: dict[str, LeadConnectorError] = {}  # locations that take no more calls, and why
+        self._access = access
         self._busy: dict[asyncio.Task[None], Call[Any] | None] = {}
         self._breaker = Breaker(client.clock)
         self._calls: list[LaterCall] = []  # that the journal does not know of yet
@@ -85,12 +86,11 @@ class FollowUp:
     def _on_settled(self, told: list[Tagged]) -> None:
         """Take note of what became of rows, after each call."""
 
-    async def run(self, stop: asyncio.Event, *, wait_for_quota: bool) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Make all calls.
 
         Args:
             stop: Set it to end in order: calls in flight finish.
-            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
 
         Raises:
             JournalError: What was done cannot be written; it is safe to do it again.
@@ -101,13 +101,13 @@ class FollowUp:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(_WORKERS):
-                    group.create_task(self._work(errands, turn, wait_for_quota=wait_for_quota))
+                    group.create_task(self._work(errands, turn))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
             watcher.cancel()
             self._write_calls()
-        self.stopped = self.stopped or next(iter(self._closed.values()), None)
+        self.stopped = self.stopped or self._access.reason
 
     async def _stop_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -118,7 +118,7 @@ class FollowUp:
             if call is None or not call.in_flight:
                 task.cancel()
 
-    async def _work(self, errands: Iterator[Errand[Any]], turn: asyncio.Lock, *, wait_for_quota: bool) -> None:
+    async def _work(self, errands: Iterator[Errand[Any]], turn: asyncio.Lock) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (a coroutine runs in a task here)
         while self.stopped is None:
@@ -128,30 +128,32 @@ class FollowUp:
                 return
             self._busy[task] = None
             try:
-                await self._run_errand(errand, waits=wait_for_quota)
+                await self._run_errand(errand)
             finally:
                 del self._busy[task]
 
-    async def _run_errand(self, errand: Errand[Any], *, waits: bool) -> None:
+    async def _run_errand(self, errand: Errand[Any]) -> None:
         """Send one call; again when the next day has come, or while the service is down."""
         failures = 0
-        while self.stopped is None and errand.location_id not in self._closed:
+        while self.stopped is None and errand.location_id not in self._access.closed:
             was_open = self._breaker.is_open
             is_probe = was_open and await self._breaker.wait()
             try:
-                await self._send(errand)
+                await self._access.call(errand.location_id, partial(self._send, errand))
                 self._breaker.succeed()
                 return
+            except LocationClosedError:
+                self._breaker.succeed()
             except CallError as error:
                 failures += not was_open
                 if self._is_settled(errand, error, is_probe=is_probe, is_last=failures >= _MOST_FAILURES):
                     return
+            except DailyQuotaExceededError as error:  # else it closes the location
+                self._breaker.succeed()
+                await self._client.clock.sleep(error.resets_in)
             except LeadConnectorError as error:
                 self._breaker.succeed()
-                if not (waits and isinstance(error, DailyQuotaExceededError)):
-                    self._closed[errand.location_id] = error
-                    return
-                await self._client.clock.sleep(error.resets_in)
+                self.stopped = self.stopped or error
             finally:
                 if is_probe:
                     self._breaker.end_probe()
@@ -163,7 +165,10 @@ class FollowUp:
         self._busy[task] = call
         told: list[Tagged] = []
         try:
-            told = errand.read(await self._client.send(call))
+            answer = await self._client.send(call)
+            # Before the rows count as done: should this process die in between, they are sent again.
+            errand.leave_traces(answer, call.span(self._client.server_clock, self._client.clock.monotonic()))
+            told = errand.read(answer)
         finally:
             self._busy[task] = None
             self._book.note(told, attempts=call.attempts, rate_limited=call.rate_limited)
@@ -182,8 +187,8 @@ class FollowUp:
                 return False
         else:
             self._breaker.succeed()
-        if isinstance(error, AuthenticationError | PermissionDeniedError):
-            self._closed[errand.location_id] = error
+        if is_token_refused(error):
+            self.stopped = self.stopped or error
         elif self.stopped is None:
             told = errand.refuse(error)
             self._book.note(told)

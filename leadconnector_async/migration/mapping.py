@@ -8,12 +8,13 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from ..errors import ConfigurationError
-from .choice import Column, Unsent, choose_column
+from .choice import Column, Unsent, choose_closing, choose_column, close_all
+from .consent import ALL, CLOSED
 from .emptying import settle_names
 from .meaning import Meaning
 from .presets import recognise
 from .problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
-from .targets import CUSTOM_PREFIX, DND_PREFIX
+from .targets import CONSENT_PREFIXES, CUSTOM_PREFIX, DND_PREFIX, Target
 
 _TAGS: Final = "tags"
 _IDENTITIES: Final = ("email", "phone")
@@ -42,6 +43,10 @@ class ColumnMap:
         chosen = [choose_column(position, *pair, meaning, self.preset) for position, pair in pairs]
         self.unsent = [column for column in chosen if isinstance(column, Unsent)]
         self.columns = [column for column in chosen if isinstance(column, Column)]
+        closings = (choose_closing(headers[column.position], meaning, column) for column in self.columns)
+        self.columns += [column for column in closings if column is not None]
+        if "email" not in self.fields:
+            self.columns = [close_all(column, headers[column.position]) for column in self.columns]
         self.columns.sort(key=lambda column: (column.rank, column.position))
         groups = dict.fromkeys(column.target.group for column in self.columns if column.target.group)
         self._groups = {group: [column for column in self.columns if column.target.group == group] for group in groups}
@@ -53,6 +58,14 @@ class ColumnMap:
     def fields(self) -> frozenset[str]:
         """The fields that some column is for."""
         return frozenset(column.target.field for column in self.columns)
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What each column is for, by its name: of one that closes channels beside, the field that it is mapped to."""
+        found: dict[str, Target] = {}
+        for column in self.columns:
+            found.setdefault(column.name, column.target)
+        return found
 
     @property
     def emptied(self) -> list[str]:
@@ -137,8 +150,8 @@ def _join_tags(tags: Sequence[str], more: Sequence[str]) -> list[str]:
 
 def _unneeded(column: Column, cell: str, sent: Any) -> list[tuple[Column, Problem]]:
     """Tell of a cell whose field another column has filled; one that says the same is no loss."""
-    if isinstance(sent, str) and sent.lower() == cell.lower():
-        return []
+    if column.target.is_consent or (isinstance(sent, str) and sent.lower() == cell.lower()):
+        return []  # a channel that is closed is not opened by what another column says
     sentence = f"is not sent, as another column gives {column.target.slot}, of which a contact has one"
     if column.target.group:
         sentence = "is of another address than the one that is sent"
@@ -155,16 +168,21 @@ def _relent(column: Column, problem: Problem, values: Mapping[str, Any]) -> Prob
 def _fold(values: dict[str, Any]) -> dict[str, Any]:
     """Gather the parts of fields: custom fields into their list, channels into their settings."""
     fields: dict[str, Any] = {}
-    custom_fields, channels = [], {}
+    custom_fields, channels, closed = [], {}, list[str]()
     for slot, value in values.items():
         if slot.startswith(CUSTOM_PREFIX):
             custom_fields.append(value)
         elif slot.startswith(DND_PREFIX):
             channels[slot.removeprefix(DND_PREFIX)] = value
+        elif slot.startswith(CONSENT_PREFIXES):
+            closed += slot.partition(":")[2].split(",")
         else:
             fields[slot] = value
     if custom_fields:
         fields["customFields"] = [*custom_fields, *fields.get("customFields", ())]
+    if ALL in closed:
+        fields["dnd"] = True
+    channels = {channel: CLOSED for channel in closed if channel != ALL} | channels
     if channels:
         fields["dndSettings"] = fields.get("dndSettings", {}) | channels
     return fields

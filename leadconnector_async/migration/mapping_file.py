@@ -16,11 +16,12 @@ from msgspec import Struct
 from ..answers import clean_text
 from ..errors import ConfigurationError
 from .choice import NOT_KNOWN
+from .consent import CHANNELS
 from .mapping import ColumnMap
 from .meaning import NOTHING_SAID, Meaning
 from .readers import Table
 from .rows import input_columns
-from .targets import DND_CHANNELS, FIELDS, read_target
+from .targets import FIELDS, read_target
 
 _SETTINGS: Final = ("default_country", "date_order")
 _MOST_SAMPLE_CHARS: Final = 32
@@ -32,9 +33,12 @@ _HEAD: Final = """\
 # Only columns that are not commented out are sent. Of several columns for one field the first that is filled is
 # sent, in the order in which they stand here; of columns for "tags" all are.
 {fields}
-# Others: "custom:NAME" (a custom field, by name, key or id), "dnd:CHANNEL" ({channels}),
-# "owner" and "location". Columns of one address have the same word after an @, such as "city@home": an address is sent
-# whole or not at all.
+# Others: "custom:NAME" (a custom field, by name, key or id), "owner" and "location". Columns of one address have the
+# same word after an @, such as "city@home": an address is sent whole or not at all.
+#
+# Consent: "opt-out:CHANNEL" (yes or a date closes the channel), "opt-in:CHANNEL" (no does), "dnd:CHANNEL" (yes, or the
+# API's own words). Channels: {channels}, or all. Columns whose headers say that
+# people opted out are read even where they are not here, unless they say "ignore".
 
 [columns]
 """
@@ -106,7 +110,7 @@ def write_mapping(tables: Sequence[Table], meaning: Meaning = NOTHING_SAID) -> I
         files=clean_text(shlex.join(names)),
         preset=f" (it looks like an export of {', '.join(presets)})" if presets else "",
         fields=fill(f"Fields: {', '.join(FIELDS)}.", 118, initial_indent="# ", subsequent_indent="# "),
-        channels=", ".join(DND_CHANNELS),
+        channels=", ".join(CHANNELS),
     )
     told: set[str] = set()
     for table, columns in zip(tables, maps, strict=True):
@@ -126,7 +130,7 @@ def describe_mapping(table: Table, meaning: Meaning = NOTHING_SAID) -> dict[str,
         which one is None.
     """
     columns = ColumnMap(*input_columns(table), meaning)
-    targets = {column.name: column.target.text for column in columns.columns}
+    targets = {name: target.text for name, target in columns.targets.items()}
     reasons = {unsent.name: unsent.reason for unsent in columns.unsent}
     return {
         "name": table.name,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import ConfigurationError
-from .columns import plain
+from .consent import plain
 from .problems import UnusableCellError
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")

@@ -22,12 +22,14 @@ from ..protocol import Scope
 from ..protocol.contacts import build_update
 from ..report import Outcome
 from ..sources import Skipped
+from ..traces import Span, Written, follow
 from .follow_up import Errand, FollowUp
 from .matching import Matching
 from .missing_tags import is_written
 from .phone_book import PhoneBook, SharedRow
 from .rows import RowFile
 from .sharing import Conflict
+from .sweep import Access
 from .tag_book import ADDED, LEFT, REFUSED, Tagged
 
 SKIP_REASON: Final = "it shares its phone with a row of another person, whose contact it would overwrite"
@@ -102,6 +104,7 @@ class Phones(FollowUp):
         journal: As `FollowUp`.
         book: Which of the rows share a phone.
         client: As `FollowUp`.
+        access: As `FollowUp`.
         on_set: Called with the number of rows that were settled together.
         may_set: Asked with a location and a contact whether its phone may be set; where not, it is left as it is.
     """
@@ -112,10 +115,11 @@ class Phones(FollowUp):
         journal: Journal,
         book: PhoneBook,
         client: LeadConnector,
+        access: Access,
         on_set: Callable[[int], None] = lambda _: None,
         may_set: Callable[[str, str], bool] = lambda *_: True,
     ) -> None:
-        super().__init__(files, journal, book, client)
+        super().__init__(files, journal, book, client, access)
         self._shared = book
         self._on_set = on_set
         self._may_set = may_set
@@ -133,13 +137,19 @@ class Phones(FollowUp):
 
     def _errand(self, one: _ToSet) -> Errand[Contact]:
         scope = Scope(one.location_id, self._client.api_version)
+        update = ContactUpdate(phone=one.phone)
         return Errand(
             one.location_id,
             1,
-            build_update(one.contact_id, ContactUpdate(phone=one.phone), scope),
+            build_update(one.contact_id, update, scope),
             read=partial(_read_stored, one),
             refuse=partial(_refuse, one),
+            leave_traces=partial(self._leave_trace, update),
         )
+
+    def _leave_trace(self, update: ContactUpdate, stored: Contact, span: Span | None) -> None:
+        written = Written(update, stored, span)
+        self._journal.change_traces([stored.id], lambda trace: follow(trace, written))
 
     def _pending(self) -> Iterator[_ToSet]:
         """Yield the phones that are to be set."""

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from .matching import Forecast
 from .page import count_of
 from .plan import Comparison, Plan, PlannedColumn, PlannedFile
+from .targets import CONSENT_PREFIXES
 from .throughput_chart import duration
 
 TAGS_WORDS: Final[dict[Literal["add", "replace"], str]] = {
@@ -29,11 +30,11 @@ DND_WORDS: Final = "active: the channel must not be used any more"
 
 
 def where_to(column: PlannedColumn, file: PlannedFile) -> str:
-    """Return where a column goes; of tags all columns are sent, else one of those for the same field."""
+    """Return where a column goes; of tags and consent all columns count, else one of those for the same field."""
     if column.target is None:
         return "not sent"
     others = sum(other.target == column.target for other in file.columns) - 1
-    if not others or column.target == "tags":
+    if not others or column.target == "tags" or column.target.startswith(CONSENT_PREFIXES):
         return column.target
     return f"{column.target} (of {others + 1} columns for it, one that is filled)"
 

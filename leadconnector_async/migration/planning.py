@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
+from ..closing import CALLS_TO_CLOSE
 from ..errors import CallError
 from ..limits import RateLimit, Window
 from .matching import Matching
@@ -129,10 +130,11 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
     forecast = seen.matching.forecast(rules, is_stopped)
     shared = find_shared(seen.files, seen.matching, is_stopped)
     skipped, phone_calls = seen.matching.skipped(), seen.matching.phone_calls()
+    names = dict.fromkeys([*(name for name, _ in survey.by_location.most_common()), *survey.closing_calls])
     locations = [
-        _plan_location(seen, name, rows - skipped[name], phone_calls[name])
-        for name, rows in survey.by_location.most_common()
+        _plan_location(seen, name, survey.by_location[name] - skipped[name], phone_calls[name]) for name in names
     ]
+    closings = survey.closing_calls.total() // CALLS_TO_CLOSE
     seconds, days = longest(locations)
     unwanted = 0 if seen.comparison is None else sum(seen.comparison.skipped.values())
     to_send = survey.by_location.total() - forecast.skipped
@@ -160,7 +162,7 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
         seconds=seconds,
         days=days,
         effects=effects_of(
-            to_send + sum(phone_calls.values()) - forecast.refused_phones, 0 if tags is None else tags.rows
+            to_send + sum(phone_calls.values()) - forecast.refused_phones + closings, 0 if tags is None else tags.rows
         ),
         assumptions=seen.assumptions,
         comparison=seen.comparison,
@@ -170,7 +172,7 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
 def _plan_location(seen: Seen, location_id: str, rows: int, phone_calls: int) -> PlannedLocation:
     usual = Asked(rule=MatchRule(), limit=seen.limit, left_today=None)
     asked = seen.asked.get(location_id, usual)
-    calls = rows + phone_calls + seen.survey.tag_calls[location_id]
+    calls = rows + phone_calls + seen.survey.tag_calls[location_id] + seen.survey.closing_calls[location_id]
     seconds, days = time_needed(calls, asked.limit, asked.left_today)
     return PlannedLocation(
         id=location_id or None,

@@ -3,7 +3,8 @@
 Source of the headers: HubSpot's default contact properties (knowledge.hubspot.com); Salesforce's object reference of
 Contact (developer.salesforce.com) and its report labels; people as Pipedrive, audiences as Mailchimp and contacts as
 ActiveCampaign export them; the CSV that Google Contacts writes now and the one before ("Given Name"); Outlook's list
-in "Create or edit .csv files to import into Outlook" (support.microsoft.com); HighLevel's contact export.
+in "Create or edit .csv files to import into Outlook" (support.microsoft.com); HighLevel's contact export. Columns
+whose headers say by themselves that somebody opted out are known in every file: see `consent`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from .columns import plain
+from .consent import plain
 from .targets import Target, read_target
 
 
@@ -69,7 +70,6 @@ PRESETS: Final = (
         gender = Gender
         source = Original Source, Original Traffic Source, Latest Source
         owner = Contact owner
-        dnd:Email = Unsubscribed from all email, Opted out of all email, Opted out of email
         """,
     ),
     _preset(
@@ -98,8 +98,6 @@ PRESETS: Final = (
         dateOfBirth = Birthdate
         source = Lead Source
         owner = Contact Owner, Lead Owner, Owner, OwnerId
-        dnd:Email = Email Opt Out, HasOptedOutOfEmail
-        dnd:Call = Do Not Call
         """,
     ),
     _preset(
@@ -125,7 +123,7 @@ PRESETS: Final = (
         dateOfBirth = Person - Birthday, Birthday
         tags = Person - Label, Person - Labels, Label, Labels
         owner = Person - Owner, Owner
-        dnd:Email = Person - Marketing status, Marketing status
+        opt-in:Email = Person - Marketing status, Marketing status
         """,
     ),
     _preset(
@@ -140,7 +138,7 @@ PRESETS: Final = (
         dateOfBirth = Birthday
         companyName = Company
         tags = TAGS
-        dnd:Email = UNSUB_TIME
+        opt-out:Email = CLEAN_TIME
         """,
         {"TIMEZONE": _OF_IP, "REGION": _OF_IP, "CC": _OF_IP},
     ),

@@ -68,17 +68,39 @@ class ProblemCount(Struct):
     where: str
 
 
+class UnreadColumn(Struct, frozen=True, kw_only=True):
+    """A column about consent that cannot be read, so that the load cannot begin.
+
+    Attributes:
+        file: Its file.
+        column: Its header.
+        why: What is wrong with it, after its name.
+        channels: Which channels it is about, as a target has them.
+        filled: How many of its cells are not empty.
+        words: The cells that cannot be read, each with its number, the most frequent first.
+    """
+
+    file: str
+    column: str
+    why: str
+    channels: str
+    filled: int
+    words: dict[str, int]
+
+
 class ProblemTally:
     """Problems counted by kind, in memory that does not grow with rows.
 
     Attributes:
         rows: How many rows were looked at.
         refused_rows: How many of the rows with problems cannot be sent.
+        unread: Columns about consent that cannot be read.
     """
 
     def __init__(self) -> None:
         self.rows = 0
         self.refused_rows = 0
+        self.unread: list[UnreadColumn] = []
         self._kinds: dict[tuple[str, str, Action], ProblemCount] = {}
 
     def add(self, problems: Sequence[Problem], where: str) -> None:

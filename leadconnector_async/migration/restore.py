@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
 
 from ..client import LeadConnector
-from ..comparison import is_as_sent, is_same_value
+from ..comparison import differing_channels, is_as_sent, is_same_value
 from ..errors import CallError, DuplicateContactError, InvalidContactError, LeadConnectorError, NotFoundError
-from ..models import Contact, ContactUpsert
+from ..models import Contact, ContactUpdate, ContactUpsert, DndSettings, read_mapping
 from ..report import Outcome
 from .definitions import FieldBook
 from .lookup import fetch_fields
@@ -20,7 +21,7 @@ from .restoring import Left, Restoration, Sent, find_restoration
 from .rows import RowFile
 from .snapshot import Snapshot
 from .stored import StoredContacts
-from .sweep import ends_sweep, sweep
+from .sweep import Access, ends_sweep, sweep
 from .undo_book import UndoBook, Undone, UndoStatus
 from .verify import Loaded
 
@@ -37,16 +38,25 @@ class Restore:
         client: Of the service that the run loaded into; it is open.
         book: Where to keep what is done.
         snapshot: What they were.
+        access: Which locations take calls.
         adds_tags: Whether the run added tags; else it replaced them.
         is_forced: Whether fields that somebody changed since go back, too.
     """
 
     def __init__(
-        self, client: LeadConnector, book: UndoBook, snapshot: Snapshot, *, adds_tags: bool, is_forced: bool
+        self,
+        client: LeadConnector,
+        book: UndoBook,
+        snapshot: Snapshot,
+        access: Access,
+        *,
+        adds_tags: bool,
+        is_forced: bool,
     ) -> None:
         self._client = client
         self._book = book
         self._snapshot = snapshot
+        self._access = access
         self._adds_tags = adds_tags
         self._is_forced = is_forced
         self._custom_fields: dict[str, asyncio.Future[FieldBook | None]] = {}
@@ -84,9 +94,10 @@ class Restore:
                 waiting.append(rows)
 
         left = (rows for rows in groups if self._is_to_restore(rows))
-        reason = await sweep(left, restore, concurrency=concurrency, stop=stop)
-        if reason is None and not stop.is_set():
-            reason = await sweep([waiting], lambda rows: self._settle(rows, note), concurrency=1, stop=stop)
+        reason = await sweep(left, restore, concurrency=concurrency, stop=stop, access=self._access)
+        if reason is self._access.reason and not stop.is_set():  # None, or of one location alone
+            settle = partial(self._settle, note=note)
+            reason = await sweep([waiting], settle, concurrency=1, stop=stop, access=self._access)
         return reason
 
     def _is_to_restore(self, rows: Sequence[Loaded]) -> bool:
@@ -168,7 +179,8 @@ class Restore:
         before = await asyncio.to_thread(self._snapshot.find, location_id, contact_id)
         if before is None:
             return None
-        now = await self._client.contacts.get(contact_id, location_id=location_id or None)
+        get = partial(self._client.contacts.get, contact_id, location_id=location_id or None)
+        now = await self._access.call(location_id, get)
         book = None
         if any(loaded.sent.custom_fields for loaded in rows):
             book = await self._find_custom_fields(location_id)
@@ -179,7 +191,8 @@ class Restore:
     async def _apply(self, contact_id: str, rows: list[Loaded], found: Restoration) -> None:
         location_id = self._location_of(rows) or None
         if found.changes:
-            stored = await self._client.contacts.update(contact_id, found.changes, location_id=location_id)
+            update = partial(self._client.contacts.update, contact_id, found.changes, location_id=location_id)
+            stored = await self._access.call(location_id or "", update)
             found.left += _not_taken(found.changes, stored)
         if found.company_name is not UNSET and not await self._set_company(contact_id, location_id, found.company_name):
             reason = "only an upsert changes it, and none would meet this contact"
@@ -273,4 +286,9 @@ def _not_taken(changes: dict[str, Any], stored: Contact) -> list[Left]:
     ]
     plain = (name for name, value in changes.items() if isinstance(value, str | None) and name != "name")
     missing += [name for name in plain if not is_as_sent(name, changes[name], getattr(stored, name))]
+    sent = read_mapping({"dnd_settings": changes.get("dnd_settings", {})}, ContactUpdate).dnd_settings
+    if isinstance(sent, DndSettings):
+        refused = (channel for one in stored.not_applied for channel in one.sent)
+        channels = dict.fromkeys((*refused, *differing_channels(sent, stored.dnd_settings)))
+        missing += [f"dnd_settings.{channel}" for channel in channels]
     return [Left(name, _NOT_TAKEN, is_lost=True) for name in missing]

@@ -6,14 +6,15 @@ is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from ..comparison import is_as_sent, is_same_value
-from ..models import Contact, ContactUpsert, CustomField
+from ..comparison import AnySetting, AnySettings, is_as_sent, is_same_value
+from ..models import Contact, ContactUpsert, CustomField, DndSetting, InboundDndSetting
+from ..models.dnd import CHANNELS
 from .definitions import FieldBook
 from .emptying import empty_field_value
 from .readers.cells import text_of
@@ -28,23 +29,12 @@ _BY_NULL: Final = ("email", "phone", "timezone", "date_of_birth", "assigned_to")
 _CUSTOM: Final = "custom_fields"
 _CHANGED: Final = "it changed since the run"
 _NOT_KNOWN: Final = "what it held is not known"
+_UNREADABLE: Final = "what it holds now cannot be read"
 _SETTINGS: Final = ("dnd_settings", "inbound_dnd_settings")
-
-
-class Before(Struct, frozen=True):
-    """A contact as it was before a run.
-
-    Attributes:
-        contact: The contact.
-        fields: Which of its fields are known, by their names on the wire; None for all.
-    """
-
-    contact: Contact
-    fields: frozenset[str] | None = None
-
-    def knows(self, name: str) -> bool:
-        """Whether what a field held is known, by its name in Python."""
-        return self.fields is None or wire_name(name) in self.fields
+_STAYS_CLOSED: Final = "the API has no way to close it again as it was closed; it stays closed all the same"
+_CLOSED_OTHERWISE: Final = "the API has no way to close it again as it was closed; it is closed as `active`"
+_CLOSED_FOR_GOOD: Final = "it is closed permanently, which the API cannot change"
+_STRANGE_BESIDE: Final = "another channel holds what cannot be sent with it, and might be lost; it stays closed"
 
 
 class Left(Struct, frozen=True):
@@ -96,12 +86,12 @@ class Sent(Struct, frozen=True, kw_only=True):
 
 
 def find_restoration(
-    before: Before, now: Contact, sent: Sent, *, emptied: Collection[str] = (), is_forced: bool = False
+    before: Contact, now: Contact, sent: Sent, *, emptied: Collection[str] = (), is_forced: bool = False
 ) -> Restoration:
     """Decide what it takes to undo what a run did to a contact.
 
     Args:
-        before: As it was.
+        before: As it was; a field that it does not tell is left alone.
         now: As it is.
         sent: What the run sent of it.
         emptied: Fields that the undoing itself may have emptied; they go back where they are empty.
@@ -111,7 +101,7 @@ def find_restoration(
 
 
 class _Comparison:
-    def __init__(self, before: Before, now: Contact, sent: Sent, emptied: Collection[str], is_forced: bool) -> None:
+    def __init__(self, before: Contact, now: Contact, sent: Sent, emptied: Collection[str], is_forced: bool) -> None:
         self._before = before
         self._now = now
         self._sent = sent
@@ -133,10 +123,15 @@ class _Comparison:
         self._found.left.append(Left(name, reason, is_lost))
 
     def _is_known(self, *names: str) -> bool:
-        unknown = [name for name in names if not self._before.knows(name)]
-        if unknown:
-            self._leave(unknown[0], _NOT_KNOWN, is_lost=True)
-        return not unknown
+        """Whether what fields held is known, and what they hold now."""
+        for name in names:
+            if not self._before.knows(name):
+                self._leave(name, _NOT_KNOWN, is_lost=True)
+                return False
+            if not self._now.knows(name):
+                self._leave(name, f"{_UNREADABLE}: {text_of(self._now.unreadable.get(name))!r}")
+                return False
+        return True
 
     # ------------------------------------------------------------------------------------------ plain fields
 
@@ -144,7 +139,7 @@ class _Comparison:
         values, now = self._sent.values(name), getattr(self._now, name)
         if not values or not self._is_known(name):
             return
-        old = getattr(self._before.contact, name)
+        old = getattr(self._before, name)
         if (old or None) == (now or None):
             return
         is_ours = any(is_as_sent(name, value, now) for value in values) or (name in self._emptied and not now)
@@ -159,9 +154,9 @@ class _Comparison:
 
     def _look_at_names(self) -> None:
         """Look at a name and its two parts, which change together."""
-        if not any(self._sent.values(name) for name in _NAMES) or not self._is_known(*_NAMES[:2]):
+        if not any(self._sent.values(name) for name in _NAMES) or not self._is_known(*_NAMES):
             return
-        old, now = _names(self._before.contact), _names(self._now)
+        old, now = _names(self._before), _names(self._now)
         if old == now:
             return
         if not self._is_forced and not self._are_names_as_sent(old, now):
@@ -181,26 +176,55 @@ class _Comparison:
 
     def _look_at_settings(self, name: str) -> None:
         """Look at what was said of not disturbing, channel by channel; one without a word is one that may be used."""
-        sent: dict[str, list[dict[str, Any]]] = {}
+        sent: dict[str, list[AnySetting]] = {}
         for value in self._sent.values(name):
-            for channel, setting in _settings(value).items():
+            for channel, setting in value.by_channel().items():
                 sent.setdefault(channel, []).append(setting)
         if not sent or not self._is_known(name):
             return
-        old, now = _settings(getattr(self._before.contact, name)), _settings(getattr(self._now, name))
-        back = {}
+        old, now = _channels(getattr(self._before, name)), _channels(getattr(self._now, name))
+        open_one = (DndSetting if name == _SETTINGS[0] else InboundDndSetting)(status="inactive")
+        back: dict[str, AnySetting] = {}
         for channel, settings in sent.items():
-            was, held = _said(old.get(channel)), _said(now.get(channel))
-            if was == held:
-                continue
-            ours = {(status, *words) for status, *words in map(_said, settings)}
-            ours |= {(status, *was[1:]) for status, *_ in ours}  # where the service keeps the words of before
-            if self._is_forced or held in ours:
-                back[channel] = old.get(channel, {"status": "inactive"})
-            else:
-                self._leave(f"{name}.{channel}", _changed(held[0]))
-        if back:
-            self._found.changes[name] = back
+            if _said(old.get(channel)) != _said(now.get(channel)):
+                goal = self._goal_of(f"{name}.{channel}", old.get(channel, open_one), now.get(channel), settings)
+                back |= {} if goal is None else {channel: goal}
+        if back := self._without_risk(name, back, now):
+            # The service may replace all channels by those that are sent: the others go along as they are.
+            echo = {channel: setting for channel, setting in now.items() if _is_sendable(channel, setting)}
+            self._found.changes[name] = msgspec.to_builtins(echo | back)
+
+    def _goal_of(
+        self, name: str, old: AnySetting, now: AnySetting | None, sent: Iterable[AnySetting]
+    ) -> AnySetting | None:
+        """Return what a channel that is not as it was is to be; None where it stays as it is."""
+        was, held = _said(old), _said(now)
+        # What was to be permanent is `active`, as the service takes that alone.
+        ours = {_said(one) for setting in sent for one in (setting, setting.as_settable())}
+        ours |= {(status, *was[1:]) for status, *_ in ours}  # where the service keeps the words of before
+        if held[0] == "permanent":
+            self._leave(name, _CLOSED_FOR_GOOD)
+        elif not self._is_forced and held not in ours:
+            self._leave(name, _changed(held[0]))
+        elif old.is_settable:
+            return old
+        elif now is not None and now.is_closed:
+            self._leave(name, _STAYS_CLOSED, is_lost=True)
+        else:
+            self._leave(name, _CLOSED_OTHERWISE, is_lost=True)
+            return old.as_settable()
+        return None
+
+    def _without_risk(
+        self, name: str, back: dict[str, AnySetting], now: Mapping[str, AnySetting]
+    ) -> dict[str, AnySetting]:
+        """Leave out what would open a channel while another one holds what cannot be sent with it."""
+        if all(_is_sendable(channel, setting) for channel, setting in now.items()):
+            return back
+        for channel in [channel for channel, setting in back.items() if not setting.is_closed]:
+            del back[channel]
+            self._leave(f"{name}.{channel}", _STRANGE_BESIDE)
+        return back
 
     # ------------------------------------------------------------------------------------------ tags
 
@@ -211,7 +235,7 @@ class _Comparison:
         """
         if not self._sent.values("tags") or not self._is_known("tags"):
             return
-        old, now = self._before.contact.tags or [], self._now.tags or []
+        old, now = self._before.tags or [], self._now.tags or []
         rows = [set(normal_tags(row)) for row in self._sent.rows if row.tags is not UNSET]
         added = set[str]().union(*rows) - set(old)
         removed = set[str]() if self._sent.adds_tags else set(old) - rows[0].intersection(*rows)
@@ -226,7 +250,7 @@ class _Comparison:
         sent = [field for row in self._sent.rows for field in row.custom_fields or ()]
         if not sent or not self._is_known(_CUSTOM):
             return
-        old = {field.id: field.value for field in self._before.contact.custom_fields or ()}
+        old = {field.id: field.value for field in self._before.custom_fields or ()}
         now = {field.id: field.value for field in self._now.custom_fields or ()}
         back = []
         for field_id, values in self._by_id(sent).items():
@@ -265,35 +289,35 @@ def plain_value(name: str, old: Any) -> Any:
     return old or (None if name in _BY_NULL else "")
 
 
-def wire_name(name: str) -> str:
-    """Return a field's name on the wire."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
 def fields_changed(row: ContactUpsert) -> Iterator[str]:
-    """Yield the fields that a row may change and that can go back, by their names on the wire."""
+    """Yield the fields that a row may change and that can go back, by their names in Python."""
     if any(getattr(row, name) is not UNSET for name in _NAMES):
-        yield from map(wire_name, _NAMES[:2])  # which tell the whole name
+        yield from _NAMES
     for name in (*_PLAIN, *_SETTINGS, "tags", _CUSTOM):
         if getattr(row, name) is not UNSET:
-            yield wire_name(name)
+            yield name
 
 
 def _names(contact: Contact) -> tuple[str, str, str]:
     first, last = contact.first_name or "", contact.last_name or ""
-    return first, last, contact.name or getattr(contact, "contact_name", None) or f"{first} {last}".strip()
+    return first, last, contact.name or f"{first} {last}".strip()
 
 
-def _settings(value: Struct | None) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {} if value is None else msgspec.to_builtins(value)
-    return found
+def _channels(value: AnySettings | None) -> Mapping[str, AnySetting]:
+    return {} if value is None else value.by_channel()
 
 
-def _said(setting: dict[str, Any] | None) -> tuple[str, ...]:
+def _is_sendable(channel: str, setting: AnySetting) -> bool:
+    """Whether a stored channel can be sent as it is."""
+    is_known = channel in CHANNELS.values() or channel == "all"
+    return is_known and (setting.is_settable or setting.status == "permanent")
+
+
+def _said(setting: AnySetting | None) -> tuple[str, ...]:
     """Return what a channel's setting says: whether it may be used, and in what words."""
-    told = setting or {}
-    return str(told.get("status", "inactive")), str(told.get("message") or ""), str(told.get("code") or "")
+    if setting is None:
+        return "inactive", "", ""
+    return setting.status, setting.message or "", getattr(setting, "code", UNSET) or ""
 
 
 def _changed(now: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
@@ -19,7 +19,7 @@ from .readers.cells import text_of
 from .rows import FileRow, RowFile
 
 _SKIPPED_COLUMNS: Final = ("contact_id", "reason")
-_SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id")
+_SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id", "inferred")
 JOURNAL: Final = "journal.sqlite3"
 REPORT: Final = "report.json"
 SUCCEEDED: Final = "succeeded.csv"
@@ -75,20 +75,27 @@ class Results:
         """Have `write` end at once in another thread; it raises InterruptedError then."""
         self._is_given_up = True
 
-    def write(self, outcomes: Iterable[Outcome], collisions: Mapping[int, int], report: BatchReport) -> None:
+    def write(
+        self,
+        outcomes: Iterable[Outcome],
+        collisions: Mapping[int, int],
+        report: BatchReport,
+        explain: Callable[[FileRow], RowError],
+    ) -> None:
         """Write all files anew; each takes its place only when it is whole.
 
         Args:
             outcomes: In the order of the rows; a row without one was not attempted.
             collisions: Each row that met another one's contact, and that other row.
             report: Written beside them.
+            explain: Says why a row has no outcome.
 
         Raises:
             OSError: A file could not be written; those of an earlier run are then still there.
             ConfigurationError: An input file can be read no more.
         """
         try:
-            self._write_rows(outcomes, report, collisions)
+            self._write_rows(outcomes, collisions, explain)
             for file in self._open.values():
                 file.close()
             self._make_official()
@@ -101,8 +108,12 @@ class Results:
             write_private(self.folder / REPORT, report.to_json())
             self.written.insert(0, REPORT)
 
-    def _write_rows(self, outcomes: Iterable[Outcome], report: BatchReport, collisions: Mapping[int, int]) -> None:
-        reason = why_not_attempted(report)
+    def _write_rows(
+        self,
+        outcomes: Iterable[Outcome],
+        collisions: Mapping[int, int],
+        explain: Callable[[FileRow], RowError],
+    ) -> None:
         involved = {*collisions, *collisions.values()}
         met: dict[int, tuple[FileRow, Outcome]] = {}
         told = iter(outcomes)
@@ -112,7 +123,7 @@ class Results:
                 raise InterruptedError(0, "interrupted; --resume writes them")
             self._add_problems(row)
             if outcome is None or outcome.index != index:
-                self._add(row, Outcome(index=index, status="not_attempted", error=reason))
+                self._add(row, Outcome(index=index, status="not_attempted", error=explain(row)))
                 continue
             self._add(row, outcome)
             if index in involved:
@@ -157,7 +168,8 @@ class Results:
 
     def _add_done(self, outcome: Outcome, cells: Sequence[str]) -> None:
         is_new = {True: "true", False: "false"}.get(outcome.new or False) if outcome.new is not None else ""
-        self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, outcome.contact_id or "", is_new, outcome.trace_id or ""])
+        told = [outcome.contact_id or "", is_new, outcome.trace_id or "", "true" if outcome.inferred else ""]
+        self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, *told])
 
     def _add_problems(self, row: FileRow) -> None:
         problems = row.problems
@@ -226,6 +238,20 @@ def _must_be_looked_up(row: FileRow, outcome: Outcome) -> bool:
 def why_not_attempted(report: BatchReport) -> RowError:
     """Say why the load did not come to its last rows."""
     return row_error(report.stopped or StopRequestedError("the load was cancelled"))
+
+
+def why_row_not_attempted(report: BatchReport, row: FileRow, home: str | None) -> RowError:
+    """Say why a row was not sent: its location takes no calls, or the load ended before.
+
+    Args:
+        report: Of the load.
+        row: The row.
+        home: The location of rows that name none.
+    """
+    contact = row.contact
+    location_id = contact.location_id if isinstance(contact, ContactUpsert) else None
+    closed = report.closed_locations.get(location_id or home or "")
+    return why_not_attempted(report) if closed is None else row_error(closed)
 
 
 def make_folder(folder: Path, *, is_resumed: bool) -> None:

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct
 from ..errors import InvalidContactError
 from ..models import UPSERT_NAMES, ContactUpsert, read_mapping
 from .columns import RESULT_COLUMNS, column_key, is_known
+from .consent import without_openings
 from .mapping import ColumnMap, require_identity
 from .meaning import NOTHING_SAID, Meaning
 from .objects import check_object
@@ -98,8 +99,8 @@ class RowFile:
         if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
             self.map = ColumnMap(self.columns, inputs, meaning)
             require_identity(self.map, self.columns, self.name)
-        columns = [] if self.map is None else self.map.columns
-        self.mapping = {column.name: column.target.slot for column in columns}
+        targets = {} if self.map is None else self.map.targets
+        self.mapping = {name: target.slot for name, target in targets.items()}
         self.ignored = [] if self.map is None else [unsent.name for unsent in self.map.unsent]
         self.keys = _keys(self.columns, self.mapping) if self.map else [column_key(name) for name in self.columns]
         fields = header if self.map is None else self.map.fields
@@ -173,7 +174,7 @@ class RowFile:
             if problem.action == "refused":
                 raise RefusedRowError(problem.sentence, problem.column)
         try:
-            contact = read_mapping(fields, ContactUpsert)
+            contact = read_mapping(without_openings(fields), ContactUpsert)
         except InvalidContactError as error:
             raise RefusedRowError(error.sentence, field=error.field) from None
         if not any(isinstance(value, str) and value.strip() for value in (contact.email, contact.phone)):

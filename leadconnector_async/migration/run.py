@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from typing import Final
 
 import msgspec
 
 from ..client import LeadConnector
-from ..errors import ConfigurationError, InvalidContactError, JournalError, LoadStoppedError
+from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError, LoadStoppedError
 from ..journal import Journal, Sitting
 from ..models import ContactUpsert
-from ..report import BatchReport, Outcome
-from ..sources import SETTLED, Settled, Skipped
+from ..report import BatchReport, Outcome, RowError
+from ..sources import SETTLED, Closing, Row, Settled, Skipped
 from .missing_tags import tell_of_missing
 from .phone_book import PhoneBook
 from .phones import Phones, tell_of_phones
-from .results import Results, why_not_attempted
+from .results import Results, why_not_attempted, why_row_not_attempted
 from .rows import FileRow, RowFile
 from .selection import Chooser
-from .sending import Sending
+from .sending import Sending, change_rest
+from .sweep import Access
 from .tag_book import TAGS, TagBook, Tagged
 from .tagging import Tagging, has_tags, without_tags
 from .throughput import Throughput, measure_throughput
@@ -51,6 +55,20 @@ def count_rows(files: Sequence[RowFile], journal: Journal, whole: Mapping[str, s
         for file, count in zip(files, msgspec.json.decode(told, type=list[int]), strict=True):
             file.count = count
     journal.tell(_ROWS, msgspec.json.encode([file.count for file in files]).decode())
+
+
+class _Counted:
+    """Rows of several locations, which are read to their end although those that came so far take no calls."""
+
+    def __init__(self, rows: Iterator[Row], count: int) -> None:
+        self._rows = rows
+        self._count = count
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._rows
+
+    def __len__(self) -> int:
+        return self._count
 
 
 class FileLoad:
@@ -93,7 +111,9 @@ class FileLoad:
         self._retry_failed = retry_failed
         self._phones = phones
         self._are_phones_set = self._is_tagged = False
+        self._has_locations = any(file.has_locations for file in files)
         self._book: TagBook | None = None
+        self._access: Access | None = None
         self.results = results
         self.names = [file.name for file in files]
         self.total = sum(file.count for file in files)
@@ -127,32 +147,38 @@ class FileLoad:
             asyncio.CancelledError: Cancelled; the results are written all the same.
         """
         try:
+            rows = self._rows(stop)
             await client.contacts.bulk_upsert(
-                self._rows(stop),
+                _Counted(rows, self.total) if self._has_locations else rows,
                 journal=self._journal,
                 on_outcome=on_outcome,
                 report=self.report,
                 stop=stop,
                 wait_for_quota=wait_for_quota,
             )
-            await self._set_phones(client, stop, on_phone, wait_for_quota=wait_for_quota)
+            self._access = Access(client, self.report.closed_locations, waits_for_quota=wait_for_quota)
+            await self._set_phones(client, stop, on_phone)
             if self._adds_tags:
-                await self._add_tags(client, stop, on_tagged, wait_for_quota=wait_for_quota)
+                await self._add_tags(client, stop, on_tagged)
         finally:
             if self.report.started_at is not None:
                 await self._finish(client)
         return self.report
 
+    def _may_go_on(self, stop: asyncio.Event) -> bool:
+        """Whether nothing ended the load before; locations that take no calls hold up no others."""
+        reason = self.report.stopped
+        is_of_location = self._has_locations and any(reason is closed for closed in self._closed().values())
+        return (reason is None or is_of_location) and not stop.is_set()
+
+    def _closed(self) -> dict[str, LeadConnectorError]:
+        return {} if self._access is None else self._access.closed
+
     async def _set_phones(
-        self,
-        client: LeadConnector,
-        stop: asyncio.Event,
-        on_phone: Callable[[int, int], None],
-        *,
-        wait_for_quota: bool,
+        self, client: LeadConnector, stop: asyncio.Event, on_phone: Callable[[int, int], None]
     ) -> None:
         """Set the phones of rows that went without, where nothing ended the load before."""
-        if self._phones is None or self.report.stopped is not None or stop.is_set():
+        if self._phones is None or not self._may_go_on(stop):
             return
         done, total = 0, await asyncio.to_thread(self._phones.count_to_set)
 
@@ -161,10 +187,16 @@ class FileLoad:
             done += settled
             on_phone(done, total)
 
-        phones = Phones(self._files, self._journal, self._phones, client, count, self._may_set_phone)
+        phones = self._open_phones(client, self._phones, count)
         with self._ending(client, phones, "the phones could not be set to the end"):
-            await phones.run(stop, wait_for_quota=wait_for_quota)
+            await phones.run(stop)
         self._are_phones_set = phones.stopped is None
+
+    def _open_phones(
+        self, client: LeadConnector, book: PhoneBook, on_set: Callable[[int], None] = lambda _: None
+    ) -> Phones:
+        access = self._access or Access(client)
+        return Phones(self._files, self._journal, book, client, access, on_set, self._may_set_phone)
 
     def _may_set_phone(self, location_id: str, contact_id: str) -> bool:
         return self._chooser is None or self._chooser.may_set_phone(location_id, contact_id)
@@ -179,25 +211,24 @@ class FileLoad:
             raise LoadStoppedError(f"{sentence} ({error})", report=self.report) from error
         finally:
             self.report.stopped = self.report.stopped or work.stopped
+            self.report.closed_locations = dict(self._closed())
             self.report.finish(client.clock.monotonic())
 
-    async def _add_tags(
-        self, client: LeadConnector, stop: asyncio.Event, on_tagged: Callable[[int], None], *, wait_for_quota: bool
-    ) -> None:
+    async def _add_tags(self, client: LeadConnector, stop: asyncio.Event, on_tagged: Callable[[int], None]) -> None:
         """Add the tags of the rows that are written, where nothing ended the load before."""
-        if self.report.stopped is not None or stop.is_set() or not has_tags(self._files):
+        if not (self._may_go_on(stop) and has_tags(self._files)):
             return
         tagging = self._open_tagging(client, on_tagged)
         with self._ending(client, tagging, "the tags could not be added to the end"):
-            await tagging.run(stop, wait_for_quota=wait_for_quota)
+            await tagging.run(stop)
         self._is_tagged = tagging.stopped is None
 
     def _open_tagging(self, client: LeadConnector, on_tagged: Callable[[int], None] = lambda _: None) -> Tagging:
         if self._book is None:  # not before the journal has taken the load for its own
             self._book = TagBook(self.results.folder / TAGS, retry_refused=self._retry_failed)
-        return Tagging(self._files, self._journal, self._book, client, on_tagged)
+        return Tagging(self._files, self._journal, self._book, client, self._access or Access(client), on_tagged)
 
-    def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Settled]:
+    def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Closing | Settled]:
         index, sending = 0, Sending(self._phones, self._chooser)
         for file in self._files:
             for row in file.rows():
@@ -211,9 +242,11 @@ class FileLoad:
                     yield SETTLED if is_finished else what
                 index += 1
 
-    def _to_send(self, sending: Sending, number: int, row: FileRow) -> ContactUpsert | InvalidContactError | Skipped:
+    def _to_send(
+        self, sending: Sending, number: int, row: FileRow
+    ) -> ContactUpsert | InvalidContactError | Skipped | Closing:
         what = sending.at_first(number, row.contact)
-        return without_tags(what) if self._adds_tags and isinstance(what, ContactUpsert) else what
+        return change_rest(what, without_tags) if self._adds_tags else what
 
     async def _finish(self, client: LeadConnector) -> None:
         """Write the results; a second wish to stop leaves that to the next run."""
@@ -229,11 +262,12 @@ class FileLoad:
         try:
             self._look_up_phones(client)
             missing = self._look_up_missing(client)
-            self._recount(missing)
+            explain = self._explain_not_attempted(client.location_id)
+            self._recount(missing, explain)
             self.sittings = self._journal.sittings()
             begun = [sitting.began_at for sitting in self.sittings]
             self.throughput = measure_throughput(self._journal.timeline, begun)
-            self.results.write(self._outcomes(missing), self._journal.collisions(), self.report)
+            self.results.write(self._outcomes(missing), self._journal.collisions(), self.report, explain)
         except (OSError, ConfigurationError, JournalError) as error:  # of the results, of an input, of the journal
             reason = error.strerror if isinstance(error, OSError) else str(error)
             sentence = f"the results in {self.results.folder} could not be written whole ({reason})"
@@ -249,8 +283,19 @@ class FileLoad:
         if self._phones is None:
             return
         if not self._are_phones_set:
-            Phones(self._files, self._journal, self._phones, client, may_set=self._may_set_phone).note_left()
+            self._open_phones(client, self._phones).note_left()
         self._add_spent(self._phones)
+
+    def _explain_not_attempted(self, home: str | None) -> Callable[[FileRow], RowError]:
+        """Return what says why a row was not sent."""
+        if self._has_several_reasons:
+            return partial(why_row_not_attempted, self.report, home=home)
+        reason = why_not_attempted(self.report)
+        return lambda _: reason
+
+    @property
+    def _has_several_reasons(self) -> bool:
+        return self._has_locations and bool(self.report.closed_locations)
 
     def _add_spent(self, book: TagBook) -> None:
         spent = book.spent()
@@ -273,7 +318,7 @@ class FileLoad:
             outcomes = tell_of_phones(outcomes, self._phones)
         return tell_of_missing(outcomes, missing) if missing else outcomes
 
-    def _recount(self, missing: dict[int, Tagged]) -> None:
+    def _recount(self, missing: dict[int, Tagged], explain: Callable[[FileRow], RowError]) -> None:
         """Count anew what the journal holds, so that report and result files are of one truth."""
         told = BatchReport(keep_outcomes=False)
         if missing or self._phones is not None:
@@ -281,5 +326,23 @@ class FileLoad:
                 told.add(outcome)
         else:
             self._journal.fold_all_into(told)
-        told.add_rest(self.total - told.total, why_not_attempted(self.report))
+        for error, count in self._count_rest(told, missing, explain).items():
+            told.add_rest(count, error)
         self.report.take_over(told)
+
+    def _count_rest(
+        self, told: BatchReport, missing: dict[int, Tagged], explain: Callable[[FileRow], RowError]
+    ) -> Mapping[RowError, int]:
+        """Count the rows without an outcome, by why they have none."""
+        if not self._has_several_reasons:
+            return {why_not_attempted(self.report): self.total - told.total}
+        rows = chain.from_iterable(file.rows() for file in self._files)
+        outcomes = self._outcomes(missing)
+        outcome = next(outcomes, None)
+        counts = Counter[RowError]()
+        for index, row in enumerate(rows):
+            if outcome is None or outcome.index != index:
+                counts[explain(row)] += 1
+            else:
+                outcome = next(outcomes, None)
+        return counts

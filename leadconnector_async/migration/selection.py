@@ -7,17 +7,18 @@ compared with what was there before that, but sent (with `fill_empty`, without w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
 
+from ..closing import closings_of, find_open
 from ..comparison import NotApplied
 from ..identity import Identity
-from ..models import ContactUpsert
-from ..sources import Skipped
-from .changes import Holder, fill_empty, find_changes
+from ..models import Contact, ContactUpsert
+from ..sources import Closing, Skipped
+from .changes import fill_empty, find_changes, lacks
 from .matching import Field
 from .stored import StoredContact, StoredContacts
 
@@ -26,6 +27,7 @@ _IS_THERE: Final = "it was there before the load (--only-new)"
 _IS_NOT_THERE: Final = "it was not there before the load (--only-existing)"
 _IS_FULL: Final = "nothing that it would fill was empty (--fill-empty)"
 _IS_THE_SAME: Final = "all of it was stored already (--skip-unchanged)"
+_BUT_OPT_OUT: Final = "; only its opt-out is sent"
 
 
 class Selection(Struct, frozen=True, kw_only=True):
@@ -63,13 +65,13 @@ class Choice(Struct, frozen=True):
     """What is done with a row, and why.
 
     Attributes:
-        what: What is sent, or why nothing is.
+        what: What is sent, or why nothing is; what the row closes is sent in either case.
         stored: The contact that it met before the load, or None.
         changes: What it would change of that.
         is_after_another: Whether an earlier row was sent about the same person.
     """
 
-    what: ContactUpsert | Skipped
+    what: ContactUpsert | Skipped | Closing
     stored: StoredContact | None
     changes: tuple[NotApplied, ...]
     is_after_another: bool
@@ -128,15 +130,51 @@ class Chooser:
         if isinstance(what, ContactUpsert) and not is_apart:
             self._sent.add(keys, {*ids, *(earlier or ())})
             self._sent.add([_given(one, field) for one in ids for field in _FIELDS if getattr(what, field)], ids)
-        return Choice(what, stored, changes, earlier is not None)
+        is_whole = what is contact or is_apart
+        chosen = what if is_whole else self._with_closing(contact, what, stored, identity, earlier)
+        return Choice(chosen, stored, changes, earlier is not None)
+
+    def _with_closing(
+        self,
+        contact: ContactUpsert,
+        what: ContactUpsert | Skipped,
+        stored: StoredContact | None,
+        identity: Identity,
+        earlier: set[str] | None,
+    ) -> ContactUpsert | Skipped | Closing:
+        """Have a row that is reduced or left out close the channels that it closes all the same."""
+        wanted = closings_of(contact)
+        if wanted is None:
+            return what
+        known = stored.contact_id if stored is not None else what.contact_id if isinstance(what, Skipped) else None
+        is_closed = stored is not None and not find_open(wanted, stored.contact)
+        contact_id = None if is_closed else known
+        if isinstance(what, ContactUpsert):
+            return what if is_closed and earlier is None else Closing(contact_id, wanted, what)
+        met = self._met_otherwise(contact, identity, known)
+        if met is not None:
+            return Closing(contact_id, wanted, met)
+        if contact_id is None:
+            return what
+        return Closing(contact_id, wanted, msgspec.structs.replace(what, reason=what.reason + _BUT_OPT_OUT))
+
+    def _met_otherwise(self, contact: ContactUpsert, identity: Identity, known: str | None) -> ContactUpsert | None:
+        """Return what meets the contact, unlike the one that is known, which an earlier row has made or has given the
+        email or phone of this one; None where there is none."""
+        for field in self._stored.location(contact.location_id or self._location_id).order:
+            key = getattr(identity, field)
+            if key and self._sent.has_other(key, known or ""):
+                sought: dict[str, Any] = {field: getattr(contact, field)}
+                return ContactUpsert(**sought, location_id=contact.location_id)
+        return None
 
     def may_set_phone(self, location_id: str, contact_id: str) -> bool:
         """Whether a phone may be set that a contact has been sent without."""
         stored = self._stored.get(location_id, contact_id) if self._selection.fill_empty else None
-        return stored is None or not stored.contact.phone
+        return stored is None or lacks(stored.contact, "phone")
 
     def _lacks_phone(self, stored: StoredContact | None) -> bool:
-        return stored is not None and not stored.contact.phone
+        return stored is not None and lacks(stored.contact, "phone")
 
     def _makes_duplicate(self, contact: ContactUpsert, location_id: str) -> bool:
         is_wanted = contact.create_new_if_duplicate_allowed is True
@@ -181,8 +219,7 @@ class Chooser:
             met = list({one.contact_id: one for one in [*met, *self._holders(identity), *found] if one}.values())
         if not met:
             return contact
-        is_whole = self._stored.location(location_id).way == "rows"
-        holders = [Holder(one.contact, is_whole) for one in met]
+        holders = [one.contact for one in met]
         filled = fill_empty(contact, holders, self._keys(contact, identity, stored, holders))
         return Skipped(_IS_FULL, met[0].contact_id) if filled is None else filled
 
@@ -196,7 +233,7 @@ class Chooser:
                 yield holder
 
     def _keys(
-        self, contact: ContactUpsert, identity: Identity, stored: StoredContact | None, holders: list[Holder]
+        self, contact: ContactUpsert, identity: Identity, stored: StoredContact | None, holders: Sequence[Contact]
     ) -> Iterator[Field]:
         """Yield which of email and phone are sent: what the contact is found by, and what it lacks and nobody has."""
         given = [field for field in self._order_of(contact) if getattr(contact, field)]
@@ -204,8 +241,8 @@ class Chooser:
         by = next((field for field in given if self._sent.find([getattr(identity, field)], []) is not None), None)
         for field in given:
             is_found = stored is not None and stored.field == field
-            is_lacking = not any(getattr(holder.contact, field) for holder in holders)
-            is_given = self._sent.find([_given(holder.contact.id, field) for holder in holders], []) is not None
+            is_lacking = all(lacks(holder, field) for holder in holders)
+            is_given = self._sent.find([_given(holder.id, field) for holder in holders], []) is not None
             is_free = is_lacking and not is_given and self._stored.holder(identity, field) is None
             if is_found or is_free or (stored is None and field == by):
                 yield field
@@ -239,6 +276,11 @@ class SentRows:
                 is_any = True
                 found.add(contact)
         return found - {""} if is_any else None
+
+    def has_other(self, key: str, contact_id: str) -> bool:
+        """Whether an earlier row with an email, or phone, was sent to another contact than this, or to a new one."""
+        query = "SELECT 1 FROM sent WHERE key = ? AND (contact = '' OR contact <> ?)"
+        return self._db.execute(query, (key, contact_id)).fetchone() is not None
 
     def add(self, keys: Iterable[str], ids: Iterable[str]) -> None:
         """Note that a row is sent."""

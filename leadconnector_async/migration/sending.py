@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
 
 from ..errors import InvalidContactError
 from ..models import ContactUpsert
-from ..sources import Skipped
+from ..sources import Closing, Skipped
 from .phone_book import PhoneBook
 from .phones import SharedRows, what_to_send
 from .selection import Chooser
@@ -28,8 +29,8 @@ class Sending:
         self._shared = SharedRows(phones)
         self._chooser = chooser
 
-    def at_first(self, number: int, contact: Read) -> Read | Skipped:
-        """Return what the upsert of a row holds."""
+    def at_first(self, number: int, contact: Read) -> Read | Skipped | Closing:
+        """Return what the upsert of a row holds, and what is closed before it."""
         shared = self._shared.find(number)
         what = contact if shared is None else what_to_send(contact, shared)
         if self._chooser is None or not isinstance(contact, ContactUpsert) or not isinstance(what, ContactUpsert):
@@ -37,9 +38,28 @@ class Sending:
         return self._chooser.choose(what, whole=contact).what
 
     def in_the_end(self, number: int, contact: Read) -> Read | Skipped:
-        """Return the same, with the phone that is set after the rows."""
-        what = self.at_first(number, contact)
+        """Return all that is sent of a row, in one: with what is closed before, and the phone that is set after the
+        rows."""
+        what = in_one(self.at_first(number, contact))
         shared = self._shared.find(number)
         if shared is None or not isinstance(contact, ContactUpsert) or not isinstance(what, ContactUpsert):
             return what
         return msgspec.structs.replace(what, phone=contact.phone)
+
+
+def change_rest(
+    what: Read | Skipped | Closing, change: Callable[[ContactUpsert], ContactUpsert]
+) -> Read | Skipped | Closing:
+    """Change what is upserted of a row, where something is."""
+    if isinstance(what, Closing) and isinstance(what.rest, ContactUpsert):
+        return msgspec.structs.replace(what, rest=change(what.rest))
+    return change(what) if isinstance(what, ContactUpsert) else what
+
+
+def in_one(what: Read | Skipped | Closing) -> Read | Skipped:
+    """Return all that is sent of a row as one contact: what it closes, and the rest of it."""
+    if not isinstance(what, Closing):
+        return what
+    if isinstance(what.rest, Skipped):
+        return what.wanted
+    return msgspec.structs.replace(what.rest, dnd=what.wanted.dnd, dnd_settings=what.wanted.dnd_settings)

@@ -21,9 +21,9 @@ from ..errors import JournalError
 from ..identity import Identity, identity_of, normal_email, normal_phone
 from ..models import Contact, ContactUpsert
 from ..models.filters import Cursor
-from ..models.received import read_received
 from ..models.search import FoundContact
-from ..models.wire import read_v3_dnd
+from ..models.shapes import ShapeName
+from ..models.wire import read_contact
 from ..private_file import keep_database_private
 from .matching import Field
 from .rules.phones import read_as_of
@@ -44,16 +44,22 @@ CREATE TABLE IF NOT EXISTS keys (
     field TEXT NOT NULL, key TEXT NOT NULL, rank INTEGER NOT NULL, contact INTEGER,
     PRIMARY KEY (field, key, rank)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS wholes (contact INTEGER PRIMARY KEY, raw BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS finished (at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS completed (at REAL NOT NULL);
 """
 _CACHE: Final = -32768  # KiB of pages in memory, in SQLite's own way to say it
 _OWN: Final = 0  # the rank of the address and number of a contact
 _MORE: Final = 1  # and of those beside; the service has been seen to match by them, too
 _NOBODY: Final = 2  # it was looked for, and no contact has it
-_FIND: Final = """
-    SELECT location, id, raw FROM contacts
-    WHERE number = (SELECT contact FROM keys WHERE field = ? AND key = ? ORDER BY rank LIMIT 1)
+_CONTACTS: Final = """
+    SELECT location, id, coalesce(wholes.raw, contacts.raw), wholes.raw IS NOT NULL
+    FROM contacts LEFT JOIN wholes ON wholes.contact = contacts.number
 """
+_BY_KEY: Final = "WHERE number = (SELECT contact FROM keys WHERE field = ? AND key = ? ORDER BY rank LIMIT 1)"
+_FIND: Final = _CONTACTS + _BY_KEY
+_GET: Final = _CONTACTS + "WHERE location = ? AND id = ?"
+_SHAPES: Final[dict[Way, ShapeName]] = {"pages": "found", "rows": "duplicate"}
 
 
 class StoredContact(Struct, frozen=True):
@@ -62,25 +68,21 @@ class StoredContact(Struct, frozen=True):
     Attributes:
         location_id: Its location.
         contact_id: Its id.
-        raw: Its JSON to the letter, as a search or a look-up returned it. A search may leave fields out that `get` has.
+        raw: Its JSON to the letter.
+        shape: How what returned it returns contacts; a search leaves fields out that a read by id has.
         field: By what it was found; None where it was asked for by its id.
     """
 
     location_id: str
     contact_id: str
     raw: bytes
+    shape: ShapeName
     field: Field | None = None
 
     @property
     def contact(self) -> FoundContact:
-        """It, read anew each time; fields that searches have under other names stand under their own, too."""
-        contact = read_received(self.raw, FoundContact)
-        read_v3_dnd(contact)
-        contact.first_name = contact.first_name_raw or contact.first_name
-        contact.last_name = contact.last_name_raw or contact.last_name
-        contact.address1 = contact.address1 or contact.address
-        contact.company_name = contact.company_name or contact.business_name
-        return contact
+        """It, read anew each time."""
+        return read_contact(self.raw, FoundContact, self.shape)
 
 
 class LocationRead(Struct, frozen=True, kw_only=True):
@@ -176,12 +178,17 @@ class StoredContacts:
         """Return the contact that had the email, or the phone, of an identity; of several the oldest."""
         key = getattr(identity, field)
         found = self._read(_FIND, field, key) if key else ()
-        return StoredContact(found[0][0], found[0][1], zlib.decompress(found[0][2]), field) if found else None
+        return self._stored(found[0], field) if found else None
 
     def get(self, location_id: str, contact_id: str) -> StoredContact | None:
         """Return a contact by its id, or None where it is not known to have been there."""
-        found = self._read("SELECT raw FROM contacts WHERE location = ? AND id = ?", location_id, contact_id)
-        return StoredContact(location_id, contact_id, zlib.decompress(found[0][0])) if found else None
+        found = self._read(_GET, location_id, contact_id)
+        return self._stored(found[0], None) if found else None
+
+    def _stored(self, record: Sequence[Any], field: Field | None) -> StoredContact:
+        location_id, contact_id, raw, is_whole = record
+        shape: ShapeName = "whole" if is_whole else _SHAPES[self.location(location_id).way]
+        return StoredContact(location_id, contact_id, zlib.decompress(raw), shape, field)
 
     def location(self, location_id: str) -> LocationRead:
         """Return how far a location is read; one that was not begun is as usual."""
@@ -206,6 +213,16 @@ class StoredContacts:
     def is_finished(self) -> bool:
         """Whether all that a load asked for is read."""
         return bool(self._read("SELECT 1 FROM finished"))
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the contacts were read by id of which a load needs to know more."""
+        return bool(self._read("SELECT 1 FROM completed"))
+
+    def is_whole(self, location_id: str, contact_id: str) -> bool:
+        """Whether a contact was read by its id."""
+        found = self._read(_GET, location_id, contact_id)
+        return bool(found and found[0][3])
 
     @property
     def count(self) -> int:
@@ -260,6 +277,20 @@ class StoredContacts:
             db.execute("UPDATE locations SET is_whole = 1")
             db.execute("INSERT INTO finished VALUES (?)", (now,))
         self._locations.clear()
+
+    def add_whole(self, location_id: str, contact: Contact) -> None:
+        """Keep a contact that was read by its id in the place of what a search said of it."""
+        raw = zlib.compress(contact.raw, 1)
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO wholes SELECT number, ? FROM contacts WHERE location = ? AND id = ?",
+                (raw, location_id, contact.id),
+            )
+
+    def complete(self, now: float) -> None:
+        """Note that the contacts are read by id of which the load needs to know more, in seconds since 1970."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO completed VALUES (?)", (now,))
 
     def _add(self, db: sqlite3.Connection, location_id: str, contact: Contact) -> int:
         """Add a contact with what it is matched by, and return its number; one that is there stays as it is."""

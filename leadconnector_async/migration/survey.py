@@ -11,9 +11,11 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET
 
+from ..closing import CALLS_TO_CLOSE
 from ..errors import InvalidContactError
 from ..identity import identity_of
 from ..models import ContactUpsert
+from ..sources import Closing
 from .emptying import list_emptied
 from .findings import who
 from .matching import Group, Matching
@@ -40,6 +42,7 @@ class Survey:
         rows: How many rows there were.
         by_location: How many of those that can be sent go to each location.
         tag_calls: How many calls tags take at most, by location.
+        closing_calls: How many it takes at most to close channels apart from the upserts, by location.
         dnd: How many rows say what about not disturbing.
         emptied: How many rows empty each field.
     """
@@ -54,6 +57,7 @@ class Survey:
         self.rows = 0
         self.by_location: Counter[str] = Counter()
         self.tag_calls: Counter[str] = Counter()
+        self.closing_calls: Counter[str] = Counter()
         self.dnd: Counter[str] = Counter()
         self.emptied: Counter[str] = Counter()
 
@@ -75,6 +79,16 @@ class Survey:
     def pass_over(self) -> None:
         """Take note that the next row is not sent."""
         self.rows += 1
+
+    def look_at_closing(self, closing: Closing) -> None:
+        """Take note of the next row, which closes channels by an update of their own."""
+        contacts = (closing.contact_id is not None) + isinstance(closing.rest, ContactUpsert)
+        self.closing_calls[closing.wanted.location_id or self._location_id] += contacts * CALLS_TO_CLOSE
+        if isinstance(closing.rest, ContactUpsert):
+            self.look(closing.rest)
+        else:
+            self.pass_over()
+        self.dnd.update(_wishes(closing.wanted))
 
     def _look_at_tags(self, number: int, location_id: str, tags: tuple[str, ...]) -> None:
         if not tags:
@@ -119,7 +133,7 @@ def describe_file(file: RowFile) -> PlannedFile:
     if file.map is None:
         columns = [PlannedColumn(name=name, target=name) for name in file.columns]
         return PlannedFile(name=file.name, rows=file.count, looks_like=None, columns=columns)
-    targets = {column.name: column.target.text for column in file.map.columns}
+    targets = {name: target.text for name, target in file.map.targets.items()}
     reasons = {unsent.name: unsent.reason for unsent in file.map.unsent}
     return PlannedFile(
         name=file.name,

@@ -21,9 +21,11 @@ from ..journal import Journal, read_outcome
 from ..models import ContactUpsert, TagsReport
 from ..protocol import Scope
 from ..protocol.tags import build_bulk_tags
+from ..traces import Span
 from .follow_up import Errand, FollowUp
 from .missing_tags import is_written
 from .rows import FileRow, RowFile
+from .sweep import Access
 from .tag_book import ADDED, LEFT, REFUSED, TagBook, Tagged
 
 _ROWS_AT_ONCE: Final = 1000
@@ -102,6 +104,7 @@ class Tagging(FollowUp):
         journal: As `FollowUp`.
         book: Which of the rows have their tags.
         client: As `FollowUp`.
+        access: As `FollowUp`.
         on_added: Called with the number of rows that have their tags by each call.
     """
 
@@ -111,9 +114,10 @@ class Tagging(FollowUp):
         journal: Journal,
         book: TagBook,
         client: LeadConnector,
+        access: Access,
         on_added: Callable[[int], None] = lambda _: None,
     ) -> None:
-        super().__init__(files, journal, book, client)
+        super().__init__(files, journal, book, client, access)
         self._on_added = on_added
 
     def _errands(self) -> Iterator[Errand[TagsReport]]:
@@ -130,7 +134,12 @@ class Tagging(FollowUp):
             build_bulk_tags("add", list(batch.rows), list(batch.tags), scope),
             read=partial(_read_report, batch),
             refuse=partial(_refuse, batch),
+            leave_traces=partial(self._leave_traces, batch),
         )
+
+    def _leave_traces(self, batch: TagBatch, report: TagsReport, span: Span | None) -> None:
+        done = [result.contact_id for result in report.results if result.is_done and result.contact_id in batch.rows]
+        self._journal.change_traces(done, lambda trace: trace.tagged(batch.tags, span))
 
     # ------------------------------------------------------------------------------------------ what is to be done
 

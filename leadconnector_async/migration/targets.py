@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from ..errors import ConfigurationError
 from ..models import UPSERT_NAMES
-from .problems import UnusableCellError
+from .consent import ALL, CHANNELS, CLOSED, KINDS, Consent, Kind, judge, plain
+from .problems import Fixed, UnusableCellError
 
 CUSTOM_PREFIX: Final = "custom:"
 DND_PREFIX: Final = "dnd:"
-DND_CHANNELS: Final = ("Call", "Email", "SMS", "WhatsApp", "GMB", "FB")
+CONSENT_PREFIXES: Final = tuple(f"{kind}:" for kind in KINDS)
 _ALIASES: Final = {"owner": "assignedTo", "location": "locationId", "ignore": "", "": ""}
 _TRUE, _FALSE = ("true", "yes", "y", "1"), ("false", "no", "n", "0")
 
@@ -27,17 +28,22 @@ class Target(Struct, frozen=True):
 
     Attributes:
         field: The field on the wire.
-        part: Of `customFields` the field's name, key or id; of `dndSettings` the channel; empty for all of it.
+        part: Of `customFields` the field's name, key or id; of `dndSettings` the channel; empty for all of it. Of
+            consent the channels with a comma between, or `all`.
         group: Of an address, which: columns of one address are used together, or not at all.
+        consent: Of consent, whether yes closes the channels (`opt-out`) or no does (`opt-in`).
     """
 
     field: str
     part: str = ""
     group: str = ""
+    consent: Kind | None = None
 
     @property
     def slot(self) -> str:
         """What columns share of which only one can be sent."""
+        if self.consent is not None:
+            return f"{self.consent}:{self.part}"
         if not self.part:
             return self.field
         return f"{CUSTOM_PREFIX if self.field == 'customFields' else DND_PREFIX}{self.part}"
@@ -48,13 +54,25 @@ class Target(Struct, frozen=True):
         return self.field == "customFields" and bool(self.part)
 
     @property
+    def is_consent(self) -> bool:
+        """Whether it closes channels."""
+        return self.field in ("dnd", "dndSettings")
+
+    @property
     def text(self) -> str:
         """How people write it."""
         return f"{self.slot}@{self.group}" if self.group else self.slot
 
 
+def consent_target(consent: Consent) -> Target:
+    """Return what a column about consent is for; it has channels."""
+    field = "dnd" if ALL in consent.channels else "dndSettings"
+    return Target(field, ",".join(consent.channels), consent=consent.kind)
+
+
 def read_target(text: str) -> Target | None:
-    """Read a target as people write it: a field in any spelling, `custom:NAME`, `dnd:CHANNEL`, `owner`, `location`.
+    """Read a target as people write it: a field in any spelling, `custom:NAME`, `dnd:CHANNEL`, `opt-out:CHANNEL`,
+    `opt-in:CHANNEL`, `owner`, `location`.
 
     Of an address, what follows an @ is the name of its group: `city@home`.
 
@@ -69,25 +87,30 @@ def read_target(text: str) -> Target | None:
     prefix, _, rest = text.partition(":")
     if prefix.lower() + ":" == CUSTOM_PREFIX and rest.strip():
         return Target("customFields", rest.strip())
-    if prefix.lower() + ":" == DND_PREFIX:
-        channel = {name.lower(): name for name in DND_CHANNELS}.get(rest.strip().lower())
-        if channel is None:
-            raise ConfigurationError(f"{text!r} is no channel; there are {', '.join(DND_CHANNELS)}")
-        return Target("dndSettings", channel)
-    field = _ALIASES.get(text.lower(), _SPELLINGS.get(_plain(text)))
+    if prefix.lower() + ":" == DND_PREFIX and rest:
+        return Target("dndSettings", _read_channel_name(rest, CHANNELS))
+    kind = next((kind for kind in KINDS if rest and plain(kind) == plain(prefix)), None)
+    if kind is not None:
+        names = [_read_channel_name(name, (*CHANNELS, ALL)) for name in rest.split(",")]
+        return consent_target(Consent(kind, (ALL,) if ALL in names else tuple(dict.fromkeys(names))))
+    field = _ALIASES.get(text.lower(), _SPELLINGS.get(plain(text)))
     if field is None:
         near = get_close_matches(text, [*FIELDS, "owner", "location"], 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIELDS)}, custom:NAME and dnd:CHANNEL"
+        others = "custom:NAME, dnd:CHANNEL, opt-out:CHANNEL and opt-in:CHANNEL"
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIELDS)}, {others}"
         raise ConfigurationError(f"{text!r} is no field of a contact; {hint}")
     return Target(field, group=group.strip()) if field else None
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.lower())
+def _read_channel_name(text: str, known: Sequence[str]) -> str:
+    channel = {name.lower(): name for name in known}.get(text.strip().lower())
+    if channel is None:
+        raise ConfigurationError(f"{text.strip()!r} is no channel; there are {', '.join(known)}")
+    return channel
 
 
 FIELDS: Final = tuple(dict.fromkeys(UPSERT_NAMES.values()))
-_SPELLINGS: Final = {_plain(wire): wire for wire in FIELDS}
+_SPELLINGS: Final = {plain(wire): wire for wire in FIELDS}
 
 
 # ---------------------------------------------------------------------------------------------- cells to values
@@ -97,8 +120,12 @@ def read_flag(cell: str) -> bool:
     """Read yes or no."""
     word = cell.lower()
     if word not in _TRUE + _FALSE:
-        raise UnusableCellError(f"{cell[:40]!r} is neither yes nor no (true, false, 1 and 0 are fine, too)")
+        raise _neither_yes_nor_no(cell)
     return word in _TRUE
+
+
+def _neither_yes_nor_no(cell: str) -> UnusableCellError:
+    return UnusableCellError(f"{cell[:40]!r} is neither yes nor no (true, false, 1 and 0 are fine, too)")
 
 
 _SEPARATED: Final = re.compile(r"\s*(?::::|[,;|\n])\s*")
@@ -132,29 +159,34 @@ def read_json(cell: str, kind: Any) -> Any:
         raise UnusableCellError(f"{cell[:40]!r} is not the JSON that belongs here ({error})") from None
 
 
-_IS_SET: Final = ("unsubscribed", "opted out", "opted-out", "opt-out", "archived")
-_IS_NOT_SET: Final = ("subscribed", "opted in", "opted-in", "opt-in", "")
-_SINCE: Final = re.compile(r"\d{4}-\d{2}-\d{2}.*")
+_OPENS_NOTHING: Final = "would open the channel, which nothing in a file does"
 
 
-def read_channel(cell: str) -> dict[str, str] | None:
+def read_dnd(cell: str) -> bool | None:
+    """Read whether no channel at all may be used: yes or no; None where nothing is said, or no."""
+    return None if _closes(cell) is None else True
+
+
+def read_channel(cell: str) -> dict[str, str] | Fixed | None:
     """Read whether a channel must not be used: yes or no, the API's own word, or the time since when.
 
     "No" leaves the channel as it is on the service: what another system does not know is no leave to write to somebody
-    who has opted out here. `inactive` says it in so many words.
+    who has opted out here.
     """
-    word = cell.lower()
-    if word in ("active", "inactive", "permanent"):
-        return {"status": word}
-    if word in _IS_SET or _SINCE.fullmatch(cell):
-        return {"status": "active"}
-    if word in _IS_NOT_SET:
-        return None
-    return {"status": "active"} if read_flag(cell) else None
+    return Fixed(None, _OPENS_NOTHING, "skipped") if cell.lower() == "inactive" else _closes(cell)
+
+
+def _closes(cell: str) -> dict[str, str] | None:
+    if cell.lower() in ("active", "permanent"):
+        return {"status": cell.lower()}
+    verdict = judge(cell, "opt-out")
+    if verdict == "unread":
+        raise _neither_yes_nor_no(cell)
+    return dict(CLOSED) if verdict == "closes" else None
 
 
 VALUE_READERS: Final[dict[str, Callable[[str], Any]]] = {
-    "dnd": read_flag,
+    "dnd": read_dnd,
     "createNewIfDuplicateAllowed": read_flag,
     "tags": read_tags,
     "dndSettings": lambda cell: read_json(cell, dict[str, Any]),

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import csv
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -20,30 +21,44 @@ from ..client import LeadConnector
 from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..journal import Journal
 from ..private_file import replacing, write_private
-from ..report import Outcome
-from .aftermath import changed_since
-from .sweep import ends_sweep, sweep
+from ..report import Outcome, has_closed
+from .sweep import Access, ends_sweep, sweep
 from .undo_book import UndoBook, Undone
+
+T = TypeVar("T")
 
 UNDO_BOOK: Final = "undo.sqlite3"
 UNDO_TABLE: Final = "undo.csv"
 UNDO_REPORT: Final = "undo.json"
 _COLUMNS: Final = ("row", "contact_id", "result", "detail")
+_INFERRED: Final = (
+    "the answer that would confirm its creation was lost; only its dateAdded says that the run created it"
+)
+_NO_TRACE: Final = "when the run last wrote to it is not known"
 
 
 class Created(Struct, frozen=True):
-    """A contact that a run created, from the row that it is of, and the location where it is not the client's."""
+    """A contact that a run created.
+
+    Attributes:
+        row: The row that it is of, from 0.
+        contact_id: Its id.
+        location_id: Its location, where that is not the client's.
+        is_inferred: Whether no answer said that the run created it.
+    """
 
     row: int
     contact_id: str
     location_id: str | None = None
+    is_inferred: bool = False
 
 
 class UndoPlan(Struct, frozen=True):
     """What an undo is about.
 
     Attributes:
-        created: Contacts that the run created, which are to be deleted.
+        created: Contacts that the run created.
+        inferred: Those of them of which no answer said so.
         updated: Contacts that were there before, and that the run updated; they stay so unless it kept a snapshot.
         unknown: Rows that may have created a contact, which nobody knows.
     """
@@ -51,6 +66,7 @@ class UndoPlan(Struct, frozen=True):
     created: int
     updated: int
     unknown: int
+    inferred: int = 0
 
 
 def plan_undo(journal: Journal, outcomes: Iterable[Outcome] | None = None) -> UndoPlan:
@@ -64,14 +80,23 @@ def plan_undo(journal: Journal, outcomes: Iterable[Outcome] | None = None) -> Un
         JournalError: The journal cannot be read.
     """
     with closing(sqlite3.connect("")) as db:  # a file of SQLite's own, for as long as it is open
-        db.execute("CREATE TABLE met (id TEXT, status TEXT)")
+        db.execute("CREATE TABLE met (id TEXT, status TEXT, is_inferred INTEGER)")
         found = journal.outcomes() if outcomes is None else outcomes
-        told = ((outcome.contact_id, outcome.status) for outcome in found)
-        db.executemany("INSERT INTO met VALUES (?, ?)", told)
+        told = (
+            (outcome.contact_id, "updated" if has_closed(outcome) else outcome.status, _is_inferred(outcome))
+            for outcome in found
+        )
+        db.executemany("INSERT INTO met VALUES (?, ?, ?)", told)
         db.execute("CREATE INDEX by_id ON met (id)")
         counts = dict(db.execute("SELECT status, count(*) FROM met GROUP BY status"))
+        (inferred,) = db.execute("SELECT count(*) FROM met WHERE is_inferred").fetchone()
         (updated,) = db.execute(_UPDATED_ONLY).fetchone()
-    return UndoPlan(counts.get("created", 0), updated, counts.get("unknown", 0))
+    return UndoPlan(counts.get("created", 0), updated, counts.get("unknown", 0), inferred)
+
+
+def _is_inferred(outcome: Outcome) -> bool:
+    """Whether no answer said that a row created its contact; journals of earlier versions only have a note of it."""
+    return outcome.inferred or (outcome.status == "created" and outcome.note is not None)
 
 
 _UPDATED_ONLY: Final = """
@@ -80,16 +105,23 @@ AND NOT EXISTS (SELECT 1 FROM met WHERE id = one.id AND status = 'created')
 """
 
 
-def correct_plan(plan: UndoPlan, was_there: int) -> UndoPlan:
-    """Return a plan that takes so many contacts as updated of which a row was told to have created them."""
-    return UndoPlan(plan.created - was_there, plan.updated + was_there, plan.unknown)
+def correct_plan(plan: UndoPlan, were_there: Iterable[Created]) -> UndoPlan:
+    """Return a plan that takes contacts as updated of which a row was told to have created them."""
+    were_inferred = [created.is_inferred for created in were_there]
+    return UndoPlan(
+        plan.created - len(were_inferred),
+        plan.updated + len(were_inferred),
+        plan.unknown,
+        plan.inferred - sum(were_inferred),
+    )
 
 
 def read_created(journal: Journal, location_of: Callable[[int], str | None] = lambda _: None) -> Iterator[Created]:
     """Yield the contacts that a run created, in the order of its rows; asks for their locations in this order, too."""
     for outcome in journal.outcomes():
         if outcome.status == "created" and outcome.contact_id is not None:
-            yield Created(outcome.index, outcome.contact_id, location_of(outcome.index))
+            location_id = location_of(outcome.index)
+            yield Created(outcome.index, outcome.contact_id, location_id, _is_inferred(outcome))
 
 
 class Undo:
@@ -98,21 +130,30 @@ class Undo:
     Args:
         client: Of the service that the run loaded into; it is open.
         book: Where to keep what is done.
-        ended_at: When the run had ended, by the server's clock, or None.
-        is_forced: Whether contacts that changed since are deleted, too. Else each is read before, and kept where it
-            changed, or where that cannot be told: what is deleted is lost, and what is kept can be deleted later.
+        journal: Of the run; it knows what the run left of each contact.
+        access: Which locations take calls.
+        is_forced: Whether contacts that changed since are deleted, too. Else each is read before, and kept where
+            somebody else changed it, or where that cannot be told: what is deleted is lost, and what is kept can be
+            deleted later.
+        includes_inferred: Whether contacts are deleted, too, of which no answer said that the run created them.
     """
 
-    def __init__(self, client: LeadConnector, book: UndoBook, *, ended_at: float | None, is_forced: bool) -> None:
+    def __init__(
+        self,
+        client: LeadConnector,
+        book: UndoBook,
+        journal: Journal,
+        access: Access,
+        *,
+        is_forced: bool = False,
+        includes_inferred: bool = False,
+    ) -> None:
         self._client = client
         self._book = book
-        self._ended_at = ended_at
+        self._journal = journal
+        self._access = access
         self._is_forced = is_forced
-
-    @property
-    def calls_each(self) -> int:
-        """How many calls a contact takes."""
-        return 1 if self._is_forced else 2
+        self._includes_inferred = includes_inferred
 
     async def run(
         self,
@@ -140,14 +181,15 @@ class Undo:
             on_undone(undone)
 
         left = (created for created in contacts if not self._book.is_done(created.contact_id))
-        return await sweep(left, undo, concurrency=concurrency, stop=stop)
+        return await sweep(left, undo, concurrency=concurrency, stop=stop, access=self._access)
 
     async def _undo(self, created: Created) -> Undone:
         row, contact_id = created.row, created.contact_id
         try:
-            if not self._is_forced and (reason := await self._why_kept(created)):
+            if reason := await self._why_kept(created):
                 return Undone(row, contact_id, "kept", reason)
-            await self._client.contacts.delete(contact_id, location_id=created.location_id)
+            delete = partial(self._client.contacts.delete, contact_id, location_id=created.location_id)
+            await self._call(created, delete)
         except NotFoundError:
             return Undone(row, contact_id, "gone", "it was not there any more")
         except CallError as error:
@@ -157,11 +199,16 @@ class Undo:
         return Undone(row, contact_id, "deleted")
 
     async def _why_kept(self, created: Created) -> str | None:
-        contact = await self._client.contacts.get(created.contact_id, location_id=created.location_id)
-        has_changed = changed_since(contact, self._ended_at)
-        if has_changed is None:
-            return "whether it changed since the run cannot be told"
-        return f"it changed since the run, at {contact.date_updated}" if has_changed else None
+        if created.is_inferred and not self._includes_inferred:
+            return _INFERRED
+        if self._is_forced:
+            return None
+        get = partial(self._client.contacts.get, created.contact_id, location_id=created.location_id)
+        contact, trace = await self._call(created, get), self._journal.trace(created.contact_id)
+        return _NO_TRACE if trace is None else trace.why_kept(contact)
+
+    async def _call(self, created: Created, send: Callable[[], Awaitable[T]]) -> T:
+        return await self._access.call(created.location_id or self._client.location_id or "", send)
 
 
 class UndoReport(Struct, frozen=True, kw_only=True):
@@ -170,6 +217,7 @@ class UndoReport(Struct, frozen=True, kw_only=True):
     Attributes:
         created: Contacts to be deleted.
         updated: Contacts to be restored; none where the run kept no snapshot.
+        inferred: Contacts that were kept as no answer said that the run created them; `kept` counts them, too.
         left: Contacts with which nothing was done yet.
         stopped: What ended it early, or None.
 
@@ -186,6 +234,7 @@ class UndoReport(Struct, frozen=True, kw_only=True):
     kept: int
     unseen: int
     failed: int
+    inferred: int
     left: int
     stopped: str | None
 
@@ -213,7 +262,8 @@ def conclude_undo(
     counts = book.counts()
     updated = plan.updated if restores else 0
     left = plan.created + updated - sum(counts.values())
-    report = UndoReport(created=plan.created, updated=updated, **counts, left=left, stopped=stopped)
+    inferred = book.count_kept(_INFERRED)
+    report = UndoReport(created=plan.created, updated=updated, **counts, inferred=inferred, left=left, stopped=stopped)
     with replacing(folder / UNDO_TABLE, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)

@@ -37,7 +37,8 @@ class Undone(Struct, frozen=True):
     Attributes:
         row: Of the run, from 0, that created it, or that updated it first.
         contact_id: Its id.
-        status: `deleted`; `gone`: it was not there any more; `kept`: changed since the run, and so left as it is;
+        status: `deleted`; `gone`: it was not there any more; `kept`: left as it is, as somebody else changed it, or as
+            nobody knows whether the run created it;
             `failed`: it could not be deleted, or restored; `restored`: it is as it was before; `same`: it was as before
             already; `partly`: some of its fields could not be restored; `unseen`: what it was is not known; `waiting`:
             its email or phone was emptied for a moment, as another contact is to have it.
@@ -107,6 +108,12 @@ class UndoBook:
         """Return how many contacts there are of each status, those of earlier sittings included."""
         found = dict(self._db.execute("SELECT status, count(*) FROM undone GROUP BY status"))
         return {status: found.get(status, 0) for status in UNDO_STATUSES}
+
+    def count_kept(self, detail: str) -> int:
+        """Return how many contacts were kept for one reason."""
+        query = "SELECT count(*) FROM undone WHERE status = 'kept' AND detail = ?"
+        (count,) = self._db.execute(query, (detail,)).fetchone()
+        return int(count)
 
     def all(self) -> Iterator[Undone]:
         """Yield what became of each contact, in the order of the rows."""

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,16 +15,17 @@ from msgspec import UNSET, Struct
 
 from ..answers import clean_text
 from ..client import LeadConnector
+from ..closing import closings_of
 from ..comparison import NotApplied, find_not_applied
 from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpsert
 from ..private_file import open_anew, write_private
-from ..report import Outcome
+from ..report import Outcome, has_closed
 from .aftermath import changed_since
 from .readers.cells import text_of
 from .rows import FileRow, RowFile
 from .sending import Sending
-from .sweep import ends_sweep, sweep
+from .sweep import Access, ends_sweep, sweep
 from .tagging import normal_tags, without_tags
 
 VERIFY_TABLE: Final = "verify.csv"
@@ -97,8 +99,8 @@ class Meetings:
 
 
 def is_loaded(outcome: Outcome) -> bool:
-    """Whether a row was applied to a contact that is known."""
-    return outcome.status in ("created", "updated") and outcome.contact_id is not None
+    """Whether a row was applied to a contact that is known, or at least closed channels of it."""
+    return (outcome.status in ("created", "updated") or has_closed(outcome)) and outcome.contact_id is not None
 
 
 def group_by_contact(
@@ -130,6 +132,8 @@ def group_by_contact(
         what = row.contact if sending is None else sending.in_the_end(index, row.contact)
         if outcome.index != index:
             continue
+        if has_closed(outcome) and isinstance(row.contact, ContactUpsert):
+            what = closings_of(row.contact) or what
         position += 1
         contact_id = str(outcome.contact_id)
         if isinstance(what, ContactUpsert):
@@ -176,6 +180,7 @@ class Verification:
 
     def __init__(self, client: LeadConnector, folder: Path, *, ended_at: float | None, adds_tags: bool = False) -> None:
         self._client = client
+        self._access = Access(client)
         self._path = folder / VERIFY_TABLE
         self._ended_at = ended_at
         self._adds_tags = adds_tags
@@ -215,14 +220,15 @@ class Verification:
                     if loaded.is_picked:
                         on_compared()
 
-            return await sweep(groups, verify, concurrency=concurrency, stop=stop)
+            return await sweep(groups, verify, concurrency=concurrency, stop=stop, access=self._access)
 
     async def _verify(self, rows: list[Loaded]) -> list[Difference]:
         picked = [loaded for loaded in rows if loaded.is_picked]
         contact_id = str(rows[0].outcome.contact_id)
         location_id = rows[-1].sent.location_id or None
+        get = partial(self._client.contacts.get, contact_id, location_id=location_id)
         try:
-            contact = await self._client.contacts.get(contact_id, location_id=location_id)
+            contact = await self._access.call(location_id or self._client.location_id or "", get)
         except NotFoundError:
             found = [Difference(loaded.row, contact_id, "", "", "", GONE) for loaded in picked]
         except CallError as error:

@@ -1,7 +1,7 @@
 """msgspec Structs of the wire: one Python form for all API versions."""
 
 from .appointments import Appointment
-from .contacts import AttributionSource, Contact, ContactUpdate, ContactUpsert, UpsertResult
+from .contacts import AttributionSource, Contact, ContactUpdate, ContactUpsert, NotApplied, UpsertResult
 from .custom_fields import (
     CheckboxField,
     CustomField,
@@ -32,13 +32,23 @@ from .notes import Note
 from .received import JSON
 from .search import AdditionalEmail, AdditionalPhone, ContactPage, FoundContact, SearchPage
 from .tasks import Task
-from .wire import UPSERT_NAMES, decode_contact, decode_upsert, encode_contact, read_mapping
+from .wire import (
+    UPSERT_NAMES,
+    AnySendable,
+    as_given,
+    decode_contact,
+    decode_upsert,
+    encode_contact,
+    read_mapping,
+    without_refused,
+)
 
 __all__ = [
     "JSON",
     "UPSERT_NAMES",
     "AdditionalEmail",
     "AdditionalPhone",
+    "AnySendable",
     "Appointment",
     "AttributionSource",
     "CheckboxField",
@@ -67,6 +77,7 @@ __all__ = [
     "LocationSocial",
     "MonetaryField",
     "MultiSelectField",
+    "NotApplied",
     "Note",
     "NumericField",
     "RadioField",
@@ -82,8 +93,10 @@ __all__ = [
     "UpsertResult",
     "all_of",
     "any_of",
+    "as_given",
     "decode_contact",
     "decode_upsert",
     "encode_contact",
     "read_mapping",
+    "without_refused",
 ]

@@ -9,17 +9,24 @@ Source: the vendor's API reference, https://marketplace.gohighlevel.com/docs/ghl
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from .custom_fields import CustomField, CustomFieldValue
 from .dnd import DndSettings, InboundDndSettings, Text
-from .received import Received
+from .received import JSON, Received, wire_names_of
+from .shapes import SHAPES, Shape
 
 NullableText: TypeAlias = str | UnsetType | None
 """A text that the API also lets one set to null."""
+
+if TYPE_CHECKING:
+    Birthday: TypeAlias = str
+    """`YYYY-MM-DD`."""
+else:
+    Birthday = str | int | float  # as it may come; `settle` in `wire` makes a text of it
 
 
 # gc=False: contacts hold no cycles, and a list of half a million of them should not slow down each garbage collection.
@@ -92,7 +99,11 @@ class AttributionSource(Struct, frozen=True, kw_only=True, rename="camel", repr_
 
 
 class Contact(Received, kw_only=True):
-    """A contact as the service returned it. Times are ISO 8601 texts in UTC."""
+    """A contact as the service returned it, in the same form whichever operation did.
+
+    Times are ISO 8601 texts in UTC; `date_of_birth` is `YYYY-MM-DD`. A field that is None is empty only where `knows`
+    says so. `birth_month` is the service's own number, which its reference counts from 0.
+    """
 
     id: str
     location_id: str | None = None
@@ -111,7 +122,7 @@ class Contact(Received, kw_only=True):
     country: str | None = None
     website: str | None = None
     timezone: str | None = None
-    date_of_birth: str | None = None
+    date_of_birth: Birthday | None = None
     dnd: bool | None = None
     dnd_settings: DndSettings | None = None
     inbound_dnd_settings: InboundDndSettings | None = None
@@ -143,11 +154,86 @@ class Contact(Received, kw_only=True):
     products: list[str] | None = None
 
     @property
+    def not_applied(self) -> tuple[NotApplied, ...]:
+        """Of a contact that `create` or `update` returned: channels of `dnd_settings` that the service refused to
+        change, so that the call was sent again without them; see `PermanentDndError`."""
+        refused: tuple[NotApplied, ...] = self.__dict__.get("_not_applied", ())
+        return refused
+
+    @property
     def raw(self) -> bytes:
         """The contact's JSON to the letter as it was received (encoded anew where it was not received)."""
         answer: bytes | None = self.__dict__.get("_answer")
         # An upsert keeps its whole answer: to look for the contact's part costs time that most calls can do without.
         return super().raw if answer is None else bytes(_OF_ANSWER.decode(answer).contact)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every field is known, as of a contact that was read by its id and holds nothing strange."""
+        return "_shape_name" not in self.__dict__ and not (self._strange and self._unread())
+
+    def knows(self, name: str) -> bool:
+        """Whether the answer says what a field holds, also where that is nothing.
+
+        Searches and lists leave fields out, and what cannot be read is in `extra`: neither is to pass for empty.
+
+        Args:
+            name: The field, by its name in Python.
+        """
+        return self.is_whole or (self._is_told(name) and name not in self._unread())
+
+    @property
+    def unreadable(self) -> dict[str, JSON]:
+        """What was received of fields that cannot be read, by their names in Python."""
+        unread = self._unread()
+        received: dict[str, JSON] = msgspec.json.decode(self.raw) if unread else {}
+        return {field: received[name] for field, name in unread.items()}
+
+    def _unread(self) -> dict[str, str]:
+        """Return the fields that are None as they could not be read, each with the name on the wire of what came."""
+        if not self._strange:
+            return {}
+        names = wire_names_of(type(self))
+        return {
+            field: names[source]
+            for field in names
+            for source in reversed(self._shape.sources_of(field))
+            if getattr(self, field) is None and names.get(source) in self._strange
+        }
+
+    def _is_told(self, field: str) -> bool:
+        if self._shape.is_whole:
+            return True
+        if field == "name" and self.name is None and getattr(self, "contact_name", None):
+            return False  # it came in lower case, and nobody knows how it is written
+        names = wire_names_of(type(self))
+        return any(names.get(source) in self._told for source in self._shape.sources_of(field))
+
+    @property
+    def _told(self) -> frozenset[str]:
+        told: frozenset[str] | None = self.__dict__.get("_told_names")
+        if told is None:
+            told = frozenset(msgspec.json.decode(self.raw, type=dict[str, msgspec.Raw]))
+            self.__dict__["_told_names"] = told
+        return told
+
+    @property
+    def _shape(self) -> Shape:
+        return SHAPES[self.__dict__.get("_shape_name", "whole")]
+
+
+class NotApplied(Struct, frozen=True, gc=False):
+    """A field that did not arrive.
+
+    Attributes:
+        field: Its name in Python; a custom field as `custom_fields.` and its id or key.
+        sent: What was sent; of do-not-disturb settings only the channels that did not arrive.
+        stored: What the service has in its place, or None.
+    """
+
+    field: str
+    sent: Any
+    stored: Any
 
 
 class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
@@ -162,6 +248,8 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
         trace_id: The API's id of the call for its support, or None.
         attempts: Tries it took, those answered 429 not counted.
         rate_limited: Tries that were answered 429.
+        not_applied: Channels of `dnd_settings` that the service refused to change, so that the upsert was sent again
+            without them: see `PermanentDndError`. What it drops without a word is not looked for here.
     """
 
     new: bool
@@ -170,6 +258,7 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
     attempts: int = 1
     rate_limited: int = 0
     is_new_by_date: bool | None = None
+    not_applied: tuple[NotApplied, ...] = ()
 
 
 class _RawAnswer(Struct):

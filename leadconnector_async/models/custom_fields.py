@@ -13,7 +13,7 @@ CustomValue: TypeAlias = "str | int | float | list[str] | dict[str, FileEntry] |
 """Whatever one custom field can hold."""
 
 
-class FileMeta(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class FileMeta(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of an uploaded file; `size` is in bytes."""
 
     fieldname: Text = UNSET
@@ -24,7 +24,7 @@ class FileMeta(Struct, frozen=True, omit_defaults=True, kw_only=True):
     uuid: Text = UNSET
 
 
-class FileEntry(Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel"):
+class FileEntry(Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """One file of a file field, under the file's uuid."""
 
     meta: FileMeta | UnsetType = UNSET
@@ -32,7 +32,15 @@ class FileEntry(Struct, frozen=True, omit_defaults=True, kw_only=True, rename="c
     document_id: Text = UNSET
 
 
-class CustomField(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, gc=False):
+class CustomField(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    repr_omit_defaults=True,
+    forbid_unknown_fields=True,
+    gc=False,
+):
     """A value for a custom field, known by `id` (safer) or by `key` (with or without `contact.`).
 
     This one takes any kind of value; the nine classes below say which kind is meant. The service drops ids, keys and

@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from ..errors import UsageError
+from .given import is_missing
 from .received import JSON
 from .sent import Sent, format_time
 
@@ -49,6 +50,10 @@ SEARCH_FIELDS: Final = SORT_FIELDS | {
     "last_email_clicked_date": "lastEmailClickedDate",
     "last_email_opened_date": "lastEmailOpenedDate",
     "tags": "tags",
+    "dnd_settings.email.status": "dndSettings.Email.status",
+    "dnd_settings.sms.status": "dndSettings.SMS.status",
+    "dnd_settings.call.status": "dndSettings.Call.status",
+    "inbound_dnd_settings.all.status": "inboundDndSettings.all.status",
 }
 """The fields that a filter takes, and their names on the wire; custom fields are `custom_fields.` and their id."""
 
@@ -66,8 +71,11 @@ class Range(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     lt: Moment | None = None
 
     def __post_init__(self) -> None:
-        if not self.bounds():
+        bounds = self.bounds()
+        if not bounds:
             raise UsageError("a range needs at least one of gte, gt, lte and lt")
+        if any(map(is_missing, bounds.values())):  # which would be sent as null
+            raise UsageError("a bound of a range is NaN or infinite; leave it out")
 
     def bounds(self) -> dict[str, JSON]:
         """Return the bounds that are given, as they are sent."""
@@ -97,7 +105,7 @@ class Filter(Struct, frozen=True, repr_omit_defaults=True):
                 raise UsageError(f"the operator {self.operator} takes no value")
         elif isinstance(self.value, Range) != (self.operator == "range"):
             raise UsageError("the operator range takes a Range, and only this one does")
-        elif self.value is None:
+        elif self.value is None or is_missing(self.value):
             raise UsageError(f"the operator {self.operator} needs a value; to look for nothing there is not_exists")
         _check_length(self.value, "the value of a filter")
 

@@ -103,7 +103,7 @@ class CustomFieldDefinition(Received, kw_only=True):
     model: str | None = None
 
 
-class TextBoxOption(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class TextBoxOption(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
     """One of the text boxes of a list of them."""
 
     label: str | None = None

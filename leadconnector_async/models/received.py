@@ -1,17 +1,20 @@
 """What every object that the service returns has in common: it is read whatever it holds, and nothing of it is lost.
 
 A known field whose value is not of the documented kind is left at None and kept in `extra`, so that a change of the
-service never turns a call that succeeded into one that failed.
+service never turns a call that succeeded into one that failed. Do not disturb is the exception: left at None, it would
+read as "open"; what cannot be read of it counts as closed, and is kept in `extra` as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
+
+from .dnd import read_odd_dnd, read_odd_inbound_settings, read_odd_settings, respell_channels
 
 if TYPE_CHECKING:
     JSON: TypeAlias = str | int | float | bool | list["JSON"] | dict[str, "JSON"] | None
@@ -32,10 +35,16 @@ class Received(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, di
     @property
     def extra(self) -> dict[str, JSON]:
         """What was received under names, or with kinds of value, that this class has no attribute for."""
-        strange: set[str] = self.__dict__.get("_strange", set())
         received: dict[str, JSON] = msgspec.json.decode(self.raw)
         known = _fields(type(self))
+        strange = self._strange | self.__dict__.get("_odd_names", set())
         return {name: value for name, value in received.items() if name in strange or name not in known}
+
+    @property
+    def _strange(self) -> set[str]:
+        """The names on the wire of fields that could not be read."""
+        strange: set[str] = self.__dict__.get("_strange_names", set())
+        return strange
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A Struct alone would leave behind what is kept beside its fields.
@@ -55,6 +64,12 @@ AnyKind = TypeVar("AnyKind")
 @cache
 def _fields(model: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
     return {field.encode_name: field for field in msgspec.structs.fields(model)}
+
+
+@cache
+def wire_names_of(model: type[Struct]) -> dict[str, str]:
+    """Return the names on the wire of the fields of a class."""
+    return {field.name: name for name, field in _fields(model).items()}
 
 
 @cache
@@ -83,22 +98,47 @@ def check_id(value: Received) -> None:
         raise _no_id(type(value))
 
 
+_SETTINGS: Final = "dndSettings"
+_READ_ODD: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "dnd": read_odd_dnd,
+    _SETTINGS: read_odd_settings,
+    "inboundDndSettings": read_odd_inbound_settings,
+}
+"""Fields that are read, rather than left out, where their value is not of the documented kind."""
+
+
 def read_leniently(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyReceived:
-    """Read an object field by field, and leave out what is not of the documented kind."""
+    """Read an object that is not as documented: as far as possible, and with nothing lost."""
     received = msgspec.json.decode(raw, type=dict[str, Any])
+    if isinstance(settings := received.get(_SETTINGS), dict):
+        received[_SETTINGS] = respell_channels(settings)
+    try:
+        return msgspec.convert(received, model)  # the spelling of v3 was all that was odd
+    except msgspec.ValidationError:
+        return _read_by_field(received, model)
+
+
+def _read_by_field(received: Mapping[str, Any], model: type[AnyReceived]) -> AnyReceived:
+    """Read an object field by field, and leave out what is not of the documented kind."""
     known = _fields(model)
     values: dict[str, Any] = {}
     strange: set[str] = set()
+    odd: set[str] = set()  # read all the same, so that what they hold is known
     for name in received.keys() & known.keys():
         field = known[name]
         try:
             values[field.name] = msgspec.convert(received[name], field.type)
         except msgspec.ValidationError:
-            strange.add(name)
+            if name in _READ_ODD:
+                values[field.name] = _READ_ODD[name](received[name])
+                odd.add(name)
+            else:
+                strange.add(name)
     if "id" in known and "id" not in values:
         raise _no_id(model)
     value = model(**values)
-    value.__dict__["_strange"] = strange
+    value.__dict__["_strange_names"] = strange
+    value.__dict__["_odd_names"] = odd
     return value
 
 

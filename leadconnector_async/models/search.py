@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from .contacts import AttributionSource, Contact
 from .filters import Cursor
-from .received import read_items, read_part, read_parts, read_received
-from .wire import read_v3_dnd
-
-AnyContact = TypeVar("AnyContact", bound=Contact)
+from .received import read_items, read_part, read_parts
+from .shapes import ShapeName
+from .wire import read_contact
 
 
 class AdditionalEmail(Struct, frozen=True, kw_only=True, rename="camel", repr_omit_defaults=True):
@@ -29,12 +28,16 @@ class AdditionalPhone(Struct, frozen=True, kw_only=True, rename="camel", repr_om
 
 
 class FoundContact(Contact, kw_only=True):
-    """A contact as a search or a list returned it: with fields of its own, and often without some that `get` has.
+    """A contact as a search or a list returned it: with fields of its own, and without some that `get` has.
+
+    What both have stands under the same names, whatever the operation calls it; `knows` says what was left out.
 
     Attributes:
-        search_after: The contact's place in the order of the search, to go on behind it.
-        first_name_raw: The first name as it was written, where a list has `first_name` in lower case.
+        contact_name: The whole name, often in lower case; `name` is as it was written.
+        first_name_raw: The first name as a list returns it beside one in lower case; `first_name` holds it, too.
         last_name_raw: The last name likewise.
+        address: The street as a search returns it; `address1` holds it, too.
+        search_after: The contact's place in the order of the search, to go on behind it.
     """
 
     contact_name: str | None = None
@@ -49,6 +52,13 @@ class FoundContact(Contact, kw_only=True):
     followers: list[str] | None = None
     attributions: list[AttributionSource] | None = None
     search_after: Cursor | None = None
+
+    def take_over(self, whole: Contact) -> None:
+        """Take over what a read by its id said of the same contact; what searches alone tell stays."""
+        for name in Contact.__struct_fields__:
+            setattr(self, name, getattr(whole, name))
+        self.__dict__.clear()
+        self.__dict__.update(_raw=whole.raw, _strange_names=whole._strange)
 
 
 class SearchPage(Struct, frozen=True, kw_only=True):
@@ -96,7 +106,7 @@ def read_search_page(body: bytes) -> SearchPage:
     """Read the answer to a search."""
     parts = read_parts(body)
     return SearchPage(
-        contacts=_read_contacts(parts),
+        contacts=_read_contacts(parts, "found"),
         total=read_part(parts, "total", int),
         trace_id=read_part(parts, "traceId", str),
     )
@@ -108,7 +118,7 @@ def read_contact_page(body: bytes) -> ContactPage:
     meta = read_part(parts, "meta", _Meta) or _Meta()
     count = read_part(parts, "count", int)
     return ContactPage(
-        contacts=_read_contacts(parts),
+        contacts=_read_contacts(parts, "listed"),
         count=meta.total if count is None else count,
         start_after=meta.start_after,
         start_after_id=meta.start_after_id,
@@ -119,14 +129,8 @@ def read_duplicate(body: bytes) -> Contact | None:
     """Read the answer to a search for a duplicate; none is told by a contact that is absent, null or has no id."""
     raw = read_parts(body).get("contact", msgspec.Raw(b"null"))
     found = msgspec.json.decode(raw, type=dict[str, Any] | None)
-    return _read_contact(raw, Contact) if found and found.get("id") else None
+    return read_contact(raw, FoundContact, "duplicate") if found and found.get("id") else None
 
 
-def _read_contacts(parts: dict[str, msgspec.Raw]) -> list[FoundContact]:
-    return [_read_contact(raw, FoundContact) for raw in read_items(parts, "contacts")]
-
-
-def _read_contact(raw: msgspec.Raw, model: type[AnyContact]) -> AnyContact:
-    contact = read_received(raw, model)
-    read_v3_dnd(contact)
-    return contact
+def _read_contacts(parts: dict[str, msgspec.Raw], shape: ShapeName) -> list[FoundContact]:
+    return [read_contact(raw, FoundContact, shape) for raw in read_items(parts, "contacts")]

@@ -2,63 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import InvalidContactError
+from .birthdays import read_birthday
 from .contacts import Contact, ContactUpdate, ContactUpsert, UpsertResult
-from .dnd import DndSettings
-from .received import read_leniently
+from .dnd import V3_CHANNELS, give_way
+from .given import is_plain, read_given
+from .received import check_id, read_received
 from .sent import ENCODING_ERRORS, describe
+from .shapes import SHAPES, ShapeName, written_name
 
-_Model = TypeVar("_Model", ContactUpsert, ContactUpdate)
+AnySendable = TypeVar("AnySendable", bound=ContactUpsert | ContactUpdate)
+_Contact = TypeVar("_Contact", bound=Contact)
 _ENCODE: Final = msgspec.json.Encoder().encode
-_CHECK: Final = {model: msgspec.json.Decoder(model).decode for model in (ContactUpsert, ContactUpdate)}
-_NO_DND: Final = DndSettings()
-
-# The keys of `dndSettings` in 2021-07-28 (and 2023-02-21), and in v3.
-_V3_DND: Final = {
-    "Call": "call",
-    "Email": "email",
-    "SMS": "sms",
-    "WhatsApp": "whatsApp",
-    "GMB": "gmb",
-    "FB": "fb",
+_DECODERS: Final[dict[type[Struct], msgspec.json.Decoder[Any]]] = {
+    model: msgspec.json.Decoder(model) for model in (ContactUpsert, ContactUpdate)
 }
-_DND_SPELLINGS: Final = {v3: name for name, v3 in _V3_DND.items()} | {"whats_app": "WhatsApp"}
+
+
+def as_given(contact: AnySendable) -> AnySendable:
+    """Return a contact or an update without values that stand for nothing, and with Structs where dicts stood in it.
+
+    Raises:
+        InvalidContactError: A key of such a dict is unknown, or a value is of the wrong type; the message names it.
+    """
+    return _check(contact)[0]
+
+
+def _check(contact: AnySendable) -> tuple[AnySendable, bytes]:
+    """Check the type of each value of a contact, and return the contact as it is meant and its JSON.
+
+    Structs do not check what they are given, and the service's own refusal would cost a call. Decoding does.
+    """
+    model = type(contact)
+    decode = _DECODERS[model].decode
+    with suppress(*ENCODING_ERRORS):
+        body = _ENCODE(contact)
+        # What reads back the same holds no NaN and no dict. Typed custom fields, though, read back as plain ones.
+        if decode(body) == contact or is_plain(contact):
+            return contact, body
+    try:
+        body = _ENCODE(read_given(contact, model))
+        return decode(body), body
+    except ENCODING_ERRORS as error:
+        raise _invalid_contact(error) from None
 
 
 def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False) -> bytes:
     """Encode a contact for the wire, and check the type of each of its values.
 
     Args:
-        contact: What to encode; fields that are not set are left out.
+        contact: What to encode; fields that are not set, or are NaN, are left out.
         v3: Spell `dndSettings` and `customFields` as version v3 does.
 
     Raises:
         InvalidContactError: A value is of the wrong type; the message names the field.
     """
-    try:
-        body = _ENCODE(contact)
-        # Structs do not check what they are given, and the service's own refusal would cost a call. Decoding does.
-        _CHECK[type(contact)](body)
-    except ENCODING_ERRORS as error:
-        raise _invalid_contact(error) from None
-    if v3 and (contact.dnd_settings or contact.custom_fields):
-        return _respell_v3(body)
+    contact, body = _check(contact)
+    has_null_words = b"null" in body and (contact.dnd_settings or contact.inbound_dnd_settings)
+    if has_null_words or (v3 and (contact.dnd_settings or contact.custom_fields)):
+        return _respell(body, v3=v3)
     return body
 
 
-def _respell_v3(body: bytes) -> bytes:
+def _respell(body: bytes, *, v3: bool) -> bytes:
     contact = msgspec.json.decode(body)
-    if "dndSettings" in contact:
-        contact["dndSettings"] = {_V3_DND[name]: value for name, value in contact["dndSettings"].items()}
-    for field in contact.get("customFields", ()):
+    for name in ("dndSettings", "inboundDndSettings"):
+        if name in contact:
+            contact[name] = {channel: _without_nulls(setting) for channel, setting in contact[name].items()}
+    if v3 and "dndSettings" in contact:
+        contact["dndSettings"] = {V3_CHANNELS[name]: value for name, value in contact["dndSettings"].items()}
+    for field in contact.get("customFields", ()) if v3 else ():
         field["fieldValue"] = field.pop("field_value")
     return _ENCODE(contact)
+
+
+def _without_nulls(setting: Mapping[str, str | None]) -> dict[str, str]:
+    """Leave out a null `message` or `code`, which says no more than none and which not every version takes."""
+    return {name: word for name, word in setting.items() if word is not None}
+
+
+def without_refused(contact: AnySendable, channels: Iterable[str]) -> AnySendable | None:
+    """Return a contact without do-not-disturb channels that the service refused to change for good; see `give_way`.
+
+    Args:
+        contact: What was sent.
+        channels: Those that the answer names.
+
+    Returns:
+        What to send in its place; None where it is not known what is meant, or nothing would be left to change.
+    """
+    settings = contact.dnd_settings
+    left = None if isinstance(settings, UnsetType) else give_way(settings, channels)
+    if left is None:
+        return None
+    allowed = msgspec.structs.replace(contact, dnd_settings=left if left.by_channel() else UNSET)
+    return None if allowed == type(contact)() else allowed
+
+
+def read_contact(raw: bytes | msgspec.Raw, model: type[_Contact], shape: ShapeName) -> _Contact:
+    """Read a contact that an operation returned, whatever the API version.
+
+    A known field whose value is not of the documented kind is left at None and kept in `Contact.extra`, so that a
+    change of the service never turns a call that succeeded into one that failed.
+
+    Args:
+        raw: Its JSON.
+        model: What to make of it.
+        shape: How the operation returns contacts.
+
+    Raises:
+        msgspec.DecodeError: It is no object, or has no `id`.
+    """
+    contact = read_received(raw, model)
+    if shape != "whole":
+        contact.__dict__["_shape_name"] = shape
+    for field, sources in SHAPES[shape].sources.items():
+        _take_first(contact, field, sources)
+    _settle_birthday(contact)
+    return contact
+
+
+def _take_first(contact: Contact, field: str, sources: tuple[str, ...]) -> None:
+    for source in sources:
+        if (value := getattr(contact, source, None)) is not None:
+            if source == "contact_name":
+                value = written_name(value, contact.first_name, contact.last_name)
+            setattr(contact, field, value)
+            return
+
+
+def _settle_birthday(contact: Contact) -> None:
+    """Bring a birthday into one form; one that cannot be read is kept as something strange."""
+    if contact.date_of_birth is not None:
+        try:
+            contact.date_of_birth = read_birthday(contact.date_of_birth)
+        except ValueError:
+            contact.date_of_birth = None
+            contact.__dict__["_strange_names"] = contact._strange | {"dateOfBirth"}
 
 
 class _ContactAnswer(Struct, rename="camel", gc=False):
@@ -78,15 +165,17 @@ _RAW_ANSWER: Final = msgspec.json.Decoder(_RawContactAnswer)
 
 
 def decode_contact(body: bytes) -> Contact:
-    """Decode the contact of an answer `{"contact": {...}}`, whatever the API version.
-
-    A known field whose value is not of the documented kind is left at None and kept in `Contact.extra`, so that a
-    change of the service never turns a call that succeeded into one that failed.
+    """Decode the contact of an answer `{"contact": {...}}` to a read by id or an update, as `read_contact` does.
 
     Raises:
         msgspec.DecodeError: It is no such answer, or the contact has no `id`.
     """
     return _decode_answer(body).contact
+
+
+def decode_created(body: bytes) -> Contact:
+    """Decode the contact of an answer to a creation before v3, which leaves fields out; as `decode_contact`."""
+    return read_contact(_RAW_ANSWER.decode(body).contact, Contact, "created")
 
 
 def decode_upsert(body: bytes) -> UpsertResult:
@@ -101,35 +190,17 @@ def _decode_answer(body: bytes) -> _ContactAnswer:
     try:
         answer = _ANSWER.decode(body)
     except msgspec.ValidationError:
-        answer = _decode_leniently(body)
-    contact = answer.contact
-    if not contact.id.strip():
-        raise msgspec.ValidationError("the contact has no id")
-    contact.__dict__["_answer"] = body
-    if contact.dnd_settings is not None:
-        read_v3_dnd(contact)
+        return _decode_leniently(body)
+    check_id(answer.contact)
+    answer.contact.__dict__["_answer"] = body
+    _settle_birthday(answer.contact)
     return answer
-
-
-def read_v3_dnd(contact: Contact) -> None:
-    """Put in the do-not-disturb settings of a received contact where they came in the spelling of v3."""
-    if contact.dnd_settings is not None and contact.dnd_settings == _NO_DND:
-        contact.dnd_settings = _decode_v3_dnd(contact.raw)
-
-
-def _decode_v3_dnd(raw: bytes) -> DndSettings:
-    """Decode do-not-disturb settings that came in the spelling of v3 (or are empty)."""
-    settings = msgspec.json.decode(raw)["dndSettings"]
-    try:
-        return msgspec.convert(_respell_keys(settings, _DND_SPELLINGS), DndSettings)
-    except msgspec.ValidationError:
-        return _NO_DND
 
 
 def _decode_leniently(body: bytes) -> _ContactAnswer:
     answer = _RAW_ANSWER.decode(body)
     trace_id = answer.trace_id if isinstance(answer.trace_id, str) else None
-    return _ContactAnswer(read_leniently(answer.contact, Contact), answer.new, trace_id)
+    return _ContactAnswer(read_contact(answer.contact, Contact, "whole"), answer.new, trace_id)
 
 
 def _spellings(model: type[Struct]) -> dict[str, str]:
@@ -139,53 +210,25 @@ def _spellings(model: type[Struct]) -> dict[str, str]:
 
 UPSERT_NAMES: Final = _spellings(ContactUpsert)
 """Each spelling of a field of `ContactUpsert` (snake_case and camelCase) and its name on the wire."""
-_NAMES: Final[dict[type[Struct], dict[str, str]]] = {
-    ContactUpsert: UPSERT_NAMES,
-    ContactUpdate: _spellings(ContactUpdate),
-}
 _PYTHON_NAMES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(ContactUpsert)}
 
 
-def read_mapping(row: Mapping[str, object], model: type[_Model]) -> _Model:
+def read_mapping(row: Mapping[str, object], model: type[AnySendable]) -> AnySendable:
     """Make a contact or an update from a dict whose keys are snake_case or camelCase.
 
+    Args:
+        row: The dict; dicts within it may have either spelling, too. Structs may stand in it. A value that stands for
+            nothing (NaN, an infinity, NaT, pandas.NA) is taken as not given, at any depth.
+        model: What to make.
+
     Raises:
-        InvalidContactError: A key is unknown or given in both spellings, or a value is of the wrong type.
+        InvalidContactError: A key, at any depth, is unknown or given in both spellings, or a value is of the wrong
+            type. The message names it, and where it stands.
     """
-    names = _NAMES[model]
     try:
-        wire = {names[key]: value for key, value in row.items()}
-    except KeyError as error:
-        raise _unknown_field(error.args[0], names) from None
-    if len(wire) != len(row):
-        raise InvalidContactError("a field is given twice, in snake_case and in camelCase")
-    if "dndSettings" in wire or "customFields" in wire:
-        _respell_nested(wire)
-    try:
-        return msgspec.convert(wire, model)
-    except msgspec.ValidationError as error:
+        return msgspec.convert(read_given(row, model), model)
+    except ENCODING_ERRORS as error:
         raise _invalid_contact(error) from None
-
-
-def _unknown_field(name: object, names: Mapping[str, str]) -> InvalidContactError:
-    known = ", ".join(_PYTHON_NAMES[wire] for wire in dict.fromkeys(names.values()))
-    return InvalidContactError(f"unknown field {name!r}; known are {known}", field=str(name))
-
-
-def _respell_nested(wire: dict[str, Any]) -> None:
-    """Let nested keys, too, come in the spelling of any version."""
-    settings, fields = wire.get("dndSettings"), wire.get("customFields")
-    if isinstance(settings, Mapping):
-        wire["dndSettings"] = _respell_keys(settings, _DND_SPELLINGS)
-    if isinstance(fields, list):
-        wire["customFields"] = [
-            _respell_keys(field, {"fieldValue": "field_value"}) if isinstance(field, Mapping) else field
-            for field in fields
-        ]
-
-
-def _respell_keys(values: Mapping[str, Any], spellings: Mapping[str, str]) -> dict[str, Any]:
-    return {spellings.get(name, name): value for name, value in values.items()}
 
 
 def _invalid_contact(error: Exception) -> InvalidContactError:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
 
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
+from ..models.wire import decode_created
 from .request import HEADERS, Request, Scope, T, build_request, fill_path
 from .success import read_success
 
@@ -19,7 +23,8 @@ def build_upsert(contact: ContactUpsert, version: str) -> Request[UpsertResult]:
 
 def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
     """POST /contacts/, for a contact whose `location_id` is set. A second one would make a second contact."""
-    return _build_post("/contacts/", contact, version, decode_contact, is_repeatable=False)
+    read = decode_contact if version == "v3" else decode_created
+    return _build_post("/contacts/", contact, version, read, is_repeatable=False)
 
 
 def _build_post(
@@ -39,6 +44,12 @@ def _build_post(
 def build_update(contact_id: str, changes: ContactUpdate, scope: Scope) -> Request[Contact]:
     """PUT /contacts/{contactId}."""
     body = encode_contact(changes, v3=scope.version == "v3")
+    return build_request("PUT", fill_path(_CONTACT, contact_id=contact_id), scope, decode_contact, body=body)
+
+
+def build_plain_update(contact_id: str, changes: Mapping[str, Any], scope: Scope) -> Request[Contact]:
+    """PUT /contacts/{contactId} with JSON as it is: it may repeat what the service holds and no model here knows."""
+    body = msgspec.json.encode(changes)
     return build_request("PUT", fill_path(_CONTACT, contact_id=contact_id), scope, decode_contact, body=body)
 
 

@@ -6,6 +6,7 @@ import random
 import string
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -13,7 +14,7 @@ from .custom_fields import CustomFieldDefinition, CustomFields
 from .directory import Directory
 from .logins import Logins
 from .normal_forms import NAMES, apply, clean_tags, normalise
-from .refusals import Refusal, contact_not_found, duplicate
+from .refusals import Refusal, contact_not_found, duplicate, permanent_dnd
 from .shelves import Fields, Shelf
 
 _ID_LETTERS = string.ascii_letters + string.digits
@@ -30,9 +31,11 @@ class Books:
         country: The locations' country, two letters.
         locations: Those that are there before they are written to.
         search_lag: How long a change takes to show in searches, in seconds.
+        searches_without_dnd: Whether searches leave out do-not-disturb by channel.
         chance: The source of ids.
         wall: Seconds since 1970.
         monotonic: The clock of the lag.
+        tags_move_date: Whether adding and removing tags moves `dateUpdated`.
     """
 
     def __init__(
@@ -48,12 +51,16 @@ class Books:
         chance: random.Random,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
+        searches_without_dnd: bool = False,
+        tags_move_date: bool = True,
     ) -> None:
+        self.searches_without_dnd = searches_without_dnd
         self.allow_duplicates = allow_duplicates
         self.unique_identifiers = unique_identifiers
         self.country = country
         self._named_locations = tuple(locations)
         self._usual_fields = CustomFields(custom_fields)
+        self._tags_move_date = tags_move_date
         self._refuse_unknown = refuse_unknown_custom_fields
         self._chance = chance
         self._wall = wall
@@ -101,7 +108,7 @@ class Books:
         """Create or update a contact and say whether it is new.
 
         Raises:
-            Refusal: 400 without email and phone, or for a phone that is none.
+            Refusal: 400 without email and phone, for a phone that is none, or for a channel that is closed for good.
         """
         sent = dict(sent)
         location_id = sent.pop("locationId")
@@ -110,20 +117,26 @@ class Books:
         if not (fields.get("email") or fields.get("phone")):
             raise Refusal(400, "Contact must have an email or a phone")
         found = {} if may_duplicate else dict(self._find(location_id, fields))
-        if not found:
+        target = next(iter(found.values()), None)
+        _refuse_permanent(fields, {} if target is None else self.contacts[target])
+        if target is None:
             return self._store_new(location_id, fields), True
-        target = next(iter(found.values()))
         for field, contact_id in found.items():
             if contact_id != target:
                 del fields[field]  # another contact holds it; ignored without a word
         fields.pop("gender", None)
         return self._change(self.contacts[target], fields), False
 
-    def create(self, sent: Fields) -> Fields:
+    def create(self, sent: Fields, *, is_seed: bool = False) -> Fields:
         """Create a contact.
 
+        Args:
+            sent: Its fields.
+            is_seed: Whether it may be as only the service itself makes contacts, with channels closed for good.
+
         Raises:
-            Refusal: 400 for a duplicate, with its id; 400 with a body that says 422 where there is only a location.
+            Refusal: 400 for a duplicate, with its id, or for a channel that is to be closed for good; 400 with a body
+                that says 422 where there is only a location.
         """
         sent = dict(sent)
         location_id = sent.pop("locationId")
@@ -131,17 +144,21 @@ class Books:
         if not any(fields.get(name) for name in (*NAMES, "email", "phone", "companyName")):
             raise Refusal(400, "contact must have a name, an email or a phone", statusCode=422)
         self._refuse_duplicate(location_id, fields, but="")
+        if not is_seed:
+            _refuse_permanent(fields, {})
         return self._store_new(location_id, fields)
 
     def update(self, contact_id: str, sent: Fields) -> Fields:
         """Change a contact.
 
         Raises:
-            Refusal: 400 where there is none, or another one has the new email or phone.
+            Refusal: 400 where there is none, another one has the new email or phone, or for a channel that is closed
+                for good.
         """
         contact = self.get(contact_id)
         fields = self._normalise(sent, contact["locationId"])
         self._refuse_duplicate(contact["locationId"], fields, but=contact_id)
+        _refuse_permanent(fields, contact)
         return self._change(contact, fields)
 
     def get(self, contact_id: str) -> Fields:
@@ -163,7 +180,8 @@ class Books:
         contact = self.get(contact_id)
         had, named = contact.get("tags", []), clean_tags(tags)
         now = clean_tags([*had, *named]) if add else [tag for tag in had if tag not in named]
-        return list(self._change(contact, {"tags": now}).get("tags", []))
+        stamp = None if self._tags_move_date else contact["dateUpdated"]
+        return list(self._change(contact, {"tags": now}, stamp).get("tags", []))
 
     def set_field(self, contact: Fields, name: str, value: object) -> None:
         """Change one field of a stored contact that needs no checks; None removes it."""
@@ -257,11 +275,11 @@ class Books:
         }
         return self._change(contact, fields, now)
 
-    def _change(self, contact: Fields, fields: Fields, now: str | None = None) -> Fields:
-        if now is None:
+    def _change(self, contact: Fields, fields: Fields, stamp: str | None = None) -> Fields:
+        if contact["id"] in self.contacts:
             self._unindex(contact)
         apply(contact, fields)
-        contact["dateUpdated"] = now or self.now()
+        contact["dateUpdated"] = stamp or self.now()
         self._index(contact)
         self.writes[contact["id"]] = self.writes.get(contact["id"], 0) + 1
         return self.contacts.put(contact)
@@ -276,6 +294,20 @@ class Books:
     def now(self) -> str:
         """Return the time as the service writes it."""
         return write_time(datetime.fromtimestamp(self._wall(), UTC))
+
+
+def _refuse_permanent(fields: Fields, contact: Fields) -> None:
+    """Refuse to change a channel that is closed for good, and to close one so; what is stored may be sent again."""
+    stored = contact.get("dndSettings", {})
+    for channel, setting in fields.get("dndSettings", {}).items():
+        is_permanent = "permanent" in (setting["status"], _words(stored.get(channel)).get("status"))
+        if is_permanent and _words(setting) != _words(stored.get(channel)):
+            raise permanent_dnd(channel)
+
+
+def _words(setting: Any) -> Fields:
+    """Return what an entry says; null says as little as nothing."""
+    return {name: word for name, word in setting.items() if word is not None} if isinstance(setting, dict) else {}
 
 
 def write_time(time: datetime) -> str:

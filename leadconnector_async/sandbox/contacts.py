@@ -6,8 +6,9 @@ from typing import Final
 
 from .books import Books
 from .calls import Body, Call
+from .shapes import CREATED, WHOLE
 from .validation import Rules, strings
-from .versions import spell_contact, spell_created, success
+from .versions import success
 
 TAGS: Final = Rules({"tags": strings}, ("tags",))
 FOLLOWERS: Final = Rules({"followers": strings}, ("followers",))
@@ -15,21 +16,22 @@ FOLLOWERS: Final = Rules({"followers": strings}, ("followers",))
 
 def upsert(books: Books, call: Call) -> Body:
     contact, is_new = books.upsert(call.body)
-    answer: Body = {"new": is_new, "contact": spell_contact(contact, call.version)}
+    answer: Body = {"new": is_new, "contact": WHOLE.spell(contact, call.version)}
     return answer if is_new else {**answer, "succeded": True, "succeeded": True}  # both spellings, in each version
 
 
 def create(books: Books, call: Call) -> Body:
-    return {"contact": spell_created(books.create(call.body), call.version)}
+    shape = WHOLE if call.version == "v3" else CREATED
+    return {"contact": shape.spell(books.create(call.body), call.version)}
 
 
 def get(books: Books, call: Call) -> Body:
-    return {"contact": spell_contact(books.get(call.contact_id), call.version)}
+    return {"contact": WHOLE.spell(books.get(call.contact_id), call.version)}
 
 
 def update(books: Books, call: Call) -> Body:
     contact = books.update(call.contact_id, call.body)
-    return {**success(call.version, has_twin=False), "contact": spell_contact(contact, call.version)}
+    return {**success(call.version, has_twin=False), "contact": WHOLE.spell(contact, call.version)}
 
 
 def delete(books: Books, call: Call) -> Body:
@@ -41,7 +43,7 @@ def find_duplicate(books: Books, call: Call) -> Body:
     location_id = call.must_name_location()
     sent = {"email": call.query.get("email"), "phone": call.query.get("number")}
     contact = books.find_duplicate(location_id, sent)
-    return {"contact": contact and spell_contact(contact, call.version)}
+    return {"contact": contact and WHOLE.spell(contact, call.version)}
 
 
 def add_tags(books: Books, call: Call) -> Body:

@@ -16,7 +16,8 @@ Test: TypeAlias = Callable[[Any, Any], bool]
 FIELDS: Final = (
     "id contactName firstNameLowerCase lastNameLowerCase email phone address city state country postalCode companyName "
     "businessName assignedTo source dnd isValidWhatsapp followers dateAdded dateUpdated lastEmailClickedDate "
-    "lastEmailOpenedDate tags"
+    "lastEmailOpenedDate tags dndSettings.Email.status dndSettings.SMS.status dndSettings.Call.status "
+    "inboundDndSettings.all.status"
 ).split()
 _CUSTOM: Final = "customFields."
 _STORED_AS: Final = {"contactName": "name", "address": "address1"}
@@ -94,9 +95,15 @@ def _check_value(operator: str, value: Any, place: str) -> None:
 
 def _held(contact: Fields, field: str) -> Any:
     if not field.startswith(_CUSTOM):
-        return contact.get(_STORED_AS.get(field, field))
+        return _within(contact, _STORED_AS.get(field, field).split("."))
     wanted = field.removeprefix(_CUSTOM)
     return next((each["value"] for each in contact["customFields"] if each["id"] == wanted), None)
+
+
+def _within(value: Any, path: list[str]) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _equals(held: Any, value: Any) -> bool:

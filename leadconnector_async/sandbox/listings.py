@@ -11,13 +11,12 @@ from .calls import Body, Call
 from .directory import NEWEST_FIRST, comes_after, milliseconds, sort_values
 from .refusals import Refusal
 from .search import holds
+from .shapes import LISTED
 from .shelves import Fields
-from .versions import spell_contact
 
 _LARGEST_PAGE: Final = 100
 _USUAL_PAGE: Final = 20
 _USUAL_PAGE_OF_A_BUSINESS: Final = 25
-_LOWERED: Final = ("firstName", "lastName")
 
 
 def list_contacts(books: Books, call: Call) -> Body:
@@ -26,7 +25,7 @@ def list_contacts(books: Books, call: Call) -> Body:
     found = books.directory.select(location_id, NEWEST_FIRST, lambda each: holds(each, query), repr(("list", query)))
     start = _start(call, found)
     page = found[start : start + size]
-    contacts = [_spell(contact, call.version) for contact in page]
+    contacts = [LISTED.spell(contact, call.version) for contact in page]
     return {"contacts": contacts, "count": len(found), "meta": _meta(call, len(found), start, page, size)}
 
 
@@ -66,17 +65,6 @@ def _meta(call: Call, total: int, start: int, page: list[Fields], size: int) -> 
     return meta
 
 
-def _spell(contact: Fields, version: str) -> Body:
-    """The list lowers names, and keeps them as they were beside."""
-    answer = {"followers": [], **spell_contact(contact, version)}
-    if "name" in contact:
-        answer["contactName"] = contact["name"].lower()
-    for name in _LOWERED:
-        if name in contact:
-            answer |= {name: contact[name].lower(), f"{name}Raw": contact[name]}
-    return answer
-
-
 def list_business(books: Books, call: Call) -> Body:
     location_id, business_id = call.must_name_location(), call.params["businessId"]
     query = call.query.get("query", "").strip().lower()
@@ -90,4 +78,4 @@ def list_business(books: Books, call: Call) -> Body:
     cursor = call.query_all("startAfter")  # of v3: what the last contact of a page was sorted by
     start = _place_after(cursor, found) if len(cursor) > 1 else call.count("skip", 0)
     page = found[start : start + size]
-    return {"contacts": [spell_contact(contact, call.version) for contact in page], "count": len(found)}
+    return {"contacts": [LISTED.spell(contact, call.version) for contact in page], "count": len(found)}

@@ -28,6 +28,11 @@ def contact_not_found(contact_id: str) -> Refusal:
     return Refusal(400, f"Contact not found for id:{contact_id}")
 
 
+def permanent_dnd(channel: str) -> Refusal:
+    """400 whose body says 401, for a change of a channel that is closed for good, or that would close it so."""
+    return Refusal(400, f"Not authorized to update permanent dnd setting for {channel}", error=None, statusCode=401)
+
+
 def duplicate(contact: dict[str, Any], field: str) -> Refusal:
     """400 for a contact whose email or phone another one has."""
     meta = {"contactName": contact.get("name", ""), "contactId": contact["id"], "matchingField": field}

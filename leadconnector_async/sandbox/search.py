@@ -12,9 +12,9 @@ from .calls import Body, Call
 from .directory import NEWEST_FIRST, Order, comes_after, fits_order, sort_values
 from .filters import read_filters
 from .refusals import Refusal
+from .shapes import FOUND, FOUND_WITHOUT_DND
 from .shelves import Fields
 from .validation import Rules, array, number, text
-from .versions import spell_contact
 
 SORT_FIELDS: Final = "email dnd source firstNameLowerCase lastNameLowerCase dateAdded dateUpdated".split()
 SEARCH: Final = Rules(
@@ -47,7 +47,11 @@ def search(books: Books, call: Call) -> Body:
         sent["locationId"], order, lambda contact: filters(contact) and holds(contact, wanted), _key(sent)
     )
     start = _start(sent, size, found, order)
-    contacts = [_spell(contact, order, call.version) for contact in found[start : start + size]]
+    shape = FOUND_WITHOUT_DND if books.searches_without_dnd else FOUND
+    contacts = [
+        {**shape.spell(contact, call.version), "searchAfter": sort_values(contact, order)}
+        for contact in found[start : start + size]
+    ]
     return {"contacts": contacts, "total": len(found)}
 
 
@@ -99,13 +103,3 @@ def _place_after(cursor: list[Any], found: list[Fields], order: Order) -> int:
     if not fits_order(cursor, order):
         raise Refusal(400, "searchAfter does not fit the sort that it is used with")
     return bisect_left(found, True, key=lambda contact: comes_after(sort_values(contact, order), cursor, order))
-
-
-def _spell(contact: Fields, order: Order, version: str) -> Body:
-    return {
-        "additionalEmails": [],
-        "additionalPhones": [],
-        "followers": [],
-        **spell_contact(contact, version),
-        "searchAfter": sort_values(contact, order),
-    }

@@ -53,8 +53,11 @@ class Sandbox:
         custom_fields: What the locations define.
         unknown_custom_fields: `drop` them without a word, or `refuse`; reports of the real service differ.
         country: The locations' country, two letters.
+        tags_move_date: Whether adding and removing tags moves `dateUpdated`; of the real service that is not known.
         search_lag: How long a change takes to show in searches and lists; the real service takes from seconds to over
             a minute.
+        search_without_dnd: Whether searches leave out `dndSettings` and `inboundDndSettings`; reports of the real
+            service differ.
         data: The file that keeps contacts and all else, so that a sandbox can go on where another ended, even one that
             was killed; in memory alone where there is none. It is in use from now until `stop`.
         seed: Makes ids, latency and faults repeatable.
@@ -87,7 +90,9 @@ class Sandbox:
         custom_fields: Iterable[CustomFieldDefinition] = DEFAULT_CUSTOM_FIELDS,
         unknown_custom_fields: UnknownFields = "drop",
         country: str = "US",
+        tags_move_date: bool = True,
         search_lag: float = 0.0,
+        search_without_dnd: bool = False,
         data: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         on_applied: Callable[[Applied], object] | None = None,
@@ -118,7 +123,9 @@ class Sandbox:
             refuse_unknown_custom_fields=unknown_custom_fields == "refuse",
             country=country,
             locations=sorted(names or ()),
+            tags_move_date=tags_move_date,
             search_lag=search_lag,
+            searches_without_dnd=search_without_dnd,
             chance=chance,
             wall=wall,
             monotonic=monotonic,
@@ -229,7 +236,7 @@ class Sandbox:
 
     def add_contact(self, location_id: str, **fields: Any) -> dict[str, Any]:
         """Store a contact, past limits and faults, from fields named as on the wire; return it as stored."""
-        contact = self._books.create({**fields, "locationId": location_id})
+        contact = self._books.create({**fields, "locationId": location_id}, is_seed=True)
         self._commit()
         return contact
 
@@ -261,6 +268,10 @@ class Sandbox:
     def _commit(self) -> None:
         if self._data is not None:
             self._data.commit()
+
+    def allow_locations(self, locations: Iterable[str] | None) -> None:
+        """Let the token use these locations from now on, and no others; None for any."""
+        self._service.allow_locations(None if locations is None else frozenset(locations))
 
     def fail_next(self, kind: str | None, times: int = 1) -> None:
         """Let the next calls meet a fault (None: let them pass), after those named before; then chance decides again.

@@ -68,6 +68,10 @@ class Service:
         self.arrivals: deque[Arrival] = deque(maxlen=200_000)
         self.rate_limited = 0
 
+    def allow_locations(self, locations: frozenset[str] | None) -> None:
+        """Let the token use these locations from now on, and no others; None for any."""
+        self._locations = locations
+
     async def answer(self, request: web.BaseRequest, fault: str | None) -> Answer:
         """Carry out what a request asks for, and return the answer, or that of the fault."""
         quota = location_id = None

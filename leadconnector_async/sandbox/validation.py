@@ -17,7 +17,8 @@ Check = Callable[[str, Any], Iterator[str]]
 
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@.<>()\[\],;:\\\"]+(\.[^\s@.<>()\[\],;:\\\"]+)+")
 _DAY = re.compile(r"(\d{4})([/._-])(\d{2})\2(\d{2})|(\d{2})([/._-])(\d{2})\6(\d{4})")
-_DND_OF: Final = {"call": "Call", "email": "Email", "sms": "SMS", "whatsapp": "WhatsApp", "gmb": "GMB", "fb": "FB"}
+# RCS is in no specification, but live.
+_DND_OF: Final = {channel.lower(): channel for channel in ("Call", "Email", "SMS", "WhatsApp", "GMB", "FB", "RCS")}
 _DND_STATUSES: Final = ("active", "inactive", "permanent")
 
 
@@ -193,8 +194,8 @@ def read_day(text: str) -> str | None:
 
 
 def dnd_key(channel: str) -> str:
-    """Return a channel's key in the spelling of 2021-07-28, whichever it came in."""
-    return _DND_OF[channel.lower()]
+    """Return a channel's key in the spelling of 2021-07-28, whichever it came in; one that is not known as it is."""
+    return _DND_OF.get(channel.lower(), channel)
 
 
 def read_time(text: str) -> datetime | None:

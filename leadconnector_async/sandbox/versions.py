@@ -11,9 +11,15 @@ from .shelves import Fields
 VERSIONS: Final = ("2021-04-15", "2021-07-28", "2023-02-21", "v3")
 ONLY_V3: Final = ("v3",)
 
-_V3_DND: Final = {"Call": "call", "Email": "email", "SMS": "sms", "WhatsApp": "whatsApp", "GMB": "gmb", "FB": "fb"}
-_NOT_ON_CREATION: Final = ("name", "timezone")  # a created contact comes back without them before v3
-_ONLY_ON_CREATION: Final = {"deleted": False, "bounceEmail": False, "unsubscribeEmail": False}
+_V3_DND: Final = {
+    "Call": "call",
+    "Email": "email",
+    "SMS": "sms",
+    "WhatsApp": "whatsApp",
+    "GMB": "gmb",
+    "FB": "fb",
+    "RCS": "rcs",
+}
 
 
 def check_version(version: str | None) -> str:
@@ -39,15 +45,11 @@ def success(version: str, *, has_twin: bool = True) -> dict[str, Any]:
     return {"succeeded": True, "succeded": True} if has_twin else {"succeeded": True}
 
 
-def spell_contact(contact: Fields, version: str) -> Fields:
-    """Return a stored contact as a version spells it: the contact itself where there is no difference."""
+def spell_channels(contact: Fields, version: str) -> Fields:
+    """Return a contact with the channels of do-not-disturb as a version spells them."""
     if version != "v3" or "dndSettings" not in contact:
         return contact
-    return {**contact, "dndSettings": {_V3_DND[name]: value for name, value in contact["dndSettings"].items()}}
-
-
-def spell_created(contact: Fields, version: str) -> Fields:
-    """Return a contact as the answer to its creation has it."""
-    if version == "v3":
-        return spell_contact(contact, version)
-    return {name: value for name, value in contact.items() if name not in _NOT_ON_CREATION} | _ONLY_ON_CREATION
+    return {
+        **contact,
+        "dndSettings": {_V3_DND.get(name, name): value for name, value in contact["dndSettings"].items()},
+    }

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import WebhookError
-from ..models import CustomFieldValue, DndSettings, InboundDndSettings, decode_contact
+from ..models import CustomFieldValue, DndSettings, InboundDndSettings
 from ..models.received import JSON, Received, read_received
 
 
@@ -131,10 +131,6 @@ def _read_object(body: bytes) -> tuple[bytes, dict[str, Any]]:
 def _read_contact_event(body: bytes, model: type[ContactEvent]) -> ContactEvent | None:
     """Return None where the body has no contact id."""
     try:
-        event = read_received(body, model)
+        return read_received(body, model)
     except msgspec.DecodeError:
         return None
-    if event.dnd_settings == DndSettings():  # none, or in the spelling of another version
-        settings = msgspec.json.decode(body, type=dict[str, msgspec.Raw])["dndSettings"]
-        event.dnd_settings = decode_contact(b'{"contact":{"id":"-","dndSettings":%b}}' % bytes(settings)).dnd_settings
-    return event

@@ -150,6 +150,14 @@ def let_time_pass(folder: Path) -> None:
     db.close()
 
 
+def add_tag(url: str, contact_id: str, tag: str) -> None:
+    async def work() -> None:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION, rate_limit=None) as lc:
+            await lc.contacts.add_tags(contact_id, [tag])
+
+    asyncio.run(work())
+
+
 def update(url: str, contact_id: str, **changes: object) -> None:
     async def work() -> None:
         async with LeadConnector("sandbox", base_url=url, location_id=LOCATION, rate_limit=None) as lc:

@@ -41,7 +41,7 @@ def test_the_example_loads_and_its_counts_add_up(run: Run, tmp_path: Path) -> No
     assert report["rate_limited"] == 0
     succeeded, failed = table(tmp_path / "out" / "succeeded.csv"), table(tmp_path / "out" / "failed.csv")
     assert (len(succeeded), len(failed)) == (report["created"] + report["updated"], report["failed"])
-    assert list(succeeded[0])[-3:] == ["contact_id", "new", "trace_id"]
+    assert list(succeeded[0])[-4:] == ["contact_id", "new", "trace_id", "inferred"]
     assert list(failed[0])[-3:] == ["status", "error", "trace_id"] or None in failed[0]
     assert sum(error["count"] for error in report["errors"]) == report["failed"]
     assert f"{report['total']} rows in" in out
@@ -59,7 +59,8 @@ def test_what_failed_is_corrected_and_loaded_again(run: Run, tmp_path: Path) -> 
     failed.write_text(failed.read_text().replace(",maybe,", ",yes,"))
     assert run("upsert", failed, "--sandbox", "--out", "two")[0] == 0
     assert [row["email"] for row in table(tmp_path / "two" / "succeeded.csv")] == ["a@example.com"]
-    assert list(table(tmp_path / "two" / "succeeded.csv")[0]) == ["email", "dnd", "contact_id", "new", "trace_id"]
+    columns = ["email", "dnd", "contact_id", "new", "trace_id", "inferred"]
+    assert list(table(tmp_path / "two" / "succeeded.csv")[0]) == columns
 
 
 def test_several_files_and_json_lines(run: Run, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_what_tags_and_wishes_will_do(run: Run, tmp_path: Path) -> None:
     )
     told = plan(run, path)
     assert told["tags"] == {"rule": "add", "rows": 2, "calls": 2, "names": {"vip": 2, "lead": 1}, "kinds": 2}
-    assert told["dnd"] == {"SMS: active": 1, "SMS: inactive": 1, "dnd: false": 1, "dnd: true": 1}
+    assert told["dnd"] == {"SMS: active": 1, "dnd: true": 1}
     assert plan(run, path, "--tags", "replace")["tags"]["calls"] == 0
     assert "They replace all that a contact has." in run("plan", path, "--tags", "replace")[1]
 

@@ -177,7 +177,8 @@ def test_reading_what_is_there_goes_on_where_the_day_was_spent(
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
     path = write(tmp_path / "a.csv", *[person(number, "Old", phone=False) for number in range(50)])
     assert run("upsert", path, "--out", "a", "--tags", "replace", *QUICK)[0] == 0
-    path = write(tmp_path / "b.csv", *[person(number, "New") for number in range(50)])
+    path = tmp_path / "b.csv"  # no search tells the time zone, so that each contact is read by its id
+    path.write_text("\n".join(["email,timezone", *(f"p{number}@example.com,Europe/Rome" for number in range(50))]))
     code, out, err = run("upsert", path, "--out", "out", "--snapshot", *QUICK)
     assert (code, "Nothing was sent. Next, to go on with reading" in out) == (3, True), (out, err)
     assert "--out out --resume" in out

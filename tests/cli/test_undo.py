@@ -17,7 +17,7 @@ from leadconnector_async.journal import Journal
 from leadconnector_async.migration.inputs import Sources
 from leadconnector_async.migration.readers.queries import Query
 from leadconnector_async.migration.rows import open_row_file
-from tests.cli.conftest import COMMAND, Run, count, delete, end, let_time_pass, people, stored, table
+from tests.cli.conftest import COMMAND, Run, add_tag, count, delete, end, people, start, stored, table, update
 from tests.redis_server import RedisServer, needs_redis
 from tests.waiting import wait_until
 
@@ -43,15 +43,38 @@ def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, u
 
 def test_what_changed_since_is_kept_and_told_and_deleted_by_force(run: Run, url: str, tmp_path: Path) -> None:
     assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "out")[0] == 0
-    let_time_pass(tmp_path / "out")
-    code, out, _ = run("undo", "out", "--yes")  # all of them changed since, as far as the run knows
-    assert (code, "3 kept, as they changed since" in out) == (1, True)
-    assert len(stored(url)) == 3
-    assert all("it changed since the run, at 20" in row["detail"] for row in table(tmp_path / "out" / "undo.csv"))
+    edited = stored(url)[1].id
+    update(url, edited, city="Rome")
+    code, out, _ = run("undo", "out", "--yes")
+    assert (code, "2 deleted, 1 kept, as they changed since" in out) == (1, True)
+    assert [contact.id for contact in stored(url)] == [edited]
+    (kept,) = [row for row in table(tmp_path / "out" / "undo.csv") if row["result"] == "kept"]
+    assert kept["contact_id"] == edited
+    assert "it changed after the load last wrote to it, at 20" in kept["detail"]
     assert "undo out --resume --force" in out
     code, out, _ = run("undo", "out", "--yes", "--resume", "--force")
     assert (code, "3 contacts: 3 deleted" in out) == (0, True)
     assert stored(url) == []
+
+
+def test_what_others_edit_while_a_load_is_at_work_is_kept(run: Run, url: str, tmp_path: Path) -> None:
+    """One edits a contact whose tags are yet to come, another one adds a tag of their own; hours may lie between."""
+    path = tmp_path / "a.csv"
+    path.write_text("email,tags\n" + "".join(f"person{number}@example.com,vip\n" for number in range(90)))
+    process = start(url, path, "--rate", "30/1")
+    wait_until(lambda: stored(url), process)
+    found = stored(url)
+    edited, labelled = found[0].id, found[-1].id
+    update(url, edited, city="Rome")
+    add_tag(url, labelled, "called")
+    assert end(process)[0] == 0
+    assert all("vip" in (contact.tags or []) for contact in stored(url))
+    code, out, _ = run("undo", "out", "--yes", "--rate", "10000/1")
+    kept = {edited, labelled}
+    assert (code, f"{90 - len(kept)} deleted, {len(kept)} kept, as they changed since" in out) == (1, True)
+    assert {contact.id for contact in stored(url)} == kept
+    told = {row["contact_id"]: row["detail"] for row in table(tmp_path / "out" / "undo.csv") if row["detail"]}
+    assert told.keys() == kept
 
 
 def test_what_is_gone_already_is_done(run: Run, url: str, tmp_path: Path) -> None:
@@ -178,7 +201,8 @@ def test_all_commands_that_call_share_the_limit(run: Run, url: str, tmp_path: Pa
             assert code == 0, err
             assert server.scripts_run() > before, command
         assert run("upsert", people(tmp_path / "b.csv", 3), "--out", "later")[0] == 0
-        let_time_pass(tmp_path / "later")
+        for contact in stored(url):
+            update(url, contact.id, city="Rome")
         _, out, _ = run("undo", "later", "--yes", "--redis", server.url)
         assert f"undo later --redis {server.url} --resume --force" in out
     finally:

@@ -166,6 +166,20 @@ async def test_a_token_that_is_refused_stops_the_load(cluster: Any, server: Serv
     assert "401" in str(report.stopped)
 
 
+async def test_a_location_that_is_refused_costs_one_call(cluster: Any, tmp_path: Path) -> None:
+    server = Server(locations=["L0", "L1", "L3"])
+    people = tmp_path / "people.csv"
+    write_people(people, locations=4, rows=50)
+    try:
+        report = await load(server, people, tmp_path / "out", cluster)
+        server.look()
+    finally:
+        server.stop()
+    assert (report.total, report.failed, report.not_attempted) == (200, 4, 49)
+    assert str(report.stopped) == "location L2 takes no calls: The token does not have access to this location."
+    assert [location for _, location in server.arrivals].count("L2") == 1
+
+
 def _hide(path: str) -> None:
     from leadconnector_async.distributed import cluster
 

@@ -44,6 +44,24 @@ def test_rows_come_together_in_their_order(tmp_path: Path) -> None:
         assert emails == [f"p{number}@example.com" for number in range(12_000) if f"L{number % 7}" == location]
 
 
+def test_a_column_about_consent_that_cannot_be_read_ends_the_first_pass(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("locationId,email,Do Not Call\nL1,a@example.com,yes\nL1,b@example.com,ask\n")
+    store = Store(str(tmp_path / "store"))
+    splitting = Splitting(store_url=store.url, location_id=None, meaning=NOTHING_SAID, reading=Reading())
+    told = str(split_file(splitting, 0, str(tmp_path / "a.csv")))
+    assert "'Do Not Call' is about consent (opt-out:Call), and cannot be read ('ask' 1 x" in told
+    assert read_part(store, 0) is None
+
+
+def test_rows_that_close_channels_keep_that_and_open_none(tmp_path: Path) -> None:
+    text = "locationId,email,dnd,SMS Opt-Out\nL1,a@example.com,false,yes\nL1,b@example.com,no,no\n"
+    sent = [json.loads(row.sent or "") for row in split(tmp_path, text)["L1"]]
+    assert sent == [
+        {"email": "a@example.com", "locationId": "L1", "dndSettings": {"SMS": {"status": "active"}}},
+        {"email": "b@example.com", "locationId": "L1"},
+    ]
+
+
 def test_rows_that_cannot_be_sent_stay_with_their_location(tmp_path: Path) -> None:
     text = "locationId,email\nL1,nobody\n,a@example.com\nL2,\nL1,b@example.com,x\nthe third one,c@example.com\n"
     found = split(tmp_path, text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import csv
 import json
 import os
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from leadconnector_async import DuplicateContactError, LeadConnector
 from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
@@ -107,9 +110,12 @@ def load_with_kills(server: Server, path: Path, out: Path, chance: random.Random
 
 def report_of(out: Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((out / "report.json").read_text())
-    for name in ("requests", "retries", "rate_limited", "started_at", "finished_at", "duration_seconds", "sittings"):
+    for name in (*_OF_THE_WAY, "inferred"):
         report.pop(name, None)
     return report
+
+
+_OF_THE_WAY = "requests retries rate_limited started_at finished_at duration_seconds sittings".split()
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -146,6 +152,61 @@ def drill(tmp_path: Path, seed: int, kills: int) -> None:
 
 def test_a_load_that_is_killed_is_told_as_if_it_had_not_been(tmp_path: Path) -> None:
     drill(tmp_path, seed=random.randrange(10**6), kills=2)
+
+
+SIGNED_UP = [f"person{number}@example.com" for number in range(500, 520)]
+
+
+async def sign_up(url: str) -> None:
+    """Make contacts as a form on a web page does, for people whose rows the load has not come to."""
+    async with LeadConnector("sandbox", base_url=url, location_id="L", rate_limit=None) as client:
+        for email in SIGNED_UP:
+            with contextlib.suppress(DuplicateContactError):
+                await client.contacts.create({"email": email})
+
+
+def test_undo_keeps_contacts_of_others_that_a_killed_load_claims(tmp_path: Path) -> None:
+    """Nobody knows what a load had sent when it was killed, and `dateAdded` fits contacts that others made then."""
+    path = tmp_path / "people.csv"
+    path.write_text("email\n" + "".join(f"person{number}@example.com\n" for number in range(700)))
+    server = Server(1, allow_duplicates=False)
+    process = start(server.url, path, tmp_path / "out")
+    while len(server.books()[0]) < 100:
+        time.sleep(0.01)
+    asyncio.run(sign_up(server.url))
+    theirs = {contact["id"] for contact in server.books()[0] if contact["email"] in SIGNED_UP}
+    assert len(theirs) == len(SIGNED_UP)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    process = start(server.url, path, tmp_path / "out", "--resume")
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    succeeded = table(tmp_path / "out" / "succeeded.csv")
+    inferred = {row["contact_id"] for row in succeeded if row["inferred"] == "true"}
+    assert report["inferred"] == len(inferred)
+    assert theirs & inferred, "what the test is about"
+    assert f"{len(inferred)} created as far as the date tells" in out
+    assert all(row["new"] == "true" for row in succeeded if row["inferred"])
+
+    code, out = undo(server.url, tmp_path / "out", "--yes")
+    left = {contact["id"] for contact in server.books()[0]}
+    assert (code, theirs <= left) == (1, True)
+    assert left == theirs | inferred
+    assert f"{len(inferred):,} of them may be somebody else's" in out
+    assert "--resume --include-inferred" in out
+    code, out = undo(server.url, tmp_path / "out", "--yes", "--resume", "--include-inferred")
+    left = {contact["id"] for contact in server.books()[0]}
+    assert (code, left) == (0, theirs - inferred), out
+    server.stop()
+
+
+def undo(url: str, folder: Path, *arguments: str) -> tuple[int, str]:
+    environ = {**os.environ, "LEADCONNECTOR_TOKEN": "sandbox", "LEADCONNECTOR_BASE_URL": url}
+    command = [*COMMAND, "undo", str(folder), "--rate", "400/1", "--no-progress", *arguments]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout
 
 
 @pytest.mark.slow

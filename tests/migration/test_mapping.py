@@ -72,10 +72,10 @@ EXPORTS = {
     "HighLevel": "Contact Id,First Name,Last Name,Name,Phone,Email,Business Name,Created,Last Activity,Tags",
 }
 SENT = {
-    "HubSpot": {"Email": "email", "Mobile Phone Number": "phone", "Unsubscribed from all email": "dnd:Email"},
-    "Salesforce": {"Account Name": "companyName", "Mailing Street": "address1", "Do Not Call": "dnd:Call"},
+    "HubSpot": {"Email": "email", "Mobile Phone Number": "phone", "Unsubscribed from all email": "opt-out:Email"},
+    "Salesforce": {"Account Name": "companyName", "Mailing Street": "address1", "Do Not Call": "opt-out:Call"},
     "Pipedrive": {"Person - Email - Home": "email", "Person - Label": "tags", "Person - Organization": "companyName"},
-    "Mailchimp": {"Email Address": "email", "UNSUB_TIME": "dnd:Email", "TAGS": "tags"},
+    "Mailchimp": {"Email Address": "email", "UNSUB_TIME": "opt-out:Email", "TAGS": "tags"},
     "ActiveCampaign": {"Email": "email", "Account Name": "companyName"},
     "Google Contacts": {"E-mail 2 - Value": "email", "Labels": "tags", "Address 1 - Street": "address1"},
     "Outlook": {"E-mail Address": "email", "Categories": "tags", "Home City": "city", "Web Page": "website"},
@@ -218,6 +218,8 @@ def test_a_mapping_that_is_whole_sends_nothing_else() -> None:
         ("emial", "did you mean email"),
         ("xyz", "there are firstName"),
         ("dnd:Fax", "there are Call, Email"),
+        ("opt-out:Fax", "there are Call, Email.*, all"),
+        ("opt-in:", "is no field"),
         ("custom:", "is no field"),
         ("custom:Nickname X", "has no custom field 'Nickname X' .did you mean 'Nick Name'.*--create-fields"),
         ("custom:Contract", "holds files"),
@@ -306,7 +308,7 @@ def test_a_custom_field_that_only_a_header_names_is_left_to_the_service() -> Non
     ("cell", "status"),
     [
         *(("true", "active"), ("1", "active"), ("Unsubscribed", "active"), ("2026-01-02 03:04:05", "active")),
-        *(("permanent", "permanent"), ("inactive", "inactive"), ("no", None), ("0", None), ("subscribed", None)),
+        *(("permanent", "permanent"), ("inactive", None), ("no", None), ("0", None), ("subscribed", None)),
     ],
 )
 def test_do_not_disturb_by_channel(cell: str, status: str | None) -> None:
@@ -386,7 +388,7 @@ def test_each_cell_is_sent_or_told(data: st.DataObject) -> None:
     told = {problem.column for problem in problems if problem.action in ("skipped", "refused", "fixed")}
     slots = {column.name: column.target.slot for column in columns.columns}
     for name, cell in zip(header.split(","), cells, strict=True):
-        if not cell.strip() or name not in slots or name in told or slots[name].startswith("dnd"):
+        if not cell.strip() or name not in slots or name in told or slots[name].startswith(("dnd", "opt-")):
             continue
         sent = fields[slots[name].partition(":")[0].replace("custom", "customFields")]
         assert sent is not None

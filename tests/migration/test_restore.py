@@ -12,28 +12,34 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import Contact, ContactUpsert, DndSetting, DndSettings, LeadConnector, RateLimit, RetryPolicy
 from leadconnector_async.journal import Journal
-from leadconnector_async.migration.aftermath import note_end, read_end
+from leadconnector_async.migration.aftermath import note_end
+from leadconnector_async.migration.completion import complete_contacts
 from leadconnector_async.migration.inventory import Inventory
 from leadconnector_async.migration.lookup import fetch_fields
 from leadconnector_async.migration.meaning import Meaning
 from leadconnector_async.migration.restore import Restore, assume_met
-from leadconnector_async.migration.restoring import Before, Sent, find_restoration
+from leadconnector_async.migration.restoring import Sent, fields_changed, find_restoration
 from leadconnector_async.migration.results import Results
 from leadconnector_async.migration.rows import RowFile, open_row_file
 from leadconnector_async.migration.run import FileLoad
-from leadconnector_async.migration.snapshot import Snapshot, complete_snapshot
+from leadconnector_async.migration.snapshot import Snapshot
 from leadconnector_async.migration.stored import BEFORE, StoredContacts
+from leadconnector_async.migration.sweep import Access
 from leadconnector_async.migration.undo import Undo, read_created
 from leadconnector_async.migration.undo_book import UndoBook, Undone
 from leadconnector_async.migration.verify import Meetings, group_by_contact
+from leadconnector_async.models.search import FoundContact
+from leadconnector_async.models.wire import read_contact
 from leadconnector_async.report import BatchReport
 from leadconnector_async.sandbox import Sandbox, search
+from leadconnector_async.sandbox.shapes import FOUND
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
 
@@ -95,7 +101,7 @@ class Run:
         with StoredContacts(self._folder / BEFORE) as stored, Snapshot(self._folder, stored) as snapshot:
             limit = RateLimit()
             await Inventory(self._client, stored, files, limit=limit, tell=lambda _: None).run(asyncio.Event())
-            await complete_snapshot(self._client, snapshot, stored, files, asyncio.Event())
+            await complete_contacts(self._client, snapshot, stored, files, fields_changed, asyncio.Event())
         self.when_kept()
         with self._open_journal() as journal:
             load = FileLoad(files, Results(self._folder, files), journal, adds_tags=self._adds_tags)
@@ -114,10 +120,11 @@ class Run:
             told = list(assume_met(self._files, journal.outcomes(), stored, LOCATION))
             meetings = opened.enter_context(Meetings(told))
             created = [one for one in read_created(journal) if not snapshot.was_there(LOCATION, one.contact_id)]
-            work = Undo(client, book, ended_at=read_end(journal), is_forced=is_forced)
+            access = Access(client)
+            work = Undo(client, book, journal, access, is_forced=is_forced)
             assert await work.run(created, asyncio.Event(), concurrency=4) is None
             groups = group_by_contact(self._files, told, meetings, None, adds_tags=self._adds_tags)
-            restore = Restore(client, book, snapshot, adds_tags=self._adds_tags, is_forced=is_forced)
+            restore = Restore(client, book, snapshot, access, adds_tags=self._adds_tags, is_forced=is_forced)
             assert await restore.run(groups, asyncio.Event(), concurrency=4) is None
             return list(book.all())
 
@@ -284,14 +291,28 @@ async def test_what_a_search_leaves_out_is_read_whole_and_does_not_pass_for_empt
     rows = [row(email=f"p{n}@x.example", website="https://a.example", companyName="Acme") for n in range(3)]
     await fill(client, tmp_path, rows)
     was = state_of(sandbox)
-    spell = search._spell
-
-    def leave_out(*args: Any) -> dict[str, Any]:
-        return {name: value for name, value in spell(*args).items() if name not in ("website", "companyName")}
-
-    monkeypatch.setattr(search, "_spell", leave_out)
+    names = tuple(name for name in FOUND.names if name not in ("website", "companyName"))
+    monkeypatch.setattr(search, "FOUND", msgspec.structs.replace(FOUND, names=names))
     run = Run(client, tmp_path)
     await run.load([row(email=f"p{n}@x.example", website="https://b.example", companyName="Byte") for n in range(3)])
+    assert [told.status for told in await run.undo(client)] == ["restored"] * 3
+    assert state_of(sandbox) == was
+
+
+@pytest.mark.parametrize(("more", "calls"), [({}, 0), ({"timezone": "Europe/Rome"}, 3)])
+async def test_what_a_search_tells_under_other_names_and_in_other_forms_is_not_read_once_more(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path, more: dict[str, str], calls: int
+) -> None:
+    people = [{"email": f"p{n}@x.example", "name": f"Kim{n} McRoe"} for n in range(3)]
+    await fill(client, tmp_path, [row(**one, address1="1 Main St", dateOfBirth="1965-09-25") for one in people])
+    was = state_of(sandbox)
+    before = len(sandbox.arrivals)
+    read: list[str] = []
+    run = Run(client, tmp_path)
+    run.when_kept = lambda: read.extend(one.path for one in list(sandbox.arrivals)[before:] if one.method == "GET")
+    changed = [{**one, "name": "Bo Lee", "address1": "2 Side St", "dateOfBirth": "1991-01-02"} for one in people]
+    await run.load([row(**one, **more) for one in changed])
+    assert sum(path.startswith("/contacts/") for path in read) == calls
     assert [told.status for told in await run.undo(client)] == ["restored"] * 3
     assert state_of(sandbox) == was
 
@@ -317,23 +338,52 @@ def test_wishes_go_back_by_channel_and_fields_that_nobody_can_change_are_told() 
     before = Contact(id="x", gender="female", dnd_settings=DndSettings(sms=permanent))
     now = Contact(id="x", gender="male", dnd=True, dnd_settings=DndSettings(sms=active, email=active, call=active))
     sent = ContactUpsert(gender="male", dnd=True, dnd_settings=DndSettings(sms=active, email=active))
-    found = find_restoration(Before(before), now, Sent(rows=[sent], adds_tags=True))
+    found = find_restoration(before, now, Sent(rows=[sent], adds_tags=True))
     assert found.changes == {
         "dnd": False,
-        "dnd_settings": {"SMS": {"status": "permanent"}, "Email": {"status": "inactive"}},
+        # The service may replace all channels by those that are sent, so that the others go along.
+        "dnd_settings": {"SMS": {"status": "active"}, "Call": {"status": "active"}, "Email": {"status": "inactive"}},
     }
-    assert [(left.field, left.is_lost) for left in found.left] == [("gender", True)]
+    assert [(left.field, left.is_lost) for left in found.left] == [("gender", True), ("dnd_settings.SMS", True)]
+
+
+def test_a_channel_that_was_closed_in_a_way_that_cannot_be_sent_is_closed_again() -> None:
+    opened, strange = DndSetting(status="inactive"), DndSetting(status="paused", message="m")
+    before = Contact(id="x", dnd_settings=DndSettings(sms=strange))
+    sent = Sent(
+        rows=[ContactUpsert(dnd_settings=DndSettings(sms=opened, email=DndSetting(status="active")))], adds_tags=True
+    )
+    found = find_restoration(before, Contact(id="x", dnd_settings=DndSettings(sms=opened)), sent)
+    assert found.changes == {"dnd_settings": {"SMS": {"status": "active", "message": "m"}}}
+    assert [(left.field, left.is_lost) for left in found.left] == [("dnd_settings.SMS", True)]
+
+
+def test_nothing_is_opened_where_another_channel_cannot_be_sent_along() -> None:
+    raw = b'{"id":"x","dndSettings":{"Email":{"status":"active"},"Telegram":{"status":"active"}}}'
+    sent = Sent(rows=[ContactUpsert(dnd_settings=DndSettings(email=DndSetting(status="active")))], adds_tags=True)
+    found = find_restoration(Contact(id="x"), read_contact(raw, Contact, "whole"), sent)
+    assert found.changes == {}
+    assert [left.field for left in found.left] == ["dnd_settings.Email"]
+
+
+@pytest.mark.parametrize("is_forced", [True, False])
+def test_a_channel_that_its_contact_closed_since_stays_closed(is_forced: bool) -> None:
+    sent = ContactUpsert(city="Bonn", dnd_settings=DndSettings(sms=DndSetting(status="active")))
+    now = Contact(id="x", city="Bonn", dnd_settings=DndSettings(sms=DndSetting(status="permanent", message="STOP")))
+    found = find_restoration(Contact(id="x"), now, Sent(rows=[sent], adds_tags=True), is_forced=is_forced)
+    assert found.changes == {"city": ""}
+    assert [left.field for left in found.left] == ["dnd_settings.SMS"]
 
 
 @pytest.mark.parametrize(("message", "is_ours"), [("", True), ("by a link", True), ("by phone", False)])
 def test_the_words_of_a_wish_go_back_with_it(message: str, is_ours: bool) -> None:
-    was = DndSetting(status="permanent", message="by a link", code="94")
+    was = DndSetting(status="inactive", message="by a link", code="94")
     before = Contact(id="x", dnd_settings=DndSettings(email=was))
     code = "94" if message == "by a link" else ""
     now = Contact(id="x", dnd_settings=DndSettings(email=DndSetting(status="active", message=message, code=code)))
     sent = ContactUpsert(dnd_settings=DndSettings(email=DndSetting(status="active")))
-    found = find_restoration(Before(before), now, Sent(rows=[sent], adds_tags=True))
-    back = {"dnd_settings": {"Email": {"status": "permanent", "message": "by a link", "code": "94"}}}
+    found = find_restoration(before, now, Sent(rows=[sent], adds_tags=True))
+    back = {"dnd_settings": {"Email": {"status": "inactive", "message": "by a link", "code": "94"}}}
     assert found.changes == (back if is_ours else {})
     assert [left.field for left in found.left] == ([] if is_ours else ["dnd_settings.Email"])
 
@@ -342,13 +392,13 @@ def test_the_words_of_a_wish_go_back_where_it_stands() -> None:
     active = DndSetting(status="active", message="by a link")
     bare = DndSettings(email=DndSetting(status="active"))
     sent = Sent(rows=[ContactUpsert(dnd_settings=bare)], adds_tags=True)
-    before = Before(Contact(id="x", dnd_settings=DndSettings(email=active)))
+    before = Contact(id="x", dnd_settings=DndSettings(email=active))
     found = find_restoration(before, Contact(id="x", dnd_settings=bare), sent)
     assert found.changes == {"dnd_settings": {"Email": {"status": "active", "message": "by a link"}}}
 
 
 def test_a_field_of_which_nobody_knows_what_it_held_stays() -> None:
-    before = Before(Contact(id="x", city="Rome"), frozenset({"city"}))
+    before = read_contact(b'{"id":"x","city":"Rome"}', FoundContact, "found")
     sent = Sent(rows=[ContactUpsert(city="Bonn", website="https://b.example", tags=["new"])], adds_tags=True)
     found = find_restoration(before, Contact(id="x", city="Bonn", website="https://b.example", tags=["new"]), sent)
     assert found.changes == {"city": "Rome"}

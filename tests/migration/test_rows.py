@@ -22,7 +22,7 @@ from leadconnector_async import (
     RowError,
 )
 from leadconnector_async.errors import InvalidContactError
-from leadconnector_async.migration.results import Results, make_folder
+from leadconnector_async.migration.results import Results, make_folder, why_not_attempted
 from leadconnector_async.migration.rows import FileRow, open_row_file
 
 
@@ -90,7 +90,6 @@ def test_tags_flags_custom_fields_and_json_cells(tmp_path: Path) -> None:
         ContactUpsert(
             email="a@b.co",
             tags=["vip", "lead", "x"],
-            dnd=False,
             custom_fields=[CustomField(key="plan", field_value="Pro"), CustomField(key="size", field_value="M")],
             dnd_settings=DndSettings(sms=DndSetting(status="active")),
         )
@@ -276,7 +275,8 @@ def settle(paths: list[Path], folder: Path, status: Any = "failed") -> Results:
         Outcome(index=index, status=status, error=error, contact_id="c", new=True)
         for index in range(sum(file.count for file in files))
     )
-    results.write(outcomes, {}, BatchReport())
+    report = BatchReport()
+    results.write(outcomes, {}, report, lambda _: why_not_attempted(report))
     return results
 
 
@@ -323,9 +323,9 @@ def test_files_of_different_columns_share_result_files(tmp_path: Path) -> None:
     two = write(tmp_path, "phone,email\n+16175550100,b@b.co\n", "two.csv")
     settle([one, two], tmp_path / "out", "created")
     assert table_of(tmp_path / "out" / "succeeded.csv") == [
-        ["email", "city", "phone", "contact_id", "new", "trace_id"],
-        ["a@b.co", "Bonn", "", "c", "true", ""],
-        ["b@b.co", "", "+16175550100", "c", "true", ""],
+        ["email", "city", "phone", "contact_id", "new", "trace_id", "inferred"],
+        ["a@b.co", "Bonn", "", "c", "true", "", ""],
+        ["b@b.co", "", "+16175550100", "c", "true", "", ""],
     ]
 
 

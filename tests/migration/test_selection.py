@@ -13,41 +13,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ContactUpsert
-from leadconnector_async.migration.changes import Holder, fill_empty, find_changes
+from leadconnector_async.migration.changes import fill_empty, find_changes
 from leadconnector_async.migration.matching import MatchRule
 from leadconnector_async.migration.selection import Choice, Chooser, Selection
 from leadconnector_async.migration.stored import LocationRead, StoredContacts
-from leadconnector_async.models import Contact, CustomField, DndSetting, DndSettings, read_mapping
+from leadconnector_async.models import Contact, CustomField, read_mapping
 from leadconnector_async.models.custom_fields import CustomFieldValue
-from leadconnector_async.models.received import read_received
 from leadconnector_async.models.search import FoundContact
+from leadconnector_async.models.wire import read_contact
 from leadconnector_async.sandbox.books import Books
 from leadconnector_async.sandbox.custom_fields import CustomFieldDefinition
-from leadconnector_async.sandbox.versions import spell_contact
-from leadconnector_async.sources import Skipped
+from leadconnector_async.sandbox.shapes import FOUND
+from leadconnector_async.sources import Closing, Skipped
 
 Row: TypeAlias = dict[str, Any]
 EMAILS = [f"p{number}@example.com" for number in range(3)]
 PHONES = [f"+1617555010{number}" for number in range(3)]
 ORDERS = [("email", "phone"), ("phone", "email"), ("email",), ("phone",)]
 FIELD = CustomFieldDefinition(id="field1", key="plan", name="Plan", data_type="TEXT")
-ROWS = st.lists(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "email": st.sampled_from(EMAILS),
-            "phone": st.sampled_from(PHONES),
-            "firstName": st.sampled_from(["Ann", "Bob"]),
-            "lastName": st.sampled_from(["Ray", ""]),
-            "city": st.sampled_from(["Bonn", "Ulm"]),
-            "dnd": st.booleans(),
-            "tags": st.sampled_from([["a"], ["A", "b"], []]),
-            "dndSettings": st.sampled_from([{"SMS": {"status": "active"}}, {"Call": {"status": "inactive"}}]),
-            "customFields": st.sampled_from([[{"id": "field1", "field_value": value}] for value in "xy"]),
-        },
-    ).filter(lambda row: bool(row.get("email") or row.get("phone"))),
-    max_size=8,
-)
+
+
+def settings(*statuses: str) -> st.SearchStrategy[Row]:
+    channel = st.sampled_from(statuses).map(lambda status: {"status": status})
+    return st.dictionaries(st.sampled_from(["SMS", "Call", "Email"]), channel, min_size=1)
+
+
+def people(dnd: st.SearchStrategy[bool], dnd_settings: st.SearchStrategy[Row]) -> st.SearchStrategy[list[Row]]:
+    fields = {
+        "email": st.sampled_from(EMAILS),
+        "phone": st.sampled_from(PHONES),
+        "firstName": st.sampled_from(["Ann", "Bob"]),
+        "lastName": st.sampled_from(["Ray", ""]),
+        "city": st.sampled_from(["Bonn", "Ulm"]),
+        "dnd": dnd,
+        "tags": st.sampled_from([["a"], ["A", "b"], []]),
+        "dndSettings": dnd_settings,
+        "customFields": st.sampled_from([[{"id": "field1", "field_value": value}] for value in "xy"]),
+    }
+    person = st.fixed_dictionaries({}, optional=fields)
+    return st.lists(person.filter(lambda row: bool(row.get("email") or row.get("phone"))), max_size=8)
+
+
+BEFORE = people(st.booleans(), settings("active", "inactive", "permanent"))
+ROWS = people(st.just(True), settings("active"))  # a row of a file opens nothing
 
 
 def open_books(order: tuple[str, ...], before: list[Row]) -> Books:
@@ -78,7 +86,7 @@ def taken(books: Books, order: tuple[str, ...], rows: list[Row], **wanted: bool)
     with StoredContacts(None) as stored:
         stored.begin("L", LocationRead(rule=MatchRule(order=order), country="US"))
         there = [
-            read_received(msgspec.json.encode(spell_contact(one, "2021-07-28")), FoundContact)
+            read_contact(msgspec.json.encode(FOUND.spell(one, "2021-07-28")), FoundContact, "found")
             for one in books.contacts.values()
         ]
         stored.add_page("L", there, None)
@@ -86,17 +94,29 @@ def taken(books: Books, order: tuple[str, ...], rows: list[Row], **wanted: bool)
         chooser = Chooser(Selection(**wanted), stored, location_id="L", replaces_tags=False)
         for row in rows:
             choice = chooser.choose(read_mapping(row, ContactUpsert))
+            carry_out(books, choice.what, row)
             yield choice, row
-            if not isinstance(choice.what, Skipped):
-                take(books, choice.what, row)
         chooser.close()
 
 
-def take(books: Books, what: ContactUpsert, row: Row) -> None:
+def carry_out(books: Books, what: ContactUpsert | Skipped | Closing, row: Row) -> None:
+    if isinstance(what, Closing):
+        wanted = msgspec.to_builtins(what.wanted)
+        closings = {name: wanted[name] for name in ("dnd", "dndSettings") if name in wanted}
+        if what.contact_id is not None:
+            books.update(what.contact_id, closings)
+        if isinstance(what.rest, ContactUpsert):
+            books.update(take(books, what.rest, row), closings)
+    elif isinstance(what, ContactUpsert):
+        take(books, what, row)
+
+
+def take(books: Books, what: ContactUpsert, row: Row) -> str:
     sent = {**msgspec.to_builtins(what), "locationId": "L"}
     sent.pop("tags", None)
     contact, _ = books.upsert(sent)
     books.change_tags(contact["id"], row.get("tags", []), add=True)
+    return str(contact["id"])
 
 
 def says(contact: Row, name: str) -> Any:
@@ -107,7 +127,7 @@ def says(contact: Row, name: str) -> Any:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@given(before=ROWS, rows=ROWS)
+@given(before=BEFORE, rows=ROWS)
 def test_filling_what_is_empty_overwrites_nothing(order: tuple[str, ...], before: list[Row], rows: list[Row]) -> None:
     books = open_books(order, before)
     was = held(books)
@@ -121,23 +141,58 @@ def test_filling_what_is_empty_overwrites_nothing(order: tuple[str, ...], before
                 assert after[name] == contact[name]
         assert set(contact["tags"]) <= set(after["tags"])
         assert says(contact, "customFields").items() <= says(after, "customFields").items()
-        assert contact.get("dndSettings", {}).items() <= after.get("dndSettings", {}).items()
-        assert after["dnd"] or not contact["dnd"]
+        assert closed_of(contact) <= closed_of(after)
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@given(before=ROWS, rows=ROWS)
+@given(before=BEFORE, rows=ROWS)
 def test_only_new_changes_nobody_who_was_there(order: tuple[str, ...], before: list[Row], rows: list[Row]) -> None:
     books = open_books(order, before)
     was = held(books)
     skipped = [choice for choice, _ in taken(books, order, rows, only_new=True) if isinstance(choice.what, Skipped)]
     now = held(books)
-    assert {contact_id: now[contact_id] for contact_id in was} == was
+    assert {contact_id: but_for_channels(now[contact_id]) for contact_id in was} == {
+        contact_id: but_for_channels(contact) for contact_id, contact in was.items()
+    }
     assert all(choice.what.contact_id in was for choice in skipped if isinstance(choice.what, Skipped))
 
 
+SELECTIONS = (
+    *("only_new", "only_existing", "fill_empty", "skip_unchanged", "only_new skip_unchanged"),
+    *("only_existing fill_empty", "fill_empty skip_unchanged", "only_existing skip_unchanged"),
+)
+
+
 @pytest.mark.parametrize("order", ORDERS)
-@given(before=ROWS, rows=ROWS)
+@given(before=BEFORE, rows=ROWS, selection=st.sampled_from(SELECTIONS))
+def test_no_selection_drops_an_opt_out(
+    order: tuple[str, ...], before: list[Row], rows: list[Row], selection: str
+) -> None:
+    """Whom a row meets is closed as it asks for, also where an earlier row has made that contact; nobody is opened."""
+    books = open_books(order, before)
+    was = held(books)
+    for _, row in taken(books, order, rows, **dict.fromkeys(selection.split(), True)):
+        met = books.find_duplicate("L", {name: row.get(name) for name in ("email", "phone")})
+        if met is not None:
+            wanted = {"dnd": row.get("dnd", False), "dndSettings": row.get("dndSettings", {})}
+            assert closed_of(wanted) <= closed_of(held(books)[met["id"]])
+    now = held(books)
+    assert all(closed_of(was[contact_id]) <= closed_of(now[contact_id]) for contact_id in was)
+
+
+def closed_of(contact: Row) -> set[str]:
+    """What is closed: the channels, and the switch for all."""
+    settings = contact.get("dndSettings", {})
+    closed = {name for name in settings if settings[name]["status"] != "inactive"}
+    return closed | {"dnd"} if contact["dnd"] else closed
+
+
+def but_for_channels(contact: Row) -> Row:
+    return {name: value for name, value in contact.items() if name not in ("dnd", "dndSettings", "dateUpdated")}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(before=BEFORE, rows=ROWS)
 def test_only_existing_makes_nobody(order: tuple[str, ...], before: list[Row], rows: list[Row]) -> None:
     books = open_books(order, before)
     was = held(books)
@@ -150,7 +205,7 @@ def test_only_existing_makes_nobody(order: tuple[str, ...], before: list[Row], r
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@given(before=ROWS, rows=ROWS)
+@given(before=BEFORE, rows=ROWS)
 def test_rows_that_change_nothing_are_not_missed(order: tuple[str, ...], before: list[Row], rows: list[Row]) -> None:
     books, others = open_books(order, before), open_books(order, before)
     choices = [choice.kind for choice, _ in taken(books, order, rows, skip_unchanged=True)]
@@ -170,8 +225,8 @@ def person(**fields: Any) -> Contact:
     return Contact(id="c", email="a@x.de", dnd=False, **fields)
 
 
-def filled(sent: dict[str, Any], contact: Contact, *, is_whole: bool = True) -> dict[str, Any] | None:
-    found = fill_empty(ContactUpsert(email="a@x.de", **sent), [Holder(contact, is_whole)], ["email"])
+def filled(sent: dict[str, Any], contact: Contact) -> dict[str, Any] | None:
+    found = fill_empty(ContactUpsert(email="a@x.de", **sent), [contact], ["email"])
     return (
         None
         if found is None
@@ -191,8 +246,7 @@ def filled(sent: dict[str, Any], contact: Contact, *, is_whole: bool = True) -> 
         ({"name": "Ann Ray"}, {"first_name": "Bob"}, None),
         ({"name": "Ann Ray"}, {}, {"name": "Ann Ray"}),
         ({"gender": "f"}, {}, None),
-        ({"dnd": True}, {}, {"dnd": True}),
-        ({"dnd": False}, {}, None),
+        ({"dnd": True}, {}, None),
         ({"tags": ["A"]}, {"tags": ["a"]}, None),
         ({"tags": ["B"]}, {"tags": ["a"]}, {"tags": ["B"]}),
         ({"timezone": "UTC"}, {}, {"timezone": "UTC"}),
@@ -202,12 +256,30 @@ def test_what_is_filled(sent: dict[str, Any], there: dict[str, Any], expected: d
     assert filled(sent, person(**there)) == expected
 
 
-def test_what_a_search_may_leave_out_is_not_taken_for_empty() -> None:
-    assert filled({"timezone": "UTC"}, person(), is_whole=False) is None
-    wish = DndSettings(sms=DndSetting(status="active"))
-    assert filled({"dnd_settings": wish}, person(), is_whole=False) is None
-    known = person(dnd_settings=DndSettings(call=DndSetting(status="active")))
-    assert filled({"dnd_settings": wish}, known, is_whole=False) == {"dndSettings": {"SMS": {"status": "active"}}}
+def found(**told: Any) -> Contact:
+    """A contact as a search has it that says this of it."""
+    told = {"id": "c", "email": "a@x.de", "dnd": False, **told}
+    return read_contact(msgspec.json.encode(told), FoundContact, "found")
+
+
+def test_what_a_search_leaves_out_is_not_taken_for_empty() -> None:
+    for sent in ({"timezone": "UTC"}, {"city": "Ulm"}, {"date_of_birth": "1990-09-25"}):
+        assert filled(sent, found()) is None
+    assert filled({"custom_fields": [CustomField(id="one", field_value="x")]}, found()) is None
+    assert filled({"city": "Ulm"}, found(city=None)) == {"city": "Ulm"}
+    assert filled({"address1": "1 St"}, found(address=None)) == {"address1": "1 St"}
+    assert filled({"address1": "1 St"}, found(address="2 St")) is None
+    assert filled({"date_of_birth": "1990-09-25"}, found(dateOfBirth=0)) is None
+    assert filled({"date_of_birth": "1990-09-25"}, found(dateOfBirth="soon")) is None
+
+
+@pytest.mark.parametrize("name", ["timezone", "city", "dateOfBirth", "customFields", "tags", "dnd"])
+def test_what_a_search_leaves_out_is_not_taken_for_unchanged(name: str) -> None:
+    cleared: dict[str, Any] = {"customFields": [{"id": "one", "field_value": ""}], "tags": [], "dnd": False}
+    sent = read_mapping({"email": "a@x.de", name: cleared.get(name)}, ContactUpsert)
+    contact = read_contact(b'{"id":"c","email":"a@x.de"}', FoundContact, "found")
+    assert len(find_changes(sent, contact, replaces_tags=False)) == 1
+    assert not find_changes(sent, Contact(id="c", email="a@x.de"), replaces_tags=False)
 
 
 def test_custom_fields_are_filled_by_id_and_by_key_only_where_there_are_none() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -194,6 +195,54 @@ async def test_do_not_disturb_is_spelled_per_version(api: Api) -> None:
     _, new = await api.call("POST", "/contacts/upsert", body, version="v3")
     assert set(old["contact"]["dndSettings"]) == {"SMS", "WhatsApp"}
     assert set(new["contact"]["dndSettings"]) == {"sms", "whatsApp"}
+
+
+PERMANENT: dict[str, Any] = {"status": "permanent", "message": "STOP"}
+
+
+@pytest.mark.parametrize("version", ["2021-07-28", "v3"])
+@pytest.mark.parametrize(
+    ("channel", "setting"),
+    [
+        ("SMS", {"status": "inactive"}),
+        ("SMS", {"status": "active", "message": "STOP"}),
+        ("sms", {"status": "permanent"}),  # not to the letter
+        ("SMS", {**PERMANENT, "code": "1"}),
+        ("Email", {"status": "permanent"}),
+        ("rcs", {"status": "permanent"}),
+    ],
+)
+async def test_a_channel_that_is_closed_for_good_is_not_changed_nor_is_one_closed_so(
+    api: Api, version: str, channel: str, setting: dict[str, Any]
+) -> None:
+    contact = api.sandbox.add_contact(L, email="a@b.co", dndSettings={"SMS": PERMANENT, "Email": {"status": "active"}})
+    was = copy.deepcopy(contact)
+    sent = {"city": "Bonn", "dndSettings": {"Call": {"status": "active"}, channel: setting}}
+    named = "SMS" if channel.lower() == "sms" else {"rcs": "RCS"}.get(channel, channel)
+    for method, path, body in (
+        ("POST", "/contacts/upsert", {**sent, "locationId": L, "email": "a@b.co"}),
+        ("PUT", f"/contacts/{contact['id']}", sent),
+    ):
+        status, answer = await api.call(method, path, body, version)
+        answer.pop("traceId")
+        assert status == 400
+        assert answer == {"statusCode": 401, "message": f"Not authorized to update permanent dnd setting for {named}"}
+    assert api.sandbox.contacts() == [was]
+
+
+@pytest.mark.parametrize("path", ["/contacts/", "/contacts/upsert"])
+async def test_no_contact_is_made_with_a_channel_closed_for_good(api: Api, path: str) -> None:
+    body = {"locationId": L, "email": "a@b.co", "dndSettings": {"SMS": {"status": "permanent"}}}
+    assert (await api.call("POST", path, body))[0] == 400
+    assert api.sandbox.contacts() == []
+
+
+async def test_what_is_closed_for_good_may_be_sent_as_it_is(api: Api) -> None:
+    stored = {"SMS": {**PERMANENT, "code": None}, "RCS": PERMANENT}
+    contact = api.sandbox.add_contact(L, email="a@b.co", dndSettings=stored)
+    await api.upsert(email="a@b.co", dndSettings={"SMS": PERMANENT, "rcs": PERMANENT, "Email": {"status": "active"}})
+    await api.ok("PUT", f"/contacts/{contact['id']}", {"dndSettings": {"sms": PERMANENT}})
+    assert contact["dndSettings"]["SMS"]["status"] == "permanent"
 
 
 # ---------------------------------------------------------------------------------------------- other operations

@@ -1,0 +1,390 @@
+"""Columns about consent: headers that say by themselves that people opted out or in, and what their cells say.
+
+Consent fails closed: what is about consent and cannot be read closes a channel or stops the load, and nothing that is
+read from a file opens one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, lru_cache, partial
+from itertools import product
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from ..models import UPSERT_NAMES
+from ..models.dnd import V3_CHANNELS
+from .problems import Fixed
+
+Kind: TypeAlias = Literal["opt-out", "opt-in"]
+KINDS: Final[tuple[Kind, ...]] = ("opt-out", "opt-in")
+CHANNELS: Final = tuple(V3_CHANNELS)
+ALL: Final = "all"
+CLOSED: Final = {"status": "active"}
+"""What closes a channel, on the wire."""
+
+
+class Consent(Struct, frozen=True):
+    """What a header says its column is about.
+
+    Attributes:
+        kind: `opt-out`: yes closes channels. `opt-in`: no does.
+        channels: Which, or `all` alone; none where it is about post or fax, for which there is no channel.
+        is_implied: Whether the header names no channel, and only habit says which it is.
+        is_time: Whether cells hold the time since when.
+    """
+
+    kind: Kind
+    channels: tuple[str, ...]
+    is_implied: bool = False
+    is_time: bool = False
+
+
+# ---------------------------------------------------------------------------------------------- headers
+
+# What headers call the channels; {c} in the phrases below stands for each of these words. "Phone" alone means calls and
+# texts. Nothing before the equals sign: there is no channel for it.
+_WORDS: Final = """
+    Email = email, emails, email address, email marketing, emailing, marketing email, marketing emails, mail, mails
+    Email = newsletter, newsletters, email newsletter, email newsletters, bulk email, bulk emails, mass email
+    Email = mass emails, mailing, mailings, mailing list, mailing lists, email list, email lists, email communication
+    Email = email communications, email campaigns, email messages, email subscription, email updates, promotional emails
+    SMS = sms, text, texts, texting, text message, text messages, text messaging, text marketing, sms marketing
+    SMS = marketing sms, marketing texts, sms message, sms messages, sms messaging, mms, sms updates, sms subscription
+    Call = call, calls, calling, phone call, phone calls, telephone call, telephone calls, voice, voice call
+    Call = voice calls, voicemail, marketing calls, telemarketing
+    Call, SMS = phone, phones, telephone, tel, mobile, mobile phone, cell, cell phone, phone number, mobile number
+    Call, SMS = phone marketing, mobile marketing
+    WhatsApp = whatsapp, whatsapp message, whatsapp messages, whatsapp marketing
+    FB = facebook, messenger, facebook messenger, fb, fb messenger
+    GMB = gmb, google my business, google business, google business messages
+    RCS = rcs, rcs messages
+    all = all, everything, all channels, marketing, all marketing, marketing communication, marketing communications
+    all = marketing messages, communication, communications, all communication, all communications, messages, messaging
+    all = promotions, promotional messages, advertising, solicitation
+    = post, postal, postal mail, direct mail, physical mail, letters, fax, faxes, bulk fax
+"""
+# What one does to people, or must not do; {v} in the phrases.
+_VERBS: Final = """
+    Email = email, mass email, bulk email, send email, send emails, send bulk email, send newsletter
+    SMS = text, sms, mms, send text, send texts, send sms, text message
+    Call = call, phone, telephone, dial, cold call, robocall, call by phone
+    WhatsApp = whatsapp
+    all = contact, be contacted, market, market to, send marketing, solicit, message, communicate
+    = mail, send mail, bulk mail, allow mail, allow mails, allow bulk mail, allow bulk mails, postal mail, post, fax
+    = send fax
+"""
+_PHRASES: Final = """
+    opt-out = unsubscribed {c}, unsubscribed from {c}, unsubscribed from all {c}, {c} unsubscribed, unsubscribe {c}
+    opt-out = unsubscribe from {c}, unsubscribe from all {c}, {c} unsubscribe, unsub {c}, {c} unsub
+    opt-out = opt out {c}, opt out of {c}, opt out of all {c}, opt out from {c}, opt out for {c}, {c} opt out
+    opt-out = opted out {c}, opted out of {c}, opted out of all {c}, opted out from {c}, opted out for {c}
+    opt-out = {c} opted out, opts out of {c}, opting out of {c}, not opted in to {c}, {c} do not contact, {c} dnc
+    opt-out = dnc {c}, do not {v}, do not allow {c}, do not receive {c}, do not want {c}, does not want {c}
+    opt-out = do not contact {c}, do not contact by {c}, do not contact via {c}, do not disturb {c}, dnd {c}, {c} dnd
+    opt-out = {c} disabled, {c} suppressed, {c} suppression, suppressed {c}, suppressed from {c}, {c} blacklisted
+    opt-out = {c} blocklisted, blacklisted {c}, blocklisted {c}, excluded from {c}, exclude from {c}
+    opt-out = removed from {c}, {c} consent withdrawn, {c} consent revoked, no {c} consent, no consent to {c}
+    opt-out = no consent for {c}
+    opt-in = accepts {c}, accept {c}, accepting {c}, accepts marketing {c}, {c} marketing accepted, allows {c}
+    opt-in = wants {c}, agrees to {c}, agree to {c}, agreed to {c}, agrees to receive {c}, agreed to receive {c}
+    opt-in = agree to receive {c}, consents to {c}, consented to {c}, consent to {c}, consent to receive {c}
+    opt-in = consent for {c}, {c} consent, {c} consented, {c} consent given, marketing consent {c}, {c} opt in
+    opt-in = {c} opted in, {c} double opt in, opt in {c}, opt in to {c}, opt in for {c}, opted in {c}, opted in to {c}
+    opt-in = opted in for {c}, marketing opt in {c}, receives {c}, receive {c}, subscribed to {c}, {c} subscribed
+    opt-in = can {v}, ok to {v}, okay to {v}, permission to {v}, consent to {v}
+"""
+# Phrases that name no channel, with what they are taken to mean.
+_WITHOUT_CHANNEL: Final[dict[Kind, str]] = {
+    "opt-out": """
+        Email = unsubscribed, unsubscribe, unsub, unsubbed, unsubscribed from all lists, unsubscribed from list
+        all = opt out, opted out, opting out, not opted in, suppressed, suppression, suppression list, blacklisted
+        all = blocklisted, do not contact list, no consent, consent withdrawn, consent revoked, withdrawn consent
+        all = revoked consent, withdrew consent
+        Call, SMS = dnc, dnc list, on dnc, on dnc list, dnc registry, on dnc registry, national dnc, federal dnc
+        Call, SMS = state dnc, internal dnc, dncr, do not call list, on do not call list, do not call registry
+        Call, SMS = on do not call registry
+    """,
+    "opt-in": """
+        Email = subscribed
+        all = opt in, opted in, double opt in, marketing allowed, marketing accepted, marketing agreed
+        Call, SMS = tcpa consent, tcpa opt in
+    """,
+}
+_PREFIXES: Final = (
+    "contact, lead, person, people, customer, client, member, subscriber, user, profile, recipient, buyer, guest, "
+    "properties, property, hs, custom, has, have, is, was, are, been, currently, global, globally, gdpr, casl, et4ae5"
+)
+_SUFFIXES: Final = "flag, status, indicator, checkbox, yn, yes no, y n, true false, c"
+_TIMES_BEFORE: Final = "date, date of, time, time of, timestamp, when"
+_TIMES_AFTER: Final = "date, time, date time, timestamp, at, on, since, utc"
+_MOST_AFFIXES: Final = 4
+_LONGEST: Final = 100
+_PAIRED: Final = "email, sms, text, call, phone, whatsapp"
+
+# After a colon, a dash or a bracket: what makes of a header about consent one about something else.
+_TIME_WORDS: Final = frozenset("date time datetime timestamp at on since utc".split())
+_PROVENANCE: Final = _TIME_WORDS | frozenset(
+    "source ip address reason reasons mode method by url page form campaign comment comments note notes text version "
+    "user language country id name of the".split()
+)
+_OTHER_SUBJECTS: Final = frozenset(
+    "post postal mail letters fax photo photos photography picture pictures image images video treatment medical "
+    "health insurance terms privacy cookie cookies tracking sale sell sharing research survey waiver".split()
+)
+_TAIL: Final = re.compile(r"[:(\[?]|\s[-\u2013\u2014]\s")
+
+
+class _Phrase(Struct, frozen=True):
+    """A way to say it, in plain form: the channels are those of the word between `before` and `after`."""
+
+    kind: Kind
+    before: str
+    after: str
+    words: Mapping[str, tuple[str, ...]]
+
+    def match(self, name: str) -> Consent | None:
+        if not (name.startswith(self.before) and name.endswith(self.after)):
+            return None
+        channels = self.words.get(name[len(self.before) : len(name) - len(self.after)])
+        return None if channels is None else Consent(self.kind, channels, is_implied=channels == (ALL,))
+
+
+def plain(name: str) -> str:
+    """Leave out what people write in several ways: case, spaces and marks."""
+    return re.sub(r"[\W_]+", "", name.lower())
+
+
+@lru_cache(maxsize=4096)
+def find_consent(header: str) -> Consent | None:
+    """Return what a header says by itself about consent; None where it says nothing, or only when, where from or why.
+
+    Spaces, marks, digits and case do not matter, so `HasOptedOutOfEmail` and `email_opt_out__c` are found, too.
+    """
+    if header.lower().startswith("custom:"):  # a custom field of that name, as `export` writes it
+        return None
+    whole = _look_up(header)
+    tail = _TAIL.search(header)
+    if whole is not None or tail is None:
+        return whole
+    head = _look_up(header[: tail.start()])
+    return None if head is None else _narrow(head, re.findall(r"[a-z]+", header[tail.end() :].lower()))
+
+
+def _narrow(head: Consent, words: list[str]) -> Consent | None:
+    """Return what the tail of a header leaves of its head: "Opted out of email: Newsletter", "Opt out (date)"."""
+    if words and _PROVENANCE.issuperset(words):
+        is_time = head.kind == "opt-out" and not _TIME_WORDS.isdisjoint(words)
+        return msgspec.structs.replace(head, is_time=True) if is_time else None
+    if not head.is_implied:
+        return head
+    named = [channel for word in words for channel in _channels_of().get(word, ())]
+    if named and ALL not in named:
+        return msgspec.structs.replace(head, channels=tuple(dict.fromkeys(named)), is_implied=False)
+    return None if not _OTHER_SUBJECTS.isdisjoint(words) else head
+
+
+def _look_up(header: str) -> Consent | None:
+    name = _letters(header)
+    return _strip(name, _MOST_AFFIXES) if len(name) <= _LONGEST else None
+
+
+def _strip(name: str, most: int, *, is_time: bool = False) -> Consent | None:
+    """Look a name up with fewer and fewer affixes."""
+    found = _match(name)
+    if found is not None:
+        # The day on which a list of numbers was looked at is no day of an opt-out.
+        is_dated = found.kind == "opt-out" and "dnc" not in name and "registry" not in name
+        return msgspec.structs.replace(found, is_time=True) if is_time and is_dated else None if is_time else found
+    for rest, is_when in _without_affix(name) if most else ():
+        found = _strip(rest, most - 1, is_time=is_time or is_when)
+        if found is not None:
+            return found
+    return None
+
+
+def _without_affix(name: str) -> Iterator[tuple[str, bool]]:
+    """Yield a name without each of its affixes, and whether that one is about a time."""
+    before, after = _affixes()
+    for affix, is_time in before.items():
+        if name.startswith(affix):
+            yield name[len(affix) :], is_time
+    for affix, is_time in after.items():
+        if name.endswith(affix):
+            yield name[: -len(affix)], is_time
+
+
+def _match(name: str) -> Consent | None:
+    bare, phrases = _table()
+    if name in bare:
+        return bare[name]
+    return next((found for phrase in phrases if (found := phrase.match(name)) is not None), None)
+
+
+@cache
+def _table() -> tuple[dict[str, Consent], list[_Phrase]]:
+    """Return what names without a channel say, and the phrases for others: the first that fits is meant."""
+    bare: dict[str, Consent] = {}
+    for kind, text in _WITHOUT_CHANNEL.items():
+        bare |= {name: Consent(kind, channels, is_implied=True) for name, channels in _read_words(text).items()}
+    words = {"{v}": _with_pairs(_read_words(_VERBS), _PAIRED), "{c}": _channels_of()}
+    phrases = [
+        _phrase(kind, phrase, place, words[place])
+        for place, (name, text) in product(words, _lines(_PHRASES))
+        for kind in KINDS
+        for phrase in _both_spellings(text)
+        if kind == name and place in phrase
+    ]
+    return bare, phrases
+
+
+def _phrase(kind: Kind, text: str, place: str, words: Mapping[str, tuple[str, ...]]) -> _Phrase:
+    before, _, after = text.partition(place)
+    return _Phrase(kind, _letters(before), _letters(after), words)
+
+
+@cache
+def _affixes() -> tuple[dict[str, bool], dict[str, bool]]:
+    before = dict.fromkeys(_names(_PREFIXES), False) | dict.fromkeys(_names(_TIMES_BEFORE), True)
+    after = dict.fromkeys(_names(_SUFFIXES), False) | dict.fromkeys(_names(_TIMES_AFTER), True)
+    return before, after
+
+
+@cache
+def _channels_of() -> Mapping[str, tuple[str, ...]]:
+    return _with_pairs(_read_words(_WORDS), f"{_PAIRED}, calls, texts, emails, email marketing, sms marketing")
+
+
+def _read_words(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the channels of each word, in plain form; those that the API has no channel for are left out."""
+    known: dict[str, tuple[str, ...]] = {}
+    for left, names in _lines(text):
+        channels = tuple(channel for channel in left.split(", ") if channel)
+        if all(channel in CHANNELS or channel == ALL for channel in channels):
+            known |= dict.fromkeys(_names(names), channels)
+    return known
+
+
+def _with_pairs(words: dict[str, tuple[str, ...]], paired: str) -> dict[str, tuple[str, ...]]:
+    """Add two words together: "call or text", "email/SMS"."""
+    names = [name for name in _names(paired) if name in words]
+    pairs = {
+        f"{one}{joint}{other}": tuple(dict.fromkeys(words[one] + words[other]))
+        for one, joint, other in product(names, ("", "or", "and"), names)
+        if one != other
+    }
+    return pairs | words
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.strip().splitlines():
+        left, _, right = line.partition("=")
+        yield left.strip(), right
+
+
+def _both_spellings(text: str) -> list[str]:
+    phrases = text.split(",")
+    return [*phrases, *(phrase.replace("do not", "don't") for phrase in phrases if "do not" in phrase)]
+
+
+def _names(text: str) -> list[str]:
+    return [_letters(name) for name in _both_spellings(text)]
+
+
+def _letters(name: str) -> str:
+    """Return the plain form without digits: several columns of a kind are numbered."""
+    return re.sub(r"\d+", "", plain(name))
+
+
+# ---------------------------------------------------------------------------------------------- cells
+
+# Words that say the same in every column about consent, then those that depend on what the column asks for.
+_CLOSES: Final = frozenset(
+    "unsubscribed|unsubscribe|unsub|opted out|opt out|optout|do not contact|do not email|do not call|do not text|"
+    "do not allow|not allowed|dnc|suppressed|blacklisted|blocklisted|archived|bounced|hard bounced|hard bounce|cleaned|"
+    "complained|spam complaint|never subscribed|not subscribed|non subscribed|no consent|not consented|"
+    "consent withdrawn|withdrawn|revoked|denied|declined|refused|pending|pending double opt in|unconfirmed|"
+    "not confirmed|not opted in".split("|")
+)
+_LEAVES: Final = frozenset(
+    "subscribed|resubscribed|opted in|opt in|optin|consented|consent given|granted|allow|allowed|confirmed|"
+    "double opt in|single opt in".split("|")
+)
+_YES: Final = frozenset("true|t|yes|y|1|1.0|x|on|checked|selected|\u2713|\u2714|\u2611".split("|"))
+_NO: Final = frozenset("false|f|no|n|0|0.0|off|unchecked|not selected|\u2717|\u2718|\u2610".split("|"))
+_MEMBER: Final = frozenset(("active", "accepted", "agreed", "accepts", "agrees"))
+_NO_MEMBER: Final = frozenset(("inactive", "cancelled", "canceled"))
+_NOTHING: Final = frozenset("|null|none|n/a|#n/a|na|nan|nat|\\n|--|\u2014".split("|"))
+_NO_DATE: Final = re.compile(r"[0\s:./TZ-]+")
+_DATE: Final = re.compile(
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}\.? [a-z]{3,9}\.?,? \d{4}|"
+    r"[a-z]{3,9}\.? \d{1,2}(st|nd|rd|th)?,? \d{4})(\D.*)?",
+    re.ASCII,
+)
+_UNREAD: Final = "is neither yes nor no, and is taken for an opt-out"
+Verdict: TypeAlias = Literal["closes", "leaves", "unread"]
+
+
+def judge(cell: str, kind: Kind, *, is_time: bool = False) -> Verdict:
+    """Say what a cell does to the channels of its column.
+
+    Args:
+        cell: Not empty.
+        kind: What the column asks for.
+        is_time: Whether it holds the time of an opt-out, in whatever form: then all that is filled in is one.
+    """
+    word = " ".join(re.sub(r"[-_]", " ", cell.lower()).split())
+    is_yes = word in _YES or (word not in _NO and _DATE.fullmatch(cell.lower()) is not None)
+    is_empty = word in _NOTHING or (word not in _NO and _NO_DATE.fullmatch(cell) is not None)
+    if word in _CLOSES or word in (_NO_MEMBER if kind == "opt-in" else ()):
+        return "closes"
+    if is_empty or word in _LEAVES or word in (_MEMBER if kind == "opt-in" else ()):
+        return "leaves"
+    if is_yes or word in _NO:
+        return "closes" if is_yes == (kind == "opt-out") else "leaves"
+    return "closes" if is_time else "unread"
+
+
+def consent_reader(kind: Kind, *, is_time: bool = False) -> Callable[[str], Any]:
+    """Make what reads the cells of a column: True closes its channels, None leaves them. What it cannot read closes."""
+    return partial(_read, kind=kind, is_time=is_time)
+
+
+def _read(cell: str, kind: Kind, is_time: bool) -> bool | Fixed | None:
+    verdict = judge(cell, kind, is_time=is_time)
+    if verdict == "unread":
+        return Fixed(True, _UNREAD, "fixed")
+    return True if verdict == "closes" else None
+
+
+# ---------------------------------------------------------------------------------------------- openings
+
+_SETTINGS: Final = ("dndSettings", "inboundDndSettings")
+_SPELLINGS: Final = frozenset(name for name, wire in UPSERT_NAMES.items() if wire in ("dnd", *_SETTINGS))
+
+
+def without_openings(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of a row's fields what would open a channel: no file knows of an opt-out that came after it was made.
+
+    Args:
+        fields: By their names, in any spelling.
+    """
+    if _SPELLINGS.isdisjoint(fields):
+        return fields
+    kept = {}
+    for name, value in fields.items():
+        wire = UPSERT_NAMES.get(name)
+        if wire in _SETTINGS and isinstance(value, Mapping):
+            value = {channel: setting for channel, setting in value.items() if not _opens(setting)}
+            if not value:  # none at all could pass for "no channel is closed"
+                continue
+        if not (wire == "dnd" and value is False):
+            kept[name] = value
+    return kept
+
+
+def _opens(setting: Any) -> bool:
+    return isinstance(setting, Mapping) and setting.get("status") == "inactive"

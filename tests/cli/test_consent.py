@@ -1,0 +1,252 @@
+"""People who opted out, from the command line: nobody becomes contactable, and what cannot be read stops the load."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadconnector_async import LeadConnector
+from tests.cli.conftest import LOCATION, Run, stored, table, update
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return path
+
+
+def load(url: str, *contacts: dict[str, Any]) -> None:
+    async def work() -> None:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION, rate_limit=None) as lc:
+            assert (await lc.contacts.bulk_upsert(contacts)).is_complete
+
+    asyncio.run(work())
+
+
+def closed(url: str) -> dict[str, set[str]]:
+    """What is closed of each contact, by its email or phone."""
+    found = {}
+    for one in stored(url):
+        settings = json.loads(one.raw).get("dndSettings", {})
+        channels = {name for name, setting in settings.items() if setting["status"] != "inactive"}
+        found[one.email or one.phone or ""] = channels | ({"dnd"} if one.dnd else set())
+    return found
+
+
+def report(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    assert found["total"] == sum(
+        found[name] for name in ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
+    )
+    return found
+
+
+# ---------------------------------------------------------------------------------------------- what stops
+
+
+def test_a_column_that_cannot_be_read_stops_the_load_before_the_first_write(run: Run, url: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "Email,Text Opt-Out", "a@example.com,yes", "b@example.com,ask him")
+    code, out, err = run("upsert", path, "--out", "out")
+    assert (code, out) == (2, "")
+    told = (
+        f"leadconnector: {path}: the column 'Text Opt-Out' is about consent (opt-out:SMS), and cannot be read "
+        "('ask him' 1 x; 2 cells are filled); say what it means: --map \"Text Opt-Out=opt-out:SMS\" where yes closes, "
+        '--map "Text Opt-Out=opt-in:SMS" where no closes, or --ignore "Text Opt-Out"\n'
+    )
+    assert err == told
+    assert not (tmp_path / "out").exists()
+    assert closed(url) == {}
+    code, out, _ = run("plan", path, "--json")
+    planned = json.loads(out)
+    assert (code, [f"leadconnector: {obstacle}\n" for obstacle in planned["obstacles"]]) == (1, [told])
+    assert run("upsert", path, "--dry-run")[0] == 2
+    assert run("upsert", path, "--out", "one", "--map", "Text Opt-Out=opt-out:SMS")[0] == 0
+    assert closed(url) == {"a@example.com": {"SMS"}, "b@example.com": {"SMS"}}
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        (("--map", "Text Opt-Out=opt-in:SMS"), [set(), {"SMS"}]),
+        (("--map", "Text Opt-Out=opt-out:Email, call"), [{"Email", "Call"}] * 2),
+        (("--map", "Text Opt-Out=opt-out:all"), [{"dnd"}] * 2),
+        (("--ignore", "Text Opt-Out"), [set(), set()]),
+        (("--map", "Text Opt-Out=ignore"), [set(), set()]),
+    ],
+)
+def test_the_user_settles_what_a_column_means(
+    run: Run, url: str, tmp_path: Path, option: tuple[str, str], expected: list[set[str]]
+) -> None:
+    path = write(tmp_path / "a.csv", "Email,Text Opt-Out", "a@example.com,yes", "b@example.com,ask him")
+    assert run("upsert", path, "--out", "out", *option)[0] == 0
+    assert [closed(url)[f"{name}@example.com"] for name in "ab"] == expected
+
+
+def test_a_status_mapped_to_do_not_disturb_stops_and_names_the_two_ways(run: Run, url: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "Email,Membership", "a@example.com,active", "b@example.com,inactive")
+    code, _, err = run("upsert", path, "--out", "out", "--map", "Membership=dnd:Email")
+    assert (code, closed(url)) == (2, {})
+    assert '--map "Membership=opt-out:Email"' in err
+    assert '--map "Membership=opt-in:Email"' in err
+    assert run("upsert", path, "--out", "out", "--map", "Membership=opt-in:Email")[0] == 0
+    assert closed(url) == {"a@example.com": set(), "b@example.com": {"Email"}}
+
+
+def test_columns_about_consent_are_named_before_the_load(run: Run, url: str, tmp_path: Path) -> None:
+    header = "Email,Unsubscribed,Accepts SMS Marketing,Do Not Mail,Opt-in Time"
+    path = write(tmp_path / "a.csv", header, "a@example.com,no,no,yes,2024-01-01")
+    code, _, err = run("upsert", path, "--out", "out")
+    assert code == 0
+    assert "a.csv: read as consent: Unsubscribed (opt-out:Email), Accepts SMS Marketing (opt-in:SMS)" in err
+    assert "ignored columns: Do Not Mail (it is about post or fax, for which there is no channel)" in err
+    assert "ignored columns: Opt-in Time (no field is known for it)" in err
+    assert closed(url) == {"a@example.com": {"SMS"}}
+    assert run("verify", "out")[0] == 0
+
+
+# ---------------------------------------------------------------------------------------------- nothing is opened
+
+
+@pytest.mark.parametrize("name", ["all.csv", "all.jsonl", "all.parquet"])
+def test_the_product_s_own_export_opens_nobody_who_opted_out_since(
+    run: Run, url: str, tmp_path: Path, name: str
+) -> None:
+    settings = {"Email": {"status": "inactive"}, "SMS": {"status": "active"}}
+    load(url, {"email": "a@example.com", "dndSettings": settings}, {"email": "b@example.com", "dnd": True})
+    assert run("export", name)[0] == 0
+    (contact,) = [one for one in stored(url) if one.email == "a@example.com"]
+    update(url, contact.id, dnd=True, dnd_settings={"Email": {"status": "active"}})
+    before = closed(url)
+    assert run("upsert", name, "--out", "out")[0] == 0
+    assert closed(url) == before == {"a@example.com": {"dnd", "Email", "SMS"}, "b@example.com": {"dnd"}}
+
+
+def test_no_in_any_column_of_do_not_disturb_opens_nobody(run: Run, url: str, tmp_path: Path) -> None:
+    load(url, {"email": "a@example.com", "dnd": True, "dndSettings": {"SMS": {"status": "active"}}})
+    header = "email,DND,DND SMS,Do Not Text,SMS Opt-In"
+    path = write(tmp_path / "a.csv", header, "a@example.com,false,inactive,no,yes")
+    code, _, err = run("upsert", path, "--out", "out")
+    assert (code, closed(url)) == (0, {"a@example.com": {"dnd", "SMS"}})
+    assert "1 x DND SMS would open the channel, which nothing in a file does; left out" in err
+
+
+# ---------------------------------------------------------------------------------------------- selections
+
+PEOPLE = (
+    {"email": "ann@example.com", "firstName": "Ann", "dndSettings": {"Call": {"status": "active", "message": "rang"}}},
+    {"email": "bob@example.com", "firstName": "Bob"},
+    {"email": "cyd@example.com", "firstName": "Cyd", "dnd": True, "dndSettings": {"SMS": {"status": "active"}}},
+)
+ROWS = (
+    "email,firstName,city,SMS Opt-Out,Do Not Contact",
+    "ann@example.com,Anna,,yes,",
+    "bob@example.com,Bob,Bonn,yes,yes",
+    "cyd@example.com,,,yes,yes",
+    "dot@example.com,Dot,,yes,",
+    "eve@example.com,Eve,,,",
+)
+CLOSED = {
+    "ann@example.com": {"Call", "SMS"},
+    "bob@example.com": {"dnd", "SMS"},
+    "cyd@example.com": {"dnd", "SMS"},
+    "dot@example.com": {"SMS"},
+    "eve@example.com": set(),
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(("--only-new",), ("--only-existing",), ("--fill-empty",), ("--skip-unchanged",)),
+        *(
+            ("--only-new", "--skip-unchanged"),
+            ("--only-existing", "--fill-empty"),
+            ("--fill-empty", "--skip-unchanged"),
+        ),
+    ],
+    ids=" ".join,
+)
+def test_each_selection_closes_whom_it_leaves_out_and_the_plan_says_so(
+    run: Run, url: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    load(url, *PEOPLE)
+    path = write(tmp_path / "a.csv", *ROWS)
+    _, out, _ = run("plan", path, "--json", *options)
+    planned = json.loads(out)
+    code, out, _ = run("upsert", path, "--out", "out", "--snapshot", *options)
+    assert code == 0, out
+    expected = {name: CLOSED[name] for name in closed(url)}
+    assert closed(url) == expected
+    assert set(expected) == (
+        {*CLOSED} if "--only-existing" not in options else {*CLOSED} - {"dot@example.com", "eve@example.com"}
+    )
+    names = {one.email: one.first_name for one in stored(url)}
+    assert names["ann@example.com"] == ("Ann" if {"--only-new", "--fill-empty"} & {*options} else "Anna")
+    done = report(tmp_path / "out")
+    assert (planned["to_send"], planned["skipped"]) == (done["created"] + done["updated"], done["skipped"])
+    assert planned["comparison"]["skipped"] == done.get("skip_reasons", {})
+    assert planned["calls"] >= done["requests"]
+    code, out, _ = run("verify", "out")
+    assert (code, "No difference." in out) == (0, True), out
+    assert run("undo", "out", "--yes", "--force")[0] == 0
+    assert closed(url) == {"ann@example.com": {"Call"}, "bob@example.com": set(), "cyd@example.com": {"dnd", "SMS"}}
+
+
+def test_what_was_sent_of_whom_was_left_out_is_told(run: Run, url: str, tmp_path: Path) -> None:
+    load(url, *PEOPLE)
+    code, out, _ = run("upsert", write(tmp_path / "a.csv", *ROWS), "--out", "out", "--only-new")
+    told = "it was there before the load (--only-new); only its opt-out is sent"
+    assert (code, f"2 x not sent, as {told} (see skipped.csv)" in out) == (0, True)
+    skipped = {row["email"][:3]: row["reason"] for row in table(tmp_path / "out" / "skipped.csv")}
+    assert skipped == {
+        "ann": f"{told} (do not disturb was sent: SMS)",
+        "bob": f"{told} (do not disturb was sent: dnd, SMS)",
+        "cyd": "it was there before the load (--only-new)",
+    }
+    done = report(tmp_path / "out")
+    assert (done["created"], done["updated"], done["skipped"], done["requests"], done["retries"]) == (2, 0, 3, 6, 0)
+    assert told in (tmp_path / "out" / "report.html").read_text()
+    (ann,) = [one for one in stored(url) if one.email == "ann@example.com"]
+    assert json.loads(ann.raw)["dndSettings"]["Call"] == {"status": "active", "message": "rang"}
+
+
+def test_somebody_whom_the_load_itself_has_made_is_closed_too(run: Run, url: str, tmp_path: Path) -> None:
+    """The second row is left out, as Ann has its phone; its address is that of somebody whom the first row has made."""
+    load(url, {"email": "ann@example.com", "phone": "+16175550101"})
+    rows = ("email,phone,Unsubscribed", "new@example.com,,no", "new@example.com,+16175550101,yes")
+    code, _, _ = run(
+        "upsert", write(tmp_path / "a.csv", *rows), "--out", "out", "--only-new", "--phone-conflict", "allow"
+    )
+    assert code == 0
+    assert closed(url) == {"ann@example.com": {"Email"}, "new@example.com": {"Email"}}
+
+
+def test_a_row_whose_opt_out_cannot_be_sent_has_failed(run: Run, url: str, tmp_path: Path) -> None:
+    load(url, *PEOPLE)
+    path = write(tmp_path / "a.csv", *ROWS)
+    ids = {one.email: one.id for one in stored(url)}
+
+    async def delete_bob() -> None:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION, rate_limit=None) as lc:
+            await lc.contacts.delete(ids["bob@example.com"])
+
+    run("plan", path, "--only-new")
+    # What was there is read, and then he is gone: as if somebody deleted him while the load ran.
+    from leadconnector_async.cli import stock
+
+    original = stock.take_stock
+
+    async def take_stock(*arguments: Any) -> None:
+        await original(*arguments)
+        await delete_bob()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stock, "take_stock", take_stock)
+        code, _, _ = run("upsert", path, "--out", "out", "--only-new")
+    assert code == 1
+    (failed,) = table(tmp_path / "out" / "failed.csv")
+    assert (failed["email"], "its opt-out was not sent" in failed["error"]) == ("bob@example.com", True)
+    assert closed(url)["ann@example.com"] == {"Call", "SMS"}
