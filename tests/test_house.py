@@ -61,7 +61,7 @@ MAY_USE: dict[str, set[str]] = {
     "journal": {"entry", "journal_file", "report"},
     "breaker": {"clock"},
     "delivery": {"clock", "journal"},
-    "verdict": {"backlog", "call", "clock", "closing", "journal"},
+    "verdict": {"backlog", "call", "clock", "closing", "journal", "sources"},
     "intake": {"contacts", "delivery", "sources", "verdict"},
     "load": {"breaker", "intake"},
     "bulk": {"load", "outbox"},
