@@ -101,10 +101,11 @@ def test_faults_change_nothing_of_that(
     rows = [person(number, "New") for number in range(5, 25)]
     code, out, err = run("upsert", write(tmp_path / "new.csv", *rows), "--out", "out", "--snapshot", *QUICK)
     assert code == 0, (out, err)
-    code, out, err = run("undo", "out", "--yes", *QUICK)
+    undo = ["undo", "out", "--yes", "--include-inferred", *QUICK]  # of some that it created the answer was lost
+    code, out, err = run(*undo)
     for _ in range(5):
         if code:
-            code, out, err = run("undo", "out", "--yes", "--resume", *QUICK)
+            code, out, err = run(*undo, "--resume")
     assert code == 0, (out, err)
     assert settled(url) == was
 

@@ -39,7 +39,7 @@ TOLD = {
     73: ("Country/Region", "skipped", "is no country that the service knows"),
     74: ("Time Zone", "skipped", "is no time zone"),
     75: ("Website URL", "skipped", "is no web address"),
-    76: ("Unsubscribed from all email", "refused", "'maybe' is neither yes nor no"),
+    76: ("Unsubscribed from all email", "fixed", "is neither yes nor no, and is taken for an opt-out"),
     77: ("City", "skipped", "is longer than 1,000 characters"),
 }
 

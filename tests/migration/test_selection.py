@@ -72,7 +72,9 @@ def open_books(order: tuple[str, ...], before: list[Row]) -> Books:
         monotonic=lambda: 0.0,
     )
     for row in before:
-        books.upsert({"locationId": "L", **row})
+        contact, _ = books.upsert({"locationId": "L", **row, "dndSettings": {}})
+        contact["dndSettings"] |= row.get("dndSettings", {})  # as the person may close a channel for good
+        books.contacts.put(contact)
     return books
 
 
@@ -104,17 +106,32 @@ def carry_out(books: Books, what: ContactUpsert | Skipped | Closing, row: Row) -
         wanted = msgspec.to_builtins(what.wanted)
         closings = {name: wanted[name] for name in ("dnd", "dndSettings") if name in wanted}
         if what.contact_id is not None:
-            books.update(what.contact_id, closings)
+            close(books, what.contact_id, closings)
         if isinstance(what.rest, ContactUpsert):
-            books.update(take(books, what.rest, row), closings)
+            close(books, take(books, what.rest, row), closings)
     elif isinstance(what, ContactUpsert):
         take(books, what, row)
+
+
+def close(books: Books, contact_id: str, closings: Row) -> None:
+    books.update(contact_id, without_permanent(books.get(contact_id), closings))
+
+
+def without_permanent(contact: Row, sent: Row) -> Row:
+    """Return what is sent in the end, once the service has refused to change channels that are closed for good."""
+    there = contact.get("dndSettings", {})
+    left = {name: setting for name, setting in sent.get("dndSettings", {}).items() if not is_permanent(there.get(name))}
+    return {**sent, "dndSettings": left} if "dndSettings" in sent else sent
+
+
+def is_permanent(setting: Row | None) -> bool:
+    return setting is not None and setting["status"] == "permanent"
 
 
 def take(books: Books, what: ContactUpsert, row: Row) -> str:
     sent = {**msgspec.to_builtins(what), "locationId": "L"}
     sent.pop("tags", None)
-    contact, _ = books.upsert(sent)
+    contact, _ = books.upsert(without_permanent(books.find_duplicate("L", sent) or {}, sent))
     books.change_tags(contact["id"], row.get("tags", []), add=True)
     return str(contact["id"])
 
