@@ -42,12 +42,11 @@ import distributed
 from machine import describe, serve
 
 from leadconnector_async import BatchReport, LeadConnector, RateLimit
-from leadconnector_async.distributed import ClientOptions, Parts, Progress, upsert_partitions
-from leadconnector_async.distributed.cluster import Cluster
-from leadconnector_async.distributed.dispatch import Dispatcher, Share
-from leadconnector_async.distributed.lead import Lead
-from leadconnector_async.distributed.lease import Lease
-from leadconnector_async.distributed.messages import Ending, Orders, Plan, Told
+from leadconnector_async.cluster import ClientOptions, Parts, Progress, upsert_partitions
+from leadconnector_async.cluster.dispatch import Dispatcher, Ending, Orders, Plan, Share, Told
+from leadconnector_async.cluster.lead import Lead
+from leadconnector_async.cluster.lease import Lease
+from leadconnector_async.cluster.workers import Cluster
 from leadconnector_async.sandbox import Sandbox
 from tests.fake_clock import FakeClock
 
@@ -327,7 +326,7 @@ def pretend_to_serve(name: str, plan: bytes) -> None:
     """The task of a worker that loads each location in a tenth of a second."""
     import msgspec
 
-    from leadconnector_async.distributed import loader
+    from leadconnector_async.cluster import load as loader
 
     decoded = msgspec.msgpack.decode(plan, type=Plan)
     pretender = Pretender(decoded.locations_at_once, decoded.lease_seconds, lambda: 0.1, time.monotonic)

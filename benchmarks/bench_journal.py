@@ -28,11 +28,11 @@ from typing import Any
 from machine import describe, serve
 
 from leadconnector_async import Journal, LeadConnector, Outcome
-from leadconnector_async.entry import Entry
-from leadconnector_async.identity import Identity
-from leadconnector_async.intake import hash_of
-from leadconnector_async.migration.rows import open_row_file
-from leadconnector_async.migration.run import describe_files
+from leadconnector_async.bulk.intake import hash_of
+from leadconnector_async.bulk.outcome import Entry
+from leadconnector_async.migration.load import describe_files
+from leadconnector_async.migration.mapping.rows import open_row_file
+from leadconnector_async.models.normal import Identity
 
 LOCATION = "ve9EPM428h8vShlRW1KT"
 LEFT = 10

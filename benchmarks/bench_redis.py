@@ -32,8 +32,8 @@ from contextlib import aclosing, contextmanager
 from machine import describe
 
 from leadconnector_async import LeadConnector, RateLimit
+from leadconnector_async.limits.redis import RedisLimits
 from leadconnector_async.sandbox import Sandbox
-from leadconnector_async.shared_limits import RedisLimits
 
 MAX_REQUESTS = 100
 

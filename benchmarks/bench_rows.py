@@ -26,8 +26,8 @@ from pathlib import Path
 from machine import describe
 
 from leadconnector_async import ContactUpsert
-from leadconnector_async.migration.readers import open_table
-from leadconnector_async.migration.rows import RowFile
+from leadconnector_async.migration.mapping.rows import RowFile
+from leadconnector_async.migration.tables import open_table
 
 COLUMNS = ["Email", "First Name", "Last Name", "City", "State/Region", "Zip", "Country", "Company", "Tags", "Notes"]
 FORMATS = ("csv", "csv.gz", "jsonl", "json", "parquet")

@@ -9,7 +9,7 @@ import csv
 import tempfile
 from pathlib import Path
 
-from leadconnector_async.distributed import ClientOptions, Progress, upsert_partitions
+from leadconnector_async.cluster import ClientOptions, Progress, upsert_partitions
 from leadconnector_async.sandbox import Sandbox
 
 LOCATIONS = 40

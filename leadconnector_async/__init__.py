@@ -1,10 +1,18 @@
 """Asyncio-first SDK for the HighLevel / LeadConnector contacts API, made for bulk upsert."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import errors
-from .accounts import OAuthAccount
-from .auth import ConnectedTokenSource, FixedToken, TokenSource
+from .auth.logins import AccountInfo
+from .auth.oauth_app import OAuthAccount, OAuthApp
+from .auth.source import ConnectedTokenSource, FixedToken, TokenSource
+from .auth.stores import KeyringTokenStore, LockingTokenStore, MemoryTokenStore, SQLiteTokenStore, TokenStore
+from .bulk.contacts import Contacts
+from .bulk.report import BatchReport, ErrorCount, LoadError, LoadStoppedError, Outcome, RowError, RowsFailedError
+from .calls.retry import RetryPolicy
+from .calls.transport import Timeouts
 from .client import LeadConnector
-from .contacts import Contacts
+from .contacts.locations import Locations
 from .errors import (
     APIError,
     AuthenticationError,
@@ -21,8 +29,6 @@ from .errors import (
     InvalidResponseError,
     JournalError,
     LeadConnectorError,
-    LoadError,
-    LoadStoppedError,
     LocationNotCoveredError,
     LocationRefusedError,
     LoginRequiredError,
@@ -32,7 +38,6 @@ from .errors import (
     PermissionDeniedError,
     RateLimitedError,
     RateLimitStuckError,
-    RowsFailedError,
     ServerError,
     SharedLimitsError,
     StopRequestedError,
@@ -43,12 +48,8 @@ from .errors import (
     ValidationError,
     WebhookError,
 )
-from .grants import InstalledLocation
-from .journal import Journal
-from .limits import RateLimit
-from .local_limits import LocalLimits
-from .locations import Locations
-from .logins import AccountInfo
+from .limits.limit import RateLimit
+from .limits.local import LocalLimits
 from .models import (
     AdditionalEmail,
     AdditionalPhone,
@@ -97,13 +98,12 @@ from .models import (
     all_of,
     any_of,
 )
-from .oauth_app import OAuthApp
-from .report import BatchReport, ErrorCount, Outcome, RowError
-from .retry import RetryPolicy
-from .shared_limits import RedisLimits
-from .token_stores import KeyringTokenStore, LockingTokenStore, MemoryTokenStore, SQLiteTokenStore, TokenStore
-from .transport import Timeouts
+from .protocol.oauth import InstalledLocation
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .limits.redis import RedisLimits
+    from .run.journal import Journal
 
 __all__ = [
     "APIError",
@@ -216,3 +216,20 @@ __all__ = [
     "any_of",
     "errors",
 ]
+
+# Errors with a report are defined beside the report; `errors` is where users look for them.
+for _error in (LoadError, LoadStoppedError, RowsFailedError):
+    setattr(errors, _error.__name__, _error)
+
+
+def __getattr__(name: str) -> Any:
+    """Import what few programs use, when it is asked for: SQLite, and what speaks to Redis."""
+    if name == "Journal":
+        from .run.journal import Journal
+
+        return Journal
+    if name == "RedisLimits":
+        from .limits.redis import RedisLimits
+
+        return RedisLimits
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

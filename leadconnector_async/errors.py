@@ -34,7 +34,7 @@
     ├── JournalError                                the journal can be read or written no more
     ├── OutageError                                 no call was answered for as long as the policy waits
     ├── StopRequestedError                          the caller had the load stopped
-    └── LoadError                                   a bulk load did not do all; carries the report
+    └── LoadError                                   a bulk load did not do all; carries the report (`bulk/report.py`)
         ├── LoadStoppedError                        it ended before its last row
         └── RowsFailedError                         it ended, and rows failed
 
@@ -43,10 +43,7 @@ All can be pickled. None carries a token.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-
-if TYPE_CHECKING:
-    from .report import BatchReport
+from typing import Any, Literal, TypeAlias
 
 WebhookFault: TypeAlias = Literal[
     "too_large", "unsigned", "bad_signature", "malformed", "too_old", "too_early", "replayed"
@@ -338,23 +335,3 @@ class OutageError(LeadConnectorError):
 
 class StopRequestedError(LeadConnectorError):
     """The caller asked the load to stop, or cancelled it."""
-
-
-class LoadError(LeadConnectorError):
-    """A bulk load did not do all it was asked.
-
-    Attributes:
-        report: What became of each row, as far as the load got.
-    """
-
-    def __init__(self, message: str, *, report: BatchReport) -> None:
-        super().__init__(message)
-        self.report = report
-
-
-class LoadStoppedError(LoadError):
-    """The load ended before its last row; `__cause__` is why, and the rows not tried are `not_attempted`."""
-
-
-class RowsFailedError(LoadError):
-    """The load went through all its rows, and some failed or are unknown."""

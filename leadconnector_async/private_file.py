@@ -9,15 +9,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from .errors import TokenStoreError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700
@@ -219,6 +221,8 @@ def take_lock(path: Path, key: str) -> Lock | None:
     Raises:
         TokenStoreError: The file of the lock cannot be made.
     """
+    import sqlite3  # when a lock is taken: few programs take one
+
     lock = path.with_name(f"{path.name}-lock{sha256(key.encode()).digest()[0] % _LOCKS:x}")
     make_private(lock)
     check_private(lock)

@@ -16,8 +16,8 @@ import pytest
 
 from leadconnector_async import RateLimit
 from leadconnector_async.errors import LocationPausedError
-from leadconnector_async.limits import Window
-from leadconnector_async.shared_window import SharedWindow
+from leadconnector_async.limits.limit import Window
+from leadconnector_async.limits.redis_window import SharedWindow
 from tests.waiting import PATIENCE, patiently, until
 
 LIMIT = RateLimit(10, 0.4, daily=None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async import DailyQuotaExceededError, OutageError, RateLimit, RetryPolicy, StopRequestedError
-from leadconnector_async.breaker import Breaker
+from leadconnector_async.bulk.breaker import Breaker
 from tests.conftest import OpenSandbox
 from tests.fake_clock import FakeClock
 from tests.waiting import patiently, until

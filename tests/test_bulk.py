@@ -33,8 +33,8 @@ from leadconnector_async import (
     TokenSourceError,
     UsageError,
 )
-from leadconnector_async import load as load_module
-from leadconnector_async.report import STATUSES, RowError
+from leadconnector_async.bulk import load as load_module
+from leadconnector_async.bulk.report import STATUSES, RowError
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import Contact, ContactUpsert, LeadConnector, Outcome, PermanentDndError
-from leadconnector_async.closing import build_closing, close_channels, closings_of, find_open
+from leadconnector_async.bulk.closing import build_closing, close_channels, closings_of, find_open
+from leadconnector_async.bulk.report import BatchReport, has_closed
+from leadconnector_async.bulk.source import Closing, Skipped
 from leadconnector_async.models import decode_contact, read_mapping
 from leadconnector_async.models.dnd import V3_CHANNELS
 from leadconnector_async.protocol import API_VERSIONS, Request, Scope
-from leadconnector_async.report import BatchReport, has_closed
 from leadconnector_async.sandbox import Applied, Sandbox
-from leadconnector_async.sources import Closing, Skipped
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
 from tests.scripted import answering

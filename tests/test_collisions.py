@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from leadconnector_async import LeadConnector
-from leadconnector_async.collisions import RecentContacts
-from leadconnector_async.identity import is_another_person
+from leadconnector_async.bulk.outcome import RecentContacts
+from leadconnector_async.models.identity import is_another_person
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION
 

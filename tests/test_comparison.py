@@ -24,7 +24,7 @@ from leadconnector_async import (
     NumericField,
     TextField,
 )
-from leadconnector_async.comparison import find_not_applied
+from leadconnector_async.models.compare import find_not_applied
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION
 

@@ -24,15 +24,15 @@ from leadconnector_async import (
     PermanentDndError,
     RetryPolicy,
 )
-from leadconnector_async.answers import Response, read_error
-from leadconnector_async.comparison import find_not_applied
-from leadconnector_async.migration.changes import find_changes
-from leadconnector_async.migration.export_rows import write_csv_header, write_csv_rows, write_json_lines
+from leadconnector_async.migration.export import write_csv_header, write_csv_rows, write_json_lines
 from leadconnector_async.migration.restoring import Sent, find_restoration
+from leadconnector_async.migration.select import find_changes
 from leadconnector_async.models import decode_contact, decode_upsert, read_mapping, without_refused
+from leadconnector_async.models.compare import find_not_applied
 from leadconnector_async.models.dnd import CHANNELS, V3_CHANNELS
-from leadconnector_async.models.received import read_received
 from leadconnector_async.models.search import read_contact_page, read_duplicate, read_search_page
+from leadconnector_async.models.structs import read_received
+from leadconnector_async.protocol.answers import Response, read_error
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.webhooks.events import ContactDndUpdateEvent, read_event
 from tests.conftest import LOCATION, OpenSandbox

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import ConfigurationError, LeadConnector
-from leadconnector_async.distributed import ClientOptions
+from leadconnector_async.cluster import ClientOptions
 from leadconnector_async.environment import TOKEN, VARIABLES, read_variable
 
 PACKAGE = Path(__file__).parent.parent / "leadconnector_async"

@@ -30,10 +30,10 @@ from leadconnector_async import (
     Range,
     UsageError,
 )
-from leadconnector_async.migration.meaning import Meaning
-from leadconnector_async.migration.rows import open_row_file
+from leadconnector_async.migration.mapping.meaning import Meaning
+from leadconnector_async.migration.mapping.rows import open_row_file
 from leadconnector_async.models import as_given, encode_contact, read_mapping
-from leadconnector_async.models.sent import Sent, encode_body
+from leadconnector_async.models.structs import Sent, encode_body
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION
 

@@ -24,8 +24,7 @@ from leadconnector_async import (
     ServerError,
     UsageError,
 )
-from leadconnector_async.models.received import Received, read_received
-from leadconnector_async.models.sent import format_time
+from leadconnector_async.models.structs import Received, format_time, read_received
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.scripted import answering

@@ -9,86 +9,75 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "leadconnector_async"
 
-# Each module and the ones it may use, besides those that they may use themselves.
-MAY_USE: dict[str, set[str]] = {
-    "version": set(),
+# Each wing, or file beside the wings, and those it may use; besides those that they may use themselves.
+WINGS: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
+    "version": set(),
+    "private_file": {"errors"},
     "environment": {"errors"},
     "models": {"errors"},
-    "identity": {"models"},
-    "answers": {"errors"},
-    "redaction": {"answers"},
-    "protocol": {"answers", "models", "version"},
-    "server_clock": {"answers"},
-    "call": {"protocol", "server_clock"},
-    "retry": {"errors"},
-    "auth": {"clock", "protocol"},
-    "private_file": {"errors"},
-    "token_stores": {"private_file"},
-    "grants": set(),
-    "oauth": {"grants", "protocol", "redaction"},
-    "installed_locations": {"oauth"},
-    "logins": {"grants", "token_stores"},
-    "renewal": {"auth", "oauth"},
-    "accounts": {"installed_locations", "logins", "renewal"},
-    "oauth_app": {"accounts"},
-    "watch": set(),
-    "day": {"answers"},
-    "limits": {"day"},
-    "local_limits": {"clock", "limits"},
-    "transport": {"protocol", "redaction", "watch"},
-    "comparison": {"identity"},
-    "report": {"comparison", "private_file"},
-    "sources": {"models"},
-    "backlog": set(),
-    "outbox": {"report"},
-    "shared_script": {"answers"},
-    "shared_window": {"local_limits", "shared_script"},
-    "shared_limits": {"redaction", "shared_window"},
-    "telemetry": {"clock", "limits", "protocol", "report"},
-    "gate": set(),
-    "client": {"call", "environment", "gate", "local_limits", "retry", "auth", "transport", "clock", "telemetry"},
-    "group": {"client"},
-    "locations": {"group"},
-    "contacts": {"group", "journal", "report", "sources"},
-    "closing": {"comparison", "protocol"},
-    "collisions": set(),
-    "traces": {"identity", "models", "server_clock"},
-    "entry": {"collisions", "identity", "report", "traces"},
-    "timeline": {"report"},
-    "journal_file": {"private_file", "timeline", "traces"},
-    "journal": {"entry", "journal_file", "report"},
-    "breaker": {"clock"},
-    "delivery": {"clock", "journal"},
-    "verdict": {"backlog", "call", "clock", "closing", "journal", "sources"},
-    "intake": {"contacts", "delivery", "sources", "verdict"},
-    "load": {"breaker", "intake"},
-    "bulk": {"load", "outbox"},
-    "webhooks": {"clock", "models"},
-    "sandbox": {"models", "errors", "private_file"},
+    "protocol": {"models", "version"},
+    "limits": {"clock", "protocol"},
+    "auth": {"clock", "private_file", "protocol"},
+    "calls": {"auth", "limits"},
+    "contacts": {"calls"},
+    "rules": {"models"},
+    "bulk": {"contacts", "private_file", "rules"},
+    "run": {"bulk"},
+    "client": {"environment", "run"},
+    "migration": {"client"},
+    "cluster": {"migration"},
+    "distributed": {"cluster"},
+    "sandbox": {"models", "private_file"},
     "testing": {"client", "sandbox"},
-    "migration": {"bulk"},
-    "distributed": {"migration"},
-    "cli": {"distributed", "migration", "oauth_app", "sandbox", "shared_limits"},
+    "webhooks": {"clock", "models"},
+    "cli": {"cluster", "sandbox"},
 }
+# The rooms of each wing, from the bottom up: each may use those before it, and none behind it.
+ROOMS: dict[str, str] = {
+    "models": """
+        dnd given normal structs activities custom_fields contacts compare identity links locations wire search
+        __init__
+    """,
+    "protocol": "request answers activities contacts links locations redaction search __init__ oauth",
+    "limits": "day limit local redis_script redis_window redis __init__",
+    "auth": "source renewal stores logins oauth_app __init__",
+    "calls": "gate retry server_clock call telemetry transport caller __init__",
+    "contacts": "group activities finding links contacts locations __init__",
+    "rules": "countries checks problems consent emails phones places texts __init__",
+    "bulk": """
+        backlog breaker closing report source traces outcome row run_log delivery intake load contacts __init__
+    """,
+    "run": "timeline journal __init__",
+    "migration": """
+        tables/extras tables/file tables/table tables/duck tables/queries tables/text tables/delimited tables/json
+        tables/workbook tables/open mapping/targets mapping/custom_fields mapping/directories mapping/headers
+        mapping/meaning mapping/presets mapping/columns matching before books plan sweep export undo report/html
+        report/charts report/words report/plan_page tables/__init__ tables/inputs mapping/rows mapping/file check
+        follow_up tagging phones restoring select report/files load survey planning inventory verify restore
+        report/report_page mapping/__init__ __init__ report/__init__
+    """,
+    "cluster": "own_worker store lease journal splitting workers dispatch load lead run __init__",
+    "sandbox": """
+        answers custom_fields quota shelves calls logins oauth validation books activities data_file locations
+        shapes contacts search service server __init__
+    """,
+    "testing": "running fixtures __init__",
+    "webhooks": "events signatures verification __init__",
+    "cli": """
+        options terminal app accounts export preparation past_runs service stock orders conclusion undo upsert
+        cluster plan load_commands verify run_commands commands __init__
+    """,
+}
+BESIDE = 8  # files beside the wings at most
 # What the application's meter provider raises is no failure of a call.
 MAY_SWALLOW = {"telemetry.py"}
-# `client.contacts` and `contacts.bulk_upsert` are promised to users, so each reaches up once, when it is called.
-DEFERRED = {
-    ("client", "contacts"),
-    ("client", "locations"),
-    ("contacts", "bulk"),
-    ("contacts", "load"),
-    ("cli", "sandbox"),
-    ("errors", "report"),
-    ("accounts", "oauth_app"),  # for its type alone
-}
 
 
-def reachable(module: str) -> set[str]:
-    found = set(MAY_USE[module])
-    for used in MAY_USE[module]:
+def reachable(wing: str) -> set[str]:
+    found = set(WINGS[wing])
+    for used in WINGS[wing]:
         found |= reachable(used)
     return found
 
@@ -97,38 +86,72 @@ def modules() -> list[Path]:
     return [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
 
 
-def wing_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    """A module by its path below the package: `bulk/load`, `migration/report/html`, `errors`."""
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
 
 
-def imports(path: Path) -> list[tuple[str, bool]]:
-    """Each module of ours that a file imports, and whether it does so on import."""
-    found = []
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    at_once = {id(node) for node in tree.body}
-    depth = len(path.relative_to(PACKAGE).parts)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            if node.level == depth:
-                names = [node.module] if node.module else [alias.name for alias in node.names]
-            elif (node.module or "").startswith("leadconnector_async."):
-                names = [str(node.module).removeprefix("leadconnector_async.")]
-            else:
-                continue
-            found += [(name.split(".")[0], id(node) in at_once) for name in names]
+def wing_of(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def place_of(name: str) -> int:
+    rooms = ROOMS.get(wing_of(name), "").split()
+    return rooms.index(name.partition("/")[2]) if rooms else 0
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of ours that a file names in imports, also in those that are deferred or for types alone."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {module_at(alias.name.split(".")[1:]) for alias in node.names if is_ours(alias.name)}
+        elif isinstance(node, ast.ImportFrom) and (node.level or is_ours(node.module or "")):
+            base = list(path.relative_to(PACKAGE).parts)[: -node.level] if node.level else []
+            named = (node.module or "").split(".") if node.module else []
+            base += named if node.level else named[1:]
+            found |= {module_at([*base, alias.name]) for alias in node.names}
     return found
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def is_ours(name: str) -> bool:
+    return name.split(".")[0] == PACKAGE.name
+
+
+def module_at(parts: list[str]) -> str:
+    """The module that a dotted name means: the name may be a module itself, or stand in one."""
+    for end in (len(parts), len(parts) - 1):
+        path = PACKAGE.joinpath(*parts[:end])
+        if end and path.with_suffix(".py").is_file():
+            return name_of(path.with_suffix(".py"))
+        if (path / "__init__.py").is_file():
+            return name_of(path / "__init__.py")
+    raise AssertionError(f"{'.'.join(parts)} is no module")
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_nothing_imports_against_the_arrows(path: Path) -> None:
-    wing = wing_of(path)
-    for used, at_once in imports(path):
-        if used != wing and not (not at_once and (wing, used) in DEFERRED):
-            assert used in reachable(wing), f"{wing} must not use {used}"
+    name = name_of(path)
+    for used in sorted(imports(path) - {name}):
+        assert used != "__init__", f"{name} must name the module it uses, not the package"
+        if wing_of(used) == wing_of(name):
+            assert place_of(used) < place_of(name), f"{name} must not use {used}, which stands above it"
+        else:
+            assert wing_of(used) in reachable(wing_of(name)), f"{name} must not use {used}"
 
 
-def test_every_module_has_its_place() -> None:
-    assert {wing_of(path) for path in modules()} <= set(MAY_USE)
+def test_every_module_has_its_place_and_every_place_its_module() -> None:
+    placed = [f"{wing}/{room}" for wing, rooms in ROOMS.items() for room in rooms.split()]
+    placed += [wing for wing in WINGS if wing not in ROOMS]
+    assert sorted(placed) == sorted(name_of(path) for path in modules())
+    assert sum("/" not in name for name in placed) + 1 <= BESIDE
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*/__init__.py")), ids=name_of)
+def test_every_wing_says_what_it_is_what_it_uses_and_where_to_begin(path: Path) -> None:
+    told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    assert "Uses " in told
+    assert "Begin " in told
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -144,24 +167,13 @@ def test_nothing_is_swallowed_and_nothing_unsafe_is_read(path: Path) -> None:
             assert ast.unparse(node.func) not in ("eval", "exec", "pickle.loads", "pickle.load"), f"line {node.lineno}"
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "protocol",
-        "answers",
-        "redaction",
-        "models",
-        "retry",
-        "report",
-        "identity",
-        "comparison",
-        "oauth",
-        "grants",
-        "installed_locations",
-    ],
-)
-def test_what_is_pure_stays_pure(module: str) -> None:
-    paths = [path for path in modules() if wing_of(path) == module]
-    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
-    assert "import asyncio" not in text
-    assert "import aiohttp" not in text
+PURE = ["models", "protocol", "rules", "calls/retry", "bulk/report", "bulk/outcome", "bulk/traces"]
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_what_is_pure_stays_pure(name: str) -> None:
+    for path in modules():
+        if name in (name_of(path), wing_of(name_of(path))):
+            text = path.read_text(encoding="utf-8")
+            assert "import asyncio" not in text
+            assert "import aiohttp" not in text

@@ -23,10 +23,10 @@ from leadconnector_async import (
     Outcome,
     StopRequestedError,
 )
-from leadconnector_async.entry import Entry
-from leadconnector_async.identity import Identity
-from leadconnector_async.intake import hash_of
-from leadconnector_async.report import STATUSES
+from leadconnector_async.bulk.intake import hash_of
+from leadconnector_async.bulk.outcome import Entry
+from leadconnector_async.bulk.report import STATUSES
+from leadconnector_async.models.identity import Identity
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError, DailyQuotaExceededError, RateLimit, RateLimitStuckError
-from leadconnector_async.answers import Quota, read_quota
 from leadconnector_async.errors import LocationPausedError
-from leadconnector_async.local_limits import LocalLimits, LocalWindow
+from leadconnector_async.limits.local import LocalLimits, LocalWindow
+from leadconnector_async.protocol.answers import Quota, read_quota
 from tests.fake_clock import FakeClock
 from tests.waiting import PATIENCE, patiently
 

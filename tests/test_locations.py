@@ -30,9 +30,9 @@ from leadconnector_async import (
     RetryPolicy,
     Timeouts,
 )
-from leadconnector_async.answers import Quota, Response
-from leadconnector_async.backlog import Backlog, Item
-from leadconnector_async.local_limits import LocalLimits, LocalWindow
+from leadconnector_async.bulk.backlog import Backlog, Item
+from leadconnector_async.limits.local import LocalLimits, LocalWindow
+from leadconnector_async.protocol.answers import Quota, Response
 from leadconnector_async.sandbox import Applied, Sandbox
 from tests.conftest import OpenSandbox
 from tests.fake_clock import FakeClock

@@ -27,9 +27,8 @@ from leadconnector_async import (
     TokenStoreError,
     UsageError,
 )
-from leadconnector_async.answers import Response, read_error
-from leadconnector_async.grants import Grant
-from leadconnector_async.oauth import build_refresh, read_refusal
+from leadconnector_async.protocol.answers import Response, read_error
+from leadconnector_async.protocol.oauth import Grant, build_refresh, read_refusal
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock

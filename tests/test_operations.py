@@ -16,8 +16,7 @@ import pytest
 
 import leadconnector_async as lca
 from leadconnector_async import ContactUpdate, ContactUpsert, LeadConnector, NotFoundError
-from leadconnector_async.models.filters import SearchBody
-from leadconnector_async.models.search import SearchPage
+from leadconnector_async.models.search import SearchBody, SearchPage
 from leadconnector_async.sandbox import Applied, Sandbox
 from tests import specification
 from tests.conftest import LOCATION, OpenSandbox

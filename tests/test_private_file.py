@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import BatchReport, LeadConnector
-from leadconnector_async.migration.readers.duck import DuckRows
+from leadconnector_async.migration.tables.duck import DuckRows
 from leadconnector_async.private_file import (
     create_private,
     keep_database_private,

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError, RetryPolicy
+from leadconnector_async.calls.retry import delay_before_retry, is_in_doubt
 from leadconnector_async.errors import (
     AuthenticationError,
     BadRequestError,
@@ -21,7 +22,6 @@ from leadconnector_async.errors import (
     ServerError,
     ValidationError,
 )
-from leadconnector_async.retry import delay_before_retry, is_in_doubt
 
 POLICY = RetryPolicy(max_attempts=4, first_delay=1.0, max_delay=5.0, max_retry_after=60.0, max_rate_limited=300.0)
 

@@ -28,10 +28,8 @@ from leadconnector_async import (
     all_of,
     any_of,
 )
-from leadconnector_async.contacts.finding import is_last
-from leadconnector_async.contacts.recent import Recent
-from leadconnector_async.models.filters import join_orders
-from leadconnector_async.models.search import SearchPage, read_search_page
+from leadconnector_async.contacts.finding import Recent, is_last
+from leadconnector_async.models.search import SearchPage, join_orders, read_search_page
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.scripted import answering

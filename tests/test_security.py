@@ -28,8 +28,8 @@ from leadconnector_async import (
     RetryPolicy,
     Timeouts,
 )
-from leadconnector_async.answers import Response
-from leadconnector_async.redaction import MASK, Redactor
+from leadconnector_async.protocol.answers import Response
+from leadconnector_async.protocol.redaction import MASK, Redactor
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
 from leadconnector_async.webhooks import WebhookKeys, verify_webhook
 from tests.echo import SHAPES, SPELLINGS, WHOLE_SPELLINGS, Echo, echoing, find_leaks

@@ -7,7 +7,7 @@ from email.utils import formatdate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadconnector_async.server_clock import ServerClock
+from leadconnector_async.calls.server_clock import ServerClock
 
 AHEAD = 1_790_000_000.25  # server's time less our monotonic clock
 

@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import Contact, ContactUpsert, CustomField, FoundContact, LeadConnector
-from leadconnector_async.comparison import find_not_applied
 from leadconnector_async.migration.export import Export, ExportOrder
 from leadconnector_async.models import decode_contact, decode_upsert
-from leadconnector_async.models.birthdays import read_birthday
-from leadconnector_async.models.shapes import SHAPES, ShapeName
+from leadconnector_async.models.compare import find_not_applied
+from leadconnector_async.models.contacts import SHAPES, ShapeName
+from leadconnector_async.models.normal import read_birthday
 from leadconnector_async.models.wire import read_contact
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION

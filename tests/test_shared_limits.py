@@ -22,8 +22,8 @@ from leadconnector_async import (
     RedisLimits,
     SharedLimitsError,
 )
-from leadconnector_async.answers import Quota
-from leadconnector_async.limits import Window
+from leadconnector_async.limits.limit import Window
+from leadconnector_async.protocol.answers import Quota
 from leadconnector_async.sandbox import Sandbox
 from tests.redis_server import LIMIT, OpenLimits, RedisServer, answer_first, heard, needs_redis, use, use_in_turn
 from tests.test_limits import most_in_a_window

@@ -27,14 +27,14 @@ from leadconnector_async import (
     RateLimitStuckError,
     RedisLimits,
     SharedLimitsError,
-    shared_limits,
 )
-from leadconnector_async.answers import Quota
 from leadconnector_async.cli.options import read_limits
 from leadconnector_async.errors import LocationPausedError
-from leadconnector_async.limits import Slot, Window
+from leadconnector_async.limits import redis as shared_limits
+from leadconnector_async.limits.limit import Slot, Window
+from leadconnector_async.limits.redis_window import SharedWindow
+from leadconnector_async.protocol.answers import Quota
 from leadconnector_async.sandbox import Sandbox
-from leadconnector_async.shared_window import SharedWindow
 from tests.redis_server import LIMIT, OpenLimits, RedisServer, answer_first, heard, needs_redis, use, use_in_turn
 from tests.test_limits import most_in_a_window
 from tests.waiting import PATIENCE, patiently, until
@@ -254,7 +254,7 @@ async def test_a_slot_of_the_share_is_of_the_outage_in_which_it_was_taken(
 async def test_that_redis_is_lost_is_told_once_however_many_locations_notice(
     redis_server: RedisServer, holders: OpenLimits, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "leadconnector_async.shared_limits")
+    caplog.set_level(logging.INFO, "leadconnector_async.limits.limit.redis")
     limits = await holders(timeout=0.3)
     redis_server.stop()
     calls = [asyncio.ensure_future(limits.window(f"L{n}", LIMIT).acquire()) for n in range(40)]

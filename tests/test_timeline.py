@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import Journal, LeadConnector
+from leadconnector_async.run.timeline import Second
 from leadconnector_async.sandbox import Sandbox
-from leadconnector_async.timeline import Second
 from tests.conftest import OpenSandbox
 from tests.fake_clock import FakeClock
 

@@ -10,7 +10,14 @@ import msgspec
 import pytest
 
 from leadconnector_async import Contact, ContactUpdate, ContactUpsert, LeadConnector
-from leadconnector_async.traces import Span, Trace, Written, follow, prepare_traces, read_trace, trace_of, write_trace
+from leadconnector_async.bulk.traces import (
+    Span,
+    Trace,
+    Written,
+    follow,
+    trace_of,
+)
+from leadconnector_async.run.journal import prepare_traces, read_trace, write_trace
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
 

@@ -1,4 +1,7 @@
-"""The command line: parse, call, print, exit code."""
+"""The command line: parse, call, print, exit code. It decides nothing about contacts.
+
+Uses `migration`, `cluster`, `sandbox`, `auth`. Begin with `load_commands.py`; `options.py` is what all commands share.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import sys
 from importlib.util import find_spec
 from typing import Final
 
-from .printing import accept_any_text
+from .terminal import accept_any_text
 
 _NEEDED: Final = ("typer", "rich", "email_validator", "phonenumbers")
 

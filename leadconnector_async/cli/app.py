@@ -9,11 +9,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from ..answers import clean_text
 from ..environment import check_variables
 from ..errors import ConfigurationError, JournalError, LeadConnectorError
+from ..protocol.answers import clean_text
 from ..version import __version__
-from .printing import printing_for, tell
+from .terminal import printing_for, tell
 
 T = TypeVar("T")
 

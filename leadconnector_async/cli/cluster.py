@@ -9,21 +9,25 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any, Final
 
-from ..answers import clean_text
-from ..distributed import ClientOptions, Parts, Progress, upsert_partitions
+from ..bulk.report import BatchReport
+from ..cluster import ClientOptions, Parts, Progress, upsert_partitions
 from ..errors import ConfigurationError
-from ..limits import RateLimit
-from ..report import BatchReport
-from .asking import is_agreed, is_person_there
+from ..limits.limit import RateLimit
+from ..protocol.answers import clean_text
 from .conclusion import tell_counts
-from .exit_codes import INTERRUPTED, STOPPED
-from .options import read_rate
-from .orders import Order, describe_command
-from .printing import show, show_document, tell
-from .progress import clock_text
-from .saying import read_meaning
-from .signals import calling_on_signals
-from .sources import describe_sources
+from .options import read_meaning, read_rate
+from .orders import Order, describe_command, describe_sources
+from .terminal import (
+    INTERRUPTED,
+    STOPPED,
+    calling_on_signals,
+    clock_text,
+    is_agreed,
+    is_person_there,
+    show,
+    show_document,
+    tell,
+)
 from .upsert import interrupt_in_order
 
 _LOCAL: Final = "local"

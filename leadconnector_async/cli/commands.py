@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from . import account_commands, load_commands, run_commands, service_commands
+from . import accounts as account_commands
+from . import load_commands, run_commands
+from . import service as service_commands
 from .app import app
 
 __all__ = ["account_commands", "app", "load_commands", "run_commands", "service_commands"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from ..answers import clean_text
-from ..migration.page import count_of
-from ..migration.reasons import why_not_applied, why_stopped
-from ..migration.report_page import NextStep
-from ..migration.results import (
+from ..bulk.report import STATUSES, BatchReport
+from ..migration.load import FileLoad
+from ..migration.report.files import (
     COLLISIONS,
     FAILED,
     FAILED_LINES,
@@ -20,13 +18,47 @@ from ..migration.results import (
     SUCCEEDED,
     Results,
 )
-from ..migration.run import FileLoad
-from ..report import STATUSES, BatchReport
-from .exit_codes import INTERRUPTED, STOPPED
-from .orders import Order, describe_command
-from .page import write_page
-from .printing import show, show_document
-from .sources import describe_sources
+from ..migration.report.html import count_of
+from ..migration.report.report_page import REPORT_PAGE, FinishedRun, NextStep, write_report_page
+from ..migration.report.words import why_not_applied, why_stopped
+from ..protocol.answers import clean_text
+from .orders import Order, describe_command, describe_sources
+from .terminal import INTERRUPTED, STOPPED, show, show_document, tell
+
+# ---------------------------------------------------------------------------------------------- report.html
+
+
+def write_page(load: FileLoad, whole: Mapping[str, str], reason: str | None, next_steps: Sequence[NextStep]) -> None:
+    """Write the page beside `report.json`; where it cannot be written, a sentence says so, and the load is no worse.
+
+    Args:
+        load: What has ended.
+        whole: What the load is known by.
+        reason: What ended it early where its report does not know, or None.
+        next_steps: What to do now.
+    """
+    results = load.results
+    if REPORT not in results.written:
+        return
+    run = FinishedRun(
+        files=load.names,
+        target=whole["target"],
+        location_id=whole["location"] or None,
+        report=load.report,
+        findings=results.findings,
+        problems=[kind for kind in results.problems.kinds() if kind.action != "assumed"],
+        throughput=load.throughput,
+        sittings=load.sittings,
+        written=results.written,
+        stopped=reason or why_stopped(load.report),
+        next_steps=next_steps,
+    )
+    try:
+        write_report_page(results.folder, run)
+        results.written.insert(1, REPORT_PAGE)
+    except OSError as error:
+        tell(f"{results.folder / REPORT_PAGE}: could not be written ({error.strerror or error})")
+
 
 _MOST_ERRORS: Final = 10
 

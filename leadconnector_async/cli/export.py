@@ -10,16 +10,13 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, UsageError
-from ..migration.export import Doubt, Export, ExportOrder, Progress, doubt_restrictions, find_untold
-from ..migration.page import count_of
-from ..migration.restricted import ASKED, NOT_ASKED
-from .exit_codes import INTERRUPTED, STOPPED
+from ..migration.export import ASKED, NOT_ASKED, Doubt, Export, ExportOrder, Progress, doubt_restrictions, find_untold
+from ..migration.report.html import count_of
+from ..protocol.answers import clean_text
 from .options import read_limits, read_rate, read_token_file
-from .printing import show, show_document, tell
-from .signals import calling_on_signals
+from .terminal import INTERRUPTED, STOPPED, calling_on_signals, show, show_document, tell
 
 _LINE_SECONDS: Final = 5.0
 _BY_ID: Final = "--by-id reads each contact by its id, at a call each"

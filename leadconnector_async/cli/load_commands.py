@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ..migration.inputs import Inputs
-from ..migration.mapping_file import describe_mapping, write_mapping
-from ..migration.selection import Selection
+from ..migration.mapping.file import describe_mapping, write_mapping
+from ..migration.select import Selection
+from ..migration.tables.inputs import Inputs
+from .accounts import LoginOptions
 from .app import app, read, run
-from .arguments import (
+from .cluster import load_on_cluster
+from .options import (
     AsJson,
     Concurrency,
     CreateFields,
@@ -38,6 +40,7 @@ from .arguments import (
     PhoneConflict,
     Rate,
     Redis,
+    Saying,
     SecretFile,
     Sheet,
     SkipUnchanged,
@@ -46,15 +49,15 @@ from .arguments import (
     Strict,
     Tags,
     TokenFile,
+    check_dry_run,
+    check_selection,
+    read_empty_rule,
+    read_phone_rule,
+    read_tags_rule,
 )
-from .cluster import load_on_cluster
-from .logins import LoginOptions
-from .options import check_dry_run, check_selection, read_empty_rule, read_phone_rule, read_tags_rule
-from .orders import DEFAULT_CONCURRENCY, Order
+from .orders import DEFAULT_CONCURRENCY, Order, read_sources
 from .plan import PlanOrder, plan
-from .printing import show, show_document
-from .saying import Saying
-from .sources import read_sources
+from .terminal import show, show_document
 from .upsert import load
 
 

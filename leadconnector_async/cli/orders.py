@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from ..migration.inputs import Sources
-from ..migration.selection import Selection
-from ..migration.sharing import PhoneRule
-from .logins import LoginOptions
-from .options import TagsRule, read_rate
-from .saying import Saying
+from ..errors import ConfigurationError
+from ..migration.matching import PhoneRule
+from ..migration.select import Selection
+from ..migration.tables import Reading
+from ..migration.tables.inputs import Sources
+from ..migration.tables.queries import Query, has_password
+from .accounts import LoginOptions
+from .options import Saying, TagsRule, read_rate
 from .stock import Wish
 
 DEFAULT_CONCURRENCY: Final = 64
@@ -77,3 +80,63 @@ def describe_command(order: Order, sources: list[str], *more: str) -> str:
     words += ["--snapshot"] * order.takes_snapshot
     words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
     return shlex.join(words)
+
+
+# ---------------------------------------------------------------------------------------------- what to read
+
+_FROM_ENVIRONMENT: Final = "env:"
+
+
+class NamedQuery(Query, frozen=True):
+    """A query of a database that the command line names in words of its own.
+
+    Attributes:
+        given: What it says after `--from`.
+    """
+
+    given: str
+
+
+def read_sources(
+    files: list[Path] | None,
+    *,
+    sql: str | None,
+    database: str | None,
+    file_format: str | None,
+    encoding: str | None,
+    sheet: str | None,
+) -> Sources:
+    """Read FILE..., `--sql`, `--from`, `--format`, `--encoding` and `--sheet`.
+
+    Raises:
+        ConfigurationError: They do not go together, or a password is where everybody can see it.
+    """
+    if (sql is None) != (database is None):
+        raise ConfigurationError("--sql says what to select and --from says where: give both, or neither")
+    query = None if sql is None or database is None else NamedQuery(sql, _find_database(database), database)
+    return Sources(files=files or [], query=query, reading=Reading(format=file_format, encoding=encoding, sheet=sheet))
+
+
+def _find_database(given: str) -> str:
+    if given.startswith(_FROM_ENVIRONMENT):
+        name = given.removeprefix(_FROM_ENVIRONMENT)
+        database = os.environ.get(name, "").strip()
+        if not database:
+            raise ConfigurationError(f"--from {given}: the environment has no {name}")
+        return database
+    if has_password(given):
+        raise ConfigurationError(
+            "--from: a password on the command line is seen by everyone on this machine; "
+            "set PGPASSWORD, or put the whole address into the environment and name it: --from env:DATABASE_URL"
+        )
+    return given
+
+
+def describe_sources(sources: Sources) -> list[str]:
+    """Return the words of a command line that name the same sources."""
+    query, reading = sources.query, sources.reading
+    words = [str(path) for path in sources.files]
+    options = {"--format": reading.format, "--encoding": reading.encoding, "--sheet": reading.sheet}
+    if isinstance(query, NamedQuery):
+        options |= {"--sql": query.sql, "--from": query.given}
+    return words + [word for name, value in options.items() if value is not None for word in (name, value)]

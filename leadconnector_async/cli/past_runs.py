@@ -12,26 +12,24 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError
-from ..journal import Journal
-from ..migration.inputs import STDIN, Inputs, Sources
-from ..migration.phone_book import PHONES, PhoneBook
-from ..migration.readers import Reading
-from ..migration.readers.queries import Query, hide_password
-from ..migration.results import JOURNAL
-from ..migration.rows import RowFile
-from ..migration.run import describe_files
-from ..migration.selection import Chooser, read_selection
-from ..migration.sending import Sending
-from ..migration.stored import BEFORE, StoredContacts
+from ..migration.before import BEFORE, StoredContacts
+from ..migration.books import PHONES, PhoneBook
+from ..migration.load import Sending, describe_files
+from ..migration.mapping.rows import RowFile
+from ..migration.report.files import JOURNAL
+from ..migration.select import Chooser, read_selection
+from ..migration.tables import Reading
+from ..migration.tables.inputs import STDIN, Inputs, Sources
+from ..migration.tables.queries import Query, hide_password
 from ..private_file import keep_files_private
-from .logins import LoginOptions, choose_token
-from .options import read_limits, read_rate
+from ..protocol.answers import clean_text
+from ..run.journal import Journal
+from .accounts import LoginOptions, choose_token
+from .options import Saying, read_limits, read_meaning, read_rate
 from .preparation import Preparation
-from .printing import tell
-from .saying import Saying, read_meaning
+from .terminal import tell
 
 SANDBOX: Final = "the sandbox"
 _NOTE: Final = "order"

@@ -3,40 +3,180 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
-from ..answers import clean_text
+from ..bulk.source import Closing, Skipped
 from ..client import LeadConnector
 from ..environment import LOCATION_ID, read_variable
 from ..errors import ConfigurationError, LoginRequiredError
-from ..limits import RateLimit
-from ..migration.emptying import about_not_emptied
-from ..migration.inputs import Inputs
+from ..limits.limit import RateLimit
+from ..migration.mapping.custom_fields import about_not_emptied
+from ..migration.mapping.rows import RowFile, split_emptied
 from ..migration.matching import Matching
-from ..migration.plan import Comparison, Plan
-from ..migration.plan_page import build_plan_page
+from ..migration.plan import (
+    Comparison,
+    Plan,
+    PlannedColumn,
+    PlannedFile,
+    PlannedLocation,
+    PlannedTags,
+    SharedContact,
+    SharedRow,
+)
 from ..migration.planning import MOST_ASKED, Asked, Seen, ask_locations, make_plan
-from ..migration.problems import ProblemTally
-from ..migration.rows import RowFile, split_emptied
+from ..migration.report.plan_page import build_plan_page
+from ..migration.report.words import (
+    DND_WORDS,
+    TAGS_WORDS,
+    about_comparison,
+    about_matching,
+    about_rows,
+    about_time,
+    where_to,
+)
 from ..migration.survey import Survey
+from ..migration.tables.inputs import Inputs
 from ..models import ContactUpsert
 from ..private_file import write_private
-from ..sources import Closing, Skipped
-from .exit_codes import INTERRUPTED, STOPPED
-from .options import read_rate
+from ..protocol.answers import clean_text
+from ..rules.problems import ProblemTally
+from .options import read_meaning, read_rate
 from .orders import Order
-from .phones import PhoneConflicts
-from .plan_text import describe_plan
-from .preparation import Preparation
-from .printing import show, show_document, tell
-from .saying import read_meaning
-from .signals import calling_on_signals
+from .preparation import PhoneConflicts, Preparation, describe_problem
 from .stock import READING_ENDS, compare_with_stored
+from .terminal import INTERRUPTED, STOPPED, calling_on_signals, show, show_document, tell
 from .upsert import look_through, open_client
+
+# ---------------------------------------------------------------------------------------------- a plan as text
+
+_MOST: Final = 12
+_MOST_GROUPS: Final = 5
+_WIDEST: Final = 40
+_PHONE_FATES: Final[dict[str, str]] = {
+    "keeps": "keeps it",
+    "waits": "is sent without it; set afterwards, if the service takes it",
+    "skipped": "is left out",
+}
+
+
+def describe_plan(plan: Plan) -> Iterator[str]:
+    """Yield the lines."""
+    for title, lines in _sections(plan):
+        if found := list(lines):
+            yield from ("", title) if title != _FIRST else (title,)
+            yield from (f"  {line}" for line in found)
+
+
+_FIRST: Final = "Columns"
+COMPARISON_TITLE: Final = "Against what is there"
+
+
+def _sections(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
+    yield _FIRST, (line for file in plan.files for line in _columns(file, is_alone=len(plan.files) == 1))
+    yield "Rows", _rows(plan)
+    yield COMPARISON_TITLE, [] if plan.comparison is None else describe_comparison(plan.comparison)
+    yield "Problems", _problems(plan)
+    yield "Nothing would be sent", map(clean_text, plan.obstacles)
+    yield "Tags", [] if plan.tags is None else _tags(plan.tags)
+    yield f"Do not disturb ({DND_WORDS})", (f"{word} on {count:,} rows" for word, count in plan.dnd.items())
+    yield "Fields that empty cells would empty", _emptied(plan)
+    yield "Custom fields that would be made", map(clean_text, plan.new_fields)
+    yield "Calls and time", _locations(plan)
+    yield "What else happens", plan.effects
+    yield "Taken for granted", map(clean_text, plan.assumptions)
+
+
+def _columns(file: PlannedFile, *, is_alone: bool) -> Iterator[str]:
+    export = f", looks like an export of {file.looks_like}" if file.looks_like else ""
+    yield f"{clean_text(file.name)}: {file.rows:,} rows{export}"
+    names = [clean_text(column.name) for column in file.columns]
+    width = min(max(map(len, names), default=0), _WIDEST)
+    for name, column in zip(names, file.columns, strict=True):
+        yield f"  {name:{width}}  {clean_text(_where_to(column, file))}"
+
+
+def _where_to(column: PlannedColumn, file: PlannedFile) -> str:
+    return f"-> {where_to(column, file)}" if column.target is not None else f"not sent ({column.reason})"
+
+
+def _rows(plan: Plan) -> Iterator[str]:
+    yield from about_rows(plan)
+    yield from about_matching(plan)
+    yield from _groups("one contact", plan.overwritten, plan.forecast.overwrites)
+    yield from _groups("one phone", plan.sharing, plan.forecast.deferred + plan.forecast.skipped)
+
+
+def describe_comparison(found: Comparison) -> Iterator[str]:
+    """Yield the lines on how rows stand against what is there, with examples of what would change."""
+    yield from map(clean_text, about_comparison(found))
+    for row in found.examples[:_MOST_GROUPS]:
+        yield clean_text(f"{row.where}: {row.who}")
+        for change in row.changes:
+            yield "  " + clean_text(f"{change.field}: {change.stored or 'nothing'} -> {change.sent or 'nothing'}")
+    if found.changed > _MOST_GROUPS:
+        yield f"and {found.changed - _MOST_GROUPS:,} more rows"
+
+
+def _groups(title: str, groups: list[SharedContact], rows: int) -> Iterator[str]:
+    for group in groups[:_MOST_GROUPS]:
+        yield f"  {title}:"
+        for row in group.rows:
+            yield f"    {clean_text(f'{row.where}: {row.who}')} ({_fate(row)})"
+        if group.size > len(group.rows):
+            yield f"    and {group.size - len(group.rows):,} more rows"
+    if len(groups) > _MOST_GROUPS:
+        yield f"  and more, of {rows:,} rows in all; --html and --json show more"
+
+
+def _fate(row: SharedRow) -> str:
+    if row.fate in _PHONE_FATES:
+        return _PHONE_FATES[row.fate]
+    return f"{row.fate} it, by {row.field}" if row.field else f"{row.fate} it"
+
+
+def _problems(plan: Plan) -> Iterator[str]:
+    for kind in plan.problems[:_MOST]:
+        yield f"{kind.count:,} x {clean_text(describe_problem(kind))}"
+    if len(plan.problems) > _MOST:
+        yield f"and {len(plan.problems) - _MOST} more kinds; --html and --json show all"
+
+
+def _tags(tags: PlannedTags) -> Iterator[str]:
+    yield f"{tags.rows:,} rows have tags. {TAGS_WORDS[tags.rule]}"
+    shown = [f"{clean_text(name)} ({count:,})" for name, count in list(tags.names.items())[:_MOST]]
+    more = tags.kinds - len(shown)
+    yield ", ".join(shown) + (f", and {more:,} more" if more else "")
+
+
+def _emptied(plan: Plan) -> Iterator[str]:
+    for name, count in list(plan.emptied.items())[:_MOST]:
+        yield f"{clean_text(name)} on {count:,} rows"
+    if len(plan.emptied) > _MOST:
+        yield f"and {len(plan.emptied) - _MOST:,} more fields"
+
+
+def _locations(plan: Plan) -> Iterator[str]:
+    for location in plan.locations[:_MOST]:
+        yield from _location(location)
+    if plan.location_count > _MOST:
+        yield f"and {plan.location_count - _MOST:,} more locations"
+    if plan.location_count > 1:
+        yield f"All together: at most {plan.calls:,} calls, {about_time(plan.seconds, plan.days)}"
+
+
+def _location(location: PlannedLocation) -> Iterator[str]:
+    name = "the location" if location.id is None else f"location {clean_text(location.id)}"
+    limit = f"{location.max_requests:,} calls in {location.per_seconds:g} s"
+    if location.daily is not None:
+        limit += f" and {location.daily:,} a day"
+    left = "" if location.left_today is None else f", {location.left_today:,} left today"
+    told = about_time(location.seconds, location.days)
+    yield f"{name}: {location.rows:,} rows, at most {location.calls:,} calls, {told} ({limit}{left})"
 
 
 class PlanOrder(Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from ..migration.samples import read_sample
+from ..migration.verify import read_sample
+from .accounts import LoginOptions
 from .app import app, read, run
-from .arguments import AsJson, Concurrency, Daily, NoProgress, Rate, Redis, RunFolder, SecretFile, Store, TokenFile
-from .logins import LoginOptions
+from .options import AsJson, Concurrency, Daily, NoProgress, Rate, Redis, RunFolder, SecretFile, Store, TokenFile
 from .orders import DEFAULT_CONCURRENCY
 from .past_runs import PastOrder
 from .undo import UndoOrder, undo

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
+from ..bulk.source import Closing, Skipped
 from ..client import LeadConnector
 from ..errors import (
     CallError,
@@ -20,20 +22,19 @@ from ..errors import (
     StopRequestedError,
     TokenSourceError,
 )
-from ..journal import Journal
-from ..limits import RateLimit
-from ..migration.changes import fields_filled
-from ..migration.compare import compare_rows
-from ..migration.completion import complete_contacts
-from ..migration.inventory import Inventory
+from ..limits.limit import RateLimit
+from ..migration.before import BEFORE, SNAPSHOT, Snapshot, StoredContacts
+from ..migration.inventory import Inventory, complete_contacts
+from ..migration.mapping.rows import RowFile
+from ..migration.matching import Conflict
 from ..migration.plan import Comparison
-from ..migration.rows import RowFile
-from ..migration.selection import Chooser, Selection
-from ..migration.sharing import Conflict
-from ..migration.stored import BEFORE, StoredContacts
+from ..migration.planning import compare_rows
+from ..migration.restoring import fields_changed
+from ..migration.select import Chooser, Selection, fields_filled
 from ..models import ContactUpsert
-from ..sources import Closing, Skipped
-from .printing import tell
+from ..run.journal import Journal
+from .past_runs import Pace
+from .terminal import tell
 
 READING_ENDS: Final = (
     CallError,
@@ -177,3 +178,52 @@ class _Pace:
         if now - self._told >= _LINE_SECONDS:
             self._told = now
             tell(f"Reading what is there: {self._done:,} so far")
+
+
+# ---------------------------------------------------------------------------------------------- --snapshot
+
+SNAPSHOT_SENTENCE: Final = (
+    f"What contacts hold before they are changed is kept for undo, in {BEFORE} and {SNAPSHOT}: data of people."
+)
+
+
+async def take_snapshot(
+    client: LeadConnector,
+    files: Sequence[RowFile],
+    folder: Path,
+    stop: asyncio.Event,
+    *,
+    limit: RateLimit,
+    waits: bool,
+    is_begun: bool,
+    is_progress_wanted: bool = True,
+) -> None:
+    """Keep what rows may change; does nothing where an earlier sitting has done that.
+
+    Args:
+        client: Of where the load goes; it is open.
+        files: What is to be loaded.
+        folder: Of the run.
+        stop: Set it to end in order.
+        limit: Our own limits.
+        waits: Whether to wait for the next day where the day's calls are spent.
+        is_begun: Whether rows may have been sent already.
+        is_progress_wanted: Whether to tell how far it is.
+
+    Raises:
+        ConfigurationError: Rows may have been sent, and the snapshot is gone.
+        StopRequestedError: The user wished to stop. What was read is kept, also where the others are raised.
+        LeadConnectorError: A call failed, or the day is spent.
+        JournalError: What was read cannot be kept.
+    """
+    with StoredContacts(folder / BEFORE) as stored, Snapshot(folder, stored) as snapshot:
+        if is_begun and not snapshot.is_completed:
+            raise ConfigurationError(
+                f"{folder / SNAPSHOT}: is gone or not whole, so that what was there before the load is not known any "
+                "more; begin anew with another --out"
+            )
+        await Inventory(client, stored, files, limit=limit, tell=tell).run(stop, wait_for_quota=waits)
+        reading = Pace(stored.count, "contacts at most read whole", is_wanted=is_progress_wanted)
+        await complete_contacts(
+            client, snapshot, stored, files, fields_changed, stop, wait_for_quota=waits, on_progress=reading.count
+        )

@@ -12,14 +12,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ..answers import clean_text
+from ..bulk.report import Outcome
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError
-from ..limits import RateLimit
+from ..limits.limit import RateLimit
+from ..migration.before import BEFORE, SNAPSHOT, Snapshot, StoredContacts
+from ..migration.books import UndoBook
+from ..migration.mapping.rows import RowFile
 from ..migration.restore import Restore, assume_met
-from ..migration.rows import RowFile
-from ..migration.snapshot import SNAPSHOT, Snapshot
-from ..migration.stored import BEFORE, StoredContacts
 from ..migration.sweep import Access
 from ..migration.undo import (
     UNDO_BOOK,
@@ -34,16 +34,12 @@ from ..migration.undo import (
     plan_undo,
     read_created,
 )
-from ..migration.undo_book import UndoBook
 from ..migration.verify import Meetings, group_by_contact
 from ..models import ContactUpsert
-from ..report import Outcome
-from .asking import is_agreed, is_person_there
-from .exit_codes import INTERRUPTED, STOPPED
+from ..protocol.answers import clean_text
 from .options import read_rate
 from .past_runs import Pace, PastOrder, PastRun, stop_in_order
-from .printing import show, show_document, tell
-from .signals import calling_on_signals
+from .terminal import INTERRUPTED, STOPPED, calling_on_signals, is_agreed, is_person_there, show, show_document, tell
 
 _MINUTE: Final = 60.0
 

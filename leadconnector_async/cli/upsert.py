@@ -5,50 +5,90 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ..answers import clean_text
+from ..bulk.report import LoadStoppedError
 from ..client import LeadConnector
-from ..errors import (
-    ConfigurationError,
-    JournalError,
-    LeadConnectorError,
-    LoadStoppedError,
-    StopRequestedError,
-)
-from ..journal import Journal
-from ..limits import RateLimit
-from ..migration.aftermath import note_end
+from ..errors import ConfigurationError, JournalError, LeadConnectorError, StopRequestedError
+from ..limits.limit import RateLimit
+from ..migration.before import BEFORE
+from ..migration.books import PHONES
 from ..migration.check import Look
-from ..migration.inputs import Inputs
+from ..migration.load import FileLoad, count_rows, describe_files
+from ..migration.mapping.meaning import Meaning
+from ..migration.mapping.rows import RowFile, take_first
 from ..migration.matching import Matching
-from ..migration.meaning import Meaning
-from ..migration.problems import ProblemTally
-from ..migration.results import (
-    JOURNAL,
-    Results,
-)
-from ..migration.rows import RowFile, take_first
-from ..migration.run import FileLoad, count_rows, describe_files
+from ..migration.report.files import JOURNAL, Results, make_folder
+from ..migration.tables.inputs import Inputs
 from ..migration.tagging import has_tags
-from .asking import is_agreed, is_person_there
+from ..migration.verify import note_end
+from ..protocol.answers import clean_text
+from ..rules.problems import ProblemTally
+from ..run.journal import Journal, is_journal_of
+from .accounts import choose_token
 from .conclusion import conclude
-from .exit_codes import INTERRUPTED, STOPPED
-from .folders import choose_folder, discard_folder
-from .logins import choose_token
-from .options import TagsRule, read_limits, read_rate
-from .orders import Order, describe_command
+from .options import TagsRule, read_limits, read_meaning, read_rate
+from .orders import Order, describe_command, describe_sources
 from .past_runs import SANDBOX, note_run
-from .phones import PhoneConflicts
-from .preparation import Preparation, conclude_dry_run, tell_of_columns, tell_of_emptying, tell_of_problems
-from .printing import show, tell
-from .progress import open_progress
-from .saying import read_meaning
-from .signals import calling_on_signals
-from .snapshots import SNAPSHOT_SENTENCE, take_snapshot
-from .sources import describe_sources
-from .stock import READING_ENDS, compare_with_stored, open_chooser
+from .preparation import (
+    PhoneConflicts,
+    Preparation,
+    conclude_dry_run,
+    tell_of_columns,
+    tell_of_emptying,
+    tell_of_problems,
+)
+from .stock import READING_ENDS, SNAPSHOT_SENTENCE, compare_with_stored, open_chooser, take_snapshot
+from .terminal import INTERRUPTED, STOPPED, calling_on_signals, is_agreed, is_person_there, open_progress, show, tell
+
+# ---------------------------------------------------------------------------------------------- where results go
+
+_RUN: Final = "leadconnector-run-"
+
+
+def choose_folder(out: Path | None, whole: dict[str, str], *, is_resumed: bool) -> Path:
+    """Choose the folder for results and journal, and make it.
+
+    Args:
+        out: The one that the user names; None for one named by the time, or where a load goes on, that of its last run.
+        whole: What the load is known by.
+        is_resumed: Whether it goes on.
+
+    Raises:
+        ConfigurationError: It cannot be used, or there is no run to go on with.
+    """
+    folder = out
+    if folder is None and is_resumed:
+        folder = _latest_run(whole)
+    folder = folder or Path(f"{_RUN}{datetime.now().astimezone():%Y%m%d-%H%M%S}")
+    make_folder(folder, is_resumed=is_resumed)
+    return folder
+
+
+def discard_folder(folder: Path) -> None:
+    """Take back the folder of a run that was not begun; what is not of the run stays."""
+    for name in (f"{JOURNAL}*", f"{BEFORE}*", f"{PHONES}*", "input.*"):
+        for path in folder.glob(name):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _latest_run(whole: dict[str, str]) -> Path:
+    in_use: ConfigurationError | None = None
+    for folder in sorted(Path().glob(f"{_RUN}*"), reverse=True):
+        try:
+            if (folder / JOURNAL).is_file() and is_journal_of(folder / JOURNAL, whole):
+                return folder
+        except ConfigurationError as error:
+            in_use = in_use or error
+    raise in_use or ConfigurationError(
+        f"there is no run of this load here to go on with (looked for {_RUN}*/{JOURNAL}); name its folder with --out, "
+        "or leave --resume out to begin anew"
+    )
+
 
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _TAGS_SENTENCES: Final[dict[TagsRule, str]] = {

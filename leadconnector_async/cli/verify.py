@@ -9,26 +9,26 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from ..answers import clean_text
 from ..client import LeadConnector
 from ..errors import ConfigurationError
-from ..migration.aftermath import read_end
-from ..migration.missing_tags import mark_missing
+from ..migration.books import TAGS, read_missing
 from ..migration.phones import tell_of_phones
-from ..migration.samples import Sample, describe_confidence, most_differing
-from ..migration.tag_book import TAGS, read_missing
+from ..migration.tagging import mark_missing
 from ..migration.verify import (
     VERIFY_REPORT,
     VERIFY_TABLE,
     Meetings,
+    Sample,
     Verification,
     VerifyReport,
+    describe_confidence,
     group_by_contact,
+    most_differing,
+    read_end,
 )
-from .exit_codes import INTERRUPTED, STOPPED
+from ..protocol.answers import clean_text
 from .past_runs import Pace, PastOrder, PastRun, stop_in_order
-from .printing import show, show_document
-from .signals import calling_on_signals
+from .terminal import INTERRUPTED, STOPPED, calling_on_signals, show, show_document
 
 _MOST_REASONS: Final = 12
 

@@ -1,6 +1,4 @@
-"""client.contacts: one short method an operation."""
+"""Single operations of `client.contacts` and `client.locations`: one short method each.
 
-from .contacts import Contacts
-from .one import ContactLike, was_created_since
-
-__all__ = ["ContactLike", "Contacts", "was_created_since"]
+Uses `calls`. Begin with `contacts.py`; `group.py` says how all of them send.
+"""

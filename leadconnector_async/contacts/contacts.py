@@ -1,26 +1,237 @@
-"""client.contacts: all that can be done with contacts, many at once included."""
+"""Operations on one contact, and the groups that hang on it."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
-from ..client import LeadConnector
-from ..journal import Journal
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from .. import protocol
+from ..calls.call import Call
+from ..calls.caller import Caller
+from ..calls.server_clock import CLOCK_TOLERANCE, read_time
+from ..errors import InvalidContactError, PermanentDndError
+from ..models import (
+    AnySendable,
+    Contact,
+    ContactUpdate,
+    ContactUpsert,
+    NotApplied,
+    UpsertResult,
+    as_given,
+    read_mapping,
+    without_refused,
+)
+from ..models.compare import describe_refused
+from ..protocol import Request, T
 from ..protocol.links import build_bulk_business
-from ..report import BatchReport, OnOutcome, Outcome
-from ..sources import Source
+from .activities import Notes, Tasks
 from .finding import Finding
-from .links import Campaigns, Followers, Workflows
-from .notes import Notes
-from .one import OneContact
-from .tags import Tags, in_hundreds
-from .tasks import Tasks
+from .group import Group
+from .links import Campaigns, Followers, Tags, Workflows, in_hundreds
+
+ContactLike: TypeAlias = ContactUpsert | Mapping[str, object]
+"""A contact, or a dict with its fields in snake_case or camelCase."""
 
 
-class Contacts(OneContact, Finding):
-    """The contacts of the client's locations. Reached as `client.contacts`.
+class OneContact(Group):
+    """Operations on one contact."""
+
+    async def upsert(self, contact: ContactLike) -> UpsertResult:
+        """Create a contact, or update the one that has its email or phone.
+
+        Args:
+            contact: What to store; its own `location_id` wins over the client's. `tags` replaces all tags.
+
+        Returns:
+            Whether it is new, the contact as stored, and the API's trace id. A do-not-disturb channel that may not be
+            changed is named in `not_applied`. The service may drop a field without a word: compare `contact` with what
+            was sent.
+
+        Raises:
+            InvalidContactError: It has no email or phone, an unknown field, or a value of the wrong type; not sent.
+            CallError: It did not succeed; `may_be_applied` says whether it may have been stored all the same.
+            DailyQuotaExceededError: The day is spent; not sent.
+        """
+        contact = self.complete(contact)
+        return await self.finish_upsert(self.prepare_upsert(contact), contact)
+
+    def prepare_upsert(self, contact: ContactUpsert) -> Call[UpsertResult]:
+        """Check and encode what `complete` returned; for loads that check rows ahead of sending them.
+
+        Raises:
+            InvalidContactError: As `upsert`.
+        """
+        if not (contact.email or contact.phone):
+            raise InvalidContactError("the contact has neither email nor phone, and the service matches by these")
+        return Call(protocol.build_upsert(contact, self.client.api_version))
+
+    async def finish_upsert(self, call: Call[UpsertResult], contact: ContactUpsert) -> UpsertResult:
+        """Send what `prepare_upsert` made of a contact."""
+
+        def build(contact: ContactUpsert) -> Request[UpsertResult]:
+            return protocol.build_upsert(contact, self.client.api_version)
+
+        result, allowed = await self._send_allowed(call, contact, build)
+        if call.attempts == 1 and not call.rate_limited:
+            return result
+        is_new_by_date = None if result.new or call.doubted_at is None else self._is_ours(call, result.contact)
+        return msgspec.structs.replace(
+            result,
+            new=result.new or is_new_by_date is True,
+            is_new_by_date=is_new_by_date,
+            attempts=call.attempts,
+            rate_limited=call.rate_limited,
+            not_applied=_find_refused(contact, allowed, result.contact),
+        )
+
+    async def _send_allowed(
+        self, call: Call[T], contact: AnySendable, build: Callable[[AnySendable], Request[T]]
+    ) -> tuple[T, AnySendable]:
+        """Send a contact, and again without each do-not-disturb channel that the service refuses to change for good.
+
+        It ends, as each refusal leaves less to refuse. Of a call that was refused nothing was applied, so that any kind
+        of call may be sent again.
+
+        Returns:
+            The value of the call, and the contact as it was sent in the end.
+
+        Raises:
+            PermanentDndError: There is nothing else to change, or it is not known which channel is meant.
+        """
+        while True:
+            try:
+                return await self.client.send(call), contact
+            except PermanentDndError as error:
+                allowed = without_refused(contact, error.channels)
+                if allowed is None or call.is_halted:
+                    raise
+                contact, call.request = allowed, build(allowed)
+                call.forgiven += 1  # it did not fail for a reason that passes with time
+
+    def _is_ours(self, call: Call[UpsertResult], contact: Contact) -> bool | None:
+        """Whether an earlier try of this call, whose answer was lost, made a contact; None where that is not known."""
+        doubted_at = call.doubted_at or 0.0
+        return was_created_since(call.doubted_span or self.client.server_clock.span(doubted_at), contact)
+
+    async def create(self, contact: ContactLike) -> Contact:
+        """Create a contact; never tried again once it may have been stored, as that could make a second one.
+
+        Returns:
+            The contact as stored; its `not_applied` names do-not-disturb channels that may not be set so.
+
+        Raises:
+            DuplicateContactError: Another contact has its email or phone; carries `contact_id` and `matching_field`.
+            InvalidContactError, CallError, DailyQuotaExceededError: As `upsert`.
+        """
+        contact = self.complete(contact)
+        if contact.create_new_if_duplicate_allowed is not UNSET:
+            raise InvalidContactError("create takes no create_new_if_duplicate_allowed; it is for upsert alone")
+
+        def build(contact: ContactUpsert) -> Request[Contact]:
+            return protocol.build_create(contact, self.client.api_version)
+
+        return await self._send_contact(contact, build)
+
+    async def _send_contact(self, contact: AnySendable, build: Callable[[AnySendable], Request[Contact]]) -> Contact:
+        stored, allowed = await self._send_allowed(Call(build(contact)), contact, build)
+        stored.__dict__["_not_applied"] = _find_refused(contact, allowed, stored)
+        return stored
+
+    async def get(self, contact_id: str, *, location_id: str | None = None) -> Contact:
+        """Return a contact by its id; what was just written is seen at once.
+
+        Args:
+            contact_id: Its id, as an upsert or a search returned it.
+            location_id: The location it is of, whose limits the call counts against; the client's by default.
+
+        Raises:
+            NotFoundError: There is none, or it was deleted.
+            CallError: It did not succeed.
+        """
+        return await self._send(protocol.build_get(contact_id, self._scope(location_id)))
+
+    async def update(
+        self, contact_id: str, changes: ContactUpdate | Mapping[str, object], *, location_id: str | None = None
+    ) -> Contact:
+        """Change a contact and return it as stored. Fields that are not named stay; `tags` replaces all tags.
+
+        Args:
+            contact_id: Whose.
+            changes: The fields to change, as a `ContactUpdate` or a dict in snake_case or camelCase.
+            location_id: As in `get`.
+
+        Returns:
+            The contact as stored; its `not_applied` names do-not-disturb channels that may not be changed so.
+
+        Raises:
+            NotFoundError: There is no such contact.
+            DuplicateContactError: Another contact has the new email or phone.
+            PermanentDndError: All that `changes` name are such channels; nothing was changed.
+            InvalidContactError: `changes` has an unknown field or a value of the wrong type; not sent.
+            CallError: It did not succeed.
+        """
+        if isinstance(changes, ContactUpdate):
+            changes = as_given(changes)
+        elif isinstance(changes, Mapping):
+            changes = read_mapping(changes, ContactUpdate)
+        else:
+            raise InvalidContactError(f"changes are a ContactUpdate or a dict, not {type(changes).__name__}")
+
+        def build(changes: ContactUpdate) -> Request[Contact]:
+            return protocol.build_update(contact_id, changes, self._scope(location_id))
+
+        return await self._send_contact(changes, build)
+
+    async def delete(self, contact_id: str, *, location_id: str | None = None) -> None:
+        """Delete a contact, with all that belongs to it.
+
+        Args:
+            contact_id: Which.
+            location_id: As in `get`.
+
+        Raises:
+            NotFoundError: There is none.
+            CallError: It did not succeed.
+        """
+        await self._send_delete(protocol.build_delete(contact_id, self._scope(location_id)))
+
+    def complete(self, contact: ContactLike) -> ContactUpsert:
+        """Make a Struct of a dict, without values that stand for nothing, such as NaN, and fill in the client's
+        location where the contact names none.
+
+        Raises:
+            InvalidContactError: It is neither, has an unknown field or a wrong type, or there is no location.
+        """
+        if isinstance(contact, ContactUpsert):
+            contact = as_given(contact)
+        elif isinstance(contact, Mapping):
+            contact = read_mapping(contact, ContactUpsert)
+        else:
+            raise InvalidContactError(f"a contact is a ContactUpsert or a dict, not {type(contact).__name__}")
+        if contact.location_id:
+            return contact
+        if not self.client.location_id:
+            raise InvalidContactError(
+                "no location: pass location_id to the client or set it on the contact", field="location_id"
+            )
+        return msgspec.structs.replace(contact, location_id=self.client.location_id)
+
+
+def _find_refused(sent: AnySendable, allowed: AnySendable, stored: Contact) -> tuple[NotApplied, ...]:
+    """Return the channels that were not sent in the end as they were to be sent."""
+    settings, in_the_end = sent.dnd_settings, allowed.dnd_settings
+    if isinstance(settings, UnsetType) or settings is in_the_end:
+        return ()
+    kept = {} if isinstance(in_the_end, UnsetType) else in_the_end.by_channel()
+    refused = [channel for channel, setting in settings.by_channel().items() if kept.get(channel) != setting]
+    return (describe_refused(settings, stored, refused),)
+
+
+class ContactOperations(OneContact, Finding):
+    """All that can be done with contacts in one call, or in a few.
 
     Attributes:
         campaigns: The campaigns that contacts are in.
@@ -31,14 +242,14 @@ class Contacts(OneContact, Finding):
         workflows: The workflows that contacts are in.
     """
 
-    def __init__(self, client: LeadConnector) -> None:
-        super().__init__(client)
-        self.campaigns = Campaigns(client)
-        self.followers = Followers(client)
-        self.notes = Notes(client)
-        self.tags = Tags(client)
-        self.tasks = Tasks(client)
-        self.workflows = Workflows(client)
+    def __init__(self, caller: Caller) -> None:
+        super().__init__(caller)
+        self.campaigns = Campaigns(caller)
+        self.followers = Followers(caller)
+        self.notes = Notes(caller)
+        self.tags = Tags(caller)
+        self.tasks = Tasks(caller)
+        self.workflows = Workflows(caller)
 
     async def add_tags(self, contact_id: str, tags: Iterable[str], *, location_id: str | None = None) -> list[str]:
         """Add tags to those the contact has, and return all it has then; the same as `tags.add`."""
@@ -72,107 +283,17 @@ class Contacts(OneContact, Finding):
             done += done_now
         return done
 
-    async def bulk_upsert(
-        self,
-        contacts: Source,
-        *,
-        concurrency: int | None = None,
-        compare: bool = True,
-        on_outcome: OnOutcome | None = None,
-        keep_outcomes: bool = True,
-        report: BatchReport | None = None,
-        stop: asyncio.Event | None = None,
-        journal: Journal | str | Path | None = None,
-        retry_failed: bool = False,
-        wait_for_quota: bool = False,
-    ) -> BatchReport:
-        """Upsert many contacts at once, under the rate limit.
 
-        Rows that share an email or phone are applied in their order, all others as they come. A row that cannot be sent
-        or is refused is an outcome `failed`; the load goes on. It stops only for a refused token, a spent day, a
-        service that answers nothing but 429, or `stop`; `report.stopped` then says why, and rows not tried are
-        `not_attempted` (a sync source is read on for that, for ten seconds at most; an async one is not).
+def was_created_since(span: tuple[float, float] | None, contact: Contact) -> bool | None:
+    """Whether a contact is younger than a moment of the server's clock; None where that cannot be told.
 
-        A location that refuses all calls (403, 404), has no token or a spent day ends for itself: its rows are
-        `not_attempted`, others go on, and `report.closed_locations` says why. While no location is known that takes
-        calls, a list is read to its end to find one, and any other source for ten seconds at most.
-
-        Args:
-            contacts: Iterable or async iterable of contacts or dicts. A sync one (other than a list) is pulled in a
-                thread of its own, in small batches; a SQLite connection must allow that (`check_same_thread=False`).
-            concurrency: Rows in flight at most; the client's by default.
-            compare: Whether to compare what was sent with what the service says it stored (`outcome.not_applied`).
-            on_outcome: Called with each outcome as it comes; what it returns is awaited.
-            keep_outcomes: Whether `report.outcomes` holds one entry a row.
-            report: Where to count, to have it at hand when this call is cancelled; a new one by default.
-            stop: Set it to end the load in order: calls in flight finish, no further one begins.
-            journal: A file that keeps what became of each row, or a `Journal`. Run the same load with the same file
-                again, after whatever ended it, and it goes on: rows that are done are not sent again, the report covers
-                all runs. Rows are known by position and content: a row that is another one now is sent. Each outcome is
-                on disk before it is counted or handed to `on_outcome`; the last ones may be handed over twice.
-            retry_failed: Whether to send rows once more that failed in an earlier run with this journal. They are then
-                applied after rows of the same person that came later; `outcome.note` says so.
-            wait_for_quota: Whether to wait for the next day where the day's calls are spent, in place of stopping.
-
-        Returns:
-            The report; its outcomes are in the order of the rows.
-
-        Raises:
-            LoadStoppedError: The source or `on_outcome` raised; carries the report, and the reason as `__cause__`.
-            asyncio.CancelledError: Cancelled; `report`, where given, says what became of each row that was read.
-        """
-        from ..bulk import bulk_upsert
-        from ..load import Options
-
-        if report is None:
-            report = BatchReport(keep_outcomes=keep_outcomes)
-        options = Options(
-            concurrency=concurrency or self.client.concurrency,
-            compare=compare,
-            journal=journal,
-            retry_failed=retry_failed,
-            wait_for_quota=wait_for_quota,
-        )
-        return await bulk_upsert(self, contacts, options, report=report, on_outcome=on_outcome, stop=stop)
-
-    def stream_upserts(
-        self,
-        contacts: Source,
-        *,
-        concurrency: int | None = None,
-        compare: bool = True,
-        journal: Journal | str | Path | None = None,
-        retry_failed: bool = False,
-        wait_for_quota: bool = False,
-    ) -> AsyncGenerator[Outcome, None]:
-        """Upsert contacts from a source without end, yielding outcomes as they come, in constant memory.
-
-        A consumer that is slower than the service slows the load. Leaving the loop early cancels the calls in flight:
-        close the generator (`contextlib.aclosing`) to have that happen at once.
-
-        Args:
-            contacts: As in `bulk_upsert`.
-            concurrency: Rows in flight at most; the client's by default.
-            compare: As in `bulk_upsert`.
-            journal, retry_failed, wait_for_quota: As in `bulk_upsert`. Outcomes that an earlier run yielded are not
-                yielded again, but for the last ones where it was cut off.
-
-        Yields:
-            One outcome for each row that was read, in the order in which they finish.
-
-        Raises:
-            LeadConnectorError: What stopped the load (a refused token, a spent day), or the first of its locations that
-                took no more calls, after the last outcome.
-            Exception: What the source raised, after the outcomes of the rows read by then.
-        """
-        from ..bulk import stream_upserts
-        from ..load import Options
-
-        options = Options(
-            concurrency=concurrency or self.client.concurrency,
-            compare=compare,
-            journal=journal,
-            retry_failed=retry_failed,
-            wait_for_quota=wait_for_quota,
-        )
-        return stream_upserts(self, contacts, options)
+    Args:
+        span: The earliest and the latest that the moment may have been, in seconds since 1970, or None.
+        contact: A contact; its `dateAdded` is by the server's clock.
+    """
+    added = read_time(contact.date_added)
+    if span is None or added is None:
+        return None
+    if added >= span[1] - CLOCK_TOLERANCE:
+        return True
+    return None if added >= span[0] - CLOCK_TOLERANCE else False

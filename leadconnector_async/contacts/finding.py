@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
 from ..errors import InvalidResponseError, UsageError
-from ..group import Group
 from ..models import Contact
-from ..models.appointments import Appointment
-from ..models.filters import Cursor, Filter, FilterGroup, Search, Sort, join_orders
-from ..models.search import ContactPage, FoundContact, SearchPage
+from ..models.activities import Appointment
+from ..models.search import (
+    ContactPage,
+    Cursor,
+    Filter,
+    FilterGroup,
+    FoundContact,
+    Search,
+    SearchPage,
+    Sort,
+    join_orders,
+)
 from ..protocol import Scope
 from ..protocol import search as calls
-from .recent import Recent
+from .group import Group
+
+# ---------------------------------------------------------------------------------------------- ids seen lately
+
+
+class Recent:
+    """The last so many ids, to tell what comes a second time, in bounded memory."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._order: deque[str] = deque()
+        self._ids: set[str] = set()
+
+    def add(self, seen: str) -> bool:
+        """Note an id, and return whether it is new among the last ones."""
+        if seen in self._ids:
+            return False
+        if len(self._order) >= self._most:
+            self._ids.discard(self._order.popleft())
+        self._order.append(seen)
+        self._ids.add(seen)
+        return True
+
 
 _MOST_STALE = 3  # pages in a row with nothing new: contacts that moved may fill one or two
 

@@ -8,13 +8,13 @@ from typing import Final, TypeAlias
 
 from ..errors import ConfigurationError, InvalidContactError
 from ..models import ContactUpsert
-from .choice import Column, Doubt
-from .consent import ALL
-from .page import shorten
-from .people import may_be_id
-from .problems import ProblemCount, ProblemTally, UnreadColumn
-from .readers import Record
-from .rows import RowFile
+from ..rules.consent import ALL
+from ..rules.problems import ProblemCount, ProblemTally, UnreadColumn
+from .mapping.columns import Column, Doubt
+from .mapping.directories import may_be_id
+from .mapping.rows import RowFile
+from .report.html import shorten
+from .tables import Record
 
 _MOST_WORDS: Final = 100
 _MOST_SHOWN: Final = 3

@@ -7,39 +7,309 @@ second does not know is written anew. `FILE` is there when it is whole.
 from __future__ import annotations
 
 import asyncio
+import csv
 import os
+import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing, suppress
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from ..client import LeadConnector
-from ..errors import ConfigurationError, NotFoundError
-from ..models import Contact
-from ..models.filters import Cursor, Filter
-from ..models.search import FoundContact
+from ..errors import BadRequestError, ConfigurationError, NotFoundError, ValidationError
+from ..models import Contact, DndSettings, InboundDndSettings, any_of
+from ..models.search import Cursor, Filter, FilterGroup, FoundContact
 from ..private_file import keep_database_private, open_anew
-from .export_rows import (
-    WRITABLE,
-    ExportField,
-    count_undefined,
-    count_unreadable,
-    find_told,
-    read_fields,
-    write_csv_header,
-    write_csv_rows,
-    write_json_lines,
-    write_raw_lines,
-)
-from .parquet import check_duckdb, convert_to_parquet
-from .restricted import RestrictedContacts, take_restrictions
+from .mapping.targets import CUSTOM_PREFIX
 from .sweep import sweep
+from .tables.duck import check_duckdb, convert_to_parquet
+from .tables.table import text_of
+
+# ---------------------------------------------------------------------------------------------- rows of an export
+
+_FILE: Final = "FILE_UPLOAD"
+_FILE_PREFIX: Final = "file:"  # a load has no value for such a field, and passes the column over
+WRITABLE: Final = {
+    "firstName": "first_name",
+    "lastName": "last_name",
+    "name": "name",
+    "email": "email",
+    "phone": "phone",
+    "companyName": "company_name",
+    "address1": "address1",
+    "city": "city",
+    "state": "state",
+    "postalCode": "postal_code",
+    "country": "country",
+    "website": "website",
+    "timezone": "timezone",
+    "gender": "gender",
+    "dateOfBirth": "date_of_birth",
+    "source": "source",
+    "assignedTo": "assigned_to",
+    "tags": "tags",
+    "dnd": "dnd",
+    "dndSettings": "dnd_settings",
+    "inboundDndSettings": "inbound_dnd_settings",
+}
+"""What an upsert takes, but for the location: an export of one is often for another."""
+_READ_ONLY: Final = {
+    "additionalEmails": "additional_emails",
+    "additionalPhones": "additional_phones",
+    "type": "type",
+    "businessId": "business_id",
+    "dateAdded": "date_added",
+    "dateUpdated": "date_updated",
+}
+_ATTRIBUTES: Final = {*WRITABLE.values(), *_READ_ONLY.values(), "custom_fields"}
+_SEPARATING: Final = re.compile(r'[,;|"\n\r]|:::|^\s|\s$')
+_LEFT_OUT: Final[tuple[object, ...]] = (None, "", [], {})
+
+
+class ExportField(Struct, frozen=True):
+    """A custom field of the location.
+
+    Attributes:
+        id: Its id.
+        key: Its key, without the `contact.` that the service puts before it.
+        holds_files: Whether it holds files.
+    """
+
+    id: str
+    key: str
+    holds_files: bool
+
+    @property
+    def column(self) -> str:
+        """Its header."""
+        return f"{_FILE_PREFIX if self.holds_files else CUSTOM_PREFIX}{self.key}"
+
+
+class Definition(Protocol):
+    """What is to be known of a custom field's definition."""
+
+    id: str
+    field_key: str | None
+    data_type: str | None
+
+
+def read_fields(definitions: Iterable[Definition]) -> list[ExportField]:
+    """Return the custom fields of a location, those of the same key by their ids."""
+    fields: dict[str, ExportField] = {}
+    for one in definitions:
+        key = (one.field_key or one.id).removeprefix("contact.")
+        key = one.id if key in fields else key
+        fields[key] = ExportField(one.id, key, one.data_type == _FILE)
+    return list(fields.values())
+
+
+def write_csv_header(fields: Sequence[ExportField]) -> bytes:
+    """Return the header."""
+    return _write_csv([["id", *WRITABLE, *_READ_ONLY, *(field.column for field in fields)]])
+
+
+def write_csv_rows(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
+    """Return a line for each contact. Values of fields that the location does not define have no column."""
+    return _write_csv(_csv_row(contact, fields) for contact in contacts)
+
+
+def write_json_lines(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
+    """Return for each contact what an upsert would send to have it as it is."""
+    keys = {field.id: field.key for field in fields}
+    return b"".join(msgspec.json.encode(_upsert_of(contact, keys)) + b"\n" for contact in contacts)
+
+
+def write_raw_lines(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
+    """Return each contact with all fields, as the service returned it."""
+    return b"".join(msgspec.json.encode(msgspec.Raw(_on_one_line(contact.raw))) + b"\n" for contact in contacts)
+
+
+def count_undefined(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> int:
+    """Return how many values are of custom fields that the location does not define (any more)."""
+    known = {field.id for field in fields}
+    return sum(value.id not in known for contact in contacts for value in contact.custom_fields or ())
+
+
+def count_unreadable(contacts: Iterable[FoundContact]) -> int:
+    """Return how many values are not of the documented kind."""
+    return sum(len(contact.unreadable.keys() & _ATTRIBUTES) for contact in contacts)
+
+
+def find_told(contacts: Sequence[Contact], *, but: Collection[str]) -> set[str]:
+    """Return which fields some contacts tell, also where they are empty, by their names on the wire.
+
+    Args:
+        contacts: The contacts.
+        but: Fields that need not be looked for.
+    """
+    sought = {name: attribute for name, attribute in WRITABLE.items() if name not in but}
+    return {name for name, attribute in sought.items() if any(contact.knows(attribute) for contact in contacts)}
+
+
+# ---------------------------------------------------------------------------------------------- one contact
+
+
+def _values_of(contact: FoundContact) -> dict[str, Any]:
+    values = {name: getattr(contact, attribute) for name, attribute in WRITABLE.items()}
+    values |= _unreadable_of(contact)  # as it came: better than to pass for nothing
+    if values["firstName"] or values["lastName"]:
+        del values["name"]  # made of these
+    else:
+        values["name"] = contact.name or contact.contact_name
+    for name in ("dndSettings", "inboundDndSettings"):
+        values[name] = _channels_of(values[name])
+    return {name: value for name, value in values.items() if value not in _LEFT_OUT}
+
+
+def _unreadable_of(contact: FoundContact) -> dict[str, Any]:
+    unreadable = contact.unreadable
+    return {name: unreadable[attribute] for name, attribute in WRITABLE.items() if attribute in unreadable}
+
+
+def _channels_of(settings: DndSettings | InboundDndSettings | None) -> dict[str, Any]:
+    """Return all channels, each so that a load takes it: one that is closed in a word of the service's own is `active`.
+
+    A channel that is not known keeps its name, although a load refuses that: better than to lose that it is closed.
+    """
+    channels = {} if settings is None else settings.by_channel()
+    known = {name: one if one.status == "permanent" else one.as_settable() for name, one in channels.items()}
+    told: dict[str, dict[str, str | None]] = msgspec.to_builtins(known)
+    return {name: {word: text for word, text in one.items() if text is not None} for name, one in told.items()}
+
+
+def _upsert_of(contact: FoundContact, keys: Mapping[str, str]) -> dict[str, Any]:
+    values = _values_of(contact)
+    custom = [
+        {"id": one.id, **({"key": keys[one.id]} if one.id in keys else {}), "field_value": one.value}
+        for one in contact.custom_fields or ()
+        if one.value not in _LEFT_OUT
+    ]
+    return {**values, "customFields": custom} if custom else values
+
+
+def _csv_row(contact: FoundContact, fields: Sequence[ExportField]) -> list[str]:
+    values = _values_of(contact)
+    if "tags" not in contact.unreadable:
+        values["tags"] = _join_tags(contact.tags or [])
+    row = [contact.id, *(text_of(msgspec.to_builtins(values.get(name))) for name in WRITABLE)]
+    row += [_read_only_text(getattr(contact, attribute)) for attribute in _READ_ONLY.values()]
+    custom: dict[str, Any] = {value.id: value.value for value in contact.custom_fields or ()}
+    return [*row, *(_custom_text(custom.get(field.id)) for field in fields)]
+
+
+def _join_tags(tags: Sequence[str]) -> str:
+    """Join tags as they are read again; one that would not be read as one tag needs JSON."""
+    is_plain = not any(_SEPARATING.search(tag) or tag.startswith(("[", "* ")) for tag in tags)
+    return ", ".join(tags) if is_plain else msgspec.json.encode(tags).decode()
+
+
+def _custom_text(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(f'"{one.replace(chr(34), chr(34) * 2)}"' if _SEPARATING.search(one) else one for one in value)
+    return text_of(value)
+
+
+def _read_only_text(value: Any) -> str:
+    plain = msgspec.to_builtins(value)
+    return text_of(plain or None)
+
+
+def _write_csv(rows: Iterable[Sequence[str]]) -> bytes:
+    lines = StringIO()
+    # No file with a zero byte is read as text again, and the service stores none.
+    csv.writer(lines).writerows([cell.replace("\0", "") for cell in row] for row in rows)
+    return lines.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _on_one_line(raw: bytes) -> bytes:
+    return raw if b"\n" not in raw and b"\r" not in raw else msgspec.json.encode(msgspec.json.decode(raw))
+
+
+# ---------------------------------------------------------------------------------------------- closed channels
+
+# A search may leave `dndSettings` and `inboundDndSettings` out of what it returns, and of a contact without
+# restrictions they are left out anyway: so from a contact that comes without them nobody knows whether it has any. But
+# a search can be asked for the contacts whose channels are closed, a page at a time. Only those of them that came
+# without their settings need to be read by their ids.
+#
+# The filters know Email, SMS, Call and what comes in, and not WhatsApp, GMB, FB or RCS.
+
+ASKED: Final = ("Email", "SMS", "Call")
+NOT_ASKED: Final = ("WhatsApp", "GMB", "FB", "RCS")
+
+_CLOSED: Final[dict[str, FilterGroup]] = {
+    "dnd_settings": any_of(
+        *(
+            Filter(f"dnd_settings.{channel.lower()}.status", "eq", status)
+            for channel in ASKED
+            for status in ("active", "permanent")
+        )
+    ),
+    "inbound_dnd_settings": any_of(Filter("inbound_dnd_settings.all.status", "eq", "active")),
+}
+"""What to ask for, by the field that such a contact must have."""
+
+
+class RestrictedContacts:
+    """The contacts of which some channel is closed, in a file of SQLite that is gone when this is closed.
+
+    Attributes:
+        is_known: Whether the service has said who they are.
+    """
+
+    def __init__(self) -> None:
+        self.is_known = False
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("CREATE TABLE closed (field TEXT, id TEXT, PRIMARY KEY (field, id)) WITHOUT ROWID")
+
+    def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        self._db.close()
+
+    async def read(
+        self, client: LeadConnector, filters: Sequence[Filter], *, query: str | None, location_id: str, page_size: int
+    ) -> None:
+        """Ask who they are among the contacts that a search would find; where the service knows no such filters, they
+        stay unknown.
+
+        Raises:
+            LeadConnectorError: It could not be asked.
+        """
+        try:
+            for field, closed in _CLOSED.items():
+                search = client.contacts.search(
+                    *filters, closed, query=query, page_size=page_size, location_id=location_id
+                )
+                async for contact in search:
+                    self._db.execute("INSERT OR IGNORE INTO closed VALUES (?, ?)", (field, contact.id))
+        except (BadRequestError, ValidationError):
+            return
+        self.is_known = True
+
+    def find_unsure(self, contacts: Sequence[Contact]) -> list[str]:
+        """Return the ids of those that are restricted and do not say how."""
+        return [contact.id for contact in contacts if self._is_unsure(contact)]
+
+    def _is_unsure(self, contact: Contact) -> bool:
+        return any(not contact.knows(field) and self._is_closed(field, contact.id) for field in _CLOSED)
+
+    def _is_closed(self, field: str, contact_id: str) -> bool:
+        return bool(self._db.execute("SELECT 1 FROM closed WHERE field = ? AND id = ?", (field, contact_id)).fetchone())
+
+
+def take_restrictions(contact: Contact, whole: Contact) -> None:
+    """Have a contact that a search returned say of do-not-disturb what a read of it by its id said."""
+    for field in ("dnd", *_CLOSED):
+        setattr(contact, field, getattr(whole, field))
+
 
 PAGE_SIZE: Final = 500
 Doubt: TypeAlias = Literal["unasked", "unseen", "seen"]

@@ -9,19 +9,20 @@ from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from ..breaker import Breaker
-from ..call import Call
+from ..bulk.breaker import Breaker
+from ..bulk.row import is_token_refused
+from ..bulk.run_log import pace_of
+from ..bulk.traces import Span
+from ..calls.call import Call
+from ..calls.retry import is_worth_repeating
 from ..client import LeadConnector
 from ..errors import CallError, DailyQuotaExceededError, LeadConnectorError, OutageError, StopRequestedError
-from ..journal import Journal
 from ..protocol import Request
-from ..retry import is_worth_repeating
-from ..timeline import LaterCall, pace_of
-from ..traces import Span
-from ..verdict import is_token_refused
-from .rows import RowFile
+from ..run.journal import Journal
+from ..run.timeline import LaterCall
+from .books import TagBook, Tagged
+from .mapping.rows import RowFile
 from .sweep import Access, LocationClosedError
-from .tag_book import TagBook, Tagged
 
 _WORKERS: Final = 8
 _MOST_FAILURES: Final = 3  # of one call while others succeed: it may be this one that the service cannot cope with

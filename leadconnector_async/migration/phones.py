@@ -13,24 +13,24 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct
 
+from ..bulk.report import Outcome
+from ..bulk.run_log import read_outcome
+from ..bulk.source import Skipped
+from ..bulk.traces import Span, Written, follow
 from ..client import LeadConnector
-from ..comparison import NotApplied, find_not_applied
 from ..errors import DuplicateContactError, InvalidContactError, LeadConnectorError
-from ..journal import Journal, read_outcome
 from ..models import Contact, ContactUpdate, ContactUpsert
+from ..models.compare import find_not_applied
+from ..models.contacts import NotApplied
 from ..protocol import Scope
 from ..protocol.contacts import build_update
-from ..report import Outcome
-from ..sources import Skipped
-from ..traces import Span, Written, follow
+from ..run.journal import Journal
+from .books import ADDED, LEFT, REFUSED, PhoneBook, SharedRow, Tagged
 from .follow_up import Errand, FollowUp
-from .matching import Matching
-from .missing_tags import is_written
-from .phone_book import PhoneBook, SharedRow
-from .rows import RowFile
-from .sharing import Conflict
+from .mapping.rows import RowFile
+from .matching import Conflict, Matching
 from .sweep import Access
-from .tag_book import ADDED, LEFT, REFUSED, Tagged
+from .tagging import is_written
 
 SKIP_REASON: Final = "it shares its phone with a row of another person, whose contact it would overwrite"
 _LEFT_REASON: Final = "the load ended before it was set"

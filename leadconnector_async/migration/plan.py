@@ -8,10 +8,9 @@ from typing import Final, Literal
 
 from msgspec import Struct, field
 
-from ..limits import RateLimit
-from .matching import Field, Forecast, SharedFate
-from .problems import ProblemCount
-from .sharing import PhoneRule
+from ..limits.limit import RateLimit
+from ..rules.problems import ProblemCount
+from .matching import Field, Forecast, PhoneRule, SharedFate
 
 DAY_SECONDS: Final = 86_400.0
 

@@ -10,19 +10,18 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
+from ..bulk.report import Outcome
 from ..client import LeadConnector
-from ..comparison import differing_channels, is_as_sent, is_same_value
 from ..errors import CallError, DuplicateContactError, InvalidContactError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpdate, ContactUpsert, DndSettings, read_mapping
-from ..report import Outcome
-from .definitions import FieldBook
-from .lookup import fetch_fields
+from ..models.compare import differing_channels, is_as_sent, is_same_value
+from .before import Snapshot, StoredContacts
+from .books import UndoBook, Undone, UndoStatus
+from .mapping.custom_fields import FieldBook
+from .mapping.directories import fetch_fields
+from .mapping.rows import RowFile
 from .restoring import Left, Restoration, Sent, find_restoration
-from .rows import RowFile
-from .snapshot import Snapshot
-from .stored import StoredContacts
 from .sweep import Access, ends_sweep, sweep
-from .undo_book import UndoBook, Undone, UndoStatus
 from .verify import Loaded
 
 _IDENTITY: Final = ("email", "phone")

@@ -12,12 +12,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from ..comparison import AnySetting, AnySettings, is_as_sent, is_same_value
 from ..models import Contact, ContactUpsert, CustomField, DndSetting, InboundDndSetting
+from ..models.compare import AnySetting, AnySettings, is_as_sent, is_same_value
 from ..models.dnd import CHANNELS
-from .definitions import FieldBook
-from .emptying import empty_field_value
-from .readers.cells import text_of
+from .mapping.custom_fields import FieldBook, empty_field_value
+from .tables.table import text_of
 from .tagging import normal_tags
 
 _NAMES: Final = ("first_name", "last_name", "name")

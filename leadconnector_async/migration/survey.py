@@ -11,16 +11,16 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from ..closing import CALLS_TO_CLOSE
+from ..bulk.closing import CALLS_TO_CLOSE
+from ..bulk.source import Closing
 from ..errors import InvalidContactError
-from ..identity import identity_of
 from ..models import ContactUpsert
-from ..sources import Closing
-from .emptying import list_emptied
-from .findings import who
+from ..models.identity import identity_of
+from .mapping.custom_fields import list_emptied
+from .mapping.rows import FileRow, RowFile
 from .matching import Group, Matching
 from .plan import PlannedColumn, PlannedFile, PlannedTags, SharedContact, SharedRow
-from .rows import FileRow, RowFile
+from .report.files import who
 from .tagging import TagBatch, TagGroups, normal_tags, without_tags
 
 _MOST_TAGS: Final = 10_000  # kinds that are counted

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
+from ..bulk.row import is_token_refused, refusal_of_location
+from ..calls.retry import is_worth_repeating
 from ..client import LeadConnector
 from ..errors import (
     APIError,
@@ -20,8 +22,6 @@ from ..errors import (
     TokenSourceError,
     TransportError,
 )
-from ..retry import is_worth_repeating
-from ..verdict import is_token_refused, refusal_of_location
 
 T = TypeVar("T")
 

@@ -14,19 +14,60 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import UNSET, Struct
 
+from ..bulk.report import Outcome, RowError
+from ..bulk.run_log import read_outcome
+from ..bulk.traces import Span
 from ..client import LeadConnector
-from ..contacts.tags import MAX_IDS
-from ..errors import LeadConnectorError
-from ..journal import Journal, read_outcome
+from ..contacts.links import MAX_IDS
+from ..errors import CallError, LeadConnectorError
 from ..models import ContactUpsert, TagsReport
+from ..models.contacts import NotApplied
 from ..protocol import Scope
-from ..protocol.tags import build_bulk_tags
-from ..traces import Span
+from ..protocol.links import build_bulk_tags
+from ..run.journal import Journal
+from .books import ADDED, LEFT, REFUSED, TagBook, Tagged
 from .follow_up import Errand, FollowUp
-from .missing_tags import is_written
-from .rows import FileRow, RowFile
+from .mapping.rows import FileRow, RowFile
 from .sweep import Access
-from .tag_book import ADDED, LEFT, REFUSED, TagBook, Tagged
+
+# ---------------------------------------------------------------------------------------------- tags that are missing
+
+_REFUSED_KIND: Final = CallError.__name__
+
+
+def tell_of_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> Iterator[Outcome]:
+    """Have the outcomes say which tags were not added: a row whose tags were refused has failed, although its contact
+    is written; one whose tags are yet to be added is as good as done."""
+    for outcome in mark_missing(outcomes, missing):
+        tagged = missing.get(outcome.index)
+        if tagged is None or tagged.state != REFUSED or not is_written(outcome):
+            yield outcome
+            continue
+        error = RowError(_REFUSED_KIND, None, f"its tags were not added: {tagged.reason}")
+        note = f"the contact itself was {outcome.status}: {outcome.contact_id}"
+        yield msgspec.structs.replace(outcome, status="failed", error=error, note=_join(outcome.note, note))
+
+
+def mark_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> Iterator[Outcome]:
+    """Have the outcomes name the tags that were not added, as fields that did not arrive."""
+    for outcome in outcomes:
+        tagged = missing.get(outcome.index)
+        if tagged is None or not is_written(outcome):
+            yield outcome
+            continue
+        lost = NotApplied("tags", list(tagged.tags), None)
+        note = None if tagged.state == REFUSED else f"its tags were not added: {tagged.reason}"
+        yield msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, lost), note=_join(outcome.note, note))
+
+
+def _join(*notes: str | None) -> str | None:
+    return "; ".join(note for note in notes if note is not None) or None
+
+
+def is_written(outcome: Outcome) -> bool:
+    """Whether a row reached a contact."""
+    return outcome.status in ("created", "updated")
+
 
 _ROWS_AT_ONCE: Final = 1000
 _MOST_WAITING: Final = 20_000  # contacts in groups that are not full, so that memory has a bound

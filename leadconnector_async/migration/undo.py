@@ -17,13 +17,13 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from ..bulk.report import Outcome, has_closed
 from ..client import LeadConnector
 from ..errors import CallError, LeadConnectorError, NotFoundError
-from ..journal import Journal
 from ..private_file import replacing, write_private
-from ..report import Outcome, has_closed
+from ..run.journal import Journal
+from .books import UndoBook, Undone
 from .sweep import Access, ends_sweep, sweep
-from .undo_book import UndoBook, Undone
 
 T = TypeVar("T")
 

@@ -1,6 +1,9 @@
-"""msgspec Structs of the wire: one Python form for all API versions."""
+"""msgspec Structs of the wire: one Python form for all versions of the API, normal forms, and what a difference is.
 
-from .appointments import Appointment
+Uses errors alone. Begin with `contacts.py`; `wire.py` reads and writes JSON, `compare.py` says what did not arrive.
+"""
+
+from .activities import Appointment, Note, Task
 from .contacts import AttributionSource, Contact, ContactUpdate, ContactUpsert, NotApplied, UpsertResult
 from .custom_fields import (
     CheckboxField,
@@ -18,7 +21,6 @@ from .custom_fields import (
     TextField,
 )
 from .dnd import DndSetting, DndSettings, InboundDndSetting, InboundDndSettings
-from .filters import Filter, FilterGroup, Range, Sort, all_of, any_of
 from .links import FollowersChange, TagResult, TagsReport
 from .locations import (
     CustomFieldDefinition,
@@ -28,10 +30,20 @@ from .locations import (
     LocationSocial,
     TextBoxOption,
 )
-from .notes import Note
-from .received import JSON
-from .search import AdditionalEmail, AdditionalPhone, ContactPage, FoundContact, SearchPage
-from .tasks import Task
+from .search import (
+    AdditionalEmail,
+    AdditionalPhone,
+    ContactPage,
+    Filter,
+    FilterGroup,
+    FoundContact,
+    Range,
+    SearchPage,
+    Sort,
+    all_of,
+    any_of,
+)
+from .structs import JSON
 from .wire import (
     UPSERT_NAMES,
     AnySendable,

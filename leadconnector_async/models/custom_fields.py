@@ -7,7 +7,7 @@ from typing import TypeAlias
 from msgspec import UNSET, Struct, UnsetType
 
 from .dnd import Text
-from .received import JSON
+from .structs import JSON
 
 CustomValue: TypeAlias = "str | int | float | list[str] | dict[str, FileEntry] | None"
 """Whatever one custom field can hold."""

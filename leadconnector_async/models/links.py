@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from .received import Received, read_items, read_part, read_parts, read_received
-from .sent import Sent
+from .structs import Received, Sent, read_items, read_part, read_parts, read_received
 
 
 class FollowersChange(Received, kw_only=True):

@@ -6,8 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .received import JSON, Received
-from .sent import Sent
+from .structs import JSON, Received, Sent
 
 
 class LocationBusiness(Struct, frozen=True, kw_only=True, rename="camel", repr_omit_defaults=True):

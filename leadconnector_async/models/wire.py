@@ -10,13 +10,11 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import InvalidContactError
-from .birthdays import read_birthday
-from .contacts import Contact, ContactUpdate, ContactUpsert, UpsertResult
+from .contacts import SHAPES, Contact, ContactUpdate, ContactUpsert, ShapeName, UpsertResult, written_name
 from .dnd import V3_CHANNELS, give_way
 from .given import is_plain, read_given
-from .received import check_id, read_received
-from .sent import ENCODING_ERRORS, describe
-from .shapes import SHAPES, ShapeName, written_name
+from .normal import read_birthday
+from .structs import ENCODING_ERRORS, check_id, describe, read_received
 
 AnySendable = TypeVar("AnySendable", bound=ContactUpsert | ContactUpdate)
 _Contact = TypeVar("_Contact", bound=Contact)

@@ -1,9 +1,12 @@
-"""The API without a network: what to send for each call, and what an answer means. No asyncio, no aiohttp."""
+"""The API without a network: what to send for each call, and what an answer means. No asyncio, no aiohttp.
 
+Uses `models`. Begin with `request.py` and `contacts.py`; `answers.py` turns answers into values or errors.
+"""
+
+from .answers import read_response
 from .contacts import build_create, build_delete, build_get, build_update, build_upsert
+from .links import build_tags
 from .request import API_VERSIONS, USER_AGENT, Request, Scope, T, check_api_version
-from .response import read_response
-from .tags import build_tags
 
 __all__ = [
     "API_VERSIONS",

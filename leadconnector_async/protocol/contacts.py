@@ -9,8 +9,8 @@ import msgspec
 
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
 from ..models.wire import decode_created
+from .answers import read_success
 from .request import HEADERS, Request, Scope, T, build_request, fill_path
-from .success import read_success
 
 _CONTACT = "/contacts/{contact_id}"
 

@@ -7,11 +7,19 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from ..models.links import BulkBusinessBody, FollowersBody, FollowersChange, WorkflowBody
-from ..models.received import whole
-from ..models.sent import encode_body
+from ..models.links import (
+    BulkBusinessBody,
+    BulkTagsBody,
+    FollowersBody,
+    FollowersChange,
+    TagsBody,
+    TagsReport,
+    WorkflowBody,
+    read_tags_report,
+)
+from ..models.structs import encode_body, whole
+from .answers import read_success
 from .request import Request, Scope, build_request, fill_path
-from .success import read_success
 
 _FOLLOWERS: Final = "/contacts/{contact_id}/followers"
 _CAMPAIGN: Final = "/contacts/{contact_id}/campaigns/{campaign_id}"
@@ -75,3 +83,31 @@ def build_bulk_business(contact_ids: list[str], business_id: str | None, scope: 
     """POST /contacts/bulk/business."""
     body = BulkBusinessBody(location_id=scope.location_id, ids=contact_ids, business_id=business_id)
     return build_request("POST", "/contacts/bulk/business", scope, _read_business, body=encode_body(body))
+
+
+# ---------------------------------------------------------------------------------------------- tags
+
+
+class _TagsAnswer(Struct, frozen=True):
+    tags: list[str]
+
+
+_TAGS: Final = msgspec.json.Decoder(_TagsAnswer)
+
+
+def _read_tags(body: bytes) -> list[str]:
+    return _TAGS.decode(body).tags
+
+
+def build_tags(method: str, contact_id: str, tags: list[str], scope: Scope) -> Request[list[str]]:
+    """POST (add) or DELETE (remove) /contacts/{contactId}/tags."""
+    path = fill_path("/contacts/{contact_id}/tags", contact_id=contact_id)
+    return build_request(method, path, scope, _read_tags, body=encode_body(TagsBody(tags=tags)))
+
+
+def build_bulk_tags(
+    kind: str, contact_ids: list[str], tags: list[str], scope: Scope, *, remove_all: bool | None = None
+) -> Request[TagsReport]:
+    """POST /contacts/bulk/tags/update/{type}; the type is `add` or `remove`."""
+    body = BulkTagsBody(contacts=contact_ids, tags=tags, location_id=scope.location_id, remove_all_tags=remove_all)
+    return build_request("POST", f"/contacts/bulk/tags/update/{kind}", scope, read_tags_report, body=encode_body(body))

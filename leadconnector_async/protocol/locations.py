@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from ..models.locations import CustomFieldBody, CustomFieldDefinition, Location
-from ..models.received import many, one
-from ..models.sent import encode_body
+from ..models.structs import encode_body, many, one
+from .answers import read_success
 from .request import Request, Scope, add_query, build_request, fill_path
-from .success import read_success
 
 _FIELDS: Final = "/locations/{location_id}/customFields"
 _FIELD: Final = "/locations/{location_id}/customFields/{custom_field_id}"

@@ -7,11 +7,9 @@ from typing import Final
 
 from ..errors import UsageError
 from ..models import Contact
-from ..models.appointments import Appointment
-from ..models.filters import Search
-from ..models.received import many
-from ..models.search import ContactPage, SearchPage, read_contact_page, read_duplicate, read_search_page
-from ..models.sent import encode_body
+from ..models.activities import Appointment
+from ..models.search import ContactPage, Search, SearchPage, read_contact_page, read_duplicate, read_search_page
+from ..models.structs import encode_body, many
 from .request import Request, Scope, add_query, build_request, fill_path
 
 _read_appointments: Final = many("events", Appointment)

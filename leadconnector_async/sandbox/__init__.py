@@ -1,10 +1,13 @@
-"""A local server that behaves like the API, for trying, testing and measuring."""
+"""A local server that behaves like the API, for trying, testing and measuring.
 
+Uses `models` alone. Begin with `server.py`; `service.py` finds the operation, `books.py` holds what is stored.
+"""
+
+from .answers import FAULT_KINDS
 from .custom_fields import DEFAULT_CUSTOM_FIELDS, CustomFieldDefinition
-from .faults import FAULT_KINDS
 from .quota import PROFILES, WINDOWS
 from .server import Sandbox
-from .traffic import Applied, Arrival
+from .service import Applied, Arrival
 
 __all__ = [
     "DEFAULT_CUSTOM_FIELDS",

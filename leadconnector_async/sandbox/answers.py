@@ -3,16 +3,139 @@
 from __future__ import annotations
 
 import logging
+import random
+from collections import deque
+from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 
-from .faults import edge_page
-from .refusals import Refusal
+# ---------------------------------------------------------------------------------------------- refusals
+
+_PHRASES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 422: "Unprocessable Entity"}
+
+
+class Refusal(Exception):  # noqa: N818  (it is an answer, not a failure)
+    """An answer of 400 or more.
+
+    Args:
+        status: The HTTP status.
+        message: The sentence, or the list of them.
+        fields: What else the body holds; they win over the usual ones. A field that is None is left out.
+    """
+
+    def __init__(self, status: int, message: str | list[str], /, **fields: Any) -> None:
+        super().__init__(status, message)
+        self.status = status
+        body = {"message": message, "error": _PHRASES.get(status), "statusCode": status, **fields}
+        self.body = {name: value for name, value in body.items() if value is not None}
+
+
+def contact_not_found(contact_id: str) -> Refusal:
+    """400, not 404, for a contact that is unknown or deleted."""
+    return Refusal(400, f"Contact not found for id:{contact_id}")
+
+
+def permanent_dnd(channel: str) -> Refusal:
+    """400 whose body says 401, for a change of a channel that is closed for good, or that would close it so."""
+    return Refusal(400, f"Not authorized to update permanent dnd setting for {channel}", error=None, statusCode=401)
+
+
+def duplicate(contact: dict[str, Any], field: str) -> Refusal:
+    """400 for a contact whose email or phone another one has."""
+    meta = {"contactName": contact.get("name", ""), "contactId": contact["id"], "matchingField": field}
+    return Refusal(400, "This location does not allow duplicated contacts.", error=None, meta=meta, succeeded=False)
+
+
+# ---------------------------------------------------------------------------------------------- faults
+
+FAULT_KINDS: Final[Mapping[str, str]] = {
+    "500": "500 with the framework's JSON body, before the write",
+    "502-html": "502 with the edge's HTML page, before the write",
+    "502-after": "502 with the edge's HTML page, after the write",
+    "503-html": "503 with the edge's HTML page, before the write",
+    "401-timeout": '401 "Command timed out" of the gateway, before the write',
+    "reset-before": "the connection is reset, nothing is written",
+    "reset-after": "the contact is written, then the connection is reset",
+    "cut-body": "the contact is written, the answer ends in its midst",
+    "429": "429 without Retry-After",
+    "429-retry-after": "429 with Retry-After",
+    "422-created": "the contact is written, the answer is 422",
+    "empty-200": "the contact is written, the answer is 200 and empty",
+    "html-200": "the contact is written, the answer is 200 and HTML",
+    "hang": "the call is accepted and never answered",
+}
+_HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
+
+
+class Page(Refusal):
+    """A refusal whose body is an HTML page of the edge, not JSON of the service."""
+
+    def __init__(self, status: int, title: str) -> None:
+        super().__init__(status, title)
+        self.html = _HTML.format(title)
+
+
+class Faults:
+    """Chooses the fault of each call.
+
+    Args:
+        chances: The probability of each kind, from 0 to 1.
+        chance: The source of chance.
+
+    Raises:
+        ValueError: A kind is unknown or a probability is none.
+    """
+
+    def __init__(self, chances: Mapping[str, float], chance: random.Random) -> None:
+        for kind, probability in chances.items():
+            check_kind(kind)
+            if not 0 <= probability <= 1:
+                raise ValueError(f"the probability of fault {kind} is {probability}; it must be from 0 to 1")
+        self._chances = dict(chances)
+        self._chance = chance
+        self._script: deque[str | None] = deque()
+
+    def script(self, kind: str | None, times: int) -> None:
+        """Let the next calls meet this fault, or none, after what was scripted before."""
+        if kind is not None:
+            check_kind(kind)
+        self._script.extend([kind] * times)
+
+    def next(self) -> str | None:
+        """Return the fault of the next call, or None."""
+        if self._script:
+            return self._script.popleft()
+        for kind, probability in self._chances.items():
+            if self._chance.random() < probability:
+                return kind
+        return None
+
+
+def check_kind(kind: str) -> None:
+    """Raise ValueError where there is no such fault."""
+    if kind not in FAULT_KINDS:
+        raise ValueError(f"unknown fault {kind!r}; known are {', '.join(FAULT_KINDS)}")
+
+
+def refuse_before_write(kind: str | None) -> None:
+    """Raise the answer of a fault that strikes before anything is written."""
+    if kind == "500":
+        raise Refusal(500, "Internal server error")
+    if kind == "401-timeout":
+        raise Refusal(401, "Command timed out", error=None)
+    if kind in ("502-html", "503-html"):
+        raise edge_page(int(kind[:3]))
+
+
+def edge_page(status: int) -> Page:
+    """Return the page that the edge shows when the service behind it fails."""
+    return Page(status, {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable"}[status])
+
 
 HTML = "text/html"
 LOGGER = logging.getLogger("leadconnector_async.sandbox")

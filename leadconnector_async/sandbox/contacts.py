@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Iterator
+from typing import Any, Final
 
+from .answers import Refusal
 from .books import Books
-from .calls import Body, Call
+from .calls import Body, Call, success
 from .shapes import CREATED, WHOLE
-from .validation import Rules, strings
-from .versions import success
+from .validation import Rules, flag, iso_time, strings, text
 
 TAGS: Final = Rules({"tags": strings}, ("tags",))
 FOLLOWERS: Final = Rules({"followers": strings}, ("followers",))
@@ -73,3 +75,124 @@ def remove_followers(books: Books, call: Call) -> Body:
 def list_appointments(books: Books, call: Call) -> Body:
     books.get(call.contact_id)
     return {"events": books.appointments.of(call.contact_id)}
+
+
+# ---------------------------------------------------------------------------------------------- bulk operations
+
+_ID = re.compile(r"[A-Za-z0-9]{20}")
+_LONGEST_ID: Final = 50
+
+
+def _short_ids(name: str, value: Any) -> Iterator[str]:
+    yield from strings(name, value)
+    if isinstance(value, list) and any(isinstance(each, str) and len(each) > _LONGEST_ID for each in value):
+        yield f"each value in {name} must be shorter than or equal to {_LONGEST_ID} characters"
+
+
+MANY_TAGS: Final = Rules(
+    {"contacts": strings, "tags": strings, "locationId": text, "removeAllTags": flag},
+    ("contacts", "tags", "locationId"),
+)
+MANY_BUSINESS: Final = Rules(
+    {"locationId": text, "ids": _short_ids, "businessId": text},
+    ("locationId", "ids", "businessId"),
+    frozenset(("businessId",)),
+)
+
+
+def change_tags(books: Books, call: Call) -> Body:
+    """Add or remove tags; what went wrong is told per contact, in an answer that says success."""
+    kind = call.params["type"]
+    if kind not in ("add", "remove"):
+        raise Refusal(422, ["type must be one of the following values: add, remove"])
+    responses = [_change_tags_of(books, call.body, contact_id, kind) for contact_id in call.body["contacts"]]
+    errors = sum(response["type"] == "error" for response in responses)
+    return {**success(call.version), "errorCount": errors, "responses": responses}
+
+
+def _change_tags_of(books: Books, sent: Body, contact_id: str, kind: str) -> Body:
+    reason = _why_not(books, sent["locationId"], contact_id)
+    if reason is not None:
+        return {"contactId": contact_id, "message": reason, "type": "error"}
+    had = list(books.get(contact_id).get("tags", []))
+    removes_all = kind == "remove" and sent.get("removeAllTags", False)
+    now = books.change_tags(contact_id, had if removes_all else sent["tags"], add=kind == "add")
+    return {
+        "contactId": contact_id,
+        "message": "Tags updated",
+        "type": "success",
+        "oldTags": had,
+        "tagsAdded": [tag for tag in now if tag not in had],
+        "tagsRemoved": [tag for tag in had if tag not in now],
+    }
+
+
+def _why_not(books: Books, location_id: str, contact_id: str) -> str | None:
+    """Return why a contact is passed over, in the service's words, or None."""
+    if not _ID.fullmatch(contact_id):
+        return "contact id is not a valid firebase id"
+    contact = books.contacts.get(contact_id)
+    if contact is None:
+        return "contact is deleted"
+    if contact["locationId"] != location_id:
+        return "contact does not belong to location"
+    return None
+
+
+def set_business(books: Books, call: Call) -> Body:
+    """Put contacts under a business, or under none; ids of contacts that are not there are passed over."""
+    sent = call.body
+    ids = [each for each in dict.fromkeys(sent["ids"]) if _why_not(books, sent["locationId"], each) is None]
+    for contact_id in ids:
+        books.set_field(books.get(contact_id), "businessId", sent["businessId"])
+    return {"success": True, "ids": ids}
+
+
+# ---------------------------------------------------------------------------------------------- enrolments
+
+CAMPAIGN: Final = Rules({})
+WORKFLOW: Final = Rules({"eventStartTime": iso_time})
+
+
+def enrolled(books: Books, contact_id: str, kind: str) -> list[str]:
+    """Return the ids of the campaigns or workflows (`kind`) that a contact is in, the first joined first."""
+    return [each["target"] for each in books.enrolments.of(contact_id) if each["kind"] == kind]
+
+
+def add_to_campaign(books: Books, call: Call) -> Body:
+    return _enrol(books, call, "campaign", call.params["campaignId"])
+
+
+def remove_from_campaign(books: Books, call: Call) -> Body:
+    return _leave(books, call, "campaign", call.params["campaignId"])
+
+
+def remove_from_every_campaign(books: Books, call: Call) -> Body:
+    for campaign_id in enrolled(books, call.contact_id, "campaign"):
+        _leave(books, call, "campaign", campaign_id)
+    books.get(call.contact_id)
+    return success(call.version)
+
+
+def add_to_workflow(books: Books, call: Call) -> Body:
+    return _enrol(books, call, "workflow", call.params["workflowId"])
+
+
+def remove_from_workflow(books: Books, call: Call) -> Body:
+    return _leave(books, call, "workflow", call.params["workflowId"])
+
+
+def _enrol(books: Books, call: Call, kind: str, target: str) -> Body:
+    books.get(call.contact_id)
+    key = f"{call.contact_id}/{kind}/{target}"
+    books.enrolments.put({"id": key, "contactId": call.contact_id, "kind": kind, "target": target, **call.body})
+    return success(call.version)
+
+
+def _leave(books: Books, call: Call, kind: str, target: str) -> Body:
+    """Leaving what one is not in is no mistake: nothing is known of an answer that says so."""
+    books.get(call.contact_id)
+    key = f"{call.contact_id}/{kind}/{target}"
+    if key in books.enrolments:
+        books.enrolments.take(key)
+    return success(call.version)

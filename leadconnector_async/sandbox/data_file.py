@@ -12,8 +12,8 @@ import msgspec
 
 from ..errors import ConfigurationError
 from ..private_file import keep_database_private
+from .answers import Refusal
 from .books import Books
-from .refusals import Refusal
 from .shelves import Fields
 
 _APPLICATION_ID: Final = 0x4C437331

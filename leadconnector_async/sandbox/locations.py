@@ -7,13 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
+from .answers import Refusal
 from .books import Books
-from .calls import Body, Call
+from .calls import Body, Call, success
 from .custom_fields import DATA_TYPES, CustomFieldDefinition
 from .logins import COMPANY_ID
-from .refusals import Refusal
 from .validation import Rules, array, flag, number, one_of, strings, text
-from .versions import success
 
 _LARGEST_PAGE: Final = 1000
 _MODELS: Final = ("contact", "opportunity")

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from .refusals import Refusal
+from .answers import Refusal
 from .shelves import Fields, Shelf
 
 CLIENT_ID: Final = "5f8d0d55b54764421b7156c3-sandbox1"

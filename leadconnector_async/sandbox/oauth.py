@@ -3,18 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from html import escape
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from yarl import URL
 
-from .answers import Answer, read_form, read_json
+from .answers import HTML, Answer, Refusal, read_form, read_json
+from .calls import check_version
 from .logins import ALL_SCOPES, CLIENT_ID, CLIENT_SECRET, COMPANY_ID, DEFAULT_LOCATION, LOCATION_SECONDS, Bearer, Logins
-from .oauth_lists import counted_page, named_page
-from .oauth_page import choose
-from .oauth_words import GRANT_TYPES, Words
-from .refusals import Refusal
-from .versions import check_version
+
+# ---------------------------------------------------------------------------------------------- words of token calls
+
+GRANT_TYPES: Final = ("authorization_code", "refresh_token", "client_credentials")
+
+
+class Words:
+    """How a version spells the fields of a token call, and its refusals."""
+
+    def __init__(self, is_v3: bool) -> None:
+        self._is_v3 = is_v3
+
+    def __call__(self, name: str) -> str:
+        if not self._is_v3:
+            return name
+        first, *rest = name.split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+    def missing(self, name: str) -> Refusal:
+        if self._is_v3:
+            return Refusal(400, f"Missing parameter: {self(name)}")
+        return Refusal(422, [f"{name} must be a string", f"{name} should not be empty"])
+
+    def wrong_grant_type(self) -> Refusal:
+        if self._is_v3:
+            return Refusal(400, "Invalid parameter: grantType")
+        return Refusal(422, [f"grant_type must be one of the following values: {', '.join(GRANT_TYPES)}"])
+
+    def no_code(self) -> Refusal:
+        if self._is_v3:
+            return Refusal(400, "Invalid grant: authorization code is invalid")
+        return self.refuse("UnAuthorized!", "Authorization code not found", status=401)
+
+    def refuse(self, error: str, description: str, v3_text: str | None = None, *, status: int) -> Refusal:
+        """Return a refusal in the words of OAuth, which v3 turns into a sentence."""
+        if self._is_v3:
+            words = error.replace("_", " ").capitalize()
+            return Refusal(400, f"{words}: {v3_text or description}")
+        return Refusal(status, "", message=None, statusCode=None, error=error, error_description=description)
+
+
+# ---------------------------------------------------------------------------------------------- installed locations
+
+_USUAL: Final = 20
+_LARGEST: Final = 500
+_LONGEST: Final = 9
+_PREFIX: Final = "page-"
+
+
+def counted_page(found: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+    """Return what `skip` and `limit` ask for."""
+    skip, limit = _count(query, "skip", 0), _count(query, "limit", _USUAL)
+    return {"locations": found[skip : skip + limit], "count": len(found), "installToFutureLocations": False}
+
+
+def named_page(found: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+    """Return what `pageToken` and `pageSize` ask for."""
+    size = _count(query, "pageSize", _USUAL) or _USUAL
+    token = query.get("pageToken", f"{_PREFIX}0")
+    start = token.removeprefix(_PREFIX)
+    if not (token.startswith(_PREFIX) and _is_count(start)):
+        raise Refusal(400, "Invalid parameter: pageToken")
+    begin, end = int(start), int(start) + size
+    pagination = {
+        "totalRecords": len(found),
+        "hasNextPage": end < len(found),
+        "hasPrevPage": begin > 0,
+        "nextPageToken": f"{_PREFIX}{end}" if end < len(found) else None,
+        "prevPageToken": f"{_PREFIX}{max(begin - size, 0)}" if begin else None,
+        "currentPageSize": len(found[begin:end]),
+    }
+    return {"items": found[begin:end], "pagination": pagination, "installToFutureLocations": False}
+
+
+def _count(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not _is_count(text):
+        raise Refusal(422, [f"{name} must be a number string"])
+    if int(text) > _LARGEST and name != "skip":
+        raise Refusal(400, f"{name} must not be greater than {_LARGEST}")
+    return int(text)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _LONGEST
+
 
 _PAGES: Final = ("/oauth/chooselocation", "/v2/oauth/chooselocation")
 _USER_ID: Final = "SandboxUser000000001"
@@ -284,3 +368,110 @@ async def _read_fields(request: web.BaseRequest) -> dict[str, str]:
 
 def _json(status: int, value: dict[str, Any]) -> Answer:
     return Answer(status, msgspec.json.encode(value))
+
+
+# ---------------------------------------------------------------------------------------------- the page of consent
+
+
+_AGENCY: Final = "agency"
+_CANCEL: Final = "cancel"
+
+_SHELL: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #1d2733; background: #eef1f5; margin: 0; padding: 2rem 1rem }}
+main {{ background: #fff; max-width: 34rem; margin: 0 auto; padding: 1.5rem 2rem 2rem; border-radius: .5rem }}
+h1 {{ font-size: 1.35rem; margin: 0 0 .5rem }}
+code {{ overflow-wrap: anywhere }}
+button {{ display: block; width: 100%; margin: .5rem 0; padding: .7rem 1rem; font: inherit; text-align: left;
+  background: #fff; border: 1px solid #8795a8; border-radius: .4rem; cursor: pointer }}
+button:hover, button:focus-visible {{ background: #e3edfb; border-color: #1a56b0 }}
+small {{ display: block; color: #526070 }}
+</style>
+</head>
+<body><main>
+<h1>{title}</h1>
+{body}
+</main></body>
+</html>
+"""
+
+
+async def choose(oauth: OAuth, request: web.BaseRequest) -> Answer:
+    """Show the page, or send the browser on with what was chosen."""
+    query = request.query
+    try:
+        back = _check_link(query)
+    except ValueError as error:
+        return Answer(400, _error_page(str(error)), HTML)
+    scopes = query.get("scope", "").split() or list(ALL_SCOPES)
+    if request.method != "POST":
+        return Answer(200, _choice_page(scopes, _choices(oauth)), HTML)
+    chosen = (await read_form(request)).get("account", "")
+    if chosen not in (_AGENCY, _CANCEL) and not oauth.is_location(chosen):
+        return Answer(400, _error_page("There is no such location."), HTML)
+    state = {"state": query["state"]} if "state" in query else {}
+    if chosen == _CANCEL:
+        return _redirect(back.update_query({"error": "access_denied", **state}))
+    code = oauth.new_code(None if chosen == _AGENCY else chosen, scopes=scopes, redirect_uri=query["redirect_uri"])
+    return _redirect(back.update_query({"code": code, **state}))
+
+
+def _choices(oauth: OAuth) -> list[tuple[str, str, str]]:
+    """Return the value, the title and a remark of each button."""
+    locations = [(each, f"Location {each}", "for this location alone") for each in oauth.known_locations()]
+    return [
+        *locations,
+        (_AGENCY, f"Agency {oauth.company_id}", "for all of its locations that have the app"),
+        (_CANCEL, "Cancel", "gives the app nothing"),
+    ]
+
+
+def _check_link(query: Mapping[str, str]) -> URL:
+    """Return where a login's code is to go.
+
+    Raises:
+        ValueError: The link lacks something; the sentence says what.
+    """
+    if query.get("client_id") != CLIENT_ID:
+        raise ValueError(f"The client_id is not that of the sandbox's app, which is {CLIENT_ID}.")
+    if query.get("response_type") != "code":
+        raise ValueError("The response_type must be code.")
+    try:
+        back = URL(query.get("redirect_uri", ""))
+    except ValueError:
+        back = URL()
+    if back.scheme not in ("http", "https") or not back.host:
+        raise ValueError("The redirect_uri is missing, or is no http(s) address.")
+    return back
+
+
+def _redirect(to: URL) -> Answer:
+    answer = Answer(302, b"", HTML)
+    answer.headers["Location"] = str(to)
+    return answer
+
+
+def _choice_page(scopes: Iterable[str], choices: Iterable[tuple[str, str, str]]) -> bytes:
+    buttons = "\n".join(
+        f'<button name="account" value="{escape(value)}">{escape(title)}<small>{escape(remark)}</small></button>'
+        for value, title, remark in choices
+    )
+    listed = ", ".join(f"<code>{escape(scope)}</code>" for scope in scopes)
+    return _page(
+        "Choose what the app may act for",
+        f"<p>This is a sandbox: nothing real is shared. The app asks for {listed}.</p>\n"
+        f'<form method="post">\n{buttons}\n</form>',
+    )
+
+
+def _error_page(sentence: str) -> bytes:
+    return _page("This link cannot be used", f"<p>{escape(sentence)}</p>")
+
+
+def _page(title: str, body: str) -> bytes:
+    return _SHELL.format(title=title, body=body).encode()

@@ -15,9 +15,9 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from .directory import milliseconds
+from .books import milliseconds
+from .calls import spell_channels
 from .shelves import Fields
-from .versions import spell_channels
 
 Make: TypeAlias = Callable[[Any], Any]
 """Makes what is answered of what is kept."""

@@ -10,8 +10,27 @@ from zoneinfo import available_timezones
 
 from msgspec import Struct
 
-from .countries import COUNTRIES
-from .refusals import Refusal
+from .answers import Refusal
+from .custom_fields import CustomFields, stored_value
+from .shelves import Fields
+
+# ---------------------------------------------------------------------------------------------- countries
+
+# Source: https://highlevel.stoplight.io/docs/integrations/ZG9jOjI4MzUzNDIy-country-list
+
+COUNTRIES: Final = frozenset(
+    (
+        "AD AE AF AG AI AL AM AN AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BM BN BO BR BS BT BV BW BY "
+        "BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK "
+        "FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ "
+        "IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG "
+        "MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH "
+        "PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR ST SV SX SY SZ "
+        "TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA "
+        "ZM ZW "
+    ).split()
+)
+
 
 Check = Callable[[str, Any], Iterator[str]]
 
@@ -209,3 +228,154 @@ def read_time(text: str) -> datetime | None:
 
 def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# ---------------------------------------------------------------------------------------------- phones
+
+_CALLING_CODES: Final = frozenset(
+    "1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 "
+    "82 84 86 90 91 92 93 94 95 98 211 212 213 216 218 220 221 222 223 224 225 226 227 228 229 230 231 232 233 "
+    "234 235 236 237 238 239 240 241 242 243 244 245 246 247 248 249 250 251 252 253 254 255 256 257 258 260 "
+    "261 262 263 264 265 266 267 268 269 290 291 297 298 299 350 351 352 353 354 355 356 357 358 359 370 371 "
+    "372 373 374 375 376 377 378 380 381 382 383 385 386 387 389 420 421 423 500 501 502 503 504 505 506 507 "
+    "508 509 590 591 592 593 594 595 596 597 598 599 670 672 673 674 675 676 677 678 679 680 681 682 683 685 "
+    "686 687 688 689 690 691 692 850 852 853 855 856 880 886 960 961 962 963 964 965 966 967 968 970 971 972 "
+    "973 974 975 976 977 992 993 994 995 996 998".split()
+)
+_OF_COUNTRY: Final = {
+    "US": "1", "CA": "1", "GB": "44", "DE": "49", "FR": "33", "CH": "41", "AT": "43", "NL": "31", "ES": "34",
+    "IT": "39", "AU": "61", "NZ": "64", "IN": "91", "BR": "55", "MX": "52", "ZA": "27", "IE": "353", "PL": "48",
+    "SE": "46",
+}  # fmt: skip
+_EXTENSION = re.compile(r"\s*(?:ext\.?|x|#)\s*\d{1,7}\s*$", re.I)
+_SHAPE = re.compile(r"\+?[\d\s().\-/]+", re.ASCII)
+_MOST_DIGITS = 15
+_FEWEST_DIGITS = 7
+
+_NO_NUMBER = "The string supplied did not seem to be a phone number"
+_TOO_LONG = "The string supplied is too long to be a phone number"
+_TOO_SHORT = "The string supplied is too short to be a phone number"
+_NO_COUNTRY = "Invalid country calling code"
+
+
+def read_phone(text: str, country: str) -> str:
+    """Return the number in E.164, read as a national one of `country` (two letters) unless it names another.
+
+    Raises:
+        Refusal: 400, it is no phone number.
+    """
+    text = _EXTENSION.sub("", text.strip())
+    if not _SHAPE.fullmatch(text):
+        raise Refusal(400, _NO_NUMBER)
+    digits = re.sub(r"\D", "", text)
+    number = digits if text.startswith("+") else _international(digits, _OF_COUNTRY.get(country, "1"))
+    if len(number) > _MOST_DIGITS:
+        raise Refusal(400, _TOO_LONG)
+    if not any(number.startswith(code) for code in (number[:1], number[:2], number[:3]) if code in _CALLING_CODES):
+        raise Refusal(400, _NO_COUNTRY)
+    if len(number) < _FEWEST_DIGITS + 1:
+        raise Refusal(400, _TOO_SHORT)
+    return f"+{number}"
+
+
+def _international(digits: str, code: str) -> str:
+    if code == "1":
+        if digits.startswith("011"):
+            return digits[3:]
+        return digits if len(digits) == 11 and digits.startswith("1") else "1" + digits
+    if digits.startswith("00"):
+        return digits[2:]
+    return code + digits.removeprefix("0")
+
+
+# ---------------------------------------------------------------------------------------------- normal forms
+
+# Contacts are kept as they go over the wire in version 2021-07-28; fields without a value are left out.
+
+NAMES = frozenset(("firstName", "lastName", "name"))
+_TWINS = {
+    "email": "emailLowerCase",
+    "firstName": "firstNameLowerCase",
+    "lastName": "lastNameLowerCase",
+    "name": "fullNameLowerCase",
+}
+
+
+def normalise(sent: Fields, country: str, definitions: CustomFields, *, refuse_unknown: bool) -> Fields:
+    """Bring what was sent into the form in which it is stored; None and empty stand for no value.
+
+    Raises:
+        Refusal: 400 for a phone that is none, 422 for an unknown custom field where these are refused.
+    """
+    fields = dict(sent)
+    if fields.get("email"):
+        fields["email"] = fields["email"].strip().lower()
+    if fields.get("phone"):
+        fields["phone"] = read_phone(fields["phone"], country)
+    if fields.get("dateOfBirth"):
+        fields["dateOfBirth"] = read_day(fields["dateOfBirth"])
+    if "tags" in fields:
+        fields["tags"] = clean_tags(fields["tags"])
+    if "dndSettings" in fields:
+        fields["dndSettings"] = {dnd_key(channel): value for channel, value in fields["dndSettings"].items()}
+    if "customFields" in fields:
+        fields["customFields"] = list(_read_custom_fields(fields["customFields"], definitions, refuse_unknown))
+    return fields
+
+
+def _read_custom_fields(sent: list[Fields], definitions: CustomFields, refuse_unknown: bool) -> Iterator[Fields]:
+    for field in sent:
+        definition = definitions.find(field)
+        if definition is None:
+            if refuse_unknown:
+                raise Refusal(422, [f"custom field {field.get('id') or field.get('key')} does not exist"])
+            continue
+        value = field.get("fieldValue", field.get("field_value"))
+        stored = stored_value(definition, value)
+        is_cleared = value is None or value in ("", [])
+        if stored is not None or is_cleared:
+            yield {"id": definition.id, "value": stored}
+
+
+def apply(contact: Fields, fields: Fields) -> None:
+    """Change a stored contact in place; what is cleared goes away."""
+    for name, value in fields.items():
+        if name == "customFields":
+            merged = {field["id"]: field for field in [*contact["customFields"], *value]}
+            contact[name] = [field for field in merged.values() if field["value"] is not None]
+        elif name in ("dndSettings", "inboundDndSettings"):
+            contact[name] = {**contact.get(name, {}), **value}
+        elif value is None or value == "":
+            contact.pop(name, None)
+        else:
+            contact[name] = value
+    if not NAMES.isdisjoint(fields):
+        _complete_names(contact, fields)
+    _add_lower_case_twins(contact)
+
+
+def _complete_names(contact: Fields, fields: Fields) -> None:
+    """Split `name` where it came alone, and make it of the two parts where it did not come."""
+    if fields.get("name") and not fields.get("firstName") and not fields.get("lastName"):
+        first, _, last = fields["name"].strip().partition(" ")
+        contact["firstName"] = first
+        contact.pop("lastName", None)
+        if last.strip():
+            contact["lastName"] = last.strip()
+    elif not fields.get("name"):
+        name = " ".join(contact[part] for part in ("firstName", "lastName") if part in contact)
+        contact.pop("name", None)
+        if name:
+            contact["name"] = name
+
+
+def _add_lower_case_twins(contact: Fields) -> None:
+    for name, twin in _TWINS.items():
+        contact.pop(twin, None)
+        if name in contact:
+            contact[twin] = contact[name].lower()
+
+
+def clean_tags(tags: list[str]) -> list[str]:
+    """Tags as they are kept: trimmed, in lower case, each once."""
+    return list(dict.fromkeys(tag.strip().lower() for tag in tags if tag.strip()))

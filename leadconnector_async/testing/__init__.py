@@ -3,6 +3,8 @@
 In pytest: `pytest_plugins = ["leadconnector_async.testing"]` in the topmost conftest.py gives the fixture
 `leadconnector_sandbox` and the marker of that name. Elsewhere: `with run_sandbox() as sandbox:`.
 
+Uses the client and `sandbox`. Begin with `running.py`; `fixtures.py` is for pytest.
+
 pytest would warn where this was imported before it became a plugin, but it may: PYTEST_DONT_REWRITE.
 """
 

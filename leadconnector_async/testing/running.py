@@ -18,7 +18,7 @@ from ..client import LeadConnector
 from ..errors import ClientStateError, InvalidContactError, UsageError
 from ..models import Contact, ContactUpsert, decode_contact, encode_contact, read_mapping
 from ..sandbox import Applied, Arrival, Sandbox
-from ..sandbox.refusals import Refusal
+from ..sandbox.answers import Refusal
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -1,4 +1,7 @@
-"""Webhooks: is a delivery the vendor's own, is it fresh, and what does it say?"""
+"""Webhooks: is a delivery the vendor's own, is it fresh, and what does it say?
+
+Uses `models`. Begin with `verification.py`; `signatures.py` checks who signed, `events.py` reads what was signed.
+"""
 
 from ..errors import WebhookError
 from .events import (
@@ -10,9 +13,8 @@ from .events import (
     ContactUpdateEvent,
     WebhookEvent,
 )
-from .seen import SeenDeliveries, SeenInMemory
 from .signatures import WebhookHeaders, WebhookKeys
-from .verification import verify_webhook
+from .verification import SeenDeliveries, SeenInMemory, verify_webhook
 
 __all__ = [
     "ContactCreateEvent",

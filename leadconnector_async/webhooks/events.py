@@ -13,7 +13,7 @@ import msgspec
 
 from ..errors import WebhookError
 from ..models import CustomFieldValue, DndSettings, InboundDndSettings
-from ..models.received import JSON, Received, read_received
+from ..models.structs import JSON, Received, read_received
 
 
 class WebhookEvent(Received, kw_only=True):

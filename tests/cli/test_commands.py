@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from leadconnector_async import BatchReport, Outcome
-from leadconnector_async.cli import progress
+from leadconnector_async.cli import terminal as progress
 from leadconnector_async.cli.options import read_faults, read_latency, read_rate
 from leadconnector_async.errors import ConfigurationError
-from leadconnector_async.limits import RateLimit
+from leadconnector_async.limits.limit import RateLimit
 from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import COMMAND, Run, people, start, table
 from tests.waiting import PATIENCE, wait_until

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from leadconnector_async.cli.login import DEFAULT_REDIRECT
+from leadconnector_async.cli.accounts import DEFAULT_REDIRECT
 from leadconnector_async.sandbox.logins import CLIENT_ID, CLIENT_SECRET, COMPANY_ID
 from tests.cli.conftest import COMMAND, Run, people
 from tests.waiting import PATIENCE
@@ -283,7 +283,7 @@ def test_a_port_that_is_in_use(url: str, run: Run) -> None:
 
 
 def test_nobody_comes_back(url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leadconnector_async.cli.login._WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("leadconnector_async.cli.accounts._WAIT_SECONDS", 0.05)
     code, _, err = run("login", "--no-browser", "--redirect-uri", f"http://127.0.0.1:{_free_port()}/callback")
     assert (code, "nobody came back from the page" in err) == (2, True)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async.migration.results import Results
+from leadconnector_async.migration.report.files import Results
 from tests.cli.conftest import Run, people, start, table
 from tests.cli.test_commands import EXAMPLE
 from tests.page_reader import PageReader, read_page

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from leadconnector_async.cli.options import Saying
 from leadconnector_async.cli.past_runs import note_run
-from leadconnector_async.cli.saying import Saying
-from leadconnector_async.journal import Journal
-from leadconnector_async.migration.inputs import Sources
-from leadconnector_async.migration.readers.queries import Query
-from leadconnector_async.migration.rows import open_row_file
+from leadconnector_async.migration.mapping.rows import open_row_file
+from leadconnector_async.migration.tables.inputs import Sources
+from leadconnector_async.migration.tables.queries import Query
+from leadconnector_async.run.journal import Journal
 from tests.cli.conftest import COMMAND, Run, add_tag, count, delete, end, people, start, stored, table, update
 from tests.redis_server import RedisServer, needs_redis
 from tests.waiting import wait_until

@@ -15,7 +15,7 @@ import pytest
 distributed = pytest.importorskip("distributed")
 
 from leadconnector_async import BatchReport, RateLimit  # noqa: E402
-from leadconnector_async.distributed import ClientOptions, upsert_partitions  # noqa: E402
+from leadconnector_async.cluster import ClientOptions, upsert_partitions  # noqa: E402
 from tests.waiting import PATIENCE  # noqa: E402
 
 SERVER = """

@@ -8,10 +8,9 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async.distributed.dispatch import Dispatcher, Share
-from leadconnector_async.distributed.lease import Lease
-from leadconnector_async.distributed.messages import Assignment, Ending, Orders, Told
-from leadconnector_async.report import BatchReport
+from leadconnector_async.bulk.report import BatchReport
+from leadconnector_async.cluster.dispatch import Assignment, Dispatcher, Ending, Orders, Share, Told
+from leadconnector_async.cluster.lease import Lease
 
 TALLY = BatchReport().tally()
 LEASE = 10.0

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from leadconnector_async.distributed import Progress
+from leadconnector_async.cluster import Progress
 from tests.distributed.conftest import Server, load, pids, results, told, write_people
 
 LOCATIONS, ROWS = 8, 120
@@ -129,7 +129,7 @@ if __name__ == "__main__":
 async def test_a_scheduler_that_is_lost_ends_the_load_and_another_cluster_goes_on(
     cluster: Any, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadconnector_async.distributed.cluster._ANSWER_SECONDS", 3)
+    monkeypatch.setattr("leadconnector_async.cluster.workers._ANSWER_SECONDS", 3)
     monkeypatch.setenv("LEADCONNECTOR_TOKEN", "sandbox")
     people, script = tmp_path / "people.csv", tmp_path / "scheduler.py"
     write_people(people, locations=LOCATIONS, rows=ROWS)

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from leadconnector_async import BatchReport, LeadConnector, LocalLimits
-from leadconnector_async.distributed import Progress
-from leadconnector_async.errors import ConfigurationError, LoadStoppedError
+from leadconnector_async.bulk.report import LoadStoppedError
+from leadconnector_async.cluster import Progress
+from leadconnector_async.errors import ConfigurationError
 from tests.distributed.conftest import Server, load, results, told, write_people
 
 
@@ -181,19 +182,19 @@ async def test_a_location_that_is_refused_costs_one_call(cluster: Any, tmp_path:
 
 
 def _hide(path: str) -> None:
-    from leadconnector_async.distributed import cluster
+    from leadconnector_async.cluster import workers as cluster
 
     cluster.Path = lambda name: SimpleNamespace(is_file=lambda: name != path)  # type: ignore[assignment,misc]
 
 
 def _show() -> None:
-    from leadconnector_async.distributed import cluster
+    from leadconnector_async.cluster import workers as cluster
 
     cluster.Path = Path  # type: ignore[misc]
 
 
 def _have_version(version: str) -> None:
-    from leadconnector_async.distributed import cluster
+    from leadconnector_async.cluster import workers as cluster
 
     cluster.__version__ = version
 
@@ -259,7 +260,7 @@ async def test_sources_that_cannot_be_loaded(cluster: Any, server: Server, tmp_p
 
 
 async def test_a_wrong_scheduler_address(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leadconnector_async.distributed.cluster._CONNECT_SECONDS", 1)
+    monkeypatch.setattr("leadconnector_async.cluster.workers._CONNECT_SECONDS", 1)
     (tmp_path / "a.csv").write_text("locationId,email\nL,a@example.com\n")
     for address in ("tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1"):
         with pytest.raises(ConfigurationError, match=f"no Dask scheduler answers at {address} "):

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from leadconnector_async.distributed import ClientOptions, Progress
-from leadconnector_async.distributed.sources import find_parts
-from leadconnector_async.distributed.store import Store
+from leadconnector_async.cluster import ClientOptions, Progress
+from leadconnector_async.cluster.splitting import find_parts
+from leadconnector_async.cluster.store import Store
 from leadconnector_async.errors import ConfigurationError
 from tests.distributed.conftest import Server, load, write_people
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async.distributed.lease import Lease
-from leadconnector_async.distributed.shared_journal import Log, SharedJournal
-from leadconnector_async.distributed.store import Store
-from leadconnector_async.entry import Entry
+from leadconnector_async.bulk.outcome import Entry
+from leadconnector_async.bulk.report import Outcome, RowError
+from leadconnector_async.cluster.journal import Log, SharedJournal
+from leadconnector_async.cluster.lease import Lease
+from leadconnector_async.cluster.store import Store
 from leadconnector_async.errors import ConfigurationError, JournalError
-from leadconnector_async.identity import Identity
-from leadconnector_async.report import Outcome, RowError
+from leadconnector_async.models.identity import Identity
 
 pytest.importorskip("fsspec")
 WHOLE = {"location": "L", "target": "host", "api_version": "2021-07-28"}

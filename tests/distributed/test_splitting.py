@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async.distributed.pieces import PieceRow, read_piece, write_piece
-from leadconnector_async.distributed.splitting import Splitting, piece_name, read_part, split_file
-from leadconnector_async.distributed.store import Store, name_of
+from leadconnector_async.cluster.splitting import (
+    PieceRow,
+    Splitting,
+    piece_name,
+    read_part,
+    read_piece,
+    split_file,
+    write_piece,
+)
+from leadconnector_async.cluster.store import Store, name_of
 from leadconnector_async.errors import InvalidContactError
-from leadconnector_async.migration.meaning import NOTHING_SAID
-from leadconnector_async.migration.readers import Reading
+from leadconnector_async.migration.mapping.meaning import NOTHING_SAID
+from leadconnector_async.migration.tables import Reading
 from leadconnector_async.models import ContactUpsert, CustomField
 
 pytest.importorskip("pyarrow")

@@ -11,15 +11,14 @@ import msgspec
 import pytest
 
 from leadconnector_async import BatchReport
-from leadconnector_async.distributed import Progress, splitting
-from leadconnector_async.distributed.description import describe, open_folder, take_folder
-from leadconnector_async.distributed.lease import Lease
-from leadconnector_async.distributed.loader import Loader
-from leadconnector_async.distributed.messages import Plan
-from leadconnector_async.distributed.store import Store
-from leadconnector_async.distributed.tenure import Tenure
+from leadconnector_async.cluster import Progress, splitting
+from leadconnector_async.cluster.dispatch import Plan
+from leadconnector_async.cluster.lease import Lease, Tenure
+from leadconnector_async.cluster.load import Loader
+from leadconnector_async.cluster.run import describe, open_folder, take_folder
+from leadconnector_async.cluster.store import Store
 from leadconnector_async.errors import ConfigurationError, JournalError, OutageError
-from leadconnector_async.migration.meaning import NOTHING_SAID
+from leadconnector_async.migration.mapping.meaning import NOTHING_SAID
 from tests.distributed.conftest import Server, load, write_people
 from tests.waiting import patiently
 

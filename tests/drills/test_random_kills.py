@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import BatchReport, LeadConnector, Outcome, RetryPolicy
-from leadconnector_async.report import STATUSES
+from leadconnector_async.bulk.report import STATUSES
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION
 from tests.fake_clock import FakeClock

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from leadconnector_async import BatchReport, Outcome
-from leadconnector_async.report import STATUSES
+from leadconnector_async.bulk.report import STATUSES
 from leadconnector_async.sandbox import Applied, Sandbox
-from leadconnector_async.sandbox.phones import read_phone
+from leadconnector_async.sandbox.validation import read_phone
 
 Row: TypeAlias = dict[str, Any]
 

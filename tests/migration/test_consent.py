@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ContactUpsert, LeadConnector, LeadConnectorError
-from leadconnector_async.closing import closings_of
-from leadconnector_async.migration import consent
+from leadconnector_async.bulk.closing import closings_of
 from leadconnector_async.migration.check import check_files, describe_unread
-from leadconnector_async.migration.consent import CHANNELS, Consent, find_consent, judge
-from leadconnector_async.migration.mapping_file import read_mapping_file, write_mapping
-from leadconnector_async.migration.meaning import Meaning
-from leadconnector_async.migration.problems import ProblemTally
-from leadconnector_async.migration.rows import FileRow, open_row_file
+from leadconnector_async.migration.mapping.file import read_mapping_file, write_mapping
+from leadconnector_async.migration.mapping.meaning import Meaning
+from leadconnector_async.migration.mapping.rows import FileRow, open_row_file
 from leadconnector_async.models import encode_contact
+from leadconnector_async.rules import consent
+from leadconnector_async.rules.consent import CHANNELS, Consent, find_consent, judge
+from leadconnector_async.rules.problems import ProblemTally
 from leadconnector_async.sandbox import Sandbox
 
 ALL = "dnd"

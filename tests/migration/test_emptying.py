@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 
 from leadconnector_async import ContactUpsert
-from leadconnector_async.migration.definitions import FieldBook, FieldDefinition
-from leadconnector_async.migration.emptying import about_emptied, about_not_emptied, list_emptied
-from leadconnector_async.migration.mapping import ColumnMap
-from leadconnector_async.migration.meaning import Meaning
+from leadconnector_async.migration.mapping.columns import ColumnMap
+from leadconnector_async.migration.mapping.custom_fields import (
+    FieldBook,
+    FieldDefinition,
+    about_emptied,
+    about_not_emptied,
+    list_emptied,
+)
+from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.models import UPSERT_NAMES, read_mapping
 
 BOOK = FieldBook(

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError
-from leadconnector_async.migration.definitions import FieldBook, FieldDefinition
-from leadconnector_async.migration.mapping import ColumnMap
-from leadconnector_async.migration.meaning import Meaning, check_names
-from leadconnector_async.migration.people import Directory, read_owners
-from leadconnector_async.migration.presets import PRESETS, recognise
-from leadconnector_async.migration.problems import ProblemTally
-from leadconnector_async.migration.rules import Checks
+from leadconnector_async.migration.mapping.columns import ColumnMap
+from leadconnector_async.migration.mapping.custom_fields import FieldBook, FieldDefinition
+from leadconnector_async.migration.mapping.directories import Directory, read_owners
+from leadconnector_async.migration.mapping.meaning import Meaning, check_names
+from leadconnector_async.migration.mapping.presets import PRESETS, recognise
+from leadconnector_async.rules import Checks
+from leadconnector_async.rules.problems import ProblemTally
 
 FIELDS = FieldBook(
     [

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError
-from leadconnector_async.migration.mapping import ColumnMap
-from leadconnector_async.migration.mapping_file import read_mapping_file, write_mapping
-from leadconnector_async.migration.meaning import Meaning
-from leadconnector_async.migration.presets import PRESETS
-from leadconnector_async.migration.readers import open_table
+from leadconnector_async.migration.mapping.columns import ColumnMap
+from leadconnector_async.migration.mapping.file import read_mapping_file, write_mapping
+from leadconnector_async.migration.mapping.meaning import Meaning
+from leadconnector_async.migration.mapping.presets import PRESETS
+from leadconnector_async.migration.tables import open_table
 
 HEADER = "First Name,E-Mail,Email 2,Notes,Tags,custom:plan,DND SMS\n"
 

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from leadconnector_async import ContactUpsert
 from leadconnector_async.errors import ConfigurationError
-from leadconnector_async.identity import identity_of
-from leadconnector_async.migration.matching import Forecast, Matching
-from leadconnector_async.migration.sharing import Conflict, MatchRule, PhoneRule
+from leadconnector_async.migration.matching import Conflict, Forecast, Matching, MatchRule, PhoneRule
+from leadconnector_async.models.identity import identity_of
 from leadconnector_async.sandbox.answers import Refusal
 from leadconnector_async.sandbox.books import Books
 

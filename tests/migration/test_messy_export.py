@@ -7,9 +7,9 @@ from pathlib import Path
 
 from leadconnector_async import ContactUpsert
 from leadconnector_async.migration.check import check_files
-from leadconnector_async.migration.meaning import Meaning
-from leadconnector_async.migration.rows import open_row_file
-from leadconnector_async.migration.rules import Checks
+from leadconnector_async.migration.mapping.meaning import Meaning
+from leadconnector_async.migration.mapping.rows import open_row_file
+from leadconnector_async.rules import Checks
 
 EXPORT = Path(__file__).parent / "messy_hubspot.csv"
 NO_IDENTITY = "has neither email nor phone, and the service matches by these"

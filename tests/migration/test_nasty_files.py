@@ -24,9 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError, ContactUpsert
-from leadconnector_async.migration.readers import file as reading_file
-from leadconnector_async.migration.readers import open_table
-from leadconnector_async.migration.rows import RowFile
+from leadconnector_async.migration.mapping.rows import RowFile
+from leadconnector_async.migration.tables import file as reading_file
+from leadconnector_async.migration.tables import open_table
 
 DATA = Path(__file__).parent / "data"
 PEOPLE = "email,first name,city\n" + "".join(f"person{number}@example.com,P{number},Köln\n" for number in range(2000))

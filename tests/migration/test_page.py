@@ -10,14 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async.migration.page import (
-    Chart,
+from leadconnector_async.migration.report.charts import Chart, Series, build_chart
+from leadconnector_async.migration.report.html import (
     Column,
     Page,
     Part,
-    Series,
     build_bar,
-    build_chart,
     build_commands,
     build_facts,
     build_grouped_table,

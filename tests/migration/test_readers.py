@@ -29,10 +29,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError, ContactUpsert
-from leadconnector_async.migration.readers import Reading, Record, Table, find_files, open_table
-from leadconnector_async.migration.readers.cells import cell_of
-from leadconnector_async.migration.readers.queries import Query, has_password, hide_password
-from leadconnector_async.migration.rows import RowFile
+from leadconnector_async.migration.mapping.rows import RowFile
+from leadconnector_async.migration.tables import Reading, Record, Table, find_files, open_table
+from leadconnector_async.migration.tables.queries import Query, has_password, hide_password
+from leadconnector_async.migration.tables.table import cell_of
 from tests.cli.conftest import COMMAND
 
 DATA = Path(__file__).parent / "data"

@@ -18,26 +18,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import Contact, ContactUpsert, DndSetting, DndSettings, LeadConnector, RateLimit, RetryPolicy
-from leadconnector_async.journal import Journal
-from leadconnector_async.migration.aftermath import note_end
-from leadconnector_async.migration.completion import complete_contacts
-from leadconnector_async.migration.inventory import Inventory
-from leadconnector_async.migration.lookup import fetch_fields
-from leadconnector_async.migration.meaning import Meaning
+from leadconnector_async.bulk.report import BatchReport
+from leadconnector_async.migration.before import BEFORE, Snapshot, StoredContacts
+from leadconnector_async.migration.books import UndoBook, Undone
+from leadconnector_async.migration.inventory import Inventory, complete_contacts
+from leadconnector_async.migration.load import FileLoad
+from leadconnector_async.migration.mapping.directories import fetch_fields
+from leadconnector_async.migration.mapping.meaning import Meaning
+from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
+from leadconnector_async.migration.report.files import Results
 from leadconnector_async.migration.restore import Restore, assume_met
 from leadconnector_async.migration.restoring import Sent, fields_changed, find_restoration
-from leadconnector_async.migration.results import Results
-from leadconnector_async.migration.rows import RowFile, open_row_file
-from leadconnector_async.migration.run import FileLoad
-from leadconnector_async.migration.snapshot import Snapshot
-from leadconnector_async.migration.stored import BEFORE, StoredContacts
 from leadconnector_async.migration.sweep import Access
 from leadconnector_async.migration.undo import Undo, read_created
-from leadconnector_async.migration.undo_book import UndoBook, Undone
-from leadconnector_async.migration.verify import Meetings, group_by_contact
+from leadconnector_async.migration.verify import Meetings, group_by_contact, note_end
 from leadconnector_async.models.search import FoundContact
 from leadconnector_async.models.wire import read_contact
-from leadconnector_async.report import BatchReport
+from leadconnector_async.run.journal import Journal
 from leadconnector_async.sandbox import Sandbox, search
 from leadconnector_async.sandbox.shapes import FOUND
 from tests.conftest import LOCATION, OpenSandbox

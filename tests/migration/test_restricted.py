@@ -16,10 +16,13 @@ from leadconnector_async.migration.export import (
     Progress,
     doubt_restrictions,
     find_untold,
+    write_csv_header,
+    write_csv_rows,
+    write_json_lines,
 )
-from leadconnector_async.migration.export_rows import write_csv_header, write_csv_rows, write_json_lines
 from leadconnector_async.models.wire import read_contact
-from leadconnector_async.sandbox import Sandbox, filters
+from leadconnector_async.sandbox import Sandbox
+from leadconnector_async.sandbox import search as filters
 from tests.cli.conftest import table
 from tests.conftest import LOCATION, OpenSandbox
 

@@ -22,8 +22,8 @@ from leadconnector_async import (
     RowError,
 )
 from leadconnector_async.errors import InvalidContactError
-from leadconnector_async.migration.results import Results, make_folder, why_not_attempted
-from leadconnector_async.migration.rows import FileRow, open_row_file
+from leadconnector_async.migration.mapping.rows import FileRow, open_row_file
+from leadconnector_async.migration.report.files import Results, make_folder, why_not_attempted
 
 
 def write(folder: Path, text: str | bytes, name: str = "people.csv") -> Path:

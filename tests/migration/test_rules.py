@@ -11,13 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError
-from leadconnector_async.migration.countries import country_codes, find_country
-from leadconnector_async.migration.problems import Fixed, UnusableCellError
-from leadconnector_async.migration.rules import RULES, Checks, apply_rules
-from leadconnector_async.migration.rules.checks import read_checks
-from leadconnector_async.migration.rules.emails import _PLAIN, email_syntax
-from leadconnector_async.sandbox.countries import COUNTRIES
-from leadconnector_async.sandbox.validation import read_day
+from leadconnector_async.rules import RULES, Checks, apply_rules
+from leadconnector_async.rules.checks import read_checks
+from leadconnector_async.rules.countries import country_codes, find_country
+from leadconnector_async.rules.emails import _PLAIN, email_syntax
+from leadconnector_async.rules.problems import Fixed, UnusableCellError
+from leadconnector_async.sandbox.validation import COUNTRIES, read_day
 
 
 def ask(field: str, cell: str, **options: Any) -> str:

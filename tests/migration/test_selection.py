@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ContactUpsert
-from leadconnector_async.migration.changes import fill_empty, find_changes
+from leadconnector_async.bulk.source import Closing, Skipped
+from leadconnector_async.migration.before import LocationRead, StoredContacts
 from leadconnector_async.migration.matching import MatchRule
-from leadconnector_async.migration.selection import Choice, Chooser, Selection
-from leadconnector_async.migration.stored import LocationRead, StoredContacts
+from leadconnector_async.migration.select import Choice, Chooser, Selection, fill_empty, find_changes
 from leadconnector_async.models import Contact, CustomField, read_mapping
 from leadconnector_async.models.custom_fields import CustomFieldValue
 from leadconnector_async.models.search import FoundContact
@@ -24,7 +24,6 @@ from leadconnector_async.models.wire import read_contact
 from leadconnector_async.sandbox.books import Books
 from leadconnector_async.sandbox.custom_fields import CustomFieldDefinition
 from leadconnector_async.sandbox.shapes import FOUND
-from leadconnector_async.sources import Closing, Skipped
 
 Row: TypeAlias = dict[str, Any]
 EMAILS = [f"p{number}@example.com" for number in range(3)]

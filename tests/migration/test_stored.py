@@ -11,12 +11,12 @@ import pytest
 
 from leadconnector_async import LeadConnector, RateLimit
 from leadconnector_async.errors import DailyQuotaExceededError, JournalError, LeadConnectorError, StopRequestedError
-from leadconnector_async.identity import Identity
+from leadconnector_async.migration.before import LocationRead, StoredContacts
 from leadconnector_async.migration.inventory import Inventory
+from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
 from leadconnector_async.migration.matching import MatchRule
-from leadconnector_async.migration.rows import RowFile, open_row_file
-from leadconnector_async.migration.stored import LocationRead, StoredContacts
 from leadconnector_async.models import ContactUpsert
+from leadconnector_async.models.identity import Identity
 from tests.conftest import LOCATION, OpenSandbox
 
 

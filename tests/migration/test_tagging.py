@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from leadconnector_async import LeadConnector, OutageError, RetryPolicy, ServerError
-from leadconnector_async.journal import Journal
-from leadconnector_async.migration.results import Results
-from leadconnector_async.migration.rows import RowFile, open_row_file
-from leadconnector_async.migration.run import FileLoad
-from leadconnector_async.migration.tag_book import TAGS, read_missing
-from leadconnector_async.migration.throughput_chart import show_throughput
+from leadconnector_async.bulk.report import BatchReport
+from leadconnector_async.migration.books import TAGS, read_missing
+from leadconnector_async.migration.load import FileLoad
+from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
+from leadconnector_async.migration.report.charts import show_throughput
+from leadconnector_async.migration.report.files import Results
 from leadconnector_async.migration.verify import UNEXPLAINED, Meetings, Verification, group_by_contact
-from leadconnector_async.report import BatchReport
+from leadconnector_async.run.journal import Journal
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import OpenSandbox
 

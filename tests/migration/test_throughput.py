@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadconnector_async.migration.throughput import measure_throughput
-from leadconnector_async.migration.throughput_chart import duration, show_throughput
-from leadconnector_async.timeline import Pace, Second
+from leadconnector_async.bulk.run_log import Pace
+from leadconnector_async.migration.report.charts import duration, measure_throughput, show_throughput
+from leadconnector_async.run.timeline import Second
 
 START = 1_790_000_000
 TEN = Pace(10.0, 10.0, 199_000)

@@ -17,18 +17,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import DuplicateContactError, LeadConnector, RateLimit, RetryPolicy
-from leadconnector_async.cli.phones import PhoneConflicts
-from leadconnector_async.journal import Journal
-from leadconnector_async.migration.aftermath import changed_since, note_end
+from leadconnector_async.cli.preparation import PhoneConflicts
+from leadconnector_async.migration.books import UndoBook, Undone
+from leadconnector_async.migration.load import FileLoad
+from leadconnector_async.migration.mapping.meaning import Meaning
+from leadconnector_async.migration.mapping.rows import open_row_file
 from leadconnector_async.migration.matching import Matching
-from leadconnector_async.migration.meaning import Meaning
-from leadconnector_async.migration.results import Results
-from leadconnector_async.migration.rows import open_row_file
-from leadconnector_async.migration.run import FileLoad
+from leadconnector_async.migration.report.files import Results
 from leadconnector_async.migration.sweep import Access
 from leadconnector_async.migration.undo import Created, Undo, plan_undo, read_created
-from leadconnector_async.migration.undo_book import UndoBook, Undone
+from leadconnector_async.migration.verify import changed_since, note_end
 from leadconnector_async.models import Contact
+from leadconnector_async.run.journal import Journal
 from leadconnector_async.sandbox import Applied, Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock

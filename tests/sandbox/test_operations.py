@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from leadconnector_async.sandbox import Sandbox
-from leadconnector_async.sandbox.versions import VERSIONS
+from leadconnector_async.sandbox.calls import VERSIONS
 from tests.sandbox.conftest import Api, L
 
 OpenApi = Callable[..., Awaitable[Api]]

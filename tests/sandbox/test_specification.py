@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async.sandbox import Sandbox
-from leadconnector_async.sandbox.routes import ROUTES
+from leadconnector_async.sandbox.service import ROUTES
 from tests.sandbox.specification import LOCATION, build_document, operations
 
 TESTER = "schemathesis>=4,<5"

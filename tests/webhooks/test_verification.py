@@ -21,13 +21,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from leadconnector_async import ConfigurationError, LeadConnectorError, UsageError
-from leadconnector_async.webhooks import (
-    ContactUpdateEvent,
-    SeenInMemory,
-    WebhookError,
-    WebhookKeys,
-    verify_webhook,
-)
+from leadconnector_async.webhooks import ContactUpdateEvent, SeenInMemory, WebhookError, WebhookKeys, verify_webhook
 from tests.fake_clock import FakeClock
 from tests.webhooks.conftest import ED25519, KEYS, NEWER, OLDER, RSA, delivery, public, sign
 

@@ -1,0 +1,197 @@
+"""Tokens that end: renewed ahead of their end, by one task at a time, however many calls wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from ..errors import APIError, CallError, CallTimeoutError, LeadConnectorError, TokenSourceError
+from ..protocol import Request
+from ..protocol.oauth import TokenAnswer, read_refusal
+from .source import Line
+
+_log = logging.getLogger(__name__)
+
+# Within about 30 s of a renewal whose answer was lost, the service answers the same refresh token with the same new
+# pair. So no try may take as long as that.
+_TRY_SECONDS: Final = 20.0
+_DELAYS_BETWEEN_TRIES: Final = (0.5, 2.0, 5.0)
+_PAUSE_AFTER_FAILURE: Final = 30.0  # while the token is still good
+
+V = TypeVar("V", bound="Ending")
+R = TypeVar("R")
+
+
+class Ending(Protocol):
+    """A token with an end, in seconds since 1970."""
+
+    @property
+    def access_token(self) -> str:
+        """The token."""
+
+    @property
+    def renew_at(self) -> float:
+        """From when on it is worth renewing."""
+
+    @property
+    def expires_at(self) -> float:
+        """When it is good no more."""
+
+
+class Tasks:
+    """Work that goes on when those who wait for it are cancelled."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
+        """Begin something that ends whether or not anybody waits for it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
+        return task
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # else asyncio would tell of it where nobody waited
+
+    async def wait(self) -> None:
+        """Return when all has ended."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    @staticmethod
+    async def join(task: asyncio.Task[R]) -> R:
+        """Wait for work without ending it where the waiter is cancelled; each waiter gets an error of its own."""
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if task.cancelled() and me is not None and not me.cancelling():
+                raise TokenSourceError("the client was closed while its token was renewed") from None
+            raise
+        except LeadConnectorError as error:
+            raise copy.copy(error) from None
+
+
+class Renewed(Generic[V]):
+    """A token that is always good when it is asked for.
+
+    Args:
+        renew: Returns one to go on with. It is given the token that was refused, or None where time alone asks for
+            another, and may return one that somebody else renewed meanwhile.
+        line: The way to the service.
+        tasks: Where renewals run.
+    """
+
+    def __init__(
+        self, renew: Callable[[str | None], Coroutine[Any, Any, V]], *, line: Callable[[], Line], tasks: Tasks
+    ) -> None:
+        self._renew = renew
+        self._line = line
+        self._tasks = tasks
+        self._value: V | None = None
+        self._task: asyncio.Task[V] | None = None
+        self._not_before = 0.0
+
+    def put(self, value: V | None) -> None:
+        """Take one that came another way; None for none."""
+        self._value = value
+
+    async def get(self) -> V:
+        """Return one that is good. While the old one still is, it is renewed meanwhile, and nobody waits.
+
+        Raises:
+            LeadConnectorError: There is none, and none could be had.
+        """
+        value = self._value
+        if value is None:
+            return await self._tasks.join(self._begin(None))
+        now = self._line().clock.time()
+        if now < value.renew_at:
+            return value
+        if now < value.expires_at:
+            if now >= self._not_before:
+                self._not_before = now + _PAUSE_AFTER_FAILURE
+                self._begin(None).add_done_callback(_tell_failure)
+            return value
+        return await self._tasks.join(self._begin(None))
+
+    async def replace(self, refused: str) -> V:
+        """Return one other than that which was refused.
+
+        Raises:
+            LeadConnectorError: None could be had.
+        """
+        value = self._value
+        if value is not None and value.access_token != refused:
+            return value  # another call that was refused has had it renewed
+        value = await self._tasks.join(self._begin(refused))
+        if value.access_token == refused:  # the renewal had been asked for by time alone
+            value = await self._tasks.join(self._begin(refused))
+        return value
+
+    def _begin(self, refused: str | None) -> asyncio.Task[V]:
+        if self._task is None or self._task.done():
+            self._task = self._tasks.start(self._work(refused))
+        return self._task
+
+    async def _work(self, refused: str | None) -> V:
+        self._value = value = await self._renew(refused)
+        return value
+
+
+def _tell_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.warning("a token that is still good could not be renewed ahead of its end (%s)", type(error).__name__)
+
+
+async def ask_for_pair(
+    line: Line,
+    request: Request[TokenAnswer],
+    *,
+    account_id: str | None = None,
+    on_lost: Callable[[], None] = lambda: None,
+) -> TokenAnswer:
+    """Ask for a pair, and again where the answer was lost: soon after, the service gives the same one once more.
+
+    Args:
+        line: The way to the service.
+        request: For a code, or for a refresh token; both are spent by the first request that arrives.
+        account_id: Whose refresh token it is; None for a code.
+        on_lost: Called where the service may have given a pair that did not arrive.
+
+    Raises:
+        LoginRequiredError: The service does not take the code or refresh token.
+        ConfigurationError: It does not take the client id and secret.
+        CallError: It gave no answer, or could not.
+    """
+    for delay in (*_DELAYS_BETWEEN_TRIES, None):
+        try:
+            return await _in_time(line.send(request, ""))
+        except CallError as error:
+            if isinstance(error, APIError) and not error.may_be_applied:
+                raise read_refusal(error, is_code=account_id is None, account_id=account_id) from None
+            if error.may_be_applied:
+                on_lost()
+            if delay is None or not error.may_be_applied:
+                raise
+            _log.info("the answer to a request for tokens was lost (%s); asking again", type(error).__name__)
+        await line.clock.sleep(delay)
+    raise AssertionError  # the loop returns or raises
+
+
+async def _in_time(answer: Awaitable[R]) -> R:
+    try:
+        async with asyncio.timeout(_TRY_SECONDS):
+            return await answer
+    except TimeoutError as error:
+        if isinstance(error, CallError):
+            raise
+    late = CallTimeoutError("no complete answer in time")
+    late.may_be_applied = True
+    raise late

@@ -1,0 +1,182 @@
+"""Rows on their way in: numbered, looked up in the journal, and checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from ..calls.call import Call
+from ..contacts.contacts import ContactLike, ContactOperations
+from ..errors import InvalidContactError, LeadConnectorError
+from ..models import ContactUpsert
+from ..models.identity import Identity, identity_of
+from ..protocol import Scope
+from ..protocol.contacts import build_get
+from .delivery import Delivery
+from .outcome import Entry
+from .report import Outcome, RowError, row_error
+from .row import Upsert, outcome_skipped
+from .run_log import RunLog, hash_row, read_outcome
+from .source import SETTLED, Closing, Row, RowSource, Skipped
+
+_NOBODY: Final = Identity("", "")
+_HASHES: Final = 5_000  # read from the journal at a time
+_ToCheck: TypeAlias = ContactLike | InvalidContactError | Skipped | Closing
+
+
+class Intake:
+    """The rows of a load, from their source to what can be sent.
+
+    Args:
+        contacts: Where they are to be sent.
+        source: The rows.
+        journal: Begun, or None.
+        delivery: Takes the intents.
+        on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+
+    Attributes:
+        count: How many rows were read and numbered.
+    """
+
+    def __init__(
+        self,
+        contacts: ContactOperations,
+        source: RowSource,
+        *,
+        journal: RunLog | None,
+        delivery: Delivery,
+        on_replaced: Callable[[Outcome], None],
+    ) -> None:
+        self._contacts = contacts
+        self._source = source
+        self._journal = journal
+        self._delivery = delivery
+        self._on_replaced = on_replaced
+        self._batch: deque[Row] = deque()  # read and not yet numbered
+        self._rows: deque[tuple[int, _ToCheck, bytes]] = deque()  # and not yet checked
+        self.count = 0
+        self._hashes: dict[int, tuple[bytes, bytes]] = {}
+
+    async def read(self) -> bool:
+        """Read the next rows, and leave out those that an earlier sitting settled; False at the end.
+
+        A call that is cancelled loses no rows: the next one, or `unread`, goes on with them.
+        """
+        if not self._batch:
+            self._batch.extend(await self._source.batch())
+        is_end = not self._batch
+        while self._batch:
+            row = self._batch[0]
+            if row is not SETTLED:
+                row_hash = self._hash_of(row)
+                if not self._is_finished(self.count) or not await self._is_same(row_hash):
+                    self._rows.append((self.count, row, row_hash))
+            self._batch.popleft()
+            self.count += 1
+        return not is_end
+
+    def _is_finished(self, index: int) -> bool:
+        return self._journal is not None and self._journal.is_finished(index)
+
+    def _hash_of(self, row: _ToCheck) -> bytes:
+        if self._journal is None or self._journal.is_by_position:
+            return b""
+        if not isinstance(row, dict | ContactUpsert | Skipped | Closing):
+            try:
+                row = self._read(row)
+            except InvalidContactError as error:
+                row = error
+        return hash_of(row)
+
+    async def _is_same(self, row_hash: bytes) -> bool:
+        """Whether the next row is the one that an earlier sitting settled."""
+        journal, index = self._journal, self.count
+        if journal is None or journal.is_by_position:
+            return True
+        if index not in self._hashes:
+            self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
+        before, outcome = self._hashes.pop(index)
+        if before == row_hash:
+            return True
+        self._on_replaced(read_outcome(outcome))
+        return False
+
+    def next(self) -> Upsert | Entry | None:
+        """Check the next row that was read.
+
+        Returns:
+            What to send, or the outcome of a row that is not sent; None where another `read` must come first.
+        """
+        if not self._rows:
+            return None
+        index, row, row_hash = self._rows.popleft()
+        if isinstance(row, Skipped):
+            return Entry(outcome_skipped(index, row), row_hash, _NOBODY, is_repeatable=True)
+        try:
+            return self._check(index, row, row_hash)
+        except InvalidContactError as error:
+            refused = Outcome(index=index, status="failed", error=row_error(error))
+            return Entry(refused, row_hash, _NOBODY, is_repeatable=True)
+
+    def _check(self, index: int, row: ContactLike | InvalidContactError | Closing, row_hash: bytes) -> Upsert:
+        closing = row if isinstance(row, Closing) else None
+        if isinstance(row, Closing):
+            if isinstance(row.rest, Skipped):
+                return self._check_closing(index, row, row_hash)
+            row = row.rest
+        contact = self._read(row)
+        call = self._contacts.prepare_upsert(contact)
+        call.is_bulk = True
+        identity = identity_of(contact, call.request.location_id)
+        item = Upsert(index, identity, contact, call, row_hash, closing=closing)
+        if self._journal is not None and not call.request.repeatable:
+            call.before_send = partial(self._delivery.intend, index, row_hash)
+        return item
+
+    def _check_closing(self, index: int, row: Closing, row_hash: bytes) -> Upsert:
+        """Check a row of which nothing is sent but what it closes."""
+        contact = self._read(row.wanted)
+        scope = Scope(str(contact.location_id), self._contacts.client.api_version)
+        call: Call[Any] = Call(build_get(row.contact_id or "", scope))
+        return Upsert(index, identity_of(contact, scope.location_id), contact, call, row_hash, closing=row)
+
+    def _read(self, row: ContactLike | InvalidContactError) -> ContactUpsert:
+        if isinstance(row, InvalidContactError):
+            raise row
+        try:
+            return self._contacts.complete(row)
+        except LeadConnectorError:
+            raise
+        except Exception as error:  # of a Mapping of the caller's, in giving up its values
+            raise InvalidContactError(f"the row raised {type(error).__name__} as it was read") from error
+
+    def unread(self, reason: RowError) -> Iterator[Outcome]:
+        """Settle the rows that were read and not checked."""
+        while self._rows:
+            index, _, row_hash = self._rows.popleft()
+            yield self._outcome_unsent(index, row_hash, reason)
+        while self._batch:
+            row = self._batch.popleft()
+            index, self.count = self.count, self.count + 1
+            if row is not SETTLED and not self._is_finished(index):
+                yield self._outcome_unsent(index, self._hash_of(row), reason)
+
+    def _outcome_unsent(self, index: int, row_hash: bytes, reason: RowError) -> Outcome:
+        """Return the outcome of a row that was not sent: that of an earlier sitting, if there is one."""
+        before = None if self._journal is None else self._journal.pending(index, row_hash)
+        return before or Outcome(index=index, status="not_attempted", error=reason)
+
+
+def hash_of(row: Any) -> bytes:
+    """Return what a row is known by besides its position."""
+    if isinstance(row, InvalidContactError):
+        return hash_row(str(row).encode(errors="replace"))
+    try:
+        return hash_row(msgspec.json.encode(row))
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return hash_row(repr(row).encode(errors="replace"))

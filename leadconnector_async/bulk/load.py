@@ -1,0 +1,555 @@
+"""One bulk load: rows in, outcomes out.
+
+rows -> check -> bounded backlog -> workers -> contacts.upsert -> Outcome -> journal -> consumer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ..calls.call import Call
+from ..calls.retry import is_worth_repeating
+from ..clock import Timer
+from ..contacts.contacts import ContactOperations, was_created_since
+from ..errors import (
+    APIError,
+    CallError,
+    DailyQuotaExceededError,
+    LeadConnectorError,
+    LocationPausedError,
+    OutageError,
+    PermanentDndError,
+    RateLimitStuckError,
+    StopRequestedError,
+    TokenSourceError,
+    UsageError,
+)
+from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult
+from ..models.compare import holds_only_what_was_sent
+from ..protocol import Request, Scope
+from .backlog import Backlog
+from .breaker import Breaker
+from .closing import close_channels
+from .delivery import Delivery, JournaledDelivery
+from .intake import Intake
+from .outcome import Entry
+from .report import OnOutcome, Outcome, RowError, row_error
+from .row import (
+    MAY_BE_NEW_NOTE,
+    Doubts,
+    Upsert,
+    is_token_refused,
+    outcome_closed,
+    outcome_cut_short,
+    outcome_done,
+    outcome_failed,
+    refusal_of_location,
+)
+from .run_log import MOST_READ_AHEAD, Earlier, Pace, RunLog, pace_of
+from .source import RowSource, Skipped
+from .traces import Span, Written
+
+_log = logging.getLogger(__name__)
+
+_LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
+_REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
+_ALONE_SECONDS: Final = 2.0  # that the first row of a location goes alone at most, so that a slow one holds up no other
+_MOST_TIMES_BACK: Final = 2  # that a row is put back while the service is down
+_LATE_SECONDS: Final = 10.0  # after a load was stopped, none of its calls arrives any more
+_BY_DATE_NOTE: Final = "the answer was lost; dateAdded tells that an earlier try created it"
+_BY_SITTING_NOTE: Final = "the answer was lost when the load was cut off; dateAdded tells that it was created then"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How a load is done, as `Contacts.bulk_upsert` says."""
+
+    concurrency: int
+    compare: bool
+    journal: RunLog | str | Path | None
+    retry_failed: bool
+    wait_for_quota: bool
+
+
+class Load:
+    """One bulk load. Each row that was read gets exactly one outcome, also where the load is stopped or cancelled.
+
+    Args:
+        contacts: Where to send.
+        source: The rows.
+        options: How.
+        journal: Begun, or None.
+        earlier: What its earlier sittings left.
+        record: Called once with the outcome of each row that was read, as they come; must not fail.
+        on_outcome: Called after `record`, but not for what is left when the load is cancelled or fails.
+        on_group: Awaited after outcomes that were written together were handed on.
+        on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+        read_rest: Whether a load that is stopped reads a sync source on, to report the rest `not_attempted`.
+
+    Attributes:
+        before: Awaited before the first row is read, or None.
+        closed: Locations that take no more calls, and why.
+        stopped: What ended it early, or None.
+    """
+
+    def __init__(
+        self,
+        contacts: ContactOperations,
+        source: RowSource,
+        options: Options,
+        *,
+        journal: RunLog | None,
+        earlier: Earlier,
+        record: Callable[[Outcome], None],
+        on_outcome: OnOutcome | None,
+        on_replaced: Callable[[Outcome], None],
+        read_rest: bool,
+        on_group: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        concurrency = options.concurrency
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise UsageError(f"concurrency is {concurrency!r}; it must be a number of at least 1")
+        self._contacts = contacts
+        self._clock = contacts.client.clock
+        self._source = source
+        self._options = options
+        self._journal = journal
+        self._earlier = earlier
+        self._read_rest = read_rest
+        self._delivery = self._open_delivery(record, on_outcome, on_group)
+        self._intake = Intake(contacts, source, journal=journal, delivery=self._delivery, on_replaced=on_replaced)
+        self._doubts = Doubts(self._clock)
+        self._breaker = Breaker(self._clock)
+        self._backlog: Backlog[Upsert] = Backlog(
+            concurrency,
+            most=concurrency * _LOOK_AHEAD,
+            look_ahead=MOST_READ_AHEAD,
+            room=contacts.client.window,
+            home=contacts.client.location_id,
+        )
+        self.closed: dict[str, LeadConnectorError] = {}
+        self._answered: set[str] = set()  # locations that have answered otherwise
+        self._alone: dict[str, Timer] = {}  # until when the first row of a location goes alone
+        self._search: Timer | None = None  # for a location that takes calls, where none does that is known
+        self._has_searched = False
+        self._feeder: asyncio.Task[None] | None = None
+        self._busy: dict[asyncio.Task[None], Upsert] = {}
+        self._called_back: set[asyncio.Task[Any]] = set()  # workers that are to give up their row, and go on
+        self._cut_short: list[Entry] = []
+        self._waits_until = 0.0
+        self._at_work: list[str] = []  # when it was looked at last
+        self._last_pace = Pace()
+        self._pace_until = -math.inf
+        self.before: Callable[[], Awaitable[None]] | None = None
+        self.stopped: LeadConnectorError | None = None
+
+    def _open_delivery(
+        self,
+        record: Callable[[Outcome], None],
+        on_outcome: OnOutcome | None,
+        on_group: Callable[[], Awaitable[None]] | None,
+    ) -> Delivery:
+        if self._journal is None:
+            return Delivery(record, on_outcome)
+        began = self._clock.monotonic()
+        server_clock = self._contacts.client.server_clock
+
+        def server_times() -> tuple[float, float] | None:
+            first, now = server_clock.span(began), server_clock.span(self._clock.monotonic())
+            return None if first is None or now is None else (first[0], now[1])
+
+        return JournaledDelivery(
+            record,
+            on_outcome,
+            on_group=on_group,
+            journal=self._journal,
+            workers=self._options.concurrency,
+            clock=self._clock,
+            on_failure=self.stop,
+            server_times=server_times,
+            rows_read=self._rows_read,
+            is_idle=lambda: not self._busy,
+            pace=self._pace,
+        )
+
+    def _pace(self) -> Pace:
+        """Return what the limits allow the locations at work; of many it is looked at once a second."""
+        now = self._clock.monotonic()
+        locations = self._backlog.locations or self._at_work
+        if locations and (len(locations) == 1 or now >= self._pace_until):
+            self._at_work, self._pace_until = locations, now + 1.0
+            self._last_pace = pace_of([self._contacts.client.window(location) for location in locations])
+        return self._last_pace
+
+    def _rows_read(self) -> int:
+        return self._intake.count + (MOST_READ_AHEAD if self._backlog.looks_ahead else 0)
+
+    async def run(self) -> None:
+        """Send all rows.
+
+        Raises:
+            Exception: What the source raised, after all rows read by then were sent; or what `on_outcome` raised, at
+                once. Each row that was read has its outcome then.
+        """
+        is_whole = False
+        when_closed = self._contacts.client.when_closed
+        when_closed.add(self.stop)
+        try:
+            if self.before is not None:
+                await self.before()
+            await self._run_workers()
+            self.stopped = self.stopped or next(iter(self.closed.values()), None)
+            if self.stopped is not None:
+                await self._report_the_rest()
+            is_whole = True
+        finally:
+            when_closed.discard(self.stop)
+            self._cancel_timers()
+            self._delivery.put_at_once(*self._left())
+            await self._delivery.close(is_delivered=is_whole)
+            await self._source.close()
+
+    async def _run_workers(self) -> None:
+        if self.stopped is not None:  # before it began
+            return
+        # Beside the group, not in it: where the source fails, the rows that were read are still sent.
+        self._feeder = feeder = asyncio.create_task(self._feed())
+        feeder.add_done_callback(lambda _: self._backlog.end())
+        try:
+            await self._work_together()
+        finally:
+            feeder.cancel()
+            await asyncio.wait([feeder])
+        if not feeder.cancelled():
+            feeder.result()  # raises what the source raised
+        elif self.stopped is None:
+            raise RuntimeError("the source raised CancelledError")
+
+    async def _work_together(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._delivery.run())
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(self._options.concurrency):
+                        workers.create_task(self._work())
+                self._delivery.end()
+            return
+        except BaseExceptionGroup as failures:
+            failure: BaseException = failures
+            while isinstance(failure, BaseExceptionGroup):
+                failure = failure.exceptions[0]
+        raise failure
+
+    def stop(self, reason: LeadConnectorError) -> None:
+        """Begin no further call: those in flight finish, rows not tried become `not_attempted`."""
+        if self.stopped is not None:
+            return
+        self.stopped = reason
+        _log.info("the load stops: %s", reason)
+        if self._feeder is not None:
+            self._feeder.cancel()
+        for task in self._halt(self._busy):
+            task.cancel()
+        for item in self._backlog.empty():
+            self._cut_short.append(self._settle_cut_short(item))
+        self._breaker.close()
+
+    def _halt(self, tasks: Iterable[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+        """Have no further try begun by these workers, and return those that wait to begin one."""
+        waiting = []
+        for task in tasks:
+            call = self._busy[task].call
+            call.is_halted = True
+            if not call.in_flight and task is not asyncio.current_task():
+                waiting.append(task)
+        return waiting
+
+    # ------------------------------------------------------------------------------------------ rows in
+
+    async def _feed(self) -> None:
+        while await self._intake.read():
+            while True:
+                if self._backlog.is_full:
+                    await self._backlog.wait_for_room()
+                row = self._intake.next()
+                if row is None:
+                    break
+                if isinstance(row, Entry):
+                    await self._delivery.put_refused(row)
+                else:
+                    self._backlog.put(row)
+
+    # ------------------------------------------------------------------------------------------ workers
+
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (a coroutine runs in a task here)
+        while True:
+            is_probe = self._breaker.is_open and await self._breaker.wait()
+            item = await self._backlog.get()
+            if item is None:
+                self._breaker.close()
+                return
+            self._busy[task] = item
+            try:
+                entry = await self._send(item, is_probe=is_probe)
+            except BaseException:
+                self._cut_short.append(self._settle_cut_short(item))
+                self._backlog.done(item)
+                raise
+            finally:
+                del self._busy[task]
+            if is_probe:
+                self._breaker.end_probe()
+            if entry is None:
+                self._backlog.put_back(item)
+            else:
+                await self._delivery.put(entry)
+                self._backlog.done(item)
+
+    async def _send(self, item: Upsert, *, is_probe: bool) -> Entry | None:
+        """Send a row and return what became of it; None where it is to be sent again later."""
+        if item.location_id in self.closed:
+            return self._settle_cut_short(item)
+        self._let_the_first_go_alone(item)
+        item.is_doubted = item.is_doubted or self._doubts.has(item.keys)
+        try:
+            entry = await self._carry_out(item)
+        except asyncio.CancelledError:
+            if not self._is_called_back():
+                raise
+            return self._settle_cut_short(item)
+        except CallError as error:
+            if self._is_for_later(item, error, is_probe=is_probe):
+                return None
+            return self._settle_refused(item, error)
+        except LocationPausedError:
+            return self._settle_cut_short(item) if item.call.is_halted else None
+        except (DailyQuotaExceededError, RateLimitStuckError, TokenSourceError) as error:
+            if self._waits_for_day(item, error):
+                return None
+            return self._settle_closed(item, error)
+        except LeadConnectorError as error:  # the token source, the journal, the client: no fault of this row's
+            self.stop(error)
+            return self._settle_cut_short(item)
+        self._breaker.succeed()
+        self._note_answer(item.location_id)
+        return entry
+
+    async def _carry_out(self, item: Upsert) -> Entry:
+        """Make the calls of a row: its upsert and, where it has a closing, those that close channels."""
+        closing = item.closing
+        if closing is None:
+            return self._settle_done(item, await self._contacts.finish_upsert(item.call, item.contact))
+        if closing.contact_id is not None and item.closed is None:
+            await self._close(item, closing.contact_id, closing.wanted)
+        if isinstance(closing.rest, Skipped):
+            return self._entry(item, outcome_closed(item, closing.contact_id, closing.rest))
+        result = await self._contacts.finish_upsert(item.begin_call(Call(item.request)), item.contact)
+        entry = self._settle_done(item, result)
+        if result.contact.id != closing.contact_id:
+            await self._close(item, result.contact.id, closing.wanted)
+            entry.written = (*entry.written, *self._written_by_closing(item, closing.wanted))
+        return item.with_closed(entry)
+
+    async def _close(self, item: Upsert, contact_id: str, wanted: ContactUpsert) -> None:
+        async def send(request: Request[Contact]) -> Contact:
+            return await self._contacts.client.send(item.begin_call(Call(request)))
+
+        scope = Scope(item.location_id, self._contacts.client.api_version)
+        closed = await close_channels(send, contact_id, wanted, scope)
+        item.closed = closed if item.closed is None else item.closed.plus(closed)
+
+    def _written_by_closing(self, item: Upsert, wanted: ContactUpsert) -> tuple[Written, ...]:
+        if self._journal is None or item.closed is None or not item.closed.channels:
+            return ()
+        sent = ContactUpdate(dnd=wanted.dnd, dnd_settings=wanted.dnd_settings)
+        return (Written(sent, item.closed.stored, self._span_of(item)),)
+
+    def _span_of(self, item: Upsert) -> Span | None:
+        return item.call.span(self._contacts.client.server_clock, self._clock.monotonic())
+
+    def _settle_done(self, item: Upsert, result: UpsertResult) -> Entry:
+        entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
+        if self._journal is not None:
+            entry.written = (Written(item.contact, result.contact, self._span_of(item)),)
+        if not (entry.outcome.new or item.is_doubted) and (note := self._note_if_new(item, result)):
+            if holds_only_what_was_sent(item.contact, result.contact):
+                entry.note_if_new = note
+            else:  # somebody else may have made it, of whom this row has not all
+                entry.outcome = msgspec.structs.replace(entry.outcome, note=MAY_BE_NEW_NOTE)
+        return entry
+
+    def _settle_closed(self, item: Upsert, error: LeadConnectorError) -> Entry:
+        """Settle a row whose location takes no more calls."""
+        self._close_location(item.location_id, error)
+        return self._settle_cut_short(item)
+
+    def _settle_refused(self, item: Upsert, error: CallError) -> Entry:
+        has_answered = item.location_id in self._answered
+        refused = refusal_of_location(error, item.location_id, has_answered=has_answered)
+        if refused is not None:
+            return self._settle_closed(item, refused)
+        if is_token_refused(error):
+            if not self._contacts.client.has_one_token:
+                return self._settle_closed(item, error)
+            self.stop(error)
+            return self._settle_cut_short(item)
+        if item.call.is_halted and (is_worth_repeating(error) or isinstance(error, PermanentDndError)):
+            return self._settle_cut_short(item)
+        if isinstance(error, APIError) and not is_worth_repeating(error):
+            self._note_answer(item.location_id)
+        # Also where it was refused: the service has been seen to refuse what it wrote.
+        self._doubts.remember(item.keys)
+        return self._entry(item, outcome_failed(item, error))
+
+    def _settle_cut_short(self, item: Upsert) -> Entry:
+        reason = self.closed.get(item.location_id)
+        outcome = outcome_cut_short(item, self._stop_error() if reason is None else row_error(reason))
+        if outcome.status == "not_attempted" and self._journal is not None:
+            outcome = self._journal.pending(item.index, item.row_hash) or outcome
+        return self._entry(item, outcome)
+
+    def _entry(self, item: Upsert, outcome: Outcome) -> Entry:
+        return item.entry(outcome, is_compared=self._options.compare)
+
+    def _waits_for_day(self, item: Upsert, error: LeadConnectorError) -> bool:
+        """Keep a location's rows until its next day, where the load is to wait for that."""
+        is_over = item.call.is_halted or item.location_id in self.closed
+        if is_over or not self._options.wait_for_quota or not isinstance(error, DailyQuotaExceededError):
+            return False
+        now = self._clock.monotonic()
+        if now >= self._waits_until:  # else another row has told
+            _log.warning("%s; the load waits", error)
+        self._waits_until = max(self._waits_until, now + error.resets_in)
+        self._backlog.hold(item.location_id)
+        self._clock.call_at(now + error.resets_in, partial(self._backlog.resume, item.location_id))
+        return True
+
+    def _is_for_later(self, item: Upsert, error: CallError, *, is_probe: bool) -> bool:
+        """Tell the breaker, and say whether a row that was given up is to be sent again when the service is back."""
+        call = item.call
+        if not is_worth_repeating(error) or call.is_halted:
+            self._breaker.succeed()
+            return False
+        if not self._breaker.fail(is_probe=is_probe) or (call.doubted_at is not None and not call.request.repeatable):
+            return False
+        longest = self._contacts.client.retry.max_outage
+        if self._breaker.open_for > longest:
+            self.stop(OutageError(f"the service has answered no call for {longest:.0f} s ({error}); go on later"))
+            return False
+        if item.times_put_back >= _MOST_TIMES_BACK:  # it may be this row that the service cannot cope with
+            return False
+        item.times_put_back += 1
+        call.forgiven = call.attempts
+        return True
+
+    def _note_if_new(self, item: Upsert, result: UpsertResult) -> str | None:
+        """Return what to note where this row's own earlier try may have created the contact, else None."""
+        if result.is_new_by_date:
+            return _BY_DATE_NOTE
+        if self._journal is None or not self._journal.may_have_been_sent(item.index, item.row_hash):
+            return None
+        since, until = self._earlier.since, self._earlier.until
+        if since is None:  # the load was cut off before anything was written
+            now = self._contacts.client.server_clock.span(self._clock.monotonic())
+            since = None if now is None else self._earlier.began_at + now[0] - self._clock.time()
+        is_young = since is not None and was_created_since((since, since), result.contact)
+        is_too_young = until is not None and was_created_since((until + _LATE_SECONDS,) * 2, result.contact)
+        return _BY_SITTING_NOTE if is_young and not is_too_young else None
+
+    # ------------------------------------------------------------------------------------------ locations
+
+    def _let_the_first_go_alone(self, item: Upsert) -> None:
+        """Have no other row of a location sent before the first is answered, is tried again, or takes long."""
+        if item.location_id not in self._alone:
+            item.call.on_retry = trust = partial(self._backlog.trust, item.location_id)
+            self._alone[item.location_id] = self._clock.call_at(self._clock.monotonic() + _ALONE_SECONDS, trust)
+
+    def _note_answer(self, location_id: str) -> None:
+        """Note that a location was not refused as a whole."""
+        if location_id not in self._answered:
+            self._answered.add(location_id)
+            self._alone[location_id].cancel()
+            self._backlog.trust(location_id)
+
+    def _close_location(self, location_id: str, error: LeadConnectorError) -> None:
+        """Send a location nothing more. Others go on; where there is none, the load stops."""
+        if location_id not in self.closed:
+            _log.warning("%s", error)
+            self.closed[location_id] = error
+            self._backlog.close(location_id)
+            for task in self._halt([task for task, item in self._busy.items() if item.location_id == location_id]):
+                self._called_back.add(task)
+                task.cancel()
+        if not self._is_any_open():
+            self._search_for_another(error)
+
+    def _is_called_back(self) -> bool:
+        """Whether the running worker was cancelled to give up its row, and by nobody else."""
+        task = asyncio.current_task()
+        if task is None or task not in self._called_back:
+            return False
+        self._called_back.discard(task)
+        return not task.uncancel()  # a worker begins without a cancellation
+
+    def _is_any_open(self) -> bool:
+        """Whether some location is known that takes calls, as far as is known."""
+        return any(location_id not in self.closed for location_id in (*self._backlog.locations, *self._answered))
+
+    def _search_for_another(self, error: LeadConnectorError) -> None:
+        """Read on for a row of a location that takes calls; not for ever, as the source may have no end."""
+        if self._source.has_end:
+            return
+        may_come = self._backlog.has_several_locations or (self._read_rest and self._source.can_read_rest)
+        if not may_come:
+            self.stop(error)
+        elif self._search is None:
+            until = self._clock.monotonic() + _REST_SECONDS
+            self._search = self._clock.call_at(until, partial(self._end_search, error))
+
+    def _end_search(self, error: LeadConnectorError) -> None:
+        self._search = None
+        if not self._is_any_open():
+            self._has_searched = True
+            self.stop(error)
+
+    def _cancel_timers(self) -> None:
+        for timer in (*self._alone.values(), *([] if self._search is None else [self._search])):
+            timer.cancel()
+
+    # ------------------------------------------------------------------------------------------ what is left
+
+    def _stop_error(self) -> RowError:
+        return row_error(self.stopped or StopRequestedError("the load was cut off"))
+
+    def _left(self) -> tuple[list[Entry], Iterator[Outcome]]:
+        """Settle the rows that were read and have no outcome, after the workers ended."""
+        for item in self._backlog.empty():
+            self._cut_short.append(self._settle_cut_short(item))
+        entries, self._cut_short = self._cut_short, []
+        return entries, self._intake.unread(self._stop_error())
+
+    async def _report_the_rest(self) -> None:
+        await self._delivery.put_rest(*self._left())
+        until = asyncio.get_running_loop().time() + (0.0 if self._has_searched else _REST_SECONDS)
+        while self._read_rest and self._source.can_read_rest and await self._read_until(until):
+            await self._delivery.put_rest((), self._intake.unread(self._stop_error()))
+
+    async def _read_until(self, until: float) -> bool:
+        limit = asyncio.timeout_at(until)
+        try:
+            async with limit:
+                return await self._intake.read()
+        except TimeoutError:
+            if not limit.expired():  # the source's own
+                raise
+            return False

@@ -1,0 +1,128 @@
+"""Which row met which contact, where no journal keeps it: of late, so that memory stays the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from ..models.identity import Identity, is_another_person
+from .report import Outcome, Status
+from .traces import Written
+
+Signature: TypeAlias = tuple[Any, Any]
+"""A row's email and phone, or checksums of them; empty or None where it has none."""
+Met: TypeAlias = tuple[int, Signature]
+"""The row that met a contact."""
+
+_MOST_CONTACTS: Final = 10_000  # of each of two generations
+
+
+class RecentContacts:
+    """The contacts that a load met last: between 10,000 and 20,000 of them."""
+
+    def __init__(self) -> None:
+        self._recent: dict[str, Met] = {}
+        self._earlier: dict[str, Met] = {}
+
+    def get(self, contact_id: str) -> Met | None:
+        """Return the last row that met a contact, or None."""
+        return self._recent.get(contact_id) or self._earlier.get(contact_id)
+
+    def keep(self, contact_id: str, met: Met) -> None:
+        """Note that a row met a contact."""
+        if len(self._recent) >= _MOST_CONTACTS:
+            self._earlier, self._recent = self._recent, {}
+        self._recent[contact_id] = met
+
+
+# ---------------------------------------------------------------------------------------------- to the journal
+
+# The states of a row, as they stand in journals: never change a number.
+CREATED: Final = 1  # with nothing else to tell, so that such rows can be counted without reading them
+UPDATED: Final = 2
+DONE: Final = 3  # with more to tell
+FAILED: Final = 4
+UNKNOWN: Final = 5
+AGAIN: Final = 6  # unknown, and safe to send again
+PLAIN: Final[Mapping[int, Status]] = {CREATED: "created", UPDATED: "updated"}
+
+_TOO_LATE_NOTE: Final = "it was applied after row {} of the same contact, which comes later (rows count from 0)"
+
+
+class Entry(Struct, gc=False):
+    """An outcome on its way to disk.
+
+    Attributes:
+        outcome: What became of the row.
+        row_hash: Of the row's content; empty where its position alone tells which row it is.
+        identity: Whom the row is about.
+        is_repeatable: Whether the row may be sent again where its outcome is not known.
+        note_if_new: Where a try of this row whose answer was lost may have created the contact that it updated, by its
+            `dateAdded`: so it did, unless the load has met the contact before. Then this is to be noted.
+        is_compared: Whether to tell of another person's row that met the same contact.
+        written: What it wrote to its contact, in order; nothing where nobody will ask.
+        at: When the outcome became known, in seconds since 1970 by this machine.
+    """
+
+    outcome: Outcome
+    row_hash: bytes
+    identity: Identity
+    is_repeatable: bool
+    note_if_new: str | None = None
+    is_compared: bool = True
+    written: tuple[Written, ...] = ()
+    at: float = 0.0
+
+    @property
+    def signature(self) -> Signature:
+        """What to keep of the identity."""
+        email, phone = self.identity
+        return crc32(email.encode()) if email else None, crc32(phone.encode()) if phone else None
+
+    def meet(self, met: Met | None, signature: Signature) -> tuple[Outcome, Met]:
+        """Return the outcome in the light of the row that met the same contact before, and what to keep for the next.
+
+        Args:
+            met: That row; None where the load meets the contact for the first time.
+            signature: What to keep of this row's identity.
+        """
+        email, phone = signature
+        if met is None:
+            if self.note_if_new is None:
+                return self.outcome, (self.outcome.index, signature)
+            created = msgspec.structs.replace(
+                self.outcome, status="created", new=True, inferred=True, note=self.note_if_new
+            )
+            return created, (self.outcome.index, signature)
+        row, before = met
+        is_other = self.is_compared and row != self.outcome.index and is_another_person(before, signature)
+        if not email and not is_other:  # the contact keeps its email, and so its person
+            return self.outcome, (row, (before[0], phone or before[1]))
+        outcome = self.outcome
+        if is_other:
+            outcome = msgspec.structs.replace(outcome, collision_with=row)
+        elif row > outcome.index and outcome.note is None:  # as where it failed, and is sent once more
+            outcome = msgspec.structs.replace(outcome, note=_TOO_LATE_NOTE.format(row))
+        return outcome, (self.outcome.index, (email, phone or before[1]))
+
+    def state_of(self, outcome: Outcome) -> int:
+        """Return the state in which an outcome leaves the row."""
+        status = outcome.status
+        if status == "failed":
+            return FAILED
+        if status == "unknown":
+            return AGAIN if self.is_repeatable else UNKNOWN
+        is_plain = outcome.attempts == 1 and not (
+            outcome.rate_limited
+            or outcome.not_applied
+            or outcome.collision_with is not None
+            or outcome.error
+            or outcome.inferred
+        )
+        if not is_plain or status == "skipped":
+            return DONE
+        return CREATED if status == "created" else UPDATED

@@ -1,0 +1,425 @@
+"""What became of each row, and of a load as a whole. Pure data; counts are folded from outcomes, here alone."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import APIError, InvalidContactError, InvalidResponseError, LeadConnectorError, LocationRefusedError
+from ..models.contacts import NotApplied
+from ..private_file import open_private
+
+Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
+STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
+
+
+_MOST_ERRORS: Final = 1000  # kinds; a message may name the row's own values, and be another for each row
+_OTHER_ERRORS: Final = "other errors"
+_OF_ROWS: Final = (  # what a report counts of rows rather than of calls
+    "_counts _errors total partially_applied collisions inferred not_applied skip_reasons".split()
+)
+
+
+class RowError(Struct, frozen=True):
+    """Why a row is not done.
+
+    Attributes:
+        kind: The name of the exception, as in `leadconnector_async.errors`.
+        status: The HTTP status, or None where there was no answer.
+        message: One sentence, the same for all rows that have this error.
+        where: The place in a file that the row comes from, or None.
+    """
+
+    kind: str
+    status: int | None
+    message: str
+    where: str | None = None
+
+    def __str__(self) -> str:
+        return self.message if self.where is None else f"{self.where}: {self.message}"
+
+
+def row_error(error: Exception) -> RowError:
+    """Keep of an exception what a report needs; the exception itself would hold on to whole stacks."""
+    if isinstance(error, InvalidContactError):
+        return RowError(type(error).__name__, None, _unicode(error.sentence), error.where and _unicode(error.where))
+    status = error.status if isinstance(error, APIError | InvalidResponseError | LocationRefusedError) else None
+    message = "; ".join(error.messages) if isinstance(error, APIError) else str(error)
+    return RowError(type(error).__name__, status, _unicode(message) or type(error).__name__)
+
+
+def _unicode(text: str) -> str:
+    """Escape what no file can hold: lone surrogates, as of a file's name that is no UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, gc=False):
+    """What became of one row.
+
+    Attributes:
+        index: The row's place in its source, from 0.
+        status: `created` or `updated`: applied. `failed`: refused, or given up; `note` says where a try may have been
+            applied all the same, and the row is safe to send again. `unknown`: may or may not have been applied, and is
+            not safe to send again, or the load ended in the midst. `not_attempted`: the load ended before. `skipped`:
+            not sent, on purpose.
+        contact_id: The contact it was applied to.
+        new: Whether the contact was created; None where that is not known.
+        inferred: Whether no answer said that the contact was created: the answer was lost, and its `dateAdded` says so.
+            `undo` keeps such contacts unless it is told otherwise.
+        trace_id: The API's id of the call, for its support.
+        error: Why it is not done.
+        not_applied: Fields that were sent and that the service did not take, although it took the contact.
+        attempts: Tries it took, those answered 429 not counted.
+        rate_limited: Tries that were answered 429.
+        note: What else there is to know of how the status was found.
+        collision_with: The index of another row of the load that met the same contact, although it is about another
+            person: the later of the two has overwritten what the earlier one stored.
+        calls: How many calls the tries were of: more than one where the row's opt-out was sent apart.
+    """
+
+    index: int
+    status: Status
+    contact_id: str | None = None
+    new: bool | None = None
+    inferred: bool = False
+    trace_id: str | None = None
+    error: RowError | None = None
+    not_applied: tuple[NotApplied, ...] = ()
+    attempts: int = 0
+    rate_limited: int = 0
+    note: str | None = None
+    collision_with: int | None = None
+    calls: int = 1
+
+
+CLOSED_ONLY: Final = "ClosedOnly"
+"""The kind of error of a row of which nothing was sent but that it closes channels."""
+
+
+def has_closed(outcome: Outcome) -> bool:
+    """Whether nothing of a row was sent but that it closes channels."""
+    return outcome.status == "skipped" and outcome.error is not None and outcome.error.kind == CLOSED_ONLY
+
+
+OnOutcome: TypeAlias = Callable[[Outcome], Awaitable[None] | None]
+"""What a caller has done with each outcome as it comes; what it returns is awaited."""
+
+
+class ErrorCount(Struct, frozen=True):
+    """One kind of error and how many rows it hit."""
+
+    status: int | None
+    message: str
+    count: int
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """What a report counts, in a form that goes from one process to another; see `BatchReport`."""
+
+    counts: dict[Status, int]
+    requests: int
+    retries: int
+    rate_limited: int
+    partially_applied: int
+    collisions: int
+    not_applied: dict[str, int]
+    errors: list[ErrorCount]
+    inferred: int = 0
+
+
+class BatchReport:
+    """A load as a whole: counts, errors, and where wanted each outcome.
+
+    Args:
+        keep_outcomes: Whether to keep the outcomes; without, memory does not grow with rows.
+
+    Attributes:
+        outcomes: Those kept; in the order of the rows once the load is over, before that as they came.
+        stopped: What ended the load before its last row, or None.
+        closed_locations: Locations that took no more calls while others went on, and why; their rows that are not done
+            are `not_attempted`, and `stopped` is the first of the reasons.
+        not_applied: Fields that the service did not take, each with the number of its rows.
+        partially_applied: Rows of which the service did not take all.
+        collisions: Rows that met the contact of another row, which is about another person.
+        inferred: Rows `created` of which no answer said so (`Outcome.inferred`).
+        skip_reasons: Why rows were not sent on purpose, each with the number of its rows.
+        sittings: In how many runs the load was done, this one included.
+        started_at: When, in UTC; None before.
+        finished_at: When, in UTC; None before.
+    """
+
+    def __init__(self, *, keep_outcomes: bool = True) -> None:
+        self._counts: dict[Status, int] = dict.fromkeys(STATUSES, 0)
+        self.total = 0
+        self.requests = self.retries = self.rate_limited = self.partially_applied = self.collisions = 0
+        self.inferred = 0
+        self.sittings = 1
+        self.outcomes: list[Outcome] = []
+        self.stopped: Exception | None = None
+        self.closed_locations: dict[str, LeadConnectorError] = {}
+        self.started_at: datetime | None = None
+        self.finished_at: datetime | None = None
+        self._sat_down = 0.0, 0.0  # when this sitting began, by the date and by the monotonic clock
+        self.keeps_outcomes = keep_outcomes
+        self._has_replaced = False
+        self.not_applied: dict[str, int] = {}
+        self.skip_reasons: dict[str, int] = {}
+        self._errors: dict[tuple[int | None, str], int] = {}
+
+    def __repr__(self) -> str:
+        counts = " ".join(f"{status}={count}" for status, count in self._counts.items() if count)
+        return f"<BatchReport total={self.total} {counts}>"
+
+    @property
+    def created(self) -> int:
+        """Rows with that status."""
+        return self._counts["created"]
+
+    @property
+    def updated(self) -> int:
+        """Rows with that status."""
+        return self._counts["updated"]
+
+    @property
+    def failed(self) -> int:
+        """Rows with that status."""
+        return self._counts["failed"]
+
+    @property
+    def skipped(self) -> int:
+        """Rows with that status."""
+        return self._counts["skipped"]
+
+    @property
+    def unknown(self) -> int:
+        """Rows with that status."""
+        return self._counts["unknown"]
+
+    @property
+    def not_attempted(self) -> int:
+        """Rows with that status."""
+        return self._counts["not_attempted"]
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome; it must be the only one of its row."""
+        self._count(outcome, 1)
+        if self.keeps_outcomes:
+            self.outcomes.append(outcome)
+
+    def add_plain(self, status: Status, count: int) -> None:
+        """Count outcomes of which nothing is to be told but that they took one try and have this status."""
+        self.total += count
+        self.requests += count
+        self._counts[status] += count
+
+    def add_rest(self, count: int, error: RowError) -> None:
+        """Count rows that the load never came to."""
+        if count > 0:
+            self.total += count
+            self._counts["not_attempted"] += count
+            self._count_error(error, count)
+
+    def add_calls(self, calls: int, *, attempts: int, rate_limited: int) -> None:
+        """Count calls that are no row's own, as those that add tags to many contacts."""
+        self.requests += attempts + rate_limited
+        self.retries += max(attempts - calls, 0)
+        self.rate_limited += rate_limited
+
+    def tally(self) -> Tally:
+        """Return what is counted so far."""
+        return Tally(
+            counts=self._counts.copy(),
+            requests=self.requests,
+            retries=self.retries,
+            rate_limited=self.rate_limited,
+            partially_applied=self.partially_applied,
+            collisions=self.collisions,
+            inferred=self.inferred,
+            not_applied=self.not_applied.copy(),
+            errors=self.errors,
+        )
+
+    def add_tally(self, tally: Tally) -> None:
+        """Count all that another report counted, whose rows are none of this one's."""
+        for status, count in tally.counts.items():
+            self._counts[status] += count
+            self.total += count
+        for name in ("requests", "retries", "rate_limited", "partially_applied", "collisions", "inferred"):
+            setattr(self, name, getattr(self, name) + getattr(tally, name))
+        for field, count in tally.not_applied.items():
+            self.not_applied[field] = self.not_applied.get(field, 0) + count
+        for error in tally.errors:
+            self._count_error(error, error.count)
+
+    def take_over(self, told: BatchReport) -> None:
+        """Have the rows as another report counts them; calls and times stay."""
+        calls = self.requests, self.retries, self.rate_limited
+        for name in _OF_ROWS:
+            setattr(self, name, getattr(told, name))
+        self.requests, self.retries, self.rate_limited = calls
+
+    def take_back(self, outcome: Outcome) -> None:
+        """Count an outcome no more: its row is another one now, and will have another."""
+        self._count(outcome, -1)
+        self._has_replaced = True
+
+    def _count(self, outcome: Outcome, by: int) -> None:
+        self.total += by
+        self._counts[outcome.status] += by
+        attempts, rate_limited = outcome.attempts, outcome.rate_limited
+        self.requests += (attempts + rate_limited) * by
+        if attempts > outcome.calls:
+            self.retries += (attempts - outcome.calls) * by
+        if rate_limited:
+            self.rate_limited += rate_limited * by
+        if outcome.not_applied:
+            self.partially_applied += by
+            for missing in outcome.not_applied:
+                self.not_applied[missing.field] = self.not_applied.get(missing.field, 0) + by
+        self.collisions += by * (outcome.collision_with is not None)
+        self.inferred += by * outcome.inferred
+        if outcome.error is not None:
+            self._count_reason(outcome.status, outcome.error, by)
+
+    def _count_reason(self, status: Status, reason: RowError, by: int) -> None:
+        if status == "skipped":
+            self.skip_reasons[reason.message] = self.skip_reasons.get(reason.message, 0) + by
+        else:
+            self._count_error(reason, by)
+
+    def _count_error(self, error: RowError | ErrorCount, by: int) -> None:
+        key = (error.status, error.message)
+        if key not in self._errors and len(self._errors) >= _MOST_ERRORS:
+            key = (None, _OTHER_ERRORS)
+        self._errors[key] = self._errors.get(key, 0) + by
+
+    def start(self, began_at: float, *, now: float, monotonic: float) -> None:
+        """Set the beginning.
+
+        Args:
+            began_at: When the first sitting began, in seconds since 1970.
+            now: When this one does.
+            monotonic: The same by a clock that nobody sets.
+        """
+        self.started_at = datetime.fromtimestamp(min(began_at, now), UTC)
+        self._sat_down = now, monotonic
+
+    def finish(self, monotonic: float) -> None:
+        """Set the end, by the clock that nobody sets, and put the outcomes in the order of their rows."""
+        now, then = self._sat_down
+        self.finished_at = datetime.fromtimestamp(now + monotonic - then, UTC)
+        if self._has_replaced:
+            self.outcomes = list({outcome.index: outcome for outcome in self.outcomes}.values())  # the later ones
+        self.outcomes.sort(key=lambda outcome: outcome.index)
+
+    @property
+    def errors(self) -> list[ErrorCount]:
+        """Each kind of error with the number of its rows, the most frequent first, then by status and message."""
+        kinds = [ErrorCount(status, message, count) for (status, message), count in self._errors.items() if count]
+        return sorted(kinds, key=lambda kind: (-kind.count, kind.status or 0, kind.message))
+
+    @property
+    def duration_seconds(self) -> float:
+        """Seconds from start to finish; 0 while it runs."""
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every row is done: none failed, unknown or not attempted, and nothing ended the load early."""
+        return self.stopped is None and self.failed == self.unknown == self.not_attempted == 0
+
+    def raise_for_failures(self) -> None:
+        """Do nothing where every row is done.
+
+        Raises:
+            LoadStoppedError: The load ended early; `__cause__` says why.
+            RowsFailedError: Rows failed or are unknown. Both carry this report.
+        """
+        if self.stopped is not None or self.not_attempted:
+            reason = "" if self.stopped is None else f": {self.stopped}"
+            raise LoadStoppedError(
+                f"the load stopped with {self.not_attempted} rows not attempted{reason}", report=self
+            ) from self.stopped
+        if not self.is_complete:
+            raise RowsFailedError(f"of {self.total} rows {self.failed} failed, {self.unknown} are unknown", report=self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `report.json` holds: counts, times (ISO 8601), errors; not the outcomes."""
+        return {
+            "total": self.total,
+            **{str(status): count for status, count in self._counts.items()},
+            "partially_applied": self.partially_applied,
+            "collisions": self.collisions,
+            "requests": self.requests,
+            "retries": self.retries,
+            "rate_limited": self.rate_limited,
+            "started_at": self.started_at and self.started_at.isoformat(),
+            "finished_at": self.finished_at and self.finished_at.isoformat(),
+            "duration_seconds": round(self.duration_seconds, 3),
+            "errors": msgspec.to_builtins(self.errors),
+            **({"inferred": self.inferred} if self.inferred else {}),
+            **({"closed_locations": self._reasons_closed()} if self.closed_locations else {}),
+            **({"skip_reasons": self.skip_reasons} if self.skip_reasons else {}),
+            **({"sittings": self.sittings} if self.sittings > 1 else {}),
+        }
+
+    def _reasons_closed(self) -> dict[str, str]:
+        return {location_id: str(error) for location_id, error in self.closed_locations.items()}
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Return `to_dict()` as JSON text, and write it to `path` where one is given. A new file gets mode 0600."""
+        text = msgspec.json.format(msgspec.json.encode(self.to_dict())).decode() + "\n"
+        if path is not None:
+            with open(path, "w", encoding="utf-8", opener=open_private) as file:
+                file.write(text)
+        return text
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the outcomes that were kept, a line each, in the order of `outcomes`. A new file gets mode 0600."""
+        with open(path, "w", encoding="utf-8", newline="", opener=open_private) as file:
+            write_outcomes(file, self.outcomes)
+
+
+OUTCOME_COLUMNS: Final = ("index", "status", "contact_id", "new", "trace_id", "attempts", "error")
+
+
+def write_outcomes(file: Any, outcomes: Iterable[Outcome]) -> None:
+    """Write outcomes as CSV with a header to an open text file."""
+    writer = csv.writer(file)
+    writer.writerow(OUTCOME_COLUMNS)
+    for outcome in outcomes:
+        writer.writerow([_cell(getattr(outcome, column)) for column in OUTCOME_COLUMNS])
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value
+
+
+class LoadError(LeadConnectorError):
+    """A bulk load did not do all it was asked.
+
+    Attributes:
+        report: What became of each row, as far as the load got.
+    """
+
+    def __init__(self, message: str, *, report: BatchReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class LoadStoppedError(LoadError):
+    """The load ended before its last row; `__cause__` is why, and the rows not tried are `not_attempted`."""
+
+
+class RowsFailedError(LoadError):
+    """The load went through all its rows, and some failed or are unknown."""

@@ -1,0 +1,277 @@
+"""What became of a row: its outcome, from what its call returned or raised, and from what is known of its tries."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ..calls.call import Call
+from ..clock import Clock
+from ..errors import (
+    APIError,
+    AuthenticationError,
+    CallError,
+    LocationPausedError,
+    LocationRefusedError,
+    PermissionDeniedError,
+)
+from ..models import ContactUpsert, UpsertResult
+from ..models.compare import find_not_applied, with_refused
+from ..models.identity import Identity
+from ..protocol import T
+from .backlog import Item
+from .closing import Closed
+from .outcome import Entry
+from .report import CLOSED_ONLY, Outcome, RowError, row_error
+from .source import Closing, Skipped
+
+_RECENT_SECONDS: Final = 10.0  # well above the tolerance with which `dateAdded` is read
+_REFUSED_TOKEN: Final = (AuthenticationError, PermissionDeniedError)
+_NO_SUCH_LOCATION: Final = re.compile(r"\blocation.{0,40}\bnot (found|accessible|active)", re.I)
+_OF_LOCATION: Final = re.compile(r"\blocation", re.I)
+_OF_RECORD: Final = re.compile(r"\b(contact|note|task|custom ?field)s?\b.{0,40}not found|not found for id", re.I)
+MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
+_UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
+_SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
+_CLOSED_BEFORE_NOTE: Final = "what it closes was closed already, so nothing was sent"
+_NOT_CLOSED_NOTE: Final = "its opt-out was not sent, or not wholly"
+
+
+class Upsert(Item):
+    """A row that was checked: the contact, and the call that is to store it.
+
+    `is_doubted` is kept over all its tries: whether a row of the same person may have been applied of late although no
+    answer said so. A row with a `closing` takes several calls: `call` is the one that was begun last, `done` counts
+    those before it, and `closed` says what was closed so far.
+    """
+
+    __slots__ = (
+        "call",
+        "closed",
+        "closing",
+        "contact",
+        "done",
+        "identity",
+        "is_doubted",
+        "request",
+        "row_hash",
+        "times_put_back",
+    )
+
+    def __init__(
+        self,
+        index: int,
+        identity: Identity,
+        contact: ContactUpsert,
+        call: Call[UpsertResult],
+        row_hash: bytes,
+        *,
+        closing: Closing | None = None,
+    ) -> None:
+        email, phone = identity
+        keys = identity if email and phone else (email or phone,) if email or phone else ()
+        super().__init__(index, call.request.location_id, keys)
+        self.identity = identity
+        self.contact = contact
+        self.request = call.request
+        self.call: Call[Any] = call
+        self.row_hash = row_hash
+        self.is_doubted = False
+        self.times_put_back = 0
+        self.closing = closing
+        self.closed: Closed | None = None
+        self.done = _NO_CALLS
+
+    def begin_call(self, call: Call[T]) -> Call[T]:
+        """Note that the row goes on with another call, and return it.
+
+        Raises:
+            LocationPausedError: The row was halted since its last call began.
+        """
+        if self.call.is_halted:
+            raise LocationPausedError("the load was stopped between two calls of a row")
+        if self.call.attempts or self.call.rate_limited:
+            self.done = self.done.plus(self.call)
+        call.is_bulk = True
+        call.on_retry = self.call.on_retry
+        self.call = call
+        return call
+
+    def with_closed(self, entry: Entry) -> Entry:
+        """Have the entry of the upsert tell of what was closed besides."""
+        not_closed = () if self.closed is None else self.closed.not_applied
+        outcome = self.done.add_to(entry.outcome, self.call)
+        entry.outcome = msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, *not_closed))
+        return entry
+
+    def entry(self, outcome: Outcome, *, is_compared: bool) -> Entry:
+        """Return what the journal needs to know with an outcome."""
+        return Entry(
+            self.done.add_to(outcome, self.call),
+            self.row_hash,
+            self.identity,
+            is_repeatable=self.call.request.repeatable,
+            is_compared=is_compared,
+        )
+
+
+class DoneCalls(Struct, frozen=True):
+    """Calls of a row before its last one.
+
+    Attributes:
+        calls: How many, those left out that were answered nothing but 429.
+        attempts: Their tries, those answered 429 not counted.
+        rate_limited: Tries that were answered 429.
+    """
+
+    calls: int = 0
+    attempts: int = 0
+    rate_limited: int = 0
+
+    def plus(self, call: Call[Any]) -> DoneCalls:
+        """Return them with one more."""
+        calls = self.calls + bool(call.attempts)
+        return DoneCalls(calls, self.attempts + call.attempts, self.rate_limited + call.rate_limited)
+
+    def add_to(self, outcome: Outcome, last: Call[Any]) -> Outcome:
+        """Return an outcome that counts all calls."""
+        if self is _NO_CALLS:
+            return outcome
+        return msgspec.structs.replace(
+            outcome,
+            calls=max(self.calls + bool(last.attempts), 1),
+            attempts=self.attempts + last.attempts,
+            rate_limited=self.rate_limited + last.rate_limited,
+        )
+
+
+_NO_CALLS: Final = DoneCalls()
+
+
+def is_token_refused(error: CallError) -> bool:
+    """Whether no other row would fare better."""
+    return isinstance(error, _REFUSED_TOKEN) and error.status == HTTPStatus.UNAUTHORIZED
+
+
+def refusal_of_location(error: CallError, location_id: str, *, has_answered: bool) -> LocationRefusedError | None:
+    """Return what to say of a location that refuses all calls; None where the error is about something else.
+
+    Args:
+        error: What a call about the location came back with.
+        location_id: Which.
+        has_answered: Whether an earlier call about it was answered with anything else.
+    """
+    if not isinstance(error, APIError) or not _is_of_location(error, has_answered=has_answered):
+        return None
+    sentence = f"location {location_id or '(none)'} takes no calls: {'; '.join(error.messages)}"
+    refused = LocationRefusedError(sentence, location_id=location_id, status=error.status)
+    refused.__cause__ = error
+    return refused
+
+
+def _is_of_location(error: APIError, *, has_answered: bool) -> bool:
+    said = " ".join(error.messages)
+    if error.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED):
+        return _NO_SUCH_LOCATION.search(said) is not None and _OF_RECORD.search(said) is None
+    if error.status == HTTPStatus.FORBIDDEN:
+        # A page of the edge, which is no answer of the service's, may be about what one row holds.
+        is_of_service = bool(error.trace_id or error.code or _OF_LOCATION.search(said))
+        return is_of_service or not has_answered
+    if error.status == HTTPStatus.NOT_FOUND and _OF_RECORD.search(said) is None:
+        return _OF_LOCATION.search(said) is not None or not has_answered
+    return False
+
+
+def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Outcome:
+    """Settle a row that was applied. Where only `dateAdded` says that it was created, it is `updated` for now."""
+    is_new = result.new and not result.is_new_by_date
+    is_in_doubt = item.call.doubted_at is not None and not is_new and result.is_new_by_date is not False
+    missing = find_not_applied(item.contact, result.contact) if is_compared else ()
+    return Outcome(
+        index=item.index,
+        status="created" if is_new else "updated",
+        contact_id=result.contact.id,
+        new=is_new,
+        trace_id=result.trace_id,
+        not_applied=with_refused(missing, result.not_applied) if result.not_applied else missing,
+        attempts=result.attempts,
+        rate_limited=result.rate_limited,
+        note=MAY_BE_NEW_NOTE if is_in_doubt else None,
+    )
+
+
+def outcome_skipped(index: int, skipped: Skipped) -> Outcome:
+    """Settle a row that is not sent, on purpose."""
+    error = RowError("Skipped", None, skipped.reason)
+    return Outcome(index=index, status="skipped", contact_id=skipped.contact_id, error=error, note=skipped.note)
+
+
+def outcome_closed(item: Upsert, contact_id: str | None, skipped: Skipped) -> Outcome:
+    """Settle a row of which nothing was sent but what it closes."""
+    closed = item.closed
+    channels = () if closed is None else closed.channels
+    note = f"do not disturb was sent: {', '.join(channels)}" if channels else _CLOSED_BEFORE_NOTE
+    return msgspec.structs.replace(
+        outcome_skipped(item.index, skipped),
+        contact_id=contact_id,
+        error=RowError(CLOSED_ONLY if channels else "Skipped", None, skipped.reason),
+        not_applied=() if closed is None else closed.not_applied,
+        attempts=item.call.attempts,
+        rate_limited=item.call.rate_limited,
+        note=note,
+    )
+
+
+def outcome_failed(item: Upsert, error: CallError) -> Outcome:
+    """Settle a row that was refused, or given up."""
+    is_unsafe = error.may_be_applied and not item.call.request.repeatable
+    not_closed = None if item.closing is None else _NOT_CLOSED_NOTE
+    return Outcome(
+        index=item.index,
+        status="unknown" if is_unsafe else "failed",
+        trace_id=error.trace_id if isinstance(error, APIError) else None,
+        error=row_error(error),
+        attempts=error.attempts,
+        rate_limited=error.rate_limited,
+        note=_UNSAFE_NOTE if is_unsafe else _SAFE_NOTE if error.may_be_applied else not_closed,
+    )
+
+
+def outcome_cut_short(item: Upsert, reason: RowError) -> Outcome:
+    """Settle a row whose call was given up before or between its tries, or in the midst of one."""
+    call = item.call
+    is_in_doubt = call.doubted_at is not None
+    return Outcome(
+        index=item.index,
+        status="unknown" if is_in_doubt else "not_attempted",
+        error=reason,
+        attempts=call.attempts,
+        rate_limited=call.rate_limited,
+        note=(_SAFE_NOTE if call.request.repeatable else _UNSAFE_NOTE) if is_in_doubt else None,
+    )
+
+
+class Doubts:
+    """Whom a load may have applied of late although no answer said so: their `dateAdded` is too young to tell whose
+    they are."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._recent: set[str] = set()
+        self._earlier: set[str] = set()
+        self._until = 0.0
+
+    def remember(self, keys: tuple[str, ...]) -> None:
+        """Note a row that did not succeed."""
+        now = self._clock.monotonic()
+        if now >= self._until:
+            self._earlier, self._recent, self._until = self._recent, set(), now + _RECENT_SECONDS
+        self._recent.update(keys)
+
+    def has(self, keys: tuple[str, ...]) -> bool:
+        """Whether such a row was about the same person."""
+        return not (self._recent.isdisjoint(keys) and self._earlier.isdisjoint(keys))

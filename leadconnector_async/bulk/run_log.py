@@ -1,0 +1,166 @@
+"""What a load asks of the memory that `journal=` opens: what became of each row, kept over crashes.
+
+`run.Journal` keeps it in a file of SQLite, the cluster in a store that all workers see. A load knows nothing of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from .outcome import Entry
+from .report import BatchReport, Outcome
+
+MOST_READ_AHEAD: Final = 10_000
+"""Rows that a load of several locations reads ahead."""
+
+MOST_REFUSED: Final = 200
+"""Outcomes of rows that cannot be sent which wait to be written, before reading waits for them."""
+
+
+class Earlier(Struct, frozen=True):
+    """What earlier sittings left.
+
+    Attributes:
+        sittings: How many there were.
+        began_at: When the first began, in seconds since 1970 by this machine.
+        since: When the first began of which some rows have no outcome although they may have been sent, by the server's
+            clock; None where no answer told its time, or there was none.
+        until: By when all that was sent had arrived, by the same clock; None where that is not known.
+    """
+
+    sittings: int
+    began_at: float
+    since: float | None
+    until: float | None
+
+
+class Pace(Struct, frozen=True):
+    """What the limits allow a load at some time.
+
+    Attributes:
+        per_second: Calls a second, of all locations at work; None where nothing limits them.
+        window: The seconds over which the service counts them; None where nothing limits them.
+        left_today: Calls left of the day, of a load of one location; None where that is not known.
+    """
+
+    per_second: float | None = None
+    window: float | None = None
+    left_today: int | None = None
+
+
+NO_PACE: Final = Pace()
+
+
+class Limited(Protocol):
+    """What is to be known of a location's window.
+
+    Attributes:
+        capacity: Calls in one window.
+        per_seconds: Its length in seconds; 0 where nothing limits it.
+    """
+
+    capacity: int
+    per_seconds: float
+
+    def calls_left_today(self) -> int | None:
+        """Return how many calls of the day are left, as far as known."""
+
+
+def pace_of(windows: Sequence[Limited]) -> Pace:
+    """Return what the limits of some locations allow together; one at least."""
+    left = windows[0].calls_left_today() if len(windows) == 1 else None
+    if not all(window.per_seconds for window in windows):
+        return Pace(left_today=left)
+    per_second = sum(window.capacity / window.per_seconds for window in windows)
+    return Pace(per_second, sum(window.capacity for window in windows) / per_second, left)
+
+
+class RunLog(Protocol):
+    """The memory of one load. What it writes is on disk when the call returns; every call may block."""
+
+    @property
+    def is_by_position(self) -> bool:
+        """Whether a row's position alone tells which row it is; else its position and content."""
+
+    def begin(self, *, whole: Mapping[str, str], concurrency: int, now: float, retry_failed: bool = False) -> Earlier:
+        """Begin a sitting, and return what earlier ones left.
+
+        Raises:
+            ConfigurationError: It is of another load, or another load works on it; nothing was changed.
+            JournalError: It cannot be read or written.
+        """
+
+    def fold_into(self, report: BatchReport) -> None:
+        """Count the outcomes of earlier sittings that stand."""
+
+    def undelivered(self) -> list[Outcome]:
+        """Return the outcomes that an earlier sitting wrote and may not have handed to its consumer."""
+
+    def is_finished(self, row: int) -> bool:
+        """Whether an earlier sitting settled a row for good."""
+
+    def hashes(self, first: int, count: int) -> dict[int, tuple[bytes, bytes]]:
+        """Return hash and encoded outcome of the rows from one on that are settled; see `read_outcome`."""
+
+    def pending(self, row: int, row_hash: bytes) -> Outcome | None:
+        """Return the outcome that a row has so far, where it has one and is to be sent again all the same."""
+
+    def may_have_been_sent(self, row: int, row_hash: bytes) -> bool:
+        """Whether an earlier sitting may have sent a row, and not heard what became of it."""
+
+    def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
+        """Write that rows are about to be sent whose calls are not safe to repeat.
+
+        Raises:
+            JournalError: It could not be written; they must not be sent.
+        """
+
+    def write(
+        self,
+        entries: Sequence[Entry],
+        *,
+        is_delivered: bool = True,
+        server_times: tuple[float, float] | None = None,
+        rows_read: int = 0,
+        pace: Pace = NO_PACE,
+    ) -> list[Outcome]:
+        """Write a group of outcomes, and return them as they were written.
+
+        Raises:
+            JournalError: They could not be written; none of them was.
+        """
+
+    def keep(self, entries: Iterable[Entry]) -> None:
+        """Keep outcomes in memory that could not be written, for `end`."""
+
+    def end(self, *, is_delivered: bool) -> None:
+        """End the sitting, and try once more to write what was kept.
+
+        Raises:
+            JournalError: It cannot be written: what was kept is lost, and its rows are handed over again.
+        """
+
+    def close(self) -> None:
+        """Let go of what is open. May be called twice."""
+
+
+OpenRunLog: TypeAlias = Callable[[str | Path], RunLog]
+"""Opens the run log of a path, or makes it where there is none. It blocks."""
+
+_decode: Final = msgspec.json.Decoder(Outcome).decode
+
+
+def read_outcome(encoded: bytes) -> Outcome:
+    """Decode an outcome of `RunLog.hashes`."""
+    return _decode(encoded)
+
+
+def hash_row(content: bytes) -> bytes:
+    """Return what tells a row's content from another's."""
+    return blake2b(content, digest_size=8).digest()

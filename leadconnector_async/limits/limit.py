@@ -1,0 +1,131 @@
+"""The rate limit of one location, kept so that no window of the server's holds more than it, however the server counts.
+
+A slot is free again `per_seconds` after the answer (or failure) of the call that used it. The server saw that call
+before its answer, and sees the next call of the slot after it is sent: so it sees at most one call per slot in
+`per_seconds`, whether it counts in a fixed, an aligned or a sliding window, and whatever the latency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from ..errors import ConfigurationError
+from ..protocol.answers import Quota
+from .day import DAY_SECONDS
+
+Slot: TypeAlias = Any
+"""What `Window.acquire` gives and `Window.release` takes back."""
+
+
+class RateLimit(Struct, frozen=True):
+    """The limits to begin with; what the service's headers say is stricter wins.
+
+    Source: https://marketplace.gohighlevel.com/docs/other/rate-limits
+
+    Attributes:
+        max_requests: Calls in one window, per location.
+        per_seconds: Length of the window in seconds.
+        daily: Calls in 24 hours, per location, or None for no daily limit of ours.
+    """
+
+    max_requests: int = 100
+    per_seconds: float = 10.0
+    daily: int | None = 200_000
+
+    def __post_init__(self) -> None:
+        if (
+            self.max_requests < 1
+            or not 0 < self.per_seconds <= DAY_SECONDS
+            or (self.daily is not None and self.daily < 1)
+        ):
+            raise ConfigurationError(f"{self} is no rate limit: each of its numbers must be above 0 (a day at most)")
+
+
+def strictest(one: tuple[int, float], other: tuple[int, float]) -> tuple[int, float]:
+    """Combine two limits, each the calls in so many seconds, so that both hold whatever the windows.
+
+    With the fewer slots, each is used again so late that neither limit sees more uses of a slot than it has room for.
+    """
+    slots = min(one[0], other[0])
+    return slots, max(seconds / (calls // slots) for calls, seconds in (one, other))
+
+
+class Window(Protocol):
+    """The slots of one location, in two lanes. A slot that is taken must be given to `release` or `give_back`, once.
+
+    Attributes:
+        capacity: How many there are.
+        per_seconds: How long after an answer its slot is free again.
+    """
+
+    capacity: int
+    per_seconds: float
+
+    async def acquire(self, *, bulk: bool = False) -> Slot:
+        """Take a slot, waiting for one in turn.
+
+        Args:
+            bulk: Whether the call is one of a load, and lets single calls go first.
+
+        Raises:
+            DailyQuotaExceededError: The day is spent; nothing was taken.
+            RateLimitStuckError: The pause is longer than is waited for; nothing was taken.
+            LocationPausedError: A row of a load would have to wait out a pause; nothing was taken.
+        """
+
+    def release(self, slot: Slot, quota: Quota | None = None, *, is_answered: bool = True) -> None:
+        """Give a slot back after its call was answered, failed, or was given up when its bytes may have left.
+
+        Args:
+            slot: What `acquire` returned.
+            quota: What the headers of the answer say, or None.
+            is_answered: Whether there was an answer.
+        """
+
+    def give_back(self, slot: Slot) -> None:
+        """Give a slot back whose call never left; it is free at once."""
+
+    def pause(self, seconds: float | None, *, longest: float = DAY_SECONDS) -> None:
+        """Send nothing more for some time after a 429.
+
+        Args:
+            seconds: How long; None: until any window has passed.
+            longest: How long a call waits for the end of a pause; where it would be longer, it is refused at once.
+        """
+
+    def is_paused(self) -> bool:
+        """Whether nothing is sent for now, as after a 429."""
+
+    def is_ready(self) -> bool:
+        """Whether a call of the bulk lane would not wait: it is sent, or refused."""
+
+    def call_when_ready(self, callback: Callable[[], None]) -> None:
+        """Call back once, when `is_ready` may have become true."""
+
+    def calls_left_today(self) -> int | None:
+        """Return how many calls of the day are left, as far as known; None before the first call."""
+
+
+class Limits(Protocol):
+    """Where the windows are kept.
+
+    Attributes:
+        is_paced: Whether `pace` ever waits.
+    """
+
+    is_paced: bool
+
+    async def open(self) -> None:
+        """Be ready for one more client."""
+
+    async def close(self) -> None:
+        """Be left by a client that opened it."""
+
+    def window(self, location_id: str, rate_limit: RateLimit | None) -> Window:
+        """Return the window of a location, always the same one."""
+
+    async def pace(self, *, bulk: bool) -> None:
+        """Wait until the process as a whole may send another call; of a load only one waits at a time."""

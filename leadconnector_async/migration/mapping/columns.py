@@ -1,0 +1,408 @@
+"""The columns of a table as one: what the cells of a row say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from ...errors import ConfigurationError
+from ...rules import RULES, action_of, reader_of
+from ...rules.consent import ALL, CLOSED, Kind, consent_reader, find_consent, judge, plain
+from ...rules.problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
+from .custom_fields import KEY_PREFIX, FieldDefinition, empty_custom_value, empty_value, settle_names, value_reader
+from .headers import find_target
+from .meaning import Meaning
+from .presets import Preset, recognise
+from .targets import CONSENT_PREFIXES, CUSTOM_PREFIX, DND_PREFIX, VALUE_READERS, Target, read_channel, read_target
+
+# ---------------------------------------------------------------------------------------------- one column
+
+NOT_KNOWN: Final = "no field is known for it"
+_NO_CHANNEL: Final = "it is about post or fax, for which there is no channel"
+Rank: TypeAlias = tuple[int, int]
+_SAID, _OF_PRESET, _BY_NAME = range(3)
+_MOST_UNREAD: Final = 0.2  # of the filled cells of a column about consent; with more, nobody knows what it says
+_STATUS_WORDS: Final = ("active", "inactive", "permanent")
+
+
+class Doubt(Struct, frozen=True):
+    """What is to be looked at before a column about consent is believed.
+
+    Attributes:
+        is_unread: Whether a cell that is not empty cannot be read.
+        most: The share of such cells up to which the column can still be believed.
+        why: What is wrong with more of them, after the column's name.
+    """
+
+    is_unread: Callable[[str], bool]
+    most: float
+    why: str
+
+
+class Column(Struct, frozen=True):
+    """A column that is sent.
+
+    Attributes:
+        position: Its place in the row, from 0.
+        name: Its header.
+        target: What it is for.
+        read: Makes the value of a cell that is not empty; raises `UnusableCellError` with the reason.
+        action: What becomes of a cell that cannot be used.
+        rank: Its place among columns for the same field: the first whose cell can be used is sent.
+        empty: What an empty cell sends; `UNSET` for nothing.
+        doubt: Why it may stop the load, as it is about consent; None of most columns, and where the user settled it.
+    """
+
+    position: int
+    name: str
+    target: Target
+    read: Callable[[str], Any]
+    action: Action
+    rank: Rank
+    empty: Any = UNSET
+    doubt: Doubt | None = None
+
+
+class Unsent(Struct, frozen=True):
+    """A column that is not sent, and why."""
+
+    name: str
+    reason: str
+
+
+def choose_column(position: int, name: str, header: str, meaning: Meaning, preset: Preset | None) -> Column | Unsent:
+    """Choose what a column is for.
+
+    What the user says goes before what is known of the export that this is, and that before what the header says.
+
+    Args:
+        position: Its place in the row, from 0.
+        name: Its name, which no other column has.
+        header: The name as it stands in the table.
+        meaning: What the user says.
+        preset: Whose export this is, or None.
+
+    Raises:
+        ConfigurationError: What the user says is no target, or one that the location does not have.
+    """
+    if name in meaning.ignored or header in meaning.ignored:
+        return Unsent(name, "--ignore")
+    said = next((text for text in (name, header) if text in meaning.columns), None)
+    if said is not None:
+        target, rank = read_target(meaning.columns[said]), (_SAID, list(meaning.columns).index(said))
+        if target is None:
+            return Unsent(name, "it is to be ignored")
+        return _column(position, name, header, target, rank, meaning)
+    if meaning.is_whole and not _is_about_consent(header):
+        return Unsent(name, "it is not in the mapping file")
+    found = _known_target(header, preset)
+    if isinstance(found, str):
+        return Unsent(name, found)
+    target, rank = found
+    if target.field == "assignedTo" and rank[0] == _OF_PRESET and not meaning.owners.is_known:
+        return Unsent(name, "no --owners FILE tells the ids of users")
+    return _column(position, name, header, target, rank, meaning)
+
+
+def choose_closing(header: str, meaning: Meaning, chosen: Column) -> Column | None:
+    """Return what closes channels beside a column about consent that the user has sent to another field, or None.
+
+    Only a target of consent, or leaving the column out, says that it is to close nobody.
+    """
+    found = find_target(header)
+    if chosen.rank[0] != _SAID or chosen.target.is_consent or found is None or not found[0].is_consent:
+        return None
+    return _column(chosen.position, chosen.name, header, found[0], (_BY_NAME, found[1]), meaning)
+
+
+def close_all(column: Column, header: str) -> Column:
+    """Return a column as it is meant in a table without email addresses: a header that names no channel, and by habit
+    means email, is then about the phone."""
+    consent = find_consent(header)
+    is_habit = consent is not None and consent.is_implied and consent.channels == ("Email",)
+    if column.target.consent is None or column.rank[0] == _SAID or not is_habit:
+        return column
+    target = msgspec.structs.replace(column.target, field="dnd", part=ALL)
+    return msgspec.structs.replace(column, target=target)
+
+
+def _is_about_consent(header: str) -> bool:
+    found = find_target(header)
+    return find_consent(header) is not None or (found is not None and found[0].is_consent)
+
+
+def _known_target(header: str, preset: Preset | None) -> tuple[Target, Rank] | str:
+    name = plain(header)
+    if preset is not None:
+        if name in preset.unsent:
+            return preset.unsent[name]
+        if name in preset.targets:
+            return preset.targets[name], (_OF_PRESET, list(preset.targets).index(name))
+    found = find_target(header)
+    if found is None:
+        return NOT_KNOWN if find_consent(header) is None else _NO_CHANNEL
+    return found[0], (_BY_NAME, found[1])
+
+
+def _column(position: int, name: str, header: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
+    if target.is_custom_field:
+        return _of_custom_field(position, name, target, rank, meaning)
+    read, action = _reader(target, header, meaning), action_of(target.field)
+    return Column(position, name, target, read, action, rank, _empty(target, meaning), _doubt(target, header, rank))
+
+
+def _doubt(target: Target, header: str, rank: Rank) -> Doubt | None:
+    """Return what stops a load: a column that only its header tells of and that cannot be read, and a status, or what
+    says the opposite, that the user has mapped to not disturbing."""
+    is_said = rank[0] == _SAID
+    if target.consent is not None:
+        why = f"is about consent ({target.text}), and cannot be read"
+        return None if is_said else Doubt(partial(_is_unread, target.consent, _is_time(header)), _MOST_UNREAD, why)
+    if not (target.is_consent and is_said) or re.search("dnd|disturb", plain(header)):
+        return None
+    consent = find_consent(header)
+    if consent is not None and consent.kind == "opt-in":
+        return Doubt(lambda _: True, 0.0, f"says by its header the opposite of {target.text}")
+    why = f"has words of a status, of which {target.text} cannot tell which are opt-outs"
+    return Doubt(lambda cell: cell.lower() in _STATUS_WORDS, 0.0, why)
+
+
+def _is_unread(kind: Kind, is_time: bool, cell: str) -> bool:
+    return judge(cell, kind, is_time=is_time) == "unread"
+
+
+def _is_time(header: str) -> bool:
+    consent = find_consent(header)
+    return consent is not None and consent.is_time
+
+
+def _empty(target: Target, meaning: Meaning, field: FieldDefinition | None = None) -> Any:
+    if not meaning.empties_fields:
+        return UNSET
+    return empty_value(target, with_tags=meaning.empties_tags) if field is None else empty_custom_value(field)
+
+
+def _reader(target: Target, header: str, meaning: Meaning) -> Callable[[str], Any]:
+    if target.consent is not None:
+        return consent_reader(target.consent, is_time=_is_time(header))
+    if target.field == "dndSettings" and target.part:
+        return read_channel
+    if target.field == "assignedTo":
+        return meaning.owners.read
+    if target.field == "locationId":
+        return meaning.locations.read
+    if target.field in VALUE_READERS:
+        return VALUE_READERS[target.field]
+    rules = RULES.get(target.field)
+    return str if rules is None else reader_of(rules, meaning.checks)
+
+
+def _of_custom_field(position: int, name: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
+    """Find a custom field; one that only a header names may be none, and is then left to the service."""
+    said, is_said = target.part, rank[0] == _SAID
+    field = None if meaning.fields is None else meaning.fields.find(said)
+    if field is None and meaning.fields is not None and is_said:
+        hint = meaning.fields.nearest(said)
+        raise ConfigurationError(f"the location has no custom field {said!r} ({hint}); --create-fields makes it")
+    if field is None:
+        read = _by_key(said)
+    else:
+        read = value_reader(field, meaning.checks, is_strict=is_said)
+        target = Target("customFields", field.key.removeprefix(KEY_PREFIX))
+    return Column(position, name, target, read, "skipped", rank, _empty(target, meaning, field))
+
+
+def _by_key(key: str) -> Callable[[str], Any]:
+    return lambda cell: {"key": key, "field_value": cell}
+
+
+_TAGS: Final = "tags"
+_IDENTITIES: Final = ("email", "phone")
+
+
+class ColumnMap:
+    """The columns of one table, each with what it is for.
+
+    Args:
+        names: The headers, each a name of its own.
+        headers: As they stand in the table.
+        meaning: What the user says.
+
+    Attributes:
+        preset: Whose export this is, or None.
+        columns: Those that are sent; of several for one field the preferred ones first.
+        unsent: Those that are not.
+
+    Raises:
+        ConfigurationError: A target is none.
+    """
+
+    def __init__(self, names: Sequence[str], headers: Sequence[str], meaning: Meaning) -> None:
+        self.preset = None if meaning.is_whole else recognise(headers)
+        pairs = enumerate(zip(names, headers, strict=True))
+        chosen = [choose_column(position, *pair, meaning, self.preset) for position, pair in pairs]
+        self.unsent = [column for column in chosen if isinstance(column, Unsent)]
+        self.columns = [column for column in chosen if isinstance(column, Column)]
+        closings = (choose_closing(headers[column.position], meaning, column) for column in self.columns)
+        self.columns += [column for column in closings if column is not None]
+        if "email" not in self.fields:
+            self.columns = [close_all(column, headers[column.position]) for column in self.columns]
+        self.columns.sort(key=lambda column: (column.rank, column.position))
+        groups = dict.fromkeys(column.target.group for column in self.columns if column.target.group)
+        self._groups = {group: [column for column in self.columns if column.target.group == group] for group in groups}
+        self._plan = [(column.position, column.target.slot, column.read, column) for column in self.columns]
+        self._emptied = _by_slot(self.columns)
+        self._has_parts = any(column.target.part for column in self.columns)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that some column is for."""
+        return frozenset(column.target.field for column in self.columns)
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What each column is for, by its name: of one that closes channels beside, the field that it is mapped to."""
+        found: dict[str, Target] = {}
+        for column in self.columns:
+            found.setdefault(column.name, column.target)
+        return found
+
+    @property
+    def emptied(self) -> list[str]:
+        """What empty cells empty, as people write it."""
+        return list(self._emptied)
+
+    def read(self, cells: Sequence[str], absent: Collection[int] = ()) -> tuple[dict[str, Any], list[Problem]]:
+        """Read the cells of a row.
+
+        Args:
+            cells: In the order of the columns.
+            absent: Places of cells that are not there at all, and so are not empty.
+
+        Returns:
+            The row's fields by their names on the wire, without those that are empty or cannot be used, and what there
+            is to be told of its cells, in their order.
+        """
+        values: dict[str, Any] = {}
+        told: list[tuple[Column, Problem]] = []
+        passed_over = self._passed_over(cells) if len(self._groups) > 1 else ()
+        width = len(cells)
+        for position, slot, read, column in self._plan:
+            cell = cells[position].strip() if position < width else ""
+            if not cell:
+                continue
+            if (slot in values and slot != _TAGS) or (passed_over and column.target.group in passed_over):
+                told += _unneeded(column, cell, values.get(slot))
+                continue
+            try:
+                value = read(cell)
+            except UnusableCellError as reason:
+                action: Action = "missing" if isinstance(reason, UnknownOptionError) else column.action
+                told.append((column, Problem(column.name, cell, str(reason), action)))
+                continue
+            if type(value) is Fixed:
+                told.append((column, Problem(column.name, cell, value.sentence, value.action)))
+                value = value.value
+            if value is not None:
+                values[slot] = _join_tags(values[slot], value) if slot in values else value
+        if self._emptied:
+            self._empty(values, cells, absent, passed_over)
+        told.sort(key=lambda pair: pair[0].position)
+        problems = [_relent(column, problem, values) for column, problem in told]
+        return (_fold(values) if self._has_parts else values), problems
+
+    def _empty(
+        self, values: dict[str, Any], cells: Sequence[str], absent: Collection[int], passed_over: Collection[str]
+    ) -> None:
+        """Add what empties the fields of which all cells are empty."""
+        for slot, columns in self._emptied.items():
+            used = [column for column in columns if column.target.group not in passed_over]
+            if slot not in values and used and all(_is_empty(column.position, cells, absent) for column in used):
+                values[slot] = used[0].empty
+        settle_names(values, self._emptied)
+
+    def _passed_over(self, cells: Sequence[str]) -> Collection[str]:
+        """Return the addresses that are not sent: all but the first of which there is a cell."""
+        groups = iter(self._groups)
+        for group in groups:
+            if any(column.position < len(cells) and cells[column.position].strip() for column in self._groups[group]):
+                return tuple(groups)
+        return ()
+
+
+def _by_slot(columns: Sequence[Column]) -> dict[str, list[Column]]:
+    """Return the columns of each field that an empty cell empties."""
+    slots: dict[str, list[Column]] = {}
+    for column in columns:
+        if column.empty is not UNSET:
+            slots.setdefault(column.target.slot, []).append(column)
+    return slots
+
+
+def _is_empty(position: int, cells: Sequence[str], absent: Collection[int]) -> bool:
+    return position < len(cells) and position not in absent and not cells[position].strip()
+
+
+def _join_tags(tags: Sequence[str], more: Sequence[str]) -> list[str]:
+    known = {tag.lower() for tag in tags}
+    return [*tags, *(tag for tag in more if tag.lower() not in known)]
+
+
+def _unneeded(column: Column, cell: str, sent: Any) -> list[tuple[Column, Problem]]:
+    """Tell of a cell whose field another column has filled; one that says the same is no loss."""
+    if column.target.is_consent or (isinstance(sent, str) and sent.lower() == cell.lower()):
+        return []  # a channel that is closed is not opened by what another column says
+    sentence = f"is not sent, as another column gives {column.target.slot}, of which a contact has one"
+    if column.target.group:
+        sentence = "is of another address than the one that is sent"
+    return [(column, Problem(column.name, cell, sentence, "skipped"))]
+
+
+def _relent(column: Column, problem: Problem, values: Mapping[str, Any]) -> Problem:
+    """Let a row go where another column gives what a refused cell was to give."""
+    if problem.action == "refused" and column.target.slot in values:
+        return Problem(problem.column, problem.value, problem.sentence, "skipped")
+    return problem
+
+
+def _fold(values: dict[str, Any]) -> dict[str, Any]:
+    """Gather the parts of fields: custom fields into their list, channels into their settings."""
+    fields: dict[str, Any] = {}
+    custom_fields, channels, closed = [], {}, list[str]()
+    for slot, value in values.items():
+        if slot.startswith(CUSTOM_PREFIX):
+            custom_fields.append(value)
+        elif slot.startswith(DND_PREFIX):
+            channels[slot.removeprefix(DND_PREFIX)] = value
+        elif slot.startswith(CONSENT_PREFIXES):
+            closed += slot.partition(":")[2].split(",")
+        else:
+            fields[slot] = value
+    if custom_fields:
+        fields["customFields"] = [*custom_fields, *fields.get("customFields", ())]
+    if ALL in closed:
+        fields["dnd"] = True
+    channels = {channel: CLOSED for channel in closed if channel != ALL} | channels
+    if channels:
+        fields["dndSettings"] = fields.get("dndSettings", {}) | channels
+    return fields
+
+
+def require_identity(columns: ColumnMap, names: Sequence[str], file: str) -> None:
+    """Refuse a table of which no row can be sent.
+
+    Raises:
+        ConfigurationError: No column is known, or none is for email or phone.
+    """
+    found = ", ".join(names[:12]) or "nothing"
+    way = "name them email, phone, firstName, ..., or say what they are with --map 'Column=field'"
+    if not columns.columns:
+        raise ConfigurationError(f"{file}: no column is known (found: {found}); {way}")
+    if not columns.fields.intersection(_IDENTITIES):
+        way = "add one of them, or say which it is with --map 'Column=email'"
+        raise ConfigurationError(f"{file}: there is no column for email or phone (found: {found}); {way}")

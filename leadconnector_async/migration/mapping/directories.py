@@ -1,0 +1,150 @@
+"""Whom a name or an address in a cell stands for: users who own contacts, and locations."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from ...client import LeadConnector
+from ...errors import CallError, ConfigurationError
+from ...models import CustomFieldDefinition
+from ...rules.consent import plain
+from ...rules.problems import UnusableCellError
+from .custom_fields import FieldBook, FieldDefinition
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_ID_NAMES: Final = ("id", "userid", "user", "assignedto", "locationid")
+_NO_TABLE: Final = {
+    "owner": "is no id of a user, and no --owners FILE tells whose it is",
+    "location": "is no id of a location, and nothing tells the ids of names",
+}
+
+
+def may_be_id(cell: str) -> bool:
+    """Whether a text has the form of an id; a name of one word has it, too."""
+    return _ID.fullmatch(cell) is not None
+
+
+class Directory:
+    """Ids by what people write in their place.
+
+    Args:
+        kind: `owner` or `location`, for messages.
+        ids: By address or name, in any case. None: nothing is known, and whatever may be an id is taken for one.
+    """
+
+    def __init__(self, kind: str, ids: Mapping[str, str] | None = None) -> None:
+        self._kind = kind
+        self.is_known = ids is not None
+        self._ids = {name.strip().lower(): found for name, found in (ids or {}).items()}
+        self._all = frozenset(self._ids.values())
+
+    def read(self, cell: str) -> str:
+        """Return the id that a cell stands for.
+
+        Raises:
+            UnusableCellError: It is none, and stands for none.
+        """
+        found = self._ids.get(cell.lower())
+        if found is not None:
+            return found
+        if not may_be_id(cell):
+            raise UnusableCellError(f"is not in the table of {self._kind}s" if self._ids else _NO_TABLE[self._kind])
+        if self._ids and cell not in self._all and not _has_shape_of_id(cell):
+            raise UnusableCellError(f"is not in the table of {self._kind}s")
+        return cell
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Return what a load is known by, of this."""
+        return sorted(self._ids.items())
+
+
+def _has_shape_of_id(cell: str) -> bool:
+    return len(cell) >= 20 and not cell.isalpha()
+
+
+def read_owners(path: Path) -> Directory:
+    """Read a table of users: CSV with a column `id`, and any of `email` and `name`.
+
+    Raises:
+        ConfigurationError: It cannot be read, or has no such columns.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return Directory("owner", _ids_of(csv.DictReader(file), path))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no CSV in UTF-8"
+        raise ConfigurationError(f"--owners {path}: cannot be read ({reason})") from None
+
+
+def _ids_of(rows: csv.DictReader[str], path: Path) -> dict[str, str]:
+    names = {plain(name): name for name in rows.fieldnames or ()}
+    id_name = next((names[name] for name in _ID_NAMES if name in names), None)
+    others = [name for name in names.values() if name != id_name]
+    if id_name is None or not others:
+        raise ConfigurationError(f"--owners {path}: needs a column id, and a column email or name")
+    return dict(_pairs(rows, id_name, others))
+
+
+def _pairs(rows: Iterable[Mapping[str, str]], id_name: str, others: Iterable[str]) -> Iterable[tuple[str, str]]:
+    others = tuple(others)
+    for row in rows:
+        for name in others:
+            if (row.get(id_name) or "").strip() and (row.get(name) or "").strip():
+                yield row[name], row[id_name].strip()
+
+
+# ---------------------------------------------------------------------------------------------- asked beforehand
+
+
+async def fetch_fields(client: LeadConnector, location_id: str | None = None) -> FieldBook:
+    """Ask for the custom fields of a location, the client's unless told else, in one call.
+
+    Raises:
+        CallError: They cannot be had; the token may not read them, for one.
+    """
+    definitions = await client.locations.custom_fields.list(model="contact", location_id=location_id)
+    return FieldBook(_read_definition(definition) for definition in definitions)
+
+
+def _read_definition(definition: CustomFieldDefinition) -> FieldDefinition:
+    return FieldDefinition(
+        id=definition.id,
+        key=definition.field_key or definition.id,
+        name=definition.name or definition.field_key or definition.id,
+        data_type=definition.data_type or "",
+        options=tuple(definition.picklist_options or ()),
+        takes_others=bool(definition.is_allowed_custom_option),
+    )
+
+
+async def create_fields(client: LeadConnector, names: Iterable[str]) -> None:
+    """Define custom fields of one line of text.
+
+    Raises:
+        CallError: One could not be defined, those before it were.
+    """
+    for name in names:
+        await client.locations.custom_fields.create(name, "TEXT", model="contact")
+
+
+async def fetch_locations(client: LeadConnector) -> Directory:
+    """Ask for the ids of an agency's locations by their names; a name that several have stands for none.
+
+    Raises:
+        ConfigurationError: They cannot be had; it needs a token of the agency.
+    """
+    ids: dict[str, str | None] = {}
+    try:
+        async for location in client.locations.search():
+            name = (location.name or location.id).strip().lower()
+            ids[name] = location.id if name not in ids else None
+    except CallError as error:
+        raise ConfigurationError(
+            f"locations are given by name, and their ids cannot be looked up ({error}): that needs a token of the "
+            "agency; write ids in the column in their place"
+        ) from None
+    return Directory("location", {name: found for name, found in ids.items() if found is not None})

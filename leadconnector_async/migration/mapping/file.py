@@ -1,0 +1,171 @@
+"""Which column goes where, as a file that a person can read, correct and give back. TOML."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from textwrap import fill
+from typing import Any, Final
+
+from msgspec import Struct
+
+from ...errors import ConfigurationError
+from ...protocol.answers import clean_text
+from ...rules.consent import CHANNELS
+from ..tables import Table
+from .columns import NOT_KNOWN, ColumnMap
+from .meaning import NOTHING_SAID, Meaning
+from .rows import input_columns
+from .targets import FIELDS, read_target
+
+_SETTINGS: Final = ("default_country", "date_order")
+_MOST_SAMPLE_CHARS: Final = 32
+_SAMPLED_ROWS: Final = 200
+_HEAD: Final = """\
+# Which column goes to which field of a contact{preset}. Correct it, and give it back:
+#   leadconnector upsert {files} --mapping THIS_FILE
+#
+# Only columns that are not commented out are sent. Of several columns for one field the first that is filled is
+# sent, in the order in which they stand here; of columns for "tags" all are.
+{fields}
+# Others: "custom:NAME" (a custom field, by name, key or id), "owner" and "location". Columns of one address have the
+# same word after an @, such as "city@home": an address is sent whole or not at all.
+#
+# Consent: "opt-out:CHANNEL" (yes or a date closes the channel), "opt-in:CHANNEL" (no does), "dnd:CHANNEL" (yes, or the
+# API's own words). Channels: {channels}, or all. Columns whose headers say that
+# people opted out are read even where they are not here, unless they say "ignore".
+
+[columns]
+"""
+_TAIL: Final = """
+[settings]
+# default_country = "US"  # of phone numbers that name no country
+# date_order = "dmy"      # or "mdy": what 03/04/1990 means, and whether 25.09.1990 is a date
+"""
+
+
+class MappingFile(Struct, frozen=True, kw_only=True):
+    """What a mapping file says.
+
+    Attributes:
+        columns: The target of each column that is to be sent, the preferred ones first.
+        settings: What else it says, by name.
+    """
+
+    columns: dict[str, str]
+    settings: dict[str, str]
+
+
+def read_mapping_file(path: Path) -> MappingFile:
+    """Read a mapping file.
+
+    Raises:
+        ConfigurationError: It cannot be read, or says something that has no meaning; the sentence says where.
+    """
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(f"--mapping {path}: cannot be read ({reason})") from None
+    columns, settings = _texts(path, found, "columns"), _texts(path, found, "settings")
+    strange = [*(found.keys() - {"columns", "settings"}), *(settings.keys() - set(_SETTINGS))]
+    if strange or not columns:
+        what = f"{strange[0]!r} has no meaning in it" if strange else "there is no table [columns] in it"
+        raise ConfigurationError(f"--mapping {path}: {what}; leadconnector map FILE writes one to start from")
+    for column, target in columns.items():
+        _check_target(path, column, target)
+    return MappingFile(columns=columns, settings=settings)
+
+
+def _texts(path: Path, found: Mapping[str, Any], name: str) -> dict[str, str]:
+    table = found.get(name, {})
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise ConfigurationError(f'--mapping {path}: [{name}] must hold lines such as "Column" = "email"')
+    return table
+
+
+def _check_target(path: Path, column: str, target: str) -> None:
+    try:
+        read_target(target)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--mapping {path}, column {column!r}: {error}") from None
+
+
+def write_mapping(tables: Sequence[Table], meaning: Meaning = NOTHING_SAID) -> Iterator[str]:
+    """Write what would be sent of tables, line by line, with the columns that would not be commented out.
+
+    Args:
+        tables: A column that several have is told once.
+        meaning: What the user says already.
+    """
+    maps = [ColumnMap(*input_columns(table), meaning) for table in tables]
+    presets = dict.fromkeys(columns.preset.name for columns in maps if columns.preset is not None)
+    names = [table.name for table in tables]
+    yield _HEAD.format(
+        files=clean_text(shlex.join(names)),
+        preset=f" (it looks like an export of {', '.join(presets)})" if presets else "",
+        fields=fill(f"Fields: {', '.join(FIELDS)}.", 118, initial_indent="# ", subsequent_indent="# "),
+        channels=", ".join(CHANNELS),
+    )
+    told: set[str] = set()
+    for table, columns in zip(tables, maps, strict=True):
+        samples = _samples(table)
+        for name, line in _lines(columns):
+            if name not in told:
+                told.add(name)
+                yield f"{line}{_comment(samples.get(name, ()))}\n"
+    yield _TAIL
+
+
+def describe_mapping(table: Table, meaning: Meaning = NOTHING_SAID) -> dict[str, Any]:
+    """Return what would be sent of a table, for machines.
+
+    Returns:
+        `name`; `looks_like`, whose export it is, or None; `columns`: of each `name`, `target` and `reason`, of
+        which one is None.
+    """
+    columns = ColumnMap(*input_columns(table), meaning)
+    targets = {name: target.text for name, target in columns.targets.items()}
+    reasons = {unsent.name: unsent.reason for unsent in columns.unsent}
+    return {
+        "name": table.name,
+        "looks_like": None if columns.preset is None else columns.preset.name,
+        "columns": [
+            {"name": name, "target": targets.get(name), "reason": reasons.get(name)} for name in input_columns(table)[0]
+        ],
+    }
+
+
+def _lines(columns: ColumnMap) -> Iterator[tuple[str, str]]:
+    for column in columns.columns:
+        yield column.name, f"{_quote(column.name)} = {_quote(column.target.text)}"
+    for unsent in columns.unsent:
+        target = f"custom:{unsent.name}" if unsent.reason == NOT_KNOWN else ""
+        reason = "" if unsent.reason == NOT_KNOWN else f"  # {unsent.reason}"
+        yield unsent.name, f"# {_quote(unsent.name)} = {_quote(target)}{reason}"
+
+
+def _quote(text: str) -> str:
+    """Write a text as TOML; JSON's form is one of its own, but for one character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _comment(samples: Iterable[str]) -> str:
+    text = "; ".join(samples)
+    return f"  # {text}" if text else ""
+
+
+def _samples(table: Table) -> dict[str, list[str]]:
+    """Return up to three cells of each column, of those that are not empty; text of a file is data, also here."""
+    names, _ = input_columns(table)
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for record in islice(table.rows(), _SAMPLED_ROWS):
+        for name, cell in zip(names, record.cells if record.error is None else (), strict=False):
+            text = clean_text(" ".join(cell.split()))[:_MOST_SAMPLE_CHARS]
+            if text and len(found[name]) < 3 and text not in found[name]:
+                found[name].append(text)
+    return found

@@ -1,0 +1,315 @@
+"""Rows of a table on their way to contacts; a row that cannot be read is a row all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain, count, islice
+from pathlib import Path
+from typing import Any
+
+from msgspec import UNSET, Struct
+
+from ...errors import InvalidContactError
+from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
+from ...rules import RULES, Checks, action_of, reader_of
+from ...rules.consent import without_openings
+from ...rules.problems import Fixed, Problem, UnusableCellError
+from ..tables import Reading, Record, Table, open_table
+from ..tables.text import is_text
+from .columns import ColumnMap, require_identity
+from .headers import RESULT_COLUMNS, column_key, is_known
+from .meaning import NOTHING_SAID, Meaning
+
+# ---------------------------------------------------------------------------------------------- objects
+
+
+def check_object(value: Mapping[str, Any], names: Mapping[str, str], checks: Checks) -> Iterator[tuple[Problem, Any]]:
+    """Check the texts of an object of the API: what a cell would be checked for.
+
+    Args:
+        value: The object.
+        names: Each spelling of a field, and its name on the wire.
+        checks: What is to be taken for granted.
+
+    Yields:
+        Each problem, and what is to be sent in place of the text; None to leave it out.
+    """
+    for name, text in value.items():
+        rules = RULES.get(names.get(name, ""))
+        if rules is None or not isinstance(text, str) or not text.strip():
+            continue
+        try:
+            found = reader_of(rules, checks)(text.strip())
+        except UnusableCellError as reason:
+            yield Problem(name, text, str(reason), action_of(names[name])), None
+            continue
+        if isinstance(found, Fixed):
+            yield Problem(name, text, found.sentence, found.action), found.value
+        elif found != text:
+            yield Problem(name, text, "", "fixed"), found
+
+
+class FileRow(Struct, frozen=True, gc=False):
+    """One row of a file, as it was read; what it means is looked at only where it is asked for.
+
+    Attributes:
+        file: Its file.
+        record: What stands there.
+    """
+
+    file: RowFile
+    record: Record
+
+    @property
+    def where(self) -> str:
+        """How messages call its place."""
+        return f"{self.file.name}, {self.file.table.row_word} {self.record.number}"
+
+    @property
+    def contact(self) -> ContactUpsert | InvalidContactError:
+        """The contact, or what is wrong with it."""
+        return self.file.read(self)[0]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What there is to be told of its cells."""
+        return self.file.read(self)[1]
+
+    @property
+    def cells(self) -> Sequence[str]:
+        """The row as it stands in the file, in the order of the file's columns.
+
+        There are more where it has too many, or where it cannot be read: then it stands whole after empty ones.
+        """
+        return self.file.cells_of(self.record)
+
+    @property
+    def line(self) -> str | None:
+        """The row as a line of JSON Lines where the file has objects, else None."""
+        return self.record.line
+
+
+class RowFile:
+    """A table whose rows are contacts. It can be read more than once.
+
+    Args:
+        table: The table.
+        meaning: What the user says of its columns and cells.
+
+    Attributes:
+        table: The table.
+        meaning: The same.
+        most: How many of its rows, from the first, there are to be; None for all.
+        name: How messages call it.
+        columns: Its columns, those that an earlier run added left out; each has a name of its own.
+        map: Which of them goes where; None of objects of the API.
+        mapping: Each column that is sent, and the field that it goes to; nothing of objects of the API.
+        ignored: Columns that are not sent.
+        keys: Of each column what it shares with columns of other files for the same field; no two here share one.
+        has_locations: Whether some column names a location.
+        is_lines: Whether it has objects, of which a cell cannot tell null from an empty text.
+
+    Raises:
+        ConfigurationError: Its columns are not those of contacts.
+    """
+
+    def __init__(self, table: Table, meaning: Meaning = NOTHING_SAID) -> None:
+        self.table = table
+        self.name = table.name
+        self.is_lines = table.has_objects
+        self.meaning = meaning
+        self.most: int | None = None
+        header = table.columns
+        self.columns, inputs = input_columns(table)
+        self._width, self._inputs = len(header), len(inputs)
+        self.map: ColumnMap | None = None
+        if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
+            self.map = ColumnMap(self.columns, inputs, meaning)
+            require_identity(self.map, self.columns, self.name)
+        targets = {} if self.map is None else self.map.targets
+        self.mapping = {name: target.slot for name, target in targets.items()}
+        self.ignored = [] if self.map is None else [unsent.name for unsent in self.map.unsent]
+        self.keys = _keys(self.columns, self.mapping) if self.map else [column_key(name) for name in self.columns]
+        fields = header if self.map is None else self.map.fields
+        self.has_locations = bool({"locationId", "location_id"}.intersection(fields))
+
+    def key_of(self, name: str) -> str:
+        """Return the key of a column."""
+        return self.keys[self.columns.index(name)] if name in self.columns else name
+
+    def rows(self) -> Iterator[FileRow]:
+        """Yield all rows; reading goes on after one that cannot be read."""
+        return (FileRow(self, record) for record in islice(self.table.rows(), self.most))
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows there are. This reads the whole file (or all that is wanted of it), and so finds what makes it
+        unreadable.
+
+        Raises:
+            ConfigurationError: From some place on, its rows cannot be told apart.
+        """
+        return self.table.count if self.most is None else sum(1 for _ in self.rows())
+
+    def cells_of(self, record: Record) -> Sequence[str]:
+        """Return what `FileRow.cells` tells."""
+        cells = record.cells
+        if record.error is not None:
+            # After all columns, so that it is not sent where it is loaded again as it is.
+            return [*[""] * len(self.columns), *cells]
+        return [*cells[: self._inputs], *[""] * (self._inputs - len(cells)), *cells[self._width :]]
+
+    def read(self, row: FileRow) -> tuple[ContactUpsert | InvalidContactError, list[Problem]]:
+        """Return what `FileRow.contact` and `FileRow.problems` tell."""
+        record, problems = row.record, list[Problem]()
+        try:
+            if record.error is not None:
+                raise RefusedRowError(record.error)
+            fields, problems = self._read_fields(record)
+            return self._make_contact(record, fields, problems), problems
+        except RefusedRowError as refused:
+            if not any(problem.action == "refused" for problem in problems):
+                problems.append(Problem(refused.column or "", "", str(refused), "refused"))
+            place = row.where if refused.column is None else f"{row.where}, column {refused.column}"
+            return InvalidContactError(str(refused), field=refused.field, where=place), problems
+
+    def _read_fields(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
+        if self.map is None:
+            return self._read_object(record)
+        self._check_cells(record.cells)
+        return self.map.read(record.cells, self._absent(record))
+
+    def _absent(self, record: Record) -> Collection[int]:
+        """Return the columns that an object does not name: they are not empty, but not there."""
+        if record.value is None:
+            return ()
+        return [position for position, name in enumerate(self.table.columns) if name not in record.value]
+
+    def _read_object(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
+        fields = dict(record.value or {})
+        problems = []
+        for problem, value in check_object(fields.copy(), UPSERT_NAMES, self.meaning.checks):
+            problems += [problem] if problem.sentence else []
+            if value is not None:
+                fields[problem.column] = value
+            elif problem.action == "skipped":
+                del fields[problem.column]
+        return fields, problems
+
+    def _make_contact(self, record: Record, fields: dict[str, Any], problems: list[Problem]) -> ContactUpsert:
+        for problem in problems:
+            if problem.action == "refused":
+                raise RefusedRowError(problem.sentence, problem.column)
+        try:
+            contact = read_mapping(without_openings(fields), ContactUpsert)
+        except InvalidContactError as error:
+            raise RefusedRowError(error.sentence, field=error.field) from None
+        if not any(isinstance(value, str) and value.strip() for value in (contact.email, contact.phone)):
+            raise _without_identity(problems, self.mapping)
+        if self._is_unknown(record.cells) and contact.create_new_if_duplicate_allowed is True:
+            raise RefusedRowError(
+                "it may have been applied; look it up, then clear this cell to send the row", "status"
+            )
+        return contact
+
+    def _is_unknown(self, cells: Sequence[str]) -> bool:
+        """Whether a run that wrote this file could not tell what became of a row."""
+        return self._inputs < self._width and len(cells) > self._inputs and cells[self._inputs] == "unknown"
+
+    def _check_cells(self, cells: Sequence[str]) -> None:
+        if len(cells) > self._width:
+            sentence = f"has {len(cells)} cells where the header has {self._width}; quote cells that hold a delimiter"
+            raise RefusedRowError(sentence)
+        for position, cell in enumerate(cells):
+            if not is_text(cell):
+                raise RefusedRowError("is not UTF-8 text; save the file as UTF-8", self._header_of(position))
+
+    def _header_of(self, position: int) -> str:
+        return self.columns[position] if position < len(self.columns) else str(position + 1)
+
+
+def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading = Reading()) -> RowFile:  # noqa: B008
+    """Look at a file before anything is sent; `count` then looks through it.
+
+    Args:
+        path: The file.
+        meaning: What the user says of its columns and cells.
+        reading: How to read it, where it does not tell itself.
+
+    Raises:
+        ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
+    """
+    return RowFile(open_table(path, reading), meaning)
+
+
+def take_first(files: Sequence[RowFile], most: int) -> None:
+    """Have files give no more than so many rows, those of the first files first.
+
+    Raises:
+        ConfigurationError: The rows of a file cannot be told apart.
+    """
+    for file in files:
+        file.most = most
+        most -= file.count
+
+
+def input_columns(table: Table) -> tuple[list[str], list[str]]:
+    """Return the columns of a table, those that an earlier run added left out: each with a name of its own, and as
+    they stand."""
+    header = table.columns
+    if table.has_objects:
+        return header, header
+    if tuple(header[-len(RESULT_COLUMNS) :]) == RESULT_COLUMNS:
+        header = header[: -len(RESULT_COLUMNS)]
+    return _distinct(header), header
+
+
+def split_emptied(files: Sequence[RowFile]) -> tuple[list[str], list[str]]:
+    """Return what empty cells of files empty, as people write it, and the other fields that there are columns for."""
+    maps = [file.map for file in files if file.map is not None]
+    others = [column.target.field for one in maps for column in one.columns if column.empty is UNSET]
+    return [slot for one in maps for slot in one.emptied], others
+
+
+def _are_names_of_api(names: Sequence[str]) -> bool:
+    """Whether objects are contacts as the API has them, rather than rows under headers that people write."""
+    return not any(is_known(name) for name in names if name not in UPSERT_NAMES)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Tell columns of the same name apart, so that none overwrites another in the result files."""
+    distinct: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name} ({number})" for number in count(2))
+        distinct[next(new for new in chain([name], numbered) if new not in distinct)] = None
+    return list(distinct)
+
+
+def _keys(columns: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
+    """Number the columns for one field, so that each finds its like in other files."""
+    seen: dict[str, int] = {}
+    keys = []
+    for name in columns:
+        key = mapping.get(name, name)
+        seen[key] = seen.get(key, 0) + 1
+        keys.append(key if seen[key] == 1 else f"{key} ({seen[key]})")
+    return keys
+
+
+class RefusedRowError(ValueError):
+    """A row that cannot be sent, and the column that is to blame for it, or None."""
+
+    def __init__(self, sentence: str, column: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(sentence)
+        self.column = column
+        self.field = field
+
+
+def _without_identity(problems: list[Problem], mapping: Mapping[str, str]) -> RefusedRowError:
+    """Say what a row lacks: where its only email or phone cannot be used, that is what is wrong with it."""
+    for number, problem in enumerate(problems):
+        if problem.action == "skipped" and mapping.get(problem.column, problem.column) in ("email", "phone"):
+            problems[number] = Problem(problem.column, problem.value, problem.sentence, "refused")
+            return RefusedRowError(problem.sentence, problem.column)
+    return RefusedRowError("has neither email nor phone, and the service matches by these")

@@ -1,0 +1,196 @@
+"""What a column can be for, and what its cells are made of."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ...errors import ConfigurationError
+from ...models import UPSERT_NAMES
+from ...rules.consent import ALL, CHANNELS, CLOSED, KINDS, Consent, Kind, judge, plain
+from ...rules.problems import Fixed, UnusableCellError
+
+CUSTOM_PREFIX: Final = "custom:"
+DND_PREFIX: Final = "dnd:"
+CONSENT_PREFIXES: Final = tuple(f"{kind}:" for kind in KINDS)
+_ALIASES: Final = {"owner": "assignedTo", "location": "locationId", "ignore": "", "": ""}
+_TRUE, _FALSE = ("true", "yes", "y", "1"), ("false", "no", "n", "0")
+
+
+class Target(Struct, frozen=True):
+    """What a column is for.
+
+    Attributes:
+        field: The field on the wire.
+        part: Of `customFields` the field's name, key or id; of `dndSettings` the channel; empty for all of it. Of
+            consent the channels with a comma between, or `all`.
+        group: Of an address, which: columns of one address are used together, or not at all.
+        consent: Of consent, whether yes closes the channels (`opt-out`) or no does (`opt-in`).
+    """
+
+    field: str
+    part: str = ""
+    group: str = ""
+    consent: Kind | None = None
+
+    @property
+    def slot(self) -> str:
+        """What columns share of which only one can be sent."""
+        if self.consent is not None:
+            return f"{self.consent}:{self.part}"
+        if not self.part:
+            return self.field
+        return f"{CUSTOM_PREFIX if self.field == 'customFields' else DND_PREFIX}{self.part}"
+
+    @property
+    def is_custom_field(self) -> bool:
+        """Whether it is one custom field."""
+        return self.field == "customFields" and bool(self.part)
+
+    @property
+    def is_consent(self) -> bool:
+        """Whether it closes channels."""
+        return self.field in ("dnd", "dndSettings")
+
+    @property
+    def text(self) -> str:
+        """How people write it."""
+        return f"{self.slot}@{self.group}" if self.group else self.slot
+
+
+def consent_target(consent: Consent) -> Target:
+    """Return what a column about consent is for; it has channels."""
+    field = "dnd" if ALL in consent.channels else "dndSettings"
+    return Target(field, ",".join(consent.channels), consent=consent.kind)
+
+
+def read_target(text: str) -> Target | None:
+    """Read a target as people write it: a field in any spelling, `custom:NAME`, `dnd:CHANNEL`, `opt-out:CHANNEL`,
+    `opt-in:CHANNEL`, `owner`, `location`.
+
+    Of an address, what follows an @ is the name of its group: `city@home`.
+
+    Returns:
+        The target; None where the column is not to be sent (`ignore`, or nothing).
+
+    Raises:
+        ConfigurationError: There is no such field.
+    """
+    text = text.strip()
+    text, _, group = text.partition("@") if not text.lower().startswith(CUSTOM_PREFIX) else (text, "", "")
+    prefix, _, rest = text.partition(":")
+    if prefix.lower() + ":" == CUSTOM_PREFIX and rest.strip():
+        return Target("customFields", rest.strip())
+    if prefix.lower() + ":" == DND_PREFIX and rest:
+        return Target("dndSettings", _read_channel_name(rest, CHANNELS))
+    kind = next((kind for kind in KINDS if rest and plain(kind) == plain(prefix)), None)
+    if kind is not None:
+        names = [_read_channel_name(name, (*CHANNELS, ALL)) for name in rest.split(",")]
+        return consent_target(Consent(kind, (ALL,) if ALL in names else tuple(dict.fromkeys(names))))
+    field = _ALIASES.get(text.lower(), _SPELLINGS.get(plain(text)))
+    if field is None:
+        near = get_close_matches(text, [*FIELDS, "owner", "location"], 1, 0.5)
+        others = "custom:NAME, dnd:CHANNEL, opt-out:CHANNEL and opt-in:CHANNEL"
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIELDS)}, {others}"
+        raise ConfigurationError(f"{text!r} is no field of a contact; {hint}")
+    return Target(field, group=group.strip()) if field else None
+
+
+def _read_channel_name(text: str, known: Sequence[str]) -> str:
+    channel = {name.lower(): name for name in known}.get(text.strip().lower())
+    if channel is None:
+        raise ConfigurationError(f"{text.strip()!r} is no channel; there are {', '.join(known)}")
+    return channel
+
+
+FIELDS: Final = tuple(dict.fromkeys(UPSERT_NAMES.values()))
+_SPELLINGS: Final = {plain(wire): wire for wire in FIELDS}
+
+
+# ---------------------------------------------------------------------------------------------- cells to values
+
+
+def read_flag(cell: str) -> bool:
+    """Read yes or no."""
+    word = cell.lower()
+    if word not in _TRUE + _FALSE:
+        raise _neither_yes_nor_no(cell)
+    return word in _TRUE
+
+
+def _neither_yes_nor_no(cell: str) -> UnusableCellError:
+    return UnusableCellError(f"{cell[:40]!r} is neither yes nor no (true, false, 1 and 0 are fine, too)")
+
+
+_SEPARATED: Final = re.compile(r"\s*(?::::|[,;|\n])\s*")
+
+
+def read_tags(cell: str) -> list[str]:
+    """Read tags between any of , ; | ::: and line ends, in quotes or not, or as JSON."""
+    if cell.startswith("["):
+        return read_json(cell, list[str])  # type: ignore[no-any-return]
+    return [tag for tag in split_list(cell) if not _is_of_system(tag)]
+
+
+def split_list(cell: str) -> list[str]:
+    """Split a cell that holds several values; what stands in quotes is one."""
+    if '"' in cell:
+        parts = next(csv.reader([cell.replace("\n", ",")], skipinitialspace=True))
+        return [part.strip() for part in parts if part.strip()]
+    return [part for part in _SEPARATED.split(cell) if part]
+
+
+def _is_of_system(tag: str) -> bool:
+    """Whether a label is one that Google puts on each contact, such as "* myContacts"."""
+    return tag.startswith("* ")
+
+
+def read_json(cell: str, kind: Any) -> Any:
+    """Read JSON of a kind."""
+    try:
+        return msgspec.json.decode(cell, type=kind)
+    except msgspec.DecodeError as error:
+        raise UnusableCellError(f"{cell[:40]!r} is not the JSON that belongs here ({error})") from None
+
+
+_OPENS_NOTHING: Final = "would open the channel, which nothing in a file does"
+
+
+def read_dnd(cell: str) -> bool | None:
+    """Read whether no channel at all may be used: yes or no; None where nothing is said, or no."""
+    return None if _closes(cell) is None else True
+
+
+def read_channel(cell: str) -> dict[str, str] | Fixed | None:
+    """Read whether a channel must not be used: yes or no, the API's own word, or the time since when.
+
+    "No" leaves the channel as it is on the service: what another system does not know is no leave to write to somebody
+    who has opted out here.
+    """
+    return Fixed(None, _OPENS_NOTHING, "skipped") if cell.lower() == "inactive" else _closes(cell)
+
+
+def _closes(cell: str) -> dict[str, str] | None:
+    if cell.lower() in ("active", "permanent"):
+        return {"status": cell.lower()}
+    verdict = judge(cell, "opt-out")
+    if verdict == "unread":
+        raise _neither_yes_nor_no(cell)
+    return dict(CLOSED) if verdict == "closes" else None
+
+
+VALUE_READERS: Final[dict[str, Callable[[str], Any]]] = {
+    "dnd": read_dnd,
+    "createNewIfDuplicateAllowed": read_flag,
+    "tags": read_tags,
+    "dndSettings": lambda cell: read_json(cell, dict[str, Any]),
+    "inboundDndSettings": lambda cell: read_json(cell, dict[str, Any]),
+    "customFields": lambda cell: read_json(cell, list[dict[str, Any]]),
+}
+"""Of fields that are no text: what makes their value of a cell. It raises `UnusableCellError` with the reason."""

@@ -1,0 +1,156 @@
+"""What a load is to read: files, patterns, standard input, a query."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from ...errors import ConfigurationError
+from ...private_file import move_private, open_anew
+from . import Reading, Table, find_files, open_table
+from .open import TEXT_KINDS, WORKBOOK_KINDS
+from .queries import Query
+
+STDIN: Final = Path("-")
+_KEPT: Final = "input"
+_READ_BYTES: Final = 1024 * 1024
+_LOOK_UP_SECONDS: Final = 0.2
+
+
+class Sources(Struct, frozen=True, kw_only=True):
+    """What to read.
+
+    Attributes:
+        files: Files, patterns of files, and `-` for standard input.
+        query: What to ask a database, or None.
+        reading: How to read files where they do not tell themselves.
+
+    Raises:
+        ConfigurationError: There is nothing, or what is there does not go together.
+    """
+
+    files: list[Path] = []
+    query: Query | None = None
+    reading: Reading = Reading()
+
+    def __post_init__(self) -> None:
+        if bool(self.files) == (self.query is not None):
+            raise ConfigurationError("name files to load, or a query with --sql and --from, and not both")
+        if self.query is not None and self.reading != Reading():
+            raise ConfigurationError("--format, --encoding and --sheet are for files, not for --sql")
+        if STDIN in self.files and len(self.files) > 1:
+            raise ConfigurationError("standard input (-) is loaded alone; load the files in a run of their own")
+        if STDIN in self.files and self.reading.format is None:
+            raise ConfigurationError("standard input (-) does not tell what it is: give --format csv, jsonl, ...")
+
+    @property
+    def is_asked_once(self) -> bool:
+        """Whether it can be read only once, so that its rows must be kept to go on later."""
+        return self.query is not None or STDIN in self.files
+
+
+class Inputs:
+    """Opens what a load is to read. What can be read only once is kept in a file, at first in a folder of its own.
+
+    Args:
+        sources: What to read.
+        kept: The folder of an earlier run, which may have kept what it read; None to read anew.
+        is_stopped: Tells while standard input is read whether to give up.
+    """
+
+    def __init__(self, sources: Sources, *, kept: Path | None, is_stopped: Callable[[], bool]) -> None:
+        self._sources = sources
+        self._kept = kept
+        self._is_stopped = is_stopped
+        self._folder: Path | None = None
+        self._tables: list[Table] = []
+
+    def __enter__(self) -> Inputs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def open(self) -> list[Table]:
+        """Look at all that is to be read.
+
+        Raises:
+            ConfigurationError: Something of it cannot be read as rows.
+            InterruptedError: `is_stopped` said so.
+        """
+        sources = self._sources
+        if sources.is_asked_once:
+            name = "standard input" if sources.query is None else "the query"
+            reading = sources.reading if sources.query is None else Reading(format="csv", encoding="utf-8")
+            table = open_table(self._keep_once(reading), reading, name=name)
+            table.part += sources.query.describe() if sources.query is not None else ""
+            self._tables = [table]
+        else:
+            self._tables = [open_table(path, sources.reading) for path in find_files(sources.files)]
+        self._check_options()
+        return self._tables
+
+    def keep_in(self, folder: Path) -> None:
+        """Move what was read once into the folder of the run, so that it can go on.
+
+        Raises:
+            ConfigurationError: It cannot be moved there.
+        """
+        file = self._tables[0].file
+        target = folder / file.path.name
+        if file.path.parent != self._folder or target.exists():
+            return  # what an earlier run kept stays: if it is not the same, the journal refuses to go on
+        try:
+            move_private(file.path, target)
+        except OSError as error:
+            raise ConfigurationError(f"{folder}: cannot keep the rows ({error.strerror or error})") from None
+        file.path = target
+
+    def _keep_once(self, reading: Reading) -> Path:
+        """Return the file that holds what can be read only once."""
+        name = f"{_KEPT}.{reading.format}"
+        kept = None if self._kept is None or not (self._kept / name).is_file() else self._kept / name
+        query = self._sources.query
+        if kept is not None and (query is not None or os.isatty(0)):
+            return kept  # asked again, a database might give other rows
+        self._folder = Path(tempfile.mkdtemp(prefix="leadconnector-"))
+        path = self._folder / name
+        if query is not None:
+            query.keep_rows(path)
+        else:
+            self._keep_stdin(path)
+        return kept if kept is not None and not path.stat().st_size else path
+
+    def _keep_stdin(self, path: Path) -> None:
+        try:
+            with open_anew(path, "wb") as file:
+                while data := self._read_stdin():
+                    file.write(data)
+        except InterruptedError:
+            raise
+        except OSError as error:
+            raise ConfigurationError(f"standard input: cannot be kept ({error.strerror or error})") from None
+
+    def _read_stdin(self) -> bytes:
+        # Only sockets can be waited for on Windows.
+        while os.name != "nt" and not select.select([0], [], [], _LOOK_UP_SECONDS)[0]:
+            if self._is_stopped():
+                raise InterruptedError(0, "interrupted")
+        return os.read(0, _READ_BYTES)
+
+    def _check_options(self) -> None:
+        """Refuse an option that is for no file."""
+        reading = self._sources.reading
+        kinds = {table.file.kind for table in self._tables}
+        if reading.sheet is not None and kinds.isdisjoint(WORKBOOK_KINDS):
+            raise ConfigurationError("--sheet is for workbooks, and none is among the files")
+        if reading.encoding is not None and kinds.isdisjoint(TEXT_KINDS):
+            raise ConfigurationError("--encoding is for text, and no such file is among those to load")

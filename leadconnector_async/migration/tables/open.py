@@ -1,0 +1,101 @@
+"""From the name of a file to the reader of its kind."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from ...errors import ConfigurationError
+from .delimited import DelimitedTable
+from .duck import ParquetTable
+from .file import PACKINGS, File
+from .json import JsonLinesTable, JsonTable, is_json_lines
+from .table import Table
+from .text import Encoding, find_encoding
+from .workbook import WorkbookTable
+
+_ANY_DELIMITER: Final = ",;\t|"
+_CSV_KINDS: Final = {".csv": _ANY_DELIMITER, ".tsv": "\t", ".tab": "\t", ".txt": _ANY_DELIMITER}
+_JSON_LINES_KINDS: Final = (".jsonl", ".ndjson")
+TEXT_KINDS: Final = (*_CSV_KINDS, *_JSON_LINES_KINDS, ".json")
+_PARQUET_KINDS: Final = (".parquet", ".pq")
+WORKBOOK_KINDS: Final = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+_KINDS: Final = (*TEXT_KINDS, *_PARQUET_KINDS, *WORKBOOK_KINDS)
+FORMATS: Final = ("csv", "tsv", "json", "jsonl", "parquet", "xlsx", "xls", "xlsb", "ods")
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """How files are to be read, where they do not tell themselves.
+
+    Attributes:
+        format: One of `FORMATS`, whatever the file is called.
+        encoding: Of text, as Python knows it.
+        sheet: The name of a sheet of a workbook, or its number from 1.
+
+    Raises:
+        ConfigurationError: There is no such format.
+    """
+
+    format: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.format is not None and self.format not in FORMATS:
+            raise ConfigurationError(
+                f"--format {self.format!r} is none that can be read; it is one of {', '.join(FORMATS)}"
+            )
+
+
+def open_table(path: Path, reading: Reading = Reading(), *, name: str | None = None) -> Table:  # noqa: B008 - it is frozen
+    """Look at a file before anything is sent; its `count` then looks through it.
+
+    Args:
+        path: The file.
+        reading: How to read it.
+        name: How messages call it, if not by its path.
+
+    Raises:
+        ConfigurationError: It cannot be read as rows; the sentence says what to do.
+    """
+    file = File(path, name=name, kind=f".{reading.format}" if reading.format else None)
+    if file.kind in TEXT_KINDS:
+        return _open_text_table(file, find_encoding(file, reading.encoding))
+    if file.kind in _PARQUET_KINDS:
+        return ParquetTable(file)
+    if file.kind in WORKBOOK_KINDS:
+        return WorkbookTable(file, reading.sheet)
+    names = f"{', '.join(_KINDS)}, perhaps with {', '.join(PACKINGS)} after it"
+    raise ConfigurationError(
+        f"{file.name}: is of no kind that can be read; the name must end in {names}, or give --format"
+    )
+
+
+def _open_text_table(file: File, encoding: Encoding) -> Table:
+    if file.kind in _CSV_KINDS:
+        return DelimitedTable(file, encoding, _CSV_KINDS[file.kind])
+    if file.kind in _JSON_LINES_KINDS or is_json_lines(file, encoding):
+        return JsonLinesTable(file, encoding)
+    return JsonTable(file, encoding)
+
+
+def find_files(names: Iterable[Path]) -> list[Path]:
+    """Return the files that names and patterns stand for, those of a pattern sorted.
+
+    Raises:
+        ConfigurationError: Nothing is called so.
+    """
+    return [path for name in names for path in _matches(name)]
+
+
+def _matches(name: Path) -> list[Path]:
+    if name.exists() or not glob.has_magic(str(name)):
+        return [name]
+    matches = sorted(path for path in map(Path, glob.iglob(str(name), recursive=True)) if not path.is_dir())
+    if not matches:
+        raise ConfigurationError(f"{name}: there is no such file, and none that is called like that")
+    return matches

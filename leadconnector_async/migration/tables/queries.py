@@ -1,0 +1,155 @@
+"""The rows of a query: asked for once, and kept in a file, as nobody can ask again for the very same rows."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import sqlite3
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from ...errors import ConfigurationError
+from ...private_file import open_anew
+from .duck import DuckRows
+from .extras import load_library
+from .file import File
+from .table import cell_of
+
+_NAME: Final = "the query"
+_ROWS: Final = 1_000
+_FILES: Final = ("sqlite", "duckdb")
+_POSTGRES: Final = ("postgresql", "postgres")
+_HIDDEN: Final = "***"
+Rows: TypeAlias = Generator[Iterable[str], None, None]
+
+
+class Query(Struct, frozen=True):
+    """What to ask of which database.
+
+    Attributes:
+        sql: One SELECT.
+        database: `sqlite:///FILE`, `duckdb:///FILE`, the path of either file, or `postgresql://HOST/DATABASE`. It may
+            hold a password, which is told to nobody else.
+    """
+
+    sql: str
+    database: str
+
+    def __repr__(self) -> str:
+        return f"Query({self.sql!r}, {hide_password(self.database)!r})"
+
+    def describe(self) -> str:
+        """Return what it is known by."""
+        return hashlib.sha256(f"{hide_password(self.database)}\n{self.sql}".encode()).hexdigest()
+
+    def keep_rows(self, path: Path) -> None:
+        """Ask for the rows, and write them as CSV into a new file that nobody else can read.
+
+        Raises:
+            ConfigurationError: The database cannot be asked, or gives no rows, or the file cannot be written.
+        """
+        try:
+            with (
+                closing(self._rows()) as rows,
+                open_anew(path, encoding="utf-8", errors="surrogateescape", newline="") as file,
+            ):
+                csv.writer(file, quoting=csv.QUOTE_ALL).writerows(
+                    rows
+                )  # so that no header looks like another delimiter
+        except OSError as error:
+            raise ConfigurationError(f"{_NAME}: its rows cannot be kept ({error.strerror or error})") from None
+
+    def _rows(self) -> Rows:
+        """Yield the names of the columns, then all rows."""
+        scheme, mark, rest = self.database.partition("://")
+        if scheme in _POSTGRES:
+            return _postgres_rows(self.database, self.sql)
+        if mark and scheme not in _FILES:
+            what = f"{scheme}:// is no database that can be asked"
+            raise ConfigurationError(
+                f"--from: {what}; give sqlite:///FILE, postgresql://HOST/DATABASE or a DuckDB file"
+            )
+        # As SQLAlchemy has it, three slashes come before a path, and four where that begins with one.
+        path = Path(rest.removeprefix("/") if mark else self.database)
+        return _file_rows(File(path, name=f"--from {path}"), self.sql)
+
+
+def has_password(database: str) -> bool:
+    """Whether an address holds a password."""
+    return bool(_passwords(database))
+
+
+def hide_password(text: str, database: str | None = None) -> str:
+    """Return an address, or a text that may repeat one, without its password."""
+    for password in _passwords(text if database is None else database):
+        text = text.replace(password, _HIDDEN)
+    return text
+
+
+def _passwords(database: str) -> list[str]:
+    """Return the password of an address in the spellings that a message may have, the longest first."""
+    scheme, mark, rest = database.partition("://")
+    if not mark or scheme in _FILES:
+        return []
+    # Not as a library splits it: a password may hold what an address must not, and is one all the same.
+    place, _, options = rest.partition("?")
+    found = [place.rsplit("@", 1)[0].partition(":")[2]] if "@" in place else []
+    found += [
+        value for key, _, value in (part.partition("=") for part in options.split("&")) if "password" in key.lower()
+    ]
+    return sorted({spelling for word in found if word for spelling in (word, unquote(word))}, key=len, reverse=True)
+
+
+def _file_rows(file: File, sql: str) -> Rows:
+    start = file.start(16)
+    if start.startswith(b"SQLite format 3"):
+        return _sqlite_rows(file, sql)
+    if start[8:12] == b"DUCK":
+        return _duckdb_rows(file, sql)
+    raise ConfigurationError(f"{file.name}: is neither an SQLite nor a DuckDB file")
+
+
+def _duckdb_rows(file: File, sql: str) -> Rows:
+    with closing(DuckRows(sql, _NAME, str(file.path))) as rows:
+        yield rows.columns
+        yield from rows
+
+
+def _sqlite_rows(file: File, sql: str) -> Rows:
+    try:
+        with closing(sqlite3.connect(f"{file.path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.text_factory = lambda data: data.decode(errors="surrogateescape")
+            cursor = connection.execute(sql)
+            yield from _texts(cursor, cursor)
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise ConfigurationError(f"{_NAME}: cannot be answered ({error})") from None
+
+
+def _postgres_rows(address: str, sql: str) -> Rows:
+    library = load_library("psycopg", "--from postgresql://")
+    reason = None
+    try:
+        with library.connect(address) as connection:
+            connection.read_only = True
+            # A cursor with a name stays on the server, and gives some rows at a time.
+            with connection.cursor(name="rows") as cursor:
+                cursor.itersize = _ROWS
+                cursor.execute(sql)
+                yield from _texts(cursor, cursor)
+    except library.Error as error:
+        reason = " ".join(hide_password(str(error), address).split())
+    if reason is not None:  # raised here, so that it does not carry an error of the library, which may tell the address
+        raise ConfigurationError(f"{_NAME}: cannot be answered ({reason})")
+
+
+def _texts(cursor: Any, rows: Iterable[Iterable[Any]]) -> Rows:
+    if cursor.description is None:
+        raise ConfigurationError(f"{_NAME}: gives no rows; write a SELECT")
+    yield [column[0] for column in cursor.description]
+    for row in rows:
+        yield map(cell_of, row)

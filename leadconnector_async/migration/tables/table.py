@@ -1,0 +1,125 @@
+"""What every source looks like to those who use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from .file import File
+
+
+class Record(Struct, frozen=True, gc=False):
+    """One row of a table, as it stands there.
+
+    Attributes:
+        number: Its number there; of a table with a header, the header is 1.
+        cells: Its cells as text, in the order of the columns. There may be fewer or more. Of a row that cannot be read,
+            all that there is of it.
+        error: Why it cannot be read, or None.
+        value: The object, where the source has objects: it can tell null, a number and an empty text apart.
+        line: That object as a line of JSON Lines; of JSON Lines the line as it stands.
+    """
+
+    number: int
+    cells: Sequence[str]
+    error: str | None = None
+    value: dict[str, Any] | None = None
+    line: str | None = None
+
+
+class Table:
+    """A source that can be read row by row, more than once, in constant memory where its format allows it.
+
+    Attributes:
+        file: Where it is read from.
+        name: How messages call it.
+        part: Which part of the file it is, or which query gave the file, where that matters.
+        columns: The names of its columns as they stand; they may repeat.
+        notes: What was assumed in reading it, each the end of a sentence that begins with its name.
+        row_word: How messages call a row.
+        has_objects: Whether its rows are objects, so that each has a `line`.
+    """
+
+    file: File
+    name: str
+    part: str = ""
+    columns: list[str]
+    notes: Sequence[str] = ()
+    row_word = "row"
+    has_objects = False
+
+    def rows(self) -> Iterator[Record]:
+        """Yield all rows; reading goes on after one that cannot be read.
+
+        Raises:
+            ConfigurationError: From here on, rows cannot be told apart, or the source ends in the midst of one.
+        """
+        raise NotImplementedError
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows there are. This reads the whole table, and so finds what makes it unreadable.
+
+        Raises:
+            ConfigurationError: As `rows`.
+        """
+        return sum(1 for _ in self.rows())
+
+    def describe(self) -> list[int | str]:
+        """Return what the content is known by: size and SHA-256 of the file, and which part of it is read."""
+        return [*self.file.describe(), *([self.part] if self.part else [])]
+
+
+# ---------------------------------------------------------------------------------------------- cells
+
+_EXACT: Final = 1e15  # below it a float tells every whole number
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+def text_of(value: Any) -> str:
+    """Return a value of JSON as the cell that it is read from: text as it is, nothing as empty, all else as JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return _ENCODER.encode(value).decode()
+
+
+def cell_of(value: Any) -> str:
+    """Return a value of a workbook or a database as a person sees it: `2134` and not `2134.0`, dates in ISO order."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    reader = _CELLS.get(type(value))
+    return reader(value) if reader is not None else text_of(value)
+
+
+def _float(value: float) -> str:
+    if value != value:  # how tables of numbers tell that there is none
+        return ""
+    return str(int(value)) if abs(value) < _EXACT and value.is_integer() else repr(value)
+
+
+def _datetime(value: datetime) -> str:
+    # A date alone is kept as midnight by what knows no dates.
+    return value.date().isoformat() if value.tzinfo is None and value.time() == time.min else value.isoformat()
+
+
+def _bytes(value: bytes) -> str:
+    return value.decode("utf-8", errors="surrogateescape")
+
+
+_CELLS: Final[dict[type, Any]] = {
+    bool: lambda value: "true" if value else "false",
+    int: str,
+    float: _float,
+    Decimal: lambda value: format(value, "f"),
+    datetime: _datetime,
+    date: date.isoformat,
+    time: time.isoformat,
+    bytes: _bytes,
+    memoryview: lambda value: _bytes(bytes(value)),
+}

@@ -1,0 +1,34 @@
+"""Who a contact is: the email and phone by which the service matches it, in one normal form each."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .contacts import ContactUpsert
+from .normal import normal_email, normal_phone
+
+
+class Identity(NamedTuple):
+    """What a contact may be matched by: each in its normal form and unique to its location, or empty."""
+
+    email: str
+    phone: str
+
+
+def identity_of(contact: ContactUpsert, location_id: str) -> Identity:
+    """Return whom a contact that is to be sent to a location will be matched with."""
+    email = normal_email(contact.email) if contact.email else ""
+    phone = normal_phone(contact.phone) if contact.phone else ""
+    return Identity(email and f"{location_id} {email}", phone and f"{location_id} {phone}")
+
+
+def is_another_person(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    """Whether two identities that met the same contact are of two people.
+
+    The email decides where both have one, else the phone: people share a phone more often than an address. One that has
+    but an email and one that has but a phone may be the same person.
+    """
+    for mine, theirs in zip(one, other, strict=True):
+        if mine and theirs:
+            return bool(mine != theirs)
+    return False

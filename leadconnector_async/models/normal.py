@@ -1,0 +1,90 @@
+"""Normal forms: one for each of email, phone and birthday, whatever form a value came in."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Final
+
+_NOT_DIGITS = re.compile(r"\D+")
+_EXTENSION = re.compile(r"(?:ext(?:ension)?[.=]?|x|#)\s*\d{1,7}\s*$", re.I)  # the service does not store it
+_US_NUMBER_DIGITS = 10  # a national number without `+`; the service, too, reads it as one of the location's country
+
+
+def normal_email(email: str) -> str:
+    """Trim an address and put it into lower case, as the service does before it compares."""
+    return email.strip().lower()
+
+
+def normal_phone(phone: str) -> str:
+    """Reduce a phone number to digits, of its international form where that is plain.
+
+    Two ways to write one number give the same digits as long as both name the country, or both leave it out. A number
+    of ten digits without one counts as one of the United States, which is where the service's default lies; so does
+    the 011 that is dialled there before the country.
+    """
+    if phone[:1] == "+" and phone[1:].isdecimal():
+        return phone[1:]
+    digits = _NOT_DIGITS.sub("", _EXTENSION.sub("", phone))
+    if phone.lstrip().startswith("+"):
+        return digits
+    for exit_code in ("00", "011"):
+        if digits.startswith(exit_code):
+            return digits.removeprefix(exit_code)
+    return "1" + digits if len(digits) == _US_NUMBER_DIGITS else digits
+
+
+# ---------------------------------------------------------------------------------------------- birthdays
+
+# The service returns a date, an ISO timestamp or milliseconds since 1970, depending on the operation, and takes dates
+# in eight forms.
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+_DAY_IN_MILLISECONDS: Final = 86_400_000
+_MILLISECONDS: Final = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]", re.ASCII)
+_DATE: Final = re.compile(r"(\d{4})([/._-])(\d{2})\2(\d{2})|(\d{2})([/._-])(\d{2})\6(\d{4})", re.ASCII)
+
+
+def read_birthday(value: object) -> str | None:
+    """Return a birthday as `YYYY-MM-DD`, or None where there is none.
+
+    Args:
+        value: As received or as sent: a date in one of the service's eight forms, with the month before the day; an ISO
+            timestamp, of which the date counts as it is written; or milliseconds since 1970 in UTC (a number or a text,
+            negative before 1970).
+
+    Raises:
+        ValueError: It is something else. Nothing is guessed.
+    """
+    try:
+        return _read(value)
+    except (ValueError, OverflowError):
+        raise ValueError("it is no birthday") from None
+
+
+def _read(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return _read_text(value.strip())
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _read_milliseconds(value)
+    raise ValueError
+
+
+def _read_text(text: str) -> str | None:
+    if not text:
+        return None
+    if (match := _DATE.fullmatch(text)) is not None:
+        year, _, month, day, us_month, _, us_day, us_year = match.groups()
+        return date(int(year or us_year), int(month or us_month), int(day or us_day)).isoformat()
+    if _MILLISECONDS.fullmatch(text):
+        return _read_milliseconds(float(text))
+    if _TIMESTAMP.match(text):
+        return datetime.fromisoformat(text).date().isoformat()
+    raise ValueError
+
+
+def _read_milliseconds(number: float) -> str:
+    return date.fromordinal(_EPOCH + int(number // _DAY_IN_MILLISECONDS)).isoformat()

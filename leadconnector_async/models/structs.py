@@ -1,0 +1,280 @@
+"""What every object that the service returns has in common: it is read whatever it holds, and nothing of it is lost.
+
+A known field whose value is not of the documented kind is left at None and kept in `extra`, so that a change of the
+service never turns a call that succeeded into one that failed. Do not disturb is the exception: left at None, it would
+read as "open"; what cannot be read of it counts as closed, and is kept in `extra` as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import UsageError
+from .dnd import read_odd_dnd, read_odd_inbound_settings, read_odd_settings, respell_channels
+from .given import WrongKeyError, is_plain, read_given
+
+if TYPE_CHECKING:
+    JSON: TypeAlias = str | int | float | bool | list["JSON"] | dict[str, "JSON"] | None
+    """Whatever JSON can hold."""
+else:
+    JSON = Any  # msgspec decodes no type that names itself
+
+
+class Received(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, dict=True):
+    """An object as the service returned it. Fields that are absent or null are None."""
+
+    @property
+    def raw(self) -> bytes:
+        """The object's JSON to the letter as it was received (encoded anew where it was not received)."""
+        raw: bytes | None = self.__dict__.get("_raw")
+        return msgspec.json.encode(self) if raw is None else raw
+
+    @property
+    def extra(self) -> dict[str, JSON]:
+        """What was received under names, or with kinds of value, that this class has no attribute for."""
+        received: dict[str, JSON] = msgspec.json.decode(self.raw)
+        known = _fields(type(self))
+        strange = self._strange | self.__dict__.get("_odd_names", set())
+        return {name: value for name, value in received.items() if name in strange or name not in known}
+
+    @property
+    def _strange(self) -> set[str]:
+        """The names on the wire of fields that could not be read."""
+        strange: set[str] = self.__dict__.get("_strange_names", set())
+        return strange
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A Struct alone would leave behind what is kept beside its fields.
+        return _rebuild, (type(self), msgspec.structs.asdict(self), self.__dict__.copy())
+
+
+def _rebuild(model: type[AnyReceived], fields: dict[str, Any], beside: dict[str, Any]) -> AnyReceived:
+    value = model(**fields)
+    value.__dict__.update(beside)
+    return value
+
+
+AnyReceived = TypeVar("AnyReceived", bound=Received)
+AnyKind = TypeVar("AnyKind")
+
+
+@cache
+def _fields(model: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(model)}
+
+
+@cache
+def wire_names_of(model: type[Struct]) -> dict[str, str]:
+    """Return the names on the wire of the fields of a class."""
+    return {field.name: name for name, field in _fields(model).items()}
+
+
+@cache
+def _decoder_of_received(model: type[AnyReceived]) -> msgspec.json.Decoder[AnyReceived]:
+    return msgspec.json.Decoder(model)  # made when first used: most programs use few of them
+
+
+def read_received(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyReceived:
+    """Read one object of an answer.
+
+    Raises:
+        msgspec.DecodeError: It is no object, or has no `id` where the class has one.
+    """
+    try:
+        value: AnyReceived = _decoder_of_received(model).decode(raw)
+    except msgspec.ValidationError:
+        value = read_leniently(raw, model)
+    check_id(value)
+    value.__dict__["_raw"] = bytes(raw)
+    return value
+
+
+def check_id(value: Received) -> None:
+    """Refuse an object whose id is blank."""
+    if not getattr(value, "id", "none is due").strip():
+        raise _no_id(type(value))
+
+
+_SETTINGS: Final = "dndSettings"
+_READ_ODD: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "dnd": read_odd_dnd,
+    _SETTINGS: read_odd_settings,
+    "inboundDndSettings": read_odd_inbound_settings,
+}
+"""Fields that are read, rather than left out, where their value is not of the documented kind."""
+
+
+def read_leniently(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyReceived:
+    """Read an object that is not as documented: as far as possible, and with nothing lost."""
+    received = msgspec.json.decode(raw, type=dict[str, Any])
+    if isinstance(settings := received.get(_SETTINGS), dict):
+        received[_SETTINGS] = respell_channels(settings)
+    try:
+        return msgspec.convert(received, model)  # the spelling of v3 was all that was odd
+    except msgspec.ValidationError:
+        return _read_by_field(received, model)
+
+
+def _read_by_field(received: Mapping[str, Any], model: type[AnyReceived]) -> AnyReceived:
+    """Read an object field by field, and leave out what is not of the documented kind."""
+    known = _fields(model)
+    values: dict[str, Any] = {}
+    strange: set[str] = set()
+    odd: set[str] = set()  # read all the same, so that what they hold is known
+    for name in received.keys() & known.keys():
+        field = known[name]
+        try:
+            values[field.name] = msgspec.convert(received[name], field.type)
+        except msgspec.ValidationError:
+            if name in _READ_ODD:
+                values[field.name] = _READ_ODD[name](received[name])
+                odd.add(name)
+            else:
+                strange.add(name)
+    if "id" in known and "id" not in values:
+        raise _no_id(model)
+    value = model(**values)
+    value.__dict__["_strange_names"] = strange
+    value.__dict__["_odd_names"] = odd
+    return value
+
+
+def _no_id(model: type[Received]) -> msgspec.ValidationError:
+    return msgspec.ValidationError(f"the {model.__name__.lower()} has no id")
+
+
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
+
+
+def read_parts(body: bytes) -> dict[str, msgspec.Raw]:
+    """Read an answer as its named parts, none of them looked into yet."""
+    return _PARTS(body)
+
+
+def read_items(parts: dict[str, msgspec.Raw], name: str) -> Iterable[msgspec.Raw]:
+    """Return the items of a list in an answer; null is a list of none.
+
+    Raises:
+        msgspec.DecodeError: There is no such list.
+    """
+    if name not in parts:
+        raise msgspec.ValidationError(f"there is no `{name}`")
+    return _ITEMS(parts[name]) or ()
+
+
+def one(name: str, model: type[AnyReceived]) -> Callable[[bytes], AnyReceived]:
+    """Make a reader of answers `{name: {...}}`."""
+
+    def read(body: bytes) -> AnyReceived:
+        parts = read_parts(body)
+        if name not in parts:
+            raise msgspec.ValidationError(f"there is no `{name}`")
+        return read_received(parts[name], model)
+
+    return read
+
+
+def many(name: str, model: type[AnyReceived]) -> Callable[[bytes], list[AnyReceived]]:
+    """Make a reader of answers `{name: [{...}, ...]}`."""
+
+    def read(body: bytes) -> list[AnyReceived]:
+        return [read_received(raw, model) for raw in read_items(read_parts(body), name)]
+
+    return read
+
+
+def whole(model: type[AnyReceived]) -> Callable[[bytes], AnyReceived]:
+    """Make a reader of answers that are the object themselves."""
+    return lambda body: read_received(body, model)
+
+
+def read_part(parts: dict[str, msgspec.Raw], name: str, kind: type[AnyKind]) -> AnyKind | None:
+    """Return one part of an answer, or None where it is absent or of another kind."""
+    try:
+        return msgspec.json.decode(parts.get(name, b"null"), type=kind)
+    except msgspec.ValidationError:
+        return None
+
+
+# ---------------------------------------------------------------------------------------------- sent
+
+_ENCODE = msgspec.json.Encoder().encode
+ENCODING_ERRORS = (msgspec.MsgspecError, WrongKeyError, TypeError, UnicodeEncodeError, RecursionError)
+"""What is raised for a value that cannot be encoded or is of the wrong type, and for a key that is unknown."""
+
+
+class Sent(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """A body; what is None by default is left out."""
+
+
+AnySent = TypeVar("AnySent", bound=Sent)
+
+
+@cache
+def _decoder_of_sent(model: type[AnySent]) -> msgspec.json.Decoder[AnySent]:
+    return msgspec.json.Decoder(model)
+
+
+@cache
+def _python_names(model: type[Sent]) -> dict[str, str]:
+    return {field.encode_name: field.name for field in msgspec.structs.fields(model)}
+
+
+def encode_body(body: Sent) -> bytes:
+    """Encode a body, and check the type of each of its values. What is missing (NaN and its like) is left out.
+
+    Raises:
+        UsageError: A value is of the wrong type, or a key of a nested dict is unknown; the message names it.
+    """
+    model = type(body)
+    try:
+        encoded = _ENCODE(body if is_plain(body) else read_given(body, model))
+        _decoder_of_sent(model).decode(encoded)
+    except ENCODING_ERRORS as error:
+        raise UsageError(describe(error, _python_names(model))[0]) from None
+    return encoded
+
+
+def describe(error: Exception, python_names: Mapping[str, str], *, what: str = "it") -> tuple[str, str | None]:
+    """Turn "Expected `bool`, got `str` - at `$.dnd`" into "dnd: expected bool, got str", and the field at fault."""
+    if isinstance(error, WrongKeyError):
+        return _describe_key(error, python_names)
+    sentence, _, path = str(error).replace("`", "").partition(" - at $")
+    match = re.match(r"\.(\w+)", path)
+    if match is None:
+        return f"{what} cannot be encoded: {sentence}", None
+    field = python_names.get(match[1], match[1])
+    where = field + path[match.end() :]
+    return f"{where}: {sentence[0].lower()}{sentence[1:]}", field
+
+
+def _describe_key(error: WrongKeyError, python_names: Mapping[str, str]) -> tuple[str, str | None]:
+    if not error.place:
+        return error.sentence, error.key if isinstance(error.key, str) else None
+    first, *within = error.place
+    field = python_names.get(first, first)
+    path = "".join(part if part.startswith("[") else f".{part}" for part in within)
+    return f"{field}{path}: {error.sentence}", field
+
+
+def format_time(value: str | datetime) -> str:
+    """Write a time as the API does, `2026-01-31T12:00:00.000Z`; a text is taken as it is.
+
+    Raises:
+        UsageError: It has no time zone, or is neither.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, datetime):
+        raise UsageError(f"a time is a text or a datetime, not {type(value).__name__}")
+    if value.tzinfo is None:
+        raise UsageError("a datetime without a time zone could be any hour; give it one, such as datetime.UTC")
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

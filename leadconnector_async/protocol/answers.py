@@ -1,0 +1,294 @@
+"""What an answer says: the service's many shapes of error as exceptions of ours, and its headers. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    DuplicateContactError,
+    InvalidResponseError,
+    NotFoundError,
+    PermanentDndError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    ValidationError,
+)
+from .request import Request, T
+
+
+class Response(Struct, frozen=True, gc=False):
+    """One answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+_CREDENTIAL = re.compile(
+    r"\bjwt\b|invalid (private integration |access )?token|token (is|has been|was|has) (invalid|expired|revoked)", re.I
+)
+_TIMED_OUT = "command timed out"
+_PERMANENT_DND = re.compile(r"not authorized to update permanent dnd\b", re.I)
+_NOT_FOUND = re.compile(r"(contact|note|task|custom ?field|location).{0,40}not found|not found for id", re.I)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_TAG = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.I | re.S)
+_MAX_MESSAGE_CHARS = 500
+_LONGEST_INTERVAL, _LONGEST_DAY = 3_600.0, 2 * 86_400.0  # of windows, in seconds; above that it is nonsense
+_MOST_DIGITS = 15
+_ADVICE: Final = (
+    ("not authorized for this scope", "add the scope to the private integration, or to the app and log in again"),
+    (
+        "authclass type is not allowed",
+        "it is an agency's token: name the location (location_id) of the call, or use the location's own token",
+    ),
+    ("user type mismatch", "this call needs a token of the other kind: a location's or an agency's"),
+)
+
+
+def read_error(response: Response) -> APIError:
+    """Say what an answer of 400 or more means. The HTTP status decides; the body's own is not believed."""
+    fields = _error_fields(response.body)
+    status = response.status
+    messages = _messages(fields, response)
+    error = _error_class(status, " ".join(messages), fields)(
+        status,
+        messages,
+        trace_id=_text(fields.get("traceId")),
+        code=_text(fields.get("canonicalCode") or fields.get("error")),
+        advice=_advice(messages),
+    )
+    if isinstance(error, DuplicateContactError):
+        error.contact_id = str(fields["meta"]["contactId"])
+        error.matching_field = _text(fields["meta"].get("matchingField"))
+    if isinstance(error, PermanentDndError):
+        error.channels = _channels_named(messages)
+    if isinstance(error, RateLimitedError | ServerError):
+        error.retry_after = read_retry_after(response.headers)
+    if isinstance(error, ServerError):
+        error.may_be_applied = True
+    return error
+
+
+def _error_fields(body: bytes) -> dict[str, Any]:
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _messages(fields: Mapping[str, Any], response: Response) -> tuple[str, ...]:
+    """Find the sentences in any of the service's shapes of error."""
+    found = fields.get("message") or fields.get("error_description") or fields.get("error")
+    if isinstance(found, dict):  # as v3 has it in places
+        found = found.get("message")
+    texts = [clean_text(str(text)) for text in (found if isinstance(found, list) else [found]) if text]
+    if not texts and not fields:
+        texts = [clean_text(_TAG.sub(" ", response.body[:20_000].decode(errors="replace")))]
+    return tuple(text for text in texts if text) or (_reason(response.status),)
+
+
+def clean_text(text: str) -> str:
+    """Make text of unknown origin safe to print on one line: no control characters, no great length."""
+    return " ".join(_CONTROL.sub(" ", text).split())[:_MAX_MESSAGE_CHARS]
+
+
+def _advice(messages: tuple[str, ...]) -> str | None:
+    """Say what to do, where the service's words do not."""
+    said = " ".join(messages).lower()
+    return next((advice for words, advice in _ADVICE if words in said), None)
+
+
+def _text(value: object) -> str | None:
+    return clean_text(value) if isinstance(value, str) and value else None
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "no reason given"
+
+
+_CLASSES: Final[Mapping[int, type[APIError]]] = {
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    422: ValidationError,
+    429: RateLimitedError,
+}
+
+
+def _error_class(status: int, message: str, fields: Mapping[str, Any]) -> type[APIError]:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+        return ServerError
+    if status == HTTPStatus.UNAUTHORIZED:
+        return _class_of_401(message)
+    if status == HTTPStatus.BAD_REQUEST:
+        return _class_of_400(message, fields)
+    return _CLASSES.get(status, BadRequestError)
+
+
+def _class_of_401(message: str) -> type[APIError]:
+    """Tell a refused token from the other things that this API answers with 401."""
+    if _TIMED_OUT in message.lower():
+        return ServerError
+    if _PERMANENT_DND.search(message):  # answered with 400, whose body says 401: be right if that changes
+        return PermanentDndError
+    return AuthenticationError if _CREDENTIAL.search(message) else PermissionDeniedError
+
+
+def _class_of_400(message: str, fields: Mapping[str, Any]) -> type[APIError]:
+    meta = fields.get("meta")
+    if isinstance(meta, dict) and meta.get("contactId"):
+        return DuplicateContactError
+    if _PERMANENT_DND.search(message):
+        return PermanentDndError
+    return NotFoundError if _NOT_FOUND.search(message) else BadRequestError
+
+
+def _channels_named(messages: Iterable[str]) -> tuple[str, ...]:
+    """Return what refusals to change permanent channels name: "... permanent dnd setting for SMS"."""
+    named = [re.findall(r"\w+", message.partition(" for ")[2]) for message in messages]
+    return tuple(dict.fromkeys(word for words in named for word in words))
+
+
+class Quota(Struct, frozen=True, gc=False):
+    """What the headers of one answer say of the limits; None where they do not.
+
+    Attributes:
+        max_requests: Calls in one window.
+        remaining: Calls left in the current one.
+        per_seconds: Its length.
+        daily_remaining: Calls left of this day.
+        daily_reset: Seconds until the next.
+    """
+
+    max_requests: int | None
+    remaining: int | None
+    per_seconds: float | None
+    daily_remaining: int | None
+    daily_reset: float | None
+
+
+def read_quota(headers: Mapping[str, str]) -> Quota | None:
+    """Read the service's six rate headers, or return None where there are none."""
+    get = headers.get
+    most, remaining = get("x-ratelimit-max"), get("x-ratelimit-remaining")
+    daily_remaining = get("x-ratelimit-daily-remaining")
+    if most is None and daily_remaining is None:
+        return None
+    return Quota(
+        _number(most, least=1),
+        _number(remaining),
+        _seconds(get("x-ratelimit-interval-milliseconds"), _LONGEST_INTERVAL, least=1),
+        _number(daily_remaining),
+        _seconds(get("x-ratelimit-daily-reset"), _LONGEST_DAY),
+    )
+
+
+def _number(text: str | None, *, least: int = 0) -> int | None:
+    """Read a number of calls; nonsense tells nothing."""
+    if text is None or not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        return None
+    number = int(text)
+    return number if number >= least else None
+
+
+def _seconds(milliseconds: str | None, longest: float, *, least: int = 0) -> float | None:
+    number = _number(milliseconds, least=least)
+    return None if number is None or number / 1000 > longest else number / 1000
+
+
+def read_date(headers: Mapping[str, str]) -> float | None:
+    """The server's own time at its answer, in seconds since 1970 and whole, or None."""
+    return _http_date(headers.get("Date", ""))
+
+
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the service asks to wait, given as a number or a date; None where absent, past or nonsense."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,15}(\.\d{1,9})?", value, re.ASCII):
+        return float(value)
+    until, now = _http_date(value), read_date(headers)
+    return until - now if until is not None and now is not None and until > now else None
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+# ---------------------------------------------------------------------------------------------- what an answer means
+
+# Escapes of JSON one by one: a pair of surrogates, half of one, any other.
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.S
+)
+
+
+def read_response(request: Request[T], response: Response) -> T:
+    """Return the value of a call, or raise what its answer means.
+
+    Raises:
+        InvalidResponseError: 2xx, but not what the API promises; or a status that is neither success nor error.
+        APIError: The API refused, as the class at hand says.
+    """
+    status = response.status
+    if status >= HTTPStatus.BAD_REQUEST:
+        raise read_error(response)
+    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        raise InvalidResponseError(
+            f"the service answered {status}, which no call of this API should get", status=status
+        )
+    try:
+        return request.read(response.body)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        mended = _mend_characters(response.body)
+        if mended != response.body:
+            return read_response(request, Response(status, response.headers, mended))
+        kind = (
+            "an empty body" if not response.body.strip() else f"a body that cannot be read ({clean_text(str(error))})"
+        )
+        raise InvalidResponseError(f"the service answered {status} with {kind}", status=status) from None
+
+
+def _mend_characters(body: bytes) -> bytes:
+    """Put a replacement character in the place of half an emoji: one contact's must not spoil a page of others."""
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], body)
+
+
+# ---------------------------------------------------------------------------------------------- done, and no more
+
+
+class _SuccessAnswer(Struct, frozen=True):
+    # The misspelling is the service's own up to v3, which has both.
+    succeded: bool | None = None
+    succeeded: bool | None = None
+    success: bool | None = None
+
+
+_SUCCESS: Final = msgspec.json.Decoder(_SuccessAnswer)
+
+
+def read_success(body: bytes) -> None:
+    """Read `{"succeded": true}`, in any of its spellings.
+
+    Raises:
+        ValueError: It does not say so.
+    """
+    answer = _SUCCESS.decode(body)
+    if not (answer.succeded or answer.succeeded or answer.success):
+        raise ValueError("it does not say that it succeeded")

@@ -1,0 +1,70 @@
+"""What a value may be: plain functions that look at a cell before it is sent, in a list for each field (below).
+
+Uses `models`. Begin here; a rule takes the text as the rules before it left it, and the checks that are wanted. It
+returns the text to go on with, or a `Fixed` where people should know what it changed, or raises `UnusableCellError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from .checks import Checks
+from .emails import email_syntax, one_address
+from .phones import e164, one_number
+from .places import country_code, time_zone
+from .problems import Action, Fixed
+from .texts import date_of_birth, not_too_long, web_address
+
+Rule: TypeAlias = Callable[[str, Checks], str | Fixed]
+
+_TEXT: Final[Sequence[Rule]] = (not_too_long,)
+RULES: Final[dict[str, Sequence[Rule]]] = {
+    "email": [one_address, email_syntax],
+    "phone": [one_number, e164],
+    "dateOfBirth": [date_of_birth],
+    "country": [country_code],
+    "timezone": [time_zone],
+    "website": [web_address, not_too_long],
+    **dict.fromkeys("firstName lastName name address1 city state postalCode companyName gender source".split(), _TEXT),
+}
+"""The rules of each field of a contact, in the order in which they are asked."""
+
+REFUSING: Final = frozenset(
+    # A wrong email: the phone alone would decide whose contact is written. A wrong location, or a wrong wish not to be
+    # disturbed: what is meant is not done. JSON that is none: the columns have moved.
+    "email locationId dnd dndSettings inboundDndSettings createNewIfDuplicateAllowed tags customFields".split()
+)
+"""Fields of which a cell that cannot be used keeps its row from being sent; of all others the cell is left out."""
+
+
+def action_of(field: str) -> Action:
+    """Return what becomes of a cell of a field that cannot be used."""
+    return "refused" if field in REFUSING else "skipped"
+
+
+def apply_rules(rules: Sequence[Rule], text: str, checks: Checks) -> str | Fixed:
+    """Ask rules in turn.
+
+    Raises:
+        UnusableCellError: One says that the text cannot be sent.
+    """
+    told: Fixed | None = None
+    for rule in rules:
+        found = rule(text, checks)
+        if isinstance(found, Fixed):
+            told, text = found, found.value
+        else:
+            text = found
+    return text if told is None else Fixed(text, told.sentence, told.action)
+
+
+def reader_of(rules: Sequence[Rule], checks: Checks) -> Callable[[str], str | Fixed]:
+    """Make one function of rules; it is called for each cell of a column."""
+    if len(rules) == 1:
+        rule = rules[0]
+        return lambda text: rule(text, checks)
+    return lambda text: apply_rules(rules, text, checks)
+
+
+__all__ = ["REFUSING", "RULES", "Checks", "Rule", "action_of", "apply_rules", "reader_of"]

@@ -1,0 +1,118 @@
+"""Phone numbers, to E.164.
+
+A number is sent where it is *possible*: the country code is one, and the length fits it. Whether a number of that form
+is in use is not asked: numbering plans change faster than any table of them, and the service's own refusals ("too
+long", "Invalid country calling code") are of this same first step.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from ..errors import ConfigurationError
+from .checks import Checks
+from .problems import Fixed, UnusableCellError
+
+_E164: Final = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
+_NATIONAL: Final = re.compile(r"[\d\s().\-/\u00a0\u2010-\u2015]+(?:(?:ext\.?|x|#)\s*\d{1,7})?", re.ASCII | re.I)
+_SEVERAL: Final = re.compile(r"\s*(?::::|[;,|\n])\s*")
+_SPREADSHEET: Final = re.compile(r"\d(?:[.,]\d+)?E\+?\d+", re.I)
+_FEWEST_DIGITS, _MOST_DIGITS = 7, 15
+_NAMES_NO_COUNTRY: Final = (
+    "names no country: it is sent as it stands, and the service reads it as of the location's own "
+    "(--default-country has it checked)"
+)
+
+
+def one_number(cell: str, checks: Checks) -> str | Fixed:
+    """Take the first of several numbers."""
+    if cell[0] == "'":  # a spreadsheet's mark for text
+        cell = cell[1:].strip()
+    if not any(mark in cell for mark in ":;,|\n"):
+        return cell
+    found = [part for part in _SEVERAL.split(cell) if sum(map(str.isdecimal, part)) >= _FEWEST_DIGITS]
+    if len(found) < 2:
+        return found[0] if found else cell
+    return Fixed(found[0], "holds several numbers; the first is sent, as the service takes one")
+
+
+def e164(cell: str, checks: Checks) -> str | Fixed:
+    """Bring a number into the form `+16175550100`."""
+    country = checks.default_country
+    if not (is_international := cell[:1] == "+" or cell[:2] == "00" or "+" in cell[:3]) and country is None:
+        return _as_it_stands(cell)
+    number = "+" + cell[2:] if cell[:2] == "00" and is_international else cell
+    parsed, extension = _parse(number, None if is_international else country)
+    if extension:
+        return Fixed(parsed, "has an extension, which is left out, as the service keeps none")
+    return parsed
+
+
+def read_as_of(phone: str, country: str | None) -> str:
+    """Return a number that is to be sent as the service will store it, as far as that can be told.
+
+    Args:
+        phone: The number.
+        country: Of the location, as two letters; the service reads numbers as of there that name no country.
+    """
+    if phone[:1] == "+" or country is None:
+        return phone
+    try:
+        return _parse(phone, country)[0]
+    except (UnusableCellError, ConfigurationError):
+        return phone
+
+
+def _as_it_stands(cell: str) -> Fixed:
+    digits = sum(map(str.isdecimal, cell))
+    if _SPREADSHEET.fullmatch(cell):
+        raise UnusableCellError("was a number in a spreadsheet that has cut its digits; get it from the source anew")
+    if not _NATIONAL.fullmatch(cell):
+        raise UnusableCellError("is no phone number")
+    if digits < _FEWEST_DIGITS or digits > _MOST_DIGITS:
+        raise UnusableCellError(f"is too {'short' if digits < _FEWEST_DIGITS else 'long'} to be a phone number")
+    return Fixed(cell, _NAMES_NO_COUNTRY, "assumed")
+
+
+@lru_cache(maxsize=8192)  # offices and families share numbers
+def _parse(number: str, country: str | None) -> tuple[str, bool]:
+    """Return a number in E.164, and whether an extension was left out."""
+    try:
+        import phonenumbers
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "checking phone numbers needs phonenumberslite: pip install 'leadconnector-async[cli]'"
+        ) from error
+    if _SPREADSHEET.fullmatch(number):
+        raise UnusableCellError("was a number in a spreadsheet that has cut its digits; get it from the source anew")
+    try:
+        parsed = phonenumbers.parse(number, country)
+    except phonenumbers.NumberParseException as error:
+        reason = _PARSE_REASONS.get(error.error_type, "is no phone number")
+        raise UnusableCellError(reason) from None
+    fault = _FAULTS.get(phonenumbers.is_possible_number_with_reason(parsed))
+    if fault is not None:
+        raise UnusableCellError(fault)
+    # The digits alone, where nothing else is to be done, as writing them anew is slow.
+    text = (
+        number if _E164.fullmatch(number) else phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    )
+    return text, parsed.extension is not None
+
+
+# By the library's constants, which are not there until it is asked for: NumberParseException and ValidationResult.
+_PARSE_REASONS: Final = {
+    0: "begins with a country code that there is not",
+    2: "is too short to be a phone number",
+    3: "is too short to be a phone number",
+    4: "is too long to be a phone number",
+}
+_FAULTS: Final = {
+    1: "begins with a country code that there is not",
+    2: "is too short to be a phone number of its country",
+    3: "is too long to be a phone number of its country",
+    4: "lacks its area code",
+    5: "has a number of digits that no phone number of its country has",
+}
