@@ -29,7 +29,6 @@
     ├── LocationRefusedError                        one location takes no calls (403, 404): location_id, status
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
-    ├── LocationPausedError                         a row gives way until its location may be called (stays inside)
     ├── SharedLimitsError                           Redis, which is to keep the limits, does not answer
     ├── JournalError                                the journal can be read or written no more
     ├── OutageError                                 no call was answered for as long as the policy waits
@@ -315,10 +314,6 @@ class RateLimitStuckError(LeadConnectorError):
     def __init__(self, message: str, *, rate_limited: int) -> None:
         super().__init__(message)
         self.rate_limited = rate_limited
-
-
-class LocationPausedError(LeadConnectorError):
-    """A row of a load gives way to others while its location is paused; the load sends it later."""
 
 
 class SharedLimitsError(LeadConnectorError):

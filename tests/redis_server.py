@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from leadconnector_async import RateLimit
-from leadconnector_async.errors import LocationPausedError
 from leadconnector_async.limits.limit import Window
 from leadconnector_async.limits.redis_window import SharedWindow
 from tests.waiting import PATIENCE, patiently, until
@@ -57,9 +56,8 @@ async def use_in_turn(calls: int, windows: Sequence[Window], arrivals: list[floa
     async def work(window: Window) -> int:
         count = 0
         while len(arrivals) < last:
-            try:
-                slot = await window.acquire(bulk=True)
-            except LocationPausedError:
+            slot = await window.acquire(bulk=True)
+            if slot is None:
                 await asyncio.sleep(0.01)
                 continue
             arrivals.append(time.monotonic())

@@ -440,13 +440,13 @@ async def test_an_intent_is_on_disk_before_its_bytes_leave(
     monkeypatch.setattr(Journal, "intend", watched)
     sandbox = await open_sandbox(allow_duplicates=True)
     client = await connect(sandbox)
-    exchange = client._exchange
+    exchange = client._transport.exchange
 
     async def sent(request: Any, token: str) -> Any:
         events.append(("sent", int(request.body.split(b"person")[1].split(b"@")[0])))
         return await exchange(request, token)
 
-    monkeypatch.setattr(client, "_exchange", sent)
+    monkeypatch.setattr(client._transport, "exchange", sent)
     rows = [{**row, "create_new_if_duplicate_allowed": True} for row in people(30)]
     report = await client.contacts.bulk_upsert(rows, journal=path)
     assert report.created == 30

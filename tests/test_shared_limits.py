@@ -218,7 +218,7 @@ async def test_calls_wait_or_go_on_at_their_share_while_redis_is_gone(
         assert times == []
     await redis_server.start()
     await asyncio.gather(*calls)
-    told = [record.getMessage() for record in caplog.records if record.name.endswith("shared_limits")]
+    told = [record.getMessage() for record in caplog.records if record.name.endswith("limits.redis")]
     assert sum("gives no answer" in line for line in told) == 1
     assert sum("answers again" in line for line in told) == 1
 

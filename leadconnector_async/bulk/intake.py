@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ..calls.call import Call
-from ..contacts.contacts import ContactLike, ContactOperations
+from ..contacts.contacts import ContactLike, ContactOperations, build_checked
 from ..errors import InvalidContactError, LeadConnectorError
 from ..models import ContactUpsert
 from ..models.identity import Identity, identity_of
@@ -38,6 +38,7 @@ class Intake:
         journal: Begun, or None.
         delivery: Takes the intents.
         on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+        on_retry: Called with the location of a row that is to be tried again.
 
     Attributes:
         count: How many rows were read and numbered.
@@ -51,12 +52,14 @@ class Intake:
         journal: RunLog | None,
         delivery: Delivery,
         on_replaced: Callable[[Outcome], None],
+        on_retry: Callable[[str], None],
     ) -> None:
         self._contacts = contacts
         self._source = source
         self._journal = journal
         self._delivery = delivery
         self._on_replaced = on_replaced
+        self._on_retry = on_retry
         self._batch: deque[Row] = deque()  # read and not yet numbered
         self._rows: deque[tuple[int, _ToCheck, bytes]] = deque()  # and not yet checked
         self.count = 0
@@ -130,19 +133,18 @@ class Intake:
                 return self._check_closing(index, row, row_hash)
             row = row.rest
         contact = self._read(row)
-        call = self._contacts.prepare_upsert(contact)
-        call.is_bulk = True
-        identity = identity_of(contact, call.request.location_id)
-        item = Upsert(index, identity, contact, call, row_hash, closing=closing)
-        if self._journal is not None and not call.request.repeatable:
-            call.before_send = partial(self._delivery.intend, index, row_hash)
-        return item
+        request = build_checked(contact, self._contacts.client.api_version)
+        # Of a call that must not be sent twice it is on disk that it is about to be, before its bytes leave.
+        is_intended = self._journal is not None and not request.repeatable
+        intend = partial(self._delivery.intend, index, row_hash) if is_intended else None
+        call = Call(request, is_bulk=True, before_send=intend, on_retry=self._on_retry)
+        return Upsert(index, identity_of(contact, request.location_id), contact, call, row_hash, closing=closing)
 
     def _check_closing(self, index: int, row: Closing, row_hash: bytes) -> Upsert:
         """Check a row of which nothing is sent but what it closes."""
         contact = self._read(row.wanted)
         scope = Scope(str(contact.location_id), self._contacts.client.api_version)
-        call: Call[Any] = Call(build_get(row.contact_id or "", scope))
+        call: Call[Any] = Call(build_get(row.contact_id or "", scope), is_bulk=True, on_retry=self._on_retry)
         return Upsert(index, identity_of(contact, scope.location_id), contact, call, row_hash, closing=row)
 
     def _read(self, row: ContactLike | InvalidContactError) -> ContactUpsert:

@@ -16,16 +16,15 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ..calls.call import Call
+from ..calls.call import PAUSED
 from ..calls.retry import is_worth_repeating
 from ..clock import Timer
-from ..contacts.contacts import ContactOperations, was_created_since
+from ..contacts.contacts import ContactOperations, send_upsert, was_created_since
 from ..errors import (
     APIError,
     CallError,
     DailyQuotaExceededError,
     LeadConnectorError,
-    LocationPausedError,
     OutageError,
     PermanentDndError,
     RateLimitStuckError,
@@ -46,6 +45,7 @@ from .report import OnOutcome, Outcome, RowError, row_error
 from .row import (
     MAY_BE_NEW_NOTE,
     Doubts,
+    GaveWayError,
     Upsert,
     is_token_refused,
     outcome_closed,
@@ -55,7 +55,7 @@ from .row import (
     refusal_of_location,
 )
 from .run_log import MOST_READ_AHEAD, Earlier, Pace, RunLog, pace_of
-from .source import RowSource, Skipped
+from .source import Closing, RowSource, Skipped
 from .traces import Span, Written
 
 _log = logging.getLogger(__name__)
@@ -125,7 +125,14 @@ class Load:
         self._earlier = earlier
         self._read_rest = read_rest
         self._delivery = self._open_delivery(record, on_outcome, on_group)
-        self._intake = Intake(contacts, source, journal=journal, delivery=self._delivery, on_replaced=on_replaced)
+        self._intake = Intake(
+            contacts,
+            source,
+            journal=journal,
+            delivery=self._delivery,
+            on_replaced=on_replaced,
+            on_retry=self._trust,
+        )
         self._doubts = Doubts(self._clock)
         self._breaker = Breaker(self._clock)
         self._backlog: Backlog[Upsert] = Backlog(
@@ -143,6 +150,7 @@ class Load:
         self._feeder: asyncio.Task[None] | None = None
         self._busy: dict[asyncio.Task[None], Upsert] = {}
         self._called_back: set[asyncio.Task[Any]] = set()  # workers that are to give up their row, and go on
+        self._cancellations: dict[asyncio.Task[Any], int] = {}  # of each worker, by others, as it began
         self._cut_short: list[Entry] = []
         self._waits_until = 0.0
         self._at_work: list[str] = []  # when it was looked at last
@@ -266,9 +274,9 @@ class Load:
         """Have no further try begun by these workers, and return those that wait to begin one."""
         waiting = []
         for task in tasks:
-            call = self._busy[task].call
-            call.is_halted = True
-            if not call.in_flight and task is not asyncio.current_task():
+            tries = self._busy[task].call.tries
+            tries.is_halted = True
+            if not tries.is_out and task is not asyncio.current_task():
                 waiting.append(task)
         return waiting
 
@@ -292,6 +300,7 @@ class Load:
     async def _work(self) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (a coroutine runs in a task here)
+        self._cancellations[task] = task.cancelling()
         while True:
             is_probe = self._breaker.is_open and await self._breaker.wait()
             item = await self._backlog.get()
@@ -331,8 +340,6 @@ class Load:
             if self._is_for_later(item, error, is_probe=is_probe):
                 return None
             return self._settle_refused(item, error)
-        except LocationPausedError:
-            return self._settle_cut_short(item) if item.call.is_halted else None
         except (DailyQuotaExceededError, RateLimitStuckError, TokenSourceError) as error:
             if self._waits_for_day(item, error):
                 return None
@@ -340,20 +347,35 @@ class Load:
         except LeadConnectorError as error:  # the token source, the journal, the client: no fault of this row's
             self.stop(error)
             return self._settle_cut_short(item)
+        if entry is None:
+            return self._settle_cut_short(item) if item.call.tries.is_halted else None
         self._breaker.succeed()
         self._note_answer(item.location_id)
         return entry
 
-    async def _carry_out(self, item: Upsert) -> Entry:
-        """Make the calls of a row: its upsert and, where it has a closing, those that close channels."""
-        closing = item.closing
-        if closing is None:
-            return self._settle_done(item, await self._contacts.finish_upsert(item.call, item.contact))
+    async def _carry_out(self, item: Upsert) -> Entry | None:
+        """Make the calls of a row: its upsert and, where it has a closing, those that close channels.
+
+        Returns:
+            What became of it; None where its location is paused, and the row is to be sent later.
+        """
+        if item.closing is not None:
+            try:
+                return await self._carry_out_with(item, item.closing)
+            except GaveWayError:
+                return None
+        result = await send_upsert(self._contacts.client, item.call, item.contact)
+        return None if result is PAUSED else self._settle_done(item, result)
+
+    async def _carry_out_with(self, item: Upsert, closing: Closing) -> Entry:
+        """Make the calls of a row that closes channels. What is done already is not done again."""
         if closing.contact_id is not None and item.closed is None:
             await self._close(item, closing.contact_id, closing.wanted)
         if isinstance(closing.rest, Skipped):
             return self._entry(item, outcome_closed(item, closing.contact_id, closing.rest))
-        result = await self._contacts.finish_upsert(item.begin_call(Call(item.request)), item.contact)
+        result = await send_upsert(self._contacts.client, item.begin_call(item.request), item.contact)
+        if result is PAUSED:
+            raise GaveWayError
         entry = self._settle_done(item, result)
         if result.contact.id != closing.contact_id:
             await self._close(item, result.contact.id, closing.wanted)
@@ -362,7 +384,10 @@ class Load:
 
     async def _close(self, item: Upsert, contact_id: str, wanted: ContactUpsert) -> None:
         async def send(request: Request[Contact]) -> Contact:
-            return await self._contacts.client.send(item.begin_call(Call(request)))
+            answer = await self._contacts.client.send_row(item.begin_call(request))
+            if answer is PAUSED:
+                raise GaveWayError
+            return answer
 
         scope = Scope(item.location_id, self._contacts.client.api_version)
         closed = await close_channels(send, contact_id, wanted, scope)
@@ -375,7 +400,7 @@ class Load:
         return (Written(sent, item.closed.stored, self._span_of(item)),)
 
     def _span_of(self, item: Upsert) -> Span | None:
-        return item.call.span(self._contacts.client.server_clock, self._clock.monotonic())
+        return item.call.tries.span(self._contacts.client.server_clock, self._clock.monotonic())
 
     def _settle_done(self, item: Upsert, result: UpsertResult) -> Entry:
         entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
@@ -403,7 +428,7 @@ class Load:
                 return self._settle_closed(item, error)
             self.stop(error)
             return self._settle_cut_short(item)
-        if item.call.is_halted and (is_worth_repeating(error) or isinstance(error, PermanentDndError)):
+        if item.call.tries.is_halted and (is_worth_repeating(error) or isinstance(error, PermanentDndError)):
             return self._settle_cut_short(item)
         if isinstance(error, APIError) and not is_worth_repeating(error):
             self._note_answer(item.location_id)
@@ -423,7 +448,7 @@ class Load:
 
     def _waits_for_day(self, item: Upsert, error: LeadConnectorError) -> bool:
         """Keep a location's rows until its next day, where the load is to wait for that."""
-        is_over = item.call.is_halted or item.location_id in self.closed
+        is_over = item.call.tries.is_halted or item.location_id in self.closed
         if is_over or not self._options.wait_for_quota or not isinstance(error, DailyQuotaExceededError):
             return False
         now = self._clock.monotonic()
@@ -436,11 +461,11 @@ class Load:
 
     def _is_for_later(self, item: Upsert, error: CallError, *, is_probe: bool) -> bool:
         """Tell the breaker, and say whether a row that was given up is to be sent again when the service is back."""
-        call = item.call
-        if not is_worth_repeating(error) or call.is_halted:
+        tries, is_repeatable = item.call.tries, item.call.request.repeatable
+        if not is_worth_repeating(error) or tries.is_halted:
             self._breaker.succeed()
             return False
-        if not self._breaker.fail(is_probe=is_probe) or (call.doubted_at is not None and not call.request.repeatable):
+        if not self._breaker.fail(is_probe=is_probe) or (tries.doubt is not None and not is_repeatable):
             return False
         longest = self._contacts.client.retry.max_outage
         if self._breaker.open_for > longest:
@@ -449,7 +474,7 @@ class Load:
         if item.times_put_back >= _MOST_TIMES_BACK:  # it may be this row that the service cannot cope with
             return False
         item.times_put_back += 1
-        call.forgiven = call.attempts
+        tries.forgiven = tries.count
         return True
 
     def _note_if_new(self, item: Upsert, result: UpsertResult) -> str | None:
@@ -471,8 +496,11 @@ class Load:
     def _let_the_first_go_alone(self, item: Upsert) -> None:
         """Have no other row of a location sent before the first is answered, is tried again, or takes long."""
         if item.location_id not in self._alone:
-            item.call.on_retry = trust = partial(self._backlog.trust, item.location_id)
+            trust = partial(self._trust, item.location_id)
             self._alone[item.location_id] = self._clock.call_at(self._clock.monotonic() + _ALONE_SECONDS, trust)
+
+    def _trust(self, location_id: str) -> None:
+        self._backlog.trust(location_id)
 
     def _note_answer(self, location_id: str) -> None:
         """Note that a location was not refused as a whole."""
@@ -499,7 +527,7 @@ class Load:
         if task is None or task not in self._called_back:
             return False
         self._called_back.discard(task)
-        return not task.uncancel()  # a worker begins without a cancellation
+        return task.uncancel() <= self._cancellations[task]
 
     def _is_any_open(self) -> bool:
         """Whether some location is known that takes calls, as far as is known."""

@@ -9,20 +9,19 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ..calls.call import Call
+from ..calls.call import Call, Tries
 from ..clock import Clock
 from ..errors import (
     APIError,
     AuthenticationError,
     CallError,
-    LocationPausedError,
     LocationRefusedError,
     PermissionDeniedError,
 )
 from ..models import ContactUpsert, UpsertResult
 from ..models.compare import find_not_applied, with_refused
 from ..models.identity import Identity
-from ..protocol import T
+from ..protocol import Request, T
 from .backlog import Item
 from .closing import Closed
 from .outcome import Entry
@@ -39,6 +38,10 @@ _UNSAFE_NOTE: Final = "it may have been applied; look the contact up before send
 _SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 _CLOSED_BEFORE_NOTE: Final = "what it closes was closed already, so nothing was sent"
 _NOT_CLOSED_NOTE: Final = "its opt-out was not sent, or not wholly"
+
+
+class GaveWayError(Exception):
+    """A row of several calls stops between two of them: its location is paused, or the load ends. Stays in the load."""
 
 
 class Upsert(Item):
@@ -86,32 +89,32 @@ class Upsert(Item):
         self.closed: Closed | None = None
         self.done = _NO_CALLS
 
-    def begin_call(self, call: Call[T]) -> Call[T]:
+    def begin_call(self, request: Request[T]) -> Call[T]:
         """Note that the row goes on with another call, and return it.
 
         Raises:
-            LocationPausedError: The row was halted since its last call began.
+            GaveWayError: The row was halted since its last call began.
         """
-        if self.call.is_halted:
-            raise LocationPausedError("the load was stopped between two calls of a row")
-        if self.call.attempts or self.call.rate_limited:
-            self.done = self.done.plus(self.call)
-        call.is_bulk = True
-        call.on_retry = self.call.on_retry
+        tries = self.call.tries
+        if tries.is_halted:
+            raise GaveWayError
+        if tries.count or tries.rate_limited:
+            self.done = self.done.plus(tries)
+        call = Call(request, is_bulk=True, on_retry=self.call.on_retry)
         self.call = call
         return call
 
     def with_closed(self, entry: Entry) -> Entry:
         """Have the entry of the upsert tell of what was closed besides."""
         not_closed = () if self.closed is None else self.closed.not_applied
-        outcome = self.done.add_to(entry.outcome, self.call)
+        outcome = self.done.add_to(entry.outcome, self.call.tries)
         entry.outcome = msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, *not_closed))
         return entry
 
     def entry(self, outcome: Outcome, *, is_compared: bool) -> Entry:
         """Return what the journal needs to know with an outcome."""
         return Entry(
-            self.done.add_to(outcome, self.call),
+            self.done.add_to(outcome, self.call.tries),
             self.row_hash,
             self.identity,
             is_repeatable=self.call.request.repeatable,
@@ -132,19 +135,19 @@ class DoneCalls(Struct, frozen=True):
     attempts: int = 0
     rate_limited: int = 0
 
-    def plus(self, call: Call[Any]) -> DoneCalls:
+    def plus(self, tries: Tries) -> DoneCalls:
         """Return them with one more."""
-        calls = self.calls + bool(call.attempts)
-        return DoneCalls(calls, self.attempts + call.attempts, self.rate_limited + call.rate_limited)
+        calls = self.calls + bool(tries.count)
+        return DoneCalls(calls, self.attempts + tries.count, self.rate_limited + tries.rate_limited)
 
-    def add_to(self, outcome: Outcome, last: Call[Any]) -> Outcome:
+    def add_to(self, outcome: Outcome, last: Tries) -> Outcome:
         """Return an outcome that counts all calls."""
         if self is _NO_CALLS:
             return outcome
         return msgspec.structs.replace(
             outcome,
-            calls=max(self.calls + bool(last.attempts), 1),
-            attempts=self.attempts + last.attempts,
+            calls=max(self.calls + bool(last.count), 1),
+            attempts=self.attempts + last.count,
             rate_limited=self.rate_limited + last.rate_limited,
         )
 
@@ -189,7 +192,7 @@ def _is_of_location(error: APIError, *, has_answered: bool) -> bool:
 def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Outcome:
     """Settle a row that was applied. Where only `dateAdded` says that it was created, it is `updated` for now."""
     is_new = result.new and not result.is_new_by_date
-    is_in_doubt = item.call.doubted_at is not None and not is_new and result.is_new_by_date is not False
+    is_in_doubt = item.call.tries.doubt is not None and not is_new and result.is_new_by_date is not False
     missing = find_not_applied(item.contact, result.contact) if is_compared else ()
     return Outcome(
         index=item.index,
@@ -220,8 +223,8 @@ def outcome_closed(item: Upsert, contact_id: str | None, skipped: Skipped) -> Ou
         contact_id=contact_id,
         error=RowError(CLOSED_ONLY if channels else "Skipped", None, skipped.reason),
         not_applied=() if closed is None else closed.not_applied,
-        attempts=item.call.attempts,
-        rate_limited=item.call.rate_limited,
+        attempts=item.call.tries.count,
+        rate_limited=item.call.tries.rate_limited,
         note=note,
     )
 
@@ -243,15 +246,15 @@ def outcome_failed(item: Upsert, error: CallError) -> Outcome:
 
 def outcome_cut_short(item: Upsert, reason: RowError) -> Outcome:
     """Settle a row whose call was given up before or between its tries, or in the midst of one."""
-    call = item.call
-    is_in_doubt = call.doubted_at is not None
+    tries = item.call.tries
+    is_in_doubt = tries.doubt is not None
     return Outcome(
         index=item.index,
         status="unknown" if is_in_doubt else "not_attempted",
         error=reason,
-        attempts=call.attempts,
-        rate_limited=call.rate_limited,
-        note=(_SAFE_NOTE if call.request.repeatable else _UNSAFE_NOTE) if is_in_doubt else None,
+        attempts=tries.count,
+        rate_limited=tries.rate_limited,
+        note=(_SAFE_NOTE if item.call.request.repeatable else _UNSAFE_NOTE) if is_in_doubt else None,
     )
 
 

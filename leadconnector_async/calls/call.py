@@ -1,76 +1,122 @@
-"""One call and what became of its tries so far."""
+"""One call: what it is, which never changes, and how its tries have ended so far."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Generic
+from enum import Enum
+from typing import Final, Generic, Literal
+
+from msgspec import Struct, field
 
 from ..protocol import Request, T
 from .server_clock import ServerClock
 
 
-class Call(Generic[T]):
-    """One call and what became of its tries so far.
+class Ending(Enum):
+    """How a try has ended, as far as it has.
 
-    Attributes:
-        request: What is asked.
-        attempts: Tries sent, those answered 429 not counted.
-        rate_limited: Tries answered 429.
-        is_bulk: Whether it is one of a load, and lets single calls go first.
-        forgiven: How many of the attempts fell into an outage, and do not count against the retry policy.
-        in_flight: Whether a try is out now.
-        before_send: Awaited once, when the first try has its slot and before it is sent; where it raises, nothing is.
-        on_retry: Called when a try has failed and another is to be made, before the wait for it.
-        is_for_source: Whether the token source sends it, and closing waits for it.
-        token: What the last try was sent with, where the source gives more than one; what the source itself sends with.
-        lacks_token: Whether the source was asked for a token, and gave none.
-        limited_since: Since when it is answered nothing but 429, by the client's monotonic clock, or None.
-        is_halted: Set from outside to have no further try begun.
-        sent_at: When the last try was sent, by the client's monotonic clock: this machine's date may be set meanwhile.
-        doubted_at: When the first try began that may have been applied without saying so, by the same clock, or None.
-        doubted_span: The same moment by the server's clock, in seconds since 1970: the earliest and the latest that it
-            can be; None where no answer had told the server's time by then.
+    NOT_SENT -> OUT when its bytes begin to leave; OUT -> ANSWERED, or IN_DOUBT, or back to NOT_SENT where no connection
+    came about. A slot is given back unused after NOT_SENT alone.
     """
 
-    # Most calls succeed at once and never change these.
-    attempts: int = 0
-    rate_limited: int = 0
-    is_bulk: bool = False
-    forgiven: int = 0
-    in_flight: bool = False
-    is_halted: bool = False
-    is_for_source: bool = False
-    token: str = ""
-    lacks_token: bool = False
-    limited_since: float | None = None
+    NOT_SENT = "not sent"
+    OUT = "out"
+    IN_DOUBT = "in doubt"
+    ANSWERED = "answered"
+
+
+class Paused(Enum):
+    """What comes of a row of a load whose location is paused: it gives way to others, and is sent later."""
+
+    PAUSED = "paused"
+
+
+PAUSED: Final[Literal[Paused.PAUSED]] = Paused.PAUSED
+
+
+class Doubt(Struct, frozen=True):
+    """A try that may have been applied although no answer said so.
+
+    Attributes:
+        sent_at: When it was sent, by the client's monotonic clock.
+        span: The same moment by the server's clock, in seconds since 1970: the earliest and the latest that it can
+            have been; None where no answer had told the server's time by then.
+    """
+
+    sent_at: float
+    span: tuple[float, float] | None
+
+
+class Tries:
+    """How the tries of one call have ended so far.
+
+    Attributes:
+        ending: How the last one ended.
+        sent_at: When it was sent, by the client's monotonic clock: this machine's date may be set meanwhile.
+        count: How many were sent; those answered 429 are not counted.
+        rate_limited: How many were answered 429.
+        limited_since: Since when there was nothing but 429, by the same clock, or None.
+        forgiven: How many do not count against the retry policy, as they fell into an outage, or changed the call.
+        doubt: The first that may have been applied, or None.
+        token: What the last one was sent with, where the source gives more than one.
+        is_halted: Set from outside to have no further try begun.
+    """
+
+    # Most calls succeed at once and change few of these.
+    ending: Ending = Ending.NOT_SENT
     sent_at: float = 0.0
-    doubted_at: float | None = None
-    before_send: Callable[[], Awaitable[None]] | None = None
-    on_retry: Callable[[], None] | None = None
-    doubted_span: tuple[float, float] | None = None
+    count: int = 0
+    rate_limited: int = 0
+    limited_since: float | None = None
+    forgiven: int = 0
+    doubt: Doubt | None = None
+    token: str = ""
+    is_halted: bool = False
 
-    def __init__(self, request: Request[T]) -> None:
-        self.request = request
+    @property
+    def is_out(self) -> bool:
+        """Whether a try is out now."""
+        return self.ending is Ending.OUT
 
-    def begin_try(self, now: float) -> None:
+    def begin(self, now: float) -> None:
         """Note that a try is sent now, by the monotonic clock."""
-        self.in_flight = True
-        self.attempts += 1
+        self.ending = Ending.OUT
+        self.count += 1
         self.sent_at = now
 
+    def doubt_last(self, server_clock: ServerClock) -> None:
+        """Note that the last try may have been applied although no answer says so."""
+        if self.doubt is None:
+            self.doubt = Doubt(self.sent_at, server_clock.span(self.sent_at))
+
     def span(self, server_clock: ServerClock, now: float) -> tuple[float, float] | None:
-        """Return between which moments, by the server's clock, it was applied; None where no answer told its time.
+        """Return between which moments, by the server's clock, the call was applied; None where no answer told its
+        time.
 
         Args:
             server_clock: The server's time.
             now: When its answer was there, by the monotonic clock.
         """
-        began = server_clock.span(self.sent_at) if self.doubted_at is None else self.doubted_span
+        began = server_clock.span(self.sent_at) if self.doubt is None else self.doubt.span
         ended = server_clock.span(now)
         return None if began is None or ended is None else (began[0], ended[1])
 
-    def doubt(self, server_clock: ServerClock) -> None:
-        """Note that the last try may have been applied although no answer says so."""
-        if self.doubted_at is None:
-            self.doubted_at = self.sent_at
-            self.doubted_span = server_clock.span(self.sent_at)
+
+class Call(Struct, Generic[T], frozen=True, eq=False):
+    """One call.
+
+    Attributes:
+        request: What is asked.
+        is_bulk: Whether it is one of a load, and lets single calls go first.
+        source_token: Where the token source itself sends it, to ask for a token: what it is sent with.
+        before_send: Awaited when a try has its slot, before its bytes leave; where it raises, nothing is sent.
+        on_retry: Called with the location when a try has failed and another is to be made, before the wait for it.
+        tries: How its tries have ended so far.
+    """
+
+    request: Request[T]
+    is_bulk: bool = False
+    source_token: str | None = None
+    before_send: Callable[[], Awaitable[None]] | None = None
+    on_retry: Callable[[str], None] | None = None
+    tries: Tries = field(default_factory=Tries)

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -22,7 +23,6 @@ from ..errors import (
     ConfigurationError,
     ConnectFailedError,
     LeadConnectorError,
-    LocationPausedError,
     RateLimitedError,
     RateLimitStuckError,
     TokenSourceError,
@@ -30,18 +30,20 @@ from ..errors import (
 from ..limits.limit import Limits, RateLimit, Window
 from ..limits.local import LocalLimits
 from ..protocol import Request, T, check_api_version, read_response
-from ..protocol.answers import Response, read_quota, read_retry_after
-from .call import Call
+from ..protocol.answers import Quota, Response, read_quota, read_retry_after
+from .call import PAUSED, Call, Ending, Paused
 from .gate import Gate
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
 from .server_clock import ServerClock
-from .telemetry import find_telemetry
+from .telemetry import Telemetry, find_telemetry
 from .transport import Timeouts, Transport
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
 _log = logging.getLogger(__name__)
+
+_V = TypeVar("_V")
 
 
 class Caller:
@@ -86,11 +88,9 @@ class Caller:
         self._transport = Transport(base_url, timeouts=timeouts, max_body_bytes=max_body_bytes, session=session)
         self._gate = Gate(concurrency)
         self.telemetry = find_telemetry(self.clock, meter_provider)
-        exchange = self._transport.exchange
-        self._exchange = exchange if self.telemetry is None else self.telemetry.watching(exchange)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
-        self._calls: dict[Call[Any], asyncio.Task[Any] | None] = {}  # under way, and where
+        self._calls: dict[Call[Any], asyncio.Task[Any]] = {}  # under way, and where
         self._cut_off: set[Call[Any]] = set()
         self.when_closed: set[Callable[[LeadConnectorError], None]] = set()
         self._all_done: asyncio.Event | None = None
@@ -175,7 +175,7 @@ class Caller:
     def _cut_off_waiting(self) -> None:
         """End the calls that wait for a slot, or to be tried again."""
         for call, task in self._calls.items():
-            if not call.in_flight and task is not None:
+            if not call.tries.is_out:
                 self._cut_off.add(call)
                 task.cancel()
 
@@ -192,7 +192,7 @@ class Caller:
         return self.window(location_id or self.location_id or "").calls_left_today()
 
     async def send(self, call: Call[T]) -> T:
-        """Try a call until it succeeds or the policy gives up.
+        """Try a call until it succeeds or the policy gives up. It goes before rows of loads, and waits out a pause.
 
         Raises:
             ClientStateError: The client is not open here; nothing was sent.
@@ -201,13 +201,41 @@ class Caller:
             RateLimitStuckError: Nothing but 429 for as long as the policy waits; it was not applied.
             TokenSourceError: The token source raised; the last try was not sent.
         """
+        value = await self.send_row(call)
+        assert value is not PAUSED  # noqa: S101  (only calls of loads give way)
+        return value
+
+    async def send_row(self, call: Call[T]) -> T | Paused:
+        """Do the same for a call that may be one of a load.
+
+        Returns:
+            The value of the call; `PAUSED` where it is one of a load and its location is paused: nothing was sent after
+            the last try that its `tries` count.
+
+        Raises:
+            LeadConnectorError: As `send`.
+        """
         self._check_open()
         task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (coroutines of this package run in tasks)
+        cancellations = task.cancelling()
         self._calls[call] = task
+        has_refreshed = False
         try:
-            return await self._try_until_done(call)
+            while True:
+                try:
+                    return await self._try(call)
+                except _SourceFailedError as failure:
+                    raise self._given_up(call, failure.error) from None
+                except AuthenticationError as error:
+                    if has_refreshed or not await self._refresh(call):
+                        raise self._given_up(call, error) from None
+                    has_refreshed = True
+                except CallError as error:
+                    await self._wait_before_retry(call, error)
         except asyncio.CancelledError:
-            if call not in self._cut_off or task is None or task.uncancel():
+            # Ours, as the client was closed, unless the task was cancelled by others, too.
+            if call not in self._cut_off or task.uncancel() > cancellations:
                 raise
             raise ClientStateError("this client was closed while the call waited; nothing more was sent") from None
         finally:
@@ -224,145 +252,182 @@ class Caller:
         if self._loop is not asyncio.get_running_loop():
             raise ClientStateError("this client belongs to another event loop; open one on each loop")
 
-    async def _try_until_done(self, call: Call[T]) -> T:
-        has_refreshed = False
-        while True:
-            try:
-                return await self._attempt(call)
-            except AuthenticationError as error:
-                if call.lacks_token or has_refreshed or not await self._ask(call, self._refresh(call)):
-                    raise self._given_up(call, error) from None
-                has_refreshed = True
-            except CallError as error:
-                if call.lacks_token:  # it is of the source's own call, which was tried often enough
-                    raise
-                await self._wait_before_retry(call, error)
+    async def _try(self, call: Call[T]) -> T | Paused:
+        """Make one try: take a slot, send, read the answer, give the slot back.
 
-    def _refresh(self, call: Call[Any]) -> Awaitable[bool]:
-        return self._tokens.refresh(call.request.location_id, call.token)
-
-    async def _send_for_source(self, request: Request[T], token: str) -> T:
-        """Send what the token source asks the service, with a token of its choice."""
-        call = Call(request)
-        call.is_for_source, call.token = True, token
-        while True:
-            try:
-                return await self._attempt(call)
-            except CallError as error:
-                await self._wait_before_retry(call, error)
-
-    async def _ask_for_token(self, call: Call[Any]) -> str:
-        call.lacks_token = True
-        token = await self._ask(call, self._tokens.token(call.request.location_id))
+        The order matters. A token may end while the call waits for its slot, so it is asked for after that. What the
+        answer says of the limits is believed before the slot goes to the next call, so that no call slips through
+        between a 429 and the pause that it asks for.
+        """
+        request, tries = call.request, call.tries
+        tries.ending = Ending.NOT_SENT
+        window = self.window(request.location_id)
+        telemetry = self._listener()
+        wait = window.acquire if telemetry is None else partial(telemetry.acquire, window)
+        slot = await wait(bulk=call.is_bulk)
+        if slot is None:
+            return PAUSED
+        quota: Quota | None = None
         try:
-            call.token = check_token(token)
+            token = self._fixed_token
+            if token is None or self._limits.is_paced or call.before_send is not None:
+                token = await self._prepare(call)
+            await self._gate.enter(bulk=call.is_bulk)
+            try:
+                if not self._may_still_send(call, window):
+                    return PAUSED
+                tries.begin(self.clock.monotonic())
+                response = await self._transport.exchange(request, token)
+            finally:
+                self._gate.leave()
+            quota = self._learn(call, window, response)
+            return read_response(request, response)
+        except BaseException as error:
+            self._note_failure(call, error)
+            raise
+        finally:
+            # A slot comes back unused only where nothing left; else the service may have counted the call.
+            if tries.ending is Ending.NOT_SENT:
+                window.give_back(slot)
+            else:
+                window.release(slot, quota, is_answered=tries.ending is Ending.ANSWERED)
+
+    def _listener(self) -> Telemetry | None:
+        """Return where to count, where anybody listens."""
+        telemetry = self.telemetry
+        return telemetry if telemetry is not None and telemetry.is_heard() else None
+
+    async def _prepare(self, call: Call[Any]) -> str:
+        """Do what comes between a slot and the sending, and return the token."""
+        token = call.source_token if call.source_token is not None else self._fixed_token
+        if token is None:
+            token = call.tries.token = await self._ask_for_token(call.request.location_id)
+        if self._limits.is_paced:
+            await self._limits.pace(bulk=call.is_bulk)
+        if call.before_send is not None:
+            await call.before_send()
+        return token
+
+    def _may_still_send(self, call: Call[Any], window: Window) -> bool:
+        """Look once more at what may have changed while the call waited.
+
+        Raises:
+            ClientStateError: The client was closed; nothing was sent.
+        """
+        if self._is_closed and call.source_token is None:
+            self._check_open()
+        return not (call.is_bulk and window.is_paused())
+
+    def _learn(self, call: Call[Any], window: Window, response: Response) -> Quota | None:
+        """Take note of an answer: what its headers say of time and limits. Each header is read once."""
+        tries = call.tries
+        tries.ending = Ending.ANSWERED
+        now = self.clock.monotonic()
+        quota = read_quota(response.headers)
+        self.server_clock.believe(response.headers, tries.sent_at, now)
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+            tries.count -= 1
+            tries.rate_limited += 1
+            window.pause(read_retry_after(response.headers), longest=self.retry.max_retry_after)
+        if (telemetry := self._listener()) is not None:
+            telemetry.note_answer(call.request, response.status, quota, now - tries.sent_at)
+        return quota
+
+    def _note_failure(self, call: Call[Any], error: BaseException) -> None:
+        """Say how a try ended that has no answer."""
+        tries = call.tries
+        if not tries.is_out:
+            return
+        if (telemetry := self._listener()) is not None:
+            telemetry.note_failure(call.request, error, self.clock.monotonic() - tries.sent_at)
+        if isinstance(error, ConnectFailedError):
+            tries.ending = Ending.NOT_SENT
+            return
+        tries.ending = Ending.IN_DOUBT
+        if isinstance(error, asyncio.CancelledError):  # of all others the loop of tries says whether they are in doubt
+            tries.doubt_last(self.server_clock)
+
+    # ------------------------------------------------------------------------------------------ between two tries
+
+    async def _wait_before_retry(self, call: Call[T], error: CallError) -> None:
+        now, tries = self.clock.monotonic(), call.tries
+        if not isinstance(error, RateLimitedError):
+            tries.limited_since = None
+        elif tries.limited_since is None:
+            tries.limited_since = now
+        if is_in_doubt(error):
+            tries.doubt_last(self.server_clock)
+        delay = delay_before_retry(
+            self.retry,
+            error,
+            attempts=tries.count - tries.forgiven,
+            rate_limited_for=0.0 if tries.limited_since is None else now - tries.limited_since,
+            repeatable=call.request.repeatable,
+            random=random.random,
+        )
+        if delay is None or tries.is_halted:
+            raise self._given_up(call, error)
+        if call.on_retry is not None:
+            call.on_retry(call.request.location_id)
+        path = call.request.path.partition("?")[0]  # a query may hold an address or a phone number
+        _log.info("%s %s: %s; trying again in %.1f s", call.request.method, path, type(error).__name__, delay)
+        if (telemetry := self._listener()) is not None:
+            telemetry.count_retry(error)
+        await self.clock.sleep(delay)
+
+    def _given_up(self, call: Call[T], error: CallError) -> CallError | RateLimitStuckError:
+        tries = call.tries
+        if isinstance(error, RateLimitedError) and not tries.is_halted:
+            return RateLimitStuckError(
+                f"the service answered 429 {tries.rate_limited} times in a row, longer than the retry policy waits; "
+                "go on later, or find what else uses this location's quota",
+                rate_limited=tries.rate_limited,
+            )
+        error.attempts, error.rate_limited = tries.count, tries.rate_limited
+        error.may_be_applied = tries.doubt is not None
+        return error
+
+    # ------------------------------------------------------------------------------------------ the token source
+
+    async def _ask_for_token(self, location_id: str) -> str:
+        token = await self._ask(self._tokens.token(location_id))
+        try:
+            return check_token(token)
         except ConfigurationError as error:
             raise TokenSourceError(f"the token source gave no token: {error}") from None
-        call.lacks_token = False
-        return call.token
 
-    async def _ask(self, call: Call[Any], token_source: Awaitable[T]) -> T:
+    async def _refresh(self, call: Call[Any]) -> bool:
         try:
-            return await token_source
-        except CallError as error:  # of the source's own call, which says nothing of this one
-            raise self._given_up(call, error) from None
+            return await self._ask(self._tokens.refresh(call.request.location_id, call.tries.token))
+        except _SourceFailedError as failure:
+            raise self._given_up(call, failure.error) from None
+
+    async def _ask(self, answer: Awaitable[_V]) -> _V:
+        try:
+            return await answer
+        except CallError as error:
+            raise _SourceFailedError(error) from None
         except LeadConnectorError:
             raise
         except Exception as error:  # it is the caller's, and may be anything
             raise TokenSourceError(f"the token source raised {type(error).__name__}") from error
 
-    async def _wait_before_retry(self, call: Call[T], error: CallError) -> None:
-        now = self.clock.monotonic()
-        if not isinstance(error, RateLimitedError):
-            call.limited_since = None
-        elif call.limited_since is None:
-            call.limited_since = now
-        if is_in_doubt(error):
-            call.doubt(self.server_clock)
-        delay = delay_before_retry(
-            self.retry,
-            error,
-            attempts=call.attempts - call.forgiven,
-            rate_limited_for=0.0 if call.limited_since is None else now - call.limited_since,
-            repeatable=call.request.repeatable,
-            random=random.random,
-        )
-        if delay is None or call.is_halted:
-            raise self._given_up(call, error)
-        if call.on_retry is not None:
-            call.on_retry()
-        path = call.request.path.partition("?")[0]  # a query may hold an address or a phone number
-        _log.info("%s %s: %s; trying again in %.1f s", call.request.method, path, type(error).__name__, delay)
-        if self.telemetry is not None:
-            self.telemetry.count_retry(error)
-        await self.clock.sleep(delay)
-
-    def _given_up(self, call: Call[T], error: CallError) -> CallError | RateLimitStuckError:
-        if isinstance(error, RateLimitedError) and not call.is_halted:
-            return RateLimitStuckError(
-                f"the service answered 429 {call.rate_limited} times in a row, longer than the retry policy waits; "
-                "go on later, or find what else uses this location's quota",
-                rate_limited=call.rate_limited,
-            )
-        error.attempts, error.rate_limited = call.attempts, call.rate_limited
-        error.may_be_applied = call.doubted_at is not None
-        return error
-
-    async def _attempt(self, call: Call[T]) -> T:
-        """Exchange once, and read the answer."""
-        response = await self._exchange_in_slot(call)
-        try:
-            return read_response(call.request, response)
-        except RateLimitedError:
-            call.attempts -= 1
-            call.rate_limited += 1
-            raise
-
-    async def _exchange_in_slot(self, call: Call[T]) -> Response:
-        """Take a slot, exchange once, and give the slot back as used, or as unused where nothing was sent."""
-        window = self.window(call.request.location_id)
-        if self.telemetry is None:
-            slot = await window.acquire(bulk=call.is_bulk)
-        else:
-            slot = await self.telemetry.acquire(window, bulk=call.is_bulk)
-        response = quota = None
-        try:
-            token = self._fixed_token
-            if token is None:  # not before the slot: it may end while the call waits for that
-                token = call.token if call.is_for_source else await self._ask_for_token(call)
-            if self._limits.is_paced:
-                await self._limits.pace(bulk=call.is_bulk)
-            if call.before_send is not None:
-                await call.before_send()
-                call.before_send = None
-            response = await self._exchange_in_turn(call, token, window)
-            quota = read_quota(response.headers)
-            self.server_clock.believe(response.headers, call.sent_at, self.clock.monotonic())
-            if response.status == HTTPStatus.TOO_MANY_REQUESTS:  # before the slot's return serves others
-                window.pause(read_retry_after(response.headers), longest=self.retry.max_retry_after)
-            return response
-        except ConnectFailedError:
-            call.in_flight = False
-            raise
-        except asyncio.CancelledError:
-            if call.in_flight:
-                call.doubt(self.server_clock)
-            raise
-        finally:
-            if call.in_flight:
-                window.release(slot, quota, is_answered=response is not None)
+    async def _send_for_source(self, request: Request[T], token: str) -> T:
+        """Send what the token source asks the service, with a token of its choice."""
+        call = Call(request, source_token=token)
+        while True:
+            try:
+                value = await self._try(call)
+            except CallError as error:
+                await self._wait_before_retry(call, error)
             else:
-                window.give_back(slot)
-            call.in_flight = False
+                assert value is not PAUSED  # noqa: S101  (only rows of loads give way)
+                return value
 
-    async def _exchange_in_turn(self, call: Call[T], token: str, window: Window) -> Response:
-        await self._gate.enter(bulk=call.is_bulk)
-        try:
-            if call.is_bulk and window.is_paused():  # since it has its slot
-                raise LocationPausedError("the location is paused; its rows are sent later")
-            if self._is_closed and not call.is_for_source:  # since this call began to wait
-                self._check_open()
-            call.begin_try(self.clock.monotonic())
-            return await self._exchange(call.request, token)
-        finally:
-            self._gate.leave()
+
+class _SourceFailedError(Exception):
+    """A call of the token source itself failed, which says nothing of the call that needs the token."""
+
+    def __init__(self, error: CallError) -> None:
+        super().__init__(error)
+        self.error = error

@@ -13,15 +13,16 @@ leadconnector.quota.daily_remaining   calls left of the day, as the service last
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import math
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import Clock
 from ..errors import CallError
 from ..limits.limit import Slot, Window
 from ..protocol import Request
-from ..protocol.answers import Response, read_quota
+from ..protocol.answers import Quota
 from ..version import __version__
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Exchange: TypeAlias = Callable[[Request[Any], str], Awaitable[Response]]
-
+_LOOK_SECONDS: Final = 1.0
 _CALL_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _WAIT_SECONDS: Final = (0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0, 600.0)
 
@@ -58,10 +58,13 @@ class Telemetry:
     """
 
     def __init__(self, clock: Clock, provider: MeterProvider | None) -> None:
-        from opentelemetry.metrics import get_meter
+        from opentelemetry.metrics import get_meter, get_meter_provider
 
         meter = get_meter("leadconnector_async", __version__, provider)
         self._clock = clock
+        self._find_provider = get_meter_provider
+        self._is_heard = self._is_given = provider is not None
+        self._look_again_at = -math.inf
         self._has_failed = False
         self._calls = meter.create_counter("leadconnector.calls", "{call}", "Calls sent")
         self._retries = meter.create_counter("leadconnector.retries", "{call}", "Calls tried again")
@@ -86,10 +89,25 @@ class Telemetry:
             "leadconnector.quota.daily_remaining", "{call}", "Calls left of a location's day, as last told"
         )
 
-    async def acquire(self, window: Window, *, bulk: bool) -> Slot:
-        """Take a slot and note how long it took; where it is refused or cancelled, nothing is noted."""
+    def is_heard(self) -> bool:
+        """Whether anybody listens: a meter provider was given or set. Looked up once a second, as it costs something.
+
+        Until the application sets one, OpenTelemetry's stand-in takes each count, and drops it.
+        """
+        if self._is_given:
+            return True
+        now = self._clock.monotonic()
+        if now >= self._look_again_at:
+            self._look_again_at = now + _LOOK_SECONDS
+            self._is_heard = not type(self._find_provider()).__module__.startswith("opentelemetry.metrics")
+        return self._is_heard
+
+    async def acquire(self, window: Window, *, bulk: bool) -> Slot | None:
+        """Take a slot and note how long it took; where none is taken, nothing is noted."""
         began = self._clock.monotonic()
-        slot = await window.acquire(bulk=bulk)
+        slot: Slot | None = await window.acquire(bulk=bulk)
+        if slot is None:
+            return None
         lane = {"leadconnector.lane": "bulk" if bulk else "single"}
         self._tell(self._wait.record, self._clock.monotonic() - began, lane)
         return slot
@@ -102,38 +120,27 @@ class Telemetry:
                 _log.warning("what is counted got lost: the meter provider raised %s", type(error).__name__)
             self._has_failed = True
 
-    def watching(self, exchange: Exchange) -> Exchange:
-        """Return the same exchange, counted and timed."""
-
-        async def watched(request: Request[Any], token: str) -> Response:
-            began = self._clock.monotonic()
-            try:
-                response = await exchange(request, token)
-            except BaseException as error:
-                self._note_call(began, request, "error.type", type(error).__name__)
-                raise
-            self._note_call(began, request, "http.response.status_code", response.status)
-            self._note_answer(request.location_id, response)
-            return response
-
-        return watched
-
-    def _note_call(self, began: float, request: Request[Any], name: str, value: str | int) -> None:
-        attributes = {"http.request.method": request.method, name: value}
-        self._tell(self._calls.add, 1, attributes)
-        self._tell(self._duration.record, self._clock.monotonic() - began, attributes)
-
-    def _note_answer(self, location_id: str, response: Response) -> None:
-        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+    def note_answer(self, request: Request[Any], status: int, quota: Quota | None, seconds: float) -> None:
+        """Note that a call was answered, and what the answer says of the limits."""
+        self._note_call(request, seconds, "http.response.status_code", status)
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
             self._tell(self._rate_limited.add, 1, {})
-        quota = read_quota(response.headers)
         if quota is None:
             return
-        location = {"leadconnector.location_id": location_id}
+        location = {"leadconnector.location_id": request.location_id}
         if quota.remaining is not None:
             self._tell(self._quota.set, quota.remaining, location)
         if quota.daily_remaining is not None:
             self._tell(self._daily.set, quota.daily_remaining, location)
+
+    def note_failure(self, request: Request[Any], error: BaseException, seconds: float) -> None:
+        """Note that a call was sent, and has no answer."""
+        self._note_call(request, seconds, "error.type", type(error).__name__)
+
+    def _note_call(self, request: Request[Any], seconds: float, name: str, value: str | int) -> None:
+        attributes = {"http.request.method": request.method, name: value}
+        self._tell(self._calls.add, 1, attributes)
+        self._tell(self._duration.record, seconds, attributes)
 
     def count_retry(self, error: CallError) -> None:
         """Note that a call is tried again after this error."""
@@ -141,4 +148,5 @@ class Telemetry:
 
     def count_outcome(self, status: str) -> None:
         """Note that a row of a load has an outcome."""
-        self._tell(self._outcomes.add, 1, {"leadconnector.outcome": status})
+        if self.is_heard():
+            self._tell(self._outcomes.add, 1, {"leadconnector.outcome": status})

@@ -45,8 +45,10 @@ class Watch:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._until: dict[asyncio.Task[Any], float] = {}  # in the order of the deadlines, as all have the same time
-        self._expired: set[asyncio.Task[Any]] = set()
+        # When each is cancelled, and how often others had cancelled it by then; in the order of the deadlines, as all
+        # have the same time.
+        self._until: dict[asyncio.Task[Any], tuple[float, int]] = {}
+        self._expired: dict[asyncio.Task[Any], int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -54,25 +56,22 @@ class Watch:
         """Watch over a task from now on."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        self._until[task] = self._loop.time() + self._seconds
+        self._until[task] = self._loop.time() + self._seconds, task.cancelling()
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds / _CHECKS, self._check)
 
     def end(self, task: asyncio.Task[Any]) -> bool:
         """Watch no more, and say whether this cancelled the task and nobody else did."""
         self._until.pop(task, None)
-        if task not in self._expired:
-            return False
-        self._expired.remove(task)
-        return task.uncancel() == 0
+        cancellations = self._expired.pop(task, None)
+        return cancellations is not None and task.uncancel() <= cancellations
 
     def _check(self) -> None:
         assert self._loop is not None  # noqa: S101  (begin set it)
         self._timer = None
         now = self._loop.time()
-        for task in [*takewhile(lambda task: self._until[task] <= now, self._until)]:
-            del self._until[task]
-            self._expired.add(task)
+        for task in [*takewhile(lambda task: self._until[task][0] <= now, self._until)]:
+            _, self._expired[task] = self._until.pop(task)
             task.cancel()
         if self._until:
             self._timer = self._loop.call_later(self._seconds / _CHECKS, self._check)

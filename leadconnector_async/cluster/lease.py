@@ -105,7 +105,7 @@ class LeasedWindow(LocalWindow):
         super().__init__(*args)  # type: ignore[arg-type]
         self._lease = lease
 
-    async def acquire(self, *, bulk: bool = False) -> int:
+    async def acquire(self, *, bulk: bool = False) -> int | None:
         """Take a slot; without a lease the load ends."""
         if self._lease.left <= 0:
             raise self._lease.why_lost()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from .. import protocol
-from ..calls.call import Call
+from ..calls.call import PAUSED, Call, Doubt, Paused
 from ..calls.caller import Caller
 from ..calls.server_clock import CLOCK_TOLERANCE, read_time
 from ..errors import InvalidContactError, PermanentDndError
@@ -25,7 +24,7 @@ from ..models import (
     without_refused,
 )
 from ..models.compare import describe_refused
-from ..protocol import Request, T
+from ..protocol import Request, T, build_create, build_delete, build_get, build_update, build_upsert
 from ..protocol.links import build_bulk_business
 from .activities import Notes, Tasks
 from .finding import Finding
@@ -56,65 +55,27 @@ class OneContact(Group):
             DailyQuotaExceededError: The day is spent; not sent.
         """
         contact = self.complete(contact)
-        return await self.finish_upsert(self.prepare_upsert(contact), contact)
+        result = await send_upsert(self.client, self.prepare_upsert(contact), contact)
+        assert result is not PAUSED  # noqa: S101  (only rows of loads give way)
+        return result
 
     def prepare_upsert(self, contact: ContactUpsert) -> Call[UpsertResult]:
-        """Check and encode what `complete` returned; for loads that check rows ahead of sending them.
+        """Check and encode what `complete` returned, to be sent by `finish_upsert`.
 
         Raises:
             InvalidContactError: As `upsert`.
         """
-        if not (contact.email or contact.phone):
-            raise InvalidContactError("the contact has neither email nor phone, and the service matches by these")
-        return Call(protocol.build_upsert(contact, self.client.api_version))
+        return Call(build_checked(contact, self.client.api_version))
 
     async def finish_upsert(self, call: Call[UpsertResult], contact: ContactUpsert) -> UpsertResult:
-        """Send what `prepare_upsert` made of a contact."""
-
-        def build(contact: ContactUpsert) -> Request[UpsertResult]:
-            return protocol.build_upsert(contact, self.client.api_version)
-
-        result, allowed = await self._send_allowed(call, contact, build)
-        if call.attempts == 1 and not call.rate_limited:
-            return result
-        is_new_by_date = None if result.new or call.doubted_at is None else self._is_ours(call, result.contact)
-        return msgspec.structs.replace(
-            result,
-            new=result.new or is_new_by_date is True,
-            is_new_by_date=is_new_by_date,
-            attempts=call.attempts,
-            rate_limited=call.rate_limited,
-            not_applied=_find_refused(contact, allowed, result.contact),
-        )
-
-    async def _send_allowed(
-        self, call: Call[T], contact: AnySendable, build: Callable[[AnySendable], Request[T]]
-    ) -> tuple[T, AnySendable]:
-        """Send a contact, and again without each do-not-disturb channel that the service refuses to change for good.
-
-        It ends, as each refusal leaves less to refuse. Of a call that was refused nothing was applied, so that any kind
-        of call may be sent again.
-
-        Returns:
-            The value of the call, and the contact as it was sent in the end.
+        """Send what `prepare_upsert` made of a contact.
 
         Raises:
-            PermanentDndError: There is nothing else to change, or it is not known which channel is meant.
+            LeadConnectorError: As `upsert`.
         """
-        while True:
-            try:
-                return await self.client.send(call), contact
-            except PermanentDndError as error:
-                allowed = without_refused(contact, error.channels)
-                if allowed is None or call.is_halted:
-                    raise
-                contact, call.request = allowed, build(allowed)
-                call.forgiven += 1  # it did not fail for a reason that passes with time
-
-    def _is_ours(self, call: Call[UpsertResult], contact: Contact) -> bool | None:
-        """Whether an earlier try of this call, whose answer was lost, made a contact; None where that is not known."""
-        doubted_at = call.doubted_at or 0.0
-        return was_created_since(call.doubted_span or self.client.server_clock.span(doubted_at), contact)
+        result = await send_upsert(self.client, call, contact)
+        assert result is not PAUSED  # noqa: S101  (only rows of loads give way)
+        return result
 
     async def create(self, contact: ContactLike) -> Contact:
         """Create a contact; never tried again once it may have been stored, as that could make a second one.
@@ -131,12 +92,19 @@ class OneContact(Group):
             raise InvalidContactError("create takes no create_new_if_duplicate_allowed; it is for upsert alone")
 
         def build(contact: ContactUpsert) -> Request[Contact]:
-            return protocol.build_create(contact, self.client.api_version)
+            return build_create(contact, self.client.api_version)
 
         return await self._send_contact(contact, build)
 
     async def _send_contact(self, contact: AnySendable, build: Callable[[AnySendable], Request[Contact]]) -> Contact:
-        stored, allowed = await self._send_allowed(Call(build(contact)), contact, build)
+        allowed, call = contact, Call(build(contact))
+        while True:
+            try:
+                stored = await self.client.send(call)
+                break
+            except PermanentDndError as error:
+                allowed = without_permanent(allowed, error, call)
+                call = with_request(call, build(allowed))
         stored.__dict__["_not_applied"] = _find_refused(contact, allowed, stored)
         return stored
 
@@ -151,7 +119,7 @@ class OneContact(Group):
             NotFoundError: There is none, or it was deleted.
             CallError: It did not succeed.
         """
-        return await self._send(protocol.build_get(contact_id, self._scope(location_id)))
+        return await self._send(build_get(contact_id, self._scope(location_id)))
 
     async def update(
         self, contact_id: str, changes: ContactUpdate | Mapping[str, object], *, location_id: str | None = None
@@ -181,7 +149,7 @@ class OneContact(Group):
             raise InvalidContactError(f"changes are a ContactUpdate or a dict, not {type(changes).__name__}")
 
         def build(changes: ContactUpdate) -> Request[Contact]:
-            return protocol.build_update(contact_id, changes, self._scope(location_id))
+            return build_update(contact_id, changes, self._scope(location_id))
 
         return await self._send_contact(changes, build)
 
@@ -196,7 +164,7 @@ class OneContact(Group):
             NotFoundError: There is none.
             CallError: It did not succeed.
         """
-        await self._send_delete(protocol.build_delete(contact_id, self._scope(location_id)))
+        await self._send_delete(build_delete(contact_id, self._scope(location_id)))
 
     def complete(self, contact: ContactLike) -> ContactUpsert:
         """Make a Struct of a dict, without values that stand for nothing, such as NaN, and fill in the client's
@@ -218,6 +186,74 @@ class OneContact(Group):
                 "no location: pass location_id to the client or set it on the contact", field="location_id"
             )
         return msgspec.structs.replace(contact, location_id=self.client.location_id)
+
+
+async def send_upsert(caller: Caller, call: Call[UpsertResult], contact: ContactUpsert) -> UpsertResult | Paused:
+    """Send an upsert, and again without each do-not-disturb channel that the service refuses to change for good.
+
+    It ends, as each refusal leaves less to refuse. Of a call that was refused nothing was applied, so that any kind of
+    call may be sent again.
+
+    Returns:
+        What the service says of it; `PAUSED` where it is a row of a load and its location is paused.
+
+    Raises:
+        PermanentDndError: There is nothing else to change, or it is not known which channel is meant.
+        LeadConnectorError: As `Caller.send`.
+    """
+    allowed, tries = contact, call.tries
+    while True:
+        try:
+            result = await caller.send_row(call)
+            break
+        except PermanentDndError as error:
+            allowed = without_permanent(allowed, error, call)
+            call = with_request(call, build_upsert(allowed, caller.api_version))
+    if result is PAUSED or (tries.count == 1 and not tries.rate_limited):
+        return result
+    is_new_by_date = None if result.new or tries.doubt is None else _is_ours(tries.doubt, caller, result.contact)
+    return msgspec.structs.replace(
+        result,
+        new=result.new or is_new_by_date is True,
+        is_new_by_date=is_new_by_date,
+        attempts=tries.count,
+        rate_limited=tries.rate_limited,
+        not_applied=_find_refused(contact, allowed, result.contact),
+    )
+
+
+def build_checked(contact: ContactUpsert, version: str) -> Request[UpsertResult]:
+    """Check and encode a contact that names its location.
+
+    Raises:
+        InvalidContactError: It has neither email nor phone.
+    """
+    if not (contact.email or contact.phone):
+        raise InvalidContactError("the contact has neither email nor phone, and the service matches by these")
+    return build_upsert(contact, version)
+
+
+def without_permanent(contact: AnySendable, error: PermanentDndError, call: Call[Any]) -> AnySendable:
+    """Return what may be sent of a contact once the service refused to change a channel that is closed for good.
+
+    Raises:
+        PermanentDndError: Nothing may, or the call is to be tried no more.
+    """
+    allowed = without_refused(contact, error.channels)
+    if allowed is None or call.tries.is_halted:
+        raise error
+    call.tries.forgiven += 1  # it did not fail for a reason that passes with time
+    return allowed
+
+
+def with_request(call: Call[T], request: Request[T]) -> Call[T]:
+    """Return a call that goes on with another request; its tries stay."""
+    return msgspec.structs.replace(call, request=request)
+
+
+def _is_ours(doubt: Doubt, caller: Caller, contact: Contact) -> bool | None:
+    """Whether an earlier try of a call, whose answer was lost, made a contact; None where that is not known."""
+    return was_created_since(doubt.span or caller.server_clock.span(doubt.sent_at), contact)
 
 
 def _find_refused(sent: AnySendable, allowed: AnySendable, stored: Contact) -> tuple[NotApplied, ...]:

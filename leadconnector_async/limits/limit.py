@@ -64,16 +64,19 @@ class Window(Protocol):
     capacity: int
     per_seconds: float
 
-    async def acquire(self, *, bulk: bool = False) -> Slot:
+    async def acquire(self, *, bulk: bool = False) -> Slot | None:
         """Take a slot, waiting for one in turn.
 
         Args:
             bulk: Whether the call is one of a load, and lets single calls go first.
 
+        Returns:
+            The slot; None where a row of a load would have to wait out a pause, and gives way to rows of other
+            locations.
+
         Raises:
             DailyQuotaExceededError: The day is spent; nothing was taken.
             RateLimitStuckError: The pause is longer than is waited for; nothing was taken.
-            LocationPausedError: A row of a load would have to wait out a pause; nothing was taken.
         """
 
     def release(self, slot: Slot, quota: Quota | None = None, *, is_answered: bool = True) -> None:

@@ -14,7 +14,7 @@ from itertools import islice
 from aiolimiter import AsyncLimiter
 
 from ..clock import Clock, SystemClock, Timer
-from ..errors import ConfigurationError, LocationPausedError, RateLimitStuckError
+from ..errors import ConfigurationError, RateLimitStuckError
 from ..protocol.answers import Quota, clean_text
 from .day import DAY_SECONDS, Day, day_spent
 from .limit import RateLimit, strictest
@@ -159,8 +159,8 @@ class LocalWindow:
         self._paused_until = 0.0
         self._refused_until = 0.0
         self._single_seen_until = -math.inf  # until when bulk leaves slots to single calls
-        self._singles: deque[asyncio.Future[int]] = deque()
-        self._waiting: deque[asyncio.Future[int]] = deque()  # the bulk lane
+        self._singles: deque[asyncio.Future[int | None]] = deque()
+        self._waiting: deque[asyncio.Future[int | None]] = deque()  # the bulk lane
         self._parked: list[Callable[[], None]] = []  # loads with rows, to be called when bulk has room
         self._timer: Timer | None = None
         self._timer_at = 0.0
@@ -181,7 +181,7 @@ class LocalWindow:
             self.capacity, self.per_seconds = strictest((self.capacity, self.per_seconds), (calls, seconds))
             self.day.tighten(both.daily)
 
-    async def acquire(self, *, bulk: bool = False) -> int:
+    async def acquire(self, *, bulk: bool = False) -> int | None:
         """Take a slot, waiting for one in turn, as `Window` says."""
         now = self._clock.monotonic()
         if not bulk:
@@ -189,14 +189,14 @@ class LocalWindow:
         if now < self._paused_until and (bulk or now < self._refused_until):
             if now >= self._refused_until and self._is_day_spent(now):  # as `is_ready` says
                 raise day_spent(self._location_id, self.day.resets_in(now), self._clock.time())
-            raise self._refusal(now)
+            if now < self._refused_until:
+                raise self._refusal(now)
+            return None
         if not self._singles and not (bulk and self._waiting) and self._has_room(now, bulk=bulk):
             return self._take(now)
         return await self._wait_in_turn(bulk)
 
-    def _refusal(self, now: float) -> LocationPausedError | RateLimitStuckError:
-        if now >= self._refused_until:
-            return LocationPausedError("the location is paused; its rows are sent later")
+    def _refusal(self, now: float) -> RateLimitStuckError:
         return RateLimitStuckError(
             f"the service asks not to be called for {self._paused_until - now:.0f} s, longer than the retry policy "
             "waits (max_retry_after); go on later",
@@ -279,15 +279,20 @@ class LocalWindow:
         self._paused_until = max(self._paused_until, now + wait)
         if seconds is not None and seconds > longest:
             self._refused_until = max(self._refused_until, now + wait - longest)
-            self._refuse(self._singles, now)
-        self._refuse(self._waiting, now)
+            self._turn_away(self._singles, now)
+        self._turn_away(self._waiting, now)
         self._call_parked()
 
-    def _refuse(self, waiting: deque[asyncio.Future[int]], now: float) -> None:
+    def _turn_away(self, waiting: deque[asyncio.Future[int | None]], now: float) -> None:
+        """Let those who wait hear of a pause: refused where it is too long, else to be sent later."""
         while waiting:
             waiter = waiting.popleft()
-            if not waiter.done():
+            if waiter.done():
+                continue
+            if now < self._refused_until:
                 waiter.set_exception(self._refusal(now))
+            else:
+                waiter.set_result(None)
 
     def calls_left_today(self) -> int | None:
         """Return how many calls of the day are left, as far as known; None before the first call."""
@@ -323,15 +328,17 @@ class LocalWindow:
             self._alone_until = now + _ALONE_SECONDS
         return slot
 
-    async def _wait_in_turn(self, bulk: bool) -> int:
-        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    async def _wait_in_turn(self, bulk: bool) -> int | None:
+        waiter: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         (self._waiting if bulk else self._singles).append(waiter)
         self._serve()
         try:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.give_back(waiter.result())
+                slot = waiter.result()
+                if slot is not None:
+                    self.give_back(slot)
             raise
 
     def _serve(self) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from ..clock import Clock
-from ..errors import ClientStateError, LocationPausedError, RateLimitStuckError
+from ..errors import ClientStateError, RateLimitStuckError
 from ..protocol.answers import Quota, clean_text
 from .day import DAY_SECONDS, day_spent
 from .limit import RateLimit, strictest
@@ -141,11 +141,12 @@ class SharedWindow:
 
     # ------------------------------------------------------------------------------------------ for calls
 
-    async def acquire(self, *, bulk: bool = False) -> SharedSlot:
+    async def acquire(self, *, bulk: bool = False) -> SharedSlot | None:
         """Take a slot, waiting for one in turn."""
         self._is_single_seen |= not bulk
         while True:
-            self._check_pause(bulk=bulk)
+            if self._must_give_way(bulk=bulk):
+                return None
             if self._alone is not None:
                 slot = await self._acquire_alone(self._alone, bulk=bulk)
             elif bulk and self._ready:
@@ -171,19 +172,25 @@ class SharedWindow:
         days = [daily for daily in (ours.daily, limit.daily) if daily is not None]
         self._limit = RateLimit(calls, seconds, daily=min(days, default=None))
 
-    def _check_pause(self, *, bulk: bool) -> None:
-        """Refuse rows of loads while the location is paused, and all where that is for longer than is waited for."""
+    def _must_give_way(self, *, bulk: bool) -> bool:
+        """Whether a row of a load is to be sent later, as the location is paused.
+
+        Raises:
+            DailyQuotaExceededError: The day is spent.
+            RateLimitStuckError: The pause is longer than is waited for.
+        """
         now = self._clock.monotonic()
         if self._is_closed:
             raise ClientStateError("these limits are closed; open a client on them")
         if now < self._paused_until and (bulk or now < self._refused_until):
             if self._refused_until <= now < self._day_spent_until:  # as `is_ready` says
                 raise day_spent(self._location_id, self._day_spent_until - now, self._clock.time())
-            raise self._refusal(now)
+            if now < self._refused_until:
+                raise self._refusal(now)
+            return True
+        return False
 
-    def _refusal(self, now: float) -> LocationPausedError | RateLimitStuckError:
-        if now >= self._refused_until:
-            return LocationPausedError("the location is paused; its rows are sent later")
+    def _refusal(self, now: float) -> RateLimitStuckError:
         return RateLimitStuckError(
             f"the service asks not to be called for {self._paused_until - now:.0f} s, longer than the retry policy "
             "waits (max_retry_after); go on later",
@@ -269,8 +276,12 @@ class SharedWindow:
         for lane in lanes:
             while lane:
                 waiter = lane.popleft()
-                if not waiter.done():
+                if waiter.done():
+                    continue
+                if now < self._refused_until:
                     waiter.set_exception(self._refusal(now))
+                else:
+                    waiter.set_result(None)  # it looks again, and finds the pause
         self._call_parked()
 
     def is_paused(self) -> bool:
@@ -529,6 +540,8 @@ class SharedWindow:
     async def _acquire_alone(self, alone: LocalWindow, *, bulk: bool) -> SharedSlot | None:
         self._wake()
         number = await alone.acquire(bulk=bulk)
+        if number is None:
+            return None
         now = self._clock.monotonic()
         if alone is not self._alone:
             alone.give_back(number)

@@ -115,8 +115,8 @@ class FollowUp:
         self.stopped = StopRequestedError("the load was asked to stop")
         for task, call in self._busy.items():
             if call is not None:
-                call.is_halted = True
-            if call is None or not call.in_flight:
+                call.tries.is_halted = True
+            if call is None or not call.tries.is_out:
                 task.cancel()
 
     async def _work(self, errands: Iterator[Errand[Any]], turn: asyncio.Lock) -> None:
@@ -168,11 +168,11 @@ class FollowUp:
         try:
             answer = await self._client.send(call)
             # Before the rows count as done: should this process die in between, they are sent again.
-            errand.leave_traces(answer, call.span(self._client.server_clock, self._client.clock.monotonic()))
+            errand.leave_traces(answer, call.tries.span(self._client.server_clock, self._client.clock.monotonic()))
             told = errand.read(answer)
         finally:
             self._busy[task] = None
-            self._book.note(told, attempts=call.attempts, rate_limited=call.rate_limited)
+            self._book.note(told, attempts=call.tries.count, rate_limited=call.tries.rate_limited)
             self._note_call(errand.location_id, call)
         self._on_settled(told)
 
@@ -199,7 +199,7 @@ class FollowUp:
     def _note_call(self, location_id: str, call: Call[Any]) -> None:
         """Have the journal count a call; once a second, as writing takes its time."""
         clock = self._client.clock
-        if tries := call.attempts + call.rate_limited:
+        if tries := call.tries.count + call.tries.rate_limited:
             self._calls.append(LaterCall(clock.time(), tries, pace_of([self._client.window(location_id)])))
         if clock.monotonic() - self._written_at >= _WRITE_SECONDS:
             self._write_calls()

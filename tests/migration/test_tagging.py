@@ -113,7 +113,7 @@ async def test_a_call_that_the_service_cannot_cope_with_fails_its_rows_alone(
 
     async def send_poisoned(self: LeadConnector, call: Any) -> Any:
         if poison in (call.request.body or b""):
-            call.attempts += 2
+            call.tries.count += 2
             raise ServerError(503, ("not today",))
         return await send(self, call)
 
