@@ -92,7 +92,7 @@ async def test_each_event_is_told_in_one_line(
     await client.contacts.bulk_upsert(rows(2))
     sandbox.fail_next("429", 5)
     await client.contacts.bulk_upsert(rows(10, "later"))
-    told = [record.getMessage() for record in caplog.records if record.name == "leadconnector_async.limits.limit.local"]
+    told = [record.getMessage() for record in caplog.records if record.name == "leadconnector_async.limits.local"]
     assert told == [
         f"location {LOCATION}: the limit is 25 calls in 10 s now",
         f"location {LOCATION}: answered 429; nothing more is sent for 10.0 s",
