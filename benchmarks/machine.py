@@ -70,15 +70,31 @@ def _with_version(name: str) -> str:
         return f"{name} not installed"
 
 
+def _other_cores() -> set[int]:
+    """The cores that a pinned process leaves to others; none where it is not pinned."""
+    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) > 1:
+        return set()
+    return set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
+
+
+def pin(core: int) -> None:
+    """Keep this process on one core, where there are several and the system can."""
+    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
+        os.sched_setaffinity(0, {core})
+
+
 @contextlib.contextmanager
 def serve(*, is_echo: bool = False) -> Iterator[str]:
     """Run a sandbox without limits, or a server that echoes at once, in another process, and yield its URL."""
+    others = _other_cores()
     with subprocess.Popen(
         [sys.executable, "-c", _ECHO if is_echo else _SERVER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as server:
+        if others:
+            os.sched_setaffinity(server.pid, others)
         assert server.stdout is not None
         assert server.stdin is not None
         yield server.stdout.readline().strip()

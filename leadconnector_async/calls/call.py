@@ -25,6 +25,13 @@ class Ending(Enum):
     ANSWERED = "answered"
 
 
+# Looked up once: a member of an Enum costs more than a local name, and each call looks several times.
+NOT_SENT: Final = Ending.NOT_SENT
+OUT: Final = Ending.OUT
+IN_DOUBT: Final = Ending.IN_DOUBT
+ANSWERED: Final = Ending.ANSWERED
+
+
 class Paused(Enum):
     """What comes of a row of a load whose location is paused: it gives way to others, and is sent later."""
 
@@ -63,7 +70,7 @@ class Tries:
     """
 
     # Most calls succeed at once and change few of these.
-    ending: Ending = Ending.NOT_SENT
+    ending: Ending = NOT_SENT
     sent_at: float = 0.0
     count: int = 0
     rate_limited: int = 0
@@ -76,11 +83,11 @@ class Tries:
     @property
     def is_out(self) -> bool:
         """Whether a try is out now."""
-        return self.ending is Ending.OUT
+        return self.ending is OUT
 
     def begin(self, now: float) -> None:
         """Note that a try is sent now, by the monotonic clock."""
-        self.ending = Ending.OUT
+        self.ending = OUT
         self.count += 1
         self.sent_at = now
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -31,7 +31,7 @@ from ..limits.limit import Limits, RateLimit, Window
 from ..limits.local import LocalLimits
 from ..protocol import Request, T, check_api_version, read_response
 from ..protocol.answers import Quota, Response, read_quota, read_retry_after
-from .call import PAUSED, Call, Ending, Paused
+from .call import ANSWERED, IN_DOUBT, NOT_SENT, PAUSED, Call, Paused
 from .gate import Gate
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
 from .server_clock import ServerClock
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _V = TypeVar("_V")
+_TOO_MANY_REQUESTS: Final = int(HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class Caller:
@@ -260,7 +261,7 @@ class Caller:
         between a 429 and the pause that it asks for.
         """
         request, tries = call.request, call.tries
-        tries.ending = Ending.NOT_SENT
+        tries.ending = NOT_SENT
         window = self.window(request.location_id)
         telemetry = self._listener()
         wait = window.acquire if telemetry is None else partial(telemetry.acquire, window)
@@ -280,17 +281,17 @@ class Caller:
                 response = await self._transport.exchange(request, token)
             finally:
                 self._gate.leave()
-            quota = self._learn(call, window, response)
+            quota = self._learn(call, window, response, telemetry)
             return read_response(request, response)
         except BaseException as error:
             self._note_failure(call, error)
             raise
         finally:
             # A slot comes back unused only where nothing left; else the service may have counted the call.
-            if tries.ending is Ending.NOT_SENT:
+            if tries.ending is NOT_SENT:
                 window.give_back(slot)
             else:
-                window.release(slot, quota, is_answered=tries.ending is Ending.ANSWERED)
+                window.release(slot, quota, is_answered=tries.ending is ANSWERED)
 
     def _listener(self) -> Telemetry | None:
         """Return where to count, where anybody listens."""
@@ -318,18 +319,18 @@ class Caller:
             self._check_open()
         return not (call.is_bulk and window.is_paused())
 
-    def _learn(self, call: Call[Any], window: Window, response: Response) -> Quota | None:
+    def _learn(self, call: Call[Any], window: Window, response: Response, telemetry: Telemetry | None) -> Quota | None:
         """Take note of an answer: what its headers say of time and limits. Each header is read once."""
         tries = call.tries
-        tries.ending = Ending.ANSWERED
+        tries.ending = ANSWERED
         now = self.clock.monotonic()
         quota = read_quota(response.headers)
         self.server_clock.believe(response.headers, tries.sent_at, now)
-        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+        if response.status == _TOO_MANY_REQUESTS:
             tries.count -= 1
             tries.rate_limited += 1
             window.pause(read_retry_after(response.headers), longest=self.retry.max_retry_after)
-        if (telemetry := self._listener()) is not None:
+        if telemetry is not None:
             telemetry.note_answer(call.request, response.status, quota, now - tries.sent_at)
         return quota
 
@@ -341,9 +342,9 @@ class Caller:
         if (telemetry := self._listener()) is not None:
             telemetry.note_failure(call.request, error, self.clock.monotonic() - tries.sent_at)
         if isinstance(error, ConnectFailedError):
-            tries.ending = Ending.NOT_SENT
+            tries.ending = NOT_SENT
             return
-        tries.ending = Ending.IN_DOUBT
+        tries.ending = IN_DOUBT
         if isinstance(error, asyncio.CancelledError):  # of all others the loop of tries says whether they are in doubt
             tries.doubt_last(self.server_clock)
 

@@ -82,6 +82,7 @@ DEFAULT_BASE_URL = "https://services.leadconnectorhq.com"
 _KEEP_IDLE_SECONDS = 15.0
 # What is read of an error: its text is shortened to a few hundred characters, and is searched for secrets before that.
 _MOST_ERROR_BYTES = 64 * 1024
+_FIRST_ERROR: Final = int(HTTPStatus.BAD_REQUEST)
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -217,7 +218,7 @@ class Transport:
         """Read to the end, which gives the connection back; what fails before the end closes it."""
         content = response.content
         most = self._max_body_bytes
-        if response.status >= HTTPStatus.BAD_REQUEST:
+        if response.status >= _FIRST_ERROR:
             most = min(most, _MOST_ERROR_BYTES)
         try:
             body = await content.readany()

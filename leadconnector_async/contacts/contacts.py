@@ -223,14 +223,14 @@ async def send_upsert(caller: Caller, call: Call[UpsertResult], contact: Contact
 
 
 def build_checked(contact: ContactUpsert, version: str) -> Request[UpsertResult]:
-    """Check and encode a contact that names its location.
+    """Encode what `complete` returned, which is checked already.
 
     Raises:
-        InvalidContactError: It has neither email nor phone.
+        InvalidContactError: It has neither email nor phone, or a text cannot be written.
     """
     if not (contact.email or contact.phone):
         raise InvalidContactError("the contact has neither email nor phone, and the service matches by these")
-    return build_upsert(contact, version)
+    return build_upsert(contact, version, is_checked=True)
 
 
 def without_permanent(contact: AnySendable, error: PermanentDndError, call: Call[Any]) -> AnySendable:

@@ -52,17 +52,24 @@ def _check(contact: AnySendable) -> tuple[AnySendable, bytes]:
         raise _invalid_contact(error) from None
 
 
-def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False) -> bytes:
+def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False, is_checked: bool = False) -> bytes:
     """Encode a contact for the wire, and check the type of each of its values.
 
     Args:
         contact: What to encode; fields that are not set, or are NaN, are left out.
         v3: Spell `dndSettings` and `customFields` as version v3 does.
+        is_checked: Whether it comes from `as_given` or `read_mapping`, which check the same.
 
     Raises:
         InvalidContactError: A value is of the wrong type; the message names the field.
     """
-    contact, body = _check(contact)
+    if is_checked:
+        try:
+            body = _ENCODE(contact)
+        except ENCODING_ERRORS as error:
+            raise _invalid_contact(error) from None
+    else:
+        contact, body = _check(contact)
     has_null_words = b"null" in body and (contact.dnd_settings or contact.inbound_dnd_settings)
     if has_null_words or (v3 and (contact.dnd_settings or contact.custom_fields)):
         return _respell(body, v3=v3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -188,13 +189,14 @@ def read_quota(headers: Mapping[str, str]) -> Quota | None:
     daily_remaining = get("x-ratelimit-daily-remaining")
     if most is None and daily_remaining is None:
         return None
-    return Quota(
-        _number(most, least=1),
-        _number(remaining),
-        _seconds(get("x-ratelimit-interval-milliseconds"), _LONGEST_INTERVAL, least=1),
-        _number(daily_remaining),
-        _seconds(get("x-ratelimit-daily-reset"), _LONGEST_DAY),
-    )
+    max_requests, per_seconds = _read_limit(most, get("x-ratelimit-interval-milliseconds"))
+    daily_reset = _seconds(get("x-ratelimit-daily-reset"), _LONGEST_DAY)
+    return Quota(max_requests, _number(remaining), per_seconds, _number(daily_remaining), daily_reset)
+
+
+@lru_cache(maxsize=64)  # it is the same in nearly all answers
+def _read_limit(most: str | None, milliseconds: str | None) -> tuple[int | None, float | None]:
+    return _number(most, least=1), _seconds(milliseconds, _LONGEST_INTERVAL, least=1)
 
 
 def _number(text: str | None, *, least: int = 0) -> int | None:
@@ -233,6 +235,8 @@ def _http_date(value: str) -> float | None:
 
 # ---------------------------------------------------------------------------------------------- what an answer means
 
+_FIRST_SUCCESS, _LAST_SUCCESS, _FIRST_ERROR = 200, 299, 400  # numbers, as members of an Enum cost more than a call
+
 # Escapes of JSON one by one: a pair of surrogates, half of one, any other.
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.S
@@ -247,9 +251,9 @@ def read_response(request: Request[T], response: Response) -> T:
         APIError: The API refused, as the class at hand says.
     """
     status = response.status
-    if status >= HTTPStatus.BAD_REQUEST:
+    if status >= _FIRST_ERROR:
         raise read_error(response)
-    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+    if not _FIRST_SUCCESS <= status <= _LAST_SUCCESS:
         raise InvalidResponseError(
             f"the service answered {status}, which no call of this API should get", status=status
         )

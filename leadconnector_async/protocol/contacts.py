@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,34 +10,34 @@ import msgspec
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
 from ..models.wire import decode_created
 from .answers import read_success
-from .request import HEADERS, Request, Scope, T, build_request, fill_path
+from .request import HEADERS, Request, Scope, build_request, fill_path
 
 _CONTACT = "/contacts/{contact_id}"
 
 
-def build_upsert(contact: ContactUpsert, version: str) -> Request[UpsertResult]:
+def build_upsert(contact: ContactUpsert, version: str, *, is_checked: bool = False) -> Request[UpsertResult]:
     """POST /contacts/upsert, for a contact whose `location_id` is set."""
-    is_repeatable = contact.create_new_if_duplicate_allowed is not True
-    return _build_post("/contacts/upsert", contact, version, decode_upsert, is_repeatable=is_repeatable)
+    return Request(
+        method="POST",
+        path="/contacts/upsert",
+        headers=HEADERS[version],
+        body=encode_contact(contact, v3=version == "v3", is_checked=is_checked),
+        location_id=str(contact.location_id),
+        repeatable=contact.create_new_if_duplicate_allowed is not True,
+        read=decode_upsert,
+    )
 
 
 def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
     """POST /contacts/, for a contact whose `location_id` is set. A second one would make a second contact."""
-    read = decode_contact if version == "v3" else decode_created
-    return _build_post("/contacts/", contact, version, read, is_repeatable=False)
-
-
-def _build_post(
-    path: str, contact: ContactUpsert, version: str, read: Callable[[bytes], T], *, is_repeatable: bool
-) -> Request[T]:
     return Request(
         method="POST",
-        path=path,
+        path="/contacts/",
         headers=HEADERS[version],
         body=encode_contact(contact, v3=version == "v3"),
         location_id=str(contact.location_id),
-        repeatable=is_repeatable,
-        read=read,
+        repeatable=False,
+        read=decode_contact if version == "v3" else decode_created,
     )
 
 
