@@ -104,8 +104,7 @@ class Known:
             path = call.request.path
             for name, known in self.ids.items():
                 path = path.replace("%7B" + name + "%7D", known)
-            call.request = msgspec.structs.replace(call.request, path=path)
-            return await send(call)
+            return await send(msgspec.structs.replace(call, request=msgspec.structs.replace(call.request, path=path)))
 
         self.client.send = send_known  # type: ignore[method-assign]
         return await calling(self.client, self.ids["contact"])
