@@ -9,18 +9,22 @@ import sys
 from importlib.util import find_spec
 from typing import Final
 
-from .terminal import accept_any_text
+from ..version import __version__
 
 _NEEDED: Final = ("typer", "rich", "email_validator", "phonenumbers")
 
 
 def main() -> None:
     """Run `leadconnector`. It needs the extra `cli`; the package itself does not."""
-    accept_any_text()
     try:
         _require_extra()
+        if sys.argv[1:] == ["--version"]:  # asked by scripts and packagers, and no reason to import every command
+            print(f"leadconnector-async {__version__}")
+            return
         from .commands import app
+        from .terminal import accept_any_text
 
+        accept_any_text()
         app()
     except KeyboardInterrupt:  # before anything began
         raise SystemExit(130) from None
