@@ -1,108 +1,111 @@
 """Asyncio-first SDK for the HighLevel / LeadConnector contacts API, made for bulk upsert."""
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from . import errors
-from .auth.logins import AccountInfo
-from .auth.oauth_app import OAuthAccount, OAuthApp
-from .auth.source import ConnectedTokenSource, FixedToken, TokenSource
-from .auth.stores import KeyringTokenStore, LockingTokenStore, MemoryTokenStore, SQLiteTokenStore, TokenStore
-from .bulk.contacts import Contacts
-from .bulk.report import BatchReport, ErrorCount, LoadError, LoadStoppedError, Outcome, RowError, RowsFailedError
-from .calls.retry import RetryPolicy
-from .calls.transport import Timeouts
-from .client import LeadConnector
-from .contacts.locations import Locations
-from .errors import (
-    APIError,
-    AuthenticationError,
-    BadRequestError,
-    CallError,
-    CallTimeoutError,
-    ClientStateError,
-    ConfigurationError,
-    ConnectFailedError,
-    ConnectionLostError,
-    DailyQuotaExceededError,
-    DuplicateContactError,
-    InvalidContactError,
-    InvalidResponseError,
-    JournalError,
-    LeadConnectorError,
-    LocationNotCoveredError,
-    LocationRefusedError,
-    LoginRequiredError,
-    NotFoundError,
-    OutageError,
-    PermanentDndError,
-    PermissionDeniedError,
-    RateLimitedError,
-    RateLimitStuckError,
-    ServerError,
-    SharedLimitsError,
-    StopRequestedError,
-    TokenSourceError,
-    TokenStoreError,
-    TransportError,
-    UsageError,
-    ValidationError,
-    WebhookError,
-)
-from .limits.limit import RateLimit
-from .limits.local import LocalLimits
-from .models import (
-    AdditionalEmail,
-    AdditionalPhone,
-    Appointment,
-    AttributionSource,
-    CheckboxField,
-    Contact,
-    ContactPage,
-    ContactUpdate,
-    ContactUpsert,
-    CustomField,
-    CustomFieldDefinition,
-    CustomFieldValue,
-    DndSetting,
-    DndSettings,
-    FileEntry,
-    FileField,
-    FileMeta,
-    Filter,
-    FilterGroup,
-    FollowersChange,
-    FoundContact,
-    InboundDndSetting,
-    InboundDndSettings,
-    LargeTextField,
-    Location,
-    LocationBusiness,
-    LocationSettings,
-    LocationSocial,
-    MonetaryField,
-    MultiSelectField,
-    NotApplied,
-    Note,
-    NumericField,
-    RadioField,
-    Range,
-    SearchPage,
-    SingleSelectField,
-    Sort,
-    TagResult,
-    TagsReport,
-    Task,
-    TextBoxOption,
-    TextField,
-    UpsertResult,
-    all_of,
-    any_of,
-)
-from .protocol.oauth import InstalledLocation
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .auth.logins import AccountInfo
+    from .auth.oauth_app import OAuthAccount, OAuthApp
+    from .auth.source import ConnectedTokenSource, FixedToken, TokenSource
+    from .auth.stores import KeyringTokenStore, LockingTokenStore, MemoryTokenStore, SQLiteTokenStore, TokenStore
+    from .bulk.contacts import Contacts
+    from .bulk.report import BatchReport, ErrorCount, LoadError, LoadStoppedError, Outcome, RowError, RowsFailedError
+    from .calls.retry import RetryPolicy
+    from .calls.transport import Timeouts
+    from .client import LeadConnector
+    from .contacts.locations import Locations
+    from .errors import (
+        APIError,
+        AuthenticationError,
+        BadRequestError,
+        CallError,
+        CallTimeoutError,
+        ClientStateError,
+        ConfigurationError,
+        ConnectFailedError,
+        ConnectionLostError,
+        DailyQuotaExceededError,
+        DuplicateContactError,
+        InvalidContactError,
+        InvalidResponseError,
+        JournalError,
+        LeadConnectorError,
+        LocationNotCoveredError,
+        LocationRefusedError,
+        LoginRequiredError,
+        NotFoundError,
+        OutageError,
+        PermanentDndError,
+        PermissionDeniedError,
+        RateLimitedError,
+        RateLimitStuckError,
+        ServerError,
+        SharedLimitsError,
+        StopRequestedError,
+        TokenSourceError,
+        TokenStoreError,
+        TransportError,
+        UsageError,
+        ValidationError,
+        WebhookError,
+    )
+    from .limits.limit import RateLimit
+    from .limits.local import LocalLimits
     from .limits.redis import RedisLimits
+    from .models import (
+        AdditionalEmail,
+        AdditionalPhone,
+        Appointment,
+        AttributionSource,
+        CheckboxField,
+        Contact,
+        ContactPage,
+        ContactUpdate,
+        ContactUpsert,
+        CustomField,
+        CustomFieldDefinition,
+        CustomFieldValue,
+        DndSetting,
+        DndSettings,
+        FileEntry,
+        FileField,
+        FileMeta,
+        Filter,
+        FilterGroup,
+        FollowersChange,
+        FoundContact,
+        InboundDndSetting,
+        InboundDndSettings,
+        LargeTextField,
+        Location,
+        LocationBusiness,
+        LocationSettings,
+        LocationSocial,
+        MonetaryField,
+        MultiSelectField,
+        NotApplied,
+        Note,
+        NumericField,
+        RadioField,
+        Range,
+        SearchPage,
+        SingleSelectField,
+        Sort,
+        TagResult,
+        TagsReport,
+        Task,
+        TextBoxOption,
+        TextField,
+        UpsertResult,
+        all_of,
+        any_of,
+    )
+    from .protocol.oauth import InstalledLocation
     from .run.journal import Journal
 
 __all__ = [
@@ -217,19 +220,62 @@ __all__ = [
     "errors",
 ]
 
-# Errors with a report are defined beside the report; `errors` is where users look for them.
-for _error in (LoadError, LoadStoppedError, RowsFailedError):
-    setattr(errors, _error.__name__, _error)
+# Where each name is defined. It is imported when it is first asked for, so that a program loads what it uses: no SQLite
+# without a journal, no Redis without shared limits, no OAuth with a fixed token.
+_PLACES: Final = {
+    "auth.logins": "AccountInfo",
+    "auth.oauth_app": "OAuthAccount OAuthApp",
+    "auth.source": "ConnectedTokenSource FixedToken TokenSource",
+    "auth.stores": "KeyringTokenStore LockingTokenStore MemoryTokenStore SQLiteTokenStore TokenStore",
+    "bulk.contacts": "Contacts",
+    "bulk.report": "BatchReport ErrorCount LoadError LoadStoppedError Outcome RowError RowsFailedError",
+    "calls.retry": "RetryPolicy",
+    "calls.transport": "Timeouts",
+    "client": "LeadConnector",
+    "contacts.locations": "Locations",
+    "errors": """
+        APIError AuthenticationError BadRequestError CallError CallTimeoutError ClientStateError ConfigurationError
+        ConnectFailedError ConnectionLostError DailyQuotaExceededError DuplicateContactError InvalidContactError
+        InvalidResponseError JournalError LeadConnectorError LocationNotCoveredError LocationRefusedError
+        LoginRequiredError NotFoundError OutageError PermanentDndError PermissionDeniedError RateLimitStuckError
+        RateLimitedError ServerError SharedLimitsError StopRequestedError TokenSourceError TokenStoreError
+        TransportError UsageError ValidationError WebhookError
+    """,
+    "limits.limit": "RateLimit",
+    "limits.local": "LocalLimits",
+    "limits.redis": "RedisLimits",
+    "models": """
+        AdditionalEmail AdditionalPhone Appointment AttributionSource CheckboxField Contact ContactPage ContactUpdate
+        ContactUpsert CustomField CustomFieldDefinition CustomFieldValue DndSetting DndSettings FileEntry FileField
+        FileMeta Filter FilterGroup FollowersChange FoundContact InboundDndSetting InboundDndSettings LargeTextField
+        Location LocationBusiness LocationSettings LocationSocial MonetaryField MultiSelectField NotApplied Note
+        NumericField RadioField Range SearchPage SingleSelectField Sort TagResult TagsReport Task TextBoxOption
+        TextField UpsertResult all_of any_of
+    """,
+    "protocol.oauth": "InstalledLocation",
+    "run.journal": "Journal",
+}
+_PLACE_OF: Final = {name: place for place, names in _PLACES.items() for name in names.split()}
+_WITH_REPORT: Final = ("LoadError", "LoadStoppedError", "RowsFailedError")
 
 
 def __getattr__(name: str) -> Any:
-    """Import what few programs use, when it is asked for: SQLite, and what speaks to Redis."""
-    if name == "Journal":
-        from .run.journal import Journal
+    place = _PLACE_OF.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{place}", __name__), name)
+    return value
 
-        return Journal
-    if name == "RedisLimits":
-        from .limits.redis import RedisLimits
 
-        return RedisLimits
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _find_error(name: str) -> Any:
+    """Errors that carry a report stand beside the report; `errors` is where users look for them."""
+    if name not in _WITH_REPORT:
+        raise AttributeError(f"module {errors.__name__!r} has no attribute {name!r}")
+    return __getattr__(name)
+
+
+errors.__getattr__ = _find_error  # type: ignore[method-assign]

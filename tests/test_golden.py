@@ -6,6 +6,7 @@ writes the files anew.
 
 from __future__ import annotations
 
+import ast
 import csv
 import inspect
 import json
@@ -74,6 +75,19 @@ def default_of(field: Any) -> str:
 
 def test_names() -> None:
     compare("names", leadconnector_async.__all__)
+
+
+def test_each_name_is_imported_when_it_is_asked_for_from_where_types_find_it() -> None:
+    tree = ast.parse(Path(leadconnector_async.__file__).read_text(encoding="utf-8"))
+    (typed,) = [node for node in tree.body if isinstance(node, ast.If)]
+    for_types = {
+        alias.name: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert for_types == leadconnector_async._PLACE_OF
+    assert {*for_types, "__version__", "errors"} == set(leadconnector_async.__all__) <= set(dir(leadconnector_async))
+    with pytest.raises(AttributeError, match="has no attribute 'Contact5'"):
+        leadconnector_async.Contact5  # noqa: B018
+    assert leadconnector_async.errors.LoadError is leadconnector_async.LoadError
 
 
 def test_signatures() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 
-import backoff
 from msgspec import Struct
 
 from ..errors import (
@@ -95,6 +94,8 @@ def delay_before_retry(
 
 
 def _bound(policy: RetryPolicy, attempts: int) -> float:
+    import backoff  # when a call is tried again for the first time: most programs start without that
+
     delays = backoff.expo(base=2, factor=policy.first_delay, max_value=policy.max_delay)
     # The generator's first value only starts it.
     return float(next(islice(delays, attempts, None)) or 0.0)

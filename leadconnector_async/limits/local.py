@@ -10,14 +10,16 @@ from bisect import insort
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING
 
 from ..clock import Clock, SystemClock, Timer
 from ..errors import ConfigurationError, RateLimitStuckError
 from ..protocol.answers import Quota, clean_text
 from .day import DAY_SECONDS, Day, day_spent
 from .limit import RateLimit, strictest
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 _log = logging.getLogger(__name__)
 
@@ -55,12 +57,16 @@ class LocalLimits:
         self._most_a_second = max_calls_per_second
         self.is_paced = max_calls_per_second is not None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pace: AsyncLimiter | None = None
         self._set_pace()
 
     def _set_pace(self) -> None:
-        most = self._most_a_second or 1.0
-        self._pace = AsyncLimiter(most, 1) if most >= 1 else AsyncLimiter(1, 1 / most)
         self._turn_of_bulk = asyncio.Lock()
+        most = self._most_a_second
+        if most is not None:
+            from aiolimiter import AsyncLimiter  # where there is a cap: importing it takes as long as half of this wing
+
+            self._pace = AsyncLimiter(most, 1) if most >= 1 else AsyncLimiter(1, 1 / most)
 
     async def open(self) -> None:
         """Be ready for a client: on another event loop than before, nobody waits any more."""
@@ -92,7 +98,7 @@ class LocalLimits:
 
     async def pace(self, *, bulk: bool) -> None:
         """Wait until the cap on all locations together allows another call; of a load only one waits at a time."""
-        if not self.is_paced:
+        if self._pace is None:
             return
         if not bulk:
             await self._pace.acquire()
