@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COMMAND, end, people, start, table
+from tests.cli.conftest import COMMAND, load, people, table
 from tests.waiting import PATIENCE
 
 
@@ -74,6 +74,6 @@ def test_yes_and_going_on_are_not_asked(served: Callable[..., str], tmp_path: Pa
 
 
 def test_a_script_is_not_asked(served: Callable[..., str], tmp_path: Path) -> None:
-    code, _, err = end(start(served(), people(tmp_path / "a.csv", 3)))
+    code, _, err = load(served(), people(tmp_path / "a.csv", 3))
     assert (code, "[y/N]" in err) == (0, False)
     assert len(table(tmp_path / "out" / "succeeded.csv")) == 3
