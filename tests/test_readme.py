@@ -14,10 +14,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from leadconnector_async import LeadConnector
+from leadconnector_async.testing import run_sandbox
+from tests.cli.conftest import invoke
 from tests.redis_server import needs_redis
 from tests.test_operations import METHODS, method_of
 from tests.waiting import PATIENCE
@@ -107,18 +110,10 @@ def test_the_commands_of_a_section_show_what_it_shows(heading: str, tmp_path: Pa
 
 
 @contextmanager
-def sandbox(*arguments: str) -> Iterator[dict[str, str]]:
-    """A sandbox of its own, and the environment in which commands use it."""
-    server = subprocess.Popen([*LEADCONNECTOR, "sandbox", "--port", "0", *arguments], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    yield {
-        **os.environ,
-        "LEADCONNECTOR_TOKEN": "sandbox",
-        "LEADCONNECTOR_LOCATION_ID": "ve9EPM428h8vShlRW1KT",
-        "LEADCONNECTOR_BASE_URL": server.stdout.readline().strip(),
-    }
-    server.send_signal(signal.SIGTERM)
-    server.communicate(timeout=PATIENCE)
+def sandbox(**options: Any) -> Iterator[dict[str, str]]:
+    """A sandbox, and the environment in which commands use it."""
+    with run_sandbox(**options) as running:
+        yield {**running.environ, "LEADCONNECTOR_LOCATION_ID": "ve9EPM428h8vShlRW1KT"}
 
 
 def test_verify_and_undo_show_what_their_page_shows(tmp_path: Path) -> None:
@@ -126,12 +121,10 @@ def test_verify_and_undo_show_what_their_page_shows(tmp_path: Path) -> None:
     (_, commands), (_, output) = blocks(section)[:2]
     shown = ""
     load = f"leadconnector upsert {ROOT}/examples/contacts.csv --out run"
-    with sandbox("--rate", "100/0.3") as environ:
+    with sandbox(max_requests=100, per_seconds=0.3) as environ:
         for number, command in enumerate([load, *commands.splitlines()]):
-            words = [*LEADCONNECTOR, *shlex.split(command)[1:], "--rate", "100/0.3"]
-            ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
-            assert "Traceback" not in ended.stderr
-            shown += ended.stdout if number else ""
+            _, out, _ = invoke(*shlex.split(command)[1:], "--rate", "100/0.3", cwd=tmp_path, **environ)
+            shown += out if number else ""
     takes = re.compile(r"take \d+ s")  # other limits here than in the README
     assert takes.sub("", shape(shown)) == takes.sub("", shape(output))
 
@@ -145,9 +138,8 @@ def test_the_way_from_plan_to_undo_shows_what_the_readme_shows(tmp_path: Path) -
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     with sandbox() as environ:
         for (_, command), (_, output) in zip(shown[::2], shown[1::2], strict=True):
-            words = [*LEADCONNECTOR, *shlex.split(command)[1:]]
-            ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
-            assert shape(ended.stdout) == shape(output)
+            _, out, _ = invoke(*shlex.split(command)[1:], cwd=tmp_path, **environ)
+            assert shape(out) == shape(output)
 
 
 def test_the_first_command_shows_what_the_readme_shows(tmp_path: Path) -> None:
@@ -155,15 +147,13 @@ def test_the_first_command_shows_what_the_readme_shows(tmp_path: Path) -> None:
     arguments = command.split("leadconnector ")[1].split()
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     # The same load, but with a window of a third of a second in place of ten.
-    ended = subprocess.run(
-        [*LEADCONNECTOR, *arguments, "--rate", "100/0.3"], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert ended.returncode == 1
+    code, out, _ = invoke(*arguments, "--rate", "100/0.3", cwd=tmp_path)
+    assert code == 1
 
     def lines(text: str) -> list[str]:
         return sorted(re.sub(r"leadconnector-run-\d+-\d+", "RUN", shape(text)).splitlines())
 
-    assert lines(ended.stdout) == lines(output)
+    assert lines(out) == lines(output)
 
 
 def test_the_second_command_is_what_ci_runs() -> None:
@@ -176,13 +166,11 @@ def test_the_command_line_of_its_page(tmp_path: Path) -> None:
     assert export.startswith("export LEADCONNECTOR_TOKEN=")
     (tmp_path / "contacts.csv").write_text("email\na@example.com\n")
     with sandbox() as environ:
-        words = [*LEADCONNECTOR, *command.split()[1:]]
-        ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, check=False)
-    assert ended.returncode == 0
+        assert invoke(*command.split()[1:], cwd=tmp_path, **environ)[0] == 0
 
 
 def test_every_option_that_is_told_of_is_there() -> None:
-    shown = subprocess.run([*LEADCONNECTOR, "upsert", "--help"], capture_output=True, text=True, check=True).stdout
+    _, shown, _ = invoke("upsert", "--help")
     plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
     for option in re.findall(r"^\| `(--[\w-]+)", COMMANDS, re.M):
         assert option in plain

@@ -3,45 +3,127 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import csv
+import io
+import logging
 import os
 import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
+import typer
 
 from leadconnector_async import LeadConnector
 from leadconnector_async.cli.commands import app
 from leadconnector_async.models import Contact
+from leadconnector_async.testing import run_sandbox
 from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
+_LEADCONNECTOR = typer.main.get_command(app)  # made once: that takes longer than most commands
 LOCATION = "L"
 Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
 
+@contextmanager
+def _process_as_it_was() -> Iterator[None]:
+    """Put back what a command, or its test, changes of this process, and see that no handler of a signal is left."""
+    environ, root = dict(os.environ), logging.getLogger()
+    level, loggers = root.level, list(root.handlers)
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with chdir(Path.cwd()), warnings.catch_warnings():
+            yield
+        assert {number: signal.getsignal(number) for number in signals} == signals
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = loggers
+        os.environ.clear()
+        os.environ.update(environ)
+
+
+@contextmanager
+def _standard_input(data: bytes) -> Iterator[None]:
+    """Have bytes come from the descriptor 0, as they do from a file or a pipe."""
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        before = os.dup(0)
+        os.dup2(file.fileno(), 0)
+        try:
+            yield
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
+
+
+@contextmanager
+def _answering(line: Callable[[], str]) -> Iterator[None]:
+    """Have `sys.stdin.readline` return a line that is only known once it is asked for."""
+    before, sys.stdin = sys.stdin, io.StringIO()
+    sys.stdin.readline = lambda *_: f"{line()}\n"  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        sys.stdin = before
+
+
+def invoke(
+    *arguments: object,
+    stdin: bytes | None = None,
+    answer: Callable[[str], str] | None = None,
+    cwd: Path | None = None,
+    **environ: str,
+) -> tuple[int, str, str]:
+    """Run a command in this process as in one of its own.
+
+    Args:
+        arguments: The command and its options.
+        stdin: What it can read from the descriptor 0.
+        answer: Gives the line that it reads, from what it printed on stderr before.
+        cwd: Its folder.
+        environ: Variables beside those that are set.
+
+    Returns:
+        The exit code, and what was printed on stdout and on stderr.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with ExitStack() as stack:
+        stack.enter_context(_process_as_it_was())
+        os.environ.update(environ)
+        if cwd is not None:
+            stack.enter_context(chdir(cwd))
+        if stdin is not None:
+            stack.enter_context(_standard_input(stdin))
+        if answer is not None:
+            stack.enter_context(_answering(lambda: answer(err.getvalue())))
+        stack.enter_context(redirect_stdout(out))
+        stack.enter_context(redirect_stderr(err))
+        words = [str(argument) for argument in arguments]
+        with pytest.raises(SystemExit) as ended:
+            contextvars.copy_context().run(_LEADCONNECTOR, words, prog_name="leadconnector")
+    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
+
+
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command in this process, and return its exit code and what it printed."""
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run commands in this process, in a folder where no file and no login is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # where no login is
     for name in ("TOKEN", "LOCATION_ID", "BASE_URL", "API_VERSION", "CLIENT_ID", "CLIENT_SECRET"):
         monkeypatch.delenv(f"LEADCONNECTOR_{name}", raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            app([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+    return invoke
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -57,31 +139,34 @@ def people(path: Path, count: int) -> Path:
 
 @pytest.fixture
 def served() -> Iterator[Callable[..., str]]:
-    """Start `leadconnector sandbox` in processes of their own, and return their URLs."""
-    started: list[subprocess.Popen[str]] = []
+    """Start sandboxes in threads of this process, and return their URLs."""
+    with ExitStack() as stack:
 
-    def serve(*arguments: str) -> str:
-        process = subprocess.Popen([*COMMAND, "sandbox", "--port", "0", *arguments], stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        assert process.stdout is not None
-        return process.stdout.readline().strip()
+        def serve(**options: Any) -> str:
+            return stack.enter_context(run_sandbox(**options)).url
 
-    yield serve
-    for process in started:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE)
-    assert [process.returncode for process in started] == [0] * len(started)
+        yield serve
+
+
+def _environ(url: str, token: str) -> dict[str, str]:
+    return {"LEADCONNECTOR_TOKEN": token, "LEADCONNECTOR_LOCATION_ID": "L", "LEADCONNECTOR_BASE_URL": url}
+
+
+def _upsert(path: Path, *arguments: str) -> list[str]:
+    return ["upsert", str(path), "--out", str(path.parent / "out"), *arguments]
+
+
+def load(url: str, path: Path, *arguments: str, token: str = "sandbox") -> tuple[int, str, str]:
+    """Load a file in this process, and return the exit code and what was printed."""
+    return invoke(*_upsert(path, *arguments), **_environ(url, token))
 
 
 def start(url: str, path: Path, *arguments: str, token: str = "sandbox") -> subprocess.Popen[str]:
-    environ = {
-        **os.environ,
-        "LEADCONNECTOR_TOKEN": token,
-        "LEADCONNECTOR_LOCATION_ID": "L",
-        "LEADCONNECTOR_BASE_URL": url,
-    }
-    command = [*COMMAND, "upsert", str(path), "--out", str(path.parent / "out"), *arguments]
-    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """Begin to load a file in a process of its own, which can be sent signals."""
+    process = subprocess.Popen(
+        [*COMMAND, *_upsert(path, *arguments)], env={**os.environ, **_environ(url, token)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     _wait_for_handlers(process)
     return process
 
@@ -107,7 +192,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 @pytest.fixture
 def url(served: Callable[..., str], run: Run, monkeypatch: pytest.MonkeyPatch) -> str:
     """A sandbox that stays, named by the environment; its limits are not those that a test waits for."""
-    url = served("--rate", "10000/1")
+    url = served(max_requests=10_000, per_seconds=1)
     monkeypatch.setenv("LEADCONNECTOR_TOKEN", "sandbox")
     monkeypatch.setenv("LEADCONNECTOR_LOCATION_ID", LOCATION)
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)

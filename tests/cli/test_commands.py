@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +24,7 @@ from leadconnector_async.cli.options import read_faults, read_latency, read_rate
 from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.limits.limit import RateLimit
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import COMMAND, Run, people, start, table
+from tests.cli.conftest import COMMAND, Run, load, people, start, table
 from tests.waiting import PATIENCE, wait_until
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "contacts.csv"
@@ -145,16 +147,15 @@ def test_version(run: Run) -> None:
 
 
 def test_a_load_over_the_environment(served: Callable[..., str], tmp_path: Path) -> None:
-    out, err = (process := start(served(), people(tmp_path / "a.csv", 3))).communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
+    code, out, err = load(served(), people(tmp_path / "a.csv", 3))
+    assert code == 0, err
     assert "3 created" in out
     assert "webhooks and workflows" in err
 
 
 def test_a_refused_token_stops_the_load(served: Callable[..., str], tmp_path: Path) -> None:
-    process = start(served(), people(tmp_path / "a.csv", 500), token="pit-wrong-secret")
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 3, err
+    code, out, err = load(served(), people(tmp_path / "a.csv", 500), token="pit-wrong-secret")
+    assert code == 3, err
     assert "500 not attempted" in out
     assert "Stopped early: the service refused the token (401: Invalid Private Integration token" in out
     assert len(table(tmp_path / "out" / "failed.csv")) == 500
@@ -163,9 +164,8 @@ def test_a_refused_token_stops_the_load(served: Callable[..., str], tmp_path: Pa
 
 
 def test_a_spent_day_stops_the_load_and_the_rest_goes_on_later(served: Callable[..., str], tmp_path: Path) -> None:
-    process = start(served("--daily", "7"), people(tmp_path / "a.csv", 20), "--concurrency", "1")
-    out, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 3
+    code, out, _ = load(served(daily=7), people(tmp_path / "a.csv", 20), "--concurrency", "1")
+    assert code == 3
     assert "has spent its calls of this day; they start anew in 24 h 0 min" in out
     assert (len(table(tmp_path / "out" / "succeeded.csv")), len(table(tmp_path / "out" / "failed.csv"))) == (7, 13)
 
@@ -189,9 +189,15 @@ def test_one_signal_stops_in_order(tmp_path: Path, number: signal.Signals) -> No
 
 
 def test_two_signals_stop_at_once(tmp_path: Path) -> None:
-    with run_sandbox(latency=(9 * PATIENCE, 9 * PATIENCE)) as sandbox:  # nobody waits for that
+    has_come = threading.Event()
+
+    async def never_answer(_: float) -> None:
+        has_come.set()
+        await asyncio.Event().wait()
+
+    with run_sandbox(latency=(1.0, 1.0), sleep=never_answer) as sandbox:
         process = start(sandbox.url, people(tmp_path / "a.csv", 5_000), "--concurrency", "5")
-        wait_until(lambda: sandbox.arrivals, process)
+        wait_until(has_come.is_set, process)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         while "Stopping" not in process.stderr.readline():
@@ -310,8 +316,14 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------- sandbox
 
 
-def test_the_sandbox_tells_its_address_first(served: Callable[..., str]) -> None:
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", served("--window", "sliding", "--fault", "500=0.1", "--seed", "1"))
+def test_the_sandbox_tells_its_address_first() -> None:
+    options = ["--window", "sliding", "--fault", "500=0.1", "--seed", "1", "--latency", "0-1ms", "--daily", "9"]
+    with subprocess.Popen([*COMMAND, "sandbox", "--port", "0", *options], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+\n", process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -361,11 +373,11 @@ def test_a_sandbox_keeps_its_data_for_the_next(run: Run, tmp_path: Path) -> None
             url = process.stdout.readline().strip()
             code, _, err = run("sandbox", "--port", "0", "--data", data)
             assert (code, "another sandbox works on this data" in err, "Traceback" in err) == (2, True, False)
-            load = start(url, people(tmp_path / f"{updated}.csv", 3), "--out", str(tmp_path / f"out-{updated}"))
-            load.communicate(timeout=PATIENCE)
+            path, out = people(tmp_path / f"{updated}.csv", 3), tmp_path / f"out-{updated}"
+            code, _, err = load(url, path, "--out", str(out))
             process.kill()
-        report = json.loads((tmp_path / f"out-{updated}" / "report.json").read_text())
-        assert (load.returncode, report["updated"], report["total"]) == (0, updated, 3)
+        report = json.loads((out / "report.json").read_text())
+        assert (code, report["updated"], report["total"]) == (0, updated, 3), err
 
 
 # ---------------------------------------------------------------------------------------------- options

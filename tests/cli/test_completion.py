@@ -11,15 +11,10 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async.sandbox.quota import PROFILES, WINDOWS
-from tests.cli.conftest import COMMAND
+from tests.cli.conftest import invoke
 from tests.waiting import PATIENCE
 
 VARIABLE = "_LEADCONNECTOR_COMPLETE"
-
-
-def run(arguments: list[str], **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND[:-1], f"import sys; sys.argv[0] = 'leadconnector'; {COMMAND[-1]}", *arguments]
-    return subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def offered(shell: str, *words: str) -> list[str]:
@@ -31,9 +26,9 @@ def offered(shell: str, *words: str) -> list[str]:
         protocol = {"_TYPER_COMPLETE_ARGS": " ".join(line)}
         if shell == "fish":
             protocol["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
-    ended = run([], **{VARIABLE: f"complete_{shell}"}, **protocol)
-    assert ended.stderr == ""
-    return ended.stdout.split()
+    _, out, err = invoke(**{VARIABLE: f"complete_{shell}"}, **protocol)
+    assert err == ""
+    return out.split()
 
 
 @pytest.mark.parametrize(
@@ -72,24 +67,25 @@ def test_what_is_offered_is_what_is_taken() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_of_each_shell_is_shown(shell: str) -> None:
-    ended = run([], **{VARIABLE: f"source_{shell}"})
-    assert ended.returncode == 0
-    assert f"{VARIABLE}=complete_{shell}" in ended.stdout
+    code, out, _ = invoke(**{VARIABLE: f"source_{shell}"})
+    assert code == 0
+    assert f"{VARIABLE}=complete_{shell}" in out
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_a_real_bash_completes(tmp_path: Path) -> None:
-    script = run([], **{VARIABLE: "source_bash"}).stdout
-    command = tmp_path / "leadconnector"
-    command.write_text(f"#!{sys.executable}\nfrom leadconnector_async.cli import main\nmain()\n")
-    command.chmod(0o755)
+    program = tmp_path / "leadconnector"
+    program.write_text(f"#!{sys.executable}\nfrom leadconnector_async.cli import main\nmain()\n")
+    program.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    asking = {**environ, VARIABLE: "source_bash"}
+    script = subprocess.run([program], env=asking, capture_output=True, text=True, timeout=PATIENCE).stdout
     (function,) = (line.split("-F")[1].split()[0] for line in script.splitlines() if "complete -o" in line)
     lines = ["leadconnector upsert --phone-conflict s", "leadconnector und"]
     asked = "\n".join(
         f"COMP_WORDS=({line}); COMP_CWORD={len(line.split()) - 1}; {function} leadconnector; echo ${{COMPREPLY[@]}}"
         for line in lines
     )
-    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     ended = subprocess.run(
         ["bash", "-c", f"{script}\n{asked}"], env=environ, capture_output=True, text=True, timeout=PATIENCE
     )

@@ -11,8 +11,6 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,7 +19,8 @@ from leadconnector_async import ConfigurationError, LeadConnector
 from leadconnector_async.migration.export import Export, ExportOrder, Progress
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.sandbox.custom_fields import CustomFieldDefinition
-from tests.cli.conftest import COMMAND, Run, table
+from leadconnector_async.testing import RunningSandbox, run_sandbox
+from tests.cli.conftest import COMMAND, Run, load, table
 from tests.waiting import PATIENCE, wait_until
 
 LOCATION = "L"
@@ -61,7 +60,7 @@ def contents(sandbox: Sandbox) -> list[dict[str, Any]]:
     return [{key: value for key, value in one.items() if key not in changing} for one in sandbox.contacts()]
 
 
-async def export(sandbox: Sandbox, path: Path, **options: Any) -> Progress:
+async def export(sandbox: Sandbox | RunningSandbox, path: Path, **options: Any) -> Progress:
     async with LeadConnector("sandbox", base_url=sandbox.url, location_id=LOCATION, rate_limit=None) as client:
         order = ExportOrder(target=client.host, location_id=LOCATION, **options)
         with Export(path, order, is_resumed=True) as work:
@@ -123,32 +122,18 @@ async def test_headers_are_names_that_a_load_knows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["contacts.csv", "contacts.jsonl"])
-def test_what_was_exported_changes_nothing_when_it_is_loaded_again(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_what_was_exported_changes_nothing_when_it_is_loaded_again(tmp_path: Path, name: str) -> None:
     contacts = [full_contact(number) for number in range(30)]
     if name.endswith(".csv"):  # a cell is text: what is a number or a list there, the definitions of fields must tell
         contacts = [{**one, "customFields": one["customFields"][:1]} for one in contacts]
 
-    async def work() -> tuple[list[Any], list[Any], int]:
-        async with Sandbox(custom_fields=FIELDS, unlimited=True, token="sandbox") as sandbox:
-            for one in contacts:
-                sandbox.add_contact(LOCATION, **one)
-            await export(sandbox, tmp_path / name)
-            before = contents(sandbox)
-            environ = {
-                **os.environ,
-                "LEADCONNECTOR_TOKEN": "sandbox",
-                "LEADCONNECTOR_LOCATION_ID": LOCATION,
-                "LEADCONNECTOR_BASE_URL": sandbox.url,
-            }
-            process = await asyncio.create_subprocess_exec(
-                *COMMAND, "upsert", str(tmp_path / name), "--out", str(tmp_path / "out"), env=environ
-            )
-            code = await process.wait()
-            return before, contents(sandbox), code
-
-    before, after, code = asyncio.run(work())
+    with run_sandbox(custom_fields=FIELDS, unlimited=True, token="sandbox") as sandbox:
+        for one in contacts:
+            sandbox.ask(lambda inner, one=one: inner.add_contact(LOCATION, **one))
+        asyncio.run(export(sandbox, tmp_path / name))
+        before = sandbox.ask(contents)
+        code, _, _ = load(sandbox.url, tmp_path / name)
+        after = sandbox.ask(contents)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert (code, report["updated"], report["partially_applied"]) == (0, 30, 0)
     assert after == before
@@ -224,22 +209,14 @@ def start(url: str, path: Path, *arguments: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def slow_url() -> Iterator[str]:
     """The address of a sandbox with 2,000 contacts that takes its time; it runs beside the test."""
-    started: Queue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Queue()
 
-    async def serve() -> None:
-        stop = asyncio.Event()
-        async with Sandbox(unlimited=True, latency=(0.15, 0.25)) as sandbox:
-            for number in range(2_000):
-                sandbox.add_contact(LOCATION, email=f"person{number}@example.com")
-            started.put((sandbox.url, asyncio.get_running_loop(), stop))
-            await stop.wait()
+    def fill(sandbox: Sandbox) -> None:
+        for number in range(2_000):
+            sandbox.add_contact(LOCATION, email=f"person{number}@example.com")
 
-    thread = Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    url, loop, stop = started.get(timeout=PATIENCE)
-    yield url
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(PATIENCE)
+    with run_sandbox(unlimited=True, latency=(0.15, 0.25)) as sandbox:
+        sandbox.ask(fill)
+        yield sandbox.url
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

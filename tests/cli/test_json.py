@@ -16,7 +16,7 @@ from leadconnector_async.cli.commands import app
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.sandbox.logins import CLIENT_ID, CLIENT_SECRET
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import COMMAND, Run, people
+from tests.cli.conftest import COMMAND, Run, invoke, people
 from tests.cli.test_login import L, click
 from tests.waiting import PATIENCE
 
@@ -48,8 +48,8 @@ Ask = Callable[..., tuple[int, Any, str]]
 def test_every_command_has_it() -> None:
     group = typer.main.get_command(app)
     commands: dict[str, Any] = group.commands  # type: ignore[attr-defined]
-    for name, command in commands.items():
-        assert any("--json" in option.opts for option in command.params), name
+    for name, each in commands.items():
+        assert any("--json" in option.opts for option in each.params), name
     assert len(commands) >= 10
 
 
@@ -144,16 +144,11 @@ def test_who_a_token_is(ask: Ask, service: Sandbox) -> None:
 
 
 def test_a_login_who_it_is_and_its_end(ask: Ask, served: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    url = served("--seed", "1")
+    url = served(seed=1)
     for name, value in {"BASE_URL": url, "CLIENT_ID": CLIENT_ID, "CLIENT_SECRET": CLIENT_SECRET}.items():
         monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
-    pipe = subprocess.PIPE
-    command = [*COMMAND, "login", "--paste", "--json"]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stderr is not None
-        page = [process.stderr.readline() for _ in range(3)][1].strip()
-        out, err = process.communicate(click(page, L) + "\n", timeout=PATIENCE)
-    assert process.returncode == 0, err
+    code, out, err = invoke("login", "--paste", "--json", answer=lambda told: click(told.splitlines()[1].strip(), L))
+    assert code == 0, err
     told = json.loads(out)
     assert (told["account"]["type"], told["account"]["id"]) == ("location", L)
     assert "contacts.readonly" in told["account"]["scopes"]
@@ -167,8 +162,8 @@ def test_a_login_who_it_is_and_its_end(ask: Ask, served: Callable[..., str], mon
 
 
 def test_the_sandbox_tells_how_to_reach_it() -> None:
-    command = [*COMMAND, "sandbox", "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    serve = [*COMMAND, "sandbox", "--port", "0", "--json"]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stderr.readline().startswith("http://127.0.0.1:")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -18,7 +17,7 @@ import pytest
 
 from leadconnector_async.cli.accounts import DEFAULT_REDIRECT
 from leadconnector_async.sandbox.logins import CLIENT_ID, CLIENT_SECRET, COMPANY_ID
-from tests.cli.conftest import COMMAND, Run, people
+from tests.cli.conftest import Run, invoke, people
 from tests.waiting import PATIENCE
 
 L = "ve9EPM428h8vShlRW1KT"
@@ -51,7 +50,7 @@ def _request(url: str, data: bytes | None = None) -> urllib.request.Request:
 
 @pytest.fixture
 def url(served: Serve, monkeypatch: pytest.MonkeyPatch, run: Run) -> str:
-    url = served("--seed", "1")
+    url = served(seed=1)
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
     monkeypatch.setenv("LEADCONNECTOR_CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("LEADCONNECTOR_CLIENT_SECRET", CLIENT_SECRET)
@@ -63,23 +62,22 @@ Login = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def paste(url: str) -> Login:
-    """Log in with `--paste`, in a process of its own."""
+    """Log in with `--paste`."""
 
     def login(
         *arguments: str, account: str = L, spoil: Callable[[str], str] = str, check: bool = True
     ) -> tuple[int, str, str]:
-        pipe = subprocess.PIPE
-        with subprocess.Popen(
-            [*COMMAND, "login", "--paste", *arguments], stdin=pipe, stdout=pipe, stderr=pipe, text=True
-        ) as process:
-            assert process.stdin is not None
-            assert process.stderr is not None
-            told = [process.stderr.readline() for _ in range(3)]
-            page = told[1].strip()
-            out, err = process.communicate(spoil(click(page, account)) + "\n", timeout=PATIENCE)
+        asked = ""
+
+        def answer(told: str) -> str:
+            nonlocal asked
+            asked = told
+            return spoil(click(told.splitlines()[1].strip(), account))
+
+        code, out, err = invoke("login", "--paste", *arguments, answer=answer)
         if check:
-            assert process.returncode == 0, err
-        return process.returncode, out, err
+            assert code == 0, err
+        return code, out, err.removeprefix(asked)
 
     return login
 

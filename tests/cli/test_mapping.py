@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import Contact, LeadConnector
-from tests.cli.conftest import Run, start, table
-from tests.waiting import PATIENCE
+from tests.cli.conftest import Run, load, table
 
 EXPORT = Path(__file__).parent.parent / "migration" / "messy_hubspot.csv"
 
@@ -91,9 +90,8 @@ def test_a_mapping_is_written_corrected_and_given_back(run: Run, tmp_path: Path,
     )
     write(tmp_path / "mapping.toml", text)
     url = served()
-    process = start(url, path, "--mapping", str(tmp_path / "mapping.toml"))
-    _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
+    code, _, err = load(url, path, "--mapping", str(tmp_path / "mapping.toml"))
+    assert code == 0, err
     (row,) = table(tmp_path / "out" / "succeeded.csv")
     (contact,) = stored(url, row["contact_id"])
     assert (contact.first_name, contact.date_of_birth) == ("Ann", "1990-04-03")
@@ -115,9 +113,8 @@ def test_a_custom_field_that_there_is_not_is_made_where_that_is_wanted(
     code, _, err = run("upsert", path, "--sandbox", "--map", "Shoe=custom:Shoe size")
     assert (code, "the location has no custom field 'Shoe size'" in err) == (2, True)
     url = served()
-    process = start(url, path, "--map", "Shoe=custom:Shoe size", "--create-fields")
-    _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
+    code, _, err = load(url, path, "--map", "Shoe=custom:Shoe size", "--create-fields")
+    assert code == 0, err
     assert "Custom fields made, of one line of text: Shoe size" in err
     (contact,) = stored(url, table(tmp_path / "out" / "succeeded.csv")[0]["contact_id"])
     assert contact.__dict__["named"] == {"Shoe size": "47"}
@@ -131,17 +128,16 @@ def test_a_token_that_may_not_look_is_told_without_it(tmp_path: Path, served: Ca
     ):
         path = write(tmp_path / f"{code}.csv", f"{header}\na@example.com,Pro\n")
         options = ["--map", "Level=custom:plan"] if code == 2 else []
-        process = start(url, path, "--out", str(tmp_path / str(code)), *options, token="pit-wrong-secret")
-        out, err = process.communicate(timeout=PATIENCE)
-        assert (process.returncode, told in err) == (code, True), err
+        ended, out, err = load(url, path, "--out", str(tmp_path / str(code)), *options, token="pit-wrong-secret")
+        assert (ended, told in err) == (code, True), err
         assert "secret" not in out + err
 
 
 def test_no_field_is_made_for_a_load_that_is_refused(run: Run, tmp_path: Path, served: Callable[..., str]) -> None:
     path = write(tmp_path / "a.csv", "email,Shoe,Level\na@example.com,47,Gold\n")
     url = served()
-    process = start(url, path, "--map", "Shoe=custom:Shoe", "--map", "Level=custom:Plan", "--create-fields")
-    assert (process.communicate(timeout=PATIENCE)[0], process.returncode) == ("", 2)
+    code, out, _ = load(url, path, "--map", "Shoe=custom:Shoe", "--map", "Level=custom:Plan", "--create-fields")
+    assert (code, out) == (2, "")
 
     async def names() -> set[str | None]:
         async with LeadConnector("sandbox", base_url=url, location_id="L") as client:
@@ -154,9 +150,8 @@ def test_owners_by_email_need_a_table(run: Run, tmp_path: Path, served: Callable
     path = write(tmp_path / "a.csv", "email,Rep\na@example.com,sam@example.com\nb@example.com,kim@example.com\n")
     owners = write(tmp_path / "owners.csv", "id,email\ny0BeYjuRIlDwsDcOHOJo,Sam@example.com\n")
     url = served()
-    process = start(url, path, "--map", "Rep=owner", "--owners", str(owners))
-    _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
+    code, _, err = load(url, path, "--map", "Rep=owner", "--owners", str(owners))
+    assert code == 0, err
     rows = table(tmp_path / "out" / "succeeded.csv")
     assert [contact.assigned_to for contact in stored(url, *(row["contact_id"] for row in rows))] == [
         "y0BeYjuRIlDwsDcOHOJo",
@@ -168,15 +163,11 @@ def test_owners_by_email_need_a_table(run: Run, tmp_path: Path, served: Callable
 def test_locations_by_name_are_looked_up(tmp_path: Path, served: Callable[..., str]) -> None:
     url = served()
     first = write(tmp_path / "first.csv", "email,locationId\na@example.com,North\n")
-    process = start(url, first)
-    assert (process.communicate(timeout=PATIENCE)[0].count("1 created"), process.returncode) == (
-        1,
-        0,
-    )  # the sandbox knows a location once it has a contact
+    code, out, _ = load(url, first)
+    assert (out.count("1 created"), code) == (1, 0)  # the sandbox knows a location once it has a contact
     text = "email,locationId\nb@example.com,Sandbox North\nc@example.com,Sandbox South\n"
-    process = start(url, write(tmp_path / "second.csv", text), "--out", str(tmp_path / "second"))
-    _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 1, err
+    code, _, err = load(url, write(tmp_path / "second.csv", text), "--out", str(tmp_path / "second"))
+    assert code == 1, err
     assert [row["email"] for row in table(tmp_path / "second" / "succeeded.csv")] == ["b@example.com"]
     assert table(tmp_path / "second" / "failed.csv")[0]["error"].endswith("is not in the table of locations")
 

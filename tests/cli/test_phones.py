@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import Run, end, start, stored, table
+from tests.cli.conftest import Run, end, load, start, stored, table
 from tests.waiting import wait_until
 
 HOUSE, OWN, NEW = "+16175550100", "+16175550101", "+16175550102"
@@ -251,13 +251,13 @@ def houses(path: Path, count: int) -> Path:
 def test_a_load_that_was_killed_goes_on_as_it_was_settled(
     served: Callable[..., str], tmp_path: Path, moment: str
 ) -> None:
-    url, path = served("--rate", "1000/1", "--latency", "40-80ms"), houses(tmp_path / "a.csv", 160)
+    url, path = served(max_requests=1_000, per_seconds=1, latency=(0.04, 0.08)), houses(tmp_path / "a.csv", 160)
     process = start(url, path, "--rate", "1000/1", "--concurrency", "4")
     table_name, database = ("outcomes", "journal") if moment == "rows" else ("rows", "phones")
     wait_until(lambda: _has_rows(tmp_path / "out" / f"{database}.sqlite3", table_name), process)
     process.kill()
     process.communicate()
-    code, out, err = end(start(url, path, "--rate", "1000/1", "--resume"))
+    code, out, err = load(url, path, "--rate", "1000/1", "--resume")
     assert code == 0, (out, err)
     report = report_of(tmp_path / "out")
     assert (report["total"], report["created"], report["collisions"]) == (160, 160, 0)
@@ -285,11 +285,11 @@ def test_a_stop_in_order_tells_of_the_phones_left_and_goes_on(
 ) -> None:
     path = houses(tmp_path / "a.csv", 40)
     if how == "day":
-        url = served("--daily", "50")
-        code, out, err = end(start(url, path))
+        url = served(daily=50)
+        code, out, err = load(url, path)
         assert code == 3, (out, err)
     else:
-        url = served("--rate", "50/5")
+        url = served(max_requests=50, per_seconds=5)
         process = start(url, path, "--rate", "50/5")  # so that it waits in the midst of the phones
         wait_until(lambda: _has_rows(tmp_path / "out" / "phones.sqlite3", "rows"), process)
         process.send_signal(signal.SIGINT)
@@ -298,7 +298,7 @@ def test_a_stop_in_order_tells_of_the_phones_left_and_goes_on(
     report = report_of(tmp_path / "out")
     assert (report["created"], report["partially_applied"]) == (40, 20)  # refused, or left
     assert "to set the phones of rows that share one" in out
-    code, out, err = end(start(url, path, "--resume", "--rate", "1000/1"))
+    code, out, err = load(url, path, "--resume", "--rate", "1000/1")
     assert code == (3 if how == "day" else 0), (out, err)
     if how != "day":
         report = report_of(tmp_path / "out")
@@ -309,12 +309,12 @@ def test_a_stop_in_order_tells_of_the_phones_left_and_goes_on(
 
 
 def test_it_holds_under_faults(served: Callable[..., str], tmp_path: Path) -> None:
-    url = served("--rate", "100/0.5", "--fault", "500=0.05", "--fault", "429=0.05", "--fault", "reset-after=0.05")
+    url = served(max_requests=100, per_seconds=0.5, faults={"500": 0.05, "429": 0.05, "reset-after": 0.05})
     path = houses(tmp_path / "a.csv", 60)
-    code, out, err = end(start(url, path, "--rate", "100/0.5"))
+    code, out, err = load(url, path, "--rate", "100/0.5")
     for _ in range(5):  # a row may meet with more faults than it has tries
         if code:
-            code, out, err = end(start(url, path, "--rate", "100/0.5", "--retry-failed"))
+            code, out, err = load(url, path, "--rate", "100/0.5", "--retry-failed")
     assert code == 0, (out, err)
     assert len(phones(url)) == 60
     assert sum(phone is not None for phone in phones(url).values()) == 30

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async.migration.report.files import Results
-from tests.cli.conftest import Run, people, start, table
+from tests.cli.conftest import Run, load, people, table
 from tests.cli.test_commands import EXAMPLE
 from tests.page_reader import PageReader, read_page
-from tests.waiting import PATIENCE
 
 COUNTS = "total created updated failed skipped unknown not_attempted partially_applied collisions requests retries"
 HOSTILE = [
@@ -150,10 +149,9 @@ def test_rows_that_overwrote_another_person_stand_side_by_side(run: Run, tmp_pat
 def test_a_load_that_stopped_says_how_to_go_on_and_the_end_has_all_sittings(
     served: Callable[..., str], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = served("--daily", "7")
-    process = start(url, people(tmp_path / "a.csv", 20), "--concurrency", "1")
-    out, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 3
+    url = served(daily=7)
+    code, out, _ = load(url, people(tmp_path / "a.csv", 20), "--concurrency", "1")
+    assert code == 3
     page = assert_numbers_are_those_of_the_report(tmp_path / "out")
     assert page.headings[0] == "Stopped early: 7 of 20 rows are done"
     assert "has spent its calls of this day" in page.text

@@ -15,24 +15,24 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import Run, count, end, people, start, table
+from tests.cli.conftest import Run, count, end, load, people, start, table
 from tests.waiting import wait_until
 
 
 def test_the_same_command_with_resume_goes_on(served: Callable[..., str], tmp_path: Path) -> None:
-    path, url = people(tmp_path / "a.csv", 300), served("--latency", "20-40ms", "--rate", "1000/1")
+    path, url = people(tmp_path / "a.csv", 300), served(latency=(0.02, 0.04), max_requests=1_000, per_seconds=1)
     process = start(url, path, "--concurrency", "4", "--rate", "1000/1")
     wait_until(lambda: count(url), process)
     process.kill()
     process.communicate()
     assert not (tmp_path / "out" / "report.json").exists()
-    code, out, err = end(start(url, path, "--resume", "--rate", "1000/1"))
+    code, out, err = load(url, path, "--resume", "--rate", "1000/1")
     assert code == 0, err
     assert "Going on with an earlier run." in err
     assert re.search(r"300 rows in .* s and 2 sittings: 300 created", out)
     assert [row["email"] for row in table(tmp_path / "out" / "succeeded.csv")] == [row["email"] for row in table(path)]
     assert json.loads((tmp_path / "out" / "report.json").read_text())["sittings"] == 2
-    code, again, _ = end(start(url, path, "--resume"))
+    code, again, _ = load(url, path, "--resume")
     assert code == 0
     assert "300 created" in again
 
@@ -58,13 +58,13 @@ def test_failed_rows_are_sent_again_where_that_is_wanted(
 ) -> None:
     path = people(tmp_path / "a.csv", 30)
     path.write_text(path.read_text() + "no address,X\n")
-    url = served("--fault", "422-created=1")  # every row is refused, though it is written
-    assert end(start(url, path))[0] == 1
+    url = served(faults={"422-created": 1})  # every row is refused, though it is written
+    assert load(url, path)[0] == 1
     good = served()
-    code, out, err = end(start(good, path, "--resume"))
+    code, out, err = load(good, path, "--resume")
     assert code == 1, err
     assert "31 failed" in out
-    code, out, err = end(start(good, path, "--retry-failed"))
+    code, out, err = load(good, path, "--retry-failed")
     assert code == 1, err
     assert "30 created, 1 failed" in out
     assert [row["email"] for row in table(tmp_path / "out" / "failed.csv")] == ["no address"]
@@ -105,10 +105,10 @@ def test_a_run_is_not_overwritten_and_says_how_to_go_on(run: Run, tmp_path: Path
 
 
 def test_a_second_process_is_refused(served: Callable[..., str], tmp_path: Path) -> None:
-    path, url = people(tmp_path / "a.csv", 100), served("--latency", "1-2")
+    path, url = people(tmp_path / "a.csv", 100), served(latency=(1.0, 2.0))
     first = start(url, path, "--concurrency", "1")
     wait_until(lambda: count(url), first)
-    code, _, err = end(start(url, path, "--resume"))
+    code, _, err = load(url, path, "--resume")
     assert code == 2
     assert "another process, or another load of this one, works on this journal" in err
     first.kill()
@@ -131,17 +131,17 @@ def test_rows_that_met_another_persons_contact_are_listed_side_by_side(run: Run,
 def test_several_files_and_lines_go_on_as_one_load(served: Callable[..., str], tmp_path: Path) -> None:
     lines = tmp_path / "b.jsonl"
     lines.write_text("".join(f'{{"email": "line{n}@example.com"}}\n' for n in range(60)))
-    path, url = people(tmp_path / "a.csv", 60), served("--latency", "20-40ms", "--rate", "1000/1")
+    path, url = people(tmp_path / "a.csv", 60), served(latency=(0.02, 0.04), max_requests=1_000, per_seconds=1)
     process = start(url, path, str(lines), "--concurrency", "2")
     wait_until(lambda: count(url), process)
     process.send_signal(signal.SIGINT)
     code, out, _ = end(process)
     assert code == 130
     assert re.search(r"Next, for the \d+ rows left: leadconnector upsert .*a.csv .*b.jsonl --out .* --resume", out)
-    assert end(start(url, path, str(lines), "--resume"))[0] == 0
+    assert load(url, path, str(lines), "--resume")[0] == 0
     assert len(table(tmp_path / "out" / "succeeded.csv")) == 120
     assert not (tmp_path / "out" / "failed.csv").exists()
-    assert end(start(url, lines, str(path), "--resume"))[0] == 2  # another order is another load
+    assert load(url, lines, str(path), "--resume")[0] == 2  # another order is another load
 
 
 def test_a_spent_day_is_waited_for_where_that_is_wanted(tmp_path: Path) -> None:

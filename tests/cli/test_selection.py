@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async import LeadConnector
-from tests.cli.conftest import LOCATION, Run, end, start, stored, table
+from tests.cli.conftest import LOCATION, Run, end, load, start, stored, table
 from tests.cli.conftest import people as people_file
 from tests.waiting import wait_until
 
@@ -178,37 +178,37 @@ def test_wishes_that_contradict_each_other_are_refused(
 def test_a_load_that_goes_on_does_not_take_its_own_writes_for_what_was_there(
     served: Callable[..., str], tmp_path: Path
 ) -> None:
-    url, path = served("--daily", "30"), tmp_path / "a.csv"
+    url, path = served(daily=30), tmp_path / "a.csv"
     path.write_text("\n".join(["email", *(f"p{number}@x.de" for number in range(60)), ""]))
     write(url, {"email": "p0@x.de"}, {"email": "p59@x.de"})
-    code, out, err = end(start(url, path, "--only-new"))
+    code, out, err = load(url, path, "--only-new")
     assert code == 3, (out, err)
     told = report(tmp_path / "out")
     assert told["skipped"] == 2
     assert 0 < told["created"] < 58
     assert "--only-new" in out.split("rows left:")[1]
     assert stat.S_IMODE((tmp_path / "out" / "before.sqlite3").stat().st_mode) == 0o600
-    code, out, err = end(start(url, path, "--only-new", "--resume"))
+    code, out, err = load(url, path, "--only-new", "--resume")
     assert (code, "Reading" in err) == (3, False)  # the day is still spent
     assert report(tmp_path / "out")["created"] == told["created"]
-    code, _, err = end(start(url, path, "--resume"))
+    code, _, err = load(url, path, "--resume")
     assert (code, "was made with other of --only-new" in err) == (2, True)
     for file in (tmp_path / "out").glob("before.sqlite3*"):
         file.unlink()
-    code, _, err = end(start(url, path, "--only-new", "--resume"))
+    code, _, err = load(url, path, "--only-new", "--resume")
     assert (code, "not known any more" in err) == (2, True)
 
 
 def test_a_reading_that_is_cut_short_goes_on(served: Callable[..., str], tmp_path: Path) -> None:
-    url, path = served("--daily", "5"), tmp_path / "a.csv"
+    url, path = served(daily=5), tmp_path / "a.csv"
     path.write_text("email\na@x.de\nb@x.de\n")
     write(url, *({"email": f"p{number}@x.de"} for number in range(4)))
-    code, out, err = end(start(url, path, "--only-new"))
+    code, out, err = load(url, path, "--only-new")
     assert (code, "Nothing was sent. Next, to go on with reading" in out) == (3, True), (out, err)
     command = shlex.split(out.split("what is there: ")[-1])
     assert command[-2:] == ["--resume", "--only-new"]
     assert not (tmp_path / "out" / "report.json").exists()
-    code, out, err = end(start(url, path, "--only-new", "--resume"))
+    code, out, err = load(url, path, "--only-new", "--resume")
     assert code == 3, (out, err)
 
 
@@ -300,7 +300,7 @@ def test_what_is_there_cannot_be_compared_without_asking(
 def test_a_day_that_is_spent_ends_the_plan_in_one_sentence(
     run: Run, served: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"TOKEN": "sandbox", "LOCATION_ID": "L", "BASE_URL": served("--daily", "3")}.items():
+    for name, value in {"TOKEN": "sandbox", "LOCATION_ID": "L", "BASE_URL": served(daily=3)}.items():
         monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
     code, out, err = run("plan", sheet(tmp_path, "ada@x.de,,,,", "b@x.de,,,,"), "--compare")
     assert (code, out, "Stopped early: " in err) == (3, "", True)
@@ -316,7 +316,7 @@ def test_verify_looks_for_what_was_sent_alone(run: Run, there: str, tmp_path: Pa
 
 
 def test_a_process_that_is_killed_while_it_reads_goes_on_and_loads(served: Callable[..., str], tmp_path: Path) -> None:
-    url, path = served("--rate", "100/5"), tmp_path / "a.csv"
+    url, path = served(max_requests=100, per_seconds=5), tmp_path / "a.csv"
     names = [f"p{number}@x.de" for number in range(12)]
     path.write_text("\n".join(["email", *names, *(f"new{number}@x.de" for number in range(3)), ""]))
     write(url, *({"email": name} for name in names), *({"email": f"more{number}@x.de"} for number in range(60)))
@@ -324,7 +324,7 @@ def test_a_process_that_is_killed_while_it_reads_goes_on_and_loads(served: Calla
     wait_until((tmp_path / "out" / "before.sqlite3").exists, process)
     process.kill()
     process.communicate()
-    code, out, err = end(start(url, path, "--only-new", "--resume"))
+    code, out, err = load(url, path, "--only-new", "--resume")
     assert code == 0, (out, err)
     told = report(tmp_path / "out")
     assert (told["created"], told["skipped"]) == (3, 12)
@@ -337,5 +337,5 @@ def test_an_interrupt_while_it_reads_ends_in_order(served: Callable[..., str], t
     process.send_signal(signal.SIGINT)
     code, out, err = end(process)
     assert (code, "Nothing was sent. Next, to go on" in out) == (130, True), (out, err)
-    code, out, err = end(start(url, path, "--only-new", "--resume"))
+    code, out, err = load(url, path, "--only-new", "--resume")
     assert (code, report(tmp_path / "out")["created"]) == (0, 3), (out, err)

@@ -35,14 +35,14 @@ EVE: dict[str, Any] = {"email": "eve@x.de", "dnd_settings": {"WhatsApp": {"statu
 @pytest.fixture(params=["told", "left-out"])
 def there(request: pytest.FixtureRequest, served: Callable[..., str], run: Run, monkeypatch: pytest.MonkeyPatch) -> str:
     """A location that holds Ada, with all that searches return otherwise, Bob and Eve."""
-    url = served("--rate", "10000/1", *(["--search-without-dnd"] if request.param == "left-out" else []))
+    url = served(max_requests=10_000, per_seconds=1, search_without_dnd=request.param == "left-out")
     monkeypatch.setenv("LEADCONNECTOR_TOKEN", "sandbox")
     monkeypatch.setenv("LEADCONNECTOR_LOCATION_ID", LOCATION)
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
 
     async def work() -> None:
         async with LeadConnector("sandbox", base_url=url, location_id=LOCATION, rate_limit=None) as lc:
-            assert (await lc.contacts.bulk_upsert([ADA, BOB, EVE])).is_complete
+            assert (await lc.contacts.bulk_upsert([ADA, BOB, EVE], concurrency=1)).is_complete
 
     asyncio.run(work())
     return url

@@ -16,19 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COMMAND, Run, count, people, table
+from tests.cli.conftest import COMMAND, Run, count, invoke, people, table
 from tests.migration.test_nasty_files import REFUSED, TOLD
 from tests.waiting import PATIENCE, wait_until
 
 
 def pipe(text: bytes, *arguments: object, cwd: Path, **environ: str) -> tuple[int, str, str]:
     """Run `upsert` with something on its standard input."""
-    command = [*COMMAND, "upsert", *map(str, arguments)]
-    done = subprocess.run(
-        command, input=text, cwd=cwd, env={**os.environ, **environ}, capture_output=True, check=False, timeout=PATIENCE
-    )
-    assert b"Traceback" not in done.stderr
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
+    return invoke("upsert", *arguments, stdin=text, cwd=cwd, **environ)
 
 
 def crm(path: Path, rows: int = 3) -> Path:
@@ -56,7 +51,7 @@ def test_standard_input_is_kept_where_nobody_else_can_read_it(tmp_path: Path) ->
 def test_standard_input_goes_on_from_what_was_kept(served: Callable[..., str], tmp_path: Path, again: str) -> None:
     text = people(tmp_path / "a.csv", 120).read_bytes()
     (tmp_path / "token").write_text("sandbox")
-    environ = {"LEADCONNECTOR_BASE_URL": served("--latency", "20-40ms", "--rate", "1000/1")}
+    environ = {"LEADCONNECTOR_BASE_URL": served(latency=(0.02, 0.04), max_requests=1_000, per_seconds=1)}
     arguments = ["-", "--format", "csv", "--location", "L", "--token-file", "token", "--rate", "1000/1"]
     process = subprocess.Popen(
         [*COMMAND, "upsert", *arguments, "--out", "out", "--concurrency", "2"], stdin=subprocess.PIPE,

@@ -16,7 +16,7 @@ import pytest
 
 from leadconnector_async import LeadConnector, RateLimit
 from leadconnector_async.models import Contact
-from tests.cli.conftest import Run, start, table
+from tests.cli.conftest import Run, load, start, table
 from tests.waiting import PATIENCE, wait_until
 
 QUICK = ("--rate", "5000/1")
@@ -64,9 +64,9 @@ def report_of(folder: Path) -> dict[str, int]:
 def test_tags_that_a_contact_has_are_kept_unless_told_else(
     served: Callable[..., str], tmp_path: Path, rule: tuple[str, ...], before: set[str]
 ) -> None:
-    url, path = served("--rate", "5000/1"), tagged_people(tmp_path / "a.csv", 12)
+    url, path = served(max_requests=5_000, per_seconds=1), tagged_people(tmp_path / "a.csv", 12)
     store_before(url, ["p3@example.com"])
-    code, out, err = end(start(url, path, *QUICK, *rule))
+    code, out, err = load(url, path, *QUICK, *rule)
     assert code == 0, err
     contacts = stored(url, tmp_path / "out")
     assert {email: set(contact.tags or ()) for email, contact in contacts.items()} == {
@@ -82,8 +82,8 @@ def test_tags_that_a_contact_has_are_kept_unless_told_else(
 def test_a_load_of_fifty_sets_of_tags_takes_two_calls_more_in_a_hundred_at_most(
     served: Callable[..., str], tmp_path: Path
 ) -> None:
-    url, path = served("--rate", "50000/1"), tagged_people(tmp_path / "a.csv", 5000, sets=50)
-    code, _, err = end(start(url, path, "--rate", "50000/1"))
+    url, path = served(max_requests=50_000, per_seconds=1), tagged_people(tmp_path / "a.csv", 5000, sets=50)
+    code, _, err = load(url, path, "--rate", "50000/1")
     assert code == 0, err
     report = report_of(tmp_path / "out")
     assert (report["total"], report["created"]) == (5000, 5000)
@@ -94,7 +94,7 @@ def test_rows_of_one_contact_get_the_tags_of_all(run: Run, served: Callable[...,
     path = tmp_path / "a.csv"
     path.write_text("email,tags\na@example.com,one\nb@example.com,\na@example.com,Two\na@example.com,ONE\n")
     url = served()
-    code, _, err = end(start(url, path))
+    code, _, err = load(url, path)
     assert code == 0, err
     contacts = stored(url, tmp_path / "out")
     assert set(contacts["a@example.com"].tags or ()) == {"one", "two"}
@@ -102,12 +102,12 @@ def test_rows_of_one_contact_get_the_tags_of_all(run: Run, served: Callable[...,
 
 
 def test_the_load_holds_under_faults_and_a_tight_limit(served: Callable[..., str], tmp_path: Path) -> None:
-    url = served("--rate", "100/0.5", "--fault", "500=0.05", "--fault", "429=0.05", "--fault", "reset-after=0.05")
+    url = served(max_requests=100, per_seconds=0.5, faults={"500": 0.05, "429": 0.05, "reset-after": 0.05})
     path = tagged_people(tmp_path / "a.csv", 100)
-    code, out, err = end(start(url, path, "--rate", "100/0.5"))
+    code, out, err = load(url, path, "--rate", "100/0.5")
     for _ in range(5):  # a row may meet with more faults than it has tries
         if code:
-            code, out, err = end(start(url, path, "--rate", "100/0.5", "--retry-failed"))
+            code, out, err = load(url, path, "--rate", "100/0.5", "--retry-failed")
     assert code == 0, (out, err)
     contacts = {email: contact.tags or [] for email, contact in stored(url, tmp_path / "out").items()}
     assert len(contacts) == 100
@@ -118,18 +118,21 @@ def test_the_load_holds_under_faults_and_a_tight_limit(served: Callable[..., str
 
 
 def test_what_was_cut_off_between_upserts_and_tags_goes_on(served: Callable[..., str], tmp_path: Path) -> None:
-    url, path = served("--rate", "1000/1", "--latency", "40-80ms"), tagged_people(tmp_path / "a.csv", 120, sets=40)
+    url, path = (
+        served(max_requests=1_000, per_seconds=1, latency=(0.04, 0.08)),
+        tagged_people(tmp_path / "a.csv", 120, sets=40),
+    )
     process = start(url, path, "--rate", "1000/1")
     wait_until((tmp_path / "out" / "tags.sqlite3").exists, process)
     process.kill()
     process.communicate()
-    code, out, err = end(start(url, path, "--rate", "1000/1", "--resume"))
+    code, out, err = load(url, path, "--rate", "1000/1", "--resume")
     assert code == 0, (out, err)
     report = report_of(tmp_path / "out")
     assert (report["total"], report["created"], report["partially_applied"]) == (120, 120, 0)
     contacts = stored(url, tmp_path / "out")
     assert all(len(contact.tags or ()) == 2 for contact in contacts.values())
-    code, _, _ = end(start(url, path, "--resume"))
+    code, _, _ = load(url, path, "--resume")
     assert code == 0
     assert report_of(tmp_path / "out")["requests"] == report["requests"]  # nothing was sent again
 
@@ -148,11 +151,11 @@ def test_a_stop_in_order_tells_of_the_tags_left_and_goes_on(
 ) -> None:
     path = tagged_people(tmp_path / "a.csv", 40, sets=40)
     if how == "day":
-        url = served("--daily", "60")
-        code, out, err = end(start(url, path))
+        url = served(daily=60)
+        code, out, err = load(url, path)
         assert code == 3, (out, err)
     else:
-        url = served("--rate", "50/5")
+        url = served(max_requests=50, per_seconds=5)
         process = start(url, path, "--rate", "50/5")  # so that it waits in the midst of the tags
         wait_until(lambda: _has_rows(tmp_path / "out" / "tags.sqlite3"), process)
         process.send_signal(signal.SIGINT)
@@ -164,7 +167,7 @@ def test_a_stop_in_order_tells_of_the_tags_left_and_goes_on(
     assert 0 < left < 40
     assert len(table(tmp_path / "out" / "not_applied.csv")) == left
     assert f"to add the tags of {left} rows" in out
-    code, out, err = end(start(url, path, "--resume", "--rate", "1000/1"))
+    code, out, err = load(url, path, "--resume", "--rate", "1000/1")
     if how == "day":
         assert code == 3  # the day is still spent
         assert report_of(tmp_path / "out")["partially_applied"] == left
@@ -178,7 +181,7 @@ def test_tags_that_the_service_refuses_are_told_and_tried_again_where_wanted(
     served: Callable[..., str], tmp_path: Path
 ) -> None:
     url, path = served(), tagged_people(tmp_path / "a.csv", 3, sets=1)
-    assert end(start(url, path))[0] == 0
+    assert load(url, path)[0] == 0
     contacts = stored(url, tmp_path / "out")
 
     async def delete(contact_id: str) -> None:
@@ -190,7 +193,7 @@ def test_tags_that_the_service_refuses_are_told_and_tried_again_where_wanted(
     book.execute("DELETE FROM rows")  # as if it had been lost
     book.commit()
     book.close()
-    code, out, _ = end(start(url, path, "--resume"))
+    code, out, _ = load(url, path, "--resume")
     assert code == 1
     (lost,) = table(tmp_path / "out" / "not_applied.csv")
     assert (lost["email"], lost["field"], lost["stored"]) == ("p1@example.com", "tags", "")
@@ -202,12 +205,12 @@ def test_tags_that_the_service_refuses_are_told_and_tried_again_where_wanted(
     assert "1 x its tags were not added: contact is deleted" in out
     report = report_of(tmp_path / "out")
     assert (report["total"], report["created"], report["failed"], report["partially_applied"]) == (3, 2, 1, 1)
-    assert end(start(url, path, "--resume"))[0] == 1
+    assert load(url, path, "--resume")[0] == 1
     assert report_of(tmp_path / "out")["requests"] == report["requests"]
-    assert end(start(url, path, "--retry-failed"))[0] == 1
+    assert load(url, path, "--retry-failed")[0] == 1
     assert report_of(tmp_path / "out")["requests"] == report["requests"] + 1
     again = tmp_path / "again"
-    code, _, err = end(start(url, tmp_path / "out" / "failed.csv", "--out", str(again)))  # the last --out counts
+    code, _, err = load(url, tmp_path / "out" / "failed.csv", "--out", str(again))  # the last --out counts
     assert code == 0, err
     assert report_of(again)["created"] == 1
     assert set(stored(url, again)["p1@example.com"].tags or ()) == {"all", "set 0"}

@@ -16,7 +16,7 @@ def test_a_dry_run_tells_and_writes_nothing(
 ) -> None:
     path, data = tmp_path / "a.csv", tmp_path / "data.sqlite3"
     path.write_text("email,dnd,custom:New\na@example.com,no,x\nb@example.com,maybe,y\nnobody,maybe,z\n")
-    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", served("--data", str(data)))
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", served(data=data))
     (tmp_path / "token").write_text("sandbox")
     before, size = sorted(tmp_path.iterdir()), data.stat().st_size
     options = ("--token-file", "token", "--location", "L", "--create-fields", "--map", "custom:New=custom:New")

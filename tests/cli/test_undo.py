@@ -98,7 +98,7 @@ def test_an_undo_that_was_stopped_goes_on_where_that_is_said(
     run: Run, url: str, tmp_path: Path, served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = str(tmp_path / "sandbox.sqlite3")
-    url = served("--data", data, "--daily", "26")
+    url = served(data=data, daily=26)
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
     assert run("upsert", people(tmp_path / "a.csv", 10), "--out", "out")[0] == 0
     code, out, _ = run("undo", "out", "--yes", "--daily", "1000", "--concurrency", "1")
@@ -143,7 +143,7 @@ def test_wrong_use_is_one_sentence(
 def test_ctrl_c_ends_in_order_and_resume_goes_on(
     run: Run, url: str, tmp_path: Path, served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = served("--latency", "20-30ms", "--rate", "1000/1")
+    url = served(latency=(0.02, 0.03), max_requests=1_000, per_seconds=1)
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
     assert run("upsert", people(tmp_path / "a.csv", 100), "--out", "out", "--rate", "1000/1")[0] == 0
     command = [*COMMAND, "undo", "out", "--yes", "--rate", "1000/1", "--concurrency", "2"]

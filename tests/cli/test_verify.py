@@ -157,7 +157,7 @@ def test_what_was_not_loaded_is_not_compared(run: Run, url: str, tmp_path: Path)
 def test_it_stops_early_where_the_day_is_spent(
     run: Run, url: str, tmp_path: Path, served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", served("--daily", "15"))
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", served(daily=15))
     assert run("upsert", people(tmp_path / "a.csv", 10), "--out", "out")[0] == 0
     code, out, _ = run("verify", "out", "--concurrency", "1")
     assert (code, "Stopped early" in out, "No difference" in out) == (3, True, False)

@@ -1,12 +1,10 @@
-"""A Dask cluster of two worker processes, and a sandbox in a process of its own."""
+"""A Dask cluster of two worker processes, and a sandbox beside it."""
 
 from __future__ import annotations
 
 import csv
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +14,22 @@ distributed = pytest.importorskip("distributed")
 
 from leadconnector_async import BatchReport, RateLimit  # noqa: E402
 from leadconnector_async.cluster import ClientOptions, upsert_partitions  # noqa: E402
-from tests.waiting import PATIENCE  # noqa: E402
+from leadconnector_async.sandbox import Sandbox  # noqa: E402
+from leadconnector_async.testing import run_sandbox  # noqa: E402
 
-SERVER = """
-import asyncio, json, sys
-from leadconnector_async.sandbox import Sandbox
-
-async def main():
-    options = json.loads(sys.argv[1])
-    async with Sandbox(**options) as sandbox:
-        print(sandbox.url, flush=True)
-        while await asyncio.to_thread(sys.stdin.readline):
-            arrivals = [(arrival.time, arrival.location_id) for arrival in sandbox.arrivals]
-            told = [sandbox.contacts(), dict(sandbox.writes), sandbox.rate_limited, arrivals]
-            print(json.dumps(told), flush=True)
-
-asyncio.run(main())
-"""
 TOKEN = "sandbox"
 WINDOW = 0.5
 
 
 class Server:
-    """A sandbox in a process of its own, with its books."""
+    """A sandbox in a thread of its own, with its books."""
 
     def __init__(self, **options: Any) -> None:
-        options = {"seed": 1, "latency": (0.005, 0.03), "max_requests": 40, "per_seconds": WINDOW, **options}
-        command = [sys.executable, "-c", SERVER, json.dumps(options)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().strip()
+        self._sandbox = run_sandbox(
+            **{"seed": 1, "latency": (0.005, 0.03), "max_requests": 40, "per_seconds": WINDOW, **options}
+        )
+        self._sandbox.__enter__()
+        self.url = self._sandbox.url
         self.contacts: list[dict[str, Any]] = []
         self.writes: dict[str, int] = {}
         self.rate_limited = 0
@@ -53,15 +37,15 @@ class Server:
 
     def look(self) -> None:
         """Read the books."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        told = json.loads(self._process.stdout.readline())
-        self.contacts, self.writes, self.rate_limited, self.arrivals = told
+        self._sandbox.ask(self._read)
+
+    def _read(self, sandbox: Sandbox) -> None:
+        self.contacts, self.writes = deepcopy(sandbox.contacts()), dict(sandbox.writes)
+        self.rate_limited = sandbox.rate_limited
+        self.arrivals = [(arrival.time, arrival.location_id) for arrival in sandbox.arrivals]
 
     def stop(self) -> None:
-        self._process.communicate(timeout=PATIENCE)
+        self._sandbox.__exit__(None, None, None)
 
     def options(self, **more: Any) -> ClientOptions:
         return ClientOptions(**{"base_url": self.url, "rate_limit": RateLimit(40, WINDOW), "concurrency": 16, **more})
@@ -74,13 +58,13 @@ def server() -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
-    """Two workers, which find the token in their environment."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LEADCONNECTOR_TOKEN", TOKEN)
-        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
-            yield cluster
+    """Two workers, which find the token in their environment; they take longer to begin than most tests to run."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", env={"LEADCONNECTOR_TOKEN": TOKEN}
+    ) as cluster:
+        yield cluster
 
 
 def pids(cluster: Any) -> list[int]:

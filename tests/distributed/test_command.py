@@ -12,14 +12,26 @@ from typing import Any
 
 import pytest
 
+from tests.cli.conftest import invoke
 from tests.distributed.conftest import WINDOW, Server, results, write_people
 from tests.waiting import PATIENCE, wait_until
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()", "upsert"]
 
 
+def environ_of(server: Server) -> dict[str, str]:
+    return {"LEADCONNECTOR_TOKEN": "sandbox", "LEADCONNECTOR_BASE_URL": server.url}
+
+
+def load(server: Server, *arguments: str, folder: Path, cluster: Any) -> tuple[int, str, str]:
+    """Load in this process, with the workers of a cluster that is there."""
+    options = ["--rate", f"40/{WINDOW}", "--dask", cluster.scheduler_address]
+    return invoke("upsert", *arguments, *options, cwd=folder, **environ_of(server))
+
+
 def start(server: Server, *arguments: str, folder: Path) -> subprocess.Popen[str]:
-    environ = {**os.environ, "LEADCONNECTOR_TOKEN": "sandbox", "LEADCONNECTOR_BASE_URL": server.url}
+    """Begin to load in processes of their own, with a cluster of their own."""
+    environ = {**os.environ, **environ_of(server)}
     command = [*COMMAND, *arguments, "--rate", f"40/{WINDOW}", "--dask", "local"]
     return subprocess.Popen(
         command,
@@ -81,9 +93,9 @@ def test_interrupting_ends_in_order(server: Server, tmp_path: Path) -> None:
     assert sum(server.writes.values()) == report["created"] + report["updated"]
 
 
-def test_machines_are_told_as_of_an_ordinary_load(server: Server, tmp_path: Path) -> None:
+def test_machines_are_told_as_of_an_ordinary_load(server: Server, cluster: Any, tmp_path: Path) -> None:
     write_people(tmp_path / "people.csv", locations=2, rows=2)
-    code, out, _ = end(start(server, "people.csv", "--out", "run", "--json", folder=tmp_path))
+    code, out, _ = load(server, "people.csv", "--out", "run", "--json", folder=tmp_path, cluster=cluster)
     assert code == 0
     told = json.loads(out)
     assert told == {
@@ -106,10 +118,10 @@ def test_machines_are_told_as_of_an_ordinary_load(server: Server, tmp_path: Path
         (["tagged.csv"], "can only replace all tags of a contact: give --tags replace"),
     ],
 )
-def test_wrong_use(server: Server, tmp_path: Path, arguments: list[str], sentence: str) -> None:
+def test_wrong_use(server: Server, cluster: Any, tmp_path: Path, arguments: list[str], sentence: str) -> None:
     write_people(tmp_path / "people.csv", locations=1, rows=3)
     write_people(tmp_path / "tagged.csv", locations=1, rows=3, more={"tags": "vip"})
-    code, out, err = end(start(server, *arguments, folder=tmp_path))
+    code, out, err = load(server, *arguments, folder=tmp_path, cluster=cluster)
     assert code == 2, err
     assert sentence in err
     assert out == ""

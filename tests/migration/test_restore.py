@@ -142,7 +142,7 @@ async def fill(client: LeadConnector, folder: Path, rows: Sequence[dict[str, str
         await client.contacts.upsert(row.contact)  # type: ignore[arg-type]
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
 @given(
     before=existing,
     rows=st.lists(one_row, max_size=8),

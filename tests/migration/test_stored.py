@@ -17,6 +17,7 @@ from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
 from leadconnector_async.migration.matching import MatchRule
 from leadconnector_async.models import ContactUpsert
 from leadconnector_async.models.identity import Identity
+from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 
 
@@ -41,9 +42,9 @@ async def read(client: LeadConnector, stored: StoredContacts, files: list[RowFil
     return told
 
 
-async def fill(client: LeadConnector, count: int, **more: object) -> None:
-    contacts = [{"email": f"there{number}@x.de", "city": "Bonn", **more} for number in range(count)]
-    assert (await client.contacts.bulk_upsert(contacts)).created == count
+def fill(sandbox: Sandbox, count: int) -> None:
+    for number in range(count):
+        sandbox.add_contact(LOCATION, email=f"there{number}@x.de", city="Bonn")
 
 
 def found_id(stored: StoredContacts, identity: Identity, location: str = LOCATION) -> str | None:
@@ -52,11 +53,13 @@ def found_id(stored: StoredContacts, identity: Identity, location: str = LOCATIO
 
 
 @pytest.mark.parametrize("way", ["pages", "rows"])
-async def test_contacts_are_found_as_an_upsert_finds_them(client: LeadConnector, tmp_path: Path, way: str) -> None:
+async def test_contacts_are_found_as_an_upsert_finds_them(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, way: str
+) -> None:
     a = (await client.contacts.upsert({"email": "A@x.de", "phone": "+49 30 123456", "city": "Bonn"})).contact
     b = (await client.contacts.upsert({"phone": "+1 617 555 0100"})).contact
     if way == "rows":
-        await fill(client, 3000)  # so that looking up six rows is cheaper than seven pages
+        fill(sandbox, 3000)  # so that looking up six rows is cheaper than seven pages
     lines = [
         "a@x.de,",
         ",+493012345 6",
@@ -111,11 +114,11 @@ async def test_a_number_without_country_is_read_as_of_the_location(
 
 
 async def test_one_look_up_a_row_is_enough_unless_email_and_phone_are_of_two_people(
-    client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     await client.contacts.upsert({"email": "a@x.de", "phone": "+16175550100"})
     await client.contacts.upsert({"email": "b@x.de", "phone": "+16175550101"})
-    await fill(client, 4000)
+    fill(sandbox, 4000)
     lines = ["a@x.de,+16175550100", "b@x.de,+16175550100", "c@x.de,+16175550109", "a@x.de,", "c@x.de,"]
     asked: list[object] = []
     find = client.contacts.find_duplicate
@@ -163,8 +166,10 @@ async def test_what_was_read_is_kept_for_its_owner_alone_and_not_read_again(
         assert stored.find(LOCATION, who("b@x.de")) is None
 
 
-async def test_a_reading_that_is_stopped_goes_on_where_it_was(client: LeadConnector, tmp_path: Path) -> None:
-    await fill(client, 1700)
+async def test_a_reading_that_is_stopped_goes_on_where_it_was(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+) -> None:
+    fill(sandbox, 1700)
     path, stop = tmp_path / "before.sqlite3", asyncio.Event()
     files = rows(tmp_path / "a.csv", *(f"there{number}@x.de," for number in range(1700)))
     with StoredContacts(path) as stored:

@@ -67,7 +67,7 @@ def test_it_serves_every_style_of_test(tests: pytest.Pytester, mode: str) -> Non
     tests.makepyfile(STYLES)
     # pytest-asyncio's auto mode takes all async tests, so that anyio's is left to the strict one
     chosen = () if mode == "strict" else ("-k", "not anyio")
-    ended = tests.runpytest_subprocess(*STRICT, "-o", f"asyncio_mode={mode}", *chosen)
+    ended = tests.runpytest_inprocess(*STRICT, "-o", f"asyncio_mode={mode}", *chosen)
     ended.assert_outcomes(passed=3 if mode == "strict" else 2, deselected=0 if mode == "strict" else 1)
 
 
@@ -111,7 +111,7 @@ def test_the_marker_gives_options_and_the_nearest_wins(tests: pytest.Pytester) -
             pass
         """
     )
-    ended = tests.runpytest_subprocess(*STRICT)
+    ended = tests.runpytest_inprocess(*STRICT)
     ended.assert_outcomes(passed=1, errors=2)
     ended.stdout.fnmatch_lines_random(["*profile is 'best'*", "*takes options by name*"])
 
@@ -125,7 +125,7 @@ def test_a_test_module_may_name_it_too(pytester: pytest.Pytester) -> None:
             assert leadconnector_sandbox.url.startswith("http://127.0.0.1:")
         """
     )
-    pytester.runpytest_subprocess(*STRICT).assert_outcomes(passed=1)
+    pytester.runpytest_inprocess(*STRICT).assert_outcomes(passed=1)
 
 
 def test_without_being_asked_for_it_is_not_there(pytester: pytest.Pytester) -> None:
