@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ..bulk.report import BatchReport, Outcome, RowError, Tally, row_error
-from ..bulk.source import SETTLED, Settled
+from ..bulk.source import FINISHED, Finished
 from ..client import LeadConnector
 from ..errors import (
     AuthenticationError,
@@ -136,9 +136,9 @@ class LocationLoad:
             self._store.fetch(piece_name(number, self._assignment.location_id), path)
             yield from read_piece(path)
 
-    def _rows(self, journal: SharedJournal) -> Iterator[ContactUpsert | InvalidContactError | Settled]:
+    def _rows(self, journal: SharedJournal) -> Iterator[ContactUpsert | InvalidContactError | Finished]:
         for index, row in enumerate(self._pieces()):
-            yield SETTLED if journal.is_finished(index) else row.contact
+            yield FINISHED if journal.is_finished(index) else row.contact
 
     def _conclude(self, journal: SharedJournal) -> Ending:
         """Write the results, and what they add up to, which says that the location is done."""
