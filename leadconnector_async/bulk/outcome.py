@@ -1,4 +1,4 @@
-"""Outcomes on their way to disk: how `created` is told from `updated`, and rows that reached the same contact.
+"""Outcomes on their way to disk: what makes a row `created` or `updated`, and rows that reached the same contact.
 
 A row is `created` if an answer said `new: true`. One case is open: the answer to a try was lost, and the next try was
 answered `new: false`, as the contact is there by now. The lost try may have created it, or it was there before. Such a

@@ -107,7 +107,7 @@ class ListSource(RowSource):
     has_end = True
 
     def __init__(self, rows: list[Row] | tuple[Row, ...]) -> None:
-        self._rows = Rows(rows)
+        self._rows = PulledRows(rows)
 
     async def batch(self) -> list[Row]:
         self._rows.pull()
@@ -121,7 +121,7 @@ class ThreadSource(RowSource):
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.has_end = isinstance(rows, Sized)
-        self._rows = Rows(rows)
+        self._rows = PulledRows(rows)
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._pending: asyncio.Future[None] | None = None
@@ -200,7 +200,7 @@ class AsyncSource(RowSource):
             await close()
 
 
-class Rows:
+class PulledRows:
     """A sync iterable, pulled in batches; what it raises is raised after the rows before it were taken.
 
     Attributes:
