@@ -43,7 +43,7 @@ from machine import describe, serve
 
 from leadconnector_async import BatchReport, LeadConnector, RateLimit
 from leadconnector_async.cluster import ClientOptions, Parts, Progress, upsert_partitions
-from leadconnector_async.cluster.dispatch import Dispatcher, Ending, Orders, Plan, Share, Told
+from leadconnector_async.cluster.dispatch import Dispatcher, Ending, LoadSetup, Orders, Share, WorkerReport
 from leadconnector_async.cluster.lead import Lead
 from leadconnector_async.cluster.lease import Lease
 from leadconnector_async.cluster.workers import Cluster
@@ -270,7 +270,7 @@ class Pretender:
         self._endings: dict[int, Ending] = {}
         self.is_over = threading.Event()
 
-    def hear(self, orders: Orders) -> Told:
+    def hear(self, orders: Orders) -> WorkerReport:
         for epoch in orders.noted:
             self._endings.pop(epoch, None)
         if orders.heard is not None:
@@ -282,7 +282,7 @@ class Pretender:
         if orders.is_over:
             self.is_over.set()
         tally = BatchReport().tally()
-        return Told(stamp=self._lease.stamp(), endings=list(self._endings.values()), under_way=tally)
+        return WorkerReport(stamp=self._lease.stamp(), endings=list(self._endings.values()), under_way=tally)
 
     def _pass_time(self) -> None:
         """End what has had its time; what waited began when a place was free, not when this was asked."""
@@ -328,7 +328,7 @@ def pretend_to_serve(name: str, plan: bytes) -> None:
 
     from leadconnector_async.cluster import load as loader
 
-    decoded = msgspec.msgpack.decode(plan, type=Plan)
+    decoded = msgspec.msgpack.decode(plan, type=LoadSetup)
     pretender = Pretender(decoded.locations_at_once, decoded.lease_seconds, lambda: 0.1, time.monotonic)
     loader._loaders[name] = pretender  # type: ignore[assignment]
     pretender.is_over.wait()
@@ -341,7 +341,7 @@ class AlwaysLeading:
 
 
 async def load_through_a_scheduler(address: str, count: int) -> int:
-    plan = Plan(
+    plan = LoadSetup(
         store_url="memory://",
         split_id="1",
         options=ClientOptions(token_source="sandbox"),

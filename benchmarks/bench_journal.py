@@ -32,7 +32,7 @@ from leadconnector_async.bulk.intake import hash_of
 from leadconnector_async.bulk.outcome import Entry
 from leadconnector_async.migration.load import describe_files
 from leadconnector_async.migration.mapping.rows import open_row_file
-from leadconnector_async.models.normal import Identity
+from leadconnector_async.models.identity import Identity
 
 LOCATION = "ve9EPM428h8vShlRW1KT"
 LEFT = 10

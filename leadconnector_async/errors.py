@@ -21,7 +21,7 @@
     │       ├── ValidationError (ValueError)        422: messages name the fields
     │       ├── RateLimitedError                    429: retry_after seconds, where given
     │       └── ServerError                         5xx, and the gateway's 401 "Command timed out"
-    ├── WebhookError (ValueError)                   this delivery is not to be believed, or came before: reason
+    ├── WebhookError (ValueError)                   this delivery is not genuine or fresh, or came before: reason
     ├── TokenSourceError                            there is no token to send; `__cause__` may say why
     │   ├── LoginRequiredError                      log in (install the app) again
     │   ├── LocationNotCoveredError (PermissionError)   the account may not act for this location
@@ -29,11 +29,11 @@
     ├── LocationRefusedError                        one location takes no calls (403, 404): location_id, status
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
-    ├── SharedLimitsError                           Redis, which is to keep the limits, does not answer
-    ├── JournalError                                the journal can be read or written no more
+    ├── SharedLimitsError                           Redis, which keeps the limits, does not answer
+    ├── JournalError                                the journal cannot be read or written
     ├── OutageError                                 no call was answered for as long as the policy waits
     ├── StopRequestedError                          the caller had the load stopped
-    └── LoadError                                   a bulk load did not do all; carries the report (`bulk/report.py`)
+    └── LoadError                                   a bulk load is incomplete; carries the report (`bulk/report.py`)
         ├── LoadStoppedError                        it ended before its last row
         └── RowsFailedError                         it ended, and rows failed
 

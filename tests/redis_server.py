@@ -76,7 +76,7 @@ async def heard(window: Window) -> None:
     assert isinstance(window, SharedWindow)
     now = time.monotonic()
     await until(
-        lambda: window._heard_at >= now and not (window._answered or window._unused) and window._untold_until < now
+        lambda: window._heard_at >= now and not (window._answered or window._unused) and window._unreported_until < now
     )
 
 

@@ -33,7 +33,7 @@ from leadconnector_async import (
 from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import open_row_file
 from leadconnector_async.models import as_given, encode_contact, read_mapping
-from leadconnector_async.models.structs import Sent, encode_body
+from leadconnector_async.models.structs import SentStruct, encode_body
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION
 
@@ -146,7 +146,7 @@ def spoiled_rows(model: type[msgspec.Struct], spelling: str) -> list[Spoiled]:
 
 
 def bodies() -> list[type[msgspec.Struct]]:
-    return [ContactUpsert, ContactUpdate, *Sent.__subclasses__()]
+    return [ContactUpsert, ContactUpdate, *SentStruct.__subclasses__()]
 
 
 def nested(kind: inspect.Type) -> Iterator[inspect.StructType]:
@@ -202,7 +202,7 @@ def test_a_dict_in_a_struct_is_read_as_one_in_a_dict(model: Any, spelling: str) 
                 assert caught.value.sentence == f"{bad.place}: unknown field 'Fax'; known are {bad.known}"
 
 
-@pytest.mark.parametrize("model", Sent.__subclasses__(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", SentStruct.__subclasses__(), ids=lambda model: model.__name__)
 def test_an_unknown_key_in_another_body_is_refused(model: Any) -> None:
     names = {field.encode_name: field.name for field in fields(model)}
     for bad in spoiled_rows(model, "wire"):
@@ -406,7 +406,7 @@ def test_none_still_clears_and_a_forgotten_value_is_still_a_mistake() -> None:
             read_mapping({"custom_fields": [custom]}, ContactUpsert)
 
 
-@pytest.mark.parametrize("model", Sent.__subclasses__(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", SentStruct.__subclasses__(), ids=lambda model: model.__name__)
 def test_no_other_body_is_sent_with_a_null_for_a_missing_value(model: Any) -> None:
     row = next(examples(inspect.type_info(model), lambda field: field.name))
     for name in row:

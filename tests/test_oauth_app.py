@@ -281,7 +281,7 @@ async def test_a_token_that_is_refused_after_its_renewal_is_not_renewed_again(
     sandbox: Sandbox, app: OAuthApp, lc: LeadConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await log_in(app, sandbox, LOCATION)
-    monkeypatch.setattr(sandbox._books.logins, "bearer", lambda token: None)
+    monkeypatch.setattr(sandbox._records.logins, "bearer", lambda token: None)
     with pytest.raises(AuthenticationError):
         await lc.contacts.upsert(PERSON)
     assert sandbox.oauth.refreshes == 1

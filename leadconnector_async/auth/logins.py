@@ -1,4 +1,4 @@
-"""The logins of one app in its store: which accounts there are, and the pair of each."""
+"""The logins of one app in its store: its accounts, and the pair of tokens of each."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Logins:
 
 
 def describe(grant: Grant) -> AccountInfo:
-    """Return what may be told of a login."""
+    """Return what may be shown of a login."""
     return AccountInfo(
         account_id=grant.account_id,
         user_type=grant.user_type,

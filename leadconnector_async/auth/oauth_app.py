@@ -40,11 +40,11 @@ from ..protocol.oauth import (
     build_refresh,
 )
 from .logins import AccountInfo, Logins, describe
-from .renewal import Ending, Renewed, Tasks, ask_for_pair
+from .renewal import BackgroundTasks, ExpiringToken, Renewed, ask_for_pair
 from .source import Line
 from .stores import MemoryTokenStore, TokenStore
 
-V = TypeVar("V", bound=Ending)
+V = TypeVar("V", bound=ExpiringToken)
 
 DEFAULT_SCOPES: Final = ("contacts.readonly", "contacts.write", "locations.readonly")
 
@@ -96,7 +96,7 @@ class OAuthApp:
         self._pages = None if pages is None else pages.rstrip("/")
         self._lines: list[tuple[Line, asyncio.AbstractEventLoop]] = []
         self._home = ""
-        self._tasks = Tasks()
+        self._tasks = BackgroundTasks()
         self._accounts: dict[str, OAuthAccount] = {}
         self._routes: dict[str, OAuthAccount] = {}
         self._finding: dict[str, asyncio.Lock] = {}
@@ -187,8 +187,10 @@ class OAuthApp:
         return [describe(grant) for grant in found if grant is not None]
 
     async def forget(self, account_id: str) -> bool:
-        """Log an account out: forget its tokens. The service is not told, as it has no call for that: its access token
-        stays good until it ends (a day at most), and the app stays installed until the account removes it.
+        """Log an account out: forget its tokens.
+
+        The service has no call for that: the access token stays good until it expires (within a day), and the app stays
+        installed until the account removes it.
 
         Returns:
             Whether it was logged in.
@@ -223,7 +225,7 @@ class OAuthApp:
 
     async def _route(self, location_id: str) -> OAuthAccount:
         """Find the account that acts for a location, once for all calls that wait for it, and remember it."""
-        _ = self.line  # without a client, that is what is to be told
+        _ = self.line  # without an open client, raise that first
         try:
             async with self._finding.setdefault(location_id, asyncio.Lock()):
                 if location_id not in self._routes:
@@ -421,7 +423,9 @@ class OAuthAccount:
             if self._is_fresh(grant, refused):
                 return self._app.check_home(grant)
             new = await self._next_pair(self._app.check_home(grant))
-            # On disk before its first use: should this process die now, the next one finds it.
+            # The old refresh token is spent by now. So the new pair is on disk before anybody uses it: if this process
+            # dies, the next one finds it. Only a process that dies before this line, and is not asked again within
+            # the service's 30 s, loses the login.
             await logins.save(new)
             self._unsaved = None
             return new
@@ -448,6 +452,7 @@ class OAuthAccount:
             self._refused = grant.refresh_token, sentence
             raise LoginRequiredError(sentence, account_id=self.account_id) from None
         new = answer.grant(line.base_url, line.clock.time(), grant)
+        # Kept until it is stored: if `save` fails, the next renewal stores this pair, and spends no token again.
         self._unsaved = grant.refresh_token, new
         return new
 

@@ -1,4 +1,10 @@
-"""Tokens that end: renewed ahead of their end, by one task at a time, however many calls wait for them."""
+"""Renew tokens ahead of their expiry, in one task at a time, however many calls wait for it.
+
+A refresh token is good for one use: the first request that arrives spends it. Two renewals at once would each send the
+same one, and the second would be refused, or would leave us with a pair that the service has replaced since. So each
+account has one renewal at a time, which all callers join (`Renewed`). Among processes, a lock of the store does the
+same (`OAuthAccount._renew_pair`), and whoever gets it reads the store first: the token may have been renewed meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +21,18 @@ from .source import Line
 
 _log = logging.getLogger(__name__)
 
-# Within about 30 s of a renewal whose answer was lost, the service answers the same refresh token with the same new
-# pair. So no try may take as long as that.
+# For about 30 s after a refresh token is spent, the service answers it with the same new pair once more. So a lost
+# answer is no lost login if the next try comes soon, and no try may take as long as that.
 _TRY_SECONDS: Final = 20.0
 _DELAYS_BETWEEN_TRIES: Final = (0.5, 2.0, 5.0)
 _PAUSE_AFTER_FAILURE: Final = 30.0  # while the token is still good
 
-V = TypeVar("V", bound="Ending")
+V = TypeVar("V", bound="ExpiringToken")
 R = TypeVar("R")
 
 
-class Ending(Protocol):
-    """A token with an end, in seconds since 1970."""
+class ExpiringToken(Protocol):
+    """A token that expires; times are seconds since 1970."""
 
     @property
     def access_token(self) -> str:
@@ -38,10 +44,10 @@ class Ending(Protocol):
 
     @property
     def expires_at(self) -> float:
-        """When it is good no more."""
+        """When it expires."""
 
 
-class Tasks:
+class BackgroundTasks:
     """Work that goes on when those who wait for it are cancelled."""
 
     def __init__(self) -> None:
@@ -57,7 +63,7 @@ class Tasks:
     def _end(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # else asyncio would tell of it where nobody waited
+            task.exception()  # else asyncio would log it where nobody waited
 
     async def wait(self) -> None:
         """Return when all has ended."""
@@ -66,7 +72,10 @@ class Tasks:
 
     @staticmethod
     async def join(task: asyncio.Task[R]) -> R:
-        """Wait for work without ending it where the waiter is cancelled; each waiter gets an error of its own."""
+        """Wait for work, which goes on if the waiter is cancelled; each waiter gets an error of its own.
+
+        Shielded, as a renewal that is cut off between the service's answer and the store would lose the login.
+        """
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -89,7 +98,7 @@ class Renewed(Generic[V]):
     """
 
     def __init__(
-        self, renew: Callable[[str | None], Coroutine[Any, Any, V]], *, line: Callable[[], Line], tasks: Tasks
+        self, renew: Callable[[str | None], Coroutine[Any, Any, V]], *, line: Callable[[], Line], tasks: BackgroundTasks
     ) -> None:
         self._renew = renew
         self._line = line
@@ -114,10 +123,10 @@ class Renewed(Generic[V]):
         now = self._line().clock.time()
         if now < value.renew_at:
             return value
-        if now < value.expires_at:
+        if now < value.expires_at:  # still good: renew it in the background
             if now >= self._not_before:
                 self._not_before = now + _PAUSE_AFTER_FAILURE
-                self._begin(None).add_done_callback(_tell_failure)
+                self._begin(None).add_done_callback(_log_failure)
             return value
         return await self._tasks.join(self._begin(None))
 
@@ -131,7 +140,9 @@ class Renewed(Generic[V]):
         if value is not None and value.access_token != refused:
             return value  # another call that was refused has had it renewed
         value = await self._tasks.join(self._begin(refused))
-        if value.access_token == refused:  # the renewal had been asked for by time alone
+        # The renewal that was joined may have begun because of the time alone. It knew of no refusal, and may have
+        # returned the very token that was refused.
+        if value.access_token == refused:
             value = await self._tasks.join(self._begin(refused))
         return value
 
@@ -145,7 +156,7 @@ class Renewed(Generic[V]):
         return value
 
 
-def _tell_failure(task: asyncio.Task[Any]) -> None:
+def _log_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.warning("a token that is still good could not be renewed ahead of its end (%s)", type(error).__name__)
 
@@ -157,7 +168,7 @@ async def ask_for_pair(
     account_id: str | None = None,
     on_lost: Callable[[], None] = lambda: None,
 ) -> TokenAnswer:
-    """Ask for a pair, and again where the answer was lost: soon after, the service gives the same one once more.
+    """Ask for a pair; ask again if the answer was lost, as the service gives the same pair once more for a while.
 
     Args:
         line: The way to the service.

@@ -1,4 +1,4 @@
-"""Where a token comes from."""
+"""Sources of tokens: what a client asks for the token of a location."""
 
 from __future__ import annotations
 

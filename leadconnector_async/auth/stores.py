@@ -1,4 +1,4 @@
-"""Where logins are kept: in memory, in a SQLite file, or in the system's keyring."""
+"""Stores for logins: in memory, in a SQLite file, or in the system's keyring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEYRING_SERVICE: Final = "leadconnector-async"
 
 
 class TokenStore(Protocol):
-    """Keeps values by key. They hold secrets; what they hold else is the package's own matter.
+    """Keeps values by key. They hold secrets, in a form of this package's own.
 
     Two methods make a store. Where several processes share it, it should be a `LockingTokenStore`.
     """
@@ -114,12 +114,12 @@ class SQLiteTokenStore:
             yield
 
     def _load(self, key: str) -> bytes | None:
-        with closing(self._open()) as db, _told(self.path):
+        with closing(self._open()) as db, _sqlite_errors(self.path):
             row = db.execute("SELECT value FROM logins WHERE key = ?", (key,)).fetchone()
             return None if row is None else bytes(row[0])
 
     def _save(self, key: str, value: bytes | None) -> None:
-        with closing(self._open()) as db, _told(self.path):
+        with closing(self._open()) as db, _sqlite_errors(self.path):
             if value is None:
                 db.execute("DELETE FROM logins WHERE key = ?", (key,))
             else:
@@ -129,7 +129,7 @@ class SQLiteTokenStore:
         import sqlite3  # when a store is opened: few programs have one
 
         check_private(self.path)
-        with _told(self.path):
+        with _sqlite_errors(self.path):
             db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
                 _prepare(db, self.path)
@@ -155,7 +155,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("COMMIT")
 
 
-class _told:  # noqa: N801  (reads as what it does)
+class _sqlite_errors:  # noqa: N801  (reads as what it does)
     """Turns SQLite's errors into one clear sentence."""
 
     def __init__(self, path: Path) -> None:

@@ -1,10 +1,13 @@
-"""The rows that wait, between source and workers: bounded, those of one identity in order, and each location by itself.
+"""The queue of rows between source and workers: bounded, ordered by identity, and fair between locations.
 
 Rows that share an email or a phone are never handed out together, and are handed out in the order in which they came.
-Locations take turns; one whose window has no room, or that has its share of the workers, is passed over until it may go
-on. So none holds up another as long as rows of another have been read: where rows of several locations come, reading
-goes on until enough rows can be sent, or `look_ahead` rows wait. The first row of each location goes alone, until
-`trust`: one that refuses all calls costs one.
+Locations take turns; one whose window has no room, or that has its share of the workers, is skipped until it may go on.
+So no location holds up another of which rows have been read: if rows of several locations come, reading goes on until
+enough rows can be sent, or `look_ahead` rows wait. The first row of each location goes alone, until `trust`: a location
+that refuses all calls costs one call.
+
+A window is asked whether it is ready when a worker takes the row, but the slot is taken later, inside the try. If the
+window is full or paused by then, the call waits for its slot, or the row is put back.
 """
 
 from __future__ import annotations
@@ -79,7 +82,7 @@ class Backlog(Generic[AnyItem]):
         workers: How many take items; the locations share them.
         most: Items waiting or in a worker's hands, at most, where all are of the location at home.
         look_ahead: The same where there are others.
-        room: Tells of the window of a location.
+        room: Returns the window of a location.
         home: The location of rows that name none.
 
     Attributes:
@@ -137,7 +140,7 @@ class Backlog(Generic[AnyItem]):
         self._room = asyncio.get_running_loop().create_future()
         await self._room
 
-    def _tell_room(self) -> None:
+    def _signal_room(self) -> None:
         if self._room is None or self._room.done():
             return
         if self.looks_ahead:
@@ -154,6 +157,7 @@ class Backlog(Generic[AnyItem]):
             self.has_several_locations = True
         last_of = self._last_of
         for key in item.keys:
+            # It waits for the last row of each of its keys, which waits for the one before it, and so for all of them.
             before = last_of.get(key)
             if before is not None and before is not item:
                 if before.followers is None:
@@ -198,7 +202,7 @@ class Backlog(Generic[AnyItem]):
                 if lane.ready:
                     self._enter_rotation(location_id, lane)
                 return item
-            self._tell_room()
+            self._signal_room()
         return None
 
     def _enter_rotation(self, location_id: str, lane: Lane[AnyItem]) -> None:
@@ -252,13 +256,17 @@ class Backlog(Generic[AnyItem]):
                 self._queue(location_id, lane)
 
     def close(self, location_id: str) -> None:
-        """Hand out the rows of a location whether its window has room or not: they are only to be settled."""
+        """Hand out the rows of a location whether its window has room or not: they only get their outcomes."""
         self._closed.add(location_id)
         self.resume(location_id)
         self._unpark(location_id)
 
     def done(self, item: AnyItem) -> None:
-        """Say that an item that was taken is finished; those that waited for its identity may go."""
+        """Say that an item that was taken is finished; those that waited for its identity may go.
+
+        The load calls it when the outcome is on disk: a row is never sent before the outcome of the row that it follows
+        would survive a crash.
+        """
         self._size -= 1
         for key in item.keys:
             if self._last_of.get(key) is item:
@@ -268,7 +276,7 @@ class Backlog(Generic[AnyItem]):
             if not follower.blocked_by and self._blocked.pop(follower.index, None) is not None:
                 self._make_ready(follower)
         self._leave(item)
-        self._tell_room()
+        self._signal_room()
         if self._has_ended and not self._size:
             self._wake_all()
 
@@ -276,7 +284,7 @@ class Backlog(Generic[AnyItem]):
         """Give back an item that was taken, to be handed out again after all that are ready; it is not done."""
         self._make_ready(item)
         self._leave(item)
-        self._tell_room()
+        self._signal_room()
 
     def _leave(self, item: AnyItem) -> None:
         lane = self._lanes[item.location_id]

@@ -1,4 +1,11 @@
-"""A circuit breaker: while the service is down, the load waits and probes in place of failing every row."""
+"""A circuit breaker: while the service is down, the load waits and probes instead of failing every row.
+
+It opens when rows are given up one after the other and nothing is answered in between; a refusal is an answer, too. A
+worker asks it before it takes a row, so that no row is held by a worker that only waits. While it is open, one worker
+at a time waits out the pause, takes a row and sends it as the probe; the others wait for the end of that. Any answer
+closes it, also one to a call that was sent before it opened. Workers that were waiting for a row when it opened send
+that one without asking.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +94,7 @@ class Breaker:
         return self.is_open
 
     def end_probe(self) -> None:
-        """Say that a probe is over, whatever it told; where the service is still down, another is due."""
+        """Say that a probe is over, whatever came of it; where the service is still down, another is due."""
         if self.is_open:
             self._next_probe()
 

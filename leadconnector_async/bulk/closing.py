@@ -1,8 +1,8 @@
-"""Closing the channels of somebody who opted out, whatever else is known or sent of them.
+"""Close the channels of people who opted out, whatever else of them is sent or left out.
 
-The switch `dnd` and the channels are independent: a channel is closed if either says so. Whether an update merges
-`dndSettings` by channel or replaces them all is not certain, so the contact is read right before, and what it holds is
-sent along as it is. No channel is ever opened here.
+The switch `dnd` and the channels are independent: a channel is closed if either says so. It is not certain whether an
+update merges `dndSettings` by channel or replaces them all. So the contact is read right before, and the channels that
+it holds are sent along unchanged. No channel is ever opened here.
 """
 
 from __future__ import annotations

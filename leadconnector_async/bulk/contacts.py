@@ -79,7 +79,7 @@ def _counted(contacts: Contacts, record: Callable[[Outcome], None]) -> Callable[
 
 
 async def _begin(contacts: Contacts, options: Options, stack: AsyncExitStack) -> tuple[RunLog | None, Earlier]:
-    """Begin a sitting; a journal that is opened here is closed with the stack."""
+    """Begin a session; a journal that is opened here is closed with the stack."""
     client = contacts.client
     journal = options.journal
     if journal is None:
@@ -103,8 +103,8 @@ async def _in_thread(work: Callable[[], T]) -> T:
 
 
 async def _take_over(journal: RunLog, earlier: Earlier, report: BatchReport, on_outcome: OnOutcome | None) -> None:
-    """Count what earlier sittings settled, and hand on what they may not have."""
-    report.sittings = earlier.sittings + 1
+    """Count the outcomes of earlier sessions, and hand on those that they may not have handed on."""
+    report.sittings = earlier.sessions + 1
     await _in_thread(partial(journal.fold_into, report))
     for outcome in await _in_thread(journal.undelivered):
         if on_outcome is not None and (waiting := on_outcome(outcome)) is not None:

@@ -1,4 +1,15 @@
-"""Outcome -> journal -> consumer: an outcome is on disk before anybody is told of it."""
+"""Outcome -> journal -> consumer: an outcome is on disk before anybody hears of it.
+
+With a journal, the steps of a group of outcomes are:
+
+1. The group is written and on disk. What is not, did not happen: after a crash its rows are in doubt.
+2. Its workers go on: they need the disk alone, and need not wait for a slow consumer.
+3. Each outcome is counted, and handed to the consumer.
+4. The next group is written, or the log ends, and only that marks this one as delivered. After a crash between 1 and 4
+   the group is handed over again: a consumer may get an outcome twice, but it never misses one.
+
+One thread does all writing, in the order in which it was asked to.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +45,7 @@ class Delivery:
         self._contacts = RecentContacts()
 
     async def run(self) -> None:
-        """Hand on what is put, until `end`."""
+        """Hand on what is put, until `end`; with no journal, `put` does that."""
 
     def end(self) -> None:
         """Say that the workers will put nothing more."""
@@ -51,7 +62,7 @@ class Delivery:
 
     async def put(self, entry: Entry) -> None:
         """Take the outcome of a row that was sent; the worker that brings it may go on when this returns."""
-        await self._hand_on(self._met(entry))
+        await self._hand_on(self._resolve(entry))
 
     async def put_refused(self, entry: Entry) -> None:
         """Take the outcome of a row that cannot be sent."""
@@ -59,28 +70,28 @@ class Delivery:
 
     async def put_rest(self, entries: Sequence[Entry], unsent: Iterable[Outcome]) -> None:
         """Take what is left after `run`: of rows that were begun, and of rows that were not."""
-        for outcome in [*map(self._met, entries), *unsent]:
+        for outcome in [*map(self._resolve, entries), *unsent]:
             await self._hand_on(outcome)
 
     def put_at_once(self, entries: Sequence[Entry], unsent: Iterable[Outcome]) -> None:
         """Record what is left when a load is cut off, without telling the consumer."""
-        for outcome in [*map(self._met, entries), *unsent]:
+        for outcome in [*map(self._resolve, entries), *unsent]:
             self._record(outcome)
 
-    def _met(self, entry: Entry) -> Outcome:
+    def _resolve(self, entry: Entry) -> Outcome:
         contact_id = entry.outcome.contact_id
         if contact_id is None or entry.outcome.status == "skipped":
             return entry.outcome
-        outcome, met = entry.meet(self._contacts.get(contact_id), entry.identity)
-        self._contacts.keep(contact_id, met)
+        outcome, last = entry.resolve(self._contacts.get(contact_id), entry.identity)
+        self._contacts.keep(contact_id, last)
         return outcome
 
     async def _hand_on(self, outcome: Outcome) -> None:
         self._record(outcome)
-        if (waiting := self._tell(outcome)) is not None:
+        if (waiting := self._notify(outcome)) is not None:
             await _wait(waiting)
 
-    def _tell(self, outcome: Outcome) -> Awaitable[None] | None:
+    def _notify(self, outcome: Outcome) -> Awaitable[None] | None:
         if self._on_outcome is None:
             return None
         try:
@@ -93,7 +104,7 @@ class JournaledDelivery(Delivery):
     """Writes outcomes in groups, and hands them on when they are on disk.
 
     A worker waits until its outcome is on disk, so that after a crash no more rows are in doubt than there are workers.
-    So that this costs little, a group is written as soon as half the workers wait for it.
+    To keep this cheap, a group is written as soon as half the workers wait for it, or all of them do.
 
     Args:
         record: As `Delivery`.
@@ -103,7 +114,7 @@ class JournaledDelivery(Delivery):
         workers: How many there are.
         clock: For the time that a group waits for more rows.
         on_failure: Called where the journal cannot be written; outcomes are handed on all the same.
-        server_times: Returns when the sitting began, and now, by the server's clock; None while that is not known.
+        server_times: Returns when the session began, and now, by the server's clock; None while that is not known.
         rows_read: Returns how many rows may have been sent.
         is_idle: Returns whether no call is out, so that no more outcomes will come before those that wait are written.
         pace: Returns what the limits allow.
@@ -151,7 +162,7 @@ class JournaledDelivery(Delivery):
         await done
 
     async def put_refused(self, entry: Entry) -> None:
-        if len(self._entries) < MOST_REFUSED:  # nobody need wait for what was never sent
+        if len(self._entries) < MOST_REFUSED:  # it was never sent, so that a crash leaves no doubt
             self._add(entry, None)
         else:
             await self.put(entry)
@@ -200,7 +211,11 @@ class JournaledDelivery(Delivery):
         return self._thread.submit(self._write, entries, self._pace(), is_delivered)
 
     def _write(self, entries: Sequence[Entry], pace: Pace, is_delivered: bool) -> list[Outcome]:
-        """Write a group, in the journal's thread; what cannot be written is kept."""
+        """Write a group, in the journal's thread.
+
+        What cannot be written is kept for the end, and is handed on all the same: the rows were sent, and the load
+        stops (`on_failure`).
+        """
         try:
             return self._journal.write(
                 entries,
@@ -215,7 +230,7 @@ class JournaledDelivery(Delivery):
             return [entry.outcome for entry in entries]
 
     async def _hand_on_all(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
+        for outcome in outcomes:  # all before the consumer sees the first: `on_outcome` may raise
             self._record(outcome)
         if self._failure is not None:
             self._on_failure(self._failure)
@@ -223,7 +238,7 @@ class JournaledDelivery(Delivery):
             for some in batched(outcomes, self._workers):
                 async with asyncio.TaskGroup() as group:
                     for outcome in some:
-                        if (waiting := self._tell(outcome)) is not None:
+                        if (waiting := self._notify(outcome)) is not None:
                             group.create_task(_wait(waiting))
         if self._on_group is not None:
             await self._on_group()
@@ -241,7 +256,8 @@ class JournaledDelivery(Delivery):
         self._writing = None
         left = [*(entry for entry, _ in self._entries), *entries]
         self._entries.clear()
-        # In the thread, so that it comes after all that was ordered before.
+        # In the thread, so that it comes after all that was ordered before. Not delivered: nobody waits for a consumer
+        # here, and the group before may not be handed over either.
         rest = self._submit(left, is_delivered=False).result() if left else []
         for outcome in [*written, *rest, *unsent]:
             self._record(outcome)
@@ -263,15 +279,20 @@ class JournaledDelivery(Delivery):
         await done
 
     def _write_intents(self) -> None:
-        """Have all that wait by now written together."""
+        """Have all that wait by now written together; those that come meanwhile wait for the next write.
+
+        The bytes of a call that must not be repeated leave after its intent is on disk (`Call.before_send`). So after a
+        crash such a row with neither intent nor outcome was not sent; one with an intent may have been, and is not sent
+        again.
+        """
         intents, self._intents = self._intents, []
         self._is_intending = bool(intents)
         if intents:
             rows = [(row, row_hash) for row, row_hash, _ in intents]
             written = asyncio.wrap_future(self._thread.submit(self._journal.intend, rows, self._clock.time()))
-            written.add_done_callback(lambda result: self._tell_intents(intents, result))
+            written.add_done_callback(lambda result: self._finish_intents(intents, result))
 
-    def _tell_intents(self, intents: Iterable[_Intent], result: asyncio.Future[None]) -> None:
+    def _finish_intents(self, intents: Iterable[_Intent], result: asyncio.Future[None]) -> None:
         failure = result.exception()
         for _, _, done in intents:
             if not done.done():

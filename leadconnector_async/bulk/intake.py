@@ -22,7 +22,7 @@ from .outcome import Entry
 from .report import Outcome, RowError, row_error
 from .row import Upsert, outcome_skipped
 from .run_log import RunLog, hash_row, read_outcome
-from .source import SETTLED, Closing, Row, RowSource, Skipped
+from .source import FINISHED, Closing, Row, RowSource, Skipped
 
 _NOBODY: Final = Identity("", "")
 _HASHES: Final = 5_000  # read from the journal at a time
@@ -75,7 +75,7 @@ class Intake:
         is_end = not self._batch
         while self._batch:
             row = self._batch[0]
-            if row is not SETTLED:
+            if row is not FINISHED:
                 row_hash = self._hash_of(row)
                 if not self._is_finished(self.count) or not await self._is_same(row_hash):
                     self._rows.append((self.count, row, row_hash))
@@ -165,7 +165,7 @@ class Intake:
         while self._batch:
             row = self._batch.popleft()
             index, self.count = self.count, self.count + 1
-            if row is not SETTLED and not self._is_finished(index):
+            if row is not FINISHED and not self._is_finished(index):
                 yield self._outcome_unsent(index, self._hash_of(row), reason)
 
     def _outcome_unsent(self, index: int, row_hash: bytes, reason: RowError) -> Outcome:

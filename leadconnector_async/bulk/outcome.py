@@ -1,4 +1,19 @@
-"""Which row met which contact, where no journal keeps it: of late, so that memory stays the same."""
+"""Outcomes on their way to disk: what makes a row `created` or `updated`, and rows that reached the same contact.
+
+A row is `created` if an answer said `new: true`. One case is open: the answer to a try was lost, and the next try was
+answered `new: false`, as the contact is there by now. The lost try may have created it, or it was there before. Such a
+row is `updated`, with `note_if_new` set where all of this holds (`Load._settle_done`):
+
+- by the server's clock, and but for two seconds, `dateAdded` is not before the first try whose answer was lost; or, if
+  the load was cut off, it lies in an earlier session in which the row may have been sent;
+- no row of the same person has been in doubt of late, which may have created the contact as well;
+- the contact names nobody and nothing that was not sent: somebody else's would.
+
+`Entry.resolve` then makes it `created` with `inferred` set, if no row of the load reached the contact before: that row
+may have created it, too. Rows are resolved in the order in which their outcomes come, each before the next row of its
+identity is sent. A load without a journal remembers only the contacts it reached last (`RecentContacts`), so that its
+memory is bounded.
+"""
 
 from __future__ import annotations
 
@@ -15,36 +30,36 @@ from .traces import Written
 
 Signature: TypeAlias = tuple[Any, Any]
 """A row's email and phone, or checksums of them; empty or None where it has none."""
-Met: TypeAlias = tuple[int, Signature]
-"""The row that met a contact."""
+LastRow: TypeAlias = tuple[int, Signature]
+"""The row that reached a contact last, and its signature."""
 
 _MOST_CONTACTS: Final = 10_000  # of each of two generations
 
 
 class RecentContacts:
-    """The contacts that a load met last: between 10,000 and 20,000 of them."""
+    """The contacts that a load reached last: between 10,000 and 20,000 of them."""
 
     def __init__(self) -> None:
-        self._recent: dict[str, Met] = {}
-        self._earlier: dict[str, Met] = {}
+        self._recent: dict[str, LastRow] = {}
+        self._earlier: dict[str, LastRow] = {}
 
-    def get(self, contact_id: str) -> Met | None:
-        """Return the last row that met a contact, or None."""
+    def get(self, contact_id: str) -> LastRow | None:
+        """Return the last row that reached a contact, or None."""
         return self._recent.get(contact_id) or self._earlier.get(contact_id)
 
-    def keep(self, contact_id: str, met: Met) -> None:
-        """Note that a row met a contact."""
+    def keep(self, contact_id: str, last: LastRow) -> None:
+        """Note that a row reached a contact."""
         if len(self._recent) >= _MOST_CONTACTS:
             self._earlier, self._recent = self._recent, {}
-        self._recent[contact_id] = met
+        self._recent[contact_id] = last
 
 
 # ---------------------------------------------------------------------------------------------- to the journal
 
 # The states of a row, as they stand in journals: never change a number.
-CREATED: Final = 1  # with nothing else to tell, so that such rows can be counted without reading them
+CREATED: Final = 1  # and nothing more to say, so that such rows can be counted without reading them
 UPDATED: Final = 2
-DONE: Final = 3  # with more to tell
+DONE: Final = 3  # with more to say
 FAILED: Final = 4
 UNKNOWN: Final = 5
 AGAIN: Final = 6  # unknown, and safe to send again
@@ -58,12 +73,11 @@ class Entry(Struct, gc=False):
 
     Attributes:
         outcome: What became of the row.
-        row_hash: Of the row's content; empty where its position alone tells which row it is.
+        row_hash: Of the row's content; empty where a row is known by its position alone.
         identity: Whom the row is about.
         is_repeatable: Whether the row may be sent again where its outcome is not known.
-        note_if_new: Where a try of this row whose answer was lost may have created the contact that it updated, by its
-            `dateAdded`: so it did, unless the load has met the contact before. Then this is to be noted.
-        is_compared: Whether to tell of another person's row that met the same contact.
+        note_if_new: The note of the row if a try whose answer was lost created the contact; None where none can have.
+        is_compared: Whether to look for rows of other persons that reached the same contact.
         written: What it wrote to its contact, in order; nothing where nobody will ask.
         at: When the outcome became known, in seconds since 1970 by this machine.
     """
@@ -83,22 +97,22 @@ class Entry(Struct, gc=False):
         email, phone = self.identity
         return crc32(email.encode()) if email else None, crc32(phone.encode()) if phone else None
 
-    def meet(self, met: Met | None, signature: Signature) -> tuple[Outcome, Met]:
-        """Return the outcome in the light of the row that met the same contact before, and what to keep for the next.
+    def resolve(self, last: LastRow | None, signature: Signature) -> tuple[Outcome, LastRow]:
+        """Complete the outcome by what is known of the contact, and return it with what to keep for the next row.
 
         Args:
-            met: That row; None where the load meets the contact for the first time.
+            last: The row that reached the contact before; None if this is the first of the load.
             signature: What to keep of this row's identity.
         """
         email, phone = signature
-        if met is None:
+        if last is None:
             if self.note_if_new is None:
                 return self.outcome, (self.outcome.index, signature)
             created = msgspec.structs.replace(
                 self.outcome, status="created", new=True, inferred=True, note=self.note_if_new
             )
             return created, (self.outcome.index, signature)
-        row, before = met
+        row, before = last
         is_other = self.is_compared and row != self.outcome.index and is_another_person(before, signature)
         if not email and not is_other:  # the contact keeps its email, and so its person
             return self.outcome, (row, (before[0], phone or before[1]))

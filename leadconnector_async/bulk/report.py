@@ -1,4 +1,4 @@
-"""What became of each row, and of a load as a whole. Pure data; counts are folded from outcomes, here alone."""
+"""The outcome of each row, and the report of a load. Pure data; only this module counts outcomes."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
         contact_id: The contact it was applied to.
         new: Whether the contact was created; None where that is not known.
         inferred: Whether no answer said that the contact was created: the answer was lost, and its `dateAdded` says so.
-            `undo` keeps such contacts unless it is told otherwise.
+            `undo` keeps such contacts by default.
         trace_id: The API's id of the call, for its support.
         error: Why it is not done.
         not_applied: Fields that were sent and that the service did not take, although it took the contact.
         attempts: Tries it took, those answered 429 not counted.
         rate_limited: Tries that were answered 429.
         note: What else there is to know of how the status was found.
-        collision_with: The index of another row of the load that met the same contact, although it is about another
+        collision_with: The index of another row of the load that reached the same contact, although it is about another
             person: the later of the two has overwritten what the earlier one stored.
         calls: How many calls the tries were of: more than one where the row's opt-out was sent apart.
     """
@@ -146,10 +146,10 @@ class BatchReport:
             are `not_attempted`, and `stopped` is the first of the reasons.
         not_applied: Fields that the service did not take, each with the number of its rows.
         partially_applied: Rows of which the service did not take all.
-        collisions: Rows that met the contact of another row, which is about another person.
+        collisions: Rows that reached the contact of another row, which is about another person.
         inferred: Rows `created` of which no answer said so (`Outcome.inferred`).
         skip_reasons: Why rows were not sent on purpose, each with the number of its rows.
-        sittings: In how many runs the load was done, this one included.
+        sittings: In how many sessions the load was done, this one included.
         started_at: When, in UTC; None before.
         finished_at: When, in UTC; None before.
     """
@@ -165,7 +165,7 @@ class BatchReport:
         self.closed_locations: dict[str, LeadConnectorError] = {}
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
-        self._sat_down = 0.0, 0.0  # when this sitting began, by the date and by the monotonic clock
+        self._session_began = 0.0, 0.0  # by the date and by the monotonic clock
         self.keeps_outcomes = keep_outcomes
         self._has_replaced = False
         self.not_applied: dict[str, int] = {}
@@ -213,7 +213,7 @@ class BatchReport:
             self.outcomes.append(outcome)
 
     def add_plain(self, status: Status, count: int) -> None:
-        """Count outcomes of which nothing is to be told but that they took one try and have this status."""
+        """Count outcomes of which nothing matters but that they took one try and have this status."""
         self.total += count
         self.requests += count
         self._counts[status] += count
@@ -303,16 +303,16 @@ class BatchReport:
         """Set the beginning.
 
         Args:
-            began_at: When the first sitting began, in seconds since 1970.
+            began_at: When the first session began, in seconds since 1970.
             now: When this one does.
             monotonic: The same by a clock that nobody sets.
         """
         self.started_at = datetime.fromtimestamp(min(began_at, now), UTC)
-        self._sat_down = now, monotonic
+        self._session_began = now, monotonic
 
     def finish(self, monotonic: float) -> None:
         """Set the end, by the clock that nobody sets, and put the outcomes in the order of their rows."""
-        now, then = self._sat_down
+        now, then = self._session_began
         self.finished_at = datetime.fromtimestamp(now + monotonic - then, UTC)
         if self._has_replaced:
             self.outcomes = list({outcome.index: outcome for outcome in self.outcomes}.values())  # the later ones

@@ -1,6 +1,11 @@
-"""What a load asks of the memory that `journal=` opens: what became of each row, kept over crashes.
+"""What a load needs of the log that `journal=` opens, which keeps the outcome of each row over crashes.
 
-`run.Journal` keeps it in a file of SQLite, the cluster in a store that all workers see. A load knows nothing of either.
+`run.Journal` keeps it in a SQLite file, the cluster in a store that all workers see. A load knows nothing of either.
+
+The order of its steps is what a crash is survived by: `begin`; `intend` before the bytes of a call leave that must not
+be repeated; `write` before an outcome is counted, and before a row of the same identity is sent; `end`. So after a
+crash a row is done (it has an outcome), in doubt (it has an intent, or may have been sent and can be repeated), or was
+never sent.
 """
 
 from __future__ import annotations
@@ -24,17 +29,17 @@ MOST_REFUSED: Final = 200
 
 
 class Earlier(Struct, frozen=True):
-    """What earlier sittings left.
+    """What earlier sessions left.
 
     Attributes:
-        sittings: How many there were.
+        sessions: How many there were.
         began_at: When the first began, in seconds since 1970 by this machine.
         since: When the first began of which some rows have no outcome although they may have been sent, by the server's
-            clock; None where no answer told its time, or there was none.
+            clock; None where its time is not known, or there was none.
         until: By when all that was sent had arrived, by the same clock; None where that is not known.
     """
 
-    sittings: int
+    sessions: int
     began_at: float
     since: float | None
     until: float | None
@@ -86,10 +91,10 @@ class RunLog(Protocol):
 
     @property
     def is_by_position(self) -> bool:
-        """Whether a row's position alone tells which row it is; else its position and content."""
+        """Whether a row is known by its position alone; else by position and content."""
 
     def begin(self, *, whole: Mapping[str, str], concurrency: int, now: float, retry_failed: bool = False) -> Earlier:
-        """Begin a sitting, and return what earlier ones left.
+        """Begin a session, and return what earlier ones left.
 
         Raises:
             ConfigurationError: It is of another load, or another load works on it; nothing was changed.
@@ -97,22 +102,22 @@ class RunLog(Protocol):
         """
 
     def fold_into(self, report: BatchReport) -> None:
-        """Count the outcomes of earlier sittings that stand."""
+        """Count the outcomes of earlier sessions that are final."""
 
     def undelivered(self) -> list[Outcome]:
-        """Return the outcomes that an earlier sitting wrote and may not have handed to its consumer."""
+        """Return the outcomes that an earlier session wrote and may not have handed to its consumer."""
 
     def is_finished(self, row: int) -> bool:
-        """Whether an earlier sitting settled a row for good."""
+        """Whether a row has a final outcome of an earlier session."""
 
     def hashes(self, first: int, count: int) -> dict[int, tuple[bytes, bytes]]:
-        """Return hash and encoded outcome of the rows from one on that are settled; see `read_outcome`."""
+        """Return hash and encoded outcome of rows from `first` on, where there is one; see `read_outcome`."""
 
     def pending(self, row: int, row_hash: bytes) -> Outcome | None:
         """Return the outcome that a row has so far, where it has one and is to be sent again all the same."""
 
     def may_have_been_sent(self, row: int, row_hash: bytes) -> bool:
-        """Whether an earlier sitting may have sent a row, and not heard what became of it."""
+        """Whether an earlier session may have sent a row, and does not know what became of it."""
 
     def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
         """Write that rows are about to be sent whose calls are not safe to repeat.
@@ -140,7 +145,7 @@ class RunLog(Protocol):
         """Keep outcomes in memory that could not be written, for `end`."""
 
     def end(self, *, is_delivered: bool) -> None:
-        """End the sitting, and try once more to write what was kept.
+        """End the session, and try once more to write what was kept.
 
         Raises:
             JournalError: It cannot be written: what was kept is lost, and its rows are handed over again.
@@ -162,5 +167,5 @@ def read_outcome(encoded: bytes) -> Outcome:
 
 
 def hash_row(content: bytes) -> bytes:
-    """Return what tells a row's content from another's."""
+    """Return a short hash by which a row's content is recognised."""
     return blake2b(content, digest_size=8).digest()

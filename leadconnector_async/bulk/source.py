@@ -1,4 +1,4 @@
-"""Rows from whatever the caller has: pulled in small batches, never far ahead, and never blocking the event loop."""
+"""Read rows from whatever the caller has: in small batches, never far ahead, and without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from msgspec import Struct
 from ..errors import InvalidContactError, UsageError
 from ..models import ContactUpsert
 
-Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Skipped | Closing | Settled"
+Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Skipped | Closing | Finished"
 """A contact, a dict of its fields, what is wrong with a row that could not be read (it becomes a failed outcome), why a
 row is not to be sent, or whose channels are to be closed before the rest of a row is sent."""
 
 
-class Settled(Enum):
-    """Stands for a row of which the journal has the outcome already, so that it need not be read."""
+class Finished(Enum):
+    """Stands for a row whose outcome is in the journal already, so that it need not be read."""
 
-    SETTLED = "settled"
+    FINISHED = "finished"
 
 
-SETTLED: Final = Settled.SETTLED
+FINISHED: Final = Finished.FINISHED
 
 
 class Skipped(Struct, frozen=True):
@@ -52,7 +52,7 @@ class Closing(Struct, frozen=True):
         contact_id: The contact whose channels are closed before anything else of the row is sent; None where it is not
             known, or where they are closed already.
         wanted: Whom the row is about, and what it closes; see `closing.closings_of`.
-        rest: What else of the row is sent, or why nothing is. Where it meets another contact, that is closed after it.
+        rest: What else of the row is sent, or why nothing is. If it reaches another contact, that is closed after it.
     """
 
     contact_id: str | None
@@ -107,7 +107,7 @@ class ListSource(RowSource):
     has_end = True
 
     def __init__(self, rows: list[Row] | tuple[Row, ...]) -> None:
-        self._rows = Rows(rows)
+        self._rows = PulledRows(rows)
 
     async def batch(self) -> list[Row]:
         self._rows.pull()
@@ -121,7 +121,7 @@ class ThreadSource(RowSource):
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.has_end = isinstance(rows, Sized)
-        self._rows = Rows(rows)
+        self._rows = PulledRows(rows)
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._pending: asyncio.Future[None] | None = None
@@ -200,7 +200,7 @@ class AsyncSource(RowSource):
             await close()
 
 
-class Rows:
+class PulledRows:
     """A sync iterable, pulled in batches; what it raises is raised after the rows before it were taken.
 
     Attributes:
@@ -224,7 +224,7 @@ class Rows:
             for count, row in enumerate(self._rows, 1):
                 self._waiting.append(row)
                 if self.on_news is not None:
-                    self._tell()
+                    self._notify()
                 if count >= _BATCH_ROWS or time.monotonic() >= until:
                     return
         except (Exception, asyncio.CancelledError) as error:
@@ -234,13 +234,13 @@ class Rows:
             else:
                 self._failure = error
         finally:
-            self._tell()
+            self._notify()
         self._has_ended = True
 
-    def _tell(self) -> None:
-        tell, self.on_news = self.on_news, None
-        if tell is not None:
-            tell()
+    def _notify(self) -> None:
+        notify, self.on_news = self.on_news, None
+        if notify is not None:
+            notify()
 
     @property
     def is_any_waiting(self) -> bool:

@@ -1,7 +1,8 @@
-"""What a load left of each contact that it created, so that `undo` can tell whether somebody else has touched it.
+"""What a load left in each contact that it created, so that `undo` can see whether somebody has touched it since.
 
-`dateUpdated` alone does not tell: setting tags in bulk moves it, the answer does not say to
-when, and an edit made shortly before hides behind it. So there are checksums of what the contact held, too.
+`dateUpdated` alone does not show that. Setting tags in bulk moves it, and the answer does not say to when; an edit that
+was made shortly before hides behind that. So a trace holds checksums of the contact's fields and tags as well. Where a
+contact cannot be shown to be as the load left it, `why_kept` says so, and it is kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..models import Contact, ContactUpdate, ContactUpsert
 from ..models.normal import normal_email, normal_phone
 
 Span: TypeAlias = tuple[float, float]
-"""The earliest and the latest that something can have been, by the server's clock, in seconds since 1970."""
+"""The earliest and the latest time at which something happened, by the server's clock, in seconds since 1970."""
 
 _NAMES: Final = frozenset(("first_name", "last_name", "name"))
 _DND: Final = frozenset(("dnd", "dnd_settings"))
@@ -36,7 +37,7 @@ class Written(Struct, frozen=True, gc=False):
     Attributes:
         sent: What was sent; only fields that it names may have changed by it.
         stored: The contact in the answer.
-        span: When it can have been applied; None where no answer had told the server's time.
+        span: When it can have been applied; None where the server's time was not known yet.
     """
 
     sent: ContactUpsert | ContactUpdate
@@ -96,7 +97,8 @@ def trace_of(written: Written) -> Trace:
 
 
 def follow(before: Trace, written: Written) -> Trace:
-    """Return what a further write left. What it did not send must be as the write before left it."""
+    """Return what a further write left. Fields that it did not send must be as the write before left them, or somebody
+    else has changed them in between."""
     after = trace_of(written)
     if before.updated_at is not None and after.updated_at is not None and after.updated_at < before.updated_at:
         return before  # its answer came late: the other one was applied after it

@@ -1,8 +1,11 @@
-"""Who loads which location, and when another may have it: pure, on a clock that is handed in.
+"""Who loads which location, and when another worker may have it. Pure; the clock is handed in.
 
-A location is handed to one worker. Another gets it only after that one has told that it has done with it, or after the
-lease that it may have has ended: the lead counts from when it had heard the worker's stamp, and the worker from when it
-stated it, so that the worker's lease always ends first, whatever the network does in between.
+Two workers never have a location at once. It is handed to one worker, and to another only when the first has reported
+that it is done with it, or when the lease of the first has ended. Why that lease has ended by then: a worker stamps its
+report with its own time, and its lease lasts from that stamp, once the lead has given the stamp back. The lead notes
+when it got the report, which is later, and counts the same lease from there, longer by what two clocks may differ in
+speed. It does so before it sends the stamp back. So however long messages take, or if they are lost, the worker's lease
+ends first. A worker whose stamp was never given back has no lease, and sends nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from .workers import ClientOptions
 # ---------------------------------------------------------------------------------------------- messages
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class LoadSetup(Struct, frozen=True, kw_only=True):
     """What a worker needs to know of a load before it gets its first location.
 
     Attributes:
@@ -62,7 +65,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
 
 
 class Orders(Struct, frozen=True, kw_only=True):
-    """What the lead tells a worker, some times a second.
+    """What the lead sends to a worker, some times a second.
 
     Attributes:
         heard: The time that the worker stated last, or None: it renews the lease.
@@ -86,7 +89,7 @@ class Ending(Struct, frozen=True, kw_only=True):
         location_id: Which.
         epoch: In which the worker had it.
         tally: The counts of all its rows.
-        sittings: In how many runs or on how many workers it was loaded.
+        sessions: In how many sessions, on whatever workers, it was loaded.
         stopped: What ended it before its last row; None where it is done.
         stops_all: Whether no other location would fare better.
         is_given_up: Whether it may do better elsewhere, or later: the lease or the store was at fault.
@@ -95,14 +98,14 @@ class Ending(Struct, frozen=True, kw_only=True):
     location_id: str
     epoch: int
     tally: Tally
-    sittings: int = 1
+    sessions: int = msgspec.field(default=1, name="sittings")  # as it stands in stores
     stopped: str | None = None
     stops_all: bool = False
     is_given_up: bool = False
 
 
-class Told(Struct, frozen=True, kw_only=True):
-    """What a worker tells the lead.
+class WorkerReport(Struct, frozen=True, kw_only=True):
+    """What a worker reports to the lead.
 
     Attributes:
         stamp: Its time; the lease lasts from here once the lead has given it back.
@@ -138,7 +141,7 @@ class Share(Struct, frozen=True):
     is_again: bool
 
 
-class Desk(Struct):
+class WorkerState(Struct):
     """What is known of a worker.
 
     Attributes:
@@ -177,7 +180,7 @@ class Dispatcher:
         ordered = sorted(shares, key=lambda share: share.rows)
         self._free = ordered  # the next is the last
         self._locked: list[tuple[float, str, Share]] = []  # by when they are free again
-        self._desks: dict[str, Desk] = {}
+        self._workers: dict[str, WorkerState] = {}
         self._shares = {share.location_id: share for share in ordered}
         self.left = len(ordered)
         self._given_up: dict[str, int] = {}
@@ -185,37 +188,38 @@ class Dispatcher:
 
     def admit(self, worker: str) -> None:
         """Take a worker in."""
-        self._desks.setdefault(worker, Desk())
+        self._workers.setdefault(worker, WorkerState())
 
     @property
     def workers(self) -> list[str]:
         """Those who are taken in."""
-        return list(self._desks)
+        return list(self._workers)
 
     def orders_for(self, worker: str, now: float) -> Orders:
-        """Return what to tell a worker now. What it answers is for `hear`; where it does not, this is asked again."""
-        desk = self._desks[worker]
+        """Return what to send to a worker now. Give its answer to `hear`; if there is none, ask this again."""
+        state = self._workers[worker]
         self._unlock(now)
         heard = None
-        if desk.heard is not None:
-            heard, at = desk.heard
-            desk.lease_until = max(desk.lease_until, at + self._lease_seconds * _MARGIN)
+        if state.heard is not None:
+            # Before the orders leave, which extend the worker's lease: whether they arrive is not known.
+            heard, at = state.heard
+            state.lease_until = max(state.lease_until, at + self._lease_seconds * _MARGIN)
         if not self.is_stopping and heard is not None:
-            while self._free and len(desk.held) < self._most_held():
+            while self._free and len(state.held) < self._most_held():
                 assignment = self._assign(self._free.pop())
-                desk.held[assignment.epoch] = desk.unsent[assignment.epoch] = assignment
+                state.held[assignment.epoch] = state.unsent[assignment.epoch] = assignment
         return Orders(
             heard=heard,
-            assigned=list(desk.unsent.values()),
-            noted=desk.noted,
+            assigned=list(state.unsent.values()),
+            noted=state.noted,
             is_stopping=self.is_stopping,
             is_over=self.is_over,
         )
 
     def _most_held(self) -> int:
         """How many locations a worker may have now: its part of all, and towards the end none that only wait there."""
-        is_plenty = len(self._free) > _PLENTY * self._at_once * len(self._desks)
-        return min(self._at_once + self._ahead * is_plenty, math.ceil(self.left / len(self._desks)))
+        is_plenty = len(self._free) > _PLENTY * self._at_once * len(self._workers)
+        return min(self._at_once + self._ahead * is_plenty, math.ceil(self.left / len(self._workers)))
 
     def _assign(self, share: Share) -> Assignment:
         self._epoch += 1
@@ -227,43 +231,43 @@ class Dispatcher:
             is_again=share.is_again,
         )
 
-    def hear(self, worker: str, orders: Orders, told: Told, now: float) -> list[Ending]:
+    def hear(self, worker: str, orders: Orders, report: WorkerReport, now: float) -> list[Ending]:
         """Take in what a worker answered to orders, and return the locations that it has newly ended."""
-        desk = self._desks[worker]
-        desk.heard = told.stamp, now
+        state = self._workers[worker]
+        state.heard = report.stamp, now
         for assignment in orders.assigned:
-            desk.unsent.pop(assignment.epoch, None)
-        desk.noted = [ending.epoch for ending in told.endings]
-        ended = [ending for ending in told.endings if desk.held.pop(ending.epoch, None) is not None]
-        new = [ending for ending in ended if not (ending.is_given_up and self._gets_another_try(desk, ending))]
+            state.unsent.pop(assignment.epoch, None)
+        state.noted = [ending.epoch for ending in report.endings]
+        ended = [ending for ending in report.endings if state.held.pop(ending.epoch, None) is not None]
+        new = [ending for ending in ended if not (ending.is_given_up and self._gets_another_try(state, ending))]
         self.left -= len(new)
         self.is_stopping = self.is_stopping or any(ending.stops_all for ending in new)
         return new
 
-    def _gets_another_try(self, desk: Desk, ending: Ending) -> bool:
+    def _gets_another_try(self, state: WorkerState, ending: Ending) -> bool:
         """Have a location loaded once more that a worker gave up, but not for ever."""
         tries = self._given_up.get(ending.location_id, 0) + 1
         self._given_up[ending.location_id] = tries
         if tries <= _MOST_TRIES and not self.is_stopping:
-            self._lock(desk, ending.location_id)
+            self._lock(state, ending.location_id)
             return True
         return False
 
     def is_unheard(self, worker: str, now: float) -> bool:
         """Whether a worker that was heard once may send no more, as it was not heard since."""
-        desk = self._desks[worker]
-        return desk.lease_until < now and desk.lease_until > -math.inf
+        state = self._workers[worker]
+        return state.lease_until < now and state.lease_until > -math.inf
 
     def lose(self, worker: str) -> None:
         """Take it that a worker is gone: others get its locations when its lease has ended."""
-        desk = self._desks.pop(worker)
-        for assignment in desk.held.values():
-            self._lock(desk, assignment.location_id)
+        state = self._workers.pop(worker)
+        for assignment in state.held.values():
+            self._lock(state, assignment.location_id)
 
-    def _lock(self, desk: Desk, location_id: str) -> None:
+    def _lock(self, state: WorkerState, location_id: str) -> None:
         again = msgspec.structs.replace(self._shares[location_id], is_again=True)
         self._shares[location_id] = again
-        heapq.heappush(self._locked, (desk.lease_until, location_id, again))
+        heapq.heappush(self._locked, (state.lease_until, location_id, again))
 
     def _unlock(self, now: float) -> None:
         while self._locked and self._locked[0][0] <= now:
@@ -272,16 +276,16 @@ class Dispatcher:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to hand out, and nobody has anything."""
-        is_any_held = any(desk.held for desk in self._desks.values())
+        is_any_held = any(state.held for state in self._workers.values())
         return not is_any_held and (self.is_stopping or not (self._free or self._locked))
 
     def lease_left(self, now: float) -> float:
-        """Return for how many seconds at most somebody may go on with a location that was not told to be done with."""
-        leases = [desk.lease_until for desk in self._desks.values() if desk.held]
+        """Return for how many seconds at most a worker may go on with a location that it has not reported as done."""
+        leases = [state.lease_until for state in self._workers.values() if state.held]
         leases += [lease_until for lease_until, _, _ in self._locked]
         return max(0.0, *(until - now for until in leases)) if leases else 0.0
 
     def left_over(self) -> list[Share]:
         """Return the locations that nobody has had to the end."""
-        held = (self._shares[one.location_id] for desk in self._desks.values() for one in desk.held.values())
+        held = (self._shares[one.location_id] for state in self._workers.values() for one in state.held.values())
         return [*self._free, *(share for _, _, share in self._locked), *held]

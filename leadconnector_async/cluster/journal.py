@@ -1,9 +1,13 @@
-"""A journal whose content lives where every worker can read it: what one leaves behind, another goes on with.
+"""A journal that lives where every worker can read it, so that another worker can go on where one stopped.
 
-Each group of outcomes is an object of its own, which is there before the group counts, and never changes. Who takes a
-location over reads them all into a scratch file of its own machine, of which the journal's own rules then tell what was
-done, what may have been sent, and what must not be sent again. Each holder of a location has an epoch; its first object
-says which objects of the holders before it have found, so that what one of those still writes late counts for nobody.
+Each group of outcomes is an object of its own. It is in the store before the group counts, and never changes. Whoever
+takes a location over reads them all into a scratch file on its own machine; from that, the rules of `Journal` say what
+was done, what may have been sent, and what must not be sent again.
+
+Each holder of a location has an epoch, higher than any before. Its first object says how many objects of each earlier
+holder it found; only these count. A write of an earlier holder that is later than that counts for nobody, and its
+writer does not count it either: its lease had ended before the new holder began to read, and `append` checks the lease
+after the write.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ _NO_PACE: Final = Pace()
 
 
 class Began(Struct, frozen=True, tag=True):
-    """A sitting began; `found` are the objects of each epoch before it that count."""
+    """A session began; `found` says how many objects of each earlier epoch count."""
 
     whole: dict[str, str]
     concurrency: int
@@ -42,7 +46,7 @@ class Wrote(Struct, frozen=True, tag=True):
 
     rows: list[tuple[int, int, bytes, bytes]]
     contacts: list[tuple[str, int, int | None, int | None]]
-    settled: list[int]  # rows whose intents are done with
+    done_intents: list[int] = msgspec.field(name="settled")  # rows; the name is as it stands in stores
     rows_read: int
     server_times: tuple[float, float] | None
 
@@ -55,7 +59,7 @@ class Intended(Struct, frozen=True, tag=True):
 
 
 class Ended(Struct, frozen=True, tag=True):
-    """The sitting ended in order."""
+    """The session ended in order."""
 
 
 _Record: TypeAlias = Began | Wrote | Intended | Ended
@@ -141,7 +145,7 @@ class Log:
         self.check()
         self._store.write(self._path(self._epoch, self._next), seal(_encode(record)))
         self._next += 1
-        self.check()
+        self.check()  # else it may have come too late to be found by the next holder
 
 
 class SharedJournal(Journal):
@@ -183,14 +187,14 @@ class SharedJournal(Journal):
             rows = ((row, state, self._written, row_hash, outcome) for row, state, row_hash, outcome in group.rows)
             db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", rows)
             db.executemany("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", group.contacts)
-            db.executemany("DELETE FROM intents WHERE row = ?", [(row,) for row in group.settled])
+            db.executemany("DELETE FROM intents WHERE row = ?", [(row,) for row in group.done_intents])
             db.execute("UPDATE sittings SET rows_read = ? WHERE number = ?", (group.rows_read, self._sitting))
             if group.server_times is not None:
                 times = "UPDATE sittings SET server_began_at = ?, server_until = ? WHERE number = ?"
                 db.execute(times, (*group.server_times, self._sitting))
 
     def begin(self, *, whole: Mapping[str, str], concurrency: int, now: float, retry_failed: bool = False) -> Earlier:
-        """Begin a sitting, as `Journal`."""
+        """Begin a session, as `Journal`."""
         earlier = super().begin(whole=whole, concurrency=concurrency, now=now, retry_failed=retry_failed)
         self._log.append(Began(dict(whole), concurrency, now, self._log.found))
         return earlier
@@ -212,7 +216,7 @@ class SharedJournal(Journal):
         self._log.append(
             Wrote(
                 [row for outcome in outcomes for row in self._rows_of(outcome)],
-                [met for outcome in outcomes for met in self._contacts_of(outcome)],
+                [contact for outcome in outcomes for contact in self._contacts_of(outcome)],
                 [entry.outcome.index for entry in entries if not entry.is_repeatable],
                 rows_read,
                 server_times,
@@ -234,6 +238,6 @@ class SharedJournal(Journal):
         self._log.append(Intended(rows, now))
 
     def end(self, *, is_delivered: bool) -> None:
-        """End the sitting, as `Journal`."""
+        """End the session, as `Journal`."""
         super().end(is_delivered=is_delivered)
         self._log.append(Ended())

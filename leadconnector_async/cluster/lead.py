@@ -1,4 +1,4 @@
-"""The lead of a load: attends to each worker that is there, and to those that come and go."""
+"""The lead of a load: hand locations to the workers, and follow those that come and go."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 
 from ..bulk.report import Tally
 from ..errors import LeadConnectorError, OutageError
-from .dispatch import Dispatcher, Ending, Plan, Told
+from .dispatch import Dispatcher, Ending, LoadSetup, WorkerReport
 from .load import hear, serve
 from .workers import Cluster
 
@@ -26,10 +26,10 @@ _BEATS: Final = 12  # at least, in the time of a lease
 _PATIENCE_SECONDS: Final = 60.0  # without any worker
 _MOST_FAILURES: Final = 3  # of the task of a worker
 
-_decode: Final = msgspec.msgpack.Decoder(Told).decode
+_decode: Final = msgspec.msgpack.Decoder(WorkerReport).decode
 
 
-class Office(Protocol):
+class HoldsLead(Protocol):
     """Whether orders may be given."""
 
     ended: Exception | None
@@ -45,8 +45,8 @@ class Lead:
     Args:
         cluster: The workers.
         dispatcher: Says who loads what.
-        plan: What a worker needs to know.
-        office: Says whether this process may lead.
+        setup: What a worker needs to know.
+        leadership: Says whether this process may lead.
         on_ending: Called with each location that is done or stopped.
         run: A worker's task, and what talks to it; another one in simulations.
 
@@ -59,18 +59,18 @@ class Lead:
         self,
         cluster: Cluster,
         dispatcher: Dispatcher,
-        plan: Plan,
-        office: Office,
+        setup: LoadSetup,
+        leadership: HoldsLead,
         on_ending: Callable[[Ending], None],
         *,
         serve: Callable[[str, bytes], Any] = serve,
     ) -> None:
         self._cluster = cluster
         self._dispatcher = dispatcher
-        self._plan = msgspec.msgpack.encode(plan)
-        self._beat = min(_BEAT_SECONDS, plan.lease_seconds / _BEATS)
-        self._call_seconds = plan.lease_seconds / 2
-        self._office = office
+        self._setup = msgspec.msgpack.encode(setup)
+        self._beat = min(_BEAT_SECONDS, setup.lease_seconds / _BEATS)
+        self._call_seconds = setup.lease_seconds / 2
+        self._leadership = leadership
         self._on_ending = on_ending
         self._serve = serve
         self._numbers = itertools.count(1)
@@ -125,7 +125,7 @@ class Lead:
                 task.add_done_callback(partial(self._leave, worker))
         if there and self._last_failure is not None and not any(map(self._is_trusted, there)):
             self._give_up(self._last_failure)
-        self._check_office()
+        self._check_lead()
 
     def _is_trusted(self, worker: str) -> bool:
         return self._failures.get(worker, 0) < _MOST_FAILURES
@@ -133,14 +133,14 @@ class Lead:
     def _may_have(self, worker: str) -> bool:
         return worker not in self._attended and self._is_trusted(worker)
 
-    def _check_office(self) -> None:
+    def _check_lead(self) -> None:
         now = time.monotonic()
         if self._attended or self._dispatcher.is_over:
             self._alone_since = now
         elif now - self._alone_since > _PATIENCE_SECONDS:
             self._give_up(OutageError(f"no worker of the cluster has taken part for {_PATIENCE_SECONDS:.0f} s"))
-        if self._office.ended is not None:
-            self._give_up(self._office.ended)
+        if self._leadership.ended is not None:
+            self._give_up(self._leadership.ended)
 
     def _leave(self, worker: str, task: asyncio.Task[None]) -> None:
         del self._attended[worker]
@@ -158,11 +158,11 @@ class Lead:
         Raises:
             LeadConnectorError: Its task failed.
         """
-        future = self._cluster.submit(self._serve, name, self._plan, worker=worker, key=name)
+        future = self._cluster.submit(self._serve, name, self._setup, worker=worker, key=name)
         try:
             while True:
                 is_over = self._dispatcher.is_over
-                if self._office.is_held and await self._talk(worker, name) and is_over:
+                if self._leadership.is_held and await self._talk(worker, name) and is_over:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(_result(future), self._call_seconds)  # it closes its client
                     return
@@ -176,14 +176,14 @@ class Lead:
                 future.release()
 
     async def _talk(self, worker: str, name: str) -> bool:
-        """Give orders, take in what is told, and return whether the worker answered."""
+        """Give orders, take in the report, and return whether the worker answered."""
         orders = self._dispatcher.orders_for(worker, time.monotonic())
         data = await self._cluster.call(worker, hear, name, msgspec.msgpack.encode(orders), seconds=self._call_seconds)
         if data is None:
             return False
-        told = _decode(data)
-        self.under_way[worker] = told.under_way
-        for ending in self._dispatcher.hear(worker, orders, told, time.monotonic()):
+        report = _decode(data)
+        self.under_way[worker] = report.under_way
+        for ending in self._dispatcher.hear(worker, orders, report, time.monotonic()):
             self._on_ending(ending)
         return True
 

@@ -1,9 +1,10 @@
 """How long a worker may go on by itself: it sends nothing once its locations may be another's.
 
-The one who leads the load lets nobody else have a worker's locations before the lease has ended by the worker's own
-clock. So a worker that the network has cut off, or that stood still, stops by itself. What no lease can call back are
-calls whose bytes had left by then; for these the next worker waits out a window of the rate limit, and more than that
-nobody can promise, as the service knows no fencing tokens.
+The lead gives nobody else a worker's locations before the lease has ended by the worker's own clock; `dispatch.py` says
+why. So a worker that the network has cut off, or that stood still, stops by itself: the lease is checked before a slot
+is taken, right before a row's call is sent, and before and after each write to the store. No lease can call back bytes
+that have left by then, or that leave when a process stands still between the check and the socket. For these the next
+worker waits out a window of the rate limit. More cannot be promised, as the service knows no fencing tokens.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from ..limits.limit import RateLimit
 from ..limits.local import LocalLimits, LocalWindow
 from .store import Store
 
-_LOST = "the load's lead was not heard of for {:g} s, so that another worker may have its locations"
+_LOST = "nothing was heard of the load's lead for {:g} s, so that another worker may have its locations"
 
 
 def _seconds() -> float:
-    """Seconds that go on while the machine sleeps, where the system tells them."""
+    """Seconds that go on while the machine sleeps, if the system counts these."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
@@ -36,7 +37,7 @@ class Lease:
 
     Args:
         seconds: How long it lasts.
-        clock: Tells seconds that never go back.
+        clock: Returns seconds that never go back.
 
     Attributes:
         seconds: How long it lasts.
@@ -118,26 +119,32 @@ class LeasedWindow(LocalWindow):
 
 # ---------------------------------------------------------------------------------------------- who leads
 
-# A store may know no locks, so this is a promise of good will: who finds a lead's object waits until that has stood
-# still for as long as the lead and its workers may go on by themselves. Two that begin in the same moment find each
-# other out when they look again.
+# A store may have no locks, so leads find each other by an object that each writes and looks at again.
+#
+# One after the other: a lead rewrites its object four times in a lease, and gives orders for one lease after it last
+# did so. The leases of its workers end one lease after its last order. So when its object has not changed for more than
+# two leases, nobody sends on its behalf.
+#
+# At the same moment: each writes its object, and the last one stays. Before anything is sent, each looks again, later
+# than a store takes to write (`confirm`), and whoever finds another's object gives up. This is no proof: a write that
+# takes longer than that lets two lead until the next look, a quarter of a lease later.
 
 _NAME: Final = "lead.json"
 _BEATS: Final = 4  # in the time of a lease
-_SETTLE_SECONDS: Final = 1.0  # longer than a store takes to write an object
-_PATIENCE: Final = 2.1  # leases: the lead's own, and those that it may have given just before its end
+_CONFIRM_SECONDS: Final = 1.0  # longer than a store usually takes to write an object
+_PATIENCE: Final = 2.1  # leases: the lead's own, those of its workers after that, and some for clocks that differ
 
 
 class _Sign(Struct, frozen=True, kw_only=True):
     """What a lead leaves."""
 
     who: str
-    sitting: int
+    session: int = msgspec.field(name="sitting")  # as it stands in stores
     beat: int = 0
     has_ended: bool = False
 
 
-class Tenure:
+class Leadership:
     """The lead of a load.
 
     Args:
@@ -145,7 +152,7 @@ class Tenure:
         lease: How long it leads without having looked whether another one does.
 
     Attributes:
-        sitting: In which run of the load this is, from 1.
+        session: The number of this session of the load, from 1.
         ended: Why it leads no more, or None.
     """
 
@@ -155,7 +162,7 @@ class Tenure:
         self._who = secrets.token_hex(8)
         self._beat = 0
         self._began_at = 0.0
-        self.sitting = 1
+        self.session = 1
         self.ended: Exception | None = None
 
     async def begin(self) -> None:
@@ -167,7 +174,7 @@ class Tenure:
         """
         before = await self._find()
         if before is not None:
-            self.sitting = before.sitting + 1
+            self.session = before.session + 1
             if not before.has_ended:
                 await self._wait_for(before)
         await self._write()
@@ -184,14 +191,14 @@ class Tenure:
                     f"{self._store.url}: another process works on this load; wait until it has ended"
                 )
 
-    async def settle(self) -> None:
+    async def confirm(self) -> None:
         """Look again when one that began in the same moment must have left its sign, before anything is sent.
 
         Raises:
             ConfigurationError: Another process leads this load; nothing was sent.
             JournalError: The store cannot be read or written.
         """
-        await asyncio.sleep(self._began_at + min(_SETTLE_SECONDS, self._lease.seconds / _BEATS) - time.monotonic())
+        await asyncio.sleep(self._began_at + min(_CONFIRM_SECONDS, self._lease.seconds / _BEATS) - time.monotonic())
         if self.ended is None:
             await self.look()
         if self.ended is not None:
@@ -232,5 +239,5 @@ class Tenure:
 
     async def _write(self, *, has_ended: bool = False) -> None:
         self._beat += 1
-        sign = _Sign(who=self._who, sitting=self.sitting, beat=self._beat, has_ended=has_ended)
+        sign = _Sign(who=self._who, session=self.session, beat=self._beat, has_ended=has_ended)
         await asyncio.to_thread(self._store.write, _NAME, msgspec.json.encode(sign))

@@ -1,4 +1,4 @@
-"""What runs on a worker: many locations at once in one event loop, as the lead hands them over.
+"""What runs on a worker: many locations at once in one event loop, as the lead assigns them.
 
 The loop is that of one long Dask task, so that the cluster sees the worker at work. The lead talks to it through
 `hear`, in another thread, some times a second.
@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ..bulk.report import BatchReport, Outcome, RowError, Tally, row_error
-from ..bulk.source import SETTLED, Settled
+from ..bulk.source import FINISHED, Finished
 from ..client import LeadConnector
 from ..errors import (
     AuthenticationError,
@@ -30,7 +30,7 @@ from ..errors import (
     StopRequestedError,
 )
 from ..models import ContactUpsert
-from .dispatch import Assignment, Ending, Orders, Plan, Told
+from .dispatch import Assignment, Ending, LoadSetup, Orders, WorkerReport
 from .journal import Log, SharedJournal
 from .lease import Lease, LeasedLimits
 from .splitting import PieceRow, piece_name, read_piece, write_results
@@ -65,7 +65,7 @@ class LocationLoad:
     """One location, from its rows in the store to its results there.
 
     Args:
-        plan: What the load is.
+        setup: What the load is.
         assignment: Which location.
         client: Where its rows go; other locations share it.
         store: The folder of the run.
@@ -75,8 +75,10 @@ class LocationLoad:
         report: The counts, also while it runs.
     """
 
-    def __init__(self, plan: Plan, assignment: Assignment, client: LeadConnector, store: Store, lease: Lease) -> None:
-        self._plan = plan
+    def __init__(
+        self, setup: LoadSetup, assignment: Assignment, client: LeadConnector, store: Store, lease: Lease
+    ) -> None:
+        self._setup = setup
         self._assignment = assignment
         self._client = client
         self._store = store
@@ -106,27 +108,27 @@ class LocationLoad:
         assignment = self._assignment
         log = Log(self._store, f"journal/{self._name}", assignment.epoch, self._lease)
         # Its pieces never change, so that a row is known by its place in them.
-        return SharedJournal(log, self._scratch / "journal.sqlite3", whole={"files": self._plan.split_id})
+        return SharedJournal(log, self._scratch / "journal.sqlite3", whole={"files": self._setup.split_id})
 
     async def _load(self, journal: SharedJournal, stop: asyncio.Event) -> Ending:
         if self._assignment.is_again or journal.is_begun:
             self._wait_out_a_window()  # what was sent from elsewhere of late is not known here
         await self._client.contacts.bulk_upsert(
             self._rows(journal),
-            concurrency=self._plan.options.concurrency,
-            compare=self._plan.compare,
+            concurrency=self._setup.options.concurrency,
+            compare=self._setup.compare,
             report=self.report,
             stop=stop,
             journal=journal,
-            wait_for_quota=self._plan.wait_for_quota,
+            wait_for_quota=self._setup.wait_for_quota,
         )
-        self._lease.check()  # else another worker tells what became of its rows
+        self._lease.check()  # else another worker reports on its rows
         if isinstance(self.report.stopped, JournalError):
             raise self.report.stopped
         return await asyncio.to_thread(self._conclude, journal)
 
     def _wait_out_a_window(self) -> None:
-        limit = self._plan.options.rate_limit
+        limit = self._setup.options.rate_limit
         seconds = _USUAL_WINDOW if limit is None else limit.per_seconds
         self._client.window(self._assignment.location_id).pause(seconds * _MARGIN)
 
@@ -136,24 +138,24 @@ class LocationLoad:
             self._store.fetch(piece_name(number, self._assignment.location_id), path)
             yield from read_piece(path)
 
-    def _rows(self, journal: SharedJournal) -> Iterator[ContactUpsert | InvalidContactError | Settled]:
+    def _rows(self, journal: SharedJournal) -> Iterator[ContactUpsert | InvalidContactError | Finished]:
         for index, row in enumerate(self._pieces()):
-            yield SETTLED if journal.is_finished(index) else row.contact
+            yield FINISHED if journal.is_finished(index) else row.contact
 
     def _conclude(self, journal: SharedJournal) -> Ending:
         """Write the results, and what they add up to, which says that the location is done."""
         reason = row_error(self.report.stopped or StopRequestedError("the load was cut off"))
-        told = BatchReport(keep_outcomes=False)
-        journal.fold_all_into(told)
-        told.add_rest(self._assignment.rows - told.total, reason)
-        self.report.take_over(told)
+        counts = BatchReport(keep_outcomes=False)
+        journal.fold_all_into(counts)
+        counts.add_rest(self._assignment.rows - counts.total, reason)
+        self.report.take_over(counts)
         self._write_results(journal, reason)
         stopped = self.report.stopped
         ending = Ending(
             location_id=self._assignment.location_id,
             epoch=self._assignment.epoch,
             tally=self.report.tally(),
-            sittings=self.report.sittings,
+            sessions=self.report.sittings,
             stopped=None if stopped is None else str(stopped),
             stops_all=isinstance(stopped, AuthenticationError | PermissionDeniedError) and self._client.has_one_token,
         )
@@ -169,14 +171,14 @@ class LocationLoad:
         self._store.put(path, f"results/{self._name}.{self._assignment.epoch:012}.parquet")
 
     def _results(self, journal: SharedJournal, reason: RowError) -> Iterator[tuple[PieceRow, Outcome]]:
-        told = journal.outcomes()
-        outcome = next(told, None)
+        outcomes = journal.outcomes()
+        outcome = next(outcomes, None)
         for index, row in enumerate(self._pieces()):
             if outcome is None or outcome.index != index:
                 yield row, Outcome(index=index, status="not_attempted", error=reason)
                 continue
             yield row, outcome
-            outcome = next(told, None)
+            outcome = next(outcomes, None)
 
 
 _log = logging.getLogger(__name__)
@@ -191,12 +193,12 @@ class Loader:
     """Loads locations until the lead has no more of them, or is not heard any more.
 
     Args:
-        plan: What the load is.
+        setup: What the load is.
         lease: How long it goes on unheard; nothing is sent before the lead was heard.
     """
 
-    def __init__(self, plan: Plan, lease: Lease) -> None:
-        self._plan = plan
+    def __init__(self, setup: LoadSetup, lease: Lease) -> None:
+        self._setup = setup
         self._lease = lease
         self._lock = threading.Lock()  # of what both threads touch
         self._news: list[Orders] = []
@@ -214,15 +216,15 @@ class Loader:
 
     # ------------------------------------------------------------------------------------------ in the lead's thread
 
-    def hear(self, orders: Orders) -> Told:
-        """Take orders, and tell how far it is."""
+    def hear(self, orders: Orders) -> WorkerReport:
+        """Take orders, and report progress."""
         with self._lock:
             for epoch in orders.noted:
                 self._endings.pop(epoch, None)
             if orders.heard is not None:
                 self._lease.renew(orders.heard)
             self._news.append(orders)
-            told = Told(
+            report = WorkerReport(
                 stamp=self._lease.stamp(),
                 endings=list(self._endings.values()),
                 under_way=self._count(),
@@ -230,7 +232,7 @@ class Loader:
             )
         if self._loop is not None and not self._has_ended:
             self._loop.call_soon_threadsafe(self._is_heard.set)
-        return told
+        return report
 
     def _count(self) -> Any:
         counts = BatchReport(keep_outcomes=False)
@@ -247,10 +249,10 @@ class Loader:
             ConfigurationError: There is no token, or the store cannot be used.
         """
         self._loop = asyncio.get_running_loop()
-        store = await asyncio.to_thread(Store, self._plan.store_url)
-        concurrency = max(self._plan.options.concurrency, _CALLS_OF_A_LOCATION * self._plan.locations_at_once)
+        store = await asyncio.to_thread(Store, self._setup.store_url)
+        concurrency = max(self._setup.options.concurrency, _CALLS_OF_A_LOCATION * self._setup.locations_at_once)
         limits = LeasedLimits(self._lease)
-        client = await asyncio.to_thread(self._plan.options.open_client, limits=limits, concurrency=concurrency)
+        client = await asyncio.to_thread(self._setup.options.open_client, limits=limits, concurrency=concurrency)
         async with client:
             try:
                 await self._serve(client, store)
@@ -301,9 +303,9 @@ class Loader:
     def _start_more(self, client: LeadConnector, store: Store, *, has_lease: bool) -> None:
         if self._stop.is_set():
             self._give_back()
-        while has_lease and self._waiting and len(self._tasks) < self._plan.locations_at_once:
+        while has_lease and self._waiting and len(self._tasks) < self._setup.locations_at_once:
             assignment = self._waiting.pop(0)
-            load = LocationLoad(self._plan, assignment, client, store, self._lease)
+            load = LocationLoad(self._setup, assignment, client, store, self._lease)
             with self._lock:
                 self._under_way[assignment.location_id, assignment.epoch] = load.report
             self._tasks[self._begin(load.run(self._stop))] = assignment
@@ -314,7 +316,7 @@ class Loader:
     def _give_back(self) -> None:
         """End locations that were not begun."""
         for assignment in self._waiting:
-            self._tell_end(
+            self._report_end(
                 Ending(
                     location_id=assignment.location_id,
                     epoch=assignment.epoch,
@@ -338,9 +340,9 @@ class Loader:
                 stopped=str(error),
                 is_given_up=True,
             )
-        self._tell_end(ending)
+        self._report_end(ending)
 
-    def _tell_end(self, ending: Ending) -> None:
+    def _report_end(self, ending: Ending) -> None:
         with self._lock:
             self._endings[ending.epoch] = ending
             self._under_way.pop((ending.location_id, ending.epoch), None)
@@ -352,14 +354,14 @@ class Loader:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def serve(name: str, plan: bytes) -> None:
+def serve(name: str, setup: bytes) -> None:
     """Run a loader to its end, as the task of a worker.
 
     Args:
         name: What the lead calls it.
-        plan: What to load, encoded.
+        setup: What to load, encoded.
     """
-    decoded = msgspec.msgpack.decode(plan, type=Plan)
+    decoded = msgspec.msgpack.decode(setup, type=LoadSetup)
     loader = Loader(decoded, Lease(decoded.lease_seconds))
     _loaders[name] = loader
     logger = logging.getLogger("distributed.worker")
@@ -377,7 +379,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def hear(name: str, orders: bytes) -> bytes | None:
-    """Hand orders to the loader of this process and return what it tells; None where it has not begun, or has ended."""
+    """Hand orders to the loader of this process and return its report; None where it has not begun, or has ended."""
     loader = _loaders.get(name)
     if loader is None:
         return None

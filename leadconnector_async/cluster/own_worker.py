@@ -1,4 +1,4 @@
-"""What a worker of a cluster of our own does first: a Ctrl-C is for the one who leads, who ends the load in order."""
+"""Set up a worker of our own cluster: it ignores Ctrl-C, which is for the lead, who ends the load in order."""
 
 from __future__ import annotations
 

@@ -16,16 +16,16 @@ from ..bulk.report import BatchReport, LoadStoppedError, Tally, row_error
 from ..errors import ConfigurationError, JournalError, StopRequestedError
 from ..migration.mapping.meaning import NOTHING_SAID, Meaning
 from ..migration.tables import Reading
-from .dispatch import Dispatcher, Ending, Plan, Share
+from .dispatch import Dispatcher, Ending, LoadSetup, Share
 from .lead import Lead
-from .lease import Lease, Tenure
+from .lease import Leadership, Lease
 from .load import count_earlier
 from .splitting import (
     Frame,
     OnParts,
-    Part,
     Parts,
     Source,
+    SourcePart,
     Splitting,
     describe_source,
     find_parts,
@@ -77,13 +77,13 @@ class Merge:
         done: The epoch of each location that is done or stopped.
     """
 
-    def __init__(self, shares: Iterable[Share], *, sitting: int, began_at: float) -> None:
+    def __init__(self, shares: Iterable[Share], *, session: int, began_at: float) -> None:
         self._shares = {share.location_id: share for share in shares}
         self._began = time.monotonic()
         self._total_rows = sum(share.rows for share in self._shares.values())
         self.done: dict[str, int] = {}
         self.report = BatchReport(keep_outcomes=False)
-        self.report.sittings = sitting
+        self.report.sittings = session
         self.report.start(began_at, now=time.time(), monotonic=self._began)
         self._stopped: str | None = None
 
@@ -180,13 +180,13 @@ class Description(Struct, frozen=True, kw_only=True):
 
 def describe(options: ClientOptions, parts: list[str] | Frame, meaning: Meaning) -> dict[str, str]:
     """Return what must be the same when a load goes on."""
-    said = (meaning.columns, meaning.is_whole, sorted(meaning.ignored), meaning.checks, meaning.owners.describe())
+    described = (meaning.columns, meaning.is_whole, sorted(meaning.ignored), meaning.checks, meaning.owners.describe())
     return {
         "source": describe_source(parts),
         "location": options.location_id or "",
         "target": options.base_url,
         "api_version": options.api_version,
-        "meaning": msgspec.json.encode(said).decode(),
+        "meaning": msgspec.json.encode(described).decode(),
     }
 
 
@@ -229,7 +229,7 @@ _STOPPED: Final = StopRequestedError("the load was asked to stop")
 _REPORT: Final = "report.json"
 _PARTS_AT_ONCE: Final = 4  # for each worker
 _PROGRESS_SECONDS: Final = 1.0
-_EPOCHS_OF_A_SITTING: Final = 10**8
+_EPOCHS_OF_A_SESSION: Final = 10**8
 
 
 async def upsert_partitions(
@@ -265,8 +265,8 @@ async def upsert_partitions(
         scheduler: The address of a Dask scheduler. None: a cluster of this machine alone, for the time of the load.
         workers: Processes of that cluster; one a core by default.
         locations_at_once: Locations that a worker loads at the same time.
-        meaning: What is to be known of columns and cells, where headers do not tell.
-        reading: How files are to be read, where they do not tell.
+        meaning: What columns and cells mean, where headers do not say.
+        reading: How to read files, where they do not say.
         resume: Whether to go on with what an earlier run left in `out`; what is done there is not sent again.
         compare: As in `Contacts.bulk_upsert`.
         wait_for_quota: Whether to wait for the next day where a location's calls of the day are spent.
@@ -292,7 +292,7 @@ async def upsert_partitions(
     store = Store(out)
     whole = describe(client_options, parts, meaning)
     description = await asyncio.to_thread(open_folder, store, whole, is_resumed=resume)
-    plan = Plan(
+    setup = LoadSetup(
         store_url=store.url,
         split_id=description.split_id,
         options=client_options,
@@ -303,7 +303,7 @@ async def upsert_partitions(
     )
     async with open_cluster(scheduler, workers) as cluster:
         await cluster.check(client_options, store, [] if isinstance(parts, Frame) else parts)
-        load = ClusterLoad(cluster, store, plan, description, stop or asyncio.Event())
+        load = ClusterLoad(cluster, store, setup, description, stop or asyncio.Event())
         splitting = Splitting(
             store_url=store.url, location_id=client_options.location_id, meaning=meaning, reading=reading
         )
@@ -321,20 +321,20 @@ class ClusterLoad:
     Args:
         cluster: The workers.
         store: The folder.
-        plan: What workers need to know.
+        setup: What workers need to know.
         description: What the load is known by.
         stop: Set to end in order.
     """
 
     def __init__(
-        self, cluster: Cluster, store: Store, plan: Plan, description: Description, stop: asyncio.Event
+        self, cluster: Cluster, store: Store, setup: LoadSetup, description: Description, stop: asyncio.Event
     ) -> None:
         self._cluster = cluster
         self._store = store
-        self._plan = plan
+        self._setup = setup
         self._description = description
         self._stop = stop
-        self._tenure = Tenure(store, Lease(plan.lease_seconds))
+        self._leadership = Leadership(store, Lease(setup.lease_seconds))
         self._dispatcher: Dispatcher | None = None
 
     async def run(
@@ -345,24 +345,26 @@ class ClusterLoad:
         on_progress: OnProgress | None,
     ) -> BatchReport:
         """Split the source, load all locations, and return the report, as `upsert_partitions` says."""
-        await self._tenure.begin()
-        keeping = asyncio.create_task(self._tenure.keep())
+        await self._leadership.begin()
+        keeping = asyncio.create_task(self._leadership.keep())
         try:
             self._description = await asyncio.to_thread(take_folder, self._store, self._description)
             found = await self._split(parts, splitting)
             if found is None:
-                return Merge([], sitting=self._tenure.sitting, began_at=time.time()).conclude(_STOPPED, lambda _: None)
-            shares = gather_shares(found, is_again=self._tenure.sitting > 1)
+                return Merge([], session=self._leadership.session, began_at=time.time()).conclude(
+                    _STOPPED, lambda _: None
+                )
+            shares = gather_shares(found, is_again=self._leadership.session > 1)
             if on_parts is not None:
                 await on_parts(Parts.of(found))
-            await self._tenure.settle()
+            await self._leadership.confirm()
             return await self._load(shares, on_progress)
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])
             if self._lease_left() <= 0:  # else workers may still send, and whoever goes on waits for them
                 with suppress(JournalError):  # then, too
-                    await self._tenure.end()
+                    await self._leadership.end()
 
     def _lease_left(self) -> float:
         """Return for how many seconds at most some worker may go on by itself."""
@@ -370,7 +372,7 @@ class ClusterLoad:
 
     # ------------------------------------------------------------------------------------------ the first pass
 
-    async def _split(self, parts: list[str] | Frame, splitting: Splitting) -> list[Part] | None:
+    async def _split(self, parts: list[str] | Frame, splitting: Splitting) -> list[SourcePart] | None:
         """Have all parts split that are not yet; None where the load is to stop before that is done.
 
         Raises:
@@ -388,7 +390,7 @@ class ClusterLoad:
                     return None
         return [await self._find_part(number) for number in range(count)]
 
-    async def _find_part(self, number: int) -> Part:
+    async def _find_part(self, number: int) -> SourcePart:
         """Read what a worker said that it wrote.
 
         Raises:
@@ -402,7 +404,7 @@ class ClusterLoad:
             )
         return part
 
-    async def _read_part(self, number: int) -> Part | None:
+    async def _read_part(self, number: int) -> SourcePart | None:
         return await asyncio.to_thread(read_part, self._store, number)
 
     def _splits(
@@ -413,29 +415,29 @@ class ClusterLoad:
             if isinstance(parts, Frame):
                 yield partial(self._cluster.compute_with, split_frame, splitting, number, partitions[number])
             else:
-                key = f"leadconnector-split-{self._description.split_id}-{self._tenure.sitting}-{number}"
+                key = f"leadconnector-split-{self._description.split_id}-{self._leadership.session}-{number}"
                 yield partial(self._cluster.submit, split_file, splitting, number, parts[number], key=key)
 
     # ------------------------------------------------------------------------------------------ the load
 
     async def _load(self, shares: list[Share], on_progress: OnProgress | None) -> BatchReport:
-        sitting = self._tenure.sitting
-        merge = Merge(shares, sitting=sitting, began_at=self._description.began_at)
-        done = await asyncio.to_thread(read_endings, self._store) if sitting > 1 else []
+        session = self._leadership.session
+        merge = Merge(shares, session=session, began_at=self._description.began_at)
+        done = await asyncio.to_thread(read_endings, self._store) if session > 1 else []
         for ending in done:
             merge.add(ending)
         self._dispatcher = dispatcher = Dispatcher(
             [share for share in shares if share.location_id not in merge.done],
-            at_once=self._plan.locations_at_once,
-            ahead=self._plan.locations_at_once // 2 + 1,
-            lease_seconds=self._plan.lease_seconds,
-            first_epoch=sitting * _EPOCHS_OF_A_SITTING,
+            at_once=self._setup.locations_at_once,
+            ahead=self._setup.locations_at_once // 2 + 1,
+            lease_seconds=self._setup.lease_seconds,
+            first_epoch=session * _EPOCHS_OF_A_SESSION,
         )
-        lead = Lead(self._cluster, dispatcher, self._plan, self._tenure, merge.add)
+        lead = Lead(self._cluster, dispatcher, self._setup, self._leadership, merge.add)
         watching = asyncio.create_task(self._watch(lead, dispatcher, merge, on_progress))
         watching.add_done_callback(lead.fail_with)
         try:
-            await lead.run(f"leadconnector-load-{self._description.split_id}-{sitting}")
+            await lead.run(f"leadconnector-load-{self._description.split_id}-{session}")
         finally:
             watching.cancel()
             await asyncio.wait([watching])
@@ -457,13 +459,13 @@ class ClusterLoad:
 
     def _conclude(self, merge: Merge, failure: Exception | None) -> BatchReport:
         report = merge.conclude(failure, self._count_left)
-        if self._tenure.ended is None:  # else the folder is another process's by now
+        if self._leadership.ended is None:  # else the folder is another process's by now
             self._remove_superseded()
             self._store.write(_REPORT, report.to_json().encode())
         return report
 
     def _count_left(self, share: Share) -> Tally | None:
-        return count_earlier(self._store, self._plan.split_id, share.location_id)
+        return count_earlier(self._store, self._setup.split_id, share.location_id)
 
     def _remove_superseded(self) -> None:
         """Keep the latest results of each location alone: one that was stopped before has older ones."""
@@ -475,7 +477,7 @@ class ClusterLoad:
             latest[key] = name
 
 
-def gather_shares(parts: list[Part], *, is_again: bool) -> list[Share]:
+def gather_shares(parts: list[SourcePart], *, is_again: bool) -> list[Share]:
     """Return all locations of some parts, with the parts that have rows of each."""
     rows: dict[str, int] = {}
     numbers: dict[str, list[int]] = {}

@@ -1,4 +1,4 @@
-"""The first pass: the rows of each part of a source, brought together by location. Nothing is sent.
+"""The first pass: split the rows of a source by location. Nothing is sent.
 
 A part is a file, or a partition of a dask.dataframe. Its rows are sorted in a scratch file of the machine that reads
 it, so that memory does not grow with them, and become one object for each location. What a part holds is written last;
@@ -230,7 +230,7 @@ CREATE TABLE rows (location TEXT NOT NULL, number INTEGER NOT NULL, row TEXT, se
 _NOWHERE: Final = "has no location: give it one, or name one for rows without (--location)"
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class SourcePart(Struct, frozen=True, kw_only=True):
     """What a part of the source holds.
 
     Attributes:
@@ -260,7 +260,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     notes: list[str]
 
     @classmethod
-    def of(cls, parts: list[Part]) -> Parts:
+    def of(cls, parts: list[SourcePart]) -> Parts:
         """Make one of what the parts of the source hold."""
         return cls(
             rows=sum(sum(part.rows.values()) for part in parts),
@@ -366,7 +366,7 @@ def _split(splitting: Splitting, number: int, file: RowFile, folder: Path) -> No
             path = folder / "piece.parquet"
             write_piece(path, _of_location(db, location_id))
             store.put(path, piece_name(number, location_id))
-    part = Part(rows=rows, has_tags=has_tags, notes=[f"{file.name}: {note}" for note in file.table.notes])
+    part = SourcePart(rows=rows, has_tags=has_tags, notes=[f"{file.name}: {note}" for note in file.table.notes])
     store.write(part_name(number), msgspec.json.encode(part))
 
 
@@ -391,8 +391,8 @@ def _sort_in(db: sqlite3.Connection, file: RowFile, location_id: str | None) -> 
     db.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", cells())
     db.execute("COMMIT")
     if unread := consent.unread():
-        told = "; ".join(map(describe_unread, unread))
-        raise ConfigurationError(f"{told}: map it to opt-out:CHANNEL or opt-in:CHANNEL, or ignore it")
+        described = "; ".join(map(describe_unread, unread))
+        raise ConfigurationError(f"{described}: map it to opt-out:CHANNEL or opt-in:CHANNEL, or ignore it")
     db.execute("CREATE INDEX by_location ON rows (location, number)")
     return has_tags
 
@@ -434,10 +434,10 @@ def piece_name(number: int, location_id: str) -> str:
 
 
 def part_name(number: int) -> str:
-    """Return what tells of a part in the store."""
+    """Return the name of the object that describes a part in the store."""
     return f"parts/{number:06}.json"
 
 
-def read_part(store: Store, number: int) -> Part | None:
+def read_part(store: Store, number: int) -> SourcePart | None:
     """Return what a part holds, or None where it was not split to its end."""
-    return store.decode(part_name(number), Part)
+    return store.decode(part_name(number), SourcePart)

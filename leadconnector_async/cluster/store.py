@@ -1,6 +1,6 @@
-"""The folder of a run, where all workers can reach it: a shared disk or an object store, through fsspec.
+"""The folder of a run that all workers can reach: on a shared disk or in an object store, through fsspec.
 
-What is written there is written once and whole. Nothing is ever appended to, locked or renamed by two.
+Each object is written once, as a whole. None is appended to, locked, or renamed by two processes.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _sync(path: Path) -> None:
 
 
 def seal(data: bytes) -> bytes:
-    """Put a checksum before data, so that what a store has cut off is known for it."""
+    """Put a checksum before data, by which an object that was cut off is recognised."""
     return blake2b(data, digest_size=_DIGEST_BYTES).digest() + data
 
 

@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster: who is there, what they can see, and a call to one of them."""
+"""The workers of a Dask cluster: list them, check what they can see, call one of them."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ class Cluster:
         """
         await self._wait_for_a_worker()
         await self._check_versions()
-        mark = secrets.token_bytes(8)  # so that a folder of the same name on a disk of its own is told apart
+        mark = secrets.token_bytes(8)  # a worker's own disk may hold a folder of the same name, without this
         await asyncio.to_thread(store.write, _PROBE, mark)
         problems = await self.ask_all(find_problem, options, store.url, mark, list(files))
         for worker, problem in sorted(problems.items()):
@@ -302,7 +302,7 @@ class Cluster:
         raise ConfigurationError("the cluster has no workers; start some, as with: dask worker ADDRESS")
 
     async def _check_versions(self) -> None:
-        for worker, version in sorted((await self.ask_all(tell_version)).items()):
+        for worker, version in sorted((await self.ask_all(find_version)).items()):
             if isinstance(version, BaseException):
                 raise ConfigurationError(f"worker {worker}: {_sentence_of(version)}")
             if version != __version__:
@@ -332,13 +332,13 @@ def _sentence_of(problem: BaseException) -> str:
     return str(problem) if isinstance(problem, LeadConnectorError) else f"{type(problem).__name__}: {problem}"
 
 
-def tell_version() -> str:
+def find_version() -> str:
     """Return the version of this package; runs on a worker."""
     return __version__
 
 
 def find_problem(options: ClientOptions, store_url: str, mark: bytes, files: list[str]) -> str | None:
-    """Return why this worker cannot do its part, or None; runs on a worker. What a token is, is not told."""
+    """Return why this worker cannot do its part, or None; runs on a worker. The token is not returned."""
     try:
         options.find_token()
         for name in ("pyarrow", "fsspec"):

@@ -7,10 +7,10 @@ from datetime import datetime
 from ..models.activities import Note, NoteBody, Task, TaskBody
 from ..models.structs import format_time
 from ..protocol import activities as calls
-from .group import Group
+from .group import OperationGroup
 
 
-class Notes(Group):
+class Notes(OperationGroup):
     """The notes of contacts. Reached as `client.contacts.notes`.
 
     Each method takes `location_id`: the location of the contact, whose limits the call counts against; the client's by
@@ -75,7 +75,7 @@ class Notes(Group):
 # ---------------------------------------------------------------------------------------------- tasks
 
 
-class Tasks(Group):
+class Tasks(OperationGroup):
     """The tasks of contacts. Reached as `client.contacts.tasks`.
 
     Each method takes `location_id`: the location of the contact, whose limits the call counts against; the client's by

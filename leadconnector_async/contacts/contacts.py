@@ -28,14 +28,14 @@ from ..protocol import Request, T, build_create, build_delete, build_get, build_
 from ..protocol.links import build_bulk_business
 from .activities import Notes, Tasks
 from .finding import Finding
-from .group import Group
+from .group import OperationGroup
 from .links import Campaigns, Followers, Tags, Workflows, in_hundreds
 
 ContactLike: TypeAlias = ContactUpsert | Mapping[str, object]
 """A contact, or a dict with its fields in snake_case or camelCase."""
 
 
-class OneContact(Group):
+class OneContact(OperationGroup):
     """Operations on one contact."""
 
     async def upsert(self, contact: ContactLike) -> UpsertResult:

@@ -23,13 +23,13 @@ from ..models.search import (
 )
 from ..protocol import Scope
 from ..protocol import search as calls
-from .group import Group
+from .group import OperationGroup
 
 # ---------------------------------------------------------------------------------------------- ids seen lately
 
 
 class Recent:
-    """The last so many ids, to tell what comes a second time, in bounded memory."""
+    """The ids seen last, to recognise repeats in bounded memory."""
 
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
@@ -50,7 +50,7 @@ class Recent:
 _MOST_STALE = 3  # pages in a row with nothing new: contacts that moved may fill one or two
 
 
-class Finding(Group):
+class Finding(OperationGroup):
     """Operations that find contacts."""
 
     def search(
@@ -147,7 +147,7 @@ class Finding(Group):
     async def find_duplicate(
         self, *, email: str | None = None, phone: str | None = None, location_id: str | None = None
     ) -> Contact | None:
-        """Return the contact that a create with this email or phone would meet, or None.
+        """Return the contact that a create with this email or phone would duplicate, or None.
 
         Where the location allows duplicates, email is looked for before phone; else in the order of its settings.
 
@@ -208,7 +208,7 @@ class Finding(Group):
     ) -> ContactPage:
         """Return one page of the contacts that belong to a business.
 
-        Pages told by `skip` shift while contacts are written: one may be missed or come twice.
+        Pages chosen by `skip` shift while contacts are written: one may be missed or come twice.
 
         Args:
             business_id: Which.

@@ -1,4 +1,4 @@
-"""What all groups of operations share: the client they belong to, and how they send."""
+"""The base of all groups of operations: the client they belong to, and how they send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import NotFoundError, UsageError
 from ..protocol import Request, Scope, T
 
 
-class Group:
+class OperationGroup:
     """Operations that belong together, on one client."""
 
     def __init__(self, caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""client.contacts.followers, .campaigns and .workflows: what contacts are tied to."""
+"""client.contacts.tags, .followers, .campaigns and .workflows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..models.links import FollowersChange, TagResult, TagsReport, WorkflowBody
 from ..models.structs import format_time
 from ..protocol import links as calls
-from .group import Group
+from .group import OperationGroup
 
 # ---------------------------------------------------------------------------------------------- tags
 
@@ -18,7 +18,7 @@ from .group import Group
 MAX_IDS = 100
 
 
-class Tags(Group):
+class Tags(OperationGroup):
     """The tags of contacts. Reached as `client.contacts.tags`.
 
     `location_id` is the location of the contacts, whose limits a call counts against; the client's by default. To
@@ -89,13 +89,13 @@ class Tags(Group):
         error_count = 0
         for ids in in_hundreds(contact_ids):
             report = await self._send(calls.build_bulk_tags(kind, ids, tags, scope, remove_all=remove_all))
-            told = {result.contact_id: result for result in report.results}
-            results += [told.get(contact_id) or _untold(contact_id) for contact_id in ids]
+            by_id = {result.contact_id: result for result in report.results}
+            results += [by_id.get(contact_id) or _without_result(contact_id) for contact_id in ids]
             error_count += report.error_count
         return TagsReport(results=results, error_count=error_count)
 
 
-def _untold(contact_id: str) -> TagResult:
+def _without_result(contact_id: str) -> TagResult:
     return TagResult(contact_id=contact_id, message="the service said nothing of this contact")
 
 
@@ -121,7 +121,7 @@ def list_texts(texts: Iterable[str], name: str) -> list[str]:
     return found
 
 
-class Followers(Group):
+class Followers(OperationGroup):
     """The users who follow a contact. Reached as `client.contacts.followers`.
 
     `location_id` is the location of the contact, whose limits a call counts against; the client's by default.
@@ -153,7 +153,7 @@ class Followers(Group):
         return await self._send(calls.build_followers("DELETE", contact_id, users, self._scope(location_id)))
 
 
-class Campaigns(Group):
+class Campaigns(OperationGroup):
     """The campaigns that contacts are in. Reached as `client.contacts.campaigns`.
 
     `location_id` is the location of the contact, whose limits a call counts against; the client's by default. Each
@@ -173,7 +173,7 @@ class Campaigns(Group):
         await self._send_delete(calls.build_campaign_remove_all(contact_id, self._scope(location_id)))
 
 
-class Workflows(Group):
+class Workflows(OperationGroup):
     """The workflows that contacts are in. Reached as `client.contacts.workflows`.
 
     `location_id` is the location of the contact, whose limits a call counts against; the client's by default. Each

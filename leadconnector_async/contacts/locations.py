@@ -9,12 +9,12 @@ from ..calls.caller import Caller
 from ..models.locations import CustomFieldBody, CustomFieldDefinition, Location, TextBoxOption
 from ..protocol import Scope
 from ..protocol import locations as calls
-from .group import Group
+from .group import OperationGroup
 
 _T = TypeVar("_T")
 
 
-class CustomFields(Group):
+class CustomFields(OperationGroup):
     """The custom fields that a location defines. Reached as `client.locations.custom_fields`.
 
     Each method takes `location_id`: whose fields, and whose limits the call counts against; the client's location by
@@ -111,7 +111,7 @@ class CustomFields(Group):
         return await self._send(calls.build_field_list(self._located(location_id), model=model))
 
 
-class Locations(Group):
+class Locations(OperationGroup):
     """Locations (sub-accounts). Reached as `client.locations`.
 
     Attributes:
@@ -123,7 +123,7 @@ class Locations(Group):
         self.custom_fields = CustomFields(client)
 
     async def get(self, location_id: str | None = None) -> Location:
-        """Return a location; `settings` tells how the service matches its contacts.
+        """Return a location; `settings` says how the service matches its contacts.
 
         Args:
             location_id: Which; the client's by default.
@@ -146,7 +146,7 @@ class Locations(Group):
     ) -> AsyncGenerator[Location, None]:
         """Find locations of an agency, all pages of them; this needs a token of the agency.
 
-        Pages are told by how many locations to pass over, so one that comes or goes meanwhile shifts the others, and
+        Pages are chosen by how many locations to skip, so one that is added or removed meanwhile shifts the others, and
         one may be missed. None comes twice.
 
         Args:

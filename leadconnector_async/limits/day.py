@@ -1,4 +1,4 @@
-"""The calls left of a location's day."""
+"""The quota of a location's day: how many calls are left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from ..errors import DailyQuotaExceededError
 from ..protocol.answers import Quota, clean_text
 
 DAY_SECONDS: Final = 86_400.0
-_MARGIN: Final = 1.0  # the service tells the end of its day in whole seconds
+_MARGIN: Final = 1.0  # the service gives the end of its day in whole seconds
+_NEXT_DAY_SECONDS: Final = 3600  # an end that moves by more than this is that of another day
 
 
 def day_spent(location_id: str, resets_in: float, now: float) -> DailyQuotaExceededError:
@@ -33,17 +34,22 @@ def day_spent(location_id: str, resets_in: float, now: float) -> DailyQuotaExcee
 
 
 class Day:
-    """The calls left of a location's day: what the service tells with each answer, and never more than the caller
-    allowed."""
+    """The calls left of a location's day: what the service says with each answer, and never more than the caller
+    allowed.
 
-    __slots__ = ("_daily", "_ends_at", "_is_told", "_known", "_ours")
+    Within a day, `left` only falls: an answer lowers it to what the service says is left, and by one where the service
+    says nothing. Whoever sends keeps fewer calls in flight than are left, so that the day lasts for all of them. An
+    answer may already count calls that are still in flight; then too few are sent for a moment, never too many.
+    """
+
+    __slots__ = ("_daily", "_ends_at", "_is_reported", "_known", "_ours")
 
     def __init__(self, daily: int | None) -> None:
         self._daily = sys.maxsize if daily is None else daily
-        self._known = self._daily  # by the service, as far as it told
-        self._ours = 0  # answered of our own
+        self._known = self._daily  # left as far as the service has said
+        self._ours = 0  # calls of ours that are over
         self._ends_at = -math.inf
-        self._is_told = False  # by the last answer
+        self._is_reported = False  # by the last answer
 
     def tighten(self, daily: int | None) -> None:
         """Allow no more than so many calls a day."""
@@ -52,9 +58,9 @@ class Day:
             self._daily = daily
 
     def is_kept_elsewhere(self, now: float) -> bool:
-        """Whether the next answer would tell all that it knows; else the calls of this day would be forgotten."""
+        """Whether the next answer will say all that it knows; else forgetting it would forget the calls of this day."""
         left = self.left(now)
-        return not self._ours or self._daily == sys.maxsize or (self._is_told and left == self._known)
+        return not self._ours or self._daily == sys.maxsize or (self._is_reported and left == self._known)
 
     def left(self, now: float) -> int:
         """Calls left, those in flight not yet taken off. The first time begins the day."""
@@ -70,20 +76,23 @@ class Day:
         return max(self._ends_at - now, 0.0)
 
     def count_unseen(self) -> None:
-        """Count a call of which no answer told how many are left."""
+        """Count a call whose answer did not come, or did not say how many are left."""
         self._known -= 1
         self._ours += 1
-        self._is_told = False
+        self._is_reported = False
 
     def believe(self, quota: Quota, now: float) -> None:
-        """Take over what the service says; answers may come out of order, so the count of one day only falls."""
+        """Take over what the service says.
+
+        Answers come out of order: one that was made earlier says that more is left. So the count of one day only falls.
+        """
         if quota.daily_remaining is None:
             self.count_unseen()
             return
         ends_at = self._ends_at if quota.daily_reset is None else now + quota.daily_reset + _MARGIN
-        if ends_at > self._ends_at + 3600:  # the next day
+        if ends_at > self._ends_at + _NEXT_DAY_SECONDS:
             self._begin(ends_at)
         self._ours += 1
         self._known = min(self._known, quota.daily_remaining)
         self._ends_at = ends_at
-        self._is_told = True
+        self._is_reported = True

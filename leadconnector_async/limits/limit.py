@@ -1,8 +1,15 @@
-"""The rate limit of one location, kept so that no window of the server's holds more than it, however the server counts.
+"""The rate limit of one location: no window of the service holds more calls, however the service counts.
 
-A slot is free again `per_seconds` after the answer (or failure) of the call that used it. The server saw that call
-before its answer, and sees the next call of the slot after it is sent: so it sees at most one call per slot in
-`per_seconds`, whether it counts in a fixed, an aligned or a sliding window, and whatever the latency.
+A slot is taken before its call is sent, and is free again `per_seconds` after the answer to (or failure of) that call.
+
+Proof: say a call takes its slot at `t`, the service counts it at `c`, and it gives the slot back at `r`, so that
+t <= c <= r. The slot is occupied from `t` until r + per_seconds >= c + per_seconds. Look at all calls counted in some
+interval of `per_seconds`, and at the one among them that took its slot last, at `t`. Each of the others took its slot
+before `t`, and keeps it past the end of the interval, so all of them occupy different slots at `t`: there are at most
+`max_requests`. It does not matter whether the window is fixed, aligned or sliding, nor what the latency is.
+
+An answer proves c <= r. For a call that was given up (a timeout, a lost connection) it is an assumption: bytes that
+had left may still arrive after `r`.
 """
 
 from __future__ import annotations
@@ -47,14 +54,16 @@ class RateLimit(Struct, frozen=True):
 def strictest(one: tuple[int, float], other: tuple[int, float]) -> tuple[int, float]:
     """Combine two limits, each the calls in so many seconds, so that both hold whatever the windows.
 
-    With the fewer slots, each is used again so late that neither limit sees more uses of a slot than it has room for.
+    Take the smaller number of slots, so that a limit has room for `calls // slots` uses of each slot. Uses of one slot
+    are at least the returned time apart, which is `seconds / (calls // slots)` or more: within `seconds`, no slot is
+    used more often, and so no more than `calls` calls are made.
     """
     slots = min(one[0], other[0])
     return slots, max(seconds / (calls // slots) for calls, seconds in (one, other))
 
 
 class Window(Protocol):
-    """The slots of one location, in two lanes. A slot that is taken must be given to `release` or `give_back`, once.
+    """The slots of one location, in two lanes. Give each slot that you take to `release` or `give_back`, once.
 
     Attributes:
         capacity: How many there are.

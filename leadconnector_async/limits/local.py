@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _DEFAULT_INTERVAL = 10.0
-# The two clocks may differ in speed, and a timer is not exact: wait this share of the window longer.
+# Our clock and the service's may differ in speed, so wait this share of the window longer.
 _MARGIN = 0.001
 
 _FEWEST_WINDOWS = 1_000  # below this none is forgotten
@@ -92,7 +92,7 @@ class LocalLimits:
         return window
 
     def _forget_idle(self) -> None:
-        """Forget locations with nothing to do: a first call alone will tell of them again."""
+        """Forget locations with nothing to do: a first call, which goes alone, learns all of it again."""
         self._windows = {name: window for name, window in self._windows.items() if not window.is_idle()}
         self._sweep_at = max(2 * len(self._windows), _FEWEST_WINDOWS)
 
@@ -114,7 +114,10 @@ class LocalWindow:
     within a window, bulk leaves a tenth of the slots free for the next ones. Within a lane it is first come, first
     served. A waiter that is cancelled leaves no slot behind.
 
-    Until a first answer tells what is left of the quota, and that the token is good, one call goes alone.
+    Until a first answer says what is left of the quota, and shows that the token is good, one call goes alone.
+
+    `_in_use` counts the slots that are taken, those that cool, and those held back for other users of the quota. A slot
+    is taken only while `_in_use < capacity`; `limit.py` proves that this is enough.
 
     Attributes:
         limit: What the caller allows, or None.
@@ -132,6 +135,7 @@ class LocalWindow:
         "_in_flight",
         "_in_use",
         "_location_id",
+        "_logged_at",
         "_parked",
         "_paused_until",
         "_refused_until",
@@ -140,7 +144,6 @@ class LocalWindow:
         "_singles",
         "_timer",
         "_timer_at",
-        "_told_at",
         "_waiting",
         "capacity",
         "day",
@@ -170,7 +173,7 @@ class LocalWindow:
         self._parked: list[Callable[[], None]] = []  # loads with rows, to be called when bulk has room
         self._timer: Timer | None = None
         self._timer_at = 0.0
-        self._told_at = -math.inf
+        self._logged_at = -math.inf
 
     def tighten(self, limit: RateLimit) -> None:
         """Keep this limit, too."""
@@ -223,7 +226,9 @@ class LocalWindow:
             self.day.believe(quota, now)
             if self.limit is not None:
                 self._believe(quota, slot, now, self.limit)
-        self._cool(now + self.per_seconds * (1 + _MARGIN))  # as long as its own answer says
+        # The service counted the call by now, so it has left every window of the service's by then. After `_believe`:
+        # if this answer says that the window is longer, its own slot cools for that long.
+        self._cool(now + self.per_seconds * (1 + _MARGIN))
         if self._waiting or self._singles or self._parked:
             self._serve()
 
@@ -257,7 +262,7 @@ class LocalWindow:
         self._serve()
 
     def is_idle(self) -> bool:
-        """Whether it holds nothing that the next answer would not tell."""
+        """Whether it holds nothing that the next answer would not say."""
         now = self._clock.monotonic()
         self._has_room(now, bulk=False)
         is_waited_for = self._waiting or self._singles or self._parked
@@ -270,7 +275,7 @@ class LocalWindow:
         return self._in_use
 
     def forget_waiters(self) -> None:
-        """Forget who waits: their event loop is no more."""
+        """Forget who waits: their event loop is gone."""
         self._singles.clear()
         self._waiting.clear()
         self._parked.clear()
@@ -280,7 +285,7 @@ class LocalWindow:
         """Send nothing more for some time after a 429; rows of loads that wait give way."""
         wait = (self.per_seconds or _DEFAULT_INTERVAL) * (1 + _MARGIN) if seconds is None else seconds
         now = self._clock.monotonic()
-        if now >= self._paused_until:  # else another of its calls has told
+        if now >= self._paused_until:  # else another of its calls has logged it
             _log.info("location %s: answered 429; nothing more is sent for %.1f s", clean_text(self._location_id), wait)
         self._paused_until = max(self._paused_until, now + wait)
         if seconds is not None and seconds > longest:
@@ -313,6 +318,7 @@ class LocalWindow:
         if not self._has_answer and self._must_wait_for_first(now, bulk=bulk):
             return False
         most = self.capacity - (self._spare(now) if bulk else 0)
+        # Calls in flight are not in `day.left` yet: with these and one more, the day is not overdrawn.
         return self._in_use < most and now >= self._paused_until and self.day.left(now) > self._in_flight
 
     def _must_wait_for_first(self, now: float, *, bulk: bool) -> bool:
@@ -325,7 +331,8 @@ class LocalWindow:
         return min(max(self.capacity // _SPARE_SHARE, 1), self.capacity - 1)
 
     def _take(self, now: float) -> int:
-        # With what was in use and had been sent before, `_believe` can tell others' calls from ours.
+        # `_leave_room_for_others` adds what has been sent by the time of the answer: the slots in use now plus the
+        # calls sent from now on are all of ours that the service can have in its window when it counts this call.
         slot = self._in_use - self._sent
         self._in_use += 1
         self._in_flight += 1
@@ -415,18 +422,27 @@ class LocalWindow:
     def _set(self, capacity: int, per_seconds: float, now: float) -> None:
         if capacity == self.capacity and per_seconds == self.per_seconds:
             return
-        if per_seconds < self.per_seconds:  # none is in use for longer than it would be from now
+        if per_seconds < self.per_seconds:  # all that cool were counted by now, so they are free a new window from now
             latest = now + per_seconds * (1 + _MARGIN)
             self._cooling = deque(min(free_at, latest) for free_at in self._cooling)
         self.capacity, self.per_seconds = capacity, per_seconds
-        if now >= self._told_at + _SECONDS_BETWEEN_LOGS:
-            self._told_at = now
+        if now >= self._logged_at + _SECONDS_BETWEEN_LOGS:
+            self._logged_at = now
             name = clean_text(self._location_id)
             _log.info("location %s: the limit is %d calls in %g s now", name, capacity, per_seconds)
 
     def _leave_room_for_others(self, theirs: int, remaining: int, lead: int, now: float) -> None:
-        """Hold back what others have used of the slots that are ours, for as long as the server may count them."""
+        """Hold back slots for the calls of others, for as long as the service may count them.
+
+        Args:
+            theirs: The service's limit.
+            remaining: What the service says is left of it.
+            lead: Slots in use when the call took its own, less the calls sent before it.
+            now: When the answer came.
+        """
+        # Counted by the service, less the most that can be ours.
         others = theirs - remaining - (lead + self._sent)
+        # What the service allows and we may not use is theirs first.
         held_back = min(others - (theirs - self.capacity), self.capacity)
         if held_back > 0:
             name = clean_text(self._location_id)

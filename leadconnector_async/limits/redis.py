@@ -1,4 +1,7 @@
-"""Limits shared between processes, through Redis: four web workers and a migration stay under one limit together."""
+"""Limits shared between processes through Redis: four web workers and a migration stay under one limit together.
+
+`window.lua` says who believes whom, and what happens where a process or Redis fails.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,10 @@ _log = logging.getLogger(__name__)
 
 _FEWEST_WINDOWS: Final = 1_000  # below this none is forgotten
 _MOST_REQUESTS: Final = 16  # at once, each on a connection of its own
-_CLOSE_TIMES: Final = 3  # so many timeouts may pass while Redis is told the last
-_TIMES_UNTIL_LOST: Final = 2  # tries in vain; the first may have met a connection that was stale
+_CLOSE_TIMES: Final = 3  # closing waits so many timeouts for the last report to Redis
+_TIMES_UNTIL_LOST: Final = 2  # failed tries; the first may have been on a stale connection
 
-# Does what the script of the windows does: one that is refused is refused here.
+# Does what `window.lua` does, so that a Redis that would refuse that refuses this.
 _TRIAL: Final = b"""
 local clock = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'at', clock[1])
@@ -148,7 +151,7 @@ class RedisLimits:
         self._begin_anew()
 
     async def close(self) -> None:
-        """Disconnect, for the last client that used it; what answered calls used is told first."""
+        """Disconnect, for the last client that used it; first report to Redis what calls have used."""
         self._users -= 1
         if self._users or self._redis is None:
             return
@@ -157,7 +160,7 @@ class RedisLimits:
             async with asyncio.timeout(_CLOSE_TIMES * self._timeout):
                 await asyncio.gather(*(window.close() for window in windows if isinstance(window, SharedWindow)))
         except TimeoutError:
-            _log.warning("Redis at %s was not told all; what calls hold comes back within a window", self._name)
+            _log.warning("Redis at %s did not get the last report; what calls hold comes back in a window", self._name)
         finally:
             self._begin_anew()
             await _close(redis)
@@ -197,7 +200,7 @@ class RedisLimits:
         }
         self._sweep_at = max(2 * len(self._windows), _FEWEST_WINDOWS)
 
-    async def _ask(self, location_id: str, said: bytes) -> bytes | str:
+    async def _ask(self, location_id: str, request: bytes) -> bytes | str:
         """Run the script for a location.
 
         Raises:
@@ -205,27 +208,27 @@ class RedisLimits:
         """
         try:
             async with self._places:
-                answer = await self._run_script(location_id, said)
+                answer = await self._run_script(location_id, request)
         except _errors() as error:
             self._note_missed(location_id, error)
             raise ConnectionError(f"Redis at {self._name} {self._reason(error)}") from None
         self._note_answered(location_id)
         return answer
 
-    async def _run_script(self, location_id: str, said: bytes) -> bytes | str:
+    async def _run_script(self, location_id: str, request: bytes) -> bytes | str:
         redis: Any = self._redis
         if redis is None:
             raise ConnectionError("the connection is closed")
         tag = f"{{{quote(location_id, safe='') or '-'}}}"
         keys = [f"{self._prefix}:{tag}:{key}" for key in KEYS]
         try:
-            answer: bytes | str = await redis.evalsha(SCRIPT_SHA, len(keys), *keys, said)
+            answer: bytes | str = await redis.evalsha(SCRIPT_SHA, len(keys), *keys, request)
         except _no_script():
-            answer = await redis.eval(SCRIPT, len(keys), *keys, said)
+            answer = await redis.eval(SCRIPT, len(keys), *keys, request)
         return answer
 
     def _note_missed(self, location_id: str, error: Exception) -> None:
-        """Tell once that Redis is lost, however many locations notice it."""
+        """Log once that Redis is lost, however many locations notice it."""
         self._missed[location_id] = self._missed.get(location_id, 0) + 1
         if self._missed[location_id] >= _TIMES_UNTIL_LOST and not self._is_lost:
             self._is_lost = True
@@ -303,26 +306,26 @@ def _no_script() -> type[Exception]:
     return NoScriptError
 
 
-def _reason(error: Exception, said: str) -> str:
+def _reason(error: Exception, text: str) -> str:
     """Say what is wrong, without what may hold the address.
 
     Args:
         error: What the package raised.
-        said: Its text, without passwords.
+        text: Its text, without passwords.
     """
     from redis import exceptions
 
-    # The first that fits: later ones are more general. Before Redis 7, what stops a script shows in the words alone.
+    # The first that fits: later ones are more general. Before Redis 7, only the text says what stopped a script.
     sentences: list[tuple[bool, str]] = [
         (isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError), _REFUSES_LOGIN),
-        (isinstance(error, exceptions.NoPermissionError) or "NOPERM" in said, _LACKS_RIGHTS),
-        (isinstance(error, exceptions.ReadOnlyError) or "READONLY" in said, _IS_REPLICA),
-        (isinstance(error, exceptions.OutOfMemoryError) or "OOM" in said, "has no memory left (maxmemory)"),
+        (isinstance(error, exceptions.NoPermissionError) or "NOPERM" in text, _LACKS_RIGHTS),
+        (isinstance(error, exceptions.ReadOnlyError) or "READONLY" in text, _IS_REPLICA),
+        (isinstance(error, exceptions.OutOfMemoryError) or "OOM" in text, "has no memory left (maxmemory)"),
         (isinstance(error, exceptions.BusyLoadingError), "is still reading its data"),
         (isinstance(error, exceptions.MovedError), "is a part of a Redis Cluster; give cluster=True"),
         (isinstance(error, exceptions.TimeoutError | asyncio.TimeoutError), "gives no answer in time"),
         (isinstance(error, exceptions.ConnectionError | OSError), f"gives no answer ({_kind(error)})"),
-        (isinstance(error, exceptions.ResponseError), f"{_REFUSES_SCRIPT}: {clean_text(said)[:120]}"),
+        (isinstance(error, exceptions.ResponseError), f"{_REFUSES_SCRIPT}: {clean_text(text)[:120]}"),
     ]
     return next((words for fits, words in sentences if fits), f"fails ({type(error).__name__})")
 

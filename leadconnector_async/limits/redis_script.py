@@ -1,4 +1,4 @@
-"""What a process and the script in Redis say to each other; all times in milliseconds."""
+"""The messages between a process and the script in Redis; all times in milliseconds."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class Unused(Struct, frozen=True, gc=False):
     free_in: float
 
 
-class Said(Struct, kw_only=True, gc=False):
-    """What the script is told and asked.
+class WindowRequest(Struct, kw_only=True, gc=False):
+    """What a process reports to the script, and asks of it.
 
     Attributes:
-        born: Since when Redis knew all, as it told; 0 where that is too long ago to matter.
-        runs: How many times the script had run, as it told.
-        used_ago: Since the last call of this process.
+        born: Since when Redis had known everything, by its last answer; 0 where that is too long ago to matter.
+        runs: How many times the script had run by then.
+        used_ago: Time since the last call of this process.
         lost: The numbers of requests whose answers never came.
         in_flight: The slots that are held, and of which Redis has not heard for a while.
         used_elsewhere: Slots used without Redis that are not free yet.
@@ -88,7 +88,7 @@ class Promised(Struct, frozen=True, gc=False):
     lead: float
 
 
-class Told(Struct, frozen=True, kw_only=True, gc=False):
+class WindowAnswer(Struct, frozen=True, kw_only=True, gc=False):
     """What the script answers.
 
     Attributes:
@@ -111,11 +111,11 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     again: float | None = None
 
 
-_decoder: Final = msgspec.json.Decoder(Told, strict=False)
-encode_said: Final = msgspec.json.encode
+_decoder: Final = msgspec.json.Decoder(WindowAnswer, strict=False)
+encode_request: Final = msgspec.json.encode
 
 
-def decode_told(answer: bytes | str) -> Told:
+def decode_answer(answer: bytes | str) -> WindowAnswer:
     """Read what the script answered.
 
     Raises:

@@ -1,7 +1,16 @@
-"""The window of one location, shared with other processes: asks Redis for slots, and tells what became of them.
+"""The window of one location, shared with other processes: ask Redis for slots, and report what became of them.
 
-While calls wait, one request at a time asks for as many slots as there are waiters, and tells of all calls answered
-meanwhile. A slot is promised for a moment; until then its call waits here.
+While calls wait, one request at a time asks for as many slots as there are waiters, and reports all calls answered
+meanwhile. A slot is promised for a certain moment; until then its call waits here.
+
+What this process believes (`window.lua` is the other side):
+
+- Limit, pauses and the day are what Redis last said, but for a pause of its own that Redis has not heard of.
+- A slot is its own for a lease, counted from before the request that got or confirmed it. Redis counts the same time
+  from when it got that request, or later, so the lease ends here first: `acquire` returns no slot that Redis may have
+  given away by then.
+- It sends back `born` and `runs` of the last answer, by which Redis sees whether it has lost data in between.
+- Of the clock of Redis it uses differences alone. A leap ahead, which frees slots early, shows in `_leap`.
 """
 
 from __future__ import annotations
@@ -25,11 +34,11 @@ from .redis_script import (
     NO_DAY,
     Answered,
     Promised,
-    Said,
-    Told,
     Unused,
-    decode_told,
-    encode_said,
+    WindowAnswer,
+    WindowRequest,
+    decode_answer,
+    encode_request,
     their_quota,
 )
 
@@ -38,11 +47,11 @@ _log = logging.getLogger(__name__)
 _MOST_AT_ONCE: Final = 100  # slots asked for in one request
 _PARKED_AT_ONCE: Final = 10  # slots asked for where a load waits with rows
 _MARGIN: Final = 0.001  # of a window, as in the script
-_GATHER: Final = 0.005  # of a window: how long answers are gathered before Redis is told
-_HEARTBEAT: Final = 0.25  # of a window: how often calls in flight are told to be alive
+_GATHER: Final = 0.005  # of a window: how long answers are gathered before Redis hears of them
+_HEARTBEAT: Final = 0.25  # of a window: how often Redis hears that calls in flight are alive
 _UNUSED: Final = 0.02  # of a window: how long a slot is kept for a load that asked for it
 _CLOCKS: Final = 0.002  # the clocks may drift by this share
-_KNOWN: Final = 2.0  # windows: what Redis was told so long ago no longer matters
+_KNOWN: Final = 2.0  # windows: what Redis heard so long ago no longer matters
 # Between tries while Redis does not answer; the first at once, as it may be the connection that was stale.
 _RETRY_SECONDS: Final = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _MOST_LOST: Final = 50  # requests without an answer whose slots are asked back
@@ -55,19 +64,19 @@ class SharedSlot:
 
     Attributes:
         free_at: When it may be used, by the monotonic clock.
-        told_at: When Redis last heard that it is held, by the same clock.
+        confirmed_at: When Redis last heard that it is held, by the same clock.
         share: The window and the slot in it, where it is one of the share that is used without Redis.
     """
 
-    __slots__ = ("free_at", "lead", "name", "share", "told_at")
+    __slots__ = ("confirmed_at", "free_at", "lead", "name", "share")
 
     def __init__(
-        self, name: str, free_at: float, lead: float, told_at: float, share: tuple[LocalWindow, int] | None = None
+        self, name: str, free_at: float, lead: float, confirmed_at: float, share: tuple[LocalWindow, int] | None = None
     ) -> None:
         self.name = name
         self.free_at = free_at
         self.lead = lead
-        self.told_at = told_at
+        self.confirmed_at = confirmed_at
         self.share = share
 
     def is_of(self, alone: LocalWindow) -> bool:
@@ -113,15 +122,15 @@ class SharedWindow:
         self._parked: list[Callable[[], None]] = []
         self._ready: deque[SharedSlot] = deque()  # asked for by loads that were parked
         self._held: dict[str, SharedSlot] = {}
-        # What Redis is to be told.
+        # To be reported to Redis.
         self._answered: list[Used] = []
         self._unused: list[SharedSlot] = []
         self._lost: list[int] = []
-        self._untold_until = -math.inf  # the end of a pause of which it does not know
+        self._unreported_until = -math.inf  # the end of a pause of which it does not know
         self._longest = DAY_SECONDS  # how much of that is waited for
         self._is_single_seen = False
         self._used_at = -math.inf
-        # What it told.
+        # From its last answer.
         self._number = 0
         self._born = self._runs = 0
         self._clock_ahead = math.inf  # that of Redis of ours, at most
@@ -224,7 +233,7 @@ class SharedWindow:
         return now >= self._paused_until and (slot.share is not None or not self._has_lapsed(slot, now))
 
     def _has_lapsed(self, slot: SharedSlot, now: float) -> bool:
-        return now >= slot.told_at + LEASE * self.per_seconds
+        return now >= slot.confirmed_at + LEASE * self.per_seconds
 
     def release(self, slot: SharedSlot, quota: Quota | None = None, *, is_answered: bool = True) -> None:
         """Give a slot back whose call may have left."""
@@ -263,15 +272,15 @@ class SharedWindow:
         self._paused_until = max(self._paused_until, now + wait)
         if wait > longest:
             self._refused_until = max(self._refused_until, now + wait - longest)
-        if now + wait > self._untold_until:
-            self._untold_until, self._longest = now + wait, longest
+        if now + wait > self._unreported_until:
+            self._unreported_until, self._longest = now + wait, longest
         if self._alone is not None:
             self._alone.pause(wait, longest=longest)
         self._give_way(now)
         self._wake()
 
     def _give_way(self, now: float) -> None:
-        """Let those who wait hear of a pause, by this process or another."""
+        """Refuse those who wait: the location is paused, by this process or another."""
         lanes = (self._singles, self._waiting) if now < self._refused_until else (self._waiting,)
         for lane in lanes:
             while lane:
@@ -317,7 +326,7 @@ class SharedWindow:
         return now - self._heard_at < _KNOWN * self.per_seconds
 
     async def close(self) -> None:
-        """Tell what is not told, and ask no more."""
+        """Report what is not reported yet, and ask no more."""
         self._is_closed = True
         agent = self._agent
         if agent is not None:
@@ -342,7 +351,7 @@ class SharedWindow:
             self._agent = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
-        """Ask and tell, as long as there is something to ask or tell."""
+        """Exchange with Redis as long as there is something to ask or to report."""
         try:
             while (when := self._next_exchange()) is not None and not self._is_closed:
                 self._tick.clear()
@@ -358,17 +367,17 @@ class SharedWindow:
             self._agent = None
 
     def _next_exchange(self) -> float | None:
-        """When to ask or tell next, or None where there is nothing."""
+        """When to ask or report next, or None where there is nothing."""
         times = [self._again_at] if self._failures else []
         now = self._clock.monotonic()
         if self._singles or self._waiting or self._parked:
             times.append(self._again_at)
         if self._answered:
             times.append(self._answered[0].at + _GATHER * self.per_seconds)
-        if self._unused or now < self._untold_until:
+        if self._unused or now < self._unreported_until:
             times.append(now)
         if self._held and self._alone is None:
-            heard = min(slot.told_at for slot in self._held.values())
+            heard = min(slot.confirmed_at for slot in self._held.values())
             times.append(heard + _HEARTBEAT * self.per_seconds)
         if self._ready:
             times.append(self._ready[0].free_at + _UNUSED * self.per_seconds)
@@ -380,26 +389,28 @@ class SharedWindow:
         now = self._clock.monotonic()
         self._drop_cancelled()
         self._return_ready(now)
-        said, unsaid = self._say(now), (self._answered, self._unused, self._untold_until)
-        self._answered, self._unused, self._untold_until = [], [], -math.inf
+        request, unreported = self._build_request(now), (self._answered, self._unused, self._unreported_until)
+        self._answered, self._unused, self._unreported_until = [], [], -math.inf
         try:
-            told = decode_told(await self._ask(encode_said(said)))
+            answer = decode_answer(await self._ask(encode_request(request)))
         except (ConnectionError, asyncio.CancelledError) as error:
-            answered, unused, untold_until = unsaid
+            # Redis may have run the script all the same. So the report is sent again, which is safe, and so is the
+            # number of this request, by which the slots that it took for nobody come back.
+            answered, unused, unreported_until = unreported
             self._answered, self._unused = [*answered, *self._answered], [*unused, *self._unused]
-            self._untold_until = max(untold_until, self._untold_until)
-            self._lost = [*self._lost, said.number][-_MOST_LOST:]
+            self._unreported_until = max(unreported_until, self._unreported_until)
+            self._lost = [*self._lost, request.number][-_MOST_LOST:]
             if isinstance(error, asyncio.CancelledError):
                 raise
             self._miss()
             return
         self._lost.clear()
         self._is_single_seen = self._is_single_seen and bool(self._singles)
-        for name in said.in_flight:
+        for name in request.in_flight:
             if name in self._held:
-                self._held[name].told_at = now
+                self._held[name].confirmed_at = now
         self._failures, self._alone = 0, None
-        self._believe(told, asked_at=now)
+        self._believe(answer, asked_at=now)
 
     def _drop_cancelled(self) -> None:
         for lane in (self._singles, self._waiting):
@@ -413,11 +424,11 @@ class SharedWindow:
         while self._ready and now >= self._ready[0].free_at + _UNUSED * self.per_seconds:
             self._unused.append(self._ready.popleft())
 
-    def _say(self, now: float) -> Said:
+    def _build_request(self, now: float) -> WindowRequest:
         self._number += 1
         limit, alone = self._limit, self._alone
         parked = _PARKED_AT_ONCE if self._parked else 0
-        return Said(
+        return WindowRequest(
             holder=self._holder,
             number=self._number,
             born=self._born if self._has_heard(now) else 0,
@@ -437,65 +448,71 @@ class SharedWindow:
             in_flight=[
                 slot.name
                 for slot in self._held.values()
-                if now - slot.told_at >= _HEARTBEAT * self.per_seconds * 0.9 or alone is not None
+                if now - slot.confirmed_at >= _HEARTBEAT * self.per_seconds * 0.9 or alone is not None
             ],
-            # Those of the share that are held are told as in flight.
+            # Those of the share that are held are reported as in flight.
             used_elsewhere=0
             if alone is None
             else alone.in_use() - sum(slot.is_of(alone) for slot in self._held.values()),
-            pause=max(self._untold_until - now, 0.0) * 1000,
+            pause=max(self._unreported_until - now, 0.0) * 1000,
             longest=self._longest * 1000,
             single_seen=self._is_single_seen,
             singles=min(len(self._singles), _MOST_AT_ONCE),
             bulk=min(len(self._waiting) + parked, _MOST_AT_ONCE),
         )
 
-    def _believe(self, told: Told, *, asked_at: float) -> None:
+    def _believe(self, answer: WindowAnswer, *, asked_at: float) -> None:
         now = self._clock.monotonic()
-        ahead = self._leap(told, now, asked_at=asked_at)
+        ahead = self._leap(answer, now, asked_at=asked_at)
         was_paused = self.is_paused()
-        self._heard_at, self._born, self._runs = now, told.born, told.runs
-        if (told.capacity, told.length / 1000) != (self.capacity, self.per_seconds):
-            self.capacity, self.per_seconds = told.capacity, told.length / 1000
+        self._heard_at, self._born, self._runs = now, answer.born, answer.runs
+        if (answer.capacity, answer.length / 1000) != (self.capacity, self.per_seconds):
+            self.capacity, self.per_seconds = answer.capacity, answer.length / 1000
             name = clean_text(self._location_id)
             _log.info("location %s: the limit is %d calls in %g s now", name, self.capacity, self.per_seconds)
-        self._again_at = -math.inf if told.again is None else now + told.again / 1000
-        has_news = now < self._untold_until  # a pause that began since Redis was asked
-        self._paused_until = max(now + told.paused_for / 1000, self._paused_until if has_news else -math.inf)
-        self._refused_until = max(now + told.refused_for / 1000, self._refused_until if has_news else -math.inf)
-        if told.paused_for and not was_paused:  # another process was answered 429, or Redis lost what it knew
+        self._again_at = -math.inf if answer.again is None else now + answer.again / 1000
+        has_news = now < self._unreported_until  # a pause that began since Redis was asked
+        self._paused_until = max(now + answer.paused_for / 1000, self._paused_until if has_news else -math.inf)
+        self._refused_until = max(now + answer.refused_for / 1000, self._refused_until if has_news else -math.inf)
+        if answer.paused_for and not was_paused:  # another process was answered 429, or Redis lost what it knew
             self._give_way(now)
-        self._day_left = told.day_left
-        self._day_spent_until = now + told.day_ends_in / 1000 if told.is_day_spent else -math.inf
+        self._day_left = answer.day_left
+        self._day_spent_until = now + answer.day_ends_in / 1000 if answer.is_day_spent else -math.inf
         slots = [
             SharedSlot(slot.name, now + slot.wait / 1000, slot.lead, asked_at)
-            for slot in told.slots
+            for slot in answer.slots
             if isinstance(slot, Promised)
         ]
         if ahead:
-            self._wait_for_leap(ahead, slots)
+            self._wait_for_leap(slots)
         else:
-            self._hand_out(told, deque(slots))
+            self._hand_out(answer, deque(slots))
 
-    def _leap(self, told: Told, now: float, *, asked_at: float) -> float:
+    def _leap(self, answer: WindowAnswer, now: float, *, asked_at: float) -> float:
         """Return by how much the clock of Redis leapt ahead for certain since it last answered, or 0."""
-        least, most = told.now / 1000 - now, told.now / 1000 - asked_at
+        # Redis read its clock between `asked_at` and `now`, so its clock is ahead of ours by `least` to `most`. That it
+        # leapt is certain only by how much the least of now exceeds the most of before.
+        least, most = answer.now / 1000 - now, answer.now / 1000 - asked_at
         ahead, self._clock_ahead = least - self._clock_ahead, most
         since = now - self._heard_at
         if not self._has_heard(now) or ahead <= _MARGIN * (self.per_seconds + since):
             return 0.0
         return min(ahead, self.per_seconds)
 
-    def _wait_for_leap(self, ahead: float, slots: list[SharedSlot]) -> None:
-        """Take back what a clock that leapt gave too early; after a pause as long, all is as if it had not."""
-        name = clean_text(self._location_id)
-        _log.warning("location %s: the clock of Redis leapt ahead; nothing is sent for %.1f s", name, ahead)
-        self._unused.extend(slots)
-        self._stop_sending(ahead * (1 + _MARGIN), DAY_SECONDS)
+    def _wait_for_leap(self, slots: list[SharedSlot]) -> None:
+        """Give back the slots that a clock that leapt freed too early, and pause for a whole window.
 
-    def _hand_out(self, told: Told, slots: deque[SharedSlot]) -> None:
+        A slot may have been used the moment before the leap, by any process, and Redis would free it too early by as
+        much as its clock leapt. After a window without calls no call from before it counts any more.
+        """
+        name, wait = clean_text(self._location_id), self.per_seconds * (1 + _MARGIN)
+        _log.warning("location %s: the clock of Redis leapt ahead; nothing is sent for %.1f s", name, wait)
+        self._unused.extend(slots)
+        self._stop_sending(wait, DAY_SECONDS)
+
+    def _hand_out(self, answer: WindowAnswer, slots: deque[SharedSlot]) -> None:
         for lane in (self._singles, self._waiting):
-            while lane and (slots or told.is_day_spent):
+            while lane and (slots or answer.is_day_spent):
                 waiter = lane.popleft()
                 if waiter.done():
                     continue
@@ -504,8 +521,8 @@ class SharedWindow:
                     self._held[slot.name] = slot  # from now on, not from when the waiter goes on
                     waiter.set_result(slot)
                 else:
-                    waiter.set_exception(day_spent(self._location_id, told.day_ends_in / 1000, self._clock.time()))
-        if self._parked and (slots or told.is_day_spent):
+                    waiter.set_exception(day_spent(self._location_id, answer.day_ends_in / 1000, self._clock.time()))
+        if self._parked and (slots or answer.is_day_spent):
             self._ready.extend(slots)
             slots.clear()
             self._call_parked()
@@ -519,7 +536,7 @@ class SharedWindow:
     # ------------------------------------------------------------------------------------------ without Redis
 
     def _miss(self) -> None:
-        """Let calls wait; once all slots have come back, let the share of this process go."""
+        """Let calls wait; use the share of this process after a lease, in which slots given out before lapse."""
         now = self._clock.monotonic()
         if not self._failures:
             self._lost_at = now

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ..bulk.report import BatchReport, LoadStoppedError, Outcome, RowError
-from ..bulk.source import SETTLED, Closing, Row, Settled, Skipped
+from ..bulk.source import FINISHED, Closing, Finished, Row, Skipped
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError
 from ..models import ContactUpsert
@@ -278,7 +278,9 @@ class FileLoad:
             self._book = TagBook(self.results.folder / TAGS, retry_refused=self._retry_failed)
         return Tagging(self._files, self._journal, self._book, client, self._access or Access(client), on_tagged)
 
-    def _rows(self, stop: asyncio.Event) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Closing | Settled]:
+    def _rows(
+        self, stop: asyncio.Event
+    ) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Closing | Finished]:
         index, sending = 0, Sending(self._phones, self._chooser)
         for file in self._files:
             for row in file.rows():
@@ -286,10 +288,10 @@ class FileLoad:
                     return
                 is_finished = self._journal.is_finished(index)
                 if is_finished and self._chooser is None:
-                    yield SETTLED
+                    yield FINISHED
                 else:  # what is chosen for later rows depends on those before them, whenever they were sent
                     what = self._to_send(sending, index, row)
-                    yield SETTLED if is_finished else what
+                    yield FINISHED if is_finished else what
                 index += 1
 
     def _to_send(

@@ -1,4 +1,4 @@
-"""msgspec Structs of the wire: one Python form for all versions of the API, normal forms, and what a difference is.
+"""msgspec Structs of the wire: one Python form for all API versions, normal forms, and comparison.
 
 Uses errors alone. Begin with `contacts.py`; `wire.py` reads and writes JSON, `compare.py` says what did not arrive.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .structs import Received, Sent
+from .structs import Received, SentStruct
 
 
 class Note(Received, kw_only=True):
@@ -18,7 +18,7 @@ class Note(Received, kw_only=True):
     date_added: str | None = None
 
 
-class NoteBody(Sent, frozen=True, kw_only=True):
+class NoteBody(SentStruct, frozen=True, kw_only=True):
     """What a note is made or changed with."""
 
     body: str | None = None
@@ -43,7 +43,7 @@ class Task(Received, kw_only=True):
     assigned_to: str | None = None
 
 
-class TaskBody(Sent, frozen=True, kw_only=True):
+class TaskBody(SentStruct, frozen=True, kw_only=True):
     """What a task is made or changed with."""
 
     title: str | None = None

@@ -1,4 +1,4 @@
-"""What of a contact that was sent did not arrive: the service may answer 200 and drop a field without a word.
+"""Find what the service did not store: it may answer 200 and silently drop a field.
 
 What was sent is compared with the contact in the answer, at no extra call, allowing for the forms into which the
 service brings values: email and tags in lower case, phones in E.164, dates as YYYY-MM-DD, text trimmed.
@@ -26,7 +26,7 @@ _FEWEST_DIGITS: Final = 7
 
 
 def find_not_applied(sent: ContactUpsert, stored: Contact) -> tuple[NotApplied, ...]:
-    """List the fields of `sent` that `stored` does not have or does not tell, in the order of the fields."""
+    """List the fields of `sent` that `stored` lacks or leaves unsaid, in the order of the fields."""
     missing: list[NotApplied] = []
     is_whole = stored.is_whole
     for name, is_same in _FIELDS:
@@ -50,8 +50,8 @@ def find_not_applied(sent: ContactUpsert, stored: Contact) -> tuple[NotApplied, 
 def holds_only_what_was_sent(sent: ContactUpsert, stored: Contact) -> bool:
     """Whether a contact names nobody and nothing that was not sent: one that somebody else made may.
 
-    What the service fills in by itself (country, time zone, source, type) tells nothing, nor do tags, which workflows
-    add. Values are not compared, only which there are.
+    What the service fills in by itself (country, time zone, source, type) proves nothing, nor do tags, which workflows
+    add. Only the presence of values is compared, not the values.
     """
     given = {name for name in (*_NAMES, *_OWN) if getattr(sent, name) not in (UNSET, None, "")}
     if given.isdisjoint(_NAMES) and any(getattr(stored, name) for name in _NAMES):
@@ -204,8 +204,8 @@ _OWN: Final = ("email", "phone", "address1", "city", "state", "postal_code")
 def _compare_custom_fields(sent: Iterable[CustomField], stored: Contact) -> Iterable[NotApplied]:
     if stored.knows("custom_fields"):
         return _missing_custom_fields(sent, stored.custom_fields or [])
-    told = stored.unreadable.get("custom_fields")
-    return [NotApplied(f"custom_fields.{field.id or field.key}", _plain_value(field), told) for field in sent]
+    received = stored.unreadable.get("custom_fields")
+    return [NotApplied(f"custom_fields.{field.id or field.key}", _plain_value(field), received) for field in sent]
 
 
 def _missing_custom_fields(sent: Iterable[CustomField], stored: Iterable[CustomFieldValue]) -> Iterable[NotApplied]:
@@ -216,7 +216,7 @@ def _missing_custom_fields(sent: Iterable[CustomField], stored: Iterable[CustomF
             if not is_same_value(field.field_value, found):
                 yield NotApplied(f"custom_fields.{field.id}", _plain_value(field), found)
         elif not _is_empty(field.field_value) and not any(
-            # Answers name the id alone: of a field sent by key, all that can be told is whether its value is there.
+            # Answers name fields by id alone: for a field sent by key we can only check that its value is there.
             is_same_value(field.field_value, found)
             for found in by_id.values()
         ):

@@ -94,7 +94,7 @@ if TYPE_CHECKING:
     Birthday: TypeAlias = str
     """`YYYY-MM-DD`."""
 else:
-    Birthday = str | int | float  # as it may come; `settle` in `wire` makes a text of it
+    Birthday = str | int | float  # as it may come; `wire` makes a text of it
 
 
 # gc=False: contacts hold no cycles, and a list of half a million of them should not slow down each garbage collection.
@@ -248,7 +248,7 @@ class Contact(Received, kw_only=True):
         Args:
             name: The field, by its name in Python.
         """
-        return self.is_whole or (self._is_told(name) and name not in self._unread())
+        return self.is_whole or (self._is_received(name) and name not in self._unread())
 
     @property
     def unreadable(self) -> dict[str, JSON]:
@@ -269,21 +269,21 @@ class Contact(Received, kw_only=True):
             if getattr(self, field) is None and names.get(source) in self._strange
         }
 
-    def _is_told(self, field: str) -> bool:
+    def _is_received(self, field: str) -> bool:
         if self._shape.is_whole:
             return True
         if field == "name" and self.name is None and getattr(self, "contact_name", None):
             return False  # it came in lower case, and nobody knows how it is written
         names = wire_names_of(type(self))
-        return any(names.get(source) in self._told for source in self._shape.sources_of(field))
+        return any(names.get(source) in self._received for source in self._shape.sources_of(field))
 
     @property
-    def _told(self) -> frozenset[str]:
-        told: frozenset[str] | None = self.__dict__.get("_told_names")
-        if told is None:
-            told = frozenset(msgspec.json.decode(self.raw, type=dict[str, msgspec.Raw]))
-            self.__dict__["_told_names"] = told
-        return told
+    def _received(self) -> frozenset[str]:
+        received: frozenset[str] | None = self.__dict__.get("_received_names")
+        if received is None:
+            received = frozenset(msgspec.json.decode(self.raw, type=dict[str, msgspec.Raw]))
+            self.__dict__["_received_names"] = received
+        return received
 
     @property
     def _shape(self) -> Shape:
@@ -310,8 +310,8 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         new: True where the contact was created, False where one was updated.
         is_new_by_date: Where an earlier try's answer was lost and this one says that the contact is not new, whether
-            `dateAdded` tells that the earlier one created it (one that somebody else created in the two seconds before
-            would look the same): True or False, or None where it cannot be told, or there was no such doubt.
+            `dateAdded` shows that the earlier try created it (a contact that somebody else created in the two seconds
+            before would look the same): True or False; None where that is unknown, or there was no such doubt.
         contact: The contact as it is stored now.
         trace_id: The API's id of the call for its support, or None.
         attempts: Tries it took, those answered 429 not counted.

@@ -1,8 +1,8 @@
-"""What callers give, on its way to a Struct that is sent.
+"""Read what callers pass in, on its way to a Struct that is sent.
 
 Keys may be in any spelling (snake_case, camelCase, the API's own), at every depth; an unknown one is an error that says
-where it stands. Values that stand for nothing (NaN, infinities, NaT, pandas.NA) are taken as not given: msgspec would
-write them as null, and null erases what is stored.
+where it is. Missing values (NaN, infinities, NaT, pandas.NA) count as not given: msgspec would write them as null, and
+null erases what is stored.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _Fields:
         names: Each spelling of a field, and its name on the wire.
         types: The type of each, by its name on the wire.
         required: Those without which there is no such Struct.
-        known: All of them, as people are told.
+        known: All of them, as error messages list them.
     """
 
     def __init__(self, model: type[Struct]) -> None:

@@ -23,10 +23,10 @@ def identity_of(contact: ContactUpsert, location_id: str) -> Identity:
 
 
 def is_another_person(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
-    """Whether two identities that met the same contact are of two people.
+    """Whether two identities that reached the same contact belong to two people.
 
-    The email decides where both have one, else the phone: people share a phone more often than an address. One that has
-    but an email and one that has but a phone may be the same person.
+    The email decides where both have one, else the phone: people share a phone more often than an address. An identity
+    with only an email and one with only a phone may be the same person.
     """
     for mine, theirs in zip(one, other, strict=True):
         if mine and theirs:

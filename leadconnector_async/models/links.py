@@ -1,11 +1,11 @@
-"""What ties contacts to other things: followers, tags and businesses of many contacts at once, workflows."""
+"""Followers and workflows of a contact; tags and businesses of many contacts at once."""
 
 from __future__ import annotations
 
 import msgspec
 from msgspec import Struct
 
-from .structs import Received, Sent, read_items, read_part, read_parts, read_received
+from .structs import Received, SentStruct, read_items, read_part, read_parts, read_received
 
 
 class FollowersChange(Received, kw_only=True):
@@ -81,19 +81,19 @@ def _read_result(raw: msgspec.Raw) -> TagResult | None:
         return None  # it names no contact: of those it may have meant, the report says that nothing was said
 
 
-class FollowersBody(Sent, frozen=True, kw_only=True):
+class FollowersBody(SentStruct, frozen=True, kw_only=True):
     """Users who are to follow a contact, or to do so no longer."""
 
     followers: list[str]
 
 
-class TagsBody(Sent, frozen=True, kw_only=True):
+class TagsBody(SentStruct, frozen=True, kw_only=True):
     """Tags to add to one contact, or to remove."""
 
     tags: list[str]
 
 
-class BulkTagsBody(Sent, frozen=True, kw_only=True):
+class BulkTagsBody(SentStruct, frozen=True, kw_only=True):
     """Tags to add to many contacts, or to remove."""
 
     contacts: list[str]
@@ -102,7 +102,7 @@ class BulkTagsBody(Sent, frozen=True, kw_only=True):
     remove_all_tags: bool | None = None
 
 
-class BulkBusinessBody(Sent, frozen=True, kw_only=True):
+class BulkBusinessBody(SentStruct, frozen=True, kw_only=True):
     """Contacts and the business they are to belong to; null takes them out of theirs."""
 
     location_id: str
@@ -110,7 +110,7 @@ class BulkBusinessBody(Sent, frozen=True, kw_only=True):
     business_id: str | None
 
 
-class WorkflowBody(Sent, frozen=True, kw_only=True):
+class WorkflowBody(SentStruct, frozen=True, kw_only=True):
     """When a workflow is to begin."""
 
     event_start_time: str | None = None

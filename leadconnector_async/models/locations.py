@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .structs import JSON, Received, Sent
+from .structs import JSON, Received, SentStruct
 
 
 class LocationBusiness(Struct, frozen=True, kw_only=True, rename="camel", repr_omit_defaults=True):
@@ -109,7 +109,7 @@ class TextBoxOption(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     prefill_value: str | None = None
 
 
-class CustomFieldBody(Sent, frozen=True, kw_only=True):
+class CustomFieldBody(SentStruct, frozen=True, kw_only=True):
     """What a custom field is defined or changed with."""
 
     name: str

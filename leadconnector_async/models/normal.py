@@ -1,4 +1,4 @@
-"""Normal forms: one for each of email, phone and birthday, whatever form a value came in."""
+"""Normal forms of emails, phones and birthdays: one for each, whatever form the value came in."""
 
 from __future__ import annotations
 

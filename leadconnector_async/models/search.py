@@ -12,7 +12,7 @@ from msgspec import Struct
 from ..errors import UsageError
 from .contacts import AttributionSource, Contact, ShapeName
 from .given import is_missing
-from .structs import JSON, Sent, format_time, read_items, read_part, read_parts
+from .structs import JSON, SentStruct, format_time, read_items, read_part, read_parts
 from .wire import read_contact
 
 # ---------------------------------------------------------------------------------------------- filters
@@ -170,7 +170,7 @@ class Sort(Struct, frozen=True):
         return {"field": _wire_name(self.field, SORT_FIELDS, "ordered by"), "direction": self.direction}
 
 
-class SearchBody(Sent, frozen=True, kw_only=True):
+class SearchBody(SentStruct, frozen=True, kw_only=True):
     """What is sent to search; made by `build_search_body`."""
 
     location_id: str
@@ -205,7 +205,7 @@ class Search(Struct, frozen=True, kw_only=True):
         if not isinstance(self.page_size, int) or not 1 <= self.page_size <= 500:
             raise UsageError(f"page_size is {self.page_size}; the service takes 1 to 500")
         if self.page is not None and self.search_after is not None:
-            raise UsageError("a page is told by its number or by the contact it follows, not by both")
+            raise UsageError("name a page by its number or by the contact it follows, not by both")
         _check_kinds(self.filters, (Filter, FilterGroup), "a filter is a Filter or a group of them")
         _check_kinds(self.sort, (Sort,), "an order is a Sort")
         _check_length(self.query, "the query")
@@ -298,7 +298,7 @@ class FoundContact(Contact, kw_only=True):
     search_after: Cursor | None = None
 
     def take_over(self, whole: Contact) -> None:
-        """Take over what a read by its id said of the same contact; what searches alone tell stays."""
+        """Take over a read by id of the same contact, and keep the fields that only searches return."""
         for name in Contact.__struct_fields__:
             setattr(self, name, getattr(whole, name))
         self.__dict__.clear()
@@ -357,7 +357,7 @@ def read_search_page(body: bytes) -> SearchPage:
 
 
 def read_contact_page(body: bytes) -> ContactPage:
-    """Read the answer to a list of contacts; where it goes on is told in `meta`, which the API's reference omits."""
+    """Read a list of contacts; `meta`, which the API's reference omits, says where the next page begins."""
     parts = read_parts(body)
     meta = read_part(parts, "meta", _Meta) or _Meta()
     count = read_part(parts, "count", int)
@@ -370,7 +370,7 @@ def read_contact_page(body: bytes) -> ContactPage:
 
 
 def read_duplicate(body: bytes) -> Contact | None:
-    """Read the answer to a search for a duplicate; none is told by a contact that is absent, null or has no id."""
+    """Read the answer to a search for a duplicate; a contact that is absent, null or without id means none."""
     raw = read_parts(body).get("contact", msgspec.Raw(b"null"))
     found = msgspec.json.decode(raw, type=dict[str, Any] | None)
     return read_contact(raw, FoundContact, "duplicate") if found and found.get("id") else None

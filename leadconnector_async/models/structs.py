@@ -1,4 +1,4 @@
-"""What every object that the service returns has in common: it is read whatever it holds, and nothing of it is lost.
+"""The base of all objects that the service returns: any content can be read, and none of it is lost.
 
 A known field whose value is not of the documented kind is left at None and kept in `extra`, so that a change of the
 service never turns a call that succeeded into one that failed. Do not disturb is the exception: left at None, it would
@@ -211,11 +211,11 @@ ENCODING_ERRORS = (msgspec.MsgspecError, WrongKeyError, TypeError, UnicodeEncode
 """What is raised for a value that cannot be encoded or is of the wrong type, and for a key that is unknown."""
 
 
-class Sent(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+class SentStruct(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
     """A body; what is None by default is left out."""
 
 
-AnySent = TypeVar("AnySent", bound=Sent)
+AnySent = TypeVar("AnySent", bound=SentStruct)
 
 
 @cache
@@ -224,11 +224,11 @@ def _decoder_of_sent(model: type[AnySent]) -> msgspec.json.Decoder[AnySent]:
 
 
 @cache
-def _python_names(model: type[Sent]) -> dict[str, str]:
+def _python_names(model: type[SentStruct]) -> dict[str, str]:
     return {field.encode_name: field.name for field in msgspec.structs.fields(model)}
 
 
-def encode_body(body: Sent) -> bytes:
+def encode_body(body: SentStruct) -> bytes:
     """Encode a body, and check the type of each of its values. What is missing (NaN and its like) is left out.
 
     Raises:

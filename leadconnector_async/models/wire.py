@@ -1,4 +1,4 @@
-"""To and from the wire: encoders and decoders made once, and the one place that knows how the versions differ."""
+"""Encode and decode contacts. This is the one place that knows how the API versions differ."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def read_contact(raw: bytes | msgspec.Raw, model: type[_Contact], shape: ShapeNa
         contact.__dict__["_shape_name"] = shape
     for field, sources in SHAPES[shape].sources.items():
         _take_first(contact, field, sources)
-    _settle_birthday(contact)
+    _normalise_birthday(contact)
     return contact
 
 
@@ -143,7 +143,7 @@ def _take_first(contact: Contact, field: str, sources: tuple[str, ...]) -> None:
             return
 
 
-def _settle_birthday(contact: Contact) -> None:
+def _normalise_birthday(contact: Contact) -> None:
     """Bring a birthday into one form; one that cannot be read is kept as something strange."""
     if contact.date_of_birth is not None:
         try:
@@ -198,7 +198,7 @@ def _decode_answer(body: bytes) -> _ContactAnswer:
         return _decode_leniently(body)
     check_id(answer.contact)
     answer.contact.__dict__["_answer"] = body
-    _settle_birthday(answer.contact)
+    _normalise_birthday(answer.contact)
     return answer
 
 

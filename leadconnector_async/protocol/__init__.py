@@ -1,4 +1,4 @@
-"""The API without a network: what to send for each call, and what an answer means. No asyncio, no aiohttp.
+"""The API without a network: build each request, read each answer. No asyncio, no aiohttp.
 
 Uses `models`. Begin with `request.py` and `contacts.py`; `answers.py` turns answers into values or errors.
 """

@@ -1,4 +1,4 @@
-"""What an answer says: the service's many shapes of error as exceptions of ours, and its headers. Pure."""
+"""Read answers: turn the service's many error shapes into our exceptions, and read its headers. Pure."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ def clean_text(text: str) -> str:
 
 def _advice(messages: tuple[str, ...]) -> str | None:
     """Say what to do, where the service's words do not."""
-    said = " ".join(messages).lower()
-    return next((advice for words, advice in _ADVICE if words in said), None)
+    text = " ".join(messages).lower()
+    return next((advice for words, advice in _ADVICE if words in text), None)
 
 
 def _text(value: object) -> str | None:
@@ -141,7 +141,7 @@ def _error_class(status: int, message: str, fields: Mapping[str, Any]) -> type[A
 
 
 def _class_of_401(message: str) -> type[APIError]:
-    """Tell a refused token from the other things that this API answers with 401."""
+    """Distinguish a refused token from everything else that this API answers with 401."""
     if _TIMED_OUT in message.lower():
         return ServerError
     if _PERMANENT_DND.search(message):  # answered with 400, whose body says 401: be right if that changes
@@ -200,7 +200,7 @@ def _read_limit(most: str | None, milliseconds: str | None) -> tuple[int | None,
 
 
 def _number(text: str | None, *, least: int = 0) -> int | None:
-    """Read a number of calls; nonsense tells nothing."""
+    """Read a number of calls; None for nonsense."""
     if text is None or not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         return None
     number = int(text)

@@ -1,4 +1,4 @@
-"""OAuth without a network: what to ask the service for tokens, and what its answers mean. Pure.
+"""OAuth without a network: build requests for tokens, read the answers. Pure.
 
 Sources: https://marketplace.gohighlevel.com/docs/Authorization/authorization_doc and the OAuth 2.0 specification.
 """
@@ -108,7 +108,7 @@ _AHEAD_SECONDS: Final = 300.0
 _AHEAD_SHARE: Final = 0.1  # of a short life, in place of the above
 _SECRET_FIELDS: Final = ("code", "client_secret", "refresh_token", "clientSecret", "refreshToken")
 
-# ---------------------------------------------------------------------------------------------- what goes out
+# ---------------------------------------------------------------------------------------------- requests
 
 
 class _SecretRequest(Request[T], Generic[T], frozen=True, kw_only=True, gc=False):
@@ -190,7 +190,7 @@ def _camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-# ---------------------------------------------------------------------------------------------- what comes back
+# ---------------------------------------------------------------------------------------------- answers
 
 
 class LocationTokenAnswer(Struct, frozen=True, rename="camel"):
@@ -307,7 +307,7 @@ def read_refusal(error: APIError, *, is_code: bool, account_id: str | None = Non
 # Before v3 the pages are counted; in v3 each names the next one.
 
 
-class Page(Struct, frozen=True):
+class LocationsPage(Struct, frozen=True):
     """One page of installed locations.
 
     Attributes:
@@ -337,15 +337,15 @@ _NAMED: Final = msgspec.json.Decoder(_NamedPage)
 
 def build_installed_locations(
     company_id: str, app_id: str, version: str, *, page: str, size: int, query: str | None, is_installed: bool | None
-) -> Request[Page]:
+) -> Request[LocationsPage]:
     """GET /oauth/installedLocations: one page.
 
     Args:
-        page: Empty for the first; else what the page before told.
+        page: Empty for the first; else `next` of the page before.
         size: How many locations at most.
     """
     fields = {"companyId": company_id, "appId": app_id}
-    read: Callable[[bytes], Page]
+    read: Callable[[bytes], LocationsPage]
     if version == "v3":
         path, read = "/oauth/installed-locations", _read_named
         fields |= {"pageSize": str(size), **({"pageToken": page} if page else {})}
@@ -368,11 +368,11 @@ def build_installed_locations(
     )
 
 
-def _read_counted(skip: int, size: int, body: bytes) -> Page:
+def _read_counted(skip: int, size: int, body: bytes) -> LocationsPage:
     locations = _COUNTED.decode(body).locations
-    return Page(locations, str(skip + len(locations)) if len(locations) >= size else None)
+    return LocationsPage(locations, str(skip + len(locations)) if len(locations) >= size else None)
 
 
-def _read_named(body: bytes) -> Page:
+def _read_named(body: bytes) -> LocationsPage:
     page = _NAMED.decode(body)
-    return Page(page.items, page.pagination.next_page_token or None)
+    return LocationsPage(page.items, page.pagination.next_page_token or None)

@@ -1,4 +1,4 @@
-"""Take credentials that were sent out of the answers that come back. Pure.
+"""Remove the credentials we sent from the answers that come back. Pure.
 
 Echo services, error pages and gateways repeat requests. This runs on an answer as it arrives, before anything of it is
 read, shortened or stripped: once a text is cut in the middle of a token, no search finds that token in it.

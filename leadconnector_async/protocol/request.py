@@ -1,4 +1,4 @@
-"""A call that is ready to be sent, and the little that all of them share."""
+"""A request that is ready to be sent, and what all requests share."""
 
 from __future__ import annotations
 

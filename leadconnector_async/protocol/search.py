@@ -1,4 +1,4 @@
-"""Calls that find contacts, and what has been arranged with them."""
+"""Calls that find contacts, and their appointments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a value may be: plain functions that look at a cell before it is sent, in a list for each field (below).
+"""Rules for cells: plain functions that check a value before it is sent, in a list for each field (below).
 
 Uses `models`. Begin here; a rule takes the text as the rules before it left it, and the checks that are wanted. It
 returns the text to go on with, or a `Fixed` where people should know what it changed, or raises `UnusableCellError`.
@@ -31,8 +31,8 @@ RULES: Final[dict[str, Sequence[Rule]]] = {
 """The rules of each field of a contact, in the order in which they are asked."""
 
 REFUSING: Final = frozenset(
-    # A wrong email: the phone alone would decide whose contact is written. A wrong location, or a wrong wish not to be
-    # disturbed: what is meant is not done. JSON that is none: the columns have moved.
+    # Without a wrong email, the phone alone would decide whose contact is written. Without a wrong location or
+    # do-not-disturb setting, the opposite of what was meant would happen. Broken JSON means that columns have moved.
     "email locationId dnd dndSettings inboundDndSettings createNewIfDuplicateAllowed tags customFields".split()
 )
 """Fields of which a cell that cannot be used keeps its row from being sent; of all others the cell is left out."""
@@ -49,14 +49,14 @@ def apply_rules(rules: Sequence[Rule], text: str, checks: Checks) -> str | Fixed
     Raises:
         UnusableCellError: One says that the text cannot be sent.
     """
-    told: Fixed | None = None
+    fixed: Fixed | None = None
     for rule in rules:
         found = rule(text, checks)
         if isinstance(found, Fixed):
-            told, text = found, found.value
+            fixed, text = found, found.value
         else:
             text = found
-    return text if told is None else Fixed(text, told.sentence, told.action)
+    return text if fixed is None else Fixed(text, fixed.sentence, fixed.action)
 
 
 def reader_of(rules: Sequence[Rule], checks: Checks) -> Callable[[str], str | Fixed]:

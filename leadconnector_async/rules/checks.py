@@ -1,4 +1,4 @@
-"""What cells are taken to mean where they do not say."""
+"""Options for reading ambiguous cells."""
 
 from __future__ import annotations
 

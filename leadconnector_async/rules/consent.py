@@ -1,6 +1,6 @@
-"""Columns about consent: headers that say by themselves that people opted out or in, and what their cells say.
+"""Columns about consent: recognise headers that say people opted out or in, and read their cells.
 
-Consent fails closed: what is about consent and cannot be read closes a channel or stops the load, and nothing that is
+Consent fails closed: a cell about consent that cannot be read closes a channel or stops the load, and nothing that is
 read from a file opens one.
 """
 
@@ -19,8 +19,8 @@ from ..models import UPSERT_NAMES
 from ..models.dnd import V3_CHANNELS
 from .problems import Fixed
 
-Kind: TypeAlias = Literal["opt-out", "opt-in"]
-KINDS: Final[tuple[Kind, ...]] = ("opt-out", "opt-in")
+ConsentKind: TypeAlias = Literal["opt-out", "opt-in"]
+KINDS: Final[tuple[ConsentKind, ...]] = ("opt-out", "opt-in")
 CHANNELS: Final = tuple(V3_CHANNELS)
 ALL: Final = "all"
 CLOSED: Final = {"status": "active"}
@@ -37,7 +37,7 @@ class Consent(Struct, frozen=True):
         is_time: Whether cells hold the time since when.
     """
 
-    kind: Kind
+    kind: ConsentKind
     channels: tuple[str, ...]
     is_implied: bool = False
     is_time: bool = False
@@ -98,7 +98,7 @@ _PHRASES: Final = """
     opt-in = can {v}, ok to {v}, okay to {v}, permission to {v}, consent to {v}
 """
 # Phrases that name no channel, with what they are taken to mean.
-_WITHOUT_CHANNEL: Final[dict[Kind, str]] = {
+_WITHOUT_CHANNEL: Final[dict[ConsentKind, str]] = {
     "opt-out": """
         Email = unsubscribed, unsubscribe, unsub, unsubbed, unsubscribed from all lists, unsubscribed from list
         all = opt out, opted out, opting out, not opted in, suppressed, suppression, suppression list, blacklisted
@@ -141,7 +141,7 @@ _TAIL: Final = re.compile(r"[:(\[?]|\s[-\u2013\u2014]\s")
 class _Phrase(Struct, frozen=True):
     """A way to say it, in plain form: the channels are those of the word between `before` and `after`."""
 
-    kind: Kind
+    kind: ConsentKind
     before: str
     after: str
     words: Mapping[str, tuple[str, ...]]
@@ -241,7 +241,7 @@ def _table() -> tuple[dict[str, Consent], list[_Phrase]]:
     return bare, phrases
 
 
-def _phrase(kind: Kind, text: str, place: str, words: Mapping[str, tuple[str, ...]]) -> _Phrase:
+def _phrase(kind: ConsentKind, text: str, place: str, words: Mapping[str, tuple[str, ...]]) -> _Phrase:
     before, _, after = text.partition(place)
     return _Phrase(kind, _letters(before), _letters(after), words)
 
@@ -325,10 +325,10 @@ _DATE: Final = re.compile(
     re.ASCII,
 )
 _UNREAD: Final = "is neither yes nor no, and is taken for an opt-out"
-Verdict: TypeAlias = Literal["closes", "leaves", "unread"]
+ConsentAnswer: TypeAlias = Literal["closes", "leaves", "unread"]
 
 
-def judge(cell: str, kind: Kind, *, is_time: bool = False) -> Verdict:
+def judge(cell: str, kind: ConsentKind, *, is_time: bool = False) -> ConsentAnswer:
     """Say what a cell does to the channels of its column.
 
     Args:
@@ -348,16 +348,16 @@ def judge(cell: str, kind: Kind, *, is_time: bool = False) -> Verdict:
     return "closes" if is_time else "unread"
 
 
-def consent_reader(kind: Kind, *, is_time: bool = False) -> Callable[[str], Any]:
+def consent_reader(kind: ConsentKind, *, is_time: bool = False) -> Callable[[str], Any]:
     """Make what reads the cells of a column: True closes its channels, None leaves them. What it cannot read closes."""
     return partial(_read, kind=kind, is_time=is_time)
 
 
-def _read(cell: str, kind: Kind, is_time: bool) -> bool | Fixed | None:
-    verdict = judge(cell, kind, is_time=is_time)
-    if verdict == "unread":
+def _read(cell: str, kind: ConsentKind, is_time: bool) -> bool | Fixed | None:
+    answer = judge(cell, kind, is_time=is_time)
+    if answer == "unread":
         return Fixed(True, _UNREAD, "fixed")
-    return True if verdict == "closes" else None
+    return True if answer == "closes" else None
 
 
 # ---------------------------------------------------------------------------------------------- openings

@@ -1,4 +1,4 @@
-"""Countries: from what people write to the codes that the service takes."""
+"""Map the countries that people write to the codes that the service takes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Phone numbers, to E.164.
+"""Bring phone numbers to E.164.
 
-A number is sent where it is *possible*: the country code is one, and the length fits it. Whether a number of that form
-is in use is not asked: numbering plans change faster than any table of them, and the service's own refusals ("too
-long", "Invalid country calling code") are of this same first step.
+A number is sent if it is *possible*: its country code exists, and its length fits. We do not check that numbers of that
+form are in use: numbering plans change faster than any table of them, and the service itself refuses only what is
+impossible ("too long", "Invalid country calling code").
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def e164(cell: str, checks: Checks) -> str | Fixed:
 
 
 def read_as_of(phone: str, country: str | None) -> str:
-    """Return a number that is to be sent as the service will store it, as far as that can be told.
+    """Return a number as the service is likely to store it.
 
     Args:
         phone: The number.

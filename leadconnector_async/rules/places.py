@@ -31,7 +31,7 @@ def time_zone(cell: str, checks: Checks) -> str:
 @lru_cache(maxsize=4096)
 def _zone(cell: str) -> str:
     zones = _zones()
-    if not zones:  # a machine without the database: the service will tell
+    if not zones:  # a machine without the database: leave the check to the service
         return cell
     # HubSpot's own values are such as america_slash_new_york.
     name = zones.get(cell.replace("_slash_", "/").replace(" ", "_").lower())

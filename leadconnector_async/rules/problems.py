@@ -1,4 +1,4 @@
-"""What is wrong with cells and rows, and what is done about it."""
+"""Problems of cells and rows, and what was done about them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Problem(Struct, frozen=True, gc=False):
 
 
 class Fixed(Struct, frozen=True, gc=False):
-    """A value that a rule has changed in a way that should be told, and how; or only something to tell of it."""
+    """A value that a rule changed, or left as it is, with a sentence for the list of problems."""
 
     value: Any
     sentence: str

@@ -1,4 +1,4 @@
-"""Texts that may be anything, within reason."""
+"""Free texts: their length, web addresses, and dates of birth."""
 
 from __future__ import annotations
 

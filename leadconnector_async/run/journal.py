@@ -23,7 +23,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ..bulk.outcome import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry, Met
+from ..bulk.outcome import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry, LastRow
 from ..bulk.report import BatchReport, Outcome, RowError
 from ..bulk.run_log import MOST_READ_AHEAD, MOST_REFUSED, NO_PACE, Earlier, Pace
 from ..bulk.traces import Trace, follow, trace_of
@@ -284,13 +284,13 @@ class Journal:
             self._note_cut_off(db)
             earlier = self._read_earlier(db, now)
             db.executemany("INSERT OR REPLACE INTO load VALUES (?, ?)", whole.items())
-            self._sitting = earlier.sittings + 1
+            self._sitting = earlier.sessions + 1
             sitting = (self._sitting, now, concurrency)
             db.execute("INSERT INTO sittings (number, began_at, concurrency) VALUES (?, ?, ?)", sitting)
             self._settle_intents(db)
             self._read_states(db, retry_failed=retry_failed or self._retry_failed)
         self._is_in_use = True
-        if earlier.sittings:
+        if earlier.sessions:
             _log.info("%s: going on, sitting %d", self.path, self._sitting)
         return earlier
 
@@ -514,11 +514,11 @@ class Journal:
         outcome = entry.outcome
         if outcome.contact_id is None or outcome.status == "skipped":  # which has written nothing
             return outcome
-        met: Met | None = None
+        met: LastRow | None = None
         if not outcome.new:  # else its id is a new one, too
             found = db.execute("SELECT row, email, phone FROM contacts WHERE id = ?", (outcome.contact_id,)).fetchone()
             met = None if found is None else (found[0], found[1:])
-        outcome, (row, (email, phone)) = entry.meet(met, entry.signature)
+        outcome, (row, (email, phone)) = entry.resolve(met, entry.signature)
         db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", (outcome.contact_id, row, email, phone))
         return outcome
 

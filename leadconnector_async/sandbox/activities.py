@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from .answers import Refusal
-from .books import Books, write_time
-from .calls import Body, Call, success
+from .books import Records, write_time
+from .calls import Body, IncomingCall, success
 from .shelves import Fields
 from .validation import Rules, flag, iso_time, read_time, text
 
@@ -15,39 +15,39 @@ NEW_NOTE: Final = Rules(_NOTE_PROPERTIES, ("body",))
 CHANGED_NOTE: Final = Rules(_NOTE_PROPERTIES)
 
 
-def list_notes(books: Books, call: Call) -> Body:
-    books.get(call.contact_id)
-    return {"notes": books.notes.of(call.contact_id)}
+def list_notes(records: Records, call: IncomingCall) -> Body:
+    records.get(call.contact_id)
+    return {"notes": records.notes.of(call.contact_id)}
 
 
-def create_note(books: Books, call: Call) -> Body:
-    books.get(call.contact_id)
+def create_note(records: Records, call: IncomingCall) -> Body:
+    records.get(call.contact_id)
     note = {
-        "id": books.new_id(books.notes),
+        "id": records.new_id(records.notes),
         "contactId": call.contact_id,
         "pinned": False,
-        "dateAdded": books.now(),
+        "dateAdded": records.now(),
         **call.body,
     }
-    return {"note": books.notes.put(note)}
+    return {"note": records.notes.put(note)}
 
 
-def get_note(books: Books, call: Call) -> Body:
-    return {"note": _find_note(books, call)}
+def get_note(records: Records, call: IncomingCall) -> Body:
+    return {"note": _find_note(records, call)}
 
 
-def update_note(books: Books, call: Call) -> Body:
-    return {"note": books.notes.put({**_find_note(books, call), **call.body})}
+def update_note(records: Records, call: IncomingCall) -> Body:
+    return {"note": records.notes.put({**_find_note(records, call), **call.body})}
 
 
-def delete_note(books: Books, call: Call) -> Body:
-    books.notes.take(_find_note(books, call)["id"])
+def delete_note(records: Records, call: IncomingCall) -> Body:
+    records.notes.take(_find_note(records, call)["id"])
     return success(call.version)
 
 
-def _find_note(books: Books, call: Call) -> Fields:
-    books.get(call.contact_id)
-    note = books.notes.get(call.params["id"])
+def _find_note(records: Records, call: IncomingCall) -> Fields:
+    records.get(call.contact_id)
+    note = records.notes.get(call.params["id"])
     if note is None or note["contactId"] != call.contact_id:
         raise Refusal(400, f"Note with id {call.params['id']} not found")
     return note
@@ -65,27 +65,27 @@ CHANGED_TASK: Final = Rules(_TASK_PROPERTIES)
 COMPLETION: Final = Rules({"completed": flag}, ("completed",))
 
 
-def list_tasks(books: Books, call: Call) -> Body:
-    books.get(call.contact_id)
-    return {"tasks": books.tasks.of(call.contact_id)}
+def list_tasks(records: Records, call: IncomingCall) -> Body:
+    records.get(call.contact_id)
+    return {"tasks": records.tasks.of(call.contact_id)}
 
 
-def create_task(books: Books, call: Call) -> Body:
-    books.get(call.contact_id)
-    task = {"id": books.new_id(books.tasks), "contactId": call.contact_id, **_read(call.body)}
-    return {"task": books.tasks.put(task)}
+def create_task(records: Records, call: IncomingCall) -> Body:
+    records.get(call.contact_id)
+    task = {"id": records.new_id(records.tasks), "contactId": call.contact_id, **_read(call.body)}
+    return {"task": records.tasks.put(task)}
 
 
-def get_task(books: Books, call: Call) -> Body:
-    return {"task": _find_task(books, call)}
+def get_task(records: Records, call: IncomingCall) -> Body:
+    return {"task": _find_task(records, call)}
 
 
-def update_task(books: Books, call: Call) -> Body:
-    return {"task": books.tasks.put({**_find_task(books, call), **_read(call.body)})}
+def update_task(records: Records, call: IncomingCall) -> Body:
+    return {"task": records.tasks.put({**_find_task(records, call), **_read(call.body)})}
 
 
-def delete_task(books: Books, call: Call) -> Body:
-    books.tasks.take(_find_task(books, call)["id"])
+def delete_task(records: Records, call: IncomingCall) -> Body:
+    records.tasks.take(_find_task(records, call)["id"])
     return success(call.version)
 
 
@@ -94,9 +94,9 @@ def _read(sent: Body) -> Fields:
     return {**sent, "dueDate": write_time(due)} if due else dict(sent)
 
 
-def _find_task(books: Books, call: Call) -> Fields:
-    books.get(call.contact_id)
-    task = books.tasks.get(call.params["taskId"])
+def _find_task(records: Records, call: IncomingCall) -> Fields:
+    records.get(call.contact_id)
+    task = records.tasks.get(call.params["taskId"])
     if task is None or task["contactId"] != call.contact_id:
         # The service's words for tasks, in a shape of their own.
         raise Refusal(400, "", message=None, statusCode=None, error=f"Task with id {call.params['taskId']} not found")

@@ -61,7 +61,7 @@ FAULT_KINDS: Final[Mapping[str, str]] = {
     "401-timeout": '401 "Command timed out" of the gateway, before the write',
     "reset-before": "the connection is reset, nothing is written",
     "reset-after": "the contact is written, then the connection is reset",
-    "cut-body": "the contact is written, the answer ends in its midst",
+    "cut-body": "the contact is written, the answer breaks off",
     "429": "429 without Retry-After",
     "429-retry-after": "429 with Retry-After",
     "422-created": "the contact is written, the answer is 422",
@@ -72,7 +72,7 @@ FAULT_KINDS: Final[Mapping[str, str]] = {
 _HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 
 
-class Page(Refusal):
+class EdgePage(Refusal):
     """A refusal whose body is an HTML page of the edge, not JSON of the service."""
 
     def __init__(self, status: int, title: str) -> None:
@@ -101,7 +101,7 @@ class Faults:
         self._script: deque[str | None] = deque()
 
     def script(self, kind: str | None, times: int) -> None:
-        """Let the next calls meet this fault, or none, after what was scripted before."""
+        """Give the next calls this fault, or none, after what was scripted before."""
         if kind is not None:
             check_kind(kind)
         self._script.extend([kind] * times)
@@ -132,9 +132,9 @@ def refuse_before_write(kind: str | None) -> None:
         raise edge_page(int(kind[:3]))
 
 
-def edge_page(status: int) -> Page:
+def edge_page(status: int) -> EdgePage:
     """Return the page that the edge shows when the service behind it fails."""
-    return Page(status, {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable"}[status])
+    return EdgePage(status, {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable"}[status])
 
 
 HTML = "text/html"

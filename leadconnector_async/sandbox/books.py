@@ -1,4 +1,4 @@
-"""All that the sandbox has stored, and what the service does with a contact that it is sent."""
+"""Everything the sandbox stores, and what the service does with a contact that it receives."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from .answers import Refusal, contact_not_found, duplicate, permanent_dnd
-from .custom_fields import CustomFieldDefinition, CustomFields
-from .logins import Logins
+from .custom_fields import CustomFieldDefinition, DefinedFields
+from .logins import IssuedTokens
 from .shelves import Fields, Shelf
 from .validation import NAMES, apply, clean_tags, is_number, normalise, read_time
 
-# ---------------------------------------------------------------------------------------------- the directory
+# ---------------------------------------------------------------------------------------------- the view of searches
 
 IsMatch: TypeAlias = Callable[[Fields], bool]
-Order: TypeAlias = tuple[tuple[str, bool], ...]
+SortOrder: TypeAlias = tuple[tuple[str, bool], ...]
 """Fields to sort by, each with whether it descends; the id decides at last."""
 
-NEWEST_FIRST: Final[Order] = (("dateAdded", True),)
+NEWEST_FIRST: Final[SortOrder] = (("dateAdded", True),)
 _TIMES: Final = ("dateAdded", "dateUpdated")
 _MOST_REMEMBERED: Final = 4
 
 
-class Directory:
+class SearchView:
     """The contacts as searches see them: as they are, or as they were a while ago.
 
     Args:
@@ -42,7 +42,7 @@ class Directory:
         self._lag = lag
         self._monotonic = monotonic
         self._coming: deque[tuple[float, str, Fields | None]] = deque()
-        self._selected: dict[tuple[str, str, Order], tuple[int, list[Fields]]] = {}
+        self._selected: dict[tuple[str, str, SortOrder], tuple[int, list[Fields]]] = {}
         if lag:
             contacts.watchers.append(self._note)
 
@@ -65,11 +65,11 @@ class Directory:
             elif contact_id in self._seen:
                 self._seen.take(contact_id)
 
-    def select(self, location_id: str, order: Order, is_match: IsMatch, key: str) -> list[Fields]:
+    def select(self, location_id: str, order: SortOrder, is_match: IsMatch, key: str) -> list[Fields]:
         """Return the contacts of a location that match, in order.
 
         Args:
-            key: What tells this choice from others, so that the pages of one search need not be sorted each time.
+            key: Identifies the query, so that the pages of one search need not be sorted each time.
         """
         self._catch_up()
         generation, found = self._selected.get((location_id, key, order), (-1, []))
@@ -81,7 +81,7 @@ class Directory:
         return found
 
 
-def in_order(contacts: Iterable[Fields], order: Order) -> list[Fields]:
+def in_order(contacts: Iterable[Fields], order: SortOrder) -> list[Fields]:
     """Sort contacts; those without a value come last, whichever way a field is sorted."""
     rows = sorted(contacts, key=lambda contact: str(contact["id"]))
     for field, descends in reversed(order):
@@ -93,8 +93,8 @@ def _rank(value: Any, descends: bool) -> tuple[bool, Any]:
     return ((value is None) != descends, "" if value is None else value.lower() if isinstance(value, str) else value)
 
 
-def sort_values(contact: Fields, order: Order) -> list[Any]:
-    """Return where a contact stands in an order, as searches tell it: times in milliseconds, and the id at last."""
+def sort_values(contact: Fields, order: SortOrder) -> list[Any]:
+    """Return where a contact stands in an order, as searches write it: times in milliseconds, the id last."""
     return [*(_place(field, contact.get(field)) for field, _ in order), contact["id"]]
 
 
@@ -110,7 +110,7 @@ def milliseconds(text: str) -> int:
     return 0 if time is None else round(time.timestamp() * 1000)
 
 
-def fits_order(cursor: list[Any], order: Order) -> bool:
+def fits_order(cursor: list[Any], order: SortOrder) -> bool:
     """Say whether values can stand for a place in an order."""
     if len(cursor) != len(order) + 1 or not isinstance(cursor[-1], str):
         return False
@@ -123,7 +123,7 @@ def _is_of(field: str, value: Any) -> bool:
     return isinstance(value, bool if field == "dnd" else str)
 
 
-def comes_after(values: list[Any], cursor: list[Any], order: Order) -> bool:
+def comes_after(values: list[Any], cursor: list[Any], order: SortOrder) -> bool:
     """Say whether one place in an order comes after another; those without a value are last."""
     for value, before, descends in zip(values, cursor, (*(descends for _, descends in order), False), strict=True):
         if value == before:
@@ -137,7 +137,7 @@ def comes_after(values: list[Any], cursor: list[Any], order: Order) -> bool:
 _ID_LETTERS = string.ascii_letters + string.digits
 
 
-class Books:
+class Records:
     """The contacts of all locations, and what belongs to them.
 
     Args:
@@ -176,7 +176,7 @@ class Books:
         self.unique_identifiers = unique_identifiers
         self.country = country
         self._named_locations = tuple(locations)
-        self._usual_fields = CustomFields(custom_fields)
+        self._usual_fields = DefinedFields(custom_fields)
         self._tags_move_date = tags_move_date
         self._refuse_unknown = refuse_unknown_custom_fields
         self._chance = chance
@@ -188,11 +188,11 @@ class Books:
         self.enrolments = Shelf("enrolment", "contactId")
         self.locations = Shelf("location", "id")
         self.definitions = Shelf("definitions", "id")
-        self.logins = Logins(chance, wall)
-        self.directory = Directory(self.contacts, search_lag, monotonic)
+        self.logins = IssuedTokens(chance, wall)
+        self.search_view = SearchView(self.contacts, search_lag, monotonic)
         self.writes: dict[str, int] = {}
         self._ids: dict[tuple[str, str, str], dict[str, None]] = {}  # (location, field, value) -> ids, oldest first
-        self._custom_fields: dict[str, CustomFields] = {}  # of the locations that changed theirs
+        self._custom_fields: dict[str, DefinedFields] = {}  # of the locations that changed theirs
 
     @property
     def shelves(self) -> tuple[Shelf, ...]:
@@ -213,9 +213,9 @@ class Books:
         self._ids.clear()
         for contact in self.contacts.values():
             self._index(contact)
-        self.directory.load(self.contacts)
+        self.search_view.load(self.contacts)
         self._custom_fields = {
-            record["id"]: CustomFields(msgspec.convert(record["customFields"], list[CustomFieldDefinition]))
+            record["id"]: DefinedFields(msgspec.convert(record["customFields"], list[CustomFieldDefinition]))
             for record in self.definitions.values()
         }
 
@@ -305,7 +305,7 @@ class Books:
         self._change(contact, {name: value})
 
     def find_duplicate(self, location_id: str, sent: Fields) -> Fields | None:
-        """Return the contact that an upsert with this email or phone would meet, or None.
+        """Return the contact that an upsert with this email or phone would update, or None.
 
         Raises:
             Refusal: 400 for a phone that is none.
@@ -320,13 +320,13 @@ class Books:
         """Return the locations there are: those that have a name, then those that were written to."""
         return list(dict.fromkeys((*self._named_locations, *self.locations)))
 
-    def custom_fields(self, location_id: str) -> CustomFields:
+    def custom_fields(self, location_id: str) -> DefinedFields:
         """Return what a location defines."""
         return self._custom_fields.get(location_id, self._usual_fields)
 
     def define(self, location_id: str, definitions: Iterable[CustomFieldDefinition]) -> None:
         """Let a location define these custom fields; values of others go from its contacts."""
-        before, fields = self.custom_fields(location_id), CustomFields(definitions)
+        before, fields = self.custom_fields(location_id), DefinedFields(definitions)
         self._know(location_id)
         self._custom_fields[location_id] = fields
         self.definitions.put({"id": location_id, "customFields": msgspec.to_builtins(list(fields.by_id.values()))})

@@ -1,4 +1,4 @@
-"""A call on its way to the operation that it asks for."""
+"""A call as the sandbox receives it: its parameters, body and version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .shelves import Fields
 Body = dict[str, Any]
 
 
-class Call:
+class IncomingCall:
     """What an operation is given.
 
     Attributes:

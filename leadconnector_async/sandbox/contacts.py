@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from .answers import Refusal
-from .books import Books
-from .calls import Body, Call, success
+from .books import Records
+from .calls import Body, IncomingCall, success
 from .shapes import CREATED, WHOLE
 from .validation import Rules, flag, iso_time, strings, text
 
@@ -16,65 +16,65 @@ TAGS: Final = Rules({"tags": strings}, ("tags",))
 FOLLOWERS: Final = Rules({"followers": strings}, ("followers",))
 
 
-def upsert(books: Books, call: Call) -> Body:
-    contact, is_new = books.upsert(call.body)
+def upsert(records: Records, call: IncomingCall) -> Body:
+    contact, is_new = records.upsert(call.body)
     answer: Body = {"new": is_new, "contact": WHOLE.spell(contact, call.version)}
     return answer if is_new else {**answer, "succeded": True, "succeeded": True}  # both spellings, in each version
 
 
-def create(books: Books, call: Call) -> Body:
+def create(records: Records, call: IncomingCall) -> Body:
     shape = WHOLE if call.version == "v3" else CREATED
-    return {"contact": shape.spell(books.create(call.body), call.version)}
+    return {"contact": shape.spell(records.create(call.body), call.version)}
 
 
-def get(books: Books, call: Call) -> Body:
-    return {"contact": WHOLE.spell(books.get(call.contact_id), call.version)}
+def get(records: Records, call: IncomingCall) -> Body:
+    return {"contact": WHOLE.spell(records.get(call.contact_id), call.version)}
 
 
-def update(books: Books, call: Call) -> Body:
-    contact = books.update(call.contact_id, call.body)
+def update(records: Records, call: IncomingCall) -> Body:
+    contact = records.update(call.contact_id, call.body)
     return {**success(call.version, has_twin=False), "contact": WHOLE.spell(contact, call.version)}
 
 
-def delete(books: Books, call: Call) -> Body:
-    books.delete(call.contact_id)
+def delete(records: Records, call: IncomingCall) -> Body:
+    records.delete(call.contact_id)
     return success(call.version)
 
 
-def find_duplicate(books: Books, call: Call) -> Body:
+def find_duplicate(records: Records, call: IncomingCall) -> Body:
     location_id = call.must_name_location()
     sent = {"email": call.query.get("email"), "phone": call.query.get("number")}
-    contact = books.find_duplicate(location_id, sent)
+    contact = records.find_duplicate(location_id, sent)
     return {"contact": contact and WHOLE.spell(contact, call.version)}
 
 
-def add_tags(books: Books, call: Call) -> Body:
-    return {"tags": books.change_tags(call.contact_id, call.body["tags"], add=True)}
+def add_tags(records: Records, call: IncomingCall) -> Body:
+    return {"tags": records.change_tags(call.contact_id, call.body["tags"], add=True)}
 
 
-def remove_tags(books: Books, call: Call) -> Body:
-    return {"tags": books.change_tags(call.contact_id, call.body["tags"], add=False)}
+def remove_tags(records: Records, call: IncomingCall) -> Body:
+    return {"tags": records.change_tags(call.contact_id, call.body["tags"], add=False)}
 
 
-def add_followers(books: Books, call: Call) -> Body:
-    contact = books.get(call.contact_id)
+def add_followers(records: Records, call: IncomingCall) -> Body:
+    contact = records.get(call.contact_id)
     had: list[str] = contact.get("followers", [])
     added = [user_id for user_id in dict.fromkeys(call.body["followers"]) if user_id not in had]
-    books.set_field(contact, "followers", [*had, *added])
+    records.set_field(contact, "followers", [*had, *added])
     return {"followers": contact["followers"], "followersAdded": added}
 
 
-def remove_followers(books: Books, call: Call) -> Body:
-    contact = books.get(call.contact_id)
+def remove_followers(records: Records, call: IncomingCall) -> Body:
+    contact = records.get(call.contact_id)
     had: list[str] = contact.get("followers", [])
     removed = [user_id for user_id in had if user_id in call.body["followers"]]
-    books.set_field(contact, "followers", [user_id for user_id in had if user_id not in removed])
+    records.set_field(contact, "followers", [user_id for user_id in had if user_id not in removed])
     return {"followers": contact["followers"], "followersRemoved": removed}
 
 
-def list_appointments(books: Books, call: Call) -> Body:
-    books.get(call.contact_id)
-    return {"events": books.appointments.of(call.contact_id)}
+def list_appointments(records: Records, call: IncomingCall) -> Body:
+    records.get(call.contact_id)
+    return {"events": records.appointments.of(call.contact_id)}
 
 
 # ---------------------------------------------------------------------------------------------- bulk operations
@@ -100,23 +100,23 @@ MANY_BUSINESS: Final = Rules(
 )
 
 
-def change_tags(books: Books, call: Call) -> Body:
-    """Add or remove tags; what went wrong is told per contact, in an answer that says success."""
+def change_tags(records: Records, call: IncomingCall) -> Body:
+    """Add or remove tags. The answer always says success, and reports errors per contact."""
     kind = call.params["type"]
     if kind not in ("add", "remove"):
         raise Refusal(422, ["type must be one of the following values: add, remove"])
-    responses = [_change_tags_of(books, call.body, contact_id, kind) for contact_id in call.body["contacts"]]
+    responses = [_change_tags_of(records, call.body, contact_id, kind) for contact_id in call.body["contacts"]]
     errors = sum(response["type"] == "error" for response in responses)
     return {**success(call.version), "errorCount": errors, "responses": responses}
 
 
-def _change_tags_of(books: Books, sent: Body, contact_id: str, kind: str) -> Body:
-    reason = _why_not(books, sent["locationId"], contact_id)
+def _change_tags_of(records: Records, sent: Body, contact_id: str, kind: str) -> Body:
+    reason = _why_not(records, sent["locationId"], contact_id)
     if reason is not None:
         return {"contactId": contact_id, "message": reason, "type": "error"}
-    had = list(books.get(contact_id).get("tags", []))
+    had = list(records.get(contact_id).get("tags", []))
     removes_all = kind == "remove" and sent.get("removeAllTags", False)
-    now = books.change_tags(contact_id, had if removes_all else sent["tags"], add=kind == "add")
+    now = records.change_tags(contact_id, had if removes_all else sent["tags"], add=kind == "add")
     return {
         "contactId": contact_id,
         "message": "Tags updated",
@@ -127,11 +127,11 @@ def _change_tags_of(books: Books, sent: Body, contact_id: str, kind: str) -> Bod
     }
 
 
-def _why_not(books: Books, location_id: str, contact_id: str) -> str | None:
+def _why_not(records: Records, location_id: str, contact_id: str) -> str | None:
     """Return why a contact is passed over, in the service's words, or None."""
     if not _ID.fullmatch(contact_id):
         return "contact id is not a valid firebase id"
-    contact = books.contacts.get(contact_id)
+    contact = records.contacts.get(contact_id)
     if contact is None:
         return "contact is deleted"
     if contact["locationId"] != location_id:
@@ -139,12 +139,12 @@ def _why_not(books: Books, location_id: str, contact_id: str) -> str | None:
     return None
 
 
-def set_business(books: Books, call: Call) -> Body:
+def set_business(records: Records, call: IncomingCall) -> Body:
     """Put contacts under a business, or under none; ids of contacts that are not there are passed over."""
     sent = call.body
-    ids = [each for each in dict.fromkeys(sent["ids"]) if _why_not(books, sent["locationId"], each) is None]
+    ids = [each for each in dict.fromkeys(sent["ids"]) if _why_not(records, sent["locationId"], each) is None]
     for contact_id in ids:
-        books.set_field(books.get(contact_id), "businessId", sent["businessId"])
+        records.set_field(records.get(contact_id), "businessId", sent["businessId"])
     return {"success": True, "ids": ids}
 
 
@@ -154,45 +154,45 @@ CAMPAIGN: Final = Rules({})
 WORKFLOW: Final = Rules({"eventStartTime": iso_time})
 
 
-def enrolled(books: Books, contact_id: str, kind: str) -> list[str]:
+def enrolled(records: Records, contact_id: str, kind: str) -> list[str]:
     """Return the ids of the campaigns or workflows (`kind`) that a contact is in, the first joined first."""
-    return [each["target"] for each in books.enrolments.of(contact_id) if each["kind"] == kind]
+    return [each["target"] for each in records.enrolments.of(contact_id) if each["kind"] == kind]
 
 
-def add_to_campaign(books: Books, call: Call) -> Body:
-    return _enrol(books, call, "campaign", call.params["campaignId"])
+def add_to_campaign(records: Records, call: IncomingCall) -> Body:
+    return _enrol(records, call, "campaign", call.params["campaignId"])
 
 
-def remove_from_campaign(books: Books, call: Call) -> Body:
-    return _leave(books, call, "campaign", call.params["campaignId"])
+def remove_from_campaign(records: Records, call: IncomingCall) -> Body:
+    return _leave(records, call, "campaign", call.params["campaignId"])
 
 
-def remove_from_every_campaign(books: Books, call: Call) -> Body:
-    for campaign_id in enrolled(books, call.contact_id, "campaign"):
-        _leave(books, call, "campaign", campaign_id)
-    books.get(call.contact_id)
+def remove_from_every_campaign(records: Records, call: IncomingCall) -> Body:
+    for campaign_id in enrolled(records, call.contact_id, "campaign"):
+        _leave(records, call, "campaign", campaign_id)
+    records.get(call.contact_id)
     return success(call.version)
 
 
-def add_to_workflow(books: Books, call: Call) -> Body:
-    return _enrol(books, call, "workflow", call.params["workflowId"])
+def add_to_workflow(records: Records, call: IncomingCall) -> Body:
+    return _enrol(records, call, "workflow", call.params["workflowId"])
 
 
-def remove_from_workflow(books: Books, call: Call) -> Body:
-    return _leave(books, call, "workflow", call.params["workflowId"])
+def remove_from_workflow(records: Records, call: IncomingCall) -> Body:
+    return _leave(records, call, "workflow", call.params["workflowId"])
 
 
-def _enrol(books: Books, call: Call, kind: str, target: str) -> Body:
-    books.get(call.contact_id)
+def _enrol(records: Records, call: IncomingCall, kind: str, target: str) -> Body:
+    records.get(call.contact_id)
     key = f"{call.contact_id}/{kind}/{target}"
-    books.enrolments.put({"id": key, "contactId": call.contact_id, "kind": kind, "target": target, **call.body})
+    records.enrolments.put({"id": key, "contactId": call.contact_id, "kind": kind, "target": target, **call.body})
     return success(call.version)
 
 
-def _leave(books: Books, call: Call, kind: str, target: str) -> Body:
+def _leave(records: Records, call: IncomingCall, kind: str, target: str) -> Body:
     """Leaving what one is not in is no mistake: nothing is known of an answer that says so."""
-    books.get(call.contact_id)
+    records.get(call.contact_id)
     key = f"{call.contact_id}/{kind}/{target}"
-    if key in books.enrolments:
-        books.enrolments.take(key)
+    if key in records.enrolments:
+        records.enrolments.take(key)
     return success(call.version)

@@ -67,7 +67,7 @@ _CHOICES = ("SINGLE_OPTIONS", "RADIO")
 _NUMBERS = ("NUMERICAL", "MONETORY")
 
 
-class CustomFields:
+class DefinedFields:
     """The definitions, to be found by id or by key with or without `contact.`."""
 
     def __init__(self, definitions: Iterable[CustomFieldDefinition]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from ..errors import ConfigurationError
 from ..private_file import keep_database_private
 from .answers import Refusal
-from .books import Books
+from .books import Records
 from .shelves import Fields
 
 _APPLICATION_ID: Final = 0x4C437331
@@ -31,7 +31,7 @@ _FORGET: Final = "DELETE FROM records WHERE kind = ? AND id = ?"
 
 
 class DataFile:
-    """Keeps what is told of in a file; each commit is with the operating system before it returns.
+    """Writes each change to a file; each commit is with the operating system before it returns.
 
     So a process that is killed loses nothing that it committed; only a crash of the whole machine may cost the last
     commits (the file stays whole). One process at a time has the file.
@@ -105,19 +105,19 @@ class DataFile:
             raise ConfigurationError(f"{self._path}: the sandbox's data is damaged ({error})") from None
 
 
-def open_data(path: str | os.PathLike[str], books: Books) -> DataFile:
-    """Let books hold what a file has, and the file take down what changes in them.
+def open_data(path: str | os.PathLike[str], records: Records) -> DataFile:
+    """Load the records of a file, and keep the file up to date with what changes in them.
 
     Raises:
         ConfigurationError: It is no such file, is in use, is damaged, or cannot be written.
     """
     data = DataFile(path)
     try:
-        books.load(data.records())
+        records.load(data.records())
     except ConfigurationError:
         data.close()
         raise
-    for shelf in books.shelves:
+    for shelf in records.shelves:
         shelf.watchers.append(data.note)
     return data
 

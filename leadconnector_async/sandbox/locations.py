@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from .answers import Refusal
-from .books import Books
-from .calls import Body, Call, success
+from .books import Records
+from .calls import Body, IncomingCall, success
 from .custom_fields import DATA_TYPES, CustomFieldDefinition
 from .logins import COMPANY_ID
 from .validation import Rules, array, flag, number, one_of, strings, text
@@ -34,15 +34,15 @@ CHANGED_FIELD: Final = Rules(_CHANGEABLE, ("name",))
 # ---------------------------------------------------------------------------------------------- locations
 
 
-def get_location(books: Books, call: Call) -> Body:
-    return {"location": {"companyId": COMPANY_ID, "business": {}, **_describe(books, call.params["locationId"])}}
+def get_location(records: Records, call: IncomingCall) -> Body:
+    return {"location": {"companyId": COMPANY_ID, "business": {}, **_describe(records, call.params["locationId"])}}
 
 
-def search_locations(books: Books, call: Call) -> Body:
+def search_locations(records: Records, call: IncomingCall) -> Body:
     order = call.query.get("order", "asc")
     if order not in ("asc", "desc"):
         raise Refusal(422, ["order must be one of the following values: asc, desc"])
-    found = [_describe(books, location_id) for location_id in books.location_ids()]
+    found = [_describe(records, location_id) for location_id in records.location_ids()]
     email, company_id = call.query.get("email"), call.query.get("companyId", COMPANY_ID)
     found = [each for each in found if email in (None, each["email"]) and company_id == COMPANY_ID]
     start = call.count("skip", 0)
@@ -50,19 +50,19 @@ def search_locations(books: Books, call: Call) -> Body:
     return {"locations": (found if order == "asc" else found[::-1])[start : start + size]}
 
 
-def _describe(books: Books, location_id: str) -> Body:
+def _describe(records: Records, location_id: str) -> Body:
     return {
         "id": location_id,
         "name": f"Sandbox {location_id}",
         "email": f"{location_id.lower()}@sandbox.example",
-        "country": books.country,
+        "country": records.country,
         "timezone": "America/New_York",
         "settings": {
-            "allowDuplicateContact": books.allow_duplicates,
+            "allowDuplicateContact": records.allow_duplicates,
             "allowDuplicateOpportunity": False,
             "allowFacebookNameMerge": False,
             "disableContactTimezone": False,
-            "contactUniqueIdentifiers": list(books.unique_identifiers),
+            "contactUniqueIdentifiers": list(records.unique_identifiers),
         },
         "social": {},
     }
@@ -71,50 +71,50 @@ def _describe(books: Books, location_id: str) -> Body:
 # ---------------------------------------------------------------------------------------------- custom fields
 
 
-def list_custom_fields(books: Books, call: Call) -> Body:
+def list_custom_fields(records: Records, call: IncomingCall) -> Body:
     location_id, model = call.params["locationId"], call.query.get("model", "contact")
     if model not in (*_MODELS, "all"):
         raise Refusal(422, ["model must be one of the following values: contact, opportunity, all"])
-    fields = books.custom_fields(location_id).by_id.values()
+    fields = records.custom_fields(location_id).by_id.values()
     return {"customFields": [_spell(field, location_id) for field in fields if model in (field.model, "all")]}
 
 
-def create_custom_field(books: Books, call: Call) -> Body:
+def create_custom_field(records: Records, call: IncomingCall) -> Body:
     location_id, sent = call.params["locationId"], call.body
-    present = books.custom_fields(location_id).by_id
+    present = records.custom_fields(location_id).by_id
     model = sent.get("model", "contact")
     key = re.sub(r"\W+", "_", sent["name"].strip().lower()).strip("_") or "field"
     if any((field.key, field.model) == (key, model) for field in present.values()):
         raise Refusal(400, f"{model}.{key} already exists")
-    new_id = books.new_id(books.contacts)
+    new_id = records.new_id(records.contacts)
     field = CustomFieldDefinition(id=new_id, key=key, name=sent["name"], data_type=sent["dataType"])
-    return _keep(books, location_id, _changed(field, {"position": len(present), **sent}))
+    return _keep(records, location_id, _changed(field, {"position": len(present), **sent}))
 
 
-def get_custom_field(books: Books, call: Call) -> Body:
-    return {"customField": _spell(_find(books, call), call.params["locationId"])}
+def get_custom_field(records: Records, call: IncomingCall) -> Body:
+    return {"customField": _spell(_find(records, call), call.params["locationId"])}
 
 
-def update_custom_field(books: Books, call: Call) -> Body:
-    return _keep(books, call.params["locationId"], _changed(_find(books, call), call.body))
+def update_custom_field(records: Records, call: IncomingCall) -> Body:
+    return _keep(records, call.params["locationId"], _changed(_find(records, call), call.body))
 
 
-def delete_custom_field(books: Books, call: Call) -> Body:
-    location_id, field = call.params["locationId"], _find(books, call)
-    books.define(location_id, [each for each in books.custom_fields(location_id).by_id.values() if each != field])
+def delete_custom_field(records: Records, call: IncomingCall) -> Body:
+    location_id, field = call.params["locationId"], _find(records, call)
+    records.define(location_id, [each for each in records.custom_fields(location_id).by_id.values() if each != field])
     return success(call.version)
 
 
-def _find(books: Books, call: Call) -> CustomFieldDefinition:
-    field = books.custom_fields(call.params["locationId"]).by_id.get(call.params["id"])
+def _find(records: Records, call: IncomingCall) -> CustomFieldDefinition:
+    field = records.custom_fields(call.params["locationId"]).by_id.get(call.params["id"])
     if field is None:
         raise Refusal(400, f"Custom field with id {call.params['id']} not found")
     return field
 
 
-def _keep(books: Books, location_id: str, field: CustomFieldDefinition) -> Body:
-    fields = {**books.custom_fields(location_id).by_id, field.id: field}
-    books.define(location_id, fields.values())
+def _keep(records: Records, location_id: str, field: CustomFieldDefinition) -> Body:
+    fields = {**records.custom_fields(location_id).by_id, field.id: field}
+    records.define(location_id, fields.values())
     return {"customField": _spell(field, location_id)}
 
 

@@ -63,7 +63,7 @@ class Bearer(Struct, frozen=True):
             raise Refusal(403, "The token does not have access to this location.", error=None)
 
 
-class Logins:
+class IssuedTokens:
     """Gives codes, and tokens for codes. All times are seconds since 1970.
 
     Args:

@@ -12,14 +12,23 @@ from yarl import URL
 
 from .answers import HTML, Answer, Refusal, read_form, read_json
 from .calls import check_version
-from .logins import ALL_SCOPES, CLIENT_ID, CLIENT_SECRET, COMPANY_ID, DEFAULT_LOCATION, LOCATION_SECONDS, Bearer, Logins
+from .logins import (
+    ALL_SCOPES,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    COMPANY_ID,
+    DEFAULT_LOCATION,
+    LOCATION_SECONDS,
+    Bearer,
+    IssuedTokens,
+)
 
-# ---------------------------------------------------------------------------------------------- words of token calls
+# ---------------------------------------------------------------------------------------------- fields of token calls
 
 GRANT_TYPES: Final = ("authorization_code", "refresh_token", "client_credentials")
 
 
-class Words:
+class FieldNames:
     """How a version spells the fields of a token call, and its refusals."""
 
     def __init__(self, is_v3: bool) -> None:
@@ -136,7 +145,7 @@ class OAuth:
 
     def __init__(
         self,
-        logins: Logins,
+        logins: IssuedTokens,
         *,
         locations: Callable[[], list[str]],
         names: frozenset[str] | None,
@@ -230,7 +239,7 @@ class OAuth:
         if request.method == "POST" and _is_path(path, "/oauth/locationToken", is_v3):
             agency = self._agency(request, "oauth.write")
             # The spelling is that of the path: the old one answers under v3, too.
-            token = self._location_token(agency, await _read_fields(request), Words("-" in path))
+            token = self._location_token(agency, await _read_fields(request), FieldNames("-" in path))
             return _json(201, {**token, "traceId": trace_id})
         if request.method == "GET" and _is_path(path, "/oauth/installedLocations", is_v3):
             self._agency(request, "oauth.readonly")
@@ -249,7 +258,7 @@ class OAuth:
     # ------------------------------------------------------------------------------------------ tokens
 
     def _token(self, fields: Mapping[str, str], is_v3: bool) -> dict[str, Any]:
-        names = Words(is_v3)
+        names = FieldNames(is_v3)
         grant_type = fields.get(names("grant_type"))
         for name in ("client_id", "client_secret"):
             if not fields.get(names(name)):
@@ -268,7 +277,7 @@ class OAuth:
             raise names.refuse("invalid_grant", "This refresh token is invalid", "refresh token is invalid", status=400)
         return self._describe(pair, names)
 
-    def _redeem(self, fields: Mapping[str, str], names: Words) -> dict[str, Any]:
+    def _redeem(self, fields: Mapping[str, str], names: FieldNames) -> dict[str, Any]:
         code = fields.get(names("code"))
         if not code:
             raise names.missing("code")
@@ -281,11 +290,11 @@ class OAuth:
             raise names.no_code()
         return self._describe(pair, names)
 
-    def _check_client(self, fields: Mapping[str, str], names: Words) -> None:
+    def _check_client(self, fields: Mapping[str, str], names: FieldNames) -> None:
         if (fields[names("client_id")], fields[names("client_secret")]) != (self.client_id, self.client_secret):
             raise names.refuse("invalid_client", "Client credentials are invalid", status=401)
 
-    def _describe(self, pair: Mapping[str, Any], names: Words) -> dict[str, Any]:
+    def _describe(self, pair: Mapping[str, Any], names: FieldNames) -> dict[str, Any]:
         is_location = pair["userType"] == "Location"
         answer = {
             names("access_token"): pair["accessToken"],
@@ -311,7 +320,7 @@ class OAuth:
         bearer.check(scope, "", may_be_agency=True)
         return bearer
 
-    def _location_token(self, agency: Bearer, fields: Mapping[str, str], names: Words) -> dict[str, Any]:
+    def _location_token(self, agency: Bearer, fields: Mapping[str, str], names: FieldNames) -> dict[str, Any]:
         problems = [f"{name} should not be empty" for name in ("companyId", "locationId") if not fields.get(name)]
         if problems:
             raise Refusal(422, problems)
@@ -370,7 +379,7 @@ def _json(status: int, value: dict[str, Any]) -> Answer:
     return Answer(status, msgspec.json.encode(value))
 
 
-# ---------------------------------------------------------------------------------------------- the page of consent
+# ---------------------------------------------------------------------------------------------- the consent page
 
 
 _AGENCY: Final = "agency"

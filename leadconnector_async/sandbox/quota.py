@@ -11,7 +11,7 @@ WINDOWS: Final = ("fixed", "aligned", "sliding")
 PROFILES: Final = {"standard": (100, 10.0, 200_000), "trial": (25, 10.0, 10_000)}
 
 
-class Quota:
+class SandboxQuota:
     """The calls of one location.
 
     Args:

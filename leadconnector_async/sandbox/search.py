@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from .answers import Refusal
-from .books import NEWEST_FIRST, Books, IsMatch, Order, comes_after, fits_order, milliseconds, sort_values
-from .calls import Body, Call
+from .books import NEWEST_FIRST, IsMatch, Records, SortOrder, comes_after, fits_order, milliseconds, sort_values
+from .calls import Body, IncomingCall
 from .shapes import FOUND, FOUND_WITHOUT_DND, LISTED
 from .shelves import Fields
 from .validation import Rules, array, is_number, number, read_time, text
@@ -191,7 +191,7 @@ _LAST_BY_NUMBER: Final = 10_000
 _QUERIED: Final = ("name", "email", "phone", "companyName")
 
 
-def search(books: Books, call: Call) -> Body:
+def search(records: Records, call: IncomingCall) -> Body:
     sent = call.body
     order = _read_sort(sent.get("sort") or [])
     size = _read_size(sent["pageLimit"])
@@ -199,11 +199,11 @@ def search(books: Books, call: Call) -> Body:
     wanted = sent.get("query", "").strip().lower()
     if len(wanted) > _LONGEST_QUERY:
         raise Refusal(422, [f"query must be shorter than or equal to {_LONGEST_QUERY} characters"])
-    found = books.directory.select(
+    found = records.search_view.select(
         sent["locationId"], order, lambda contact: filters(contact) and holds(contact, wanted), _key(sent)
     )
     start = _start(sent, size, found, order)
-    shape = FOUND_WITHOUT_DND if books.searches_without_dnd else FOUND
+    shape = FOUND_WITHOUT_DND if records.searches_without_dnd else FOUND
     contacts = [
         {**shape.spell(contact, call.version), "searchAfter": sort_values(contact, order)}
         for contact in found[start : start + size]
@@ -228,7 +228,7 @@ def _read_size(size: float) -> int:
     return int(size)
 
 
-def _read_sort(sent: list[Any]) -> Order:
+def _read_sort(sent: list[Any]) -> SortOrder:
     order = []
     for place, each in enumerate(sent):
         if not isinstance(each, dict) or each.get("field") not in SORT_FIELDS:
@@ -239,7 +239,7 @@ def _read_sort(sent: list[Any]) -> Order:
     return tuple(order) or NEWEST_FIRST
 
 
-def _start(sent: Body, size: int, found: list[Fields], order: Order) -> int:
+def _start(sent: Body, size: int, found: list[Fields], order: SortOrder) -> int:
     """Return the place of the first contact of the page."""
     page, cursor = sent.get("page"), sent.get("searchAfter")
     if page is not None and cursor:
@@ -254,7 +254,7 @@ def _start(sent: Body, size: int, found: list[Fields], order: Order) -> int:
     return int(page - 1) * size
 
 
-def _place_after(cursor: list[Any], found: list[Fields], order: Order) -> int:
+def _place_after(cursor: list[Any], found: list[Fields], order: SortOrder) -> int:
     """Find the first contact after a cursor; the contact that it was taken from may be gone."""
     if not fits_order(cursor, order):
         raise Refusal(400, "searchAfter does not fit the sort that it is used with")
@@ -268,23 +268,25 @@ _USUAL_PAGE: Final = 20
 _USUAL_PAGE_OF_A_BUSINESS: Final = 25
 
 
-def list_contacts(books: Books, call: Call) -> Body:
+def list_contacts(records: Records, call: IncomingCall) -> Body:
     location_id, query = call.must_name_location(), call.query.get("query", "").strip().lower()
     size = call.count("limit", _USUAL_PAGE, most=_LARGEST_LIST_PAGE)
-    found = books.directory.select(location_id, NEWEST_FIRST, lambda each: holds(each, query), repr(("list", query)))
+    found = records.search_view.select(
+        location_id, NEWEST_FIRST, lambda each: holds(each, query), repr(("list", query))
+    )
     start = _list_start(call, found)
     page = found[start : start + size]
     contacts = [LISTED.spell(contact, call.version) for contact in page]
     return {"contacts": contacts, "count": len(found), "meta": _meta(call, len(found), start, page, size)}
 
 
-def _list_start(call: Call, found: list[Fields]) -> int:
+def _list_start(call: IncomingCall, found: list[Fields]) -> int:
     if "startAfter" not in call.query and "startAfterId" not in call.query:
         return 0
     contact_id = call.query.get("startAfterId", "")
     if "startAfter" in call.query:
         return _list_place_after([call.query["startAfter"], contact_id], found)
-    # The id alone tells the place, as long as the contact is there.
+    # The id alone says where to go on, as long as the contact is there.
     return next((place + 1 for place, each in enumerate(found) if each["id"] == contact_id), len(found))
 
 
@@ -301,7 +303,7 @@ def _number(text: str) -> float:
         raise Refusal(422, ["startAfter must be a number conforming to the specified constraints"]) from None
 
 
-def _meta(call: Call, total: int, start: int, page: list[Fields], size: int) -> Body:
+def _meta(call: IncomingCall, total: int, start: int, page: list[Fields], size: int) -> Body:
     meta: Body = {"total": total, "currentPage": start // size + 1 if size else 1, "nextPage": None, "prevPage": None}
     if start:
         meta["prevPage"] = meta["currentPage"] - 1
@@ -314,11 +316,11 @@ def _meta(call: Call, total: int, start: int, page: list[Fields], size: int) -> 
     return meta
 
 
-def list_business(books: Books, call: Call) -> Body:
+def list_business(records: Records, call: IncomingCall) -> Body:
     location_id, business_id = call.must_name_location(), call.params["businessId"]
     query = call.query.get("query", "").strip().lower()
     size = call.count("limit", _USUAL_PAGE_OF_A_BUSINESS, most=_LARGEST_LIST_PAGE)
-    found = books.directory.select(
+    found = records.search_view.select(
         location_id,
         NEWEST_FIRST,
         lambda each: each.get("businessId") == business_id and holds(each, query),

@@ -14,12 +14,12 @@ from typing import Any, Literal, TypeAlias
 from aiohttp import web
 
 from .answers import LOGGER, Answer, Faults, http_date, send
-from .books import Books
+from .books import Records
 from .contacts import enrolled
 from .custom_fields import DEFAULT_CUSTOM_FIELDS, CustomFieldDefinition
 from .data_file import open_data
 from .oauth import OAuth
-from .quota import PROFILES, WINDOWS, Quota
+from .quota import PROFILES, WINDOWS, SandboxQuota
 from .service import Applied, Arrival, Service
 
 # ---------------------------------------------------------------------------------------------- settings
@@ -108,7 +108,7 @@ class Sandbox:
         data: The file that keeps contacts and all else, so that a sandbox can go on where another ended, even one that
             was killed; in memory alone where there is none. It is in use from now until `stop`.
         seed: Makes ids, latency and faults repeatable.
-        on_applied: Called with each call that was carried out, so that a test knows what no answer told.
+        on_applied: Called with each call that was carried out, so that a test learns of those whose answer was lost.
         monotonic, wall, sleep: The clocks.
 
     Raises:
@@ -163,7 +163,7 @@ class Sandbox:
         self._faults = Faults(faults or {}, chance)
         self._wall = wall
         self._sleep = sleep
-        self._books = Books(
+        self._records = Records(
             allow_duplicates=allow_duplicates,
             unique_identifiers=tuple(unique_identifiers),
             custom_fields=custom_fields,
@@ -177,14 +177,14 @@ class Sandbox:
             wall=wall,
             monotonic=monotonic,
         )
-        self._data = None if data is None else open_data(data, self._books)
+        self._data = None if data is None else open_data(data, self._records)
         self._service = Service(
-            self._books,
-            OAuth(self._books.logins, locations=self._books.location_ids, names=names, wall=wall),
+            self._records,
+            OAuth(self._records.logins, locations=self._records.location_ids, names=names, wall=wall),
             self._data,
             token=token,
             locations=names,
-            new_quota=None if unlimited else lambda: Quota(*limits, window, monotonic),
+            new_quota=None if unlimited else lambda: SandboxQuota(*limits, window, monotonic),
             retry_after=str(retry_after),
             chance=chance,
             monotonic=monotonic,
@@ -258,13 +258,13 @@ class Sandbox:
         """Return the stored contacts of a location, or of all, the oldest first."""
         return [
             contact
-            for contact in self._books.contacts.values()
+            for contact in self._records.contacts.values()
             if location_id is None or contact["locationId"] == location_id
         ]
 
     def contact(self, contact_id: str) -> dict[str, Any] | None:
         """Return a stored contact by its id, or None."""
-        return self._books.contacts.get(contact_id)
+        return self._records.contacts.get(contact_id)
 
     @property
     def arrivals(self) -> deque[Arrival]:
@@ -279,38 +279,38 @@ class Sandbox:
     @property
     def writes(self) -> Mapping[str, int]:
         """How often each contact, by its id, was created or changed."""
-        return self._books.writes
+        return self._records.writes
 
     def add_contact(self, location_id: str, **fields: Any) -> dict[str, Any]:
         """Store a contact, past limits and faults, from fields named as on the wire; return it as stored."""
-        contact = self._books.create({**fields, "locationId": location_id}, is_seed=True)
+        contact = self._records.create({**fields, "locationId": location_id}, is_seed=True)
         self._commit()
         return contact
 
     def add_appointment(self, contact_id: str, **fields: Any) -> dict[str, Any]:
         """Store an appointment of a contact, which no operation here makes, from fields named as on the wire."""
-        contact = self._books.get(contact_id)
-        new_id = self._books.new_id(self._books.appointments)
+        contact = self._records.get(contact_id)
+        new_id = self._records.new_id(self._records.appointments)
         event = {"id": new_id, "contactId": contact_id, "locationId": contact["locationId"], **fields}
-        self._books.appointments.put(event)
+        self._records.appointments.put(event)
         self._commit()
         return event
 
     def notes(self, contact_id: str) -> list[dict[str, Any]]:
         """Return the stored notes of a contact, the oldest first."""
-        return self._books.notes.of(contact_id)
+        return self._records.notes.of(contact_id)
 
     def tasks(self, contact_id: str) -> list[dict[str, Any]]:
         """Return the stored tasks of a contact, the oldest first."""
-        return self._books.tasks.of(contact_id)
+        return self._records.tasks.of(contact_id)
 
     def campaigns(self, contact_id: str) -> list[str]:
         """Return the ids of the campaigns that a contact is in, the first joined first."""
-        return enrolled(self._books, contact_id, "campaign")
+        return enrolled(self._records, contact_id, "campaign")
 
     def workflows(self, contact_id: str) -> list[str]:
         """Return the ids of the workflows that a contact is in, the first joined first."""
-        return enrolled(self._books, contact_id, "workflow")
+        return enrolled(self._records, contact_id, "workflow")
 
     def _commit(self) -> None:
         if self._data is not None:
@@ -321,7 +321,7 @@ class Sandbox:
         self._service.allow_locations(None if locations is None else frozenset(locations))
 
     def fail_next(self, kind: str | None, times: int = 1) -> None:
-        """Let the next calls meet a fault (None: let them pass), after those named before; then chance decides again.
+        """Give the next calls a fault (None: let them pass), after those named before; then chance decides again.
 
         Raises:
             ValueError: There is no such kind.

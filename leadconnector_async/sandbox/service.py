@@ -1,4 +1,4 @@
-"""From a request to its answer: who is let in, what is counted, what is carried out."""
+"""From a request to its answer: check the token, count the call, run the operation."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from . import contacts, locations, search
 from . import contacts as bulk
 from . import contacts as enrolments
 from . import search as listings
-from .answers import HTML, Answer, Page, Refusal, answer_after_write, read_json, refuse_before_write
-from .books import Books
-from .calls import ONLY_V3, VERSIONS, Body, Call, check_version
+from .answers import HTML, Answer, EdgePage, Refusal, answer_after_write, read_json, refuse_before_write
+from .books import Records
+from .calls import ONLY_V3, VERSIONS, Body, IncomingCall, check_version
 from .data_file import DataFile
 from .logins import Bearer
 from .oauth import OAuth, scope_of
-from .quota import Quota
+from .quota import SandboxQuota
 from .validation import CREATE, UPDATE, UPSERT, Rules, check
 
 # ---------------------------------------------------------------------------------------------- routes
 
-Operation: TypeAlias = Callable[[Books, Call], Body]
+Operation: TypeAlias = Callable[[Records, IncomingCall], Body]
 
 
 class Route:
@@ -180,7 +180,7 @@ class Arrival(Struct, frozen=True):
     Attributes:
         time: When it was counted, on the sandbox's monotonic clock, in seconds.
         status: What it was answered, or 0 where it was not.
-        fault: The fault it met, or None.
+        fault: The fault it ran into, or None.
     """
 
     time: float
@@ -198,7 +198,7 @@ class Applied(Struct, frozen=True):
         sent: The body of the request.
         answered: The body of the answer, as it is without a fault. Contacts in it are the stored ones themselves: copy
             them to see later how they were at the time.
-        fault: The fault that the answer met, or None.
+        fault: The fault that hit the answer, or None.
     """
 
     method: str
@@ -212,7 +212,7 @@ class Service:
     """Answers requests.
 
     Args:
-        books: What is stored.
+        records: What is stored.
         oauth: Who else than the bearer of `token` may call.
         data: Where it is kept on disk, or None.
         token: The one token that is accepted.
@@ -226,19 +226,19 @@ class Service:
 
     def __init__(
         self,
-        books: Books,
+        records: Records,
         oauth: OAuth,
         data: DataFile | None,
         *,
         token: str,
         locations: frozenset[str] | None,
-        new_quota: Callable[[], Quota] | None,
+        new_quota: Callable[[], SandboxQuota] | None,
         retry_after: str,
         chance: random.Random,
         monotonic: Callable[[], float],
         on_applied: Callable[[Applied], object] | None,
     ) -> None:
-        self._books = books
+        self._records = records
         self.oauth = oauth
         self._data = data
         self._authorization = f"Bearer {token}"
@@ -248,7 +248,7 @@ class Service:
         self._chance = chance
         self._monotonic = monotonic
         self._on_applied = on_applied
-        self._quotas: dict[str, Quota] = {}
+        self._quotas: dict[str, SandboxQuota] = {}
         self.arrivals: deque[Arrival] = deque(maxlen=200_000)
         self.rate_limited = 0
 
@@ -265,7 +265,7 @@ class Service:
             version, bearer = self._admit(request)
             route, params = find_route(request.method, request.path, version)
             body = read_json(await request.read()) if request.can_read_body else {}
-            call = Call(request, params, body, version)
+            call = IncomingCall(request, params, body, version)
             location_id = self._location_of(call)
             self._check_location(location_id)
             if bearer is not None:
@@ -315,10 +315,10 @@ class Service:
         self.arrivals.append(Arrival(self._monotonic(), request.method, request.path, company_id, answer.status, fault))
         return answer
 
-    def _location_of(self, call: Call) -> str:
+    def _location_of(self, call: IncomingCall) -> str:
         """Return whose limits a call counts against: its contact's location, or the one it names."""
         if "contactId" in call.params:
-            contact = self._books.contacts.get(call.contact_id)
+            contact = self._records.contacts.get(call.contact_id)
             return "" if contact is None else str(contact["locationId"])
         return call.location_id()
 
@@ -326,32 +326,32 @@ class Service:
         if self._locations is not None and location_id and location_id not in self._locations:
             raise Refusal(403, "The token does not have access to this location.", error=None)
 
-    def _quota(self, location_id: str) -> Quota | None:
+    def _quota(self, location_id: str) -> SandboxQuota | None:
         if self._new_quota is None:
             return None
         if location_id not in self._quotas:
             self._quotas[location_id] = self._new_quota()
         return self._quotas[location_id]
 
-    def _take(self, quota: Quota | None, fault: str | None) -> None:
+    def _take(self, quota: SandboxQuota | None, fault: str | None) -> None:
         if fault in ("429", "429-retry-after") or (quota is not None and not quota.take()):
             self.rate_limited += 1
             raise Refusal(
                 429, "Too Many Requests", retry_after=self._retry_after if fault == "429-retry-after" else None
             )
 
-    def _run(self, route: Route, call: Call) -> Body:
+    def _run(self, route: Route, call: IncomingCall) -> Body:
         """Carry a call out; what it changed is kept before it is answered."""
         if route.rules is not None:
             check(call.body, route.rules)
-        value = route.run(self._books, call)
+        value = route.run(self._records, call)
         value["traceId"] = self._new_trace_id()
         if self._data is not None:
             self._data.commit()
         return value
 
     def _refuse(self, refusal: Refusal) -> Answer:
-        if isinstance(refusal, Page):
+        if isinstance(refusal, EdgePage):
             return Answer(refusal.status, refusal.html.encode(), HTML)
         body = dict(refusal.body)
         retry_after = body.pop("retry_after", None)
@@ -374,4 +374,4 @@ def _too_large() -> Refusal:
 def _check_agent(request: web.BaseRequest) -> None:
     agent = request.headers.get("User-Agent", "")
     if not agent or agent.startswith("Python-urllib"):
-        raise Page(403, "error code: 1010")
+        raise EdgePage(403, "error code: 1010")

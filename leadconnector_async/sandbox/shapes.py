@@ -23,7 +23,7 @@ Make: TypeAlias = Callable[[Any], Any]
 """Makes what is answered of what is kept."""
 
 
-class Shape(Struct, frozen=True):
+class AnswerShape(Struct, frozen=True):
     """How an operation returns a contact.
 
     Attributes:
@@ -69,7 +69,7 @@ def _midnight(day: str) -> str:
     return f"{day}T00:00:00.000Z"
 
 
-WHOLE: Final = Shape(
+WHOLE: Final = AnswerShape(
     _split("""
         id name locationId firstName lastName email emailLowerCase timezone companyName phone dnd dndSettings type
         source assignedTo address1 city state country postalCode website tags dateOfBirth dateAdded dateUpdated
@@ -81,7 +81,7 @@ WHOLE: Final = Shape(
 """From a read by id, an upsert and an update, and from a creation with v3; the last line is not in the reference. That
 of a duplicate, too, which no reference describes."""
 
-CREATED: Final = Shape(
+CREATED: Final = AnswerShape(
     _split("""
         id dateAdded dateUpdated deleted tags type customFields locationId firstName firstNameLowerCase
         fullNameLowerCase lastName lastNameLowerCase email emailLowerCase bounceEmail unsubscribeEmail dnd
@@ -98,7 +98,7 @@ CREATED: Final = Shape(
 )
 """From a creation before v3."""
 
-FOUND: Final = Shape(
+FOUND: Final = AnswerShape(
     _split("""
         id phoneLabel country address source type locationId website dnd dndSettings inboundDndSettings state
         businessName customFields tags dateAdded additionalEmails phone companyName additionalPhones dateUpdated
@@ -118,7 +118,7 @@ FOUND_WITHOUT_DND: Final = msgspec.structs.replace(
 )
 """The same where searches leave out what is said of each channel."""
 
-LISTED: Final = Shape(
+LISTED: Final = AnswerShape(
     _split("""
         id locationId contactName firstName lastName firstNameRaw lastNameRaw companyName email phone dnd
         dndSettings type source assignedTo city state postalCode address1 dateAdded dateUpdated dateOfBirth

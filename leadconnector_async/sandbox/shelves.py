@@ -1,4 +1,4 @@
-"""Where records of one kind are kept: by their id, and by whom they belong to."""
+"""Records of one kind, by their id and by their owner."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Shelf(dict[str, Fields]):
 
     Attributes:
         generation: Grows with each change.
-        watchers: Told of each change: the kind, the id, and the record or None where it is gone.
+        watchers: Called with each change: the kind, the id, and the record or None where it is gone.
     """
 
     __slots__ = ("_owned", "_owner", "generation", "kind", "watchers")
@@ -38,8 +38,8 @@ class Shelf(dict[str, Fields]):
             self._owned.setdefault(record[self._owner], {})[record_id] = record
             self[record_id] = record
         self.generation += 1
-        for tell in self.watchers:
-            tell(self.kind, record_id, record)
+        for notify in self.watchers:
+            notify(self.kind, record_id, record)
         return record
 
     def take(self, record_id: str) -> None:
@@ -50,8 +50,8 @@ class Shelf(dict[str, Fields]):
         if not owned:
             del self._owned[record[self._owner]]
         self.generation += 1
-        for tell in self.watchers:
-            tell(self.kind, record_id, None)
+        for notify in self.watchers:
+            notify(self.kind, record_id, None)
 
     def of(self, owner: str) -> list[Fields]:
         """Return the records of one owner, the oldest first."""
@@ -63,7 +63,7 @@ class Shelf(dict[str, Fields]):
             self.take(record["id"])
 
     def load(self, records: list[Fields]) -> None:
-        """Hold these records and no others; nobody is told."""
+        """Hold these records and no others; no watcher is called."""
         self.clear()
         self._owned.clear()
         self.generation += 1

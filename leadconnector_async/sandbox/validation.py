@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 from msgspec import Struct
 
 from .answers import Refusal
-from .custom_fields import CustomFields, stored_value
+from .custom_fields import DefinedFields, stored_value
 from .shelves import Fields
 
 # ---------------------------------------------------------------------------------------------- countries
@@ -218,7 +218,7 @@ def dnd_key(channel: str) -> str:
 
 
 def read_time(text: str) -> datetime | None:
-    """Return the time that a text tells in ISO 8601, in UTC unless it says else, or None where it tells none."""
+    """Read a time in ISO 8601, in UTC unless it names a zone; None where the text is none."""
     try:
         time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -301,7 +301,7 @@ _TWINS = {
 }
 
 
-def normalise(sent: Fields, country: str, definitions: CustomFields, *, refuse_unknown: bool) -> Fields:
+def normalise(sent: Fields, country: str, definitions: DefinedFields, *, refuse_unknown: bool) -> Fields:
     """Bring what was sent into the form in which it is stored; None and empty stand for no value.
 
     Raises:
@@ -323,7 +323,7 @@ def normalise(sent: Fields, country: str, definitions: CustomFields, *, refuse_u
     return fields
 
 
-def _read_custom_fields(sent: list[Fields], definitions: CustomFields, refuse_unknown: bool) -> Iterator[Fields]:
+def _read_custom_fields(sent: list[Fields], definitions: DefinedFields, refuse_unknown: bool) -> Iterator[Fields]:
     for field in sent:
         definition = definitions.find(field)
         if definition is None:

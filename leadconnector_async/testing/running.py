@@ -184,7 +184,7 @@ class RunningSandbox:
         return self.ask(find)
 
     def fail_next(self, kind: str | None, times: int = 1) -> None:
-        """Let the next calls meet a fault of `leadconnector_async.sandbox.FAULT_KINDS`, after those named before.
+        """Give the next calls a fault of `leadconnector_async.sandbox.FAULT_KINDS`, after those named before.
 
         Args:
             kind: None lets them pass.

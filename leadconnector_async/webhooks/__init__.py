@@ -1,4 +1,4 @@
-"""Webhooks: is a delivery the vendor's own, is it fresh, and what does it say?
+"""Webhooks: check that a delivery is the vendor's own and fresh, and read it.
 
 Uses `models`. Begin with `verification.py`; `signatures.py` checks who signed, `events.py` reads what was signed.
 """

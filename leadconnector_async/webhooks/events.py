@@ -1,4 +1,4 @@
-"""What a delivery says. Whatever the vendor adds or changes, a delivery that is genuine becomes an event.
+"""Read deliveries. Whatever the vendor adds or changes, every genuine delivery becomes an event.
 
 Source: the vendor's webhook events, https://marketplace.gohighlevel.com/docs/webhook/ContactCreate and its neighbours
 """

@@ -1,4 +1,4 @@
-"""Whether a body was signed by the vendor.
+"""Check that the vendor signed a body.
 
 Sources: the vendor's webhook guide, https://marketplace.gohighlevel.com/docs/webhook/WebhookIntegrationGuide, and its
 earlier one, docs/oauth/WebhookAuthentication.md of https://github.com/GoHighLevel/highlevel-api-docs
@@ -49,7 +49,7 @@ WebhookHeaders: TypeAlias = HasItems | Iterable[tuple[str | bytes, str | bytes]]
 
 
 class WebhookKeys(Struct, frozen=True, kw_only=True):
-    """Whose signatures are believed: the vendor's, unless told else. With several keys of a kind, any of them does.
+    """The keys to trust: the vendor's by default. With several keys of a kind, any of them will do.
 
     Args:
         ed25519: Public keys for the header `x-ghl-signature`, as PEM or as the base64 inside it.
@@ -146,7 +146,7 @@ def _read_key(kind: str, text: str) -> PublicKey:
     """Read a public key.
 
     Raises:
-        ConfigurationError: It is none of this kind (it is not told again, as it might be a private one).
+        ConfigurationError: It is no key of this kind (the message does not repeat it: it might be a private one).
     """
     try:
         from cryptography.exceptions import UnsupportedAlgorithm

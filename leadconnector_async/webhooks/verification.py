@@ -1,4 +1,4 @@
-"""`verify_webhook`: everything that must be true of a delivery before it is acted upon."""
+"""`verify_webhook`: check everything that must be true of a delivery before you act on it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async.bulk.report import BatchReport
-from leadconnector_async.cluster.dispatch import Assignment, Dispatcher, Ending, Orders, Share, Told
+from leadconnector_async.cluster.dispatch import Assignment, Dispatcher, Ending, Orders, Share, WorkerReport
 from leadconnector_async.cluster.lease import Lease
 
 TALLY = BatchReport().tally()
@@ -36,7 +36,7 @@ class Worker:
         self.known: set[int] = set()
         self.endings: dict[int, Ending] = {}
 
-    def hear(self, orders: Orders) -> Told:
+    def hear(self, orders: Orders) -> WorkerReport:
         for epoch in orders.noted:
             self.endings.pop(epoch, None)
         if orders.heard is not None:
@@ -45,7 +45,7 @@ class Worker:
             if assignment.epoch not in self.known:
                 self.known.add(assignment.epoch)
                 self.loading[assignment.epoch] = assignment
-        return Told(stamp=self.lease.stamp(), endings=list(self.endings.values()), under_way=TALLY)
+        return WorkerReport(stamp=self.lease.stamp(), endings=list(self.endings.values()), under_way=TALLY)
 
     def finish(self, epoch: int) -> None:
         if self.lease.left > 0 and epoch in self.loading:

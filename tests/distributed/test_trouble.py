@@ -12,8 +12,8 @@ import pytest
 
 from leadconnector_async import BatchReport
 from leadconnector_async.cluster import Progress, splitting
-from leadconnector_async.cluster.dispatch import Plan
-from leadconnector_async.cluster.lease import Lease, Tenure
+from leadconnector_async.cluster.dispatch import LoadSetup
+from leadconnector_async.cluster.lease import Leadership, Lease
 from leadconnector_async.cluster.load import Loader
 from leadconnector_async.cluster.run import describe, open_folder, take_folder
 from leadconnector_async.cluster.store import Store
@@ -74,13 +74,13 @@ def test_the_description_of_a_load_is_not_replaced_by_one_that_comes_late(server
 
 async def test_two_signs_that_cross_are_seen_before_anything_is_sent(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    first, second = Tenure(store, Lease(0.4)), Tenure(store, Lease(0.4))
+    first, second = Leadership(store, Lease(0.4)), Leadership(store, Lease(0.4))
     await first.begin()
     (tmp_path / "lead.json").unlink()  # as if the second had looked before the first had written
     await second.begin()
     with pytest.raises(ConfigurationError, match="another process has taken this load over"):
-        await first.settle()
-    await second.settle()
+        await first.confirm()
+    await second.confirm()
 
 
 async def test_who_was_taken_over_from_leaves_the_report_alone(cluster: Any, server: Server, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ async def test_a_dataframe_that_fails_is_a_sentence(cluster: Any, server: Server
 
 
 async def test_a_worker_whose_lead_is_gone_before_it_was_heard_is_free_again(server: Server, tmp_path: Path) -> None:
-    plan = Plan(
+    plan = LoadSetup(
         store_url=str(tmp_path),
         split_id="1",
         options=server.options(token_source="sandbox"),

@@ -14,7 +14,7 @@ from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.migration.matching import Conflict, Forecast, Matching, MatchRule, PhoneRule
 from leadconnector_async.models.identity import identity_of
 from leadconnector_async.sandbox.answers import Refusal
-from leadconnector_async.sandbox.books import Books
+from leadconnector_async.sandbox.books import Records
 
 EMAILS = [f"p{number}@example.com" for number in range(4)]
 PHONES = [f"+1617555010{number}" for number in range(4)]
@@ -35,8 +35,8 @@ def forecast(rows: list[tuple[str, str, bool, str]], rule: MatchRule) -> Forecas
         return matching.forecast({"L": rule, "M": rule})
 
 
-def open_books(rule: MatchRule) -> Books:
-    return Books(
+def open_books(rule: MatchRule) -> Records:
+    return Records(
         allow_duplicates=rule.allows_duplicates,
         unique_identifiers=rule.order,
         custom_fields=(),

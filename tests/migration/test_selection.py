@@ -21,7 +21,7 @@ from leadconnector_async.models import Contact, CustomField, read_mapping
 from leadconnector_async.models.custom_fields import CustomFieldValue
 from leadconnector_async.models.search import FoundContact
 from leadconnector_async.models.wire import read_contact
-from leadconnector_async.sandbox.books import Books
+from leadconnector_async.sandbox.books import Records
 from leadconnector_async.sandbox.custom_fields import CustomFieldDefinition
 from leadconnector_async.sandbox.shapes import FOUND
 
@@ -57,8 +57,8 @@ BEFORE = people(st.booleans(), settings("active", "inactive", "permanent"))
 ROWS = people(st.just(True), settings("active"))  # a row of a file opens nothing
 
 
-def open_books(order: tuple[str, ...], before: list[Row]) -> Books:
-    books = Books(
+def open_books(order: tuple[str, ...], before: list[Row]) -> Records:
+    books = Records(
         allow_duplicates=False,
         unique_identifiers=order,
         custom_fields=(FIELD,),
@@ -77,12 +77,12 @@ def open_books(order: tuple[str, ...], before: list[Row]) -> Books:
     return books
 
 
-def held(books: Books) -> dict[str, Row]:
+def held(books: Records) -> dict[str, Row]:
     told: dict[str, Row] = msgspec.json.decode(msgspec.json.encode(dict(books.contacts.items())))
     return told
 
 
-def taken(books: Books, order: tuple[str, ...], rows: list[Row], **wanted: bool) -> Iterator[tuple[Choice, Row]]:
+def taken(books: Records, order: tuple[str, ...], rows: list[Row], **wanted: bool) -> Iterator[tuple[Choice, Row]]:
     """Have the books take what is chosen of rows, tags being added, and yield each choice with its row."""
     with StoredContacts(None) as stored:
         stored.begin("L", LocationRead(rule=MatchRule(order=order), country="US"))
@@ -100,7 +100,7 @@ def taken(books: Books, order: tuple[str, ...], rows: list[Row], **wanted: bool)
         chooser.close()
 
 
-def carry_out(books: Books, what: ContactUpsert | Skipped | Closing, row: Row) -> None:
+def carry_out(books: Records, what: ContactUpsert | Skipped | Closing, row: Row) -> None:
     if isinstance(what, Closing):
         wanted = msgspec.to_builtins(what.wanted)
         closings = {name: wanted[name] for name in ("dnd", "dndSettings") if name in wanted}
@@ -112,7 +112,7 @@ def carry_out(books: Books, what: ContactUpsert | Skipped | Closing, row: Row) -
         take(books, what, row)
 
 
-def close(books: Books, contact_id: str, closings: Row) -> None:
+def close(books: Records, contact_id: str, closings: Row) -> None:
     books.update(contact_id, without_permanent(books.get(contact_id), closings))
 
 
@@ -127,7 +127,7 @@ def is_permanent(setting: Row | None) -> bool:
     return setting is not None and setting["status"] == "permanent"
 
 
-def take(books: Books, what: ContactUpsert, row: Row) -> str:
+def take(books: Records, what: ContactUpsert, row: Row) -> str:
     sent = {**msgspec.to_builtins(what), "locationId": "L"}
     sent.pop("tags", None)
     contact, _ = books.upsert(without_permanent(books.find_duplicate("L", sent) or {}, sent))

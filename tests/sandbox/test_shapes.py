@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from leadconnector_async.sandbox.shapes import CREATED, FOUND, LISTED, WHOLE, Shape
+from leadconnector_async.sandbox.shapes import CREATED, FOUND, LISTED, WHOLE, AnswerShape
 from tests.sandbox.conftest import Api, L
 from tests.specification import OBJECTS, OPERATIONS, SEEN
 
@@ -110,7 +110,7 @@ async def test_what_differs_from_operation_to_operation(api: Api) -> None:
 
 
 @pytest.mark.parametrize("shape", [FOUND, LISTED], ids=["search", "list"])
-async def test_pages_have_null_for_what_a_contact_lacks(api: Api, shape: Shape) -> None:
+async def test_pages_have_null_for_what_a_contact_lacks(api: Api, shape: AnswerShape) -> None:
     contact = api.sandbox.add_contact(L, email="bare@deos.com")
     answer = shape.spell(contact, "2021-07-28")
     assert answer.keys().isdisjoint({"dndSettings", "inboundDndSettings"})

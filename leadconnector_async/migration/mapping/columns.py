@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 
 from ...errors import ConfigurationError
 from ...rules import RULES, action_of, reader_of
-from ...rules.consent import ALL, CLOSED, Kind, consent_reader, find_consent, judge, plain
+from ...rules.consent import ALL, CLOSED, ConsentKind, consent_reader, find_consent, judge, plain
 from ...rules.problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
 from .custom_fields import KEY_PREFIX, FieldDefinition, empty_custom_value, empty_value, settle_names, value_reader
 from .headers import find_target
@@ -172,7 +172,7 @@ def _doubt(target: Target, header: str, rank: Rank) -> Doubt | None:
     return Doubt(lambda cell: cell.lower() in _STATUS_WORDS, 0.0, why)
 
 
-def _is_unread(kind: Kind, is_time: bool, cell: str) -> bool:
+def _is_unread(kind: ConsentKind, is_time: bool, cell: str) -> bool:
     return judge(cell, kind, is_time=is_time) == "unread"
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ...errors import ConfigurationError
 from ...models import UPSERT_NAMES
-from ...rules.consent import ALL, CHANNELS, CLOSED, KINDS, Consent, Kind, judge, plain
+from ...rules.consent import ALL, CHANNELS, CLOSED, KINDS, Consent, ConsentKind, judge, plain
 from ...rules.problems import Fixed, UnusableCellError
 
 CUSTOM_PREFIX: Final = "custom:"
@@ -37,7 +37,7 @@ class Target(Struct, frozen=True):
     field: str
     part: str = ""
     group: str = ""
-    consent: Kind | None = None
+    consent: ConsentKind | None = None
 
     @property
     def slot(self) -> str:
