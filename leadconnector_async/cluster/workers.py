@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -186,6 +187,9 @@ async def open_cluster(scheduler: str | None, workers: int | None) -> AsyncItera
                     threads_per_worker=1,
                     dashboard_address=_DASHBOARD,
                     asynchronous=True,
+                    # It ends with the command; that its workers lose each other then is no news, least of all with a
+                    # traceback after a sentence about wrong use.
+                    silence_logs=logging.CRITICAL,
                 )
             )
         else:

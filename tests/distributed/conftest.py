@@ -99,6 +99,7 @@ def told(report: BatchReport) -> dict[str, Any]:
     found = report.to_dict()
     for name in ("requests", "retries", "rate_limited", "started_at", "finished_at", "duration_seconds", "sittings"):
         found.pop(name, None)
+    found.pop("inferred", None)  # a worker that is killed takes answers with it; what they said is inferred then
     return found
 
 
