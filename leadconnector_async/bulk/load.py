@@ -519,6 +519,11 @@ class Load:
             self._alone[location_id].cancel()
             self._backlog.trust(location_id)
 
+    def close_location(self, location_id: str, why: LeadConnectorError) -> None:
+        """Have no row of a location sent; to be called before `run`."""
+        self.closed[location_id] = why
+        self._backlog.close(location_id)
+
     def _close_location(self, location_id: str, error: LeadConnectorError) -> None:
         """Send a location nothing more. Others go on; where there is none, the load stops."""
         if location_id not in self.closed:
