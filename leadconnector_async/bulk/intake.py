@@ -15,8 +15,9 @@ from ..contacts.contacts import ContactLike, ContactOperations, build_checked
 from ..errors import InvalidContactError, LeadConnectorError
 from ..models import ContactUpsert
 from ..models.identity import Identity, identity_of
-from ..protocol import Scope
+from ..protocol import Request, Scope
 from ..protocol.contacts import build_get
+from ..protocol.search import build_duplicate
 from .delivery import Delivery
 from .outcome import Entry
 from .report import Outcome, RowError, row_error
@@ -141,10 +142,13 @@ class Intake:
         return Upsert(index, identity_of(contact, request.location_id), contact, call, row_hash, closing=closing)
 
     def _check_closing(self, index: int, row: Closing, row_hash: bytes) -> Upsert:
-        """Check a row of which nothing is sent but what it closes."""
+        """Check a row of which nothing is sent but what it closes: its first call finds the contact, or reads it."""
         contact = self._read(row.wanted)
         scope = Scope(str(contact.location_id), self._contacts.client.api_version)
-        call: Call[Any] = Call(build_get(row.contact_id or "", scope), is_bulk=True, on_retry=self._on_retry)
+        request: Request[Any] = build_duplicate(contact.email or None, contact.phone or None, scope)
+        if row.contact_id is not None:
+            request = build_get(row.contact_id, scope)
+        call: Call[Any] = Call(request, is_bulk=True, on_retry=self._on_retry)
         return Upsert(index, identity_of(contact, scope.location_id), contact, call, row_hash, closing=row)
 
     def _read(self, row: ContactLike | InvalidContactError) -> ContactUpsert:

@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult
 from ..models.compare import holds_only_what_was_sent
-from ..protocol import Request, Scope
+from ..protocol import Request, Scope, T
 from .backlog import Backlog
 from .breaker import Breaker
 from .closing import close_channels
@@ -369,10 +369,13 @@ class Load:
 
     async def _carry_out_with(self, item: Upsert, closing: Closing) -> Entry:
         """Make the calls of a row that closes channels. What is done already is not done again."""
+        if isinstance(closing.rest, Skipped):
+            contact_id = closing.contact_id or await self._look_up(item)
+            if contact_id is not None:
+                await self._close(item, contact_id, closing.wanted)
+            return self._entry(item, outcome_closed(item, contact_id, closing.rest))
         if closing.contact_id is not None and item.closed is None:
             await self._close(item, closing.contact_id, closing.wanted)
-        if isinstance(closing.rest, Skipped):
-            return self._entry(item, outcome_closed(item, closing.contact_id, closing.rest))
         result = await send_upsert(self._contacts.client, item.begin_call(item.request), item.contact)
         if result is PAUSED:
             raise GaveWayError
@@ -382,16 +385,23 @@ class Load:
             entry.written = (*entry.written, *self._written_by_closing(item, closing.wanted))
         return item.with_closed(entry)
 
-    async def _close(self, item: Upsert, contact_id: str, wanted: ContactUpsert) -> None:
-        async def send(request: Request[Contact]) -> Contact:
-            answer = await self._contacts.client.send_row(item.begin_call(request))
-            if answer is PAUSED:
-                raise GaveWayError
-            return answer
+    async def _look_up(self, item: Upsert) -> str | None:
+        """Return the contact that an upsert of a row would meet, or None."""
+        found: Contact | None = await self._call(item, item.request)
+        return None if found is None else found.id
 
-        scope = Scope(item.location_id, self._contacts.client.api_version)
-        closed = await close_channels(send, contact_id, wanted, scope)
+    async def _close(self, item: Upsert, contact_id: str, wanted: ContactUpsert) -> None:
+        closed = await close_channels(partial(self._call, item), contact_id, wanted, self._scope_of(item))
         item.closed = closed if item.closed is None else item.closed.plus(closed)
+
+    async def _call(self, item: Upsert, request: Request[T]) -> T:
+        answer = await self._contacts.client.send_row(item.begin_call(request))
+        if answer is PAUSED:
+            raise GaveWayError
+        return answer
+
+    def _scope_of(self, item: Upsert) -> Scope:
+        return Scope(item.location_id, self._contacts.client.api_version)
 
     def _written_by_closing(self, item: Upsert, wanted: ContactUpsert) -> tuple[Written, ...]:
         if self._journal is None or item.closed is None or not item.closed.channels:
@@ -508,6 +518,11 @@ class Load:
             self._answered.add(location_id)
             self._alone[location_id].cancel()
             self._backlog.trust(location_id)
+
+    def close_location(self, location_id: str, why: LeadConnectorError) -> None:
+        """Have no row of a location sent; to be called before `run`."""
+        self.closed[location_id] = why
+        self._backlog.close(location_id)
 
     def _close_location(self, location_id: str, error: LeadConnectorError) -> None:
         """Send a location nothing more. Others go on; where there is none, the load stops."""

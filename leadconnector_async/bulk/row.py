@@ -37,6 +37,7 @@ MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have create
 _UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
 _SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 _CLOSED_BEFORE_NOTE: Final = "what it closes was closed already, so nothing was sent"
+_NOBODY_NOTE: Final = "nobody there has its email or phone, so it closes nothing"
 _NOT_CLOSED_NOTE: Final = "its opt-out was not sent, or not wholly"
 
 
@@ -80,7 +81,7 @@ class Upsert(Item):
         super().__init__(index, call.request.location_id, keys)
         self.identity = identity
         self.contact = contact
-        self.request = call.request
+        self.request: Request[Any] = call.request
         self.call: Call[Any] = call
         self.row_hash = row_hash
         self.is_doubted = False
@@ -217,7 +218,9 @@ def outcome_closed(item: Upsert, contact_id: str | None, skipped: Skipped) -> Ou
     """Settle a row of which nothing was sent but what it closes."""
     closed = item.closed
     channels = () if closed is None else closed.channels
-    note = f"do not disturb was sent: {', '.join(channels)}" if channels else _CLOSED_BEFORE_NOTE
+    note = _CLOSED_BEFORE_NOTE if contact_id else _NOBODY_NOTE
+    if channels:
+        note = f"do not disturb was sent: {', '.join(channels)}"
     return msgspec.structs.replace(
         outcome_skipped(item.index, skipped),
         contact_id=contact_id,
@@ -225,7 +228,7 @@ def outcome_closed(item: Upsert, contact_id: str | None, skipped: Skipped) -> Ou
         not_applied=() if closed is None else closed.not_applied,
         attempts=item.call.tries.count,
         rate_limited=item.call.tries.rate_limited,
-        note=note,
+        note=note if skipped.note is None else f"{skipped.note}; {note}",
     )
 
 

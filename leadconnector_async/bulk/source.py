@@ -50,7 +50,8 @@ class Closing(Struct, frozen=True):
 
     Attributes:
         contact_id: The contact whose channels are closed before anything else of the row is sent; None where it is not
-            known, or where they are closed already.
+            known, or where they are closed already. Of a row of which nothing else is sent it is looked up then, by the
+            row's email and phone, as an upsert would find it.
         wanted: Whom the row is about, and what it closes; see `closing.closings_of`.
         rest: What else of the row is sent, or why nothing is. If it reaches another contact, that is closed after it.
     """

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from ..environment import check_variables
 from ..errors import ConfigurationError, JournalError, LeadConnectorError
@@ -16,8 +17,38 @@ from ..version import __version__
 from .terminal import printing_for, tell
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
-app = typer.Typer(
+
+class _Command(TyperCommand):
+    """A command that refuses an option or argument without a value, as an unset variable of a shell leaves it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        name = next(_find_blank(self.get_params(ctx), given), None)
+        if name is not None and not ctx.resilient_parsing:
+            tell(f"leadconnector: {name} is empty: leave it out, or give it a value")
+            raise typer.Exit(2)
+        return super().parse_args(ctx, args)
+
+
+def _find_blank(parameters: list[Any], given: dict[str, Any]) -> Iterator[str]:
+    for parameter in parameters:
+        value = given.get(parameter.name)
+        texts = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(text, str) and not text.strip() for text in texts):
+            is_option = parameter.param_type_name == "option"
+            yield parameter.opts[0] if is_option else (parameter.metavar or parameter.name).rstrip(".")
+
+
+class _Commands(typer.Typer):
+    """Commands of that kind."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[F], F]:
+        return super().command(name, cls=_Command, **options)
+
+
+app = _Commands(
     help="Load contacts into HighLevel / LeadConnector.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

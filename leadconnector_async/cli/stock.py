@@ -18,6 +18,7 @@ from ..errors import (
     ConfigurationError,
     DailyQuotaExceededError,
     JournalError,
+    LocationRefusedError,
     RateLimitStuckError,
     StopRequestedError,
     TokenSourceError,
@@ -31,6 +32,7 @@ from ..migration.plan import Comparison
 from ..migration.planning import compare_rows
 from ..migration.restoring import fields_changed
 from ..migration.select import Chooser, Selection, fields_filled
+from ..migration.sweep import Access
 from ..models import ContactUpsert
 from ..run.journal import Journal
 from .past_runs import Pace
@@ -40,6 +42,7 @@ READING_ENDS: Final = (
     CallError,
     DailyQuotaExceededError,
     JournalError,
+    LocationRefusedError,
     RateLimitStuckError,
     StopRequestedError,
     TokenSourceError,
@@ -73,6 +76,7 @@ async def open_chooser(
     whole: Mapping[str, str],
     stop: asyncio.Event,
     stack: AsyncExitStack,
+    access: Access,
 ) -> Chooser | None:
     """Read what is there into a file beside the journal, where rows are to be chosen by that; None where not.
 
@@ -86,6 +90,7 @@ async def open_chooser(
         whole: What the load is known by.
         stop: Set it to end in order.
         stack: Closes what is opened.
+        access: Learns which locations take no calls; their rows must not be sent.
 
     Raises:
         LeadConnectorError: As of `Inventory.run`; nothing was sent.
@@ -99,12 +104,13 @@ async def open_chooser(
     stored = opened.enter_context(StoredContacts(path))
     if not journal.is_begun:
         journal.note(whole)  # so that the run is found again, although no row was sent
-        await take_stock(wish, client, files, stored, stop)  # and not later, when contacts may hold what was sent
-    elif not stored.is_finished:
+    elif not stored.was_finished:
         raise ConfigurationError(
             f"{path}: is gone or not whole, so that what was there before the load is not known any more; begin anew "
             "with another --out"
         )
+    # Not later, when contacts may hold what was sent; to a location that was not read before, nothing was.
+    await take_stock(wish, client, files, stored, stop, access)
     return make_chooser(wish, client, stored, opened)
 
 
@@ -132,7 +138,10 @@ async def compare_with_stored(
     """
     with ExitStack() as opened:
         stored = opened.enter_context(StoredContacts(None))
-        await take_stock(wish, client, files, stored, stop)
+        access = Access(client, waits_for_quota=wish.waits)
+        await take_stock(wish, client, files, stored, stop, access)
+        if access.reason is not None:
+            raise access.reason
         chooser, there = make_chooser(wish, client, stored, opened), stored.count
         return await asyncio.to_thread(
             compare_rows, files, chooser, there=there, conflicts=conflicts, on_row=on_row, is_stopped=stop.is_set
@@ -140,7 +149,12 @@ async def compare_with_stored(
 
 
 async def take_stock(
-    wish: Wish, client: LeadConnector, files: Sequence[RowFile], stored: StoredContacts, stop: asyncio.Event
+    wish: Wish,
+    client: LeadConnector,
+    files: Sequence[RowFile],
+    stored: StoredContacts,
+    stop: asyncio.Event,
+    access: Access,
 ) -> None:
     """Read what there is to be known of the contacts that are there, but where that is done; told on stderr.
 
@@ -148,11 +162,19 @@ async def take_stock(
         LeadConnectorError: As of `Inventory.run`; what was read is kept.
     """
     pace = _Pace()
-    inventory = Inventory(client, stored, files, limit=wish.limit, tell=tell, on_progress=pace.count)
+    inventory = Inventory(client, stored, files, access=access, limit=wish.limit, tell=tell, on_progress=pace.count)
     await inventory.run(stop, wait_for_quota=wish.waits)
     if wish.selection.fill_empty:
         await complete_contacts(
-            client, stored, stored, files, fields_filled, stop, wait_for_quota=wish.waits, on_progress=pace.count
+            client,
+            stored,
+            stored,
+            files,
+            fields_filled,
+            stop,
+            access=access,
+            wait_for_quota=wish.waits,
+            on_progress=pace.count,
         )
 
 
@@ -193,6 +215,7 @@ async def take_snapshot(
     folder: Path,
     stop: asyncio.Event,
     *,
+    access: Access,
     limit: RateLimit,
     waits: bool,
     is_begun: bool,
@@ -205,6 +228,7 @@ async def take_snapshot(
         files: What is to be loaded.
         folder: Of the run.
         stop: Set it to end in order.
+        access: As of `open_chooser`.
         limit: Our own limits.
         waits: Whether to wait for the next day where the day's calls are spent.
         is_begun: Whether rows may have been sent already.
@@ -222,8 +246,23 @@ async def take_snapshot(
                 f"{folder / SNAPSHOT}: is gone or not whole, so that what was there before the load is not known any "
                 "more; begin anew with another --out"
             )
-        await Inventory(client, stored, files, limit=limit, tell=tell).run(stop, wait_for_quota=waits)
+        await Inventory(client, stored, files, access=access, limit=limit, tell=tell).run(stop, wait_for_quota=waits)
         reading = Pace(stored.count, "contacts at most read whole", is_wanted=is_progress_wanted)
         await complete_contacts(
-            client, snapshot, stored, files, fields_changed, stop, wait_for_quota=waits, on_progress=reading.count
+            client,
+            snapshot,
+            stored,
+            files,
+            fields_changed,
+            stop,
+            access=access,
+            wait_for_quota=waits,
+            on_progress=reading.count,
         )
+
+
+def settle_stock(folder: Path, access: Access) -> None:
+    """Note, once all was read that rows need, which locations are to be read when the load goes on."""
+    if (folder / BEFORE).exists():
+        with StoredContacts(folder / BEFORE) as stored:
+            stored.settle(access.closed)

@@ -21,6 +21,7 @@ from ..migration.mapping.meaning import Meaning
 from ..migration.mapping.rows import RowFile, take_first
 from ..migration.matching import Matching
 from ..migration.report.files import JOURNAL, Results, make_folder
+from ..migration.sweep import Access
 from ..migration.tables.inputs import Inputs
 from ..migration.tagging import has_tags
 from ..migration.verify import note_end
@@ -40,7 +41,7 @@ from .preparation import (
     tell_of_emptying,
     tell_of_problems,
 )
-from .stock import READING_ENDS, SNAPSHOT_SENTENCE, compare_with_stored, open_chooser, take_snapshot
+from .stock import READING_ENDS, SNAPSHOT_SENTENCE, compare_with_stored, open_chooser, settle_stock, take_snapshot
 from .terminal import INTERRUPTED, STOPPED, calling_on_signals, is_agreed, is_person_there, open_progress, show, tell
 
 # ---------------------------------------------------------------------------------------------- where results go
@@ -157,10 +158,12 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             discard_folder(folder)
             tell("Nothing was sent.")
             return INTERRUPTED
+        access = Access(client, waits_for_quota=order.waits)
         try:
             if order.takes_snapshot:
-                await _take_snapshot(order, client, files, journal, whole, stop)
-            chooser = await open_chooser(order.wish, client, files, journal, whole, stop, stack)
+                await _take_snapshot(order, client, files, journal, whole, stop, access)
+            chooser = await open_chooser(order.wish, client, files, journal, whole, stop, stack, access)
+            settle_stock(folder, access)
         except READING_ENDS as error:
             return _conclude_reading(order, folder, error)
         load = FileLoad(
@@ -171,6 +174,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             phones=phones,
             retry_failed=order.retry_failed,
             chooser=chooser,
+            closed=access.closed,
         )
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
         with suppress(JournalError):  # what it tells of its end is then less exact
@@ -185,6 +189,7 @@ async def _take_snapshot(
     journal: Journal,
     whole: dict[str, str],
     stop: asyncio.Event,
+    access: Access,
 ) -> None:
     journal.check(whole)
     if not journal.is_begun:
@@ -194,6 +199,7 @@ async def _take_snapshot(
         files,
         journal.path.parent,
         stop,
+        access=access,
         limit=read_rate(order.rate, order.daily),
         waits=order.waits,
         is_begun=journal.is_begun,

@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS keys (
 CREATE TABLE IF NOT EXISTS wholes (contact INTEGER PRIMARY KEY, raw BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS finished (at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS completed (at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS refused (location TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _CACHE: Final = -32768  # KiB of pages in memory, in SQLite's own way to say it
 _OWN: Final = 0  # the rank of the address and number of a contact
@@ -211,7 +212,17 @@ class StoredContacts:
     @property
     def is_finished(self) -> bool:
         """Whether all that a load asked for is read."""
+        return self.was_finished and not self.refused
+
+    @property
+    def was_finished(self) -> bool:
+        """Whether all of it is read but for locations that took no calls, to which nothing was sent either."""
         return bool(self._read("SELECT 1 FROM finished"))
+
+    @property
+    def refused(self) -> set[str]:
+        """Locations that took no calls when they were to be read."""
+        return {location for (location,) in self._read("SELECT location FROM refused")}
 
     @property
     def is_completed(self) -> bool:
@@ -270,11 +281,20 @@ class StoredContacts:
                 "INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?)", [(field, key, rank, number) for field, key in keys]
             )
 
-    def finish(self, now: float) -> None:
-        """Note that all is read that the load asks for, in seconds since 1970."""
+    def finish(self, now: float, refused: Iterable[str] = ()) -> None:
+        """Note that all is read that the load asks for, in seconds since 1970, but for locations that take no calls."""
         with self._transaction() as db:
-            db.execute("UPDATE locations SET is_whole = 1")
+            db.executemany("INSERT OR IGNORE INTO refused VALUES (?)", [(location,) for location in refused])
+            db.execute("UPDATE locations SET is_whole = 1 WHERE id NOT IN refused")
             db.execute("INSERT INTO finished VALUES (?)", (now,))
+        self._locations.clear()
+
+    def settle(self, refused: Iterable[str]) -> None:
+        """Note, once all is read and completed, which locations are still to be read, as they take no calls."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM refused")
+            db.executemany("INSERT INTO refused VALUES (?)", [(location,) for location in refused])
+            db.execute("UPDATE locations SET is_whole = 1 WHERE id NOT IN refused")
         self._locations.clear()
 
     def add_whole(self, location_id: str, contact: Contact) -> None:

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
+from functools import partial
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -27,7 +28,7 @@ from .planning import Asked, ask_locations
 from .report.html import count_of
 from .report.words import about_time
 from .select import SentRows
-from .sweep import sweep
+from .sweep import Access, sweep
 
 PAGE_SIZE: Final = 500
 _LOCATIONS_AT_ONCE: Final = 8
@@ -46,6 +47,7 @@ class Inventory:
         client: Of where the load goes; it is open.
         stored: Takes the contacts.
         files: The rows that are to be loaded.
+        access: Learns which locations take no calls; these alone are left out, unless all are.
         limit: Our own limits of each location.
         tell: Is told what is read, and how long it takes.
         on_progress: Called with how many contacts more were read, or people more looked up.
@@ -57,6 +59,7 @@ class Inventory:
         stored: StoredContacts,
         files: Sequence[RowFile],
         *,
+        access: Access,
         limit: RateLimit,
         tell: Callable[[str], None],
         on_progress: Callable[[int], None] = lambda _: None,
@@ -64,6 +67,7 @@ class Inventory:
         self._client = client
         self._stored = stored
         self._files = files
+        self._access = access
         self._limit = limit
         self._tell = tell
         self._on_progress = on_progress
@@ -82,9 +86,11 @@ class Inventory:
             JournalError: What was read cannot be kept.
             ConfigurationError: The rows of a file cannot be told apart.
         """
-        while not self._stored.is_finished:
+        is_read = self._stored.is_finished
+        while not is_read:
             try:
                 await self._read(stop, concurrency)
+                is_read = True
             except DailyQuotaExceededError as error:
                 if not wait_for_quota:
                     raise
@@ -103,19 +109,27 @@ class Inventory:
     async def _read(self, stop: asyncio.Event, concurrency: int) -> None:
         rows = await asyncio.to_thread(count_by_location, self._files, self._client.location_id or "", stop.is_set)
         _check(stop)
-        await self._sweep(list(rows.items()), self._begin, _LOCATIONS_AT_ONCE, stop)
-        by_pages = [name for name in rows if not self._is_by_rows(name) and not self._stored.location(name).is_whole]
-        await self._sweep(by_pages, lambda name: self._read_pages(name, stop), _LOCATIONS_AT_ONCE, stop)
+        unread = [one for one in rows.items() if not self._stored.location(one[0]).is_whole]
+        await self._sweep(unread, self._begin, _LOCATIONS_AT_ONCE, stop)
+        if rows and self._access.closed.keys() >= rows.keys() and self._access.reason is not None:
+            raise self._access.reason
+        by_pages = [name for name, _ in unread if not self._is_by_rows(name)]
+        await self._sweep(
+            by_pages,
+            lambda name: self._access.call(name, partial(self._read_pages, name, stop)),
+            _LOCATIONS_AT_ONCE,
+            stop,
+        )
         if any(map(self._is_by_rows, rows)):
             await self._sweep(self._sought(), self._look_up, concurrency, stop)
-        await asyncio.to_thread(self._stored.finish, self._client.clock.time())
+        await asyncio.to_thread(self._stored.finish, self._client.clock.time(), list(self._access.closed))
 
     async def _sweep(
         self, items: Iterable[_T], work: Callable[[_T], Awaitable[None]], at_once: int, stop: asyncio.Event
     ) -> None:
         reason = await sweep(items, work, concurrency=at_once, stop=stop)
         if reason is not None:
-            raise reason
+            raise reason  # of a location that takes no calls there is none
         _check(stop)
 
     # ------------------------------------------------------------------------------------------ how to read
@@ -123,11 +137,14 @@ class Inventory:
     async def _begin(self, counted: tuple[str, int]) -> None:
         """Ask a location how it matches, and choose how to read it."""
         location_id, rows = counted
-        if self._stored.is_begun(location_id):
+        if location_id in self._access.closed or self._stored.is_begun(location_id):
             return
-        asked = (await ask_locations(self._client, [location_id], self._limit, self._tell)).get(location_id)
-        asked = asked or Asked(rule=MatchRule(), limit=self._limit, left_today=None)
-        total = (await self._client.contacts.search_page(page_size=1, location_id=location_id)).total
+        told = await ask_locations(self._client, [location_id], self._limit, self._tell, self._access)
+        if location_id in self._access.closed:
+            return
+        asked = told.get(location_id) or Asked(rule=MatchRule(), limit=self._limit, left_today=None)
+        count = partial(self._client.contacts.search_page, page_size=1, location_id=location_id)
+        total = (await self._access.call(location_id, count)).total
         way: Way = "rows" if rows < _count_pages(total) else "pages"
         self._tell(_describe(location_id, asked, total=total, rows=rows, way=way))
         read = LocationRead(rule=asked.rule, country=asked.country, way=way)
@@ -211,9 +228,8 @@ class Inventory:
         texts = {field: key.removeprefix(f"{location_id} ") for field, key in keys}
         phone = texts.get("phone")
         try:
-            return await self._client.contacts.find_duplicate(
-                email=texts.get("email"), phone=phone and f"+{phone}", location_id=location_id
-            )
+            find = partial(self._client.contacts.find_duplicate, email=texts.get("email"), phone=phone and f"+{phone}")
+            return await self._access.call(location_id, partial(find, location_id=location_id))
         except (BadRequestError, ValidationError):  # what the service refuses here, it refuses when the row is sent
             return None
 
@@ -307,6 +323,7 @@ async def complete_contacts(
     needed: Callable[[ContactUpsert], Iterable[str]],
     stop: asyncio.Event,
     *,
+    access: Access,
     wait_for_quota: bool = False,
     concurrency: int = 64,
     on_progress: Callable[[int], None] = lambda _: None,
@@ -320,6 +337,7 @@ async def complete_contacts(
         files: The rows that are to be loaded.
         needed: Returns what must be known of a contact that a row may meet: fields, by their names in Python.
         stop: Set it to end in order.
+        access: As of `Inventory`.
         wait_for_quota: Whether to wait for the next day where the day's calls are spent.
         concurrency: Calls at once.
         on_progress: Called with how many contacts more were read.
@@ -332,19 +350,22 @@ async def complete_contacts(
 
     async def fetch(doubtful: _Doubtful) -> None:
         try:
-            contact = await client.contacts.get(doubtful.contact_id, location_id=doubtful.location_id)
+            get = partial(client.contacts.get, doubtful.contact_id, location_id=doubtful.location_id)
+            contact = await access.call(doubtful.location_id, get)
         except NotFoundError:  # it has gone since
             return
         await asyncio.to_thread(whole.add_whole, doubtful.location_id, contact)
         on_progress(1)
 
-    while not whole.is_completed:
+    is_done = whole.is_completed and not stored.refused
+    while not is_done:
         doubtful = _find_doubtful(files, whole, stored, client.location_id or "", needed)
         reason = await sweep(doubtful, fetch, concurrency=concurrency, stop=stop)
         if stop.is_set():
             raise StopRequestedError("the reading of what is there was asked to stop")
         if reason is None:
             whole.complete(client.clock.time())
+            is_done = True
         elif wait_for_quota and isinstance(reason, DailyQuotaExceededError):
             await client.clock.sleep(reason.resets_in)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -38,17 +38,25 @@ class Sending:
     Args:
         phones: Which rows share a phone; None where none does.
         chooser: Chooses which rows are sent, and what of them; None for all as they are.
+        closed: Locations to which nothing is sent; their rows are not chosen among before it is known what is there.
+        home: The location of rows that name none.
     """
 
-    def __init__(self, phones: PhoneBook | None, chooser: Chooser | None) -> None:
+    def __init__(
+        self, phones: PhoneBook | None, chooser: Chooser | None, closed: Collection[str] = (), home: str = ""
+    ) -> None:
         self._shared = SharedRows(phones)
         self._chooser = chooser
+        self._closed = closed
+        self._home = home
 
     def at_first(self, number: int, contact: Read) -> Read | Skipped | Closing:
         """Return what the upsert of a row holds, and what is closed before it."""
         shared = self._shared.find(number)
         what = contact if shared is None else what_to_send(contact, shared)
         if self._chooser is None or not isinstance(contact, ContactUpsert) or not isinstance(what, ContactUpsert):
+            return what
+        if (contact.location_id or self._home) in self._closed:
             return what
         return self._chooser.choose(what, whole=contact).what
 
@@ -133,6 +141,7 @@ class FileLoad:
             closed with the load.
         retry_failed: Whether tags that the service refused in an earlier sitting are tried once more.
         chooser: Chooses which rows are sent, and what of them; None for all as they are.
+        closed: Locations that take no calls, and why; nothing is known of what they hold, and nothing is sent there.
 
     Attributes:
         results: Where to write what became of them.
@@ -153,6 +162,7 @@ class FileLoad:
         phones: PhoneBook | None = None,
         retry_failed: bool = False,
         chooser: Chooser | None = None,
+        closed: Mapping[str, LeadConnectorError] | None = None,
     ) -> None:
         self._files = files
         self._journal = journal
@@ -168,6 +178,7 @@ class FileLoad:
         self.names = [file.name for file in files]
         self.total = sum(file.count for file in files)
         self.report = BatchReport(keep_outcomes=False)
+        self.report.closed_locations = dict(closed or {})
         self.throughput: Throughput | None = None
         self.sittings: list[Sitting] = []
 
@@ -197,7 +208,7 @@ class FileLoad:
             asyncio.CancelledError: Cancelled; the results are written all the same.
         """
         try:
-            rows = self._rows(stop)
+            rows = self._rows(stop, client.location_id or "")
             await client.contacts.bulk_upsert(
                 _Counted(rows, self.total) if self._has_locations else rows,
                 journal=self._journal,
@@ -279,9 +290,10 @@ class FileLoad:
         return Tagging(self._files, self._journal, self._book, client, self._access or Access(client), on_tagged)
 
     def _rows(
-        self, stop: asyncio.Event
+        self, stop: asyncio.Event, home: str
     ) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Closing | Finished]:
-        index, sending = 0, Sending(self._phones, self._chooser)
+        closed = frozenset(self.report.closed_locations)
+        index, sending = 0, Sending(self._phones, self._chooser, closed, home)
         for file in self._files:
             for row in file.rows():
                 if stop.is_set():

@@ -13,9 +13,10 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct
 
+from ..bulk.closing import closings_of
 from ..bulk.report import Outcome
 from ..bulk.run_log import read_outcome
-from ..bulk.source import Skipped
+from ..bulk.source import Closing, Skipped
 from ..bulk.traces import Span, Written, follow
 from ..client import LeadConnector
 from ..errors import DuplicateContactError, InvalidContactError, LeadConnectorError
@@ -78,12 +79,13 @@ class SharedRows:
 
 def what_to_send(
     contact: ContactUpsert | InvalidContactError, shared: SharedRow
-) -> ContactUpsert | InvalidContactError | Skipped:
-    """Return what is sent at first of a row that shares a phone."""
+) -> ContactUpsert | InvalidContactError | Skipped | Closing:
+    """Return what is sent at first of a row that shares a phone; one that is left out closes its channels."""
     if isinstance(contact, InvalidContactError):
         return contact
     if shared.conflict.action == "skip":
-        return Skipped(SKIP_REASON, note=f"the other is {shared.place}")
+        skipped, wanted = Skipped(SKIP_REASON, note=f"the other is {shared.place}"), closings_of(contact)
+        return skipped if wanted is None else Closing(None, wanted, skipped)
     return msgspec.structs.replace(contact, phone=UNSET)
 
 

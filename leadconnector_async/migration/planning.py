@@ -25,6 +25,7 @@ from .plan import ComparedRow, Comparison, FieldChange, Plan, PlannedLocation, e
 from .report.html import shorten
 from .select import Choice, Chooser
 from .survey import Survey, describe_file, describe_person, find_shared
+from .sweep import Access
 from .tables.table import text_of
 
 _TRIAL: Final = RateLimit(25, 10.0, daily=10_000)  # as the vendor has it for trial accounts
@@ -49,7 +50,11 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 async def ask_locations(
-    client: LeadConnector, location_ids: Iterable[str], limit: RateLimit, tell: Callable[[str], None]
+    client: LeadConnector,
+    location_ids: Iterable[str],
+    limit: RateLimit,
+    tell: Callable[[str], None],
+    access: Access | None = None,
 ) -> dict[str, Asked]:
     """Ask locations how they match contacts; one that does not say it is left out, and that is told.
 
@@ -58,12 +63,15 @@ async def ask_locations(
         location_ids: Which.
         limit: Our own.
         tell: Is told what is not known.
+        access: Learns which locations refuse all calls; None where that is not to be told apart.
     """
     asked = {}
     for location_id in location_ids:
         try:
             location = await client.locations.get(location_id)
         except CallError as error:
+            if access is not None and access.note_refusal(location_id, error):
+                continue
             reason = clean_text(str(error))
             tell(f"Location {location_id} could not be asked how it matches contacts ({reason}): email, then phone.")
             continue

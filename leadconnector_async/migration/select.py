@@ -282,8 +282,10 @@ class Chooser:
         met = self._met_otherwise(contact, identity, known)
         if met is not None:
             return Closing(contact_id, wanted, met)
-        if contact_id is None:
+        if is_closed:
             return what
+        if contact_id is None:  # a search may not have shown it yet
+            return Closing(None, wanted, what)
         return Closing(contact_id, wanted, msgspec.structs.replace(what, reason=what.reason + _BUT_OPT_OUT))
 
     def _met_otherwise(self, contact: ContactUpsert, identity: Identity, known: str | None) -> ContactUpsert | None:

@@ -82,8 +82,10 @@ class Survey:
 
     def look_at_closing(self, closing: Closing) -> None:
         """Take note of the next row, which closes channels by an update of their own."""
-        contacts = (closing.contact_id is not None) + isinstance(closing.rest, ContactUpsert)
-        self.closing_calls[closing.wanted.location_id or self._location_id] += contacts * CALLS_TO_CLOSE
+        is_upserted = isinstance(closing.rest, ContactUpsert)
+        is_sought = closing.contact_id is None and not is_upserted  # by one call more
+        contacts = (closing.contact_id is not None or is_sought) + is_upserted
+        self.closing_calls[closing.wanted.location_id or self._location_id] += contacts * CALLS_TO_CLOSE + is_sought
         if isinstance(closing.rest, ContactUpsert):
             self.look(closing.rest)
         else:

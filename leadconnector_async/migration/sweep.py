@@ -95,6 +95,13 @@ class Access:
         self._trusted.add(location_id)
         return result
 
+    def note_refusal(self, location_id: str, error: CallError) -> bool:
+        """Take note of what a call made otherwise came back with, and return whether that closes its location."""
+        reason = refusal_of_location(error, location_id, has_answered=location_id in self._answered)
+        if reason is not None:
+            self.closed.setdefault(location_id, reason)
+        return reason is not None
+
     def _why_closed(self, location_id: str, error: LeadConnectorError) -> LeadConnectorError | None:
         """Return why a location takes no more calls; None where the error does not say so."""
         if isinstance(error, self._closing):

@@ -256,7 +256,9 @@ def group_by_contact(
         if outcome.index != index:
             continue
         if has_closed(outcome) and isinstance(row.contact, ContactUpsert):
-            what = closings_of(row.contact) or what
+            wanted = closings_of(row.contact)
+            if wanted is not None:  # and nothing else of the row: the contact may hold another email or phone
+                what = msgspec.structs.replace(wanted, email=UNSET, phone=UNSET)
         position += 1
         contact_id = str(outcome.contact_id)
         if isinstance(what, ContactUpsert):

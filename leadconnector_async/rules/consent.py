@@ -7,6 +7,7 @@ read from a file opens one.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, lru_cache, partial
 from itertools import product
@@ -35,12 +36,14 @@ class Consent(Struct, frozen=True):
         channels: Which, or `all` alone; none where it is about post or fax, for which there is no channel.
         is_implied: Whether the header names no channel, and only habit says which it is.
         is_time: Whether cells hold the time since when.
+        is_vague: Whether the header holds a phrase of consent among words that are not understood.
     """
 
     kind: ConsentKind
     channels: tuple[str, ...]
     is_implied: bool = False
     is_time: bool = False
+    is_vague: bool = False
 
 
 # ---------------------------------------------------------------------------------------------- headers
@@ -55,7 +58,7 @@ _WORDS: Final = """
     SMS = sms, text, texts, texting, text message, text messages, text messaging, text marketing, sms marketing
     SMS = marketing sms, marketing texts, sms message, sms messages, sms messaging, mms, sms updates, sms subscription
     Call = call, calls, calling, phone call, phone calls, telephone call, telephone calls, voice, voice call
-    Call = voice calls, voicemail, marketing calls, telemarketing
+    Call = voice calls, voicemail, marketing calls, telemarketing, landline, landlines
     Call, SMS = phone, phones, telephone, tel, mobile, mobile phone, cell, cell phone, phone number, mobile number
     Call, SMS = phone marketing, mobile marketing
     WhatsApp = whatsapp, whatsapp message, whatsapp messages, whatsapp marketing
@@ -87,6 +90,7 @@ _PHRASES: Final = """
     opt-out = do not contact {c}, do not contact by {c}, do not contact via {c}, do not disturb {c}, dnd {c}, {c} dnd
     opt-out = {c} disabled, {c} suppressed, {c} suppression, suppressed {c}, suppressed from {c}, {c} blacklisted
     opt-out = {c} blocklisted, blacklisted {c}, blocklisted {c}, excluded from {c}, exclude from {c}
+    opt-out = suppress {c}, {c} suppressions, no longer subscribed to {c}, not subscribed to {c}, stop {c}
     opt-out = removed from {c}, {c} consent withdrawn, {c} consent revoked, no {c} consent, no consent to {c}
     opt-out = no consent for {c}
     opt-in = accepts {c}, accept {c}, accepting {c}, accepts marketing {c}, {c} marketing accepted, allows {c}
@@ -95,18 +99,25 @@ _PHRASES: Final = """
     opt-in = consent for {c}, {c} consent, {c} consented, {c} consent given, marketing consent {c}, {c} opt in
     opt-in = {c} opted in, {c} double opt in, opt in {c}, opt in to {c}, opt in for {c}, opted in {c}, opted in to {c}
     opt-in = opted in for {c}, marketing opt in {c}, receives {c}, receive {c}, subscribed to {c}, {c} subscribed
-    opt-in = can {v}, ok to {v}, okay to {v}, permission to {v}, consent to {v}
+    opt-in = {c} permission, {c} permissions, permission for {c}, allow {c}, {c} allowed, {c} permitted
+    opt-in = can {v}, may {v}, ok to {v}, okay to {v}, permission to {v}, consent to {v}
 """
 # Phrases that name no channel, with what they are taken to mean.
 _WITHOUT_CHANNEL: Final[dict[ConsentKind, str]] = {
     "opt-out": """
         Email = unsubscribed, unsubscribe, unsub, unsubbed, unsubscribed from all lists, unsubscribed from list
-        all = opt out, opted out, opting out, not opted in, suppressed, suppression, suppression list, blacklisted
+        Email = no longer subscribed, not subscribed
+        all = opt out, opt outs, opted out, opting out, not opted in, suppressed, suppression, suppression list
+        all = on suppression list, blacklisted, on blacklist, on blocklist
         all = blocklisted, do not contact list, no consent, consent withdrawn, consent revoked, withdrawn consent
         all = revoked consent, withdrew consent
         Call, SMS = dnc, dnc list, on dnc, on dnc list, dnc registry, on dnc registry, national dnc, federal dnc
         Call, SMS = state dnc, internal dnc, dncr, do not call list, on do not call list, do not call registry
-        Call, SMS = on do not call registry
+        Call, SMS = on do not call registry, dnc registered, registered dnc, national do not call, federal do not call
+        Call, SMS = state do not call, national do not call registry, national do not call list
+        Call, SMS = mobile do not call, cell do not call, cell phone do not call, mobile phone do not call
+        Call, SMS = do not call mobile, do not call cell, do not call cell phone, do not call mobile phone
+        Call = phone do not call, telephone do not call, landline do not call, do not call phone, do not call landline
     """,
     "opt-in": """
         Email = subscribed
@@ -116,6 +127,7 @@ _WITHOUT_CHANNEL: Final[dict[ConsentKind, str]] = {
 }
 _PREFIXES: Final = (
     "contact, lead, person, people, customer, client, member, subscriber, user, profile, recipient, buyer, guest, "
+    "primary, secondary, main, other, alternate, work, business, company, office, home, personal, private, account, "
     "properties, property, hs, custom, has, have, is, was, are, been, currently, global, globally, gdpr, casl, et4ae5"
 )
 _SUFFIXES: Final = "flag, status, indicator, checkbox, yn, yes no, y n, true false, c"
@@ -125,6 +137,57 @@ _MOST_AFFIXES: Final = 4
 _LONGEST: Final = 100
 _PAIRED: Final = "email, sms, text, call, phone, whatsapp"
 
+# What shows in any company that a header is about consent, looked for in its words: in lower case, with one space
+# between. Where the rest is not understood, nobody can say which channels the cells close. The second pattern of a kind
+# counts only beside a word for messages.
+_VAGUE: Final[dict[ConsentKind, tuple[re.Pattern[str], re.Pattern[str]]]] = {
+    "opt-out": (
+        re.compile(
+            r"opt(?:ed|s|ing)?out|\bopt(?:ed|s|ing)? (?:\w{1,20} )?outs?\b|unsub|dnc|\bdnd|dnd\b|"
+            r"\bsuppress(?:ed|ions?)?\b|"
+            r"do(?:es)? ?n ?o?t ?(?:(?:ever|want|wish|to|allow|accept|receive|be|any|bulk|mass|cold|marketing) ?){0,5}"
+            r"(?:call|phone|dial|e ?mail|text|sms|mms|contact|market|solicit|messag|disturb|send|communicat|robocall)|"
+            r"\b(?:no longer|not|never|non|isn ?t) ?subscrib|\b(?:not|never) opt(?:ed)? ?in\b|\bbl(?:ack|ock) ?list|"
+            r"\b(?:never|stop|can ?not|can ?t|may not|must ?n[o ]*t|should ?n[o ]*t) (?:be )?"
+            r"(?:call|phone|e ?mail|text|sms|contact|market|messag|solicit)|"
+            r"\bno (?:contact|marketing|solicit\w{0,9}|newsletters?)\b|"
+            r"\bconsents? (?:\w{1,20} )?(?:withdrawn|revoked|refused|denied|declined)|"
+            r"\b(?:withdr[ae]wn?|revoked?|refused?|declined?|denied|no) (?:\w{1,20} )?consent\b"
+        ),
+        re.compile(
+            r"\b(?:no|not|never|without|non|do(?:es)? ?n ?o?t) (?:\w{1,20} ){0,2}"
+            r"(?:permi\w{2,9}|allow(?:ed)?|consent\w{0,6}|agreed?|accept\w{0,3}|want\w{0,3}|receiv\w{1,3})\b|"
+            r"\b(?:excluded?|removed?) from\b|\bno (?:more|longer)\b"
+        ),
+    ),
+    "opt-in": (
+        re.compile(r"opt(?:ed)?in\b|\bopt(?:ed|s|ing)? in\b"),
+        re.compile(r"\b(?:consent\w{0,6}|permi\w{2,9}|agree[sd]?|ok|okay|allow(?:ed|s)?|may|accepts?)\b"),
+    ),
+}
+_OF_MESSAGES: Final = re.compile(
+    r"\b(?:e ?mails?|mailings?|newsletters?|sms|mms|text(?:s|ed|ing)?|call(?:s|ed|ing)?|phoned?|whatsapp|"
+    r"contact(?:ed)?|marketing|messag\w{1,3}|communications?|promotion\w{0,2}|solicit\w{0,9}|advert\w{0,9})\b"
+)
+# What makes such a header one of why, where from or how many.
+_WHY: Final = (
+    "source|reasons?|reason other|ip|ip address|mode|method|url|link|comments?|notes?|title|version|id|user agent|"
+    "browser|count|rate|total|token|hash|feedback"
+)
+_IS_WHY: Final = re.compile(
+    rf".* (?:{_WHY})|(?:{_WHY}) (?:of|for|from) .*|(?:.* )?(?:unsubscribes|unsubs)|"
+    r"(?:total|number|count) of .*|total (?:unsub\w{0,20}|opt ?outs)"
+)
+_IS_WHEN: Final = re.compile(
+    r".* (?:date|time|datetime|timestamp|at|on|since|utc|checked|scrubbed)|(?:date|time)s? (?:of|for) .*"
+)
+_NO_MESSAGES: Final = frozenset(
+    "post postal letters fax photo photos photography picture pictures image images video treatment terms privacy "
+    "cookie cookies tracking sale sell sharing research survey waiver".split()
+)
+_OPTS: Final = re.compile(r"\bopt(?:ed|s|ing)? ?(?:out|in)s?\b|consent")
+_MOST_CHARS: Final = 1000  # of a header; a whole question of a survey may be one
+
 # After a colon, a dash or a bracket: what makes of a header about consent one about something else.
 _TIME_WORDS: Final = frozenset("date time datetime timestamp at on since utc".split())
 _PROVENANCE: Final = _TIME_WORDS | frozenset(
@@ -132,7 +195,7 @@ _PROVENANCE: Final = _TIME_WORDS | frozenset(
     "user language country id name of the".split()
 )
 _OTHER_SUBJECTS: Final = frozenset(
-    "post postal mail letters fax photo photos photography picture pictures image images video treatment medical "
+    "post postal letters fax photo photos photography picture pictures image images video treatment medical "
     "health insurance terms privacy cookie cookies tracking sale sell sharing research survey waiver".split()
 )
 _TAIL: Final = re.compile(r"[:(\[?]|\s[-\u2013\u2014]\s")
@@ -154,18 +217,24 @@ class _Phrase(Struct, frozen=True):
 
 
 def plain(name: str) -> str:
-    """Leave out what people write in several ways: case, spaces and marks."""
-    return re.sub(r"[\W_]+", "", name.lower())
+    """Leave out what people write in several ways: case, width, spaces and marks."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).lower())
 
 
 @lru_cache(maxsize=4096)
 def find_consent(header: str) -> Consent | None:
     """Return what a header says by itself about consent; None where it says nothing, or only when, where from or why.
 
-    Spaces, marks, digits and case do not matter, so `HasOptedOutOfEmail` and `email_opt_out__c` are found, too.
+    Spaces, marks, digits and case do not matter, so `HasOptedOutOfEmail` and `email_opt_out__c` are found, too. What
+    holds such a phrase among other words is vague: it is about consent, and nobody knows what its cells say.
     """
     if header.lower().startswith("custom:"):  # a custom field of that name, as `export` writes it
         return None
+    header = unicodedata.normalize("NFKC", header)
+    return _understand(header) or _suspect(header)
+
+
+def _understand(header: str) -> Consent | None:
     whole = _look_up(header)
     tail = _TAIL.search(header)
     if whole is not None or tail is None:
@@ -185,6 +254,41 @@ def _narrow(head: Consent, words: list[str]) -> Consent | None:
     if named and ALL not in named:
         return msgspec.structs.replace(head, channels=tuple(dict.fromkeys(named)), is_implied=False)
     return None if not _OTHER_SUBJECTS.isdisjoint(words) else head
+
+
+def _suspect(header: str) -> Consent | None:
+    """Return that a header is about consent where it holds a phrase of it, in whatever company."""
+    words = _words(header[:_MOST_CHARS])
+    kind = next((kind for kind in KINDS if _is_phrase(words, kind)), None)
+    if kind is None or _is_beside(words, kind):
+        return None
+    return Consent(kind, (ALL,), is_implied=True, is_vague=True)
+
+
+def _words(header: str) -> str:
+    """Return the words of a header, also where capitals alone part them; what nobody sees parts none."""
+    seen = "".join(one for one in header if unicodedata.category(one) != "Cf")
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"['\u2019]", "", seen))
+    return " ".join(re.findall(r"[^\W\d_]+", parted.lower()))
+
+
+def _is_phrase(words: str, kind: ConsentKind) -> bool:
+    always, beside_messages = _VAGUE[kind]
+    if always.search(words) is not None:
+        return True
+    return beside_messages.search(words) is not None and _OF_MESSAGES.search(words) is not None
+
+
+def _is_beside(words: str, kind: ConsentKind) -> bool:
+    """Whether a header with a phrase of consent is not about who may be written to, but about why, when, or another
+    subject than messages."""
+    # The day of an opt-out is one; that on which a list of numbers was looked up, or of an opt-in, is none.
+    is_when_beside = kind == "opt-in" or "dnc" in words or "registry" in words
+    if _IS_WHY.fullmatch(words) or (is_when_beside and _IS_WHEN.fullmatch(words)):
+        return True
+    rest = _OPTS.sub("", words)
+    is_of_another = not _NO_MESSAGES.isdisjoint(rest.split())
+    return is_of_another and _OF_MESSAGES.search(rest) is None and not _is_phrase(rest, kind)
 
 
 def _look_up(header: str) -> Consent | None:
@@ -310,15 +414,21 @@ _CLOSES: Final = frozenset(
     "not confirmed|not opted in".split("|")
 )
 _LEAVES: Final = frozenset(
-    "subscribed|resubscribed|opted in|opt in|optin|consented|consent given|granted|allow|allowed|confirmed|"
+    "subscribed|resubscribed|opted in|opt in|optin|consented|consent given|allow|allowed|"
     "double opt in|single opt in".split("|")
 )
 _YES: Final = frozenset("true|t|yes|y|1|1.0|x|on|checked|selected|\u2713|\u2714|\u2611".split("|"))
 _NO: Final = frozenset("false|f|no|n|0|0.0|off|unchecked|not selected|\u2717|\u2718|\u2610".split("|"))
-_MEMBER: Final = frozenset(("active", "accepted", "agreed", "accepts", "agrees"))
+# Where the column asks who wants to hear something; of an opt-out they could say that it is confirmed, or granted.
+_MEMBER: Final = frozenset(
+    "active|accepted|agreed|accepts|agrees|granted|confirmed|express|explicit|implied".split("|")
+)
 _NO_MEMBER: Final = frozenset(("inactive", "cancelled", "canceled"))
 _NOTHING: Final = frozenset("|null|none|n/a|#n/a|na|nan|nat|\\n|--|\u2014".split("|"))
-_NO_DATE: Final = re.compile(r"[0\s:./TZ-]+")
+# What databases write for no date. No letter alone is one: T is a yes.
+_NO_DATE: Final = re.compile(
+    r"[0\s:./-]+|0{4}-00-00t00:00(:00(\.0+)?)?(z|[+-]00:?00)?|0{4}-00-00 00:00:00(\.0+)?(z|[+-]00:?00)"
+)
 _DATE: Final = re.compile(
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}\.? [a-z]{3,9}\.?,? \d{4}|"
     r"[a-z]{3,9}\.? \d{1,2}(st|nd|rd|th)?,? \d{4})(\D.*)?",
@@ -336,16 +446,31 @@ def judge(cell: str, kind: ConsentKind, *, is_time: bool = False) -> ConsentAnsw
         kind: What the column asks for.
         is_time: Whether it holds the time of an opt-out, in whatever form: then all that is filled in is one.
     """
-    word = " ".join(re.sub(r"[-_]", " ", cell.lower()).split())
-    is_yes = word in _YES or (word not in _NO and _DATE.fullmatch(cell.lower()) is not None)
-    is_empty = word in _NOTHING or (word not in _NO and _NO_DATE.fullmatch(cell) is not None)
+    text, word = _read_word(cell)
+    if word in _YES or word in _NO:  # before all else: no other rule may take a yes for nothing
+        return "closes" if (word in _YES) == (kind == "opt-out") else "leaves"
     if word in _CLOSES or word in (_NO_MEMBER if kind == "opt-in" else ()):
         return "closes"
-    if is_empty or word in _LEAVES or word in (_MEMBER if kind == "opt-in" else ()):
+    if _is_nothing(text, word) or word in _LEAVES or word in (_MEMBER if kind == "opt-in" else ()):
         return "leaves"
-    if is_yes or word in _NO:
-        return "closes" if is_yes == (kind == "opt-out") else "leaves"
+    if _DATE.fullmatch(text) is not None:
+        return "closes" if kind == "opt-out" else "leaves"
     return "closes" if is_time else "unread"
+
+
+def says_nothing(cell: str) -> bool:
+    """Whether a cell is one of the ways to write that there is nothing."""
+    return _is_nothing(*_read_word(cell))
+
+
+def _read_word(cell: str) -> tuple[str, str]:
+    """Return a cell in lower case and plain width, and the same with its words parted by one space."""
+    text = unicodedata.normalize("NFKC", cell).lower()
+    return text, " ".join(re.sub(r"[-_]", " ", text).split())
+
+
+def _is_nothing(text: str, word: str) -> bool:
+    return word in _NOTHING or (word not in _NO and _NO_DATE.fullmatch(text) is not None)
 
 
 def consent_reader(kind: ConsentKind, *, is_time: bool = False) -> Callable[[str], Any]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leadconnector_async import LeadConnector
+from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import LOCATION, Run, stored, table, update
 
 
@@ -250,3 +253,104 @@ def test_a_row_whose_opt_out_cannot_be_sent_has_failed(run: Run, url: str, tmp_p
     (failed,) = table(tmp_path / "out" / "failed.csv")
     assert (failed["email"], "its opt-out was not sent" in failed["error"]) == ("bob@example.com", True)
     assert closed(url)["ann@example.com"] == {"Call", "SMS"}
+
+
+# ---------------------------------------------------------------------------------------------- rows that share a phone
+
+HOUSE = "+16175550100"
+
+
+def shared(path: Path, header: str = "Opt Out") -> Path:
+    return write(path, f"email,phone,{header}", f"ann@example.com,{HOUSE},", f"zoe@example.com,{HOUSE},yes")
+
+
+@pytest.fixture
+def serve(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> str:
+            sandbox = stack.enter_context(run_sandbox(max_requests=10_000, per_seconds=1.0, **options))
+            for name, value in {**sandbox.environ, "LEADCONNECTOR_LOCATION_ID": LOCATION}.items():
+                monkeypatch.setenv(name, value)
+            return sandbox.url
+
+        yield start
+
+
+@pytest.mark.parametrize("rule", ["skip", "second-pass", "allow"])
+@pytest.mark.parametrize(
+    "options",
+    [(), *((f"--{name}",) for name in ("only-new", "only-existing", "fill-empty", "skip-unchanged"))],
+    ids=str,
+)
+@pytest.mark.parametrize("matches_by", [("email", "phone"), ("phone",), ("email",)], ids=str)
+def test_whoever_an_opted_out_row_meets_is_closed_where_it_shares_its_phone(
+    run: Run,
+    serve: Callable[..., str],
+    tmp_path: Path,
+    rule: str,
+    options: tuple[str, ...],
+    matches_by: tuple[str, ...],
+) -> None:
+    url = serve(unique_identifiers=matches_by)
+    load(url, {"email": "ann@example.com", "phone": HOUSE}, {"email": "zoe@example.com"})
+    known = sorted(one.id for one in stored(url))
+    code, out, _ = run("upsert", shared(tmp_path / "a.csv"), "--out", "out", "--phone-conflict", rule, *options)
+    assert code == 0, out
+    is_by_phone = matches_by == ("phone",)
+    found = {one.phone if is_by_phone else one.email: one.dnd for one in stored(url)}
+    assert found[HOUSE if is_by_phone else "zoe@example.com"] is True
+    if not is_by_phone:
+        assert not found["ann@example.com"]
+    assert sorted(one.id for one in stored(url)) == known
+    assert run("verify", "out")[0] == 0 or rule != "skip"
+    assert report(tmp_path / "out")["failed"] == 0
+
+
+@pytest.mark.parametrize("options", [("--phone-conflict", "skip"), ("--phone-conflict", "skip", "--fill-empty"), ()])
+def test_a_row_that_is_left_out_for_its_phone_says_what_it_closed(
+    run: Run, serve: Callable[..., str], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    url = serve(unique_identifiers=("phone",) if not options else ("email", "phone"))
+    load(url, {"email": "ann@example.com", "phone": HOUSE}, *([{"email": "zoe@example.com"}] if options else []))
+    path = shared(tmp_path / "a.csv", "DNC")
+    code, out, _ = run("upsert", path, "--out", "out", "--snapshot", *options)
+    who, other = ("zoe@example.com", "ann@example.com") if options else ("ann@example.com", "")
+    assert (code, closed(url)) == (0, {who: {"Call", "SMS"}} | ({other: set()} if other else {})), out
+    (row,) = [row for row in table(tmp_path / "out" / "skipped.csv") if row["email"] == "zoe@example.com"]
+    assert row["reason"].endswith(f"(the other is {path}, row 2; do not disturb was sent: Call, SMS)")
+    assert run("verify", "out")[0] == 0
+    assert run("undo", "out", "--yes", "--force")[0] == 0
+    assert not any(closed(url).values())
+
+
+def test_a_row_that_is_left_out_and_meets_nobody_closes_nobody(
+    run: Run, serve: Callable[..., str], tmp_path: Path
+) -> None:
+    url = serve(unique_identifiers=("email",))
+    load(url, {"email": "ann@example.com"})
+    rows = ("email,Opt Out", "zoe@example.com,yes")
+    code, _, _ = run("upsert", write(tmp_path / "a.csv", *rows), "--out", "out", "--only-existing")
+    assert (code, closed(url)) == (0, {"ann@example.com": set()})
+    (row,) = table(tmp_path / "out" / "skipped.csv")
+    assert row["reason"].endswith("(--only-existing) (nobody there has its email or phone, so it closes nothing)")
+
+
+@pytest.mark.parametrize("options", [("--only-existing",), ("--only-existing", "--skip-unchanged"), ("--only-new",)])
+def test_somebody_whom_a_search_does_not_show_yet_is_closed(
+    run: Run, serve: Callable[..., str], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    url = serve(search_lag=3600.0)
+    load(url, *({"email": f"p{number}@example.com"} for number in range(3)))
+    rows = ("email,Unsubscribed", *(f"p{number}@example.com,yes" for number in range(3)), "new@example.com,yes")
+    code, out, _ = run("upsert", write(tmp_path / "a.csv", *rows), "--out", "out", *options)
+    assert code == 0, out
+
+    async def channels(email: str) -> Any:
+        async with LeadConnector("sandbox", base_url=url, location_id=LOCATION, rate_limit=None) as lc:
+            found = await lc.contacts.find_duplicate(email=email)
+            return None if found is None else json.loads((await lc.contacts.get(found.id)).raw)["dndSettings"]
+
+    for number in range(3):
+        assert asyncio.run(channels(f"p{number}@example.com"))["Email"]["status"] == "active"
+    assert (asyncio.run(channels("new@example.com")) is None) == ("--only-existing" in options)

@@ -182,3 +182,79 @@ def test_an_address_where_nothing_is_found_passes_for_no_deletion(
     assert len(sandbox.contacts()) == 40
     code, _, _ = run(command, "out", *(["--yes", "--resume"] if command == "undo" else []), "--rate", "10000/1")
     assert code == 0
+
+
+# ---------------------------------------------------------------------------------------------- what is there is read
+
+
+def households(path: Path) -> Path:
+    """Three locations: somebody who is there, has changed and has opted out, and somebody who is new."""
+    lines = ["email,firstName,locationId,Unsubscribed"]
+    for name in "ABC":
+        domain = f"{name.lower()}.example"
+        lines += [f"old@{domain},Anna,{name},yes", f"new@{domain},Neo,{name},"]
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+OPTIONS = [
+    ("--snapshot",),
+    *((f"--{name}",) for name in ("only-new", "only-existing", "fill-empty", "skip-unchanged")),
+    ("--snapshot", "--only-new"),
+    ("--snapshot", "--fill-empty"),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+def test_a_location_that_refuses_to_be_read_stops_alone_and_is_done_later(
+    run: Run, serve: Serve, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    sandbox = serve(locations=["A", "B", "C"])
+    before = tmp_path / "before.csv"
+    there = "".join(f"old@{name.lower()}.example,Ann,{name}\n" for name in "ABC")
+    before.write_text(f"email,firstName,locationId\n{there}")
+    assert run("upsert", before, "--out", "before", "--rate", "10000/1")[0] == 0
+    path = households(tmp_path / "people.csv")
+    allow(sandbox, "AC")
+    calls = calls_to(sandbox, "B")
+    code, out, err = run("upsert", path, "--out", "out", "--rate", "10000/1", *options)
+    assert (code, f"Stopped early: location B {SENTENCE}" in out) == (3, True), out + err
+    assert calls_to(sandbox, "B") == calls + 1
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["not_attempted"] == 2
+    assert report["closed_locations"] == {"B": f"location B {SENTENCE}"}
+    assert closed_in(sandbox) == {"A", "C"}
+
+    code, out, _ = run("upsert", path, "--out", "out", "--rate", "10000/1", *options, "--resume")
+    assert (code, calls_to(sandbox, "B")) == (3, calls + 2)
+    allow(sandbox, "ABC")
+    code, out, err = run("upsert", path, "--out", "out", "--rate", "10000/1", *options, "--resume")
+    assert code == 0, out + err
+    assert closed_in(sandbox) == {"A", "B", "C"}
+    contacts = records(sandbox)
+    by_location = {name: sorted(one["email"][:3] for one in contacts if one["locationId"] == name) for name in "ABC"}
+    assert by_location == dict.fromkeys("ABC", ["old"] if "--only-existing" in options else ["new", "old"])
+    is_kept = bool({"--only-new", "--fill-empty"} & {*options})
+    names = {one["firstName"] for one in contacts if one["email"].startswith("old")}
+    assert names == {"Ann" if is_kept else "Anna"}
+    if "--snapshot" in options:
+        assert run("undo", "out", "--yes", "--force")[0] == 0
+        assert {(one["email"][:3], one["firstName"]) for one in records(sandbox)} == {("old", "Ann")}
+        assert closed_in(sandbox) == set()
+
+
+def test_where_no_location_can_be_read_nothing_is_sent_and_it_is_named(run: Run, serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(locations=["Z"])
+    code, out, _ = run("upsert", households(tmp_path / "people.csv"), "--out", "out", "--only-new")
+    assert (code, f"Stopped early: location A {SENTENCE}" in out, "Nothing was sent" in out) == (3, True, True)
+    assert records(sandbox) == []
+
+
+def records(sandbox: RunningSandbox) -> list[dict[str, Any]]:
+    return sandbox.ask(lambda inner: list(inner.contacts()))
+
+
+def closed_in(sandbox: RunningSandbox) -> set[str]:
+    """The locations where somebody's email is closed."""
+    found = [(one["locationId"], one.get("dndSettings", {}).get("Email", {})) for one in records(sandbox)]
+    return {name for name, setting in found if setting.get("status") == "active"}

@@ -4,6 +4,8 @@ read stops the load."""
 from __future__ import annotations
 
 import json
+import unicodedata
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import FileRow, open_row_file
 from leadconnector_async.models import encode_contact
 from leadconnector_async.rules import consent
-from leadconnector_async.rules.consent import CHANNELS, Consent, find_consent, judge
+from leadconnector_async.rules.consent import CHANNELS, KINDS, Consent, find_consent, judge, says_nothing
 from leadconnector_async.rules.problems import ProblemTally
 from leadconnector_async.sandbox import Sandbox
+from tests.migration.test_mapping import EXPORTS
 
 ALL = "dnd"
 
@@ -36,7 +39,8 @@ OPT_OUT = {
         Opted out of email - Weekly digest | Opt Out (Email) | Do Not Email | DoNotEmail | do-not-email | Don't email |
         Do Not Send Email | Do not allow Bulk Emails | donotbulkemail | Email Suppressed | EMAIL_BLACKLISTED |
         email_disabled | Contact: Email Opt Out | Person - Email opt out | Email Opt Out? | Email 2 Opt Out | Email
-        Marketing Opt Out | Unsubscribed (yes/no) | Unsubscribed from newsletter | No Email Consent
+        Marketing Opt Out | Unsubscribed (yes/no) | Unsubscribed from newsletter | No Email Consent | Primary Email Opt
+        Out | Work Email Opt Out | Account Email Opt Out | Suppress Email | No Longer Subscribed
     """,
     "SMS": """
         SMS Opt Out | SMS Opt-Out | sms_optout | SMSOptOut | Opted out of SMS | HasOptedOutOfSMS | Do Not Text |
@@ -44,7 +48,8 @@ OPT_OUT = {
         Unsubscribed (text alerts) | Opt Out: SMS | Do Not Send Texts
     """,
     "Call": """
-        Do Not Call | DoNotCall | DO NOT CALL | do_not_call | Do Not Phone | donotphone | Call Opt Out
+        Do Not Call | DoNotCall | DO NOT CALL | do_not_call | Do Not Phone | donotphone | Call Opt Out | Home
+        Phone Do Not Call | Landline DNC
     """,
     "WhatsApp": """
         WhatsApp Opt Out | Opted out of WhatsApp
@@ -53,7 +58,8 @@ OPT_OUT = {
         Messenger Opt Out
     """,
     "Call SMS": """
-        DNC | dnc | DNC? | On DNC List | Do Not Call List | Phone DNC | Mobile Opt-Out | Phone 2 DNC
+        DNC | dnc | DNC? | On DNC List | Do Not Call List | Phone DNC | Mobile Opt-Out | Phone 2 DNC | DNC Registered |
+        National Do Not Call | Mobile Do Not Call | Do not call mobile
     """,
     "Email SMS": """
         Email/SMS Opt Out | Opt out of email and SMS
@@ -64,14 +70,16 @@ OPT_OUT = {
     ALL: """
         Opt Out | Opt-Out | opt_out | Optout | Opted Out | OptedOut | Has Opted Out | Opt_Out__c | Global Opt Out | Do
         Not Contact | DoNotContact | Do not contact? | Do Not Market | Do Not Solicit | Suppressed | Suppression |
-        Marketing Opt Out | Opted out of marketing | Unsubscribed from all marketing | Consent Withdrawn | No Consent
+        Marketing Opt Out | Opted out of marketing | Unsubscribed from all marketing | Consent Withdrawn | No Consent |
+        Opt-outs | On Suppression List
     """,
 }
 OPT_IN = {
     "Email": """
         Accepts Email Marketing | Email Marketing Consent | Email Opt In | Email Opt-In | EmailOptIn | email_opt_in |
         Opted in to email | Email Consent | Subscribed | Is Subscribed | Subscribed to newsletter | Newsletter opt-in |
-        Consent to email | OK to email | Marketing Consent: Email | Receive Marketing Emails | Accepts Marketing Emails
+        Consent to email | OK to email | Email Permission | Allow Email | Emails allowed | May Email | Work Email
+        Permission | Marketing Consent: Email | Receive Marketing Emails | Accepts Marketing Emails
     """,
     "SMS": """
         Accepts SMS Marketing | SMS Marketing Consent | SMS Opt-In | smsConsent | Opted In to Text Messages
@@ -272,6 +280,137 @@ def test_long_headers_and_cells_are_read_at_once() -> None:
         find_consent(text)
         assert judge(text, "opt-out") == "unread"
         assert judge(text, "opt-in") == "unread"
+
+
+# Of headers that are not known as a whole: an explicit phrase, in whatever company, is never passed over.
+PHRASES = """
+    Opt Out | Opted Out | Opt-Out | Optout | OptedOut | Unsubscribed | Unsubscribe | Unsub | Do Not Call |
+    Do Not Email | Do Not Text | Do Not Contact | Don't Call | DoNotContact | Do not send email | DNC | Suppressed |
+    Suppression List | Blacklisted | Do Not Disturb | DND | No Longer Subscribed | Not Opted In | Consent Withdrawn |
+    No Consent
+""".split("|")
+COMPANY = """
+    Primary | Secondary | Work | Home | Account | Mobile | Landline | National | Federal | Promotional |
+    Transactional | Global | Customer | Loyalty | Partner | Insurance | Health | Weekly digest | Product | Brand X |
+    Region 7 | by agent | of all | Registered | Flag | Status | (Y/N) | Yes/No | Value | v2 | Number | Person |
+    Newsletter | Ads | SMS | Email | Phone | in CRM | from import | List | List Member | Override | - | : | User |
+    Name | Campaign | Country | Text | Form
+""".split("|")
+
+
+def wide(text: str) -> str:
+    return "".join(chr(ord(one) + 0xFEE0) if "!" <= one <= "~" else one for one in text)
+
+
+SPELLINGS = (
+    str.upper,
+    str.lower,
+    str.title,
+    lambda text: text.replace(" ", "_"),
+    lambda text: text.replace(" ", "-"),
+    wide,
+    lambda text: text.replace(" ", "\u00a0"),
+)
+
+
+@given(
+    st.lists(st.sampled_from(COMPANY), max_size=3),
+    st.sampled_from(PHRASES),
+    st.lists(st.sampled_from(COMPANY), max_size=3),
+    st.sampled_from(SPELLINGS),
+)
+def test_an_explicit_phrase_in_any_company_closes_or_stops(
+    tmp_path_factory: pytest.TempPathFactory, before: list[str], phrase: str, after: list[str], spell: Any
+) -> None:
+    header = spell(" ".join(" ".join([*before, phrase, *after]).split()))
+    path = tmp_path_factory.mktemp("any") / "a.csv"
+    path.write_text(f"email,{quoted(header)}\na@example.com,yes\n", encoding="utf-8")
+    file = open_row_file(path)
+    (row,) = file.rows()
+    assert isinstance(row.contact, ContactUpsert), row.contact
+    assert closed_by(row.contact) or check_files([file]).unread, header
+
+
+def test_the_width_of_letters_makes_no_difference() -> None:
+    for header, _ in (*cases(OPT_OUT), *cases(OPT_IN), *cases(TIMES), *cases(SILENT)):
+        assert header.startswith("custom:") or find_consent(wide(header)) == find_consent(header), header
+
+
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [
+        *((name, "opt-out") for name in ("Promotional Email Opt Out", "Do not call, text or email", "Opt In/Out")),
+        *((name, "opt-out") for name in ("DND Status", "No permission to call", "Does not accept promotional email")),
+        *((name, "opt-in") for name in ("Promotional email opt-in", "Loyalty SMS consent", "Accepts weekly emails")),
+    ],
+)
+def test_a_header_that_is_not_clear_stops_the_load_where_it_matters(tmp_path: Path, header: str, kind: str) -> None:
+    found = find_consent(header)
+    assert found == Consent(kind, ("all",), is_implied=True, is_vague=True)  # type: ignore[arg-type]
+    for cell, stops in (
+        ("no", True),
+        ("", False),
+        ("N/A", False),
+        ("yes", kind == "opt-out"),
+        ("A", kind == "opt-out"),
+    ):
+        tally, _ = check(tmp_path / "a.csv", header, [cell, ""])
+        assert [unread.channels for unread in tally.unread] == ["all"] * stops, cell
+    for said in ({"columns": {header: f"{kind}:SMS"}}, {"ignored": frozenset({header})}):
+        assert not check(tmp_path / "a.csv", header, ["yes", "no", "A"], **said)[0].unread  # type: ignore[arg-type]
+    # A mapping file does not pass it over, and sent to another field it closes all that it may be about.
+    assert check(tmp_path / "a.csv", header, ["no", "yes"], columns={"Email": "email"}, is_whole=True)[0].unread
+    tally, closings = check(tmp_path / "a.csv", header, ["no", "yes"], columns={header: "custom:old"})
+    assert (tally.unread, sorted(closings, key=len)) == ([], [set(), {ALL}])
+
+
+ORDINARY = """
+    Output | Opening | Option | Optional Notes | Adopted | Outreach | Captain | Subscription | Sun Subscription |
+    Phone | Subscriber ID | Last Contacted | Not Contacted | Contact Owner | Number of times contacted | Call Count |
+    Emails Sent | Email Confirmation Status | Suppressant | Text Color | Do Not Use | Do Not Sell My Data |
+    Pets Allowed | May | Notes | Number of unsubscribes | Total unsubscribes | Unsubscribe URL | UNSUB_CAMPAIGN_ID |
+    UNSUB_REASON_OTHER | DNC Source | Source of opt-out | Data Sharing Opt Out | Marketing Source | Message |
+    Last Message | Call Outcome | Stop Date
+""".split("|")
+
+
+@pytest.mark.parametrize("headers", [*(text.split(",") for text in EXPORTS.values()), ORDINARY])
+def test_ordinary_headers_stop_nothing(tmp_path: Path, headers: list[str]) -> None:
+    for name in (" ".join(header.split()) for header in headers):
+        found = find_consent(name)
+        assert found is None or not found.is_vague, name
+
+
+# ---------------------------------------------------------------------------------------------- what cells say
+
+
+def spelled(word: str) -> set[str]:
+    return {word, word.upper(), word.title(), word.swapcase(), wide(word), wide(word).upper(), f" {word} "}
+
+
+def test_yes_and_no_are_that_in_any_case() -> None:
+    for words, closing in ((consent._YES, "opt-out"), (consent._NO, "opt-in")):
+        for cell in {cell for word in words for cell in spelled(word)}:
+            for kind, is_time in product(KINDS, (False, True)):
+                assert judge(cell, kind, is_time=is_time) == ("closes" if kind == closing else "leaves"), (cell, kind)
+                assert not says_nothing(cell), cell
+
+
+@given(st.text(max_size=6))
+def test_no_word_passes_for_nothing(text: str) -> None:
+    letters = [one for one in unicodedata.normalize("NFKC", text) if one.isalnum() and one != "0"]
+    assert not (letters and says_nothing(text)) or text.strip().lower() in consent._NOTHING
+
+
+def test_no_short_word_of_a_time_passes_for_nothing() -> None:
+    for length in (1, 2, 3, 4):
+        for text in map("".join, product("TZtz0:.-/ ", repeat=length)):
+            assert not (says_nothing(text) and any(one.isalpha() for one in text)), text
+
+
+@pytest.mark.parametrize("word", ["Confirmed", "GRANTED", "express", "agreed", "active", "accepted"])
+def test_what_affirms_is_no_answer_to_an_opt_out(word: str) -> None:
+    assert (judge(word, "opt-out"), judge(word, "opt-in")) == ("unread", "leaves")
 
 
 # ---------------------------------------------------------------------------------------------- what cannot be read

@@ -96,9 +96,13 @@ class Run:
         )
         self._files = files = [open_row_file(write(self._folder / "rows.csv", rows), meaning)]
         with StoredContacts(self._folder / BEFORE) as stored, Snapshot(self._folder, stored) as snapshot:
-            limit = RateLimit()
-            await Inventory(self._client, stored, files, limit=limit, tell=lambda _: None).run(asyncio.Event())
-            await complete_contacts(self._client, snapshot, stored, files, fields_changed, asyncio.Event())
+            limit, access = RateLimit(), Access(self._client)
+            await Inventory(self._client, stored, files, access=access, limit=limit, tell=lambda _: None).run(
+                asyncio.Event()
+            )
+            await complete_contacts(
+                self._client, snapshot, stored, files, fields_changed, asyncio.Event(), access=access
+            )
         self.when_kept()
         with self._open_journal() as journal:
             load = FileLoad(files, Results(self._folder, files), journal, adds_tags=self._adds_tags)

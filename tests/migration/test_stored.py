@@ -15,6 +15,7 @@ from leadconnector_async.migration.before import LocationRead, StoredContacts
 from leadconnector_async.migration.inventory import Inventory
 from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
 from leadconnector_async.migration.matching import MatchRule
+from leadconnector_async.migration.sweep import Access
 from leadconnector_async.models import ContactUpsert
 from leadconnector_async.models.identity import Identity
 from leadconnector_async.sandbox import Sandbox
@@ -36,7 +37,7 @@ def modes(folder: Path) -> set[int]:
 
 async def read(client: LeadConnector, stored: StoredContacts, files: list[RowFile], **options: Any) -> list[str]:
     told: list[str] = []
-    inventory = Inventory(client, stored, files, limit=RateLimit(), tell=told.append)
+    inventory = Inventory(client, stored, files, access=Access(client), limit=RateLimit(), tell=told.append)
     await inventory.run(options.pop("stop", asyncio.Event()), **options)
     assert stored.is_finished
     return told
@@ -174,7 +175,13 @@ async def test_a_reading_that_is_stopped_goes_on_where_it_was(
     files = rows(tmp_path / "a.csv", *(f"there{number}@x.de," for number in range(1700)))
     with StoredContacts(path) as stored:
         inventory = Inventory(
-            client, stored, files, limit=RateLimit(), tell=lambda _: None, on_progress=lambda _: stop.set()
+            client,
+            stored,
+            files,
+            access=Access(client),
+            limit=RateLimit(),
+            tell=lambda _: None,
+            on_progress=lambda _: stop.set(),
         )
         with pytest.raises(StopRequestedError):
             await inventory.run(stop)

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 
 from ...errors import ConfigurationError
 from ...rules import RULES, action_of, reader_of
-from ...rules.consent import ALL, CLOSED, ConsentKind, consent_reader, find_consent, judge, plain
+from ...rules.consent import ALL, CLOSED, ConsentKind, consent_reader, find_consent, judge, plain, says_nothing
 from ...rules.problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
 from .custom_fields import KEY_PREFIX, FieldDefinition, empty_custom_value, empty_value, settle_names, value_reader
 from .headers import find_target
@@ -112,12 +112,16 @@ def choose_column(position: int, name: str, header: str, meaning: Meaning, prese
 def choose_closing(header: str, meaning: Meaning, chosen: Column) -> Column | None:
     """Return what closes channels beside a column about consent that the user has sent to another field, or None.
 
-    Only a target of consent, or leaving the column out, says that it is to close nobody.
+    Only a target of consent, or leaving the column out, says that it is to close nobody. Where the header does not say
+    clearly which channels, all are closed: the user has settled the rest of what it means.
     """
     found = find_target(header)
     if chosen.rank[0] != _SAID or chosen.target.is_consent or found is None or not found[0].is_consent:
         return None
-    return _column(chosen.position, chosen.name, header, found[0], (_BY_NAME, found[1]), meaning)
+    column = _column(chosen.position, chosen.name, header, found[0], (_BY_NAME, found[1]), meaning)
+    if found[0].consent is None:
+        return column
+    return msgspec.structs.replace(column, doubt=_doubt_of_cells(found[0], found[0].consent, header))
 
 
 def close_all(column: Column, header: str) -> Column:
@@ -161,8 +165,7 @@ def _doubt(target: Target, header: str, rank: Rank) -> Doubt | None:
     says the opposite, that the user has mapped to not disturbing."""
     is_said = rank[0] == _SAID
     if target.consent is not None:
-        why = f"is about consent ({target.text}), and cannot be read"
-        return None if is_said else Doubt(partial(_is_unread, target.consent, _is_time(header)), _MOST_UNREAD, why)
+        return None if is_said else _doubt_by_name(target, target.consent, header)
     if not (target.is_consent and is_said) or re.search("dnd|disturb", plain(header)):
         return None
     consent = find_consent(header)
@@ -170,6 +173,21 @@ def _doubt(target: Target, header: str, rank: Rank) -> Doubt | None:
         return Doubt(lambda _: True, 0.0, f"says by its header the opposite of {target.text}")
     why = f"has words of a status, of which {target.text} cannot tell which are opt-outs"
     return Doubt(lambda cell: cell.lower() in _STATUS_WORDS, 0.0, why)
+
+
+def _doubt_by_name(target: Target, kind: ConsentKind, header: str) -> Doubt:
+    consent = find_consent(header)
+    if consent is None or not consent.is_vague:
+        return _doubt_of_cells(target, kind, header)
+    if kind == "opt-out":  # "no" may be the answer to its opposite
+        return Doubt(lambda cell: not says_nothing(cell), 0.0, "says that people opted out, and not clearly of what")
+    why = "says that people opted in, and not clearly to what; some did not"
+    return Doubt(lambda cell: judge(cell, "opt-in") == "closes", 0.0, why)
+
+
+def _doubt_of_cells(target: Target, kind: ConsentKind, header: str) -> Doubt:
+    why = f"is about consent ({target.text}), and cannot be read"
+    return Doubt(partial(_is_unread, kind, _is_time(header)), _MOST_UNREAD, why)
 
 
 def _is_unread(kind: ConsentKind, is_time: bool, cell: str) -> bool:
