@@ -216,7 +216,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path, place: str) -> None:
 async def test_a_store_that_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tokens.sqlite3"
     store = SQLiteTokenStore(path)
-    monkeypatch.setattr("leadconnector_async.auth.source.stores._BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("leadconnector_async.auth.stores._BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TokenStoreError, match="another process keeps this store of tokens locked"):
