@@ -372,7 +372,9 @@ class Load:
         if closing.contact_id is not None and item.closed is None:
             await self._close(item, closing.contact_id, closing.wanted)
         if isinstance(closing.rest, Skipped):
-            return self._entry(item, outcome_closed(item, closing.contact_id, closing.rest))
+            entry = self._entry(item, outcome_closed(item, closing.contact_id, closing.rest))
+            entry.written = self._written_by_closing(item, closing.wanted)
+            return entry
         result = await send_upsert(self._contacts.client, item.begin_call(item.request), item.contact)
         if result is PAUSED:
             raise GaveWayError
