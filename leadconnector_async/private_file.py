@@ -146,6 +146,16 @@ def keep_files_private(folder: Path) -> None:
             _take_rights_of_others(path)
 
 
+def keep_folder_private(folder: Path) -> None:
+    """Take the rights of others from a folder.
+
+    Raises:
+        OSError: It belongs to somebody else.
+    """
+    if os.name != "nt" and folder.stat().st_mode & _OTHERS:
+        folder.chmod(_FOLDER)
+
+
 def _take_rights_of_others(path: Path) -> None:
     try:
         mode = path.lstat().st_mode

@@ -40,6 +40,10 @@ def _on_one_line(said: str) -> str:
     return " ".join(said.split())
 
 
+def _in_items(said: str) -> list[str]:
+    return [said[start : start + 10] for start in range(0, len(said), 10)]
+
+
 # Every shape of answer that there is to read, with what was said in each of its places.
 SHAPES: dict[str, Say] = {
     "message": _json(422, lambda said: {"statusCode": 422, "message": said, "error": "Unprocessable Entity"}),
@@ -53,6 +57,7 @@ SHAPES: dict[str, Say] = {
     "keys": _json(400, lambda said: {"message": {said: 1}}),
     "duplicate": _json(400, lambda said: {"message": "no", "meta": {"contactId": said, "matchingField": said}}),
     "list": _json(400, lambda said: [said]),
+    "items": _json(422, lambda said: {"message": _in_items(said), "error": "Unprocessable Entity"}),
     "text": _json(400, lambda said: said),
     "plain": lambda said: Answer(502, said.encode()),
     "page": lambda said: Answer(502, f"<html><title>{said}</title><body><pre>{said}</pre></body></html>".encode()),
@@ -78,6 +83,9 @@ SHAPES: dict[str, Say] = {
     "200-contact": _json(
         200, lambda said: {"new": True, "contact": {"id": said, "email": said, "tags": [said]}, "traceId": said}
     ),
+    "200-items": _json(
+        200, lambda said: {"new": True, "contact": {"id": "1", "firstName": said, "tags": _in_items(said)}}
+    ),
     "200-settings": _json(
         200, lambda said: {"new": False, "contact": {"id": "1", "dndSettings": {"SMS": {"status": said}}}}
     ),
@@ -99,16 +107,31 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "base64-in-lines": lambda said: base64.encodebytes(said.encode()).decode(),
     "upper-case": str.upper,
     "in-lines": lambda said: "\n  ".join(said[start : start + 9] for start in range(0, len(said), 9)),
+    **{
+        f"{name}-between": lambda said, between=between: between.join(said)
+        for name, between in {
+            "soft-hyphen": "\u00ad",
+            "no-width": "\u200b",
+            "control": "\x01",
+            "break": "<wbr>",
+            "tag": '<b class="x">',
+            "entity": "&#8203;",
+            "comma": ", ",
+        }.items()
+    },
+    "url-encoded-twice": lambda said: "".join(f"%25{byte:02x}" for byte in said.encode()),
+    "octal": lambda said: "".join(f"\\{byte:03o}" for byte in said.encode()),
+    "hex": lambda said: said.encode().hex(),
+    "hex-in-pairs": lambda said: said.encode().hex(":"),
+    "base64-twice": lambda said: base64.b64encode(base64.b64encode(said.encode())).decode(),
     # The longest message that is shown has 500 characters: somewhere in a secret.
     **{f"after-{pad}-characters": lambda said, pad=pad: "." * pad + said for pad in (330, 400, 460, 480)},
     **{f"cut-after-{most}": lambda said, most=most: said[:most] for most in (40, 60, 90, 150)},
 }
-# In a contact that was stored, only whole secrets are looked for.
-WHOLE_SPELLINGS = {
-    name: spell
-    for name, spell in SPELLINGS.items()
-    if name in ("as-sent", "url-encoded", "base64") or name.startswith("after")
-}
+# Escapes and tags that these shapes tear apart, so that they are neither any more.
+TORN = dict.fromkeys(("items", "200-items", "utf-16"), ("each-character-url-encoded", "break-between", "tag-between"))
+# In a success these are not looked for: each costs every call that succeeds.
+ONLY_IN_ERRORS = frozenset(("hex", "hex-in-pairs", "base64-twice"))
 
 
 class Echo:
@@ -188,13 +211,32 @@ def echoing() -> Iterator[Echo]:
 def find_leaks(data: str | bytes, *secrets: str) -> list[str]:
     """Return the pieces of secrets that stand in some data, however they are written there."""
     plain = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-    views = [plain, unquote_to_bytes(plain), html.unescape(plain.decode("latin-1")).encode("latin-1", "replace")]
+    views = [plain, unquote_to_bytes(plain), unquote_to_bytes(unquote_to_bytes(plain))]
+    views += [html.unescape(plain.decode("latin-1")).encode("latin-1", "replace")]
     views += [re.sub(rb"\\+u00([0-9a-f]{2})", lambda escape: bytes.fromhex(escape[1].decode()), plain)]
+    views += [re.sub(rb"\\+([01][0-7]{2})", lambda escape: bytes([int(escape[1], 8)]), plain)]
+    views += [re.sub(rb"<[^<>]*>|\\+[xu][0-9a-fA-F]{2,4}|&#?\w+;", b"", plain)]
     texts = [re.sub(rb"[\s\0]|\\[nrt]", b"", view).lower() for view in views]
-    # Each piece of a text has one of its blocks, of half that length, in it whole: most texts have none of a secret's.
-    suspects = [text for text in texts if any(_blocks_of(secret) & _split(text) for secret in secrets)]
-    found = {text[start : start + PIECE] for text in suspects for start in range(len(text) - PIECE + 1)}
-    return [piece.decode("latin-1") for secret in secrets for piece in _pieces(secret) & found][:3]
+    bare = [_bare(view) for view in views]
+    leaks = [
+        piece
+        for secret in secrets
+        for piece in (*_standing_in(texts, _pieces(secret)), *_standing_in(bare, _bare_pieces(secret)))
+    ]
+    return [piece.decode("latin-1") for piece in leaks][:3]
+
+
+def _bare(text: bytes) -> bytes:
+    return re.sub(rb"[^0-9a-z]", b"", text.lower())
+
+
+def _standing_in(texts: list[bytes], pieces: frozenset[bytes]) -> frozenset[bytes]:
+    """Return the pieces that stand in some texts.
+
+    Each piece has one of the blocks of a text, of half its length, in it whole: most texts have none.
+    """
+    suspects = [text for text in texts if _blocks_of(pieces) & _split(text)]
+    return pieces & {text[start : start + PIECE] for text in suspects for start in range(len(text) - PIECE + 1)}
 
 
 def _split(text: bytes) -> set[bytes]:
@@ -202,8 +244,8 @@ def _split(text: bytes) -> set[bytes]:
 
 
 @cache
-def _blocks_of(secret: str) -> frozenset[bytes]:
-    return frozenset(piece[start : start + BLOCK] for piece in _pieces(secret) for start in range(PIECE - BLOCK + 1))
+def _blocks_of(pieces: frozenset[bytes]) -> frozenset[bytes]:
+    return frozenset(piece[start : start + BLOCK] for piece in pieces for start in range(PIECE - BLOCK + 1))
 
 
 @cache
@@ -214,3 +256,11 @@ def _pieces(secret: str) -> frozenset[bytes]:
         for form in (secret.encode(), *encoded)
         for start in range(len(form) - PIECE + 1)
     )
+
+
+@cache
+def _bare_pieces(secret: str) -> frozenset[bytes]:
+    once = [base64.b64encode(b"\0" * before + secret.encode())[4:-4] for before in range(3)]
+    twice = [base64.b64encode(b"\0" * before + form)[4:-4] for before in range(3) for form in once]
+    forms = [_bare(form) for form in (secret.encode(), secret.encode().hex().encode(), *once, *twice)]
+    return frozenset(form[start : start + PIECE] for form in forms for start in range(len(form) - PIECE + 1))

@@ -54,4 +54,4 @@ def test_all_variables_are_in_the_list_and_read_in_one_place() -> None:
     named = {name for text in texts.values() for name in re.findall(r"LEADCONNECTOR_[A-Z_]*[A-Z]", text)}
     assert named == set(VARIABLES)
     readers = {name for name, text in texts.items() if "os.environ" in text or "getenv" in text}
-    assert readers == {"environment.py", "cli/sources.py"}  # the latter for a variable that the user names
+    assert readers == {"environment.py", "cli/orders.py"}  # the latter for a variable that the user names

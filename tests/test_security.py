@@ -28,11 +28,11 @@ from leadconnector_async import (
     RetryPolicy,
     Timeouts,
 )
-from leadconnector_async.protocol.answers import Response
+from leadconnector_async.protocol.answers import Response, clean_text
 from leadconnector_async.protocol.redaction import MASK, Redactor
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
 from leadconnector_async.webhooks import WebhookKeys, verify_webhook
-from tests.echo import SHAPES, SPELLINGS, WHOLE_SPELLINGS, Echo, echoing, find_leaks
+from tests.echo import ONLY_IN_ERRORS, SHAPES, SPELLINGS, TORN, Echo, echoing, find_leaks
 from tests.fake_clock import FakeClock
 from tests.test_groups import DELETES, NEVER_REPEATED, REPEATABLE, Calling
 
@@ -231,7 +231,8 @@ async def test_no_answer_repeats_the_token(
     caplog.set_level(logging.DEBUG)
     found = []
     echo.say = SHAPES[shape]
-    spellings = WHOLE_SPELLINGS if shape == "200-contact" else SPELLINGS
+    left_out = {*TORN.get(shape, ()), *(ONLY_IN_ERRORS if shape[:3] == "200" else ())}
+    spellings = {name: spell for name, spell in SPELLINGS.items() if name not in left_out}
     async with LeadConnector(token, base_url=echo.url, location_id="L", retry=ONCE, clock=clock) as client:
         for name, spell in spellings.items():
             echo.spell = spell
@@ -240,7 +241,7 @@ async def test_no_answer_repeats_the_token(
             except LeadConnectorError as error:
                 text = told(error)
             found += [(name, piece) for piece in find_leaks(text, token)]
-    assert found == []
+    assert {name for name, _ in found} == set()
     assert find_leaks(caplog.text, token) == []
     assert echo.requests == len(spellings)
 
@@ -387,3 +388,25 @@ def test_words_are_no_secrets() -> None:
     """A token of a test may be a word of each answer; one of the service never is."""
     body = b'{"message":"this sandbox has no such contact"}'
     assert Redactor("sandbox", "x").clean(Response(404, {}, body)).body == body
+
+
+def test_a_header_that_all_tokens_share_is_no_secret() -> None:
+    """A contact may hold a token of another kind, with the same first part: it is read and exported as it is."""
+    header = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+    body = msgspec.json.encode({"contact": {"id": "1", "website": f"https://x.example/%41?t={header}.{JWT}"}})
+    assert Redactor(f"{header}.{PIT}").clean(Response(200, {}, body)).body == body
+
+
+@pytest.mark.parametrize("status", [200, 422])
+@given(data=st.data())
+def test_nothing_that_stands_between_its_characters_hides_a_secret(status: int, data: st.DataObject) -> None:
+    between = data.draw(st.lists(st.text("\u00ad\u200b\u2060\x01\n .,;:|\"'{}", max_size=3), min_size=len(PIT)))
+    said = "".join(char + gap for char, gap in zip(PIT, between, strict=False))
+    clean = Redactor(PIT).clean(Response(status, {}, msgspec.json.encode({"message": [said[:50], said[50:]]})))
+    assert find_leaks(clean.body, PIT) == []
+    msgspec.json.decode(clean.body)
+
+
+def test_what_is_shown_has_no_invisible_characters() -> None:
+    hidden = "\u00ad\u200b\u200e\u202e\u2066\ufeff\U000e0041"
+    assert clean_text("pay" + hidden.join("pal") + "\x00\n!") == "paypal !"

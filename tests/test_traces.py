@@ -9,7 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from leadconnector_async import Contact, ContactUpdate, ContactUpsert, LeadConnector
+from leadconnector_async import (
+    Contact,
+    ContactUpdate,
+    ContactUpsert,
+    DndSetting,
+    DndSettings,
+    InboundDndSetting,
+    InboundDndSettings,
+    LeadConnector,
+)
 from leadconnector_async.bulk.traces import (
     Span,
     Trace,
@@ -38,6 +47,7 @@ OTHERS: dict[str, Any] = {
     "timezone": "Europe/Berlin",
     "dnd": True,
     "dnd_settings": {"SMS": {"status": "active"}},
+    "inbound_dnd_settings": {"all": {"status": "active"}},
     "tags": ["vip"],
     "custom_fields": [{"id": "SandboxField00000005", "field_value": "5"}],
     "date_of_birth": "1990-09-25",
@@ -55,7 +65,7 @@ def trace(stored: Contact | None = None, *, span: Span | None = None) -> Trace:
 
 
 def test_all_that_an_update_can_change_is_looked_at() -> None:
-    assert OTHERS.keys() == set(ContactUpdate.__struct_fields__) - {"name", "inbound_dnd_settings"}
+    assert OTHERS.keys() == set(ContactUpdate.__struct_fields__) - {"name"}  # made of its parts
 
 
 @pytest.mark.parametrize("field", OTHERS)
@@ -120,11 +130,37 @@ def test_a_contact_is_kept_unless_it_is_known_to_be_as_it_was_left(left: Trace, 
         ({"city": ""}, {"city": None}),
         ({"dnd": False}, {}),
         ({"gender": "female"}, {}),
+        ({}, {"inbound_dnd_settings": InboundDndSettings(all=InboundDndSetting(status="inactive"))}),
+        ({"dnd_settings": DndSettings(email=DndSetting(status="inactive"))}, {}),
     ],
 )
 def test_another_form_of_the_same_value_is_no_change(one: dict[str, Any], other: dict[str, Any]) -> None:
     left = trace(contact(**{**one, "date_updated": None}), span=(MOMENT, MOMENT))
     assert left.why_kept(contact(**other)) is None
+
+
+def test_what_an_answer_does_not_name_is_as_it_was_before() -> None:
+    left = follow(trace(contact(gender="female")), Written(ContactUpdate(phone="+16175550100"), contact(), None))
+    hidden = msgspec.structs.replace(left, updated_at=None, span=(MOMENT, MOMENT))
+    assert hidden.why_kept(contact(gender="female")) is None
+    assert "gender" in str(hidden.why_kept(contact(gender="male")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gender": "male"},
+        {"company_name": "Acme"},
+        {"inbound_dnd_settings": InboundDndSettings(all=InboundDndSetting(status="active"))},
+        {"dnd_settings": DndSettings(email=DndSetting(status="inactive", message="by phone"))},
+        {"business_id": "641c094001436dbc2081e642"},
+        {"type": "customer"},
+        {"unsubscribe_email": True},
+    ],
+)
+def test_a_field_that_a_first_answer_does_not_name_is_looked_at_too(change: dict[str, Any]) -> None:
+    left = trace(contact(date_updated=None), span=(MOMENT, MOMENT))
+    assert next(iter(change)) in str(left.why_kept(contact(**change)))
 
 
 def test_an_answer_that_comes_late_changes_nothing() -> None:

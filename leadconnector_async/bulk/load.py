@@ -373,7 +373,9 @@ class Load:
             contact_id = closing.contact_id or await self._look_up(item)
             if contact_id is not None:
                 await self._close(item, contact_id, closing.wanted)
-            return self._entry(item, outcome_closed(item, contact_id, closing.rest))
+            entry = self._entry(item, outcome_closed(item, contact_id, closing.rest))
+            entry.written = self._written_by_closing(item, closing.wanted)
+            return entry
         if closing.contact_id is not None and item.closed is None:
             await self._close(item, closing.contact_id, closing.wanted)
         result = await send_upsert(self._contacts.client, item.begin_call(item.request), item.contact)

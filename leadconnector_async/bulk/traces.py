@@ -1,4 +1,4 @@
-"""What a load left in each contact that it created, so that `undo` can see whether somebody has touched it since.
+"""What a load left in each contact that it wrote to, so that `undo` can see whether somebody has touched it since.
 
 `dateUpdated` alone does not show that. Setting tags in bulk moves it, and the answer does not say to when; an edit that
 was made shortly before hides behind that. So a trace holds checksums of the contact's fields and tags as well. Where a
@@ -24,9 +24,14 @@ Span: TypeAlias = tuple[float, float]
 
 _NAMES: Final = frozenset(("first_name", "last_name", "name"))
 _DND: Final = frozenset(("dnd", "dnd_settings"))
-# Left out: what no contact holds; `name`, which is made of its parts; what not every answer names.
-_NOT_COMPARED: Final = "location_id create_new_if_duplicate_allowed name tags gender inbound_dnd_settings".split()
-_FIELDS: Final = tuple(name for name in ContactUpsert.__struct_fields__ if name not in _NOT_COMPARED)
+# Left out: what no contact holds; `name`, which is made of its parts; `tags`, which are compared one by one.
+_NOT_COMPARED: Final = ("location_id", "create_new_if_duplicate_allowed", "name", "tags")
+# No load sends these, but others can change them.
+_OTHERS_ONLY: Final = "type business_id ssn keyword attachments bounce_email unsubscribe_email".split()
+_FIELDS: Final = (*(name for name in ContactUpsert.__struct_fields__ if name not in _NOT_COMPARED), *_OTHERS_ONLY)
+# Some answers do not name it. Where they do not, it is not known, rather than empty.
+_NOT_ALWAYS_NAMED: Final = "gender"
+_SETTINGS: Final = ("dnd_settings", "inbound_dnd_settings")
 _values_of: Final = attrgetter(*_FIELDS)
 _DAY_CHARS: Final = len("2000-01-31")
 
@@ -76,6 +81,17 @@ class Trace(Struct, frozen=True, kw_only=True, gc=False):
                 return f"it does not hold what the load left: {_spell(changed)}"
         return None if _tag_checksums(contact.tags) == self.tags else "its tags are not those that the load left"
 
+    def is_latest(self, contact: Contact) -> bool:
+        """Whether nobody is known to have written to a contact, as it was read now, after the load; not so either where
+        that cannot be told."""
+        updated_at = read_time(contact.date_updated)
+        return updated_at is not None and (updated_at == self.updated_at or self._is_in_span(updated_at))
+
+    def changed(self, contact: Contact) -> frozenset[str]:
+        """Return the fields, by their names in Python, that do not hold what the load left or that somebody else
+        changed between two of its writes; one that holds the same again is not noticed. Tags are not looked at."""
+        return frozenset((*self.touched, *_changed(self.fields, _checksums(contact))))
+
     def _is_in_span(self, moment: float) -> bool:
         return self.span is not None and (self.span[0] - CLOCK_TOLERANCE <= moment <= self.span[1] + CLOCK_TOLERANCE)
 
@@ -106,7 +122,9 @@ def follow(before: Trace, written: Written) -> Trace:
     touched = [name for name in _changed(before.fields, after.fields) if name not in sent]
     if "tags" not in sent and before.tags != after.tags:
         touched.append("tags")
-    return msgspec.structs.replace(after, touched=(*before.touched, *touched))
+    return msgspec.structs.replace(
+        after, fields=_known_of(before.fields, after.fields), touched=(*before.touched, *touched)
+    )
 
 
 def _names_sent(sent: ContactUpsert | ContactUpdate) -> frozenset[str]:
@@ -132,7 +150,16 @@ def _spell(names: Iterable[str]) -> str:
 def _changed(before: tuple[int, ...], after: tuple[int, ...]) -> list[str]:
     if len(before) != len(_FIELDS):  # written by another version
         return ["fields that are not known"]
-    return [name for name, one, other in zip(_FIELDS, before, after, strict=True) if one != other]
+    known = _known_of(before, after)
+    return [name for name, one, other in zip(_FIELDS, before, known, strict=True) if one != other]
+
+
+def _known_of(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what is known after an answer: a field that it need not name, and does not, is as before."""
+    if len(before) != len(_FIELDS):
+        return after
+    place = _FIELDS.index(_NOT_ALWAYS_NAMED)
+    return (*after[:place], after[place] or before[place], *after[place + 1 :])
 
 
 def _checksums(contact: Contact) -> tuple[int, ...]:
@@ -144,6 +171,8 @@ def _checksum(name: str, value: Any) -> int:
     """Return a checksum that is the same for all forms in which answers may have a value."""
     if isinstance(value, str):
         return _checksum_of_text(_normal_text(name, value))
+    if name in _SETTINGS:  # what is open, in no words, is as good as not named
+        value = {key: each for key, each in value.by_channel().items() if each != type(each)(status="inactive")}
     if name == "custom_fields":
         value = sorted((field.id, _plain(field.value)) for field in value if field.value not in (None, "", []))
     return crc32(msgspec.json.encode(value, order="sorted", enc_hook=repr)) if value else 0

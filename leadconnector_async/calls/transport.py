@@ -193,7 +193,8 @@ class Transport:
                 timeout=self._timeout,
             )
             answer = Response(response.status, response.headers, await self._read_body(response))
-            return self._redactor(token, *request.secrets, *self._sent_by_session).clean(answer)
+            redactor = self._redactor(token, *request.secrets, *self._sent_by_session)
+            return redactor.clean(answer, issues_tokens=request.issues_tokens)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = transport_error(error)
         except asyncio.CancelledError:

@@ -18,12 +18,11 @@ from ..migration.before import BEFORE, StoredContacts
 from ..migration.books import PHONES, PhoneBook
 from ..migration.load import Sending, describe_files
 from ..migration.mapping.rows import RowFile
-from ..migration.report.files import JOURNAL
+from ..migration.report.files import JOURNAL, keep_run_private
 from ..migration.select import Chooser, read_selection
 from ..migration.tables import Reading
 from ..migration.tables.inputs import STDIN, Inputs, Sources
 from ..migration.tables.queries import Query, hide_password
-from ..private_file import keep_files_private
 from ..protocol.answers import clean_text
 from ..run.journal import Journal
 from .accounts import LoginOptions, choose_token
@@ -108,7 +107,7 @@ class PastRun:
             raise ConfigurationError(f"{self.folder}: is no folder of a run; name the one that upsert wrote (--out)")
         self.journal = stack.enter_context(Journal(path))
         try:
-            keep_files_private(self.folder)
+            keep_run_private(self.folder)
         except OSError as error:
             raise ConfigurationError(f"{self.folder}: cannot be kept private ({error.strerror or error})") from None
         told = self.journal.told(_NOTE)

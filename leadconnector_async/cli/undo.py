@@ -245,7 +245,7 @@ async def _restore(
     with await asyncio.to_thread(Meetings, past.outcomes()) as meetings:
         sending = run.open_sending(past.client, run.open_phones())
         groups = group_by_contact(past.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
-        work = Restore(past.client, book, snapshot, access, adds_tags=adds_tags, is_forced=order.is_forced)
+        work = Restore(past.client, book, snapshot, run.journal, access, adds_tags=adds_tags, is_forced=order.is_forced)
         return await _work(order, work, count, groups, stop)
 
 

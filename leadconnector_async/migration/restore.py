@@ -11,10 +11,12 @@ import msgspec
 from msgspec import UNSET
 
 from ..bulk.report import Outcome
+from ..bulk.traces import Trace
 from ..client import LeadConnector
 from ..errors import CallError, DuplicateContactError, InvalidContactError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpdate, ContactUpsert, DndSettings, read_mapping
 from ..models.compare import differing_channels, is_as_sent, is_same_value
+from ..run.journal import Journal
 from .before import Snapshot, StoredContacts
 from .books import UndoBook, Undone, UndoStatus
 from .mapping.custom_fields import FieldBook
@@ -37,6 +39,7 @@ class Restore:
         client: Of the service that the run loaded into; it is open.
         book: Where to keep what is done.
         snapshot: What they were.
+        journal: Of the run; it knows what the run left of each contact.
         access: Which locations take calls.
         adds_tags: Whether the run added tags; else it replaced them.
         is_forced: Whether fields that somebody changed since go back, too.
@@ -47,6 +50,7 @@ class Restore:
         client: LeadConnector,
         book: UndoBook,
         snapshot: Snapshot,
+        journal: Journal,
         access: Access,
         *,
         adds_tags: bool,
@@ -55,6 +59,7 @@ class Restore:
         self._client = client
         self._book = book
         self._snapshot = snapshot
+        self._journal = journal
         self._access = access
         self._adds_tags = adds_tags
         self._is_forced = is_forced
@@ -185,7 +190,14 @@ class Restore:
             book = await self._find_custom_fields(location_id)
         sent = Sent(rows=[loaded.sent for loaded in rows], adds_tags=self._adds_tags, custom_fields=book)
         emptied = _IDENTITY if self._book.is_waiting(contact_id) else ()
-        return find_restoration(before, now, sent, emptied=emptied, is_forced=self._is_forced)
+        trace = await asyncio.to_thread(self._trace_of, rows)
+        return find_restoration(before, now, sent, trace=trace, emptied=emptied, is_forced=self._is_forced)
+
+    def _trace_of(self, rows: Sequence[Loaded]) -> Trace | None:
+        """Return what the run left of a contact; None where a row may have been applied that had no answer."""
+        if any(loaded.outcome.error is not None for loaded in rows):
+            return None
+        return self._journal.trace(_id_of(rows))
 
     async def _apply(self, contact_id: str, rows: list[Loaded], found: Restoration) -> None:
         location_id = self._location_of(rows) or None
@@ -216,10 +228,14 @@ class Restore:
     async def _release(self, rows: list[Loaded]) -> None:
         """Empty the email and phone of a contact that are to go back, so that others can have them."""
         found = await self._compare(rows)
-        emptied: dict[str, object] = {name: None for name in _IDENTITY if found is not None and name in found.changes}
+        if found is None:
+            return
+        emptied: dict[str, object] = {name: None for name in _IDENTITY if name in found.changes}
         if emptied:
             self._book.write(_undone(rows, "waiting", "its email or phone was emptied, to be restored"))
-            await self._client.contacts.update(_id_of(rows), emptied, location_id=self._location_of(rows) or None)
+            # With all else that goes back: once this has moved `dateUpdated`, no channel is opened any more.
+            changes = found.changes | emptied
+            await self._client.contacts.update(_id_of(rows), changes, location_id=self._location_of(rows) or None)
 
     def _location_of(self, rows: Sequence[Loaded]) -> str:
         return rows[-1].sent.location_id or self._client.location_id or ""

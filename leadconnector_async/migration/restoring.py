@@ -1,7 +1,8 @@
 """What it takes to make a contact again what it was before a run: decided field by field, without a call.
 
 A field goes back only where the run sent it, and only while it holds what the run wrote: what somebody changed since
-is left alone.
+is left alone. A channel is opened only where nobody has written to the contact since: who closes a channel that is
+closed already leaves nothing else to see.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct
 
+from ..bulk.traces import Trace
 from ..models import Contact, ContactUpsert, CustomField, DndSetting, InboundDndSetting
 from ..models.compare import AnySetting, AnySettings, is_as_sent, is_same_value
 from ..models.dnd import CHANNELS
@@ -32,6 +34,10 @@ _UNREADABLE: Final = "what it holds now cannot be read"
 _SETTINGS: Final = ("dnd_settings", "inbound_dnd_settings")
 _STAYS_CLOSED: Final = "the API has no way to close it again as it was closed; it stays closed all the same"
 _CLOSED_OTHERWISE: Final = "the API has no way to close it again as it was closed; it is closed as `active`"
+_MAY_BE_CLOSED: Final = "somebody changed the contact after the run, and may have closed this; it stays closed"
+_NOT_TRACED: Final = (
+    "when the run last wrote to it is not known, and somebody may have closed this since; it stays closed"
+)
 _CLOSED_FOR_GOOD: Final = "it is closed permanently, which the API cannot change"
 _STRANGE_BESIDE: Final = "another channel holds what cannot be sent with it, and might be lost; it stays closed"
 
@@ -85,7 +91,13 @@ class Sent(Struct, frozen=True, kw_only=True):
 
 
 def find_restoration(
-    before: Contact, now: Contact, sent: Sent, *, emptied: Collection[str] = (), is_forced: bool = False
+    before: Contact,
+    now: Contact,
+    sent: Sent,
+    *,
+    trace: Trace | None = None,
+    emptied: Collection[str] = (),
+    is_forced: bool = False,
 ) -> Restoration:
     """Decide what it takes to undo what a run did to a contact.
 
@@ -93,18 +105,29 @@ def find_restoration(
         before: As it was; a field that it does not tell is left alone.
         now: As it is.
         sent: What the run sent of it.
+        trace: What the run left of it; None where that is not known.
         emptied: Fields that the undoing itself may have emptied; they go back where they are empty.
         is_forced: Whether fields that somebody changed since go back, too.
     """
-    return _Comparison(before, now, sent, emptied, is_forced).run()
+    return _Comparison(before, now, sent, trace, emptied, is_forced).run()
 
 
 class _Comparison:
-    def __init__(self, before: Contact, now: Contact, sent: Sent, emptied: Collection[str], is_forced: bool) -> None:
+    def __init__(
+        self,
+        before: Contact,
+        now: Contact,
+        sent: Sent,
+        trace: Trace | None,
+        emptied: Collection[str],
+        is_forced: bool,
+    ) -> None:
         self._before = before
         self._now = now
         self._sent = sent
         self._emptied = emptied
+        self._changed = frozenset[str]() if trace is None else trace.changed(now)
+        self._why_closed = _NOT_TRACED if trace is None else None if trace.is_latest(now) else _MAY_BE_CLOSED
         self._is_forced = is_forced
         self._found = Restoration()
 
@@ -141,9 +164,11 @@ class _Comparison:
         old = getattr(self._before, name)
         if (old or None) == (now or None):
             return
-        is_ours = any(is_as_sent(name, value, now) for value in values) or (name in self._emptied and not now)
-        if not self._is_forced and not is_ours:
+        is_ours = name not in self._changed and any(is_as_sent(name, value, now) for value in values)
+        if not (self._is_forced or is_ours or (name in self._emptied and not now)):
             self._leave(name, _changed(now))
+        elif name == "dnd" and self._stays_closed(name):
+            return
         elif name == "company_name":
             self._found.company_name = old or ""
         elif name == "gender" or (name == "country" and not old):
@@ -158,7 +183,8 @@ class _Comparison:
         old, now = _names(self._before), _names(self._now)
         if old == now:
             return
-        if not self._is_forced and not self._are_names_as_sent(old, now):
+        is_ours = self._changed.isdisjoint(_NAMES) and self._are_names_as_sent(old, now)
+        if not self._is_forced and not is_ours:
             self._leave("name", _changed(" ".join(now[:2])))
             return
         self._found.changes |= dict(zip(_NAMES, old, strict=True))
@@ -170,6 +196,13 @@ class _Comparison:
         return any(is_as_sent("first_name", first, now[0]) for first in firsts) and any(
             is_as_sent("last_name", last, now[1]) for last in lasts
         )
+
+    def _stays_closed(self, name: str) -> bool:
+        """Whether a channel that was open stays closed, as somebody may have closed it since; say so then."""
+        if self._is_forced or self._why_closed is None:
+            return False
+        self._leave(name, self._why_closed)
+        return True
 
     # ------------------------------------------------------------------------------------------ wishes
 
@@ -206,7 +239,8 @@ class _Comparison:
         elif not self._is_forced and held not in ours:
             self._leave(name, _changed(held[0]))
         elif old.is_settable:
-            return old
+            opens = not old.is_closed and now is not None and now.is_closed
+            return None if opens and self._stays_closed(name) else old
         elif now is not None and now.is_closed:
             self._leave(name, _STAYS_CLOSED, is_lost=True)
         else:
@@ -256,7 +290,8 @@ class _Comparison:
             was, held = old.get(field_id), now.get(field_id)
             if was == held:
                 continue
-            if self._is_forced or any(is_same_value(value, held) for value in values):
+            ours = values[-1:] if _CUSTOM in self._changed else values  # which of them somebody changed is not known
+            if self._is_forced or any(is_same_value(value, held) for value in ours):
                 back.append({"id": field_id, "field_value": self._empty_of(field_id, held) if was is None else was})
             else:
                 self._leave(f"{_CUSTOM}.{field_id}", _changed(held))

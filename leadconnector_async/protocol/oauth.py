@@ -176,6 +176,7 @@ def _build_form(
         repeatable=is_repeatable,
         read=read,
         secrets=tuple(fields[name] for name in _SECRET_FIELDS if name in fields),
+        issues_tokens=True,
     )
 
 

@@ -27,6 +27,7 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True, gc=False):
         repeatable: Whether it does no harm when it is applied twice.
         read: Turns the body of a 2xx answer into the value of the call; raises ValueError where it is not one.
         secrets: Credentials in its body, which no text of the answer may repeat.
+        issues_tokens: Whether a 2xx answer holds a new token.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     repeatable: bool
     read: Callable[[bytes], T]
     secrets: tuple[str, ...] = ()
+    issues_tokens: bool = False
 
 
 class Scope(Struct, frozen=True, gc=False):

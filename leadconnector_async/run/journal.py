@@ -421,7 +421,7 @@ class Journal:
         return None if until is None else float(until)
 
     def trace(self, contact_id: str) -> Trace | None:
-        """Return what the load left of a contact; None where that is not known, or the load did not create it.
+        """Return what the load left of a contact; None where that is not known.
 
         Raises:
             JournalError: The journal cannot be read.
@@ -523,7 +523,7 @@ class Journal:
         return outcome
 
     def change_traces(self, contact_ids: Iterable[str], change: Callable[[Trace], Trace]) -> None:
-        """Note that the load wrote to contacts once more, after the rows; those that it did not create are left out.
+        """Note that the load wrote to contacts once more, after the rows; those without a trace are left out.
 
         Raises:
             JournalError: It could not be written.
@@ -599,17 +599,12 @@ class Journal:
 
 
 def _leave_trace(db: sqlite3.Connection, entry: Entry, outcome: Outcome) -> None:
-    """Note what a row left of a contact that the load created."""
+    """Note what a row left of its contact."""
     if not entry.written or outcome.contact_id is None:
         return
     first, *others = entry.written
     before = None if outcome.new else read_trace(db, outcome.contact_id)
-    if before is not None:
-        trace = follow(before, first)
-    elif outcome.new:
-        trace = trace_of(first)
-    else:
-        return
+    trace = trace_of(first) if before is None else follow(before, first)
     write_trace(db, outcome.contact_id, reduce(follow, others, trace))
 
 
@@ -622,7 +617,7 @@ def prepare_traces(db: sqlite3.Connection) -> None:
 
 
 def read_trace(db: sqlite3.Connection, contact_id: str) -> Trace | None:
-    """Return what the load left of a contact; None where it did not create it."""
+    """Return what the load left of a contact; None where that is not known."""
     found = db.execute(
         "SELECT updated_at, since, until, fields, tags, touched FROM traces WHERE id = ?", (contact_id,)
     ).fetchone()

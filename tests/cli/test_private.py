@@ -153,8 +153,19 @@ def test_a_run_of_before_is_private_once_it_goes_on(run: Run, watch: Watch) -> N
     for command in (["upsert", "people.csv", "--out", "run", "--resume", "--retry-failed"], ["verify", "run"]):
         for path in Path("run").iterdir():
             path.chmod(0o644)
+        Path("run").chmod(0o777)
         assert run(*command)[0] == 1
         check(watch)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_folder_that_holds_other_things_keeps_its_mode_when_its_run_is_used_again(run: Run) -> None:
+    assert run("upsert", "people.csv", "--out", "run")[0] == 1
+    Path("run/notes.txt").touch()
+    Path("run").chmod(0o755)
+    for command in (["upsert", "people.csv", "--out", "run", "--resume", "--retry-failed"], ["verify", "run"]):
+        assert run(*command)[0] == 1
+        assert stat.S_IMODE(Path("run").stat().st_mode) == 0o755
 
 
 @pytest.mark.usefixtures("sandbox")

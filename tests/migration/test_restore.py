@@ -17,8 +17,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async import Contact, ContactUpsert, DndSetting, DndSettings, LeadConnector, RateLimit, RetryPolicy
+from leadconnector_async import (
+    Contact,
+    ContactUpsert,
+    DndSetting,
+    DndSettings,
+    InboundDndSetting,
+    InboundDndSettings,
+    LeadConnector,
+    RateLimit,
+    RetryPolicy,
+)
 from leadconnector_async.bulk.report import BatchReport
+from leadconnector_async.bulk.traces import Trace, Written, trace_of
 from leadconnector_async.migration.before import BEFORE, Snapshot, StoredContacts
 from leadconnector_async.migration.books import UndoBook, Undone
 from leadconnector_async.migration.inventory import Inventory, complete_contacts
@@ -67,9 +78,9 @@ one_row = st.fixed_dictionaries({name: st.sampled_from(values) for name, values 
 existing = st.lists(one_row.filter(lambda row: bool(row["email"] or row["phone"])), max_size=5)
 
 
-def write(path: Path, rows: Sequence[dict[str, str]]) -> Path:
+def write(path: Path, rows: Sequence[dict[str, str]], more: Sequence[str] | dict[str, str] = ()) -> Path:
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(COLUMNS), restval="")
+        writer = csv.DictWriter(file, [*COLUMNS, *more], restval="")
         writer.writeheader()
         writer.writerows(rows)
     return path
@@ -78,23 +89,32 @@ def write(path: Path, rows: Sequence[dict[str, str]]) -> Path:
 class Run:
     """A load with a snapshot, and its undo."""
 
-    def __init__(self, client: LeadConnector, folder: Path, *, adds_tags: bool = True, clears: bool = False) -> None:
+    def __init__(
+        self,
+        client: LeadConnector,
+        folder: Path,
+        *,
+        adds_tags: bool = True,
+        clears: bool = False,
+        more: dict[str, str] | None = None,
+    ) -> None:
         self._client = client
         self._folder = folder
         self._adds_tags = adds_tags
         self._clears = clears
+        self._more = more or {}
         self._files: list[RowFile] = []
         self.when_kept: Callable[[], None] = lambda: None
         self.report = BatchReport()
 
     async def load(self, rows: Sequence[dict[str, str]]) -> None:
         meaning = Meaning(
-            columns=CUSTOM,
+            columns=CUSTOM | self._more,
             empties_fields=self._clears,
             empties_tags=not self._adds_tags,
             fields=await fetch_fields(self._client),
         )
-        self._files = files = [open_row_file(write(self._folder / "rows.csv", rows), meaning)]
+        self._files = files = [open_row_file(write(self._folder / "rows.csv", rows, self._more), meaning)]
         with StoredContacts(self._folder / BEFORE) as stored, Snapshot(self._folder, stored) as snapshot:
             limit, access = RateLimit(), Access(self._client)
             await Inventory(self._client, stored, files, access=access, limit=limit, tell=lambda _: None).run(
@@ -125,7 +145,7 @@ class Run:
             work = Undo(client, book, journal, access, is_forced=is_forced)
             assert await work.run(created, asyncio.Event(), concurrency=4) is None
             groups = group_by_contact(self._files, told, meetings, None, adds_tags=self._adds_tags)
-            restore = Restore(client, book, snapshot, access, adds_tags=self._adds_tags, is_forced=is_forced)
+            restore = Restore(client, book, snapshot, journal, access, adds_tags=self._adds_tags, is_forced=is_forced)
             assert await restore.run(groups, asyncio.Event(), concurrency=4) is None
             return list(book.all())
 
@@ -199,6 +219,15 @@ async def client(sandbox: Sandbox, connect: OpenSandbox) -> LeadConnector:
 async def sandbox(open_sandbox: OpenSandbox) -> Sandbox:
     started: Sandbox = await open_sandbox(unlimited=True)
     return started
+
+
+AT = "2026-01-01T00:00:10.000Z"
+
+
+def left_by_run(now: Contact, sent: ContactUpsert) -> Trace:
+    """Have a contact be as the run left it."""
+    now.date_updated = AT
+    return trace_of(Written(sent, now, None))
 
 
 def row(**cells: str) -> dict[str, str]:
@@ -339,7 +368,8 @@ def test_wishes_go_back_by_channel_and_fields_that_nobody_can_change_are_told() 
     before = Contact(id="x", gender="female", dnd_settings=DndSettings(sms=permanent))
     now = Contact(id="x", gender="male", dnd=True, dnd_settings=DndSettings(sms=active, email=active, call=active))
     sent = ContactUpsert(gender="male", dnd=True, dnd_settings=DndSettings(sms=active, email=active))
-    found = find_restoration(before, now, Sent(rows=[sent], adds_tags=True))
+    trace = left_by_run(now, sent)
+    found = find_restoration(before, now, Sent(rows=[sent], adds_tags=True), trace=trace)
     assert found.changes == {
         "dnd": False,
         # The service may replace all channels by those that are sent, so that the others go along.
@@ -383,7 +413,8 @@ def test_the_words_of_a_wish_go_back_with_it(message: str, is_ours: bool) -> Non
     code = "94" if message == "by a link" else ""
     now = Contact(id="x", dnd_settings=DndSettings(email=DndSetting(status="active", message=message, code=code)))
     sent = ContactUpsert(dnd_settings=DndSettings(email=DndSetting(status="active")))
-    found = find_restoration(before, now, Sent(rows=[sent], adds_tags=True))
+    trace = left_by_run(now, sent)
+    found = find_restoration(before, now, Sent(rows=[sent], adds_tags=True), trace=trace)
     back = {"dnd_settings": {"Email": {"status": "inactive", "message": "by a link", "code": "94"}}}
     assert found.changes == (back if is_ours else {})
     assert [left.field for left in found.left] == ([] if is_ours else ["dnd_settings.Email"])
@@ -404,3 +435,70 @@ def test_a_field_of_which_nobody_knows_what_it_held_stays() -> None:
     found = find_restoration(before, Contact(id="x", city="Bonn", website="https://b.example", tags=["new"]), sent)
     assert found.changes == {"city": "Rome"}
     assert {left.field for left in found.left} == {"website", "tags"}
+
+
+# ---------------------------------------------------------------------------------------------- what others touched
+
+CLOSING_ROW: dict[str, Any] = {"email": "a@x.example", "city": "Bonn"}
+
+
+@pytest.mark.parametrize(
+    "edit", [{}, {"dnd_settings": {"Email": {"status": "active"}}}, {"dnd": True}, {"website": "https://a.example"}]
+)
+@pytest.mark.parametrize("old_words", [{}, {"message": "by a link", "code": "94"}])
+async def test_a_channel_is_opened_only_where_nobody_wrote_to_the_contact_since(
+    client: LeadConnector,
+    sandbox: Sandbox,
+    clock: FakeClock,
+    tmp_path: Path,
+    edit: dict[str, Any],
+    old_words: dict[str, str],
+) -> None:
+    """To close what is closed already changes nothing but the date, and is meant all the same."""
+    await client.contacts.upsert({"email": "a@x.example", "city": "Rome"})
+    (contact_id,) = state_of(sandbox)
+    if old_words:
+        await client.contacts.update(contact_id, {"dnd_settings": {"Email": {"status": "inactive", **old_words}}})
+    run = Run(client, tmp_path, more={"Out": "dnd"})
+    await run.load([{**CLOSING_ROW, "Out": "yes"}])
+    assert (await client.contacts.get(contact_id)).dnd is True
+    await clock.sleep(2.5)
+    if edit:
+        await client.contacts.update(contact_id, edit)
+    (told,) = await run.undo(client)
+    now = await client.contacts.get(contact_id)
+    assert now.city == "Rome"  # what it holds still is the run's
+    assert now.dnd is bool(edit)
+    assert (told.status == "partly" and "dnd" in told.detail) if edit else told.status == "restored"
+    (told,) = await run.undo(client, is_forced=True)
+    assert not (await client.contacts.get(contact_id)).dnd
+
+
+@pytest.mark.parametrize("has_trace", [True, False])
+@pytest.mark.parametrize("name", ["dnd", "dnd_settings", "inbound_dnd_settings"])
+def test_nothing_is_opened_where_it_is_not_known_who_wrote_last(name: str, has_trace: bool) -> None:
+    closed: Any = {
+        "dnd": True,
+        "dnd_settings": DndSettings(email=DndSetting(status="active")),
+        "inbound_dnd_settings": InboundDndSettings(all=InboundDndSetting(status="active")),
+    }[name]
+    sent, now = ContactUpsert(**{name: closed}), Contact(id="x", **{name: closed})
+    trace = left_by_run(now, sent) if has_trace else None
+    now.date_updated = None
+    found = find_restoration(Contact(id="x"), now, Sent(rows=[sent], adds_tags=True), trace=trace)
+    assert (found.changes, len(found.left)) == ({}, 1)
+
+
+async def test_what_somebody_set_to_a_value_of_an_earlier_row_is_theirs(
+    client: LeadConnector, sandbox: Sandbox, clock: FakeClock, tmp_path: Path
+) -> None:
+    await fill(client, tmp_path, [row(email="a@x.example", city="Rome", Nickname="Nan")])
+    (contact_id,) = state_of(sandbox)
+    run = Run(client, tmp_path)
+    await run.load([row(email="a@x.example", city="Bonn", firstName="Ann"), row(email="a@x.example", city="Oslo")])
+    await clock.sleep(5)
+    await client.contacts.update(contact_id, {"city": "Bonn"})
+    (told,) = await run.undo(client)
+    assert (told.status, told.detail) == ("partly", "city: it changed since the run, and holds 'Bonn' now")
+    now = await client.contacts.get(contact_id)
+    assert (now.city, now.first_name) == ("Bonn", None)

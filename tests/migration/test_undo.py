@@ -32,6 +32,7 @@ from leadconnector_async.run.journal import Journal
 from leadconnector_async.sandbox import Applied, Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
+from tests.test_traces import OTHERS
 
 
 async def load(client: LeadConnector, journal: Journal, count: int) -> None:
@@ -252,6 +253,42 @@ async def test_an_edit_between_a_row_and_its_tags_is_kept(
     assert kept.keys() == {ids["person3@example.com"], ids["person4@example.com"]}
     assert all(kept.values())
     assert sum(undone.status == "deleted" for undone in undone.values()) == 248
+
+
+@pytest.mark.parametrize("tags_move_date", [True, False])
+async def test_an_edit_of_any_field_between_the_writes_of_a_load_is_kept(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock, tmp_path: Path, tags_move_date: bool
+) -> None:
+    """Of each field, at moments from right after the row to right before its tags."""
+    sandbox = await open_sandbox(tags_move_date=tags_move_date)
+    client = await connect(sandbox)
+    other = await connect(sandbox, rate_limit=None)
+    edits = {**OTHERS, "name": "Eve Doe", "business": "business1"}
+    del edits["email"], edits["phone"]  # by which they are found below
+    moments = (0.4, 1.2, 5.0, 9.5)
+    people = [(f"{name}-{number}@example.com", name) for number in range(len(moments)) for name in edits]
+    rows = [{"email": email, "tags": "first"} for email, _ in people]
+    rows += [{"email": f"p{number}@example.com", "tags": "first"} for number in range(150)]
+
+    async def edit(moment: float, number: int) -> None:
+        await clock.sleep(moment)
+        ids = {contact["email"]: contact["id"] for contact in sandbox.contacts()}
+        for name, value in edits.items():
+            contact_id = ids[f"{name}-{number}@example.com"]
+            if name == "business":
+                await other.contacts.set_business([contact_id], value)
+            else:
+                await other.contacts.update(contact_id, {name: value})
+
+    loading = asyncio.ensure_future(load_file(client, tmp_path, rows))
+    await asyncio.gather(*(edit(moment, number) for number, moment in enumerate(moments)))
+    created = await loading
+    emails = {contact["id"]: contact["email"] for contact in sandbox.contacts()}
+    assert all("first" in contact["tags"] or "vip" in contact["tags"] for contact in sandbox.contacts())
+    undone = await undo_run(client, tmp_path, created)
+    kept = {emails[one.contact_id] for one in undone.values() if one.status == "kept"}
+    assert {email for email, _ in people} - kept == set()
+    assert sum(one.status == "deleted" for one in undone.values()) == 150
 
 
 @pytest.mark.parametrize(

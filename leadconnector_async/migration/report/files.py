@@ -13,7 +13,14 @@ from msgspec import Struct, field
 from ...bulk.report import BatchReport, Outcome, RowError, row_error
 from ...errors import ConfigurationError, StopRequestedError
 from ...models import ContactUpsert
-from ...private_file import keep_files_private, make_private_folder, open_anew, open_private, write_private
+from ...private_file import (
+    keep_files_private,
+    keep_folder_private,
+    make_private_folder,
+    open_anew,
+    open_private,
+    write_private,
+)
 from ...rules.problems import Action, Problem, ProblemTally
 from ..mapping.headers import RESULT_COLUMNS
 from ..mapping.rows import FileRow, RowFile
@@ -441,6 +448,26 @@ def why_row_not_attempted(report: BatchReport, row: FileRow, home: str | None) -
     return why_not_attempted(report) if closed is None else row_error(closed)
 
 
+# What a run writes, by all before the first dot.
+_OF_RUNS: Final = frozenset(
+    "journal before snapshot tags phones undo report succeeded failed skipped not_applied collisions problems verify "
+    "input".split()
+)
+
+
+def keep_run_private(folder: Path) -> None:
+    """Take the rights of others from a run that is used again: from its files, and from its folder, unless that holds
+    anything else, so that others may have business there.
+
+    Raises:
+        OSError: Something belongs to somebody else.
+    """
+    keep_files_private(folder)
+    names = [path.name for path in folder.iterdir()]
+    if JOURNAL in names and all(name.partition(".")[0] in _OF_RUNS for name in names):
+        keep_folder_private(folder)
+
+
 def make_folder(folder: Path, *, is_resumed: bool) -> None:
     """Make the folder for results and journal.
 
@@ -450,7 +477,7 @@ def make_folder(folder: Path, *, is_resumed: bool) -> None:
     try:
         make_private_folder(folder)
         if is_resumed:
-            keep_files_private(folder)
+            keep_run_private(folder)
         if not is_resumed and any(folder.iterdir()):
             way = (
                 "or go on with that run with --resume" if (folder / JOURNAL).exists() else "as it holds something else"
