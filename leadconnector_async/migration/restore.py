@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
-from ..bulk.report import Outcome
+from ..bulk.report import Outcome, has_closed
 from ..bulk.traces import Trace
 from ..client import LeadConnector
 from ..errors import CallError, DuplicateContactError, InvalidContactError, LeadConnectorError, NotFoundError
@@ -195,7 +195,8 @@ class Restore:
 
     def _trace_of(self, rows: Sequence[Loaded]) -> Trace | None:
         """Return what the run left of a contact; None where a row may have been applied that had no answer."""
-        if any(loaded.outcome.error is not None for loaded in rows):
+        outcomes = [loaded.outcome for loaded in rows]
+        if any(outcome.error is not None and not has_closed(outcome) for outcome in outcomes):
             return None
         return self._journal.trace(_id_of(rows))
 

@@ -230,3 +230,19 @@ def test_no_token_is_in_what_is_kept_or_told(run: Run, filled: str, tmp_path: Pa
     kept = [file.read_bytes() for name in ("refused", "out") for file in (tmp_path / name).iterdir()]
     assert not any(token in text for text in (out, err, more_out, more_err))
     assert not any(token.encode() in data for data in kept)
+
+
+@pytest.mark.parametrize("options", [(), ("--tags", "add"), ("--only-new",), ("--fill-empty",)])
+def test_what_the_run_closed_is_opened_again(run: Run, filled: str, tmp_path: Path, options: tuple[str, ...]) -> None:
+    before = state(filled)
+    path = tmp_path / "out.csv"
+    path.write_text("email,city,tags,Unsubscribed\np1@example.com,Rome,new,yes\np2@example.com,,,yes\n")
+    assert run("upsert", path, "--out", "run", "--snapshot", *options, *QUICK)[0] == 0
+    closed = {contact["email"]: contact.get("dndSettings", {}).get("Email") for contact in state(filled)}
+    assert closed["p1@example.com"] == closed["p2@example.com"] == {"status": "active"}
+    assert run("undo", "run", "--yes", *QUICK)[0] == 0
+    after = state(filled)
+    for contact in after:
+        settings = contact.pop("dndSettings", {})
+        assert all(setting["status"] == "inactive" for setting in settings.values())
+    assert after == [{name: value for name, value in one.items() if name != "dndSettings"} for one in before]
