@@ -16,8 +16,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
+from tests.contacts.test_contacts import METHODS
 from tests.redis_server import needs_redis
-from tests.test_operations import METHODS
 from tests.waiting import patiently
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

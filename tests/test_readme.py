@@ -21,8 +21,8 @@ import pytest
 from leadconnector_async import LeadConnector
 from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import invoke
+from tests.contacts.test_contacts import METHODS, method_of
 from tests.redis_server import needs_redis
-from tests.test_operations import METHODS, method_of
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent

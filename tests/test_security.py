@@ -32,9 +32,9 @@ from leadconnector_async.protocol.answers import Response, clean_text
 from leadconnector_async.protocol.redaction import MASK, Redactor
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
 from leadconnector_async.webhooks import WebhookKeys, verify_webhook
+from tests.contacts.test_group import DELETES, NEVER_REPEATED, REPEATABLE, Calling
 from tests.echo import ONLY_IN_ERRORS, SHAPES, SPELLINGS, TORN, Echo, echoing, find_leaks
 from tests.fake_clock import FakeClock
-from tests.test_groups import DELETES, NEVER_REPEATED, REPEATABLE, Calling
 
 TOKEN = "pit-5e0f7a31-very-secret"
 PIT = "pit-5e0f7a31-90c4-4b1f-8e6d-27f3ab51c0d9"

@@ -14,7 +14,7 @@ import pytest
 from leadconnector_async import Contact, LeadConnector
 from tests.cli.conftest import Run, load, table
 
-EXPORT = Path(__file__).parent.parent / "migration" / "messy_hubspot.csv"
+EXPORT = Path(__file__).parent.parent / "migration" / "mapping" / "messy_hubspot.csv"
 
 
 def stored(url: str, *ids: str) -> list[Contact]:

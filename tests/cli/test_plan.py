@@ -16,7 +16,7 @@ from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import Run, people, table
 from tests.page_reader import PageReader
 
-EXPORT = Path(__file__).parent.parent / "migration" / "messy_hubspot.csv"
+EXPORT = Path(__file__).parent.parent / "migration" / "mapping" / "messy_hubspot.csv"
 FAMILY = (
     "email,firstName,phone,tags\n"
     "ann@x.example,Ann,+16175550100,vip\n"

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import COMMAND, Run, count, invoke, people, table
-from tests.migration.test_nasty_files import REFUSED, TOLD
+from tests.migration.tables.test_nasty_files import REFUSED, TOLD
 from tests.waiting import PATIENCE, wait_until
 
 

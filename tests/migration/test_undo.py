@@ -30,9 +30,9 @@ from leadconnector_async.migration.verify import changed_since, note_end
 from leadconnector_async.models import Contact
 from leadconnector_async.run.journal import Journal
 from leadconnector_async.sandbox import Applied, Sandbox
+from tests.bulk.test_traces import OTHERS
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
-from tests.test_traces import OTHERS
 
 
 async def load(client: LeadConnector, journal: Journal, count: int) -> None:

@@ -27,8 +27,8 @@ from leadconnector_async import (
 from leadconnector_async.models.structs import Received, format_time, read_received
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
+from tests.contacts.test_contacts import METHODS, STRUCTS
 from tests.scripted import answering
-from tests.test_operations import METHODS, STRUCTS
 
 BUSINESS = "641c094001436dbc2081e642"
 Calling: TypeAlias = Callable[[LeadConnector, str], Awaitable[object]]

@@ -24,7 +24,7 @@ from leadconnector_async.rules import consent
 from leadconnector_async.rules.consent import CHANNELS, KINDS, Consent, find_consent, judge, says_nothing
 from leadconnector_async.rules.problems import ProblemTally
 from leadconnector_async.sandbox import Sandbox
-from tests.migration.test_mapping import EXPORTS
+from tests.migration.mapping.test_columns import EXPORTS
 
 ALL = "dnd"
 

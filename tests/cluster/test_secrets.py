@@ -12,7 +12,7 @@ from leadconnector_async.cluster import ClientOptions, Progress
 from leadconnector_async.cluster.splitting import find_parts
 from leadconnector_async.cluster.store import Store
 from leadconnector_async.errors import ConfigurationError
-from tests.distributed.conftest import Server, load, write_people
+from tests.cluster.conftest import Server, load, write_people
 
 SECRET = "pit-7a41-very-secret"
 

@@ -19,7 +19,7 @@ from leadconnector_async.cluster.run import describe, open_folder, take_folder
 from leadconnector_async.cluster.store import Store
 from leadconnector_async.errors import ConfigurationError, JournalError, OutageError
 from leadconnector_async.migration.mapping.meaning import NOTHING_SAID
-from tests.distributed.conftest import Server, load, write_people
+from tests.cluster.conftest import Server, load, write_people
 from tests.waiting import patiently
 
 

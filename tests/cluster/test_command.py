@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import invoke
-from tests.distributed.conftest import WINDOW, Server, results, write_people
+from tests.cluster.conftest import WINDOW, Server, results, write_people
 from tests.waiting import PATIENCE, wait_until
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()", "upsert"]

@@ -31,7 +31,7 @@ from tests.conftest import LOCATION
 from tests.oauth import log_in, make_app, token_calls
 
 UNIX = pytest.mark.skipif(os.name == "nt", reason="permissions of Unix")
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 class FakeKeyring(keyring.backend.KeyringBackend):

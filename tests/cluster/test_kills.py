@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async.cluster import Progress
-from tests.distributed.conftest import Server, load, pids, results, told, write_people
+from tests.cluster.conftest import Server, load, pids, results, told, write_people
 
 LOCATIONS, ROWS = 8, 120
 

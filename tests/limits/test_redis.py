@@ -26,8 +26,8 @@ from leadconnector_async.limits.limit import Window
 from leadconnector_async.protocol.answers import Quota
 from leadconnector_async.sandbox import Sandbox
 from tests.cli.conftest import invoke
+from tests.limits.test_local import most_in_a_window
 from tests.redis_server import LIMIT, OpenLimits, RedisServer, answer_first, heard, needs_redis, use, use_in_turn
-from tests.test_limits import most_in_a_window
 from tests.waiting import PATIENCE, patiently, until
 
 pytestmark = needs_redis

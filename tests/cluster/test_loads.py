@@ -16,7 +16,7 @@ from leadconnector_async import BatchReport, LeadConnector, LocalLimits
 from leadconnector_async.bulk.report import LoadStoppedError
 from leadconnector_async.cluster import Progress
 from leadconnector_async.errors import ConfigurationError
-from tests.distributed.conftest import Server, load, results, told, write_people
+from tests.cluster.conftest import Server, load, results, told, write_people
 
 
 async def load_in_this_process(server: Server, path: Path) -> BatchReport:
