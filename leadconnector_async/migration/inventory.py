@@ -122,6 +122,8 @@ class Inventory:
         )
         if any(map(self._is_by_rows, rows)):
             await self._sweep(self._sought(), self._look_up, concurrency, stop)
+        if self._access.spent is not None:  # what is missing can be read tomorrow
+            raise self._access.spent
         await asyncio.to_thread(self._stored.finish, self._client.clock.time(), list(self._access.closed))
 
     async def _sweep(
@@ -361,6 +363,7 @@ async def complete_contacts(
     while not is_done:
         doubtful = _find_doubtful(files, whole, stored, client.location_id or "", needed)
         reason = await sweep(doubtful, fetch, concurrency=concurrency, stop=stop)
+        reason = access.spent or reason
         if stop.is_set():
             raise StopRequestedError("the reading of what is there was asked to stop")
         if reason is None:

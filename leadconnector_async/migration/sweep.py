@@ -64,6 +64,12 @@ class Access:
         """Why the first of the closed locations is closed, or None."""
         return next(iter(self.closed.values()), None)
 
+    @property
+    def spent(self) -> DailyQuotaExceededError | None:
+        """Why the first location is closed whose day is spent, or None: it takes calls again tomorrow."""
+        spent = (reason for reason in self.closed.values() if isinstance(reason, DailyQuotaExceededError))
+        return next(spent, None)
+
     async def call(self, location_id: str, send: Callable[[], Awaitable[T]]) -> T:
         """Make a call about a location, and return what it returns.
 

@@ -95,5 +95,7 @@ async def test_each_event_is_told_in_one_line(
     told = [record.getMessage() for record in caplog.records if record.name == "leadconnector_async.limits.local"]
     assert told == [
         f"location {LOCATION}: the limit is 25 calls in 10 s now",
+        # First to the row that goes alone; then to four that went together, in one line.
+        f"location {LOCATION}: answered 429; nothing more is sent for 10.0 s",
         f"location {LOCATION}: answered 429; nothing more is sent for 10.0 s",
     ]
