@@ -648,3 +648,22 @@ async def test_a_rate_of_ones_own_is_kept(sandbox: Sandbox, connect: OpenSandbox
     began = clock.now
     await client.contacts.bulk_upsert([{"email": f"{number}@b.co"} for number in range(30)])
     assert clock.now - began == pytest.approx(20.02)
+
+
+async def test_an_error_of_the_token_source_is_not_held_by_its_own_context(connect: OpenSandbox) -> None:
+    """Else whatever pickles an error with its context, as Dask does, goes round for ever."""
+
+    class Failing:
+        async def token(self, location_id: str) -> str:
+            raise ServerError(500, ("not today",))
+
+        async def refresh(self, location_id: str, refused: str) -> bool:
+            return False
+
+    client: LeadConnector = await connect("http://127.0.0.1:1", token=Failing())
+    with pytest.raises(ServerError) as caught:
+        await client.contacts.upsert({"email": "a@example.com"})
+    context = caught.value.__context__
+    while context is not None:
+        assert caught.value not in (*context.args, *vars(context).values())
+        context = context.__context__

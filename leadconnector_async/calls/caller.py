@@ -227,7 +227,7 @@ class Caller:
                 try:
                     return await self._try(call)
                 except _SourceFailedError as failure:
-                    raise self._given_up(call, failure.error) from None
+                    raise self._given_up(call, failure.take()) from None
                 except AuthenticationError as error:
                     if has_refreshed or not await self._refresh(call):
                         raise self._given_up(call, error) from None
@@ -401,7 +401,7 @@ class Caller:
         try:
             return await self._ask(self._tokens.refresh(call.request.location_id, call.tries.token))
         except _SourceFailedError as failure:
-            raise self._given_up(call, failure.error) from None
+            raise self._given_up(call, failure.take()) from None
 
     async def _ask(self, answer: Awaitable[_V]) -> _V:
         try:
@@ -430,5 +430,13 @@ class _SourceFailedError(Exception):
     """A call of the token source itself failed, which says nothing of the call that needs the token."""
 
     def __init__(self, error: CallError) -> None:
-        super().__init__(error)
-        self.error = error
+        super().__init__()
+        self._error: CallError | None = error
+
+    def take(self) -> CallError:
+        """Return the error, and let go of it: raised from here, it has this for its context. Did each hold the other,
+        what pickles whole chains (as Dask does) would never come to an end.
+        """
+        error, self._error = self._error, None
+        assert error is not None  # noqa: S101  (it is taken once)
+        return error
