@@ -4,7 +4,7 @@ Measure: the CPU time of a fresh process that imports, less that of one that imp
 within each round; the median of the rounds is what counts. The package itself imports a name when it is asked for, so
 the client is what is measured. Milliseconds are printed only: how many there are is up to the machine.
 
-    python benchmarks/bench_import.py [--rounds 15] [--most 1.6]
+    python benchmarks/bench_import.py [--rounds 15] [--most 2.2]
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def one_round() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--most", type=float, default=1.6, help="times as long; more is a failure")
+    parser.add_argument("--most", type=float, default=2.2, help="times as long; more is a failure")
     options = parser.parse_args()
     print(describe())
     one_round()  # warm up: compiles what was not
