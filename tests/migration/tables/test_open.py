@@ -614,7 +614,7 @@ def test_postgres_is_read_and_never_written(postgres: str, tmp_path: Path) -> No
 MEASURE = """
 import re, sys
 from pathlib import Path
-from leadconnector_async.migration.readers import open_table
+from leadconnector_async.migration.tables import open_table
 assert open_table(Path(sys.argv[1])).count == int(sys.argv[2])
 print(re.findall(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[0])
 """
