@@ -96,6 +96,7 @@ class Inventory:
                     raise
                 self._tell(f"{error}; reading waits")
                 await self._wait(error.resets_in, stop)
+                self._access.reopen_spent()
 
     async def _wait(self, seconds: float, stop: asyncio.Event) -> None:
         waits = [asyncio.ensure_future(self._client.clock.sleep(seconds)), asyncio.ensure_future(stop.wait())]
@@ -371,6 +372,7 @@ async def complete_contacts(
             is_done = True
         elif wait_for_quota and isinstance(reason, DailyQuotaExceededError):
             await client.clock.sleep(reason.resets_in)
+            access.reopen_spent()
         else:
             raise reason
 

@@ -70,6 +70,12 @@ class Access:
         spent = (reason for reason in self.closed.values() if isinstance(reason, DailyQuotaExceededError))
         return next(spent, None)
 
+    def reopen_spent(self) -> None:
+        """Let locations whose day was spent take calls again, as the next day has begun."""
+        for location_id, reason in tuple(self.closed.items()):
+            if isinstance(reason, DailyQuotaExceededError):
+                del self.closed[location_id]
+
     async def call(self, location_id: str, send: Callable[[], Awaitable[T]]) -> T:
         """Make a call about a location, and return what it returns.
 
