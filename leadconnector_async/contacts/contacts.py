@@ -141,12 +141,7 @@ class OneContact(OperationGroup):
             InvalidContactError: `changes` has an unknown field or a value of the wrong type; not sent.
             CallError: It did not succeed.
         """
-        if isinstance(changes, ContactUpdate):
-            changes = as_given(changes)
-        elif isinstance(changes, Mapping):
-            changes = read_mapping(changes, ContactUpdate)
-        else:
-            raise InvalidContactError(f"changes are a ContactUpdate or a dict, not {type(changes).__name__}")
+        changes = _read(changes, ContactUpdate, "changes are a ContactUpdate")
 
         def build(changes: ContactUpdate) -> Request[Contact]:
             return build_update(contact_id, changes, self._scope(location_id))
@@ -173,12 +168,7 @@ class OneContact(OperationGroup):
         Raises:
             InvalidContactError: It is neither, has an unknown field or a wrong type, or there is no location.
         """
-        if isinstance(contact, ContactUpsert):
-            contact = as_given(contact)
-        elif isinstance(contact, Mapping):
-            contact = read_mapping(contact, ContactUpsert)
-        else:
-            raise InvalidContactError(f"a contact is a ContactUpsert or a dict, not {type(contact).__name__}")
+        contact = _read(contact, ContactUpsert, "a contact is a ContactUpsert")
         if contact.location_id:
             return contact
         if not self.client.location_id:
@@ -186,6 +176,19 @@ class OneContact(OperationGroup):
                 "no location: pass location_id to the client or set it on the contact", field="location_id"
             )
         return msgspec.structs.replace(contact, location_id=self.client.location_id)
+
+
+def _read(given: object, model: type[AnySendable], what: str) -> AnySendable:
+    """Return a Struct or a dict as a Struct whose values are checked.
+
+    Raises:
+        InvalidContactError: It is neither, has an unknown field, or a value of the wrong type.
+    """
+    if isinstance(given, model):
+        return as_given(given)
+    if isinstance(given, Mapping):
+        return read_mapping(given, model)
+    raise InvalidContactError(f"{what} or a dict, not {type(given).__name__}")
 
 
 async def send_upsert(caller: Caller, call: Call[UpsertResult], contact: ContactUpsert) -> UpsertResult | Paused:
@@ -267,16 +270,7 @@ def _find_refused(sent: AnySendable, allowed: AnySendable, stored: Contact) -> t
 
 
 class ContactOperations(OneContact, Finding):
-    """All that can be done with contacts in one call, or in a few.
-
-    Attributes:
-        campaigns: The campaigns that contacts are in.
-        followers: The users who follow contacts.
-        notes: Notes on contacts.
-        tags: Tags of one contact, and of many at once.
-        tasks: Tasks of contacts.
-        workflows: The workflows that contacts are in.
-    """
+    """All that can be done with contacts in one call, or in a few; `bulk` adds loads, and says what hangs on it."""
 
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)

@@ -14,15 +14,18 @@ had left may still arrive after `r`.
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RateLimitStuckError
 from ..protocol.answers import Quota
 from .day import DAY_SECONDS
 
+AnySlot = TypeVar("AnySlot")
 Slot: TypeAlias = Any
 """What `Window.acquire` gives and `Window.release` takes back."""
 
@@ -60,6 +63,45 @@ def strictest(one: tuple[int, float], other: tuple[int, float]) -> tuple[int, fl
     """
     slots = min(one[0], other[0])
     return slots, max(seconds / (calls // slots) for calls, seconds in (one, other))
+
+
+def pause_too_long(seconds: float) -> RateLimitStuckError:
+    """Return the refusal of a call that would have to wait out a pause of so many seconds."""
+    return RateLimitStuckError(
+        f"the service asks not to be called for {seconds:.0f} s, longer than the retry policy waits (max_retry_after); "
+        "go on later",
+        rate_limited=0,
+    )
+
+
+def turn_away(lane: deque[asyncio.Future[AnySlot | None]], refuse_for: float | None) -> None:
+    """Empty a lane as the location is paused.
+
+    Args:
+        lane: Those who wait for a slot.
+        refuse_for: Seconds that the pause lasts, where that is longer than is waited for: each is refused. None: each
+            is given no slot, so that rows of loads are sent later.
+    """
+    while lane:
+        waiter = lane.popleft()
+        if waiter.done():
+            continue
+        if refuse_for is None:
+            waiter.set_result(None)
+        else:  # each with an error of its own, as each is raised in another task
+            waiter.set_exception(pause_too_long(refuse_for))
+
+
+async def wait_in_lane(waiter: asyncio.Future[AnySlot | None], give_back: Callable[[AnySlot], None]) -> AnySlot | None:
+    """Return the slot that a waiter is given. One that is cancelled after that leaves no slot behind."""
+    try:
+        return await waiter
+    except asyncio.CancelledError:
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            slot = waiter.result()
+            if slot is not None:
+                give_back(slot)
+        raise
 
 
 class Window(Protocol):

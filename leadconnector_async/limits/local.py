@@ -13,10 +13,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..clock import Clock, SystemClock, Timer
-from ..errors import ConfigurationError, RateLimitStuckError
+from ..errors import ConfigurationError
 from ..protocol.answers import Quota, clean_text
 from .day import DAY_SECONDS, Day, day_spent
-from .limit import RateLimit, strictest
+from .limit import RateLimit, pause_too_long, strictest, turn_away, wait_in_lane
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -199,18 +199,11 @@ class LocalWindow:
             if now >= self._refused_until and self._is_day_spent(now):  # as `is_ready` says
                 raise day_spent(self._location_id, self.day.resets_in(now), self._clock.time())
             if now < self._refused_until:
-                raise self._refusal(now)
+                raise pause_too_long(self._paused_until - now)
             return None
         if not self._singles and not (bulk and self._waiting) and self._has_room(now, bulk=bulk):
             return self._take(now)
         return await self._wait_in_turn(bulk)
-
-    def _refusal(self, now: float) -> RateLimitStuckError:
-        return RateLimitStuckError(
-            f"the service asks not to be called for {self._paused_until - now:.0f} s, longer than the retry policy "
-            "waits (max_retry_after); go on later",
-            rate_limited=0,
-        )
 
     def release(self, slot: int, quota: Quota | None = None, *, is_answered: bool = True) -> None:
         """Give a slot back whose call may have left."""
@@ -290,20 +283,9 @@ class LocalWindow:
         self._paused_until = max(self._paused_until, now + wait)
         if seconds is not None and seconds > longest:
             self._refused_until = max(self._refused_until, now + wait - longest)
-            self._turn_away(self._singles, now)
-        self._turn_away(self._waiting, now)
+            turn_away(self._singles, self._paused_until - now)
+        turn_away(self._waiting, self._paused_until - now if now < self._refused_until else None)
         self._call_parked()
-
-    def _turn_away(self, waiting: deque[asyncio.Future[int | None]], now: float) -> None:
-        """Let those who wait hear of a pause: refused where it is too long, else to be sent later."""
-        while waiting:
-            waiter = waiting.popleft()
-            if waiter.done():
-                continue
-            if now < self._refused_until:
-                waiter.set_exception(self._refusal(now))
-            else:
-                waiter.set_result(None)
 
     def calls_left_today(self) -> int | None:
         """Return how many calls of the day are left, as far as known; None before the first call."""
@@ -345,14 +327,7 @@ class LocalWindow:
         waiter: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         (self._waiting if bulk else self._singles).append(waiter)
         self._serve()
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                slot = waiter.result()
-                if slot is not None:
-                    self.give_back(slot)
-            raise
+        return await wait_in_lane(waiter, self.give_back)
 
     def _serve(self) -> None:
         """Hand free slots to those who wait, and see to it that this is called again when there may be more."""

@@ -23,10 +23,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from ..clock import Clock
-from ..errors import ClientStateError, RateLimitStuckError
+from ..errors import ClientStateError
 from ..protocol.answers import Quota, clean_text
 from .day import DAY_SECONDS, day_spent
-from .limit import RateLimit, strictest
+from .limit import RateLimit, pause_too_long, strictest, turn_away, wait_in_lane
 from .local import LocalWindow
 from .redis_script import (
     LEASE,
@@ -195,16 +195,9 @@ class SharedWindow:
             if self._refused_until <= now < self._day_spent_until:  # as `is_ready` says
                 raise day_spent(self._location_id, self._day_spent_until - now, self._clock.time())
             if now < self._refused_until:
-                raise self._refusal(now)
+                raise pause_too_long(self._paused_until - now)
             return True
         return False
-
-    def _refusal(self, now: float) -> RateLimitStuckError:
-        return RateLimitStuckError(
-            f"the service asks not to be called for {self._paused_until - now:.0f} s, longer than the retry policy "
-            "waits (max_retry_after); go on later",
-            rate_limited=0,
-        )
 
     async def _wait_in_turn(self, *, bulk: bool) -> SharedSlot | None:
         waiter: asyncio.Future[SharedSlot | None] = asyncio.get_running_loop().create_future()
@@ -212,14 +205,7 @@ class SharedWindow:
         if not self._failures and (not bulk or self._again_at <= self._clock.monotonic()):
             self._again_at = -math.inf
         self._wake()
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                slot = waiter.result()
-                if slot is not None:
-                    self.give_back(slot)
-            raise
+        return await wait_in_lane(waiter, self.give_back)
 
     async def _wait_until_free(self, slot: SharedSlot) -> None:
         """Wait for the moment that was promised."""
@@ -281,16 +267,10 @@ class SharedWindow:
 
     def _give_way(self, now: float) -> None:
         """Refuse those who wait: the location is paused, by this process or another."""
-        lanes = (self._singles, self._waiting) if now < self._refused_until else (self._waiting,)
-        for lane in lanes:
-            while lane:
-                waiter = lane.popleft()
-                if waiter.done():
-                    continue
-                if now < self._refused_until:
-                    waiter.set_exception(self._refusal(now))
-                else:
-                    waiter.set_result(None)  # it looks again, and finds the pause
+        refuse_for = self._paused_until - now if now < self._refused_until else None
+        if refuse_for is not None:
+            turn_away(self._singles, refuse_for)
+        turn_away(self._waiting, refuse_for)  # without a slot, a row looks again, and finds the pause
         self._call_parked()
 
     def is_paused(self) -> bool:
