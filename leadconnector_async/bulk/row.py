@@ -37,7 +37,7 @@ MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have create
 _UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
 _SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 _CLOSED_BEFORE_NOTE: Final = "what it closes was closed already, so nothing was sent"
-_NOBODY_NOTE: Final = "nobody there has its email or phone, so it closes nothing"
+_NOBODY_NOTE: Final = "no contact has its email or phone, so there is nothing to close"
 _NOT_CLOSED_NOTE: Final = "its opt-out was not sent, or not wholly"
 
 

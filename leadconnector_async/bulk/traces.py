@@ -73,7 +73,7 @@ class Trace(Struct, frozen=True, kw_only=True, gc=False):
         if self.touched:
             return f"somebody else changed it while the load was at work: {_spell(self.touched)}"
         if updated_at is None or (self.updated_at is None and self.span is None):
-            return "whether it changed since the load last wrote to it is not known"
+            return "it is not known whether it changed since the load last wrote to it"
         if updated_at != self.updated_at:
             if not self._is_in_span(updated_at):
                 return f"it changed after the load last wrote to it, at {contact.date_updated}"
@@ -149,7 +149,7 @@ def _spell(names: Iterable[str]) -> str:
 
 def _changed(before: tuple[int, ...], after: tuple[int, ...]) -> list[str]:
     if len(before) != len(_FIELDS):  # written by another version
-        return ["fields that are not known"]
+        return ["unknown fields"]
     known = _known_of(before, after)
     return [name for name, one, other in zip(_FIELDS, before, known, strict=True) if one != other]
 

@@ -125,8 +125,7 @@ def _summarise(command: ExportCommand, work: Export) -> None:
         )
     if progress.unreadable:
         show(
-            f"  {progress.unreadable:,} values are of a kind that is not known; they are written as they came, and "
-            "--raw writes all of them"
+            f"  {progress.unreadable:,} values of an unknown kind were written as they came; --raw writes all values so"
         )
     if untold := find_untold(work.order, progress):
         show(f"  searches do not return {' and '.join(untold)}, which stay empty; {_BY_ID}")

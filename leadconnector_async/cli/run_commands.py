@@ -60,7 +60,7 @@ def undo_run(
         bool,
         typer.Option(
             "--include-inferred",
-            help="Delete contacts, too, whose answers were lost, so that nobody knows whether the run created them.",
+            help="Also delete contacts that the run may not have created, as the answers were lost.",
         ),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier undo of this run.")] = False,

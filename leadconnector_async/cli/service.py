@@ -82,7 +82,7 @@ def export(
     raw: Annotated[bool, typer.Option("--raw", help="JSON as the service returns it; not to be loaded again.")] = False,
     by_id: Annotated[
         bool,
-        typer.Option("--by-id", help="Read each contact by its id, a call for each: with what searches leave out."),
+        typer.Option("--by-id", help="Read each contact by its id, one call each: nothing is left out."),
     ] = False,
     rate: Rate = None,
     daily: Daily = None,

@@ -32,14 +32,14 @@ _CHANGED: Final = "it changed since the run"
 _NOT_KNOWN: Final = "what it held is not known"
 _UNREADABLE: Final = "what it holds now cannot be read"
 _SETTINGS: Final = ("dnd_settings", "inbound_dnd_settings")
-_STAYS_CLOSED: Final = "the API has no way to close it again as it was closed; it stays closed all the same"
-_CLOSED_OTHERWISE: Final = "the API has no way to close it again as it was closed; it is closed as `active`"
-_MAY_BE_CLOSED: Final = "somebody changed the contact after the run, and may have closed this; it stays closed"
+_STAYS_CLOSED: Final = "the API cannot close it as it was closed before, but it stays closed"
+_CLOSED_OTHERWISE: Final = "the API cannot close it as it was closed before, so it is closed as `active`"
+_MAY_BE_CLOSED: Final = "somebody changed the contact after the run and may have closed this, so it stays closed"
 _NOT_TRACED: Final = (
-    "when the run last wrote to it is not known, and somebody may have closed this since; it stays closed"
+    "it is not known when the run last wrote to it; somebody may have closed this since, so it stays closed"
 )
-_CLOSED_FOR_GOOD: Final = "it is closed permanently, which the API cannot change"
-_STRANGE_BESIDE: Final = "another channel holds what cannot be sent with it, and might be lost; it stays closed"
+_CLOSED_FOR_GOOD: Final = "it is closed permanently, and the API cannot change that"
+_STRANGE_BESIDE: Final = "another channel holds something that sending it along might lose, so this one stays closed"
 
 
 class Left(Struct, frozen=True):

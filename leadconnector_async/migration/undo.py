@@ -32,9 +32,9 @@ UNDO_TABLE: Final = "undo.csv"
 UNDO_REPORT: Final = "undo.json"
 _COLUMNS: Final = ("row", "contact_id", "result", "detail")
 _INFERRED: Final = (
-    "the answer that would confirm its creation was lost; only its dateAdded says that the run created it"
+    "the answer that would confirm its creation was lost; only its dateAdded suggests that the run created it"
 )
-_NO_TRACE: Final = "when the run last wrote to it is not known"
+_NO_TRACE: Final = "it is not known when the run last wrote to it"
 
 
 class Created(Struct, frozen=True):

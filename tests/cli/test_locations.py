@@ -64,7 +64,7 @@ def test_others_go_on_to_the_last_tag_and_resume_does_the_rest(run: Run, serve: 
     code, out, err = run("upsert", path, "--out", "out", "--rate", "10000/1")
     assert code == 3, err
     assert "60 created, 60 not attempted" in out
-    assert f"Stopped early: location X {SENTENCE} (1 more take none, either); give the token access to it" in out
+    assert f"Stopped early: location X {SENTENCE} (1 more takes none); give the token access to it" in out
     for name in "XY":
         assert f"30 x 403 location {name} {SENTENCE}" in out
         assert calls_to(sandbox, name) == 1

@@ -357,7 +357,7 @@ async def test_a_run_of_an_earlier_version_keeps_all_its_contacts(client: LeadCo
         journal._db.execute("DELETE FROM traces")
     undone = await undo_run(client, tmp_path, created)
     assert {one.status for one in undone.values()} == {"kept"}
-    assert {one.detail for one in undone.values()} == {"when the run last wrote to it is not known"}
+    assert {one.detail for one in undone.values()} == {"it is not known when the run last wrote to it"}
 
 
 # ---------------------------------------------------------------------------------------------- inferred creations

@@ -180,8 +180,8 @@ def _doubt_by_name(target: Target, kind: ConsentKind, header: str) -> Doubt:
     if consent is None or not consent.is_vague:
         return _doubt_of_cells(target, kind, header)
     if kind == "opt-out":  # "no" may be the answer to its opposite
-        return Doubt(lambda cell: not says_nothing(cell), 0.0, "says that people opted out, and not clearly of what")
-    why = "says that people opted in, and not clearly to what; some did not"
+        return Doubt(lambda cell: not says_nothing(cell), 0.0, "says that people opted out, but not of what")
+    why = "says that people opted in, but not to what, and some did not"
     return Doubt(lambda cell: judge(cell, "opt-in") == "closes", 0.0, why)
 
 

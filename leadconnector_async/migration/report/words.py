@@ -110,14 +110,15 @@ def about_time(seconds: float, days: int) -> str:
 
 
 def why_stopped(report: BatchReport) -> str | None:
-    """Say what ended a load early, if it was no wish of the user's."""
+    """Say what ended a load early, unless the user asked for it."""
     if report.stopped is None or isinstance(report.stopped, StopRequestedError):
         return None
     if isinstance(report.stopped, AuthenticationError):
         return f"the service refused the token ({report.stopped}); check it"
-    more = f" ({len(report.closed_locations) - 1} more take none, either)" if len(report.closed_locations) > 1 else ""
+    others = len(report.closed_locations) - 1
+    more = f" ({others} more {'takes' if others == 1 else 'take'} none)" if others > 0 else ""
     if isinstance(report.stopped, LocationRefusedError):
-        return f"{report.stopped}{more}; give the token access to it, or correct its id, then go on"
+        return f"{report.stopped}{more}; give the token access to it or correct its id, then go on"
     return f"{report.stopped}{more}"
 
 
@@ -128,7 +129,7 @@ def why_not_applied(field: str) -> str:
     if field == "gender":
         return "the service drops it on a contact that exists"
     if field == "dnd_settings":
-        return "the API can neither change a channel that is closed permanently, nor close one so"
+        return "the API can neither change a channel that is closed permanently nor close one permanently"
     if field.startswith("custom_fields."):
         return "there is no such field, or no such option"
     return "the service took the contact without it"
