@@ -110,7 +110,9 @@ class LeadConnector(Caller):
 def _open_journal(path: str | Path) -> RunLog:
     from .run.journal import Journal  # SQLite is loaded when a journal is wanted
 
-    return Journal(path)
+    journal = Journal(path)
+    journal.keeps_traces = False  # a run has a folder; of a file alone no undo can be asked
+    return journal
 
 
 _ENVIRONMENT: Final = {

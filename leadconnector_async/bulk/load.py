@@ -406,17 +406,18 @@ class Load:
         return Scope(item.location_id, self._contacts.client.api_version)
 
     def _written_by_closing(self, item: Upsert, wanted: ContactUpsert) -> tuple[Written, ...]:
-        if self._journal is None or item.closed is None or not item.closed.channels:
+        journal, closed = self._journal, item.closed
+        if journal is None or not journal.keeps_traces or closed is None or not closed.channels:
             return ()
         sent = ContactUpdate(dnd=wanted.dnd, dnd_settings=wanted.dnd_settings)
-        return (Written(sent, item.closed.stored, self._span_of(item)),)
+        return (Written(sent, closed.stored, self._span_of(item)),)
 
     def _span_of(self, item: Upsert) -> Span | None:
         return item.call.tries.span(self._contacts.client.server_clock, self._clock.monotonic())
 
     def _settle_done(self, item: Upsert, result: UpsertResult) -> Entry:
         entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
-        if self._journal is not None:
+        if self._journal is not None and self._journal.keeps_traces:
             entry.written = (Written(item.contact, result.contact, self._span_of(item)),)
         if not (entry.outcome.new or item.is_doubted) and (note := self._note_if_new(item, result)):
             if holds_only_what_was_sent(item.contact, result.contact):

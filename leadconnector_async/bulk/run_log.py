@@ -87,7 +87,13 @@ def pace_of(windows: Sequence[Limited]) -> Pace:
 
 
 class RunLog(Protocol):
-    """The memory of one load. What it writes is on disk when the call returns; every call may block."""
+    """The memory of one load. What it writes is on disk when the call returns; every call may block.
+
+    Attributes:
+        keeps_traces: Whether it keeps what the load left in each contact, for an undo.
+    """
+
+    keeps_traces: bool
 
     @property
     def is_by_position(self) -> bool:

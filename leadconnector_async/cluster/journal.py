@@ -163,6 +163,7 @@ class SharedJournal(Journal):
 
     def __init__(self, log: Log, scratch: Path, *, whole: Mapping[str, str]) -> None:
         super().__init__(scratch, whole=whole)
+        self.keeps_traces = False  # a load on a cluster cannot be undone
         self._log = log
         self._db.execute("PRAGMA synchronous = OFF")  # what counts is in the store
         for record in log.read():

@@ -189,6 +189,9 @@ class Journal:
             it has `files`, a row's position tells which it is, else its position and content.
         retry_failed: Whether rows that failed are sent once more.
 
+    Attributes:
+        keeps_traces: Whether it keeps what the load left in each contact, for an undo.
+
     Raises:
         ConfigurationError: The file is no journal, is in use, or cannot be written.
     """
@@ -205,6 +208,7 @@ class Journal:
         self._sitting = 0
         self._is_in_use = False
         self._unwritten: dict[int, Entry] = {}
+        self.keeps_traces = True
         self._db = open_journal_file(self.path)
 
     def __enter__(self) -> Journal:
@@ -221,6 +225,11 @@ class Journal:
     def is_by_position(self) -> bool:
         """Whether a row's position alone tells which row it is."""
         return "files" in self._whole
+
+    @property
+    def _may_restore(self) -> bool:
+        """Whether an undo may restore what the load updated: it can where a snapshot was taken."""
+        return self._whole.get("snapshot") != ""
 
     @property
     def is_begun(self) -> bool:
@@ -494,7 +503,7 @@ class Journal:
                 )
             outcomes = [self._meet(db, entry) for entry in entries]
             for entry, outcome in zip(entries, outcomes, strict=True):
-                _leave_trace(db, entry, outcome)
+                _leave_trace(db, entry, outcome, of_updated=self._may_restore)
             pairs = list(zip(entries, outcomes, strict=True))
             db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", self._records(pairs))
             add_to_timeline(db, ((entry.at, outcome) for entry, outcome in pairs), pace)
@@ -598,12 +607,14 @@ class Journal:
                 raise JournalError(f"{self.path}: the journal cannot be written ({error})") from error
 
 
-def _leave_trace(db: sqlite3.Connection, entry: Entry, outcome: Outcome) -> None:
-    """Note what a row left of its contact."""
+def _leave_trace(db: sqlite3.Connection, entry: Entry, outcome: Outcome, *, of_updated: bool) -> None:
+    """Note what a row left of its contact; of contacts that the load only updated where that can be undone."""
     if not entry.written or outcome.contact_id is None:
         return
     first, *others = entry.written
     before = None if outcome.new else read_trace(db, outcome.contact_id)
+    if before is None and not outcome.new and not of_updated:
+        return
     trace = trace_of(first) if before is None else follow(before, first)
     write_trace(db, outcome.contact_id, reduce(follow, others, trace))
 
