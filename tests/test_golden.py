@@ -11,6 +11,8 @@ import csv
 import inspect
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,17 @@ def test_each_name_is_imported_when_it_is_asked_for_from_where_types_find_it() -
     with pytest.raises(AttributeError, match="has no attribute 'Contact5'"):
         leadconnector_async.Contact5  # noqa: B018
     assert leadconnector_async.errors.LoadError is leadconnector_async.LoadError
+
+
+def test_a_client_without_journal_and_shared_limits_loads_neither_sqlite_nor_redis() -> None:
+    script = "import sys; before = {*sys.modules}; import leadconnector_async; print(*{*sys.modules} - before)\n"
+    script += "from leadconnector_async import LeadConnector; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    package, client = done.stdout.splitlines()
+    assert "aiohttp" not in package.split()
+    assert {"aiohttp", "leadconnector_async.client"} <= set(client.split())
+    for unwanted in ("sqlite3", "redis", "leadconnector_async.run.journal", "leadconnector_async.limits.redis_script"):
+        assert unwanted not in client.split()
 
 
 def test_signatures() -> None:

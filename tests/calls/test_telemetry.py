@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from opentelemetry.metrics import NoOpMeterProvider
@@ -15,6 +16,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from leadconnector_async import DailyQuotaExceededError, RateLimit, RetryPolicy
 from tests.conftest import LOCATION, OpenSandbox
+from tests.fake_clock import FakeClock
 from tests.waiting import PATIENCE
 
 
@@ -166,5 +168,26 @@ asyncio.run(main())
 
 
 def test_importing_the_package_does_not_import_opentelemetry() -> None:
-    script = "import sys, leadconnector_async; assert not any(m.startswith('opentelemetry') for m in sys.modules)"
+    script = "import sys; from leadconnector_async import LeadConnector\n"
+    script += "assert not any(module.startswith('opentelemetry') for module in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=PATIENCE)
+
+
+async def test_nothing_is_counted_until_the_application_sets_a_provider(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenTelemetry's stand-in would take each count, at its cost, and drop it."""
+    client = await connect(await open_sandbox())
+    assert client.telemetry is not None
+    counted = Mock()
+    monkeypatch.setattr(client.telemetry, "_tell", counted)
+    assert (await client.contacts.bulk_upsert([{"email": f"p{n}@example.com"} for n in range(5)])).created == 5
+    assert counted.call_count == 0
+    monkeypatch.setattr(client.telemetry, "_find_provider", NeverExported)
+    await clock.sleep(1.1)  # it is looked up once a second
+    assert (await client.contacts.upsert({"email": "a@example.com"})).new
+    assert counted.call_count == 5  # wait, call, duration, what is left of window and day
+
+
+class NeverExported:
+    """An application's own provider."""
