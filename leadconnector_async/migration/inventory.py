@@ -95,17 +95,7 @@ class Inventory:
                 if not wait_for_quota:
                     raise
                 self._tell(f"{error}; reading waits")
-                await self._wait(error.resets_in, stop)
-                self._access.reopen_spent()
-
-    async def _wait(self, seconds: float, stop: asyncio.Event) -> None:
-        waits = [asyncio.ensure_future(self._client.clock.sleep(seconds)), asyncio.ensure_future(stop.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiting in waits:
-                waiting.cancel()
-        _check(stop)
+                await _wait_for_next_day(error, self._client, self._access, stop)
 
     async def _read(self, stop: asyncio.Event, concurrency: int) -> None:
         rows = await asyncio.to_thread(count_by_location, self._files, self._client.location_id or "", stop.is_set)
@@ -237,6 +227,20 @@ class Inventory:
             return None
 
 
+async def _wait_for_next_day(
+    spent: DailyQuotaExceededError, client: LeadConnector, access: Access, stop: asyncio.Event
+) -> None:
+    """Wait until a location takes calls again, or the user wishes to stop."""
+    waits = [asyncio.ensure_future(client.clock.sleep(spent.resets_in)), asyncio.ensure_future(stop.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiting in waits:
+            waiting.cancel()
+    _check(stop)
+    access.reopen_spent()
+
+
 def _check(stop: asyncio.Event) -> None:
     if stop.is_set():
         raise StopRequestedError("the reading of what is there was asked to stop")
@@ -365,14 +369,12 @@ async def complete_contacts(
         doubtful = _find_doubtful(files, whole, stored, client.location_id or "", needed)
         reason = await sweep(doubtful, fetch, concurrency=concurrency, stop=stop)
         reason = access.spent or reason
-        if stop.is_set():
-            raise StopRequestedError("the reading of what is there was asked to stop")
+        _check(stop)
         if reason is None:
             whole.complete(client.clock.time())
             is_done = True
         elif wait_for_quota and isinstance(reason, DailyQuotaExceededError):
-            await client.clock.sleep(reason.resets_in)
-            access.reopen_spent()
+            await _wait_for_next_day(reason, client, access, stop)
         else:
             raise reason
 
