@@ -103,6 +103,11 @@ class Caller:
         return self._fixed_token is not None
 
     @property
+    def rate_limit(self) -> RateLimit | None:
+        """The limits that each location begins with; None where calls are sent without any."""
+        return self._rate_limit
+
+    @property
     def host(self) -> str:
         """The host of the base URL."""
         return urlsplit(self._transport.base_url).hostname or ""

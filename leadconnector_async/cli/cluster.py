@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from ..limits.limit import RateLimit
 from ..protocol.answers import clean_text
 from .conclusion import tell_counts
-from .options import read_meaning, read_rate
+from .options import read_rate
 from .orders import Order, describe_command, describe_sources
 from .terminal import (
     INTERRUPTED,
@@ -59,7 +59,7 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
                     [_address(str(path)) for path in order.sources.files],
                     out=out,
                     scheduler=None if scheduler == _LOCAL else scheduler,
-                    meaning=read_meaning(order.saying),
+                    meaning=order.options.read_meaning(),
                     reading=order.sources.reading,
                     resume=order.is_resumed,
                     wait_for_quota=order.waits,
@@ -88,18 +88,18 @@ def _refuse_options(order: Order, scheduler: str) -> None:
     asked = {
         "--sql": order.sources.query is not None,
         "standard input (-)": order.sources.is_asked_once and order.sources.query is None,
-        "--limit": order.limit is not None,
+        "--limit": order.options.limit is not None,
         "--dry-run": order.is_dry_run,
         "--retry-failed": order.retry_failed,
-        "--strict": order.saying.is_strict,
-        "--create-fields": order.saying.creates_fields,
+        "--strict": order.options.is_strict,
+        "--create-fields": order.options.creates_fields,
         "--store": order.login.store is not None,
         "--client-secret-file": order.login.secret_file is not None,
-        "--snapshot": order.takes_snapshot,
+        "--snapshot": order.options.takes_snapshot,
         "--redis": order.redis is not None,
-        "--empty clear": order.saying.empties_fields,
-        "--phone-conflict skip": order.phone_conflict == "skip",
-        " ".join(order.selection.words()): order.selection.is_any,
+        "--empty clear": order.options.empty == "clear",
+        "--phone-conflict skip": order.options.phone_conflict == "skip",
+        " ".join(order.options.selection.words()): order.options.selection.is_any,
     }
     for option, is_asked in asked.items():
         if is_asked:
@@ -153,14 +153,14 @@ class Asking:
         Raises:
             ConfigurationError: They have tags, which would replace others.
         """
-        if parts.has_tags and self._order.tags == "add":
+        if parts.has_tags and self._order.options.tags == "add":
             raise ConfigurationError(
                 "rows have tags, and a load on a cluster can only replace all tags of a contact: give --tags replace, "
                 "or leave their column out with --ignore"
             )
         for note in parts.notes:
             tell(clean_text(note))
-        if self._order.phone_conflict != "allow":
+        if self._order.options.phone_conflict != "allow":
             tell("Rows that share a phone are not looked for on a cluster: a later one overwrites the contact.")
         if not self._order.is_sandbox:
             tell("Each write fires the location's contact webhooks and workflows.")

@@ -19,9 +19,9 @@ from ..client import LeadConnector
 from ..errors import CallError, DailyQuotaExceededError, LeadConnectorError, OutageError, StopRequestedError
 from ..protocol import Request
 from ..run.journal import Journal
+from ..run.rows import RunFile
 from ..run.timeline import LaterCall
 from .books import TagBook, Tagged
-from .mapping.rows import RowFile
 from .sweep import Access, LocationClosedError
 
 _WORKERS: Final = 8
@@ -67,7 +67,7 @@ class FollowUp:
     """
 
     def __init__(
-        self, files: Sequence[RowFile], journal: Journal, book: TagBook, client: LeadConnector, access: Access
+        self, files: Sequence[RunFile], journal: Journal, book: TagBook, client: LeadConnector, access: Access
     ) -> None:
         self._files = files
         self._journal = journal

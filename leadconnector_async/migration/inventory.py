@@ -20,8 +20,8 @@ from ..models import Contact, ContactUpsert
 from ..models.identity import Identity
 from ..models.search import FoundContact
 from ..protocol.answers import clean_text
+from ..run.rows import RunFile
 from .before import LocationRead, StoredContact, StoredContacts, Way, keys_of
-from .mapping.rows import RowFile
 from .matching import Field, MatchRule
 from .plan import time_needed
 from .planning import Asked, ask_locations
@@ -57,7 +57,7 @@ class Inventory:
         self,
         client: LeadConnector,
         stored: StoredContacts,
-        files: Sequence[RowFile],
+        files: Sequence[RunFile],
         *,
         access: Access,
         limit: RateLimit,
@@ -260,7 +260,7 @@ def _describe(location_id: str, asked: Asked, *, total: int | None, rows: int, w
     return f"Reading what is there: {name} holds {there}; {how}, {count_of(calls, 'call')}, {told}"
 
 
-def _contacts(files: Sequence[RowFile], location_id: str) -> Iterator[tuple[str, ContactUpsert]]:
+def _contacts(files: Sequence[RunFile], location_id: str) -> Iterator[tuple[str, ContactUpsert]]:
     for file in files:
         for row in file.rows():
             contact = row.contact
@@ -269,7 +269,7 @@ def _contacts(files: Sequence[RowFile], location_id: str) -> Iterator[tuple[str,
 
 
 def count_by_location(
-    files: Sequence[RowFile], location_id: str, is_stopped: Callable[[], bool] = lambda: False
+    files: Sequence[RunFile], location_id: str, is_stopped: Callable[[], bool] = lambda: False
 ) -> Counter[str]:
     """Return how many rows go to each location; this reads the files only where a column names locations.
 
@@ -326,7 +326,7 @@ async def complete_contacts(
     client: LeadConnector,
     whole: WholeContacts,
     stored: StoredContacts,
-    files: Sequence[RowFile],
+    files: Sequence[RunFile],
     needed: Callable[[ContactUpsert], Iterable[str]],
     stop: asyncio.Event,
     *,
@@ -380,7 +380,7 @@ async def complete_contacts(
 
 
 def _find_doubtful(
-    files: Sequence[RowFile],
+    files: Sequence[RunFile],
     whole: WholeContacts,
     stored: StoredContacts,
     location_id: str,
@@ -399,7 +399,7 @@ def _find_doubtful(
 
 
 def _meetings(
-    files: Sequence[RowFile], stored: StoredContacts, location_id: str
+    files: Sequence[RunFile], stored: StoredContacts, location_id: str
 ) -> Iterator[tuple[ContactUpsert, list[StoredContact]]]:
     """Yield the rows, each with whom it may meet: also where its email and phone are of two people, as others may
     change them first, and where an earlier row gives somebody the email or phone that it has."""

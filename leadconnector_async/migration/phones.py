@@ -26,9 +26,9 @@ from ..models.contacts import NotApplied
 from ..protocol import Scope
 from ..protocol.contacts import build_update
 from ..run.journal import Journal
+from ..run.rows import RunFile, pick_rows
 from .books import ADDED, LEFT, REFUSED, PhoneBook, SharedRow, Tagged
 from .follow_up import Errand, FollowUp
-from .mapping.rows import RowFile
 from .matching import Conflict, Matching
 from .sweep import Access
 from .tagging import is_written
@@ -39,16 +39,16 @@ _LATER_REASON: Final = "a later row of the same person, which has another phone,
 _OWNER_REASON: Final = "that row is not done, and the phone is left to it"
 
 
-def fill_book(book: PhoneBook, matching: Matching, files: Sequence[RowFile]) -> None:
-    """Write into the book what was settled. This reads the files once more, up to the last row that keeps a phone."""
+def fill_book(book: PhoneBook, matching: Matching, files: Sequence[RunFile]) -> None:
+    """Write into the book what was settled."""
     owners = matching.phones.owners()
     book.fill(matching.phones.conflicts(), _places(files, owners))
 
 
-def _places(files: Sequence[RowFile], wanted: Iterable[int]) -> Iterator[tuple[int, str]]:
-    rows = enumerate(chain.from_iterable(file.rows() for file in files))
-    for number in wanted:
-        yield number, next(row for index, row in rows if index == number).where
+def _places(files: Sequence[RunFile], wanted: Iterable[int]) -> Iterator[tuple[int, str]]:
+    numbers = list(wanted)
+    for number, row in zip(numbers, pick_rows(files, numbers), strict=True):
+        yield number, row.where
 
 
 class SharedRows:
@@ -113,7 +113,7 @@ class Phones(FollowUp):
 
     def __init__(
         self,
-        files: Sequence[RowFile],
+        files: Sequence[RunFile],
         journal: Journal,
         book: PhoneBook,
         client: LeadConnector,

@@ -17,8 +17,9 @@ from ..limits.limit import RateLimit, Window
 from ..models import ContactUpsert
 from ..protocol.answers import clean_text
 from ..rules.problems import ProblemTally
+from ..run.rows import RunFile, RunRow
 from .load import Read, change_rest
-from .mapping.rows import FileRow, RowFile
+from .mapping.rows import RowFile
 from .matching import USUAL_ORDER, Conflict, Matching, MatchRule, PhoneRule
 from .phones import SharedRows, what_to_send
 from .plan import ComparedRow, Comparison, FieldChange, Plan, PlannedLocation, effects_of, longest, time_needed
@@ -108,10 +109,11 @@ class Seen(Struct, frozen=True, kw_only=True):
     """All that a plan is made of.
 
     Attributes:
-        files: The rows.
+        files: What was read.
+        rows: The rows.
         survey: What was gathered of them.
         tally: What is wrong with them.
-        matching: Their identities.
+        matching: Their identities; which of them share a phone is settled.
         asked: What locations said.
         limit: Our own limits of each location.
         target: The service that was asked, or None.
@@ -123,6 +125,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """
 
     files: Sequence[RowFile]
+    rows: Sequence[RunFile]
     survey: Survey
     tally: ProblemTally
     matching: Matching
@@ -137,14 +140,12 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 
 def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Plan:
-    """Make the plan. This reads the files once more, up to the last row that it shows."""
+    """Make the plan."""
     survey = seen.survey
     tags = survey.conclude_tags()
     rules = {name: asked.rule for name, asked in seen.asked.items()}
-    if seen.matching.find_shared_phones():
-        seen.matching.settle_phones(seen.phone_conflict, rules)
     forecast = seen.matching.forecast(rules, is_stopped)
-    shared = find_shared(seen.files, seen.matching, is_stopped)
+    shared = find_shared(seen.rows, seen.matching)
     skipped, phone_calls = seen.matching.skipped(), seen.matching.phone_calls()
     names = dict.fromkeys([*(name for name, _ in survey.by_location.most_common()), *survey.closing_calls])
     locations = [
@@ -214,7 +215,7 @@ _ASKED_EVERY: Final = 1000
 
 
 def compare_rows(
-    files: Sequence[RowFile],
+    files: Sequence[RunFile],
     chooser: Chooser,
     *,
     there: int,
@@ -260,7 +261,7 @@ def compare_rows(
     return found
 
 
-def _count(found: Comparison, row: FileRow, choice: Choice) -> None:
+def _count(found: Comparison, row: RunRow, choice: Choice) -> None:
     if choice.is_after_another:
         found.repeated += 1
     elif choice.kind == "new":
@@ -272,7 +273,7 @@ def _count(found: Comparison, row: FileRow, choice: Choice) -> None:
         _add_changes(found, row, choice)
 
 
-def _add_changes(found: Comparison, row: FileRow, choice: Choice) -> None:
+def _add_changes(found: Comparison, row: RunRow, choice: Choice) -> None:
     for change in choice.changes:
         if change.field in found.fields or len(found.fields) < _MOST_FIELDS:
             found.fields[change.field] = found.fields.get(change.field, 0) + 1

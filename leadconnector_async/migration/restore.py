@@ -17,11 +17,11 @@ from ..errors import CallError, DuplicateContactError, InvalidContactError, Lead
 from ..models import Contact, ContactUpdate, ContactUpsert, DndSettings, read_mapping
 from ..models.compare import differing_channels, is_as_sent, is_same_value
 from ..run.journal import Journal
+from ..run.rows import RunFile
 from .before import Snapshot, StoredContacts
 from .books import UndoBook, Undone, UndoStatus
 from .mapping.custom_fields import FieldBook
 from .mapping.directories import fetch_fields
-from .mapping.rows import RowFile
 from .restoring import Left, Restoration, Sent, find_restoration
 from .sweep import Access, ends_sweep, sweep
 from .verify import Loaded
@@ -255,7 +255,7 @@ class Restore:
 
 
 def assume_met(
-    files: Sequence[RowFile], outcomes: Iterable[Outcome], stored: StoredContacts, location_id: str
+    files: Sequence[RunFile], outcomes: Iterable[Outcome], stored: StoredContacts, location_id: str
 ) -> Iterator[Outcome]:
     """Have the outcomes of rows that may have been applied, although no answer said so, name whom they met.
 

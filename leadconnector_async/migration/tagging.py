@@ -25,9 +25,9 @@ from ..models.contacts import NotApplied
 from ..protocol import Scope
 from ..protocol.links import build_bulk_tags
 from ..run.journal import Journal
+from ..run.rows import RunFile, RunRow
 from .books import ADDED, LEFT, REFUSED, TagBook, Tagged
 from .follow_up import Errand, FollowUp
-from .mapping.rows import FileRow, RowFile
 from .sweep import Access
 
 # ---------------------------------------------------------------------------------------------- tags that are missing
@@ -132,9 +132,9 @@ def without_tags(contact: ContactUpsert) -> ContactUpsert:
     return contact if contact.tags is UNSET else msgspec.structs.replace(contact, tags=UNSET)
 
 
-def has_tags(files: Sequence[RowFile]) -> bool:
+def has_tags(files: Sequence[RunFile]) -> bool:
     """Whether rows of some file may have tags."""
-    return any(file.map is None or "tags" in file.map.fields for file in files)
+    return any(file.has_tags for file in files)
 
 
 class Tagging(FollowUp):
@@ -151,7 +151,7 @@ class Tagging(FollowUp):
 
     def __init__(
         self,
-        files: Sequence[RowFile],
+        files: Sequence[RunFile],
         journal: Journal,
         book: TagBook,
         client: LeadConnector,
@@ -206,7 +206,7 @@ class Tagging(FollowUp):
             yield from self._pending_of(first, some)
             first += len(some)
 
-    def _pending_of(self, first: int, rows: Sequence[FileRow]) -> Iterator[tuple[int, ContactUpsert, str]]:
+    def _pending_of(self, first: int, rows: Sequence[RunRow]) -> Iterator[tuple[int, ContactUpsert, str]]:
         settled = self._book.settled(first, len(rows))
         for index, (_, encoded) in self._journal.hashes(first, len(rows)).items():
             outcome = read_outcome(encoded)

@@ -27,7 +27,6 @@ from .sweep import Access, ends_sweep, sweep
 
 T = TypeVar("T")
 
-UNDO_BOOK: Final = "undo.sqlite3"
 UNDO_TABLE: Final = "undo.csv"
 UNDO_REPORT: Final = "undo.json"
 _COLUMNS: Final = ("row", "contact_id", "result", "detail")

@@ -27,8 +27,8 @@ from ..models.contacts import NotApplied
 from ..private_file import open_anew, write_private
 from ..protocol.answers import clean_text
 from ..run.journal import Journal
+from ..run.rows import RunFile, RunRow
 from .load import Sending
-from .mapping.rows import FileRow, RowFile
 from .sweep import Access, ends_sweep, sweep
 from .tables.table import text_of
 from .tagging import normal_tags, without_tags
@@ -135,7 +135,7 @@ def read_end(journal: Journal) -> float | None:
     Raises:
         JournalError: The journal cannot be read.
     """
-    noted = journal.told(_ENDED_AT)
+    noted = journal.about(_ENDED_AT)
     known = [time for time in (journal.arrived_until(), None if noted is None else float(noted)) if time is not None]
     return max(known, default=None)
 
@@ -173,7 +173,7 @@ class Loaded(Struct, frozen=True):
         is_picked: Whether it is to be compared; else it only says what another row of the contact was overwritten by.
     """
 
-    row: FileRow
+    row: RunRow
     outcome: Outcome
     sent: ContactUpsert
     is_picked: bool
@@ -182,7 +182,7 @@ class Loaded(Struct, frozen=True):
 class Difference(Struct, frozen=True):
     """A field of a row that is not stored as it was sent; the field is empty where the whole contact is missing."""
 
-    row: FileRow
+    row: RunRow
     contact_id: str
     field: str
     sent: str
@@ -227,7 +227,7 @@ def is_loaded(outcome: Outcome) -> bool:
 
 
 def group_by_contact(
-    files: Sequence[RowFile],
+    files: Sequence[RunFile],
     outcomes: Iterable[Outcome],
     meetings: Meetings,
     picked: frozenset[int] | None,
