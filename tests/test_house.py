@@ -58,7 +58,7 @@ ROOMS: dict[str, str] = {
         follow_up tagging phones restoring select report/files load survey planning inventory verify restore
         report/report_page mapping/__init__ __init__ report/__init__
     """,
-    "cluster": "own_worker store lease journal splitting workers dispatch load lead run __init__",
+    "cluster": "own_worker store lease spool journal splitting workers dispatch load lead run __init__",
     "sandbox": """
         answers custom_fields quota shelves calls logins oauth validation books activities data_file locations
         shapes contacts search service server __init__
@@ -70,6 +70,8 @@ ROOMS: dict[str, str] = {
         cluster plan load_commands verify run_commands commands __init__
     """,
 }
+# What a wing must not name itself, although what it uses may: wings, and modules of the standard library.
+FORBIDDEN = {"cluster": {"run", "sqlite3"}}
 BESIDE = 8  # files beside the wings at most
 # What the application's meter provider raises is no failure of a call.
 MAY_SWALLOW = {"telemetry.py"}
@@ -138,6 +140,26 @@ def test_nothing_imports_against_the_arrows(path: Path) -> None:
             assert place_of(used) < place_of(name), f"{name} must not use {used}, which stands above it"
         else:
             assert wing_of(used) in reachable(wing_of(name)), f"{name} must not use {used}"
+
+
+def modules_of_others(path: Path) -> set[str]:
+    """The modules of Python and of libraries that a file names in imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("wing", FORBIDDEN)
+def test_a_wing_names_nothing_that_it_must_not_know(wing: str) -> None:
+    paths = [path for path in modules() if wing_of(name_of(path)) == wing]
+    assert paths
+    for path in paths:
+        named = {wing_of(used) for used in imports(path)} | modules_of_others(path)
+        assert not named & FORBIDDEN[wing], name_of(path)
 
 
 def test_every_module_has_its_place_and_every_place_its_module() -> None:

@@ -1,6 +1,7 @@
 """What a load needs of the log that `journal=` opens, which keeps the outcome of each row over crashes.
 
-`run.Journal` keeps it in a SQLite file, the cluster in a store that all workers see. A load knows nothing of either.
+`run.Journal` keeps it in a SQLite file, `cluster.StoreLog` in a store that all workers see. Neither knows of the other,
+and a load knows nothing of either. What both decide alike stands here and in `outcome.py`.
 
 The order of its steps is what a crash is survived by: `begin`; `intend` before the bytes of a call leave that must not
 be repeated; `write` before an outcome is counted, and before a row of the same identity is sent; `end`. So after a
@@ -26,6 +27,24 @@ MOST_READ_AHEAD: Final = 10_000
 
 MOST_REFUSED: Final = 200
 """Outcomes of rows that cannot be sent which wait to be written, before reading waits for them."""
+
+
+_READ_AHEAD: Final = 8  # rows for each worker; twice what a load reads
+
+LATEST_SECONDS: Final = 300.0
+"""After the last write of a session that was cut off, none of its calls arrives later than this."""
+
+
+def first_never_sent(*, rows_read: int, outcomes: int, concurrency: int) -> int:
+    """Return the row from which on a session that was cut off has certainly sent none.
+
+    Args:
+        rows_read: Rows that it said it may have sent; 0 where it was cut off before it said so.
+        outcomes: Rows with an outcome.
+        concurrency: Rows in flight at most.
+    """
+    unsaid = 0 if rows_read else MOST_READ_AHEAD
+    return max(rows_read, outcomes) + unsaid + MOST_REFUSED + concurrency * _READ_AHEAD
 
 
 class Earlier(Struct, frozen=True):

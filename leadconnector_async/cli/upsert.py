@@ -228,7 +228,7 @@ async def open_client(
             limits=limits,
         )
     else:
-        options = await choose_token(order.token_file, order.login)
+        options: dict[str, Any] = await choose_token(order.token_file, order.login)
         if location_id:
             options["location_id"] = location_id
         client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, limits=limits, **options)

@@ -17,6 +17,7 @@ from ..errors import ConfigurationError, JournalError, StopRequestedError
 from ..migration.mapping.meaning import NOTHING_SAID, Meaning
 from ..migration.tables import Reading
 from .dispatch import Dispatcher, Ending, LoadSetup, Share
+from .journal import DIFFERENCES
 from .lead import Lead
 from .lease import Leadership, Lease
 from .load import count_earlier
@@ -156,10 +157,8 @@ def read_endings(store: Store) -> list[Ending]:
 _LOAD: Final = "load.json"
 _LEFT_BY_REFUSALS: Final = frozenset(("probe", "lead.json"))  # of runs that ended before they began to read
 _OTHER: Final = {
-    "source": "other files, or they have changed since",
-    "location": "another location",
-    "target": "another service",
-    "api_version": "another API version",
+    "source": DIFFERENCES["files"],
+    **{name: DIFFERENCES[name] for name in ("location", "target", "api_version")},
     "meaning": "other columns or checks",
 }
 

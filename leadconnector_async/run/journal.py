@@ -7,12 +7,11 @@ checksums of its fields.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from struct import pack, unpack
 from types import TracebackType
@@ -21,9 +20,19 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ..bulk.outcome import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry, LastRow
-from ..bulk.report import BatchReport, Outcome, RowError
-from ..bulk.run_log import MOST_READ_AHEAD, MOST_REFUSED, NO_PACE, Earlier, Pace
+from ..bulk.outcome import (
+    DONE,
+    PLAIN,
+    UNKNOWN,
+    Entry,
+    LastRow,
+    is_in_doubt,
+    outcome_cut_off,
+    states_sent_again,
+    with_unwritten,
+)
+from ..bulk.report import BatchReport, Outcome
+from ..bulk.run_log import LATEST_SECONDS, NO_PACE, Earlier, Pace, first_never_sent
 from ..bulk.traces import Trace, follow, trace_of
 from ..errors import ConfigurationError
 from .database import CUT_OFF, ENDED, Database
@@ -48,10 +57,6 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
     "target": "was made for another service",
     "api_version": "was made with another API version",
 }
-_ROW_CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
-
-_READ_AHEAD: Final = 8  # rows for each worker; twice what a load reads
-_LATEST_SECONDS: Final = 300.0  # after the last write of a session that was cut off, none of its calls arrives any more
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Outcome).decode
@@ -191,12 +196,14 @@ class Journal:
 
     def _note_cut_off(self, db: sqlite3.Connection) -> None:
         """Note how far the last session can have come, where it was cut off."""
-        db.execute(
-            "UPDATE sessions SET server_until = server_until + ?,"
-            " reach = max(rows_read, (SELECT count(*) FROM outcomes)) + iif(rows_read, 0, ?) + ? + concurrency * ?"
-            " WHERE state = ? AND NOT reach",
-            (_LATEST_SECONDS, MOST_READ_AHEAD, MOST_REFUSED, _READ_AHEAD, CUT_OFF),
-        )
+        (outcomes,) = db.execute("SELECT count(*) FROM outcomes").fetchone()
+        query = "SELECT number, rows_read, concurrency FROM sessions WHERE state = ? AND NOT reach"
+        for number, rows_read, concurrency in db.execute(query, (CUT_OFF,)).fetchall():
+            reach = first_never_sent(rows_read=rows_read, outcomes=outcomes, concurrency=concurrency)
+            db.execute(
+                "UPDATE sessions SET server_until = server_until + ?, reach = ? WHERE number = ?",
+                (LATEST_SECONDS, reach, number),
+            )
 
     def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
         (self._written,) = db.execute("SELECT coalesce(max(written), 0) FROM outcomes").fetchone()
@@ -210,9 +217,7 @@ class Journal:
         """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows."""
         self._written += 1
         for row, row_hash, at in db.execute("SELECT row, hash, at FROM intents").fetchall():
-            note = f"it may have been applied at {at}; look the contact up before sending it again"
-            outcome = Outcome(index=row, status="unknown", error=_ROW_CUT_OFF, attempts=1, note=note)
-            record = row, UNKNOWN, self._written, row_hash, _encode(outcome)
+            record = row, UNKNOWN, self._written, row_hash, _encode(outcome_cut_off(row, at))
             db.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", record)
         db.execute("DELETE FROM intents")
 
@@ -220,7 +225,7 @@ class Journal:
         (last,) = db.execute("SELECT max(row) FROM outcomes").fetchone()
         self._finished = bytearray(0 if last is None else last + 1)
         self._pending = bytearray(len(self._finished))
-        again = {AGAIN, FAILED} if retry_failed else {AGAIN}
+        again = states_sent_again(retry_failed=retry_failed)
         for row, state in db.execute("SELECT row, state FROM outcomes"):
             states = self._pending if state in again else self._finished
             states[row] = state
@@ -242,7 +247,7 @@ class Journal:
         """Whether an earlier session may have sent a row, and not heard what became of it."""
         if row < len(self._pending) and self._pending[row]:
             before = self.pending(row, row_hash)
-            return before is not None and before.note is not None  # a doubt is always noted
+            return before is not None and is_in_doubt(before)
         return row < self._reach and not self.is_finished(row)
 
     def hashes(self, first: int, count: int) -> dict[int, tuple[bytes, bytes]]:
@@ -279,10 +284,7 @@ class Journal:
         Raises:
             JournalError: The journal cannot be read.
         """
-        written = (outcome for outcome in self._written_outcomes(but) if outcome.index not in self._unwritten)
-        unwritten = (self._unwritten[row].outcome for row in sorted(self._unwritten))
-        unwritten = (outcome for outcome in unwritten if outcome.status != "not_attempted")
-        return heapq.merge(written, unwritten, key=lambda outcome: outcome.index)
+        return with_unwritten(self._written_outcomes(but), self._unwritten)
 
     def _written_outcomes(self, but: Sequence[int]) -> Iterator[Outcome]:
         states = ",".join(map(str, but))
@@ -313,7 +315,7 @@ class Journal:
         """Return by when all that the load sent had arrived, in seconds since 1970 by the server's clock, as far as the
         times of its outcomes tell; None where no answer told its time."""
         query = "SELECT max(server_until + iif(state = ? OR reach, 0, ?)) FROM sessions"
-        ((until,),) = self._file.read(query, ENDED, _LATEST_SECONDS)
+        ((until,),) = self._file.read(query, ENDED, LATEST_SECONDS)
         return None if until is None else float(until)
 
     def trace(self, contact_id: str) -> Trace | None:
@@ -388,15 +390,10 @@ class Journal:
 
     def _meet(self, db: sqlite3.Connection, entry: Entry) -> Outcome:
         """Look up and note whose contact this is."""
-        outcome = entry.outcome
-        if outcome.contact_id is None or outcome.status == "skipped":  # which has written nothing
-            return outcome
-        met: LastRow | None = None
-        if not outcome.new:  # else its id is a new one, too
-            found = db.execute("SELECT row, email, phone FROM contacts WHERE id = ?", (outcome.contact_id,)).fetchone()
-            met = None if found is None else (found[0], found[1:])
-        outcome, (row, (email, phone)) = entry.resolve(met, entry.signature)
-        db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", (outcome.contact_id, row, email, phone))
+        outcome, last = entry.meet(partial(_last_row, db))
+        if last is not None:
+            row, (email, phone) = last
+            db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", (outcome.contact_id, row, email, phone))
         return outcome
 
     def change_traces(self, contact_ids: Iterable[str], change: Callable[[Trace], Trace]) -> None:
@@ -458,6 +455,11 @@ class Journal:
             db.execute("UPDATE sessions SET state = ? WHERE number = ?", (ENDED, self._session))
             if is_delivered:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))
+
+
+def _last_row(db: sqlite3.Connection, contact_id: str) -> LastRow | None:
+    found = db.execute("SELECT row, email, phone FROM contacts WHERE id = ?", (contact_id,)).fetchone()
+    return None if found is None else (found[0], found[1:])
 
 
 def _leave_trace(db: sqlite3.Connection, entry: Entry, outcome: Outcome, *, of_updated: bool) -> None:

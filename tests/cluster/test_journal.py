@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from leadconnector_async.bulk.outcome import Entry
 from leadconnector_async.bulk.report import Outcome, RowError
-from leadconnector_async.cluster.journal import Log, SharedJournal
+from leadconnector_async.cluster.journal import Records, StoreLog
 from leadconnector_async.cluster.lease import Lease
 from leadconnector_async.cluster.store import Store
 from leadconnector_async.errors import ConfigurationError, JournalError
@@ -20,7 +19,7 @@ from leadconnector_async.models.identity import Identity
 
 pytest.importorskip("fsspec")
 WHOLE = {"location": "L", "target": "host", "api_version": "2021-07-28"}
-OpenJournal = Callable[..., SharedJournal]
+OpenLog = Callable[..., StoreLog]
 
 
 def held() -> Lease:
@@ -35,22 +34,20 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def take(store: Store, tmp_path: Path) -> Iterator[OpenJournal]:
+def take(store: Store) -> Iterator[OpenLog]:
     """Take the location, as the next worker, or with an epoch."""
-    numbers = itertools.count()
-    journals: list[SharedJournal] = []
+    logs: list[StoreLog] = []
 
-    def take(epoch: int, lease: Lease | None = None, *, begin: bool = True) -> SharedJournal:
-        scratch = tmp_path / f"{next(numbers)}.sqlite3"
-        journal = SharedJournal(Log(store, "journal/L", epoch, lease or held()), scratch, whole={"files": "1"})
-        journals.append(journal)
+    def take(epoch: int, lease: Lease | None = None, *, begin: bool = True) -> StoreLog:
+        log = StoreLog(Records(store, "journal/L", epoch, lease or held()), whole={"files": "1"})
+        logs.append(log)
         if begin:
-            journal.begin(whole=WHOLE, concurrency=4, now=1_790_000_000.0 + epoch)
-        return journal
+            log.begin(whole=WHOLE, concurrency=4, now=1_790_000_000.0 + epoch)
+        return log
 
     yield take
-    for journal in journals:
-        journal.close()
+    for log in logs:
+        log.close()
 
 
 def created(row: int, contact_id: str | None = None, email: str = "") -> Entry:
@@ -64,7 +61,7 @@ def failed(row: int, *, is_repeatable: bool = True) -> Entry:
     return Entry(outcome, b"", Identity("", ""), is_repeatable=is_repeatable)
 
 
-def test_the_next_worker_goes_on(take: OpenJournal) -> None:
+def test_the_next_worker_goes_on(take: OpenLog) -> None:
     first = take(1)
     first.write([created(0), created(1)], rows_read=10)
     second = take(2)
@@ -74,10 +71,12 @@ def test_the_next_worker_goes_on(take: OpenJournal) -> None:
     second.end(is_delivered=True)
     third = take(3, begin=False)
     assert [outcome.index for outcome in third.outcomes()] == [0, 1, 2]
-    assert [sitting.has_ended for sitting in third.sittings()] == [False, True]
+    assert third.is_begun
+    assert third.begin(whole=WHOLE, concurrency=4, now=1_790_000_009.0).sessions == 2
+    assert not third.may_have_been_sent(1, b"")
 
 
-def test_what_is_written_late_counts_for_nobody(take: OpenJournal) -> None:
+def test_what_is_written_late_counts_for_nobody(take: OpenLog) -> None:
     first = take(1)
     first.write([created(0)])
     second = take(2)
@@ -89,7 +88,7 @@ def test_what_is_written_late_counts_for_nobody(take: OpenJournal) -> None:
     assert not third.is_finished(1)
 
 
-def test_what_must_not_be_sent_twice_is_unknown(take: OpenJournal) -> None:
+def test_what_must_not_be_sent_twice_is_unknown(take: OpenLog) -> None:
     first = take(1)
     first.intend([(0, b""), (1, b""), (2, b"")], now=1_790_000_000.0)
     first.write([failed(0, is_repeatable=False)])
@@ -98,7 +97,7 @@ def test_what_must_not_be_sent_twice_is_unknown(take: OpenJournal) -> None:
         assert statuses == ["failed", "unknown", "unknown"]
 
 
-def test_nothing_is_written_without_a_lease(take: OpenJournal, store: Store) -> None:
+def test_nothing_is_written_without_a_lease(take: OpenLog, store: Store) -> None:
     seconds = [0.0]
     lease = Lease(5.0, lambda: seconds[0])
     lease.renew(lease.stamp())
@@ -113,13 +112,13 @@ def test_nothing_is_written_without_a_lease(take: OpenJournal, store: Store) -> 
     assert not take(2).is_finished(0)
 
 
-def test_who_comes_late_is_refused(take: OpenJournal) -> None:
+def test_who_comes_late_is_refused(take: OpenLog) -> None:
     take(7)
     with pytest.raises(JournalError, match="another worker has this location"):
         take(6)
 
 
-def test_an_object_that_was_cut_off_never_counted(take: OpenJournal, store: Store) -> None:
+def test_an_object_that_was_cut_off_never_counted(take: OpenLog, store: Store) -> None:
     take(1).write([created(0)])
     name = f"journal/L/{store.names('journal/L')[-1]}"
     whole = store.read(name)
@@ -131,40 +130,8 @@ def test_an_object_that_was_cut_off_never_counted(take: OpenJournal, store: Stor
         take(3)
 
 
-def test_a_journal_of_another_load_is_refused(take: OpenJournal, store: Store, tmp_path: Path) -> None:
+def test_a_journal_of_another_load_is_refused(take: OpenLog, store: Store, tmp_path: Path) -> None:
     take(1)
     journal = take(2, begin=False)
     with pytest.raises(ConfigurationError, match="another service"):
         journal.begin(whole={**WHOLE, "target": "elsewhere"}, concurrency=4, now=0.0)
-
-
-_ENTRIES = st.builds(
-    lambda row, kind, contact, email: failed(row) if kind else created(row, f"c{contact}", f"e{email}"),
-    st.integers(0, 30),
-    st.booleans(),
-    st.integers(0, 5),
-    st.integers(0, 5),
-)
-
-
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(sittings=st.lists(st.lists(st.lists(_ENTRIES, max_size=5), max_size=4), min_size=1, max_size=3))
-def test_what_is_read_back_is_what_the_worker_knew(
-    sittings: list[list[list[Entry]]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("journal")
-    store = Store(str(folder / "store"))
-    for epoch, groups in enumerate(sittings, 1):
-        log = Log(store, "L", epoch, held())
-        with SharedJournal(log, folder / f"{epoch}.sqlite3", whole={"files": "1"}) as journal:
-            journal.begin(whole=WHOLE, concurrency=2, now=float(epoch))
-            for number, group in enumerate(groups):
-                journal.write(group, rows_read=number * 3, server_times=(100.0 * epoch, 100.0 * epoch + number))
-            known = _state(journal)
-        with SharedJournal(Log(store, "L", 99, held()), folder / f"again{epoch}", whole={"files": "1"}) as again:
-            assert _state(again) == known
-
-
-def _state(journal: SharedJournal) -> object:
-    tables = ("outcomes", "intents", "contacts", "sittings", "load")
-    return [sorted(journal._db.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in tables]
