@@ -263,8 +263,9 @@ def _tell_of_rows(run: Migration) -> None:
         tell(f"  and {len(problems) - _MOST_KINDS} more kinds of problems")
     for sentence in run.shared:
         tell(sentence)
-    if run.options.empty == "clear" and (sentence := about_emptied(split_emptied(run.read_files)[0])) is not None:
-        tell(clean_text(sentence))
+    emptied = about_emptied(split_emptied(run.read_files)[0]) if run.options.empty == "clear" else None
+    if emptied is not None:
+        tell(clean_text(emptied))
 
 
 def _about_columns(run: Migration) -> Iterator[str]:

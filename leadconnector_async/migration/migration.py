@@ -158,6 +158,10 @@ class Migration:
             return await draft.prepare(
                 sources, meaning, compares=compares, asks_all=asks_locations, has_obstacles=has_obstacles
             )
+        except JournalError as error:
+            if place is not None:
+                discard_folder(place)
+            raise ConfigurationError(f"{error}; nothing was sent: make room, and begin again") from error
         except BaseException:
             if place is not None:
                 discard_folder(place)

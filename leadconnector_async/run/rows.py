@@ -9,14 +9,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from ..errors import InvalidContactError, JournalError
 from ..models import ContactUpsert
-from ..rules.problems import Problem
+from ..rules.problems import Action, Problem
 from .database import Database, seal, unseal
 
 _SCHEMA: Final = """
@@ -82,15 +82,15 @@ class KeptRow(Struct, frozen=True, gc=False):
 
 
 class _Stored(Struct, frozen=True, array_like=True, gc=False):
-    """A row in a block. Texts that are not UTF-8 stand there as bytes, and `is_raw` says so."""
+    """A row in a block. Where some are not UTF-8, `is_raw` says that its texts are spelt byte by byte."""
 
     number: int
-    cells: Sequence[str | bytes]
+    cells: Sequence[str]
     error: str | None
     contact: ContactUpsert | None
     refusal: tuple[str, str | None, str | None] | None
-    problems: Sequence[tuple[str, str | bytes, str, str]]
-    line: str | bytes | None
+    problems: Sequence[tuple[str, str, str, Action]]
+    line: str | None
     is_raw: bool = False
 
 
@@ -300,26 +300,30 @@ def _encode_block(rows: list[_Stored]) -> bytes:
     try:
         return _encode(rows)
     except UnicodeEncodeError:
-        return _encode([_as_bytes(row) for row in rows])
+        return _encode([_as_spell(row) for row in rows])
 
 
-def _as_bytes(row: _Stored) -> _Stored:
-    """Write texts as bytes, as a cell may hold what is not UTF-8 and is to be repeated byte by byte."""
+def _as_spell(row: _Stored) -> _Stored:
+    """Spell texts byte by byte, as a cell may hold what is not UTF-8 and is to be repeated as it is."""
     return msgspec.structs.replace(
         row,
-        cells=[_bytes(cell) for cell in row.cells],
+        cells=[_spell(cell) for cell in row.cells],
         problems=[
-            (_clean(column), _bytes(value), _clean(text), action) for column, value, text, action in row.problems
+            (_clean(column), _spell(value), _clean(text), action) for column, value, text, action in row.problems
         ],
         error=row.error and _clean(row.error),
         refusal=None if row.refusal is None else _clean_refusal(*row.refusal),
-        line=row.line and _bytes(row.line),
+        line=row.line and _spell(row.line),
         is_raw=True,
     )
 
 
-def _bytes(text: str | bytes) -> bytes:
-    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+def _spell(text: str) -> str:
+    return text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def _read_spelt(text: str) -> str:
+    return text.encode("latin-1").decode("utf-8", "surrogatepass")
 
 
 def _clean_refusal(sentence: str, field: str | None, where: str | None) -> tuple[str, str | None, str | None]:
@@ -334,21 +338,16 @@ def _from_store(row: _Stored) -> KeptRow:
     if row.is_raw:
         row = msgspec.structs.replace(
             row,
-            cells=[_text(cell) for cell in row.cells],
-            problems=[(column, _text(value), text, action) for column, value, text, action in row.problems],
-            line=None if row.line is None else _text(row.line),
+            cells=[_read_spelt(cell) for cell in row.cells],
+            problems=[(column, _read_spelt(value), text, action) for column, value, text, action in row.problems],
+            line=None if row.line is None else _read_spelt(row.line),
         )
-    stored: Any = row  # its texts are texts from here on
-    contact = stored.contact
+    contact: ContactUpsert | InvalidContactError | None = row.contact
     if contact is None:
-        sentence, field, where = stored.refusal
+        sentence, field, where = row.refusal or ("", None, None)
         contact = InvalidContactError(sentence, field=field, where=where)
-    problems = [Problem(*one) for one in stored.problems]
-    return KeptRow(stored.number, stored.cells, stored.error, contact, problems, stored.line)
-
-
-def _text(raw: str | bytes) -> str:
-    return raw.decode("utf-8", "surrogatepass") if isinstance(raw, bytes) else raw
+    problems = [Problem(*one) for one in row.problems]
+    return KeptRow(row.number, row.cells, row.error, contact, problems, row.line)
 
 
 def pick_rows(files: Sequence[RunFile], wanted: Iterable[int]) -> Iterator[RunRow]:
