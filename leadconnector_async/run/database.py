@@ -326,20 +326,20 @@ def _checksum(*values: object) -> int:
     return crc32(_encode(values))
 
 
-def seal(content: bytes) -> bytes:
-    """Return content with a checksum before it, for a record of a sealed table."""
-    return _SEAL.pack(crc32(content)) + content
+def seal(content: bytes, place: int = 0) -> bytes:
+    """Return content with a checksum before it, for a record of a sealed table; the checksum says its place, too."""
+    return _SEAL.pack(crc32(content, place)) + content
 
 
-def unseal(sealed: bytes) -> bytes:
-    """Return the content of a sealed record.
+def unseal(sealed: bytes, place: int = 0) -> bytes:
+    """Return the content of a sealed record, given its place.
 
     Raises:
         JournalError: It is not as it was written.
     """
     (checksum,) = _SEAL.unpack_from(sealed)
     content = sealed[_SEAL.size :]
-    if crc32(content) != checksum:
+    if crc32(content, place) != checksum:
         raise JournalError("a record is damaged: put back a whole copy of the run")
     return content
 
