@@ -359,15 +359,15 @@ def words_of(options: MigrationOptions, *, goes_on: bool) -> list[str]:
     """
     given: list[tuple[str, object]] = [("--map", f"{column}={target}") for column, target in options.columns.items()]
     given += [("--mapping", options.mapping)]
-    given += [("--ignore", name) for name in options.ignored]
+    given += [("--ignore", name) for name in options.ignore]
     given += [("--owners", options.owners), ("--default-country", options.default_country)]
     given += [("--date-order", options.date_order), ("--limit", options.limit if goes_on else None)]
     given += [("--tags", None if options.tags == "add" else options.tags)]
     given += [("--phone-conflict", None if options.phone_conflict == "second-pass" else options.phone_conflict)]
     words = [word for name, value in given if value is not None for word in (name, str(value))]
     words += ["--empty", "clear"] * (options.empty == "clear")
-    words += ["--strict"] * options.is_strict + ["--create-fields"] * options.creates_fields
-    return words + options.selection.words() + ["--snapshot"] * options.takes_snapshot
+    words += ["--strict"] * options.strict + ["--create-fields"] * options.create_fields
+    return words + options.selection.words() + ["--snapshot"] * options.snapshot
 
 
 def read_maps(texts: Iterable[str]) -> dict[str, str]:

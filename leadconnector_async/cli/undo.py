@@ -54,8 +54,8 @@ async def undo(order: UndoOrder) -> int:
                 return INTERRUPTED
             pace = Pace("contacts", is_wanted=past.is_progress_wanted)
             report = await run.undo(
-                is_forced=order.is_forced,
-                includes_inferred=order.includes_inferred,
+                force=order.is_forced,
+                include_inferred=order.includes_inferred,
                 stop=stop,
                 concurrency=past.concurrency,
                 on_start=pace.begin,

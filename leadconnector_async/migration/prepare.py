@@ -125,7 +125,7 @@ class Preparation:
     def _check_names(self, files: Sequence[RowFile]) -> None:
         names = [name for file in files for name in (*file.columns, *file.table.columns)]
         check_names("--map", self._options.columns, names)
-        check_names("--ignore", self._options.ignored, names)
+        check_names("--ignore", self._options.ignore, names)
 
     def _check_location(self, files: Sequence[RowFile]) -> None:
         if self._client is not None and not self._location_id and not all(file.has_locations for file in files):
@@ -196,7 +196,7 @@ class Preparation:
             reason = clean_text(str(error))
             self._tell(f"Custom fields are sent by key and are not checked, as they cannot be looked up ({reason}).")
             return None
-        if self._options.creates_fields:
+        if self._options.create_fields:
             self.missing = [name for name in dict.fromkeys(said) if book.find(name) is None]
         return book.with_texts(self.missing)
 
@@ -241,7 +241,7 @@ class Preparation:
         """
         _refuse_unread(tally)
         refuse_missing_options(tally)
-        if self._options.is_strict:
+        if self._options.strict:
             refuse_problems(tally)
 
     def obstacles(self, tally: ProblemTally) -> list[str]:
