@@ -118,7 +118,7 @@ class Preparation:
         self._check_names(files)
         self._check_location(files)
         self.files = files = await self._look_up(files)
-        one_pass, rows = _Pass(self._survey(matching), files), Rows(self._file)
+        one_pass, rows = _Pass(self._survey(matching, files), files), Rows(self._file)
         await asyncio.to_thread(self._keep, files, rows, one_pass)
         return await self._conclude(one_pass, rows, matching, asks_all=asks_all)
 
@@ -133,8 +133,9 @@ class Preparation:
                 "there is no location: give --location, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
             )
 
-    def _survey(self, matching: Matching) -> Survey:
-        return Survey(self._location_id, tags_rule=self._options.tags, matching=matching)
+    def _survey(self, matching: Matching, files: Sequence[RowFile]) -> Survey:
+        may_empty = self._options.empty == "clear" or any(file.is_lines for file in files)
+        return Survey(self._location_id, tags_rule=self._options.tags, matching=matching, may_empty=may_empty)
 
     def _keep(self, files: Sequence[RowFile], rows: Rows, one_pass: _Pass) -> None:
         left = self._options.limit
@@ -223,7 +224,7 @@ class Preparation:
         rows, meaning = Rows(self._file), self._options.read_meaning()
         self.files = files = await self._look_up([RowFile(_KeptTable(file), meaning) for file in rows.files()])
         with Matching() as matching:
-            one_pass = _Pass(self._survey(matching), files)
+            one_pass = _Pass(self._survey(matching, files), files)
             await asyncio.to_thread(rows.change, one_pass.look_again)
             seen = await self._conclude(one_pass, rows, matching, asks_all=False)
         self.refuse(seen.tally)

@@ -7,7 +7,7 @@ set of tags: about one call in a hundred.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -219,7 +219,11 @@ class Tagging(FollowUp):
 
 def normal_tags(contact: ContactUpsert) -> tuple[str, ...]:
     """Return the tags of a contact as the service keeps them, so that equal sets are equal."""
-    tags = contact.tags or ()
+    return _normal(tuple(contact.tags)) if contact.tags else ()
+
+
+@lru_cache(maxsize=1024)  # the rows of a file share few sets of tags
+def _normal(tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted({tag.strip().lower() for tag in tags} - {""}))
 
 
