@@ -56,7 +56,7 @@ CREATE TABLE ledger (
 ) WITHOUT ROWID
 """
 _TABLE: Final = re.compile(r"CREATE TABLE (\w+)")
-_CACHE: Final = -32768  # KiB of pages in memory, in SQLite's own way to say it
+_CACHE: Final = -8192  # KiB of pages in memory, in SQLite's own way to say it
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 OPEN: Final = 0
