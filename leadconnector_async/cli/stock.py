@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ..bulk.pool import Pool
 from ..bulk.source import Closing, Skipped
 from ..client import LeadConnector
 from ..errors import (
@@ -32,7 +33,6 @@ from ..migration.plan import Comparison
 from ..migration.planning import compare_rows
 from ..migration.restoring import fields_changed
 from ..migration.select import Chooser, Selection, fields_filled
-from ..migration.sweep import Access
 from ..models import ContactUpsert
 from ..run.journal import Journal
 from .past_runs import Pace
@@ -76,7 +76,7 @@ async def open_chooser(
     whole: Mapping[str, str],
     stop: asyncio.Event,
     stack: AsyncExitStack,
-    access: Access,
+    pool: Pool,
 ) -> Chooser | None:
     """Read what is there into a file beside the journal, where rows are to be chosen by that; None where not.
 
@@ -90,7 +90,7 @@ async def open_chooser(
         whole: What the load is known by.
         stop: Set it to end in order.
         stack: Closes what is opened.
-        access: Learns which locations take no calls; their rows must not be sent.
+        pool: Learns which locations take no calls; their rows must not be sent.
 
     Raises:
         LeadConnectorError: As of `Inventory.run`; nothing was sent.
@@ -110,7 +110,7 @@ async def open_chooser(
             "with another --out"
         )
     # Not later, when contacts may hold what was sent; to a location that was not read before, nothing was.
-    await take_stock(wish, client, files, stored, stop, access)
+    await take_stock(wish, client, files, stored, stop, pool)
     return make_chooser(wish, client, stored, opened)
 
 
@@ -138,10 +138,10 @@ async def compare_with_stored(
     """
     with ExitStack() as opened:
         stored = opened.enter_context(StoredContacts(None))
-        access = Access(client, waits_for_quota=wish.waits)
-        await take_stock(wish, client, files, stored, stop, access)
-        if access.reason is not None:
-            raise access.reason
+        pool = Pool(client, waits_for_quota=wish.waits)
+        await take_stock(wish, client, files, stored, stop, pool)
+        if pool.reason is not None:
+            raise pool.reason
         chooser, there = make_chooser(wish, client, stored, opened), stored.count
         return await asyncio.to_thread(
             compare_rows, files, chooser, there=there, conflicts=conflicts, on_row=on_row, is_stopped=stop.is_set
@@ -154,7 +154,7 @@ async def take_stock(
     files: Sequence[RowFile],
     stored: StoredContacts,
     stop: asyncio.Event,
-    access: Access,
+    pool: Pool,
 ) -> None:
     """Read what there is to be known of the contacts that are there, but where that is done; told on stderr.
 
@@ -162,8 +162,8 @@ async def take_stock(
         LeadConnectorError: As of `Inventory.run`; what was read is kept.
     """
     pace = _Pace()
-    inventory = Inventory(client, stored, files, access=access, limit=wish.limit, tell=tell, on_progress=pace.count)
-    await inventory.run(stop, wait_for_quota=wish.waits)
+    inventory = Inventory(client, stored, files, pool=pool, limit=wish.limit, tell=tell, on_progress=pace.count)
+    await inventory.run(stop)
     if wish.selection.fill_empty:
         await complete_contacts(
             client,
@@ -172,8 +172,7 @@ async def take_stock(
             files,
             fields_filled,
             stop,
-            access=access,
-            wait_for_quota=wish.waits,
+            pool=pool,
             on_progress=pace.count,
         )
 
@@ -215,9 +214,8 @@ async def take_snapshot(
     folder: Path,
     stop: asyncio.Event,
     *,
-    access: Access,
+    pool: Pool,
     limit: RateLimit,
-    waits: bool,
     is_begun: bool,
     is_progress_wanted: bool = True,
 ) -> None:
@@ -228,9 +226,8 @@ async def take_snapshot(
         files: What is to be loaded.
         folder: Of the run.
         stop: Set it to end in order.
-        access: As of `open_chooser`.
+        pool: As of `open_chooser`.
         limit: Our own limits.
-        waits: Whether to wait for the next day where the day's calls are spent.
         is_begun: Whether rows may have been sent already.
         is_progress_wanted: Whether to tell how far it is.
 
@@ -246,7 +243,7 @@ async def take_snapshot(
                 f"{folder / SNAPSHOT}: is gone or not whole, so that what was there before the load is not known any "
                 "more; begin anew with another --out"
             )
-        await Inventory(client, stored, files, access=access, limit=limit, tell=tell).run(stop, wait_for_quota=waits)
+        await Inventory(client, stored, files, pool=pool, limit=limit, tell=tell).run(stop)
         reading = Pace(stored.count, "contacts at most read whole", is_wanted=is_progress_wanted)
         await complete_contacts(
             client,
@@ -255,14 +252,13 @@ async def take_snapshot(
             files,
             fields_changed,
             stop,
-            access=access,
-            wait_for_quota=waits,
+            pool=pool,
             on_progress=reading.count,
         )
 
 
-def settle_stock(folder: Path, access: Access) -> None:
+def settle_stock(folder: Path, pool: Pool) -> None:
     """Note, once all was read that rows need, which locations are to be read when the load goes on."""
     if (folder / BEFORE).exists():
         with StoredContacts(folder / BEFORE) as stored:
-            stored.settle(access.closed)
+            stored.settle(pool.closed)

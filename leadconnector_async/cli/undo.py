@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from ..bulk.pool import Pool
 from ..bulk.report import Outcome
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError
@@ -20,7 +21,6 @@ from ..migration.before import BEFORE, SNAPSHOT, Snapshot, StoredContacts
 from ..migration.books import UndoBook
 from ..migration.mapping.rows import RowFile
 from ..migration.restore import Restore, assume_met
-from ..migration.sweep import Access
 from ..migration.undo import (
     UNDO_BOOK,
     UNDO_REPORT,
@@ -78,18 +78,18 @@ async def undo(order: UndoOrder) -> int:
                 tell("Nothing was deleted or restored.")
                 return INTERRUPTED
             book = stack.enter_context(UndoBook(path))
-            access = Access(client)
+            pool = Pool(client)
             work = Undo(
                 client,
                 book,
                 run.journal,
-                access,
+                pool,
                 is_forced=order.is_forced,
                 includes_inferred=order.includes_inferred,
             )
             reason = await _work(order, work, plan.created, past.created(), stop)
-            if past.snapshot is not None and reason in (None, _words_of(access.reason)):
-                reason = await _restore(order, past, book, past.snapshot, access, stop, plan.updated)
+            if past.snapshot is not None and reason in (None, _words_of(pool.reason)):
+                reason = await _restore(order, past, book, past.snapshot, pool, stop, plan.updated)
             report = conclude_undo(run.folder, plan, book, reason, restores=restores)
             return _conclude(order, report, is_interrupted=stop.is_set())
 
@@ -235,7 +235,7 @@ async def _restore(
     past: _Past,
     book: UndoBook,
     snapshot: Snapshot,
-    access: Access,
+    pool: Pool,
     stop: asyncio.Event,
     count: int,
 ) -> str | None:
@@ -245,7 +245,7 @@ async def _restore(
     with await asyncio.to_thread(Meetings, past.outcomes()) as meetings:
         sending = run.open_sending(past.client, run.open_phones())
         groups = group_by_contact(past.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
-        work = Restore(past.client, book, snapshot, run.journal, access, adds_tags=adds_tags, is_forced=order.is_forced)
+        work = Restore(past.client, book, snapshot, run.journal, pool, adds_tags=adds_tags, is_forced=order.is_forced)
         return await _work(order, work, count, groups, stop)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from ..bulk.pool import Pool
 from ..bulk.report import LoadStoppedError
 from ..client import LeadConnector
 from ..errors import ConfigurationError, JournalError, LeadConnectorError, StopRequestedError
@@ -21,7 +22,6 @@ from ..migration.mapping.meaning import Meaning
 from ..migration.mapping.rows import RowFile, take_first
 from ..migration.matching import Matching
 from ..migration.report.files import JOURNAL, Results, make_folder
-from ..migration.sweep import Access
 from ..migration.tables.inputs import Inputs
 from ..migration.tagging import has_tags
 from ..migration.verify import note_end
@@ -158,12 +158,12 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             discard_folder(folder)
             tell("Nothing was sent.")
             return INTERRUPTED
-        access = Access(client, waits_for_quota=order.waits)
+        pool = Pool(client, waits_for_quota=order.waits)
         try:
             if order.takes_snapshot:
-                await _take_snapshot(order, client, files, journal, whole, stop, access)
-            chooser = await open_chooser(order.wish, client, files, journal, whole, stop, stack, access)
-            settle_stock(folder, access)
+                await _take_snapshot(order, client, files, journal, whole, stop, pool)
+            chooser = await open_chooser(order.wish, client, files, journal, whole, stop, stack, pool)
+            settle_stock(folder, pool)
         except READING_ENDS as error:
             return _conclude_reading(order, folder, error)
         load = FileLoad(
@@ -174,7 +174,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             phones=phones,
             retry_failed=order.retry_failed,
             chooser=chooser,
-            closed=access.closed,
+            closed=pool.closed,
         )
         reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
         with suppress(JournalError):  # what it tells of its end is then less exact
@@ -189,7 +189,7 @@ async def _take_snapshot(
     journal: Journal,
     whole: dict[str, str],
     stop: asyncio.Event,
-    access: Access,
+    pool: Pool,
 ) -> None:
     journal.check(whole)
     if not journal.is_begun:
@@ -199,9 +199,8 @@ async def _take_snapshot(
         files,
         journal.path.parent,
         stop,
-        access=access,
+        pool=pool,
         limit=read_rate(order.rate, order.daily),
-        waits=order.waits,
         is_begun=journal.is_begun,
         is_progress_wanted=order.is_progress_wanted,
     )
