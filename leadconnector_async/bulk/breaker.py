@@ -23,7 +23,7 @@ from typing import Final
 from ..calls.call import Call
 from ..calls.caller import Caller
 from ..calls.retry import is_worth_repeating
-from ..errors import CallError, LeadConnectorError, OutageError
+from ..errors import CallError, ConnectFailedError, LeadConnectorError, OutageError
 from ..protocol import Scope
 from ..protocol.locations import build_location_get
 from .backlog import Item
@@ -34,6 +34,7 @@ _TIMES_THAT_OPEN: Final = 2  # that items are given up with nothing answered in 
 _TIMES_THAT_FAIL: Final = 2  # that an item is given up on its own
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
+_LONGEST_UNHEARD: Final = 20.0  # after the tries of the first call, which take some seconds
 
 
 class _Doubt:
@@ -68,6 +69,7 @@ class Breaker:
         self._probe: Item | None = None
         self._end_pause: Callable[[], None] = lambda: None
         self._turn = asyncio.Event()  # set, and replaced, when another item may become the probe
+        self._unheard_since: float | None = None
         self._doubts: dict[Item, _Doubt] = {}
         self._recent: dict[Item, _Doubt] = {}  # those that were given up since the service last answered
 
@@ -144,6 +146,7 @@ class Breaker:
         except CallError as error:
             if is_worth_repeating(error):
                 self._lengthen(error)
+                self._check_address(error)
                 return False
         except LeadConnectorError:  # a token, a spent day: the item's own call meets it, and is judged by it
             return True
@@ -182,6 +185,20 @@ class Breaker:
             self._pause = _FIRST_PAUSE
         elif self._probe is item:
             self._lengthen(error)
+        self._check_address(error)
+
+    def _check_address(self, error: CallError) -> None:
+        """Stop soon where no connection ever came about: more likely than an outage, the address is wrong."""
+        now = self._clock.monotonic()
+        has_answered = self._caller.server_clock.span(now) is not None
+        if has_answered or not isinstance(error, ConnectFailedError):
+            return
+        if self._unheard_since is None:
+            self._unheard_since = now
+        if now - self._unheard_since >= min(_LONGEST_UNHEARD, self._longest):
+            raise OutageError(
+                f"{self._caller.host} could never be reached ({error}); check the address and the network"
+            )
 
     def _lengthen(self, error: CallError) -> None:
         """Have the next probe wait longer, after one has failed."""

@@ -121,6 +121,23 @@ class Pool:
         run = _Run(self, items, work, location_of, on_failed, concurrency)
         return await run.run(stop or asyncio.Event())
 
+    async def ask(self, location_id: str, send: Callable[[], Awaitable[R]]) -> R:
+        """Make a single call, or some that may be repeated, and return what they return; an outage is waited out.
+
+        Raises:
+            OutageError: The service was down for longer than the retry policy waits.
+            LeadConnectorError: Anything else that the call raised.
+        """
+        answers: list[R] = []
+
+        async def work(location_id: str) -> None:
+            answers.append(await send())
+
+        reason = await self.run([location_id], work, location_of=lambda one: one, concurrency=1)
+        if reason is not None:
+            raise reason
+        return answers[0]
+
     # ------------------------------------------------------------------------------------------ locations
 
     async def call(self, location_id: str, send: Callable[[], Awaitable[R]]) -> R:

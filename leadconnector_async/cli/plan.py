@@ -217,6 +217,7 @@ async def plan(order: PlanOrder) -> int:
             made = None
             if not stop.is_set():
                 tell(f"Stopped early: {clean_text(str(error))}. There is no plan.")
+                tell("Next: the same command again.")
                 return STOPPED
     if made is None or stop.is_set():
         tell("Interrupted: there is no plan.")

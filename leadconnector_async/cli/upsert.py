@@ -233,6 +233,7 @@ async def _dry_run(
             comparison = await compare_with_stored(order.wish, client, files, stop, conflicts=conflicts.conflicts())
         except READING_ENDS as error:
             tell(f"Stopped early: {clean_text(str(error))}. Nothing was written: this was a dry run.")
+            tell("Next: the same command again.")
             return INTERRUPTED if stop.is_set() else STOPPED
     return conclude_dry_run(files, tally, shared=conflicts.told, skipped=conflicts.skipped, comparison=comparison)
 

@@ -64,15 +64,18 @@ async def ask_locations(
         location_ids: Which.
         limit: Our own.
         tell: Is told what is not known.
-        pool: Learns which locations refuse all calls; None where that is not to be told apart.
+        pool: At whose work this is done: learns which locations refuse all calls. None where that is not to be told
+            apart; then an outage is waited out here.
 
     Raises:
-        CallError: The service is down, and the pool has others ask again later.
+        CallError: The call is given up, and the pool begins the work anew later.
+        OutageError: Without a pool: the service was down for too long.
     """
     asked = {}
     for location_id in location_ids:
         try:
-            location = await client.locations.get(location_id)
+            get = partial(client.locations.get, location_id)
+            location = await (get() if pool is not None else Pool(client).ask(location_id, get))
         except CallError as error:
             if pool is not None and is_worth_repeating(error):
                 raise

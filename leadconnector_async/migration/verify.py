@@ -50,6 +50,9 @@ class Sample(Struct, frozen=True):
     count: int | None = None
     share: float = 1.0
 
+    def __str__(self) -> str:
+        return f"{self.share * 100:.10g}%" if self.count is None else str(self.count)
+
     def size(self, total: int) -> int:
         """Return how many of so many rows that is; of a share at least one."""
         if self.count is not None:

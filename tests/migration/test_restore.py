@@ -352,7 +352,7 @@ async def test_a_contact_that_was_there_is_restored_where_its_row_passes_for_new
     await fill(client, tmp_path, [row(email=f"p{n}@x.example", city="Rome") for n in range(30)])
     was = state_of(sandbox)  # just now: dateAdded cannot tell whether the load has made them
     run = Run(client, tmp_path)
-    run.when_kept = lambda: sandbox._faults._chances.update({"reset-after": 0.5})
+    run.when_kept = lambda: sandbox._faults._chances.update({"reset-after": 0.5, "422-created": 0.2})
     await run.load([row(email=f"p{n}@x.example", city="Bonn") for n in range(30)])
     sandbox._faults._chances.clear()
     assert run.report.created > 0
