@@ -1,8 +1,8 @@
 """A circuit breaker: while the service is down, work waits and probes instead of failing.
 
 An item is given up when all tries of one of its calls failed and may do better later. It is sent again later, until the
-service answers it, or it has failed on its own: it was given up twice while nothing else was, and each time the service
-answered others after that. Two that are given up with nothing answered in between, or one twice, mean an outage. Then
+service answers it, or it has failed on its own: it alone was given up, the service answered others, and then all of that
+happened again. Two that are given up with nothing answered in between, or one twice, mean an outage. Then
 the breaker opens: one item at a time is sent as a probe, with growing pauses, and the others wait. What is answered
 closes it, also where the call was sent before it opened; a refusal is an answer, too.
 
@@ -31,7 +31,7 @@ from .backlog import Item
 _log = logging.getLogger(__name__)
 
 _TIMES_THAT_OPEN: Final = 2  # that items are given up with nothing answered in between
-_TIMES_THAT_FAIL: Final = 2  # that an item is given up on its own
+_TIMES_THAT_FAIL: Final = 2  # that an item is given up on its own, each time followed by an answer to another
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
 _LONGEST_UNHEARD: Final = 20.0  # after the tries of the first call, which take some seconds
@@ -43,7 +43,7 @@ class _Doubt:
     Attributes:
         error: What its call came back with last.
         recent: How often it was given up since the service last answered anything.
-        alone: How often before that, not counted where other items were given up beside it.
+        alone: How often the service answered others after it was given up, and nothing else was.
     """
 
     __slots__ = ("alone", "error", "recent")
@@ -72,6 +72,7 @@ class Breaker:
         self._unheard_since: float | None = None
         self._doubts: dict[Item, _Doubt] = {}
         self._recent: dict[Item, _Doubt] = {}  # those that were given up since the service last answered
+        self._is_down = False  # whether a question that has nothing to do with any item was not answered either
 
     @property
     def is_open(self) -> bool:
@@ -133,9 +134,9 @@ class Breaker:
         """Whether to send an item after the pause.
 
         An item that alone is in doubt proves nothing by failing once more: there may be no other that could succeed. So
-        the service is asked for its location first: where it answers, it is the item that has failed; where it does
-        not, the outage goes on. Of several items in doubt none is judged by that: the service may read what is there,
-        and take nothing.
+        the service is asked for its location first. An answer to that counts like one to another item; without one, the
+        outage goes on. Of several items in doubt none is judged by that: the service may read what is there, and take
+        nothing.
         """
         is_alone = self._recent.keys() == {item}
         if not self.is_open or not item.location_id or (is_repeatable and not is_alone):
@@ -145,6 +146,7 @@ class Breaker:
             await self._caller.send(Call(request))
         except CallError as error:
             if is_worth_repeating(error):
+                self._is_down = True
                 self._lengthen(error)
                 self._check_address(error)
                 return False
@@ -161,11 +163,12 @@ class Breaker:
 
     def _note_answer(self) -> None:
         if self._recent:
-            is_alone = len(self._recent) == 1
+            is_alone = len(self._recent) == 1 and not self._is_down
             for doubt in self._recent.values():
-                doubt.alone += doubt.recent if is_alone else 0
+                doubt.alone += is_alone
                 doubt.recent = 0
             self._recent.clear()
+        self._is_down = False
         if self.is_open:
             _log.info("the service answers again after %.0f s", self.open_for)
             self.close()

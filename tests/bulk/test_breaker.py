@@ -96,7 +96,7 @@ async def test_the_only_row_that_always_fails_does_not_pass_for_an_outage(
     began = clock.now
     report = await client.contacts.bulk_upsert(people(1))
     assert (report.failed, report.stopped) == (1, None)
-    assert clock.now - began < 30
+    assert clock.now - began < 60
 
 
 async def test_where_all_rows_that_are_left_fail_nobody_knows_why_and_they_are_kept(
