@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,21 @@ class PastOrder(Struct, frozen=True, kw_only=True):
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
+
+    def describe(self, verb: str, *words: str) -> str:
+        """Return the command that goes on with it."""
+        options = {
+            "--rate": self.rate,
+            "--daily": self.daily,
+            "--redis": self.redis,
+            "--token-file": self.token_file,
+            "--store": self.login.store,
+            "--client-secret-file": self.login.secret_file,
+        }
+        found = ["leadconnector", verb, str(self.folder), *words]
+        return shlex.join(
+            found + [word for name, value in options.items() if value is not None for word in (name, str(value))]
+        )
 
 
 async def open_run(folder: Path) -> Migration:

@@ -210,6 +210,7 @@ async def plan(order: PlanOrder) -> int:
             made = None
             if not stop.is_set():
                 tell(f"Stopped early: {clean_text(str(error))}. There is no plan.")
+                tell("Next: the same command again.")
                 return STOPPED
     if made is None:
         tell("Interrupted: there is no plan.")

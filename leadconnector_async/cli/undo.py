@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import shlex
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -185,16 +184,4 @@ _WORDS: Final = {
 
 
 def _command(order: UndoOrder) -> str:
-    past = order.past
-    options = {
-        "--rate": past.rate,
-        "--daily": past.daily,
-        "--redis": past.redis,
-        "--token-file": past.token_file,
-        "--store": past.login.store,
-        "--client-secret-file": past.login.secret_file,
-    }
-    words = ["leadconnector", "undo", str(past.folder)]
-    words += ["--include-inferred"] * order.includes_inferred
-    words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    return shlex.join(words)
+    return order.past.describe("undo", *["--include-inferred"] * order.includes_inferred)

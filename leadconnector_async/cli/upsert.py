@@ -100,6 +100,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             if not order.is_dry_run:
                 raise
             tell(f"Stopped early: {clean_text(str(error))}. Nothing was written: this was a dry run.")
+            tell("Next: the same command again.")
             return INTERRUPTED if stop.is_set() else STOPPED
         if stop.is_set():
             raise asyncio.CancelledError

@@ -11,7 +11,7 @@ import csv
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing, suppress
 from functools import partial
 from io import StringIO
@@ -22,13 +22,13 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
+from ..bulk.pool import Pool
 from ..client import LeadConnector
 from ..errors import BadRequestError, ConfigurationError, NotFoundError, ValidationError
 from ..models import Contact, DndSettings, InboundDndSettings, any_of
 from ..models.search import Cursor, Filter, FilterGroup, FoundContact
 from ..private_file import keep_database_private, open_anew
 from .mapping.targets import CUSTOM_PREFIX
-from .sweep import sweep
 from .tables.duck import check_duckdb, convert_to_parquet
 from .tables.table import text_of
 
@@ -266,6 +266,8 @@ class RestrictedContacts:
 
     def __init__(self) -> None:
         self.is_known = False
+        self._left = list(_CLOSED)  # fields of which not all were read
+        self._cursor: Cursor | None = None
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("CREATE TABLE closed (field TEXT, id TEXT, PRIMARY KEY (field, id)) WITHOUT ROWID")
@@ -278,18 +280,26 @@ class RestrictedContacts:
         self, client: LeadConnector, filters: Sequence[Filter], *, query: str | None, location_id: str, page_size: int
     ) -> None:
         """Ask who they are among the contacts that a search would find; where the service knows no such filters, they
-        stay unknown.
+        stay unknown. Called again, it goes on after the last page that it read.
 
         Raises:
             LeadConnectorError: It could not be asked.
         """
         try:
-            for field, closed in _CLOSED.items():
+            while self._left:
                 search = client.contacts.search(
-                    *filters, closed, query=query, page_size=page_size, location_id=location_id
+                    *filters,
+                    _CLOSED[self._left[0]],
+                    query=query,
+                    page_size=page_size,
+                    search_after=self._cursor,
+                    location_id=location_id,
                 )
                 async for contact in search:
-                    self._db.execute("INSERT OR IGNORE INTO closed VALUES (?, ?)", (field, contact.id))
+                    self._db.execute("INSERT OR IGNORE INTO closed VALUES (?, ?)", (self._left[0], contact.id))
+                    self._cursor = contact.search_after or self._cursor
+                del self._left[0]
+                self._cursor = None
         except (BadRequestError, ValidationError):
             return
         self.is_known = True
@@ -489,35 +499,74 @@ class Export:
             OSError: A page could not be written; the export can go on.
             asyncio.CancelledError: Cancelled; the export can go on.
         """
+        pool = Pool(client)
         if self._fields is None:
-            location = self.order.location_id
-            self._fields = read_fields(await client.locations.custom_fields.list(model="contact", location_id=location))
+            await self._each(pool, [client], self._ask_for_fields)
             await _in_thread(self._begin)
         if not self.progress.is_all:
-            await self._read_all(client, on_page)
+            await self._read_all(client, pool, on_page)
         await _in_thread(self._finish)
         return self.progress
 
-    async def _read_all(self, client: LeadConnector, on_page: Callable[[Progress], None]) -> None:
+    async def _each(
+        self, pool: Pool, items: Sequence[T], work: Callable[[T], Awaitable[None]], concurrency: int = 1
+    ) -> None:
+        """Run `work` for each item; while the service is down, it is begun anew later.
+
+        Raises:
+            LeadConnectorError: What ended it early.
+        """
+        location_id = self.order.location_id
+
+        async def call(item: T) -> None:
+            await pool.call(location_id, partial(work, item))
+
+        ended = await pool.run(items, call, location_of=lambda _: location_id, concurrency=concurrency)
+        if (reason := ended or pool.reason) is not None:
+            raise reason
+
+    async def _ask_for_fields(self, client: LeadConnector) -> None:
+        definitions = await client.locations.custom_fields.list(model="contact", location_id=self.order.location_id)
+        self._fields = read_fields(definitions)
+
+    async def _read_all(self, client: LeadConnector, pool: Pool, on_page: Callable[[Progress], None]) -> None:
         if self.order.is_raw or self.order.is_by_id:
-            await self._read_pages(client, None, on_page)
+            await self._read_pages(client, pool, None, on_page)
             return
         with closing(RestrictedContacts()) as restricted:
-            await restricted.read(
-                client,
-                self._filters(),
+            read = partial(
+                restricted.read,
+                filters=self._filters(),
                 query=self.order.query,
                 location_id=self.order.location_id,
                 page_size=PAGE_SIZE,
             )
-            await self._read_pages(client, restricted, on_page)
+            await self._each(pool, [client], read)
+            await self._read_pages(client, pool, restricted, on_page)
 
     def _filters(self) -> list[Filter]:
         return [Filter("tags", "eq", tag) for tag in self.order.tags]
 
     async def _read_pages(
-        self, client: LeadConnector, restricted: RestrictedContacts | None, on_page: Callable[[Progress], None]
+        self,
+        client: LeadConnector,
+        pool: Pool,
+        restricted: RestrictedContacts | None,
+        on_page: Callable[[Progress], None],
     ) -> None:
+        async def read(client: LeadConnector) -> None:
+            await self._read_more_pages(client, pool, restricted, on_page)
+
+        await self._each(pool, [client], read)
+
+    async def _read_more_pages(
+        self,
+        client: LeadConnector,
+        pool: Pool,
+        restricted: RestrictedContacts | None,
+        on_page: Callable[[Progress], None],
+    ) -> None:
+        """Read the pages after the last one that was written."""
         search = client.contacts.search(
             *self._filters(),
             query=self.order.query,
@@ -530,14 +579,16 @@ class Export:
             async for contact in contacts:
                 page.append(contact)
                 if len(page) >= PAGE_SIZE and contact.search_after is not None:
-                    await self._keep(client, page, restricted)
+                    await self._keep(client, pool, page, restricted)
+                    pool.note_progress()
                     on_page(self.progress)
                     page = []
-        await self._keep(client, page, restricted, is_last=True)
+        await self._keep(client, pool, page, restricted, is_last=True)
 
     async def _keep(
         self,
         client: LeadConnector,
+        pool: Pool,
         page: list[FoundContact],
         restricted: RestrictedContacts | None,
         *,
@@ -546,7 +597,7 @@ class Export:
         """Read the contacts of a page by their ids that it does not tell enough of, and write it."""
         cursor = page[-1].search_after if page else self.progress.cursor
         wanted = await self._find_wanted(page, restricted)
-        whole = await self._read_by_id(client, wanted)
+        whole = await self._read_by_id(client, pool, wanted)
         for contact in page:
             if (read := whole.get(contact.id)) is not None:
                 self._complete(contact, read)
@@ -568,7 +619,7 @@ class Export:
         else:  # no other field: it would be in the file for some contacts, and empty for all others
             take_restrictions(contact, whole)
 
-    async def _read_by_id(self, client: LeadConnector, ids: Sequence[str]) -> dict[str, Contact]:
+    async def _read_by_id(self, client: LeadConnector, pool: Pool, ids: Sequence[str]) -> dict[str, Contact]:
         """Read contacts by their ids; those that have gone since are left out."""
         found: dict[str, Contact] = {}
 
@@ -576,9 +627,7 @@ class Export:
             with suppress(NotFoundError):
                 found[contact_id] = await client.contacts.get(contact_id, location_id=self.order.location_id)
 
-        reason = await sweep(ids, fetch, concurrency=min(_AT_ONCE, len(ids)), stop=asyncio.Event())
-        if reason is not None:
-            raise reason
+        await self._each(pool, ids, fetch, concurrency=min(_AT_ONCE, len(ids)))
         return found
 
     # ------------------------------------------------------------------------------------------ disk

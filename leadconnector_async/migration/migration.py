@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, Outcome
 from ..bulk.source import Closing, Skipped
 from ..client import LeadConnector
@@ -44,7 +45,6 @@ from .report.files import Results
 from .restore import Restore, assume_met
 from .select import Chooser, read_selection
 from .survey import Survey
-from .sweep import Access
 from .tables import find_files, open_table
 from .tables.inputs import STDIN, Inputs, Sources
 from .tagging import mark_missing
@@ -356,15 +356,15 @@ class Migration:
         journal = self._journal(retry_failed=retry_failed)
         await self._begin(client, journal, stop, tell)
         is_begun = journal.is_begun
-        access = Access(client, waits_for_quota=wait_for_quota)
+        pool = Pool(client, waits_for_quota=wait_for_quota)
         files = _first(self.files, limit)
         async with AsyncExitStack() as stack:
             reading = self._reading(client, waits=wait_for_quota, tell=tell, on_read=on_read)
             if self.options.snapshot:
-                await take_snapshot(reading, client, files, self._file, stop, access, is_begun=is_begun)
-            chooser = await open_chooser(reading, client, files, self._file, stop, stack, access, is_begun=is_begun)
+                await take_snapshot(reading, client, files, self._file, stop, pool, is_begun=is_begun)
+            chooser = await open_chooser(reading, client, files, self._file, stop, stack, pool, is_begun=is_begun)
             if self.options.snapshot or chooser is not None:
-                StoredContacts(self._file).settle(access.closed)
+                StoredContacts(self._file).settle(pool.closed)
             self.load = FileLoad(
                 files,
                 Results(self._folder(), files),
@@ -374,7 +374,7 @@ class Migration:
                 phones=open_phones(self._file, retry_refused=retry_failed),
                 retry_failed=retry_failed,
                 chooser=chooser,
-                closed=access.closed,
+                closed=pool.closed,
             )
             on_load(self.load)
             try:
@@ -533,24 +533,22 @@ class Migration:
             JournalError: The run cannot be read or written.
         """
         client, stop = self._opened_client(), stop or asyncio.Event()
-        past, book, access = _Past(self, client), UndoBook(self._file), Access(client)
+        past, book, pool = _Past(self, client), UndoBook(self._file), Pool(client)
         plan = await asyncio.to_thread(past.plan)
         if not book.is_begun:
             book.begin(client.clock.time())
-        work = Undo(client, book, self.journal, access, is_forced=force, includes_inferred=include_inferred)
+        work = Undo(client, book, self.journal, pool, is_forced=force, includes_inferred=include_inferred)
         on_start(plan.created)
         running = work.run(past.created(), stop, concurrency=concurrency, on_undone=on_undone)
         reason = await _ending(running, stop)
-        if past.snapshot is not None and reason in (None, _words_of(access.reason)):
+        if past.snapshot is not None and reason in (None, _words_of(pool.reason)):
             on_start(plan.updated)
             with ExitStack() as opened:
                 meetings = opened.enter_context(await asyncio.to_thread(Meetings, past.outcomes()))
                 adds_tags = self.options.tags == "add"
                 sending = self._sending(client, opened)
                 groups = group_by_contact(self.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
-                restore = Restore(
-                    client, book, past.snapshot, self.journal, access, adds_tags=adds_tags, is_forced=force
-                )
+                restore = Restore(client, book, past.snapshot, self.journal, pool, adds_tags=adds_tags, is_forced=force)
                 running = restore.run(groups, stop, concurrency=concurrency, on_undone=on_undone)
                 reason = await _ending(running, stop)
         try:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from ..bulk.pool import Pool
 from ..client import LeadConnector
 from ..errors import CallError, ConfigurationError
 from ..limits.limit import RateLimit
@@ -190,7 +192,7 @@ class Preparation:
         targets = [read_target(text) for text in meaning.columns.values()]
         said = [target.part for target in targets if target is not None and target.is_custom_field]
         try:
-            book = await fetch_fields(self._client)
+            book = await Pool(self._client).ask(self._client.location_id, partial(fetch_fields, self._client))
         except CallError as error:
             if said:
                 raise ConfigurationError(f"the custom fields of the location cannot be looked up ({error})") from None

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import UNSET, Struct
 
+from ..bulk.pool import Pool
 from ..bulk.report import Outcome, RowError
 from ..bulk.run_log import read_outcome
 from ..bulk.traces import Span
@@ -28,7 +29,6 @@ from ..run.journal import Journal
 from ..run.rows import RunFile, RunRow
 from .books import ADDED, LEFT, REFUSED, TagBook, Tagged
 from .follow_up import Errand, FollowUp
-from .sweep import Access
 
 # ---------------------------------------------------------------------------------------------- tags that are missing
 
@@ -145,7 +145,7 @@ class Tagging(FollowUp):
         journal: As `FollowUp`.
         book: Which of the rows have their tags.
         client: As `FollowUp`.
-        access: As `FollowUp`.
+        pool: As `FollowUp`.
         on_added: Called with the number of rows that have their tags by each call.
     """
 
@@ -155,10 +155,10 @@ class Tagging(FollowUp):
         journal: Journal,
         book: TagBook,
         client: LeadConnector,
-        access: Access,
+        pool: Pool,
         on_added: Callable[[int], None] = lambda _: None,
     ) -> None:
-        super().__init__(files, journal, book, client, access)
+        super().__init__(files, journal, book, client, pool)
         self._on_added = on_added
 
     def _errands(self) -> Iterator[Errand[TagsReport]]:
@@ -171,7 +171,6 @@ class Tagging(FollowUp):
         scope = Scope(batch.location_id, self._client.api_version)
         return Errand(
             batch.location_id,
-            len(batch.rows),
             build_bulk_tags("add", list(batch.rows), list(batch.tags), scope),
             read=partial(_read_report, batch),
             refuse=partial(_refuse, batch),
