@@ -20,7 +20,7 @@ from ..bulk.traces import Span
 from ..client import LeadConnector
 from ..contacts.links import MAX_IDS
 from ..errors import CallError, LeadConnectorError
-from ..models import ContactUpsert, TagsReport
+from ..models import ContactUpsert, TagsReport, normal
 from ..models.contacts import NotApplied
 from ..protocol import Scope
 from ..protocol.links import build_bulk_tags
@@ -219,8 +219,7 @@ class Tagging(FollowUp):
 
 def normal_tags(contact: ContactUpsert) -> tuple[str, ...]:
     """Return the tags of a contact as the service keeps them, so that equal sets are equal."""
-    tags = contact.tags or ()
-    return tuple(sorted({tag.strip().lower() for tag in tags} - {""}))
+    return tuple(sorted(normal.normal_tags(contact.tags)))
 
 
 def _read_report(batch: TagBatch, report: TagsReport) -> list[Tagged]:
