@@ -28,7 +28,7 @@ _TRACED: Final = [field for field in FIELDS if field.is_traced]
 _FIELDS: Final = tuple(field.name for field in _TRACED)
 _NORMAL_FORMS: Final = [field.normal for field in _TRACED]
 # What some answers do not name is not known after them, rather than empty.
-_NOT_ALWAYS_NAMED: Final = [place for place, field in enumerate(_TRACED) if not field.is_always_named]
+_NOT_ALWAYS_NAMED: Final = [place for place, field in enumerate(_TRACED) if field.is_unsure]
 _values_of: Final = attrgetter(*_FIELDS)
 
 

@@ -21,6 +21,7 @@ from ..models.fields import (
     CHANNEL_KINDS,
     FIELD_OF,
     NAMES,
+    PART_KINDS,
     UPSERT_FIELDS,
     AnySetting,
     AnySettings,
@@ -34,11 +35,7 @@ from .mapping.custom_fields import FieldBook, empty_field_value
 from .tables.table import text_of
 from .tagging import normal_tags
 
-_PLAIN: Final = [
-    field
-    for field in UPSERT_FIELDS
-    if field.is_stored and field.name not in NAMES and field.kind not in (*CHANNEL_KINDS, "tags", "custom")
-]
+_PLAIN: Final = [one for one in UPSERT_FIELDS if one.is_stored and one.kind not in PART_KINDS and one.name not in NAMES]
 _SETTINGS: Final = [field for field in UPSERT_FIELDS if field.kind in CHANNEL_KINDS]
 _CUSTOM: Final = "custom_fields"
 _CHANGED: Final = "it changed since the run"
@@ -183,7 +180,7 @@ class _Comparison:
             return
         elif field.restored_by == "upsert":
             self._found.company_name = old or ""
-        elif field.restored_by is None or (not old and field.empty_update is UNSET):
+        elif not field.restored_by or (not old and field.empty_update is UNSET):
             self._leave(name, "the service has no way to change it back", is_lost=True)
         else:
             self._found.changes[name] = old or field.empty_update

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import UNSET, Struct
@@ -42,18 +43,6 @@ def is_empty(value: object) -> bool:
 
 def _text(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value or ""
-
-
-def _words(value: str | None) -> str:
-    return " ".join((value or "").split()).casefold()
-
-
-def _code(value: str | None) -> str:
-    return (value or "").strip().upper()
-
-
-def _phone(value: str | None) -> str:
-    return normal_phone(value or "")
 
 
 def _day(value: str | None) -> str:
@@ -102,7 +91,7 @@ _OF_PARTS: Final = (list, dict)
 _NUMBER: Final = re.compile(r"-?(?:[1-9]\d{0,2}(?:,\d{3})+|0|[1-9]\d*)(?:\.\d+)?", re.ASCII)
 
 
-def _is_same_phone(sent: str | None, stored: str | None) -> bool:
+def _is_same_phone(sent: str | None, stored: str | None, *, exactly: bool) -> bool:
     if not sent or not stored:
         return not sent and not stored
     if normal_phone(sent) == normal_phone(stored):
@@ -112,11 +101,20 @@ def _is_same_phone(sent: str | None, stored: str | None) -> bool:
     return "+" not in sent and len(national) >= _FEWEST_DIGITS and normal_phone(stored).endswith(national)
 
 
-def _has_tags(sent: list[str], stored: list[str] | None) -> bool:
+def _has_tags(sent: list[str], stored: list[str] | None, *, exactly: bool) -> bool:
     wanted = normal_tags(sent)
-    if not wanted:
-        return not normal_tags(stored)
+    if exactly or not wanted:
+        return wanted == normal_tags(stored)
     return wanted.issubset(stored or ()) or wanted <= normal_tags(stored)  # the first is quick, and nearly always true
+
+
+def _has_channels(sent: AnySettings, stored: AnySettings | None, *, exactly: bool) -> bool:
+    return not differing_channels(sent, stored, exactly=exactly)
+
+
+def _has_inbound(sent: AnySettings, stored: AnySettings | None, *, exactly: bool) -> bool:
+    # The service's answers need not name it: without it nobody knows.
+    return stored is None or _has_channels(sent, stored, exactly=exactly)
 
 
 def differing_channels(sent: AnySettings, stored: AnySettings | None, *, exactly: bool = False) -> list[str]:
@@ -196,10 +194,10 @@ Kind: TypeAlias = Literal[
 """What a field holds."""
 
 _NORMAL: Final[Mapping[Kind, Callable[[Any], Any]]] = {
-    "word": _words,
-    "country": _code,
+    "word": lambda value: " ".join((value or "").split()).casefold(),
+    "country": lambda value: (value or "").strip().upper(),
     "email": normal_email,
-    "phone": _phone,
+    "phone": lambda value: normal_phone(value or ""),
     "day": _day,
     "switch": bool,
     "channels": _channels,
@@ -207,59 +205,56 @@ _NORMAL: Final[Mapping[Kind, Callable[[Any], Any]]] = {
     "tags": normal_tags,
     "custom": _custom_fields,
 }
-_SAME: Final[Mapping[Kind, Same]] = {
+_SAME: Final[Mapping[Kind, Callable[..., bool]]] = {
     "phone": _is_same_phone,
-    "channels": lambda sent, stored: not differing_channels(sent, stored),
-    # The service's answers need not name it, so that nothing can be said then.
-    "inbound": lambda sent, stored: stored is None or not differing_channels(sent, stored),
+    "channels": _has_channels,
+    "inbound": _has_inbound,
     "tags": _has_tags,
 }
-_SAME_EXACTLY: Final[Mapping[Kind, Same]] = {
-    "phone": _is_same_phone,
-    "channels": lambda sent, stored: not differing_channels(sent, stored, exactly=True),
-    "inbound": lambda sent, stored: stored is None or not differing_channels(sent, stored, exactly=True),
-}
-CHANNEL_KINDS: Final = ("channels", "inbound")
+CHANNEL_KINDS: Final[tuple[Kind, ...]] = ("channels", "inbound")
+PART_KINDS: Final[tuple[Kind, ...]] = (*CHANNEL_KINDS, "tags", "custom")
+"""Of values in parts, of which each is compared and restored for itself."""
 
 
 # ---------------------------------------------------------------------------------------------- the table
 
-NullIn: TypeAlias = Literal["upsert", "update", "2023-02-21"]
-_ALL: Final[tuple[NullIn, ...]] = ("upsert", "update", "2023-02-21")
 
-
-class ContactField(Struct, frozen=True, kw_only=True):
+class ContactField(Struct, frozen=True):
     """A field of a contact.
 
     Attributes:
         name: Its name in Python.
         kind: What it holds.
+        nulls: What takes null for it: an `upsert` or an `update` of the versions 2021-07-28 and v3; `2023-02-21`.
+        empty_upsert: What empties it in an upsert of a file's row; UNSET where nothing does.
+        empty_update: What empties it in an update; UNSET where nothing does.
+        restored_by: What can give it back the value that it had, an `update` or an `upsert`; empty where nothing can.
         group: A name for the fields that change together: a write of one of them may change the others.
         headers: Headers that mean it, in the form of `rules.consent.plain`, the best first.
-        nulls: What takes null for it: an `upsert` or an `update` of the versions 2021-07-28 and v3; 2023-02-21.
-        empty_upsert: What empties it in an upsert read from a file; UNSET where nothing does.
-        empty_update: What empties it in an update; UNSET where nothing does.
-        restored_by: What can give it back the value that it had; None where nothing can.
         is_filled: Whether to fill it where a contact lacks it.
         is_personal: Whether it says who somebody is; the service never fills it by itself.
-        is_traced: Whether a trace holds a checksum of it.
-        is_always_named: Whether every answer of a whole contact names it where it holds something.
-        is_exported: Whether exports hold it.
+        is_traced: Whether a trace has a checksum of it.
+        is_unsure: Whether an answer of a whole contact may leave it out although it holds something.
+        is_exported: Whether exports have it.
+        is_searched: Whether a search can filter by it.
+        is_sorted: Whether a search can be ordered by it.
     """
 
     name: str
-    kind: Kind = "text"
-    group: str = ""
-    headers: str = ""
-    nulls: tuple[NullIn, ...] = ()
+    kind: Kind
+    nulls: str = ""
     empty_upsert: Any = UNSET
     empty_update: Any = UNSET
-    restored_by: Literal["update", "upsert"] | None = "update"
+    restored_by: str = ""
+    group: str = ""
+    headers: str = ""
     is_filled: bool = False
     is_personal: bool = False
-    is_traced: bool = True
-    is_always_named: bool = True
-    is_exported: bool = True
+    is_traced: bool = False
+    is_unsure: bool = False
+    is_exported: bool = False
+    is_searched: bool = False
+    is_sorted: bool = False
 
     @property
     def wire(self) -> str:
@@ -279,117 +274,83 @@ class ContactField(Struct, frozen=True, kw_only=True):
 
     def comparer(self, *, exactly: bool = False) -> Same:
         """Return a function that says whether what is stored is what was sent, `exactly` as in `find_not_applied`."""
-        normal = self.normal
-        found = (_SAME_EXACTLY if exactly else _SAME).get(self.kind)
-        return found or (lambda sent, stored: bool(normal(sent) == normal(stored)))
+        normal, found = self.normal, _SAME.get(self.kind)
+        return partial(found, exactly=exactly) if found else lambda sent, stored: bool(normal(sent) == normal(stored))
 
 
-def _texts(names: str, **more: Any) -> list[ContactField]:
-    """Return fields that hold a text which can be filled, emptied and restored."""
-    usual = {"nulls": _ALL, "empty_upsert": "", "empty_update": "", "is_filled": True}
-    return [ContactField(**{**usual, "name": name, **more}) for name in names.split()]
+def _field(*columns: Any, traits: str = "", **more: Any) -> ContactField:
+    more |= {f"is_{trait}": True for trait in traits.split()}
+    return ContactField(*columns, **more)
 
 
-def _received(names: str, *, is_traced: bool = False, is_exported: bool = False) -> list[ContactField]:
-    return [
-        ContactField(name=name, kind="received", restored_by=None, is_traced=is_traced, is_exported=is_exported)
-        for name in names.split()
-    ]
+def _received(names: str, traits: str = "") -> list[ContactField]:
+    return [_field(name, "received", traits=traits) for name in names.split()]
 
 
-FIELDS: Final[tuple[ContactField, ...]] = (
-    # In the order of the columns of an export.
-    *_texts("first_name", group="names", is_personal=True, headers="givenname first"),
-    *_texts("last_name", group="names", is_personal=True, headers="familyname surname last"),
-    # The service makes it of its parts, so that a trace of them is enough.
-    *_texts("name", kind="word", group="names", is_personal=True, is_traced=False, headers="fullname contactname"),
-    *_texts(
-        "email",
-        kind="email",
-        empty_upsert=UNSET,
-        empty_update=None,  # the service refuses "", which is no address
-        is_personal=True,
-        headers="emailaddress mail primaryemail email1 workemail businessemail email2 secondaryemail personalemail "
-        "homeemail email3 otheremail additionalemail additionalemails",
-    ),
-    *_texts(
-        "phone",
-        kind="phone",
-        empty_upsert=UNSET,
-        empty_update=None,
-        is_personal=True,
-        headers="phonenumber telephone primaryphone phone1 mobile mobilephone mobilephonenumber mobilenumber cell "
-        "cellphone workphone businessphone phone2 homephone phone3 otherphone additionalphone additionalphones",
-    ),
-    *_texts(
-        "company_name",
-        nulls=("upsert",),
-        empty_update=UNSET,
-        restored_by="upsert",  # an update does not take it
-        headers="company organization organisation businessname",
-    ),
-    *_texts("address1", is_personal=True, headers="address street streetaddress addressline1"),
-    *_texts("city", is_personal=True),
-    *_texts("state", is_personal=True, headers="stateregion stateprovince region province"),
-    *_texts("postal_code", nulls=("2023-02-21",), is_personal=True, headers="zip zipcode postcode zippostalcode"),
-    *_texts(
-        "country",
-        kind="country",
-        nulls=(),
-        empty_upsert=UNSET,
-        empty_update=UNSET,
-        headers="countryregion countrycode",
-    ),
-    *_texts("website", kind="url", headers="websiteurl url web homepage"),
-    *_texts("timezone", kind="zone", empty_upsert=None, empty_update=None),
-    ContactField(
-        name="gender",
-        kind="word",
-        nulls=("2023-02-21",),
-        restored_by=None,  # the service never changes it once a contact is there
-        is_always_named=False,
-        headers="sex",
-    ),
-    *_texts("date_of_birth", kind="day", empty_upsert=None, empty_update=None, headers="birthday birthdate dob"),
-    *_texts("source", nulls=("update", "2023-02-21"), headers="leadsource contactsource"),
-    *_texts("assigned_to", kind="id", nulls=("update", "2023-02-21"), empty_upsert=UNSET, empty_update=None),
-    # A trace holds each tag.
-    ContactField(name="tags", kind="tags", empty_update=[], is_traced=False, headers="tag labels"),
-    # Channels are closed whatever else of a contact is filled.
-    ContactField(
-        name="dnd", kind="switch", group="dnd", nulls=("2023-02-21",), empty_update=False, headers="donotdisturb"
-    ),
-    ContactField(name="dnd_settings", kind="channels", group="dnd"),
-    ContactField(name="inbound_dnd_settings", kind="inbound", is_filled=True),
-    ContactField(name="custom_fields", kind="custom", is_filled=True),
-    ContactField(
-        name="location_id",
-        kind="location",
-        nulls=("2023-02-21",),
-        restored_by=None,
-        is_traced=False,
-        is_exported=False,  # an export of one location is often for another
-    ),
-    ContactField(
-        name="create_new_if_duplicate_allowed",
-        kind="option",
-        nulls=("2023-02-21",),
-        restored_by=None,
-        is_traced=False,
-        is_exported=False,
-    ),
-    # What the service alone writes.
-    *_received("additional_emails additional_phones", is_exported=True),
-    *_received("type business_id", is_traced=True, is_exported=True),
-    *_received("date_added date_updated", is_exported=True),
-    *_received("ssn keyword attachments bounce_email unsubscribe_email", is_traced=True),
-    *_received("id email_lower_case first_name_lower_case last_name_lower_case full_name_lower_case"),
-    *_received("last_activity last_session_activity_at attribution_source last_attribution_source visitor_id"),
-    *_received("deleted birth_month birth_day offers products"),
-    # What searches and lists return, some of it under names of their own.
-    *_received("contact_name first_name_raw last_name_raw address business_name phone_label valid_email followers"),
-    *_received("attributions search_after"),
+_ALL, _UPDATE, _LATER = "upsert update 2023-02-21", "update 2023-02-21", "2023-02-21"
+_WHO, _TEXT = "filled personal traced exported searched", "filled traced exported"
+_EMAILS: Final = (
+    "emailaddress mail primaryemail email1 workemail businessemail email2 secondaryemail personalemail homeemail "
+    "email3 otheremail additionalemail additionalemails"
 )
+_PHONES: Final = (
+    "phonenumber telephone primaryphone phone1 mobile mobilephone mobilephonenumber mobilenumber cell cellphone "
+    "workphone businessphone phone2 homephone phone3 otherphone additionalphone additionalphones"
+)
+# fmt: off
+FIELDS: Final[tuple[ContactField, ...]] = (
+    # What an upsert takes, in the order of an export's columns.
+    # name, kind, nulls, what empties it in an upsert and in an update, what restores it
+    _field("first_name", "text", _ALL, "", "", "update", group="names", traits="filled personal traced exported",
+           headers="givenname first"),
+    _field("last_name", "text", _ALL, "", "", "update", group="names", traits="filled personal traced exported",
+           headers="familyname surname last"),
+    # The service makes it of its parts; a trace of these is enough.
+    _field("name", "word", _ALL, "", "", "update", group="names", traits="filled personal exported",
+           headers="fullname contactname"),
+    # The service refuses an empty text, which is no address and no number.
+    _field("email", "email", _ALL, UNSET, None, "update", traits=_WHO + " sorted", headers=_EMAILS),
+    _field("phone", "phone", _ALL, UNSET, None, "update", traits=_WHO, headers=_PHONES),
+    _field("company_name", "text", "upsert", "", UNSET, "upsert", traits=_TEXT + " searched",
+           headers="company organization organisation businessname"),
+    _field("address1", "text", _ALL, "", "", "update", traits="filled personal traced exported",
+           headers="address street streetaddress addressline1"),
+    _field("city", "text", _ALL, "", "", "update", traits=_WHO),
+    _field("state", "text", _ALL, "", "", "update", traits=_WHO, headers="stateregion stateprovince region province"),
+    _field("postal_code", "text", _LATER, "", "", "update", traits=_WHO, headers="zip zipcode postcode zippostalcode"),
+    _field("country", "country", "", UNSET, UNSET, "update", traits=_TEXT + " searched",
+           headers="countryregion countrycode"),
+    _field("website", "url", _ALL, "", "", "update", traits=_TEXT, headers="websiteurl url web homepage"),
+    _field("timezone", "zone", _ALL, None, None, "update", traits=_TEXT),
+    # The service never changes it once a contact is there.
+    _field("gender", "word", _LATER, UNSET, UNSET, "", traits="traced unsure exported", headers="sex"),
+    _field("date_of_birth", "day", _ALL, None, None, "update", traits=_TEXT, headers="birthday birthdate dob"),
+    _field("source", "text", _UPDATE, "", "", "update", traits=_TEXT + " searched sorted",
+           headers="leadsource contactsource"),
+    _field("assigned_to", "id", _UPDATE, UNSET, None, "update", traits=_TEXT + " searched"),
+    # A trace has each tag.
+    _field("tags", "tags", "", UNSET, [], "update", traits="exported searched", headers="tag labels"),
+    # Channels are closed whatever else of a contact is filled.
+    _field("dnd", "switch", _LATER, UNSET, False, "update", group="dnd", traits="traced exported searched sorted",
+           headers="donotdisturb"),
+    _field("dnd_settings", "channels", "", UNSET, UNSET, "update", group="dnd", traits="traced exported"),
+    _field("inbound_dnd_settings", "inbound", "", UNSET, UNSET, "update", traits=_TEXT),
+    _field("custom_fields", "custom", "", UNSET, UNSET, "update", traits=_TEXT),
+    # An export of one location is often for another.
+    _field("location_id", "location", _LATER),
+    _field("create_new_if_duplicate_allowed", "option", _LATER),
+    # What the service alone writes, and what only searches and lists return.
+    *_received("additional_emails additional_phones", "exported"),
+    *_received("type business_id", "traced exported"),
+    *_received("date_added date_updated", "exported searched sorted"),
+    *_received("ssn keyword attachments bounce_email unsubscribe_email", "traced"),
+    *_received("first_name_lower_case last_name_lower_case", "searched sorted"),
+    *_received("id contact_name address business_name followers", "searched"),
+    *_received("email_lower_case full_name_lower_case last_activity last_session_activity_at visitor_id"),
+    *_received("attribution_source last_attribution_source deleted birth_month birth_day offers products"),
+    *_received("first_name_raw last_name_raw phone_label valid_email attributions search_after"),
+)
+# fmt: on
 FIELD_OF: Final[Mapping[str, ContactField]] = {field.name: field for field in FIELDS}
 """The fields by their names in Python."""
 UPSERT_FIELDS: Final = tuple(field for field in FIELDS if field.kind != "received")
