@@ -37,7 +37,7 @@ WINGS: dict[str, set[str]] = {
 # The rooms of each wing, from the bottom up: each may use those before it, and none behind it.
 ROOMS: dict[str, str] = {
     "models": """
-        dnd given normal structs activities custom_fields contacts compare identity links locations wire search
+        dnd given normal structs activities custom_fields contacts fields compare identity links locations wire search
         __init__
     """,
     "protocol": "request answers activities contacts links locations redaction search __init__ oauth",

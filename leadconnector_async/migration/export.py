@@ -26,6 +26,7 @@ from ..bulk.pool import Pool
 from ..client import LeadConnector
 from ..errors import BadRequestError, ConfigurationError, NotFoundError, ValidationError
 from ..models import Contact, DndSettings, InboundDndSettings, any_of
+from ..models.fields import CHANNEL_KINDS, FIELD_OF, FIELDS, NAMES, is_empty
 from ..models.search import Cursor, Filter, FilterGroup, FoundContact
 from ..private_file import keep_database_private, open_anew
 from .mapping.targets import CUSTOM_PREFIX
@@ -36,41 +37,13 @@ from .tables.table import text_of
 
 _FILE: Final = "FILE_UPLOAD"
 _FILE_PREFIX: Final = "file:"  # a load has no value for such a field, and passes the column over
-WRITABLE: Final = {
-    "firstName": "first_name",
-    "lastName": "last_name",
-    "name": "name",
-    "email": "email",
-    "phone": "phone",
-    "companyName": "company_name",
-    "address1": "address1",
-    "city": "city",
-    "state": "state",
-    "postalCode": "postal_code",
-    "country": "country",
-    "website": "website",
-    "timezone": "timezone",
-    "gender": "gender",
-    "dateOfBirth": "date_of_birth",
-    "source": "source",
-    "assignedTo": "assigned_to",
-    "tags": "tags",
-    "dnd": "dnd",
-    "dndSettings": "dnd_settings",
-    "inboundDndSettings": "inbound_dnd_settings",
-}
-"""What an upsert takes, but for the location: an export of one is often for another."""
-_READ_ONLY: Final = {
-    "additionalEmails": "additional_emails",
-    "additionalPhones": "additional_phones",
-    "type": "type",
-    "businessId": "business_id",
-    "dateAdded": "date_added",
-    "dateUpdated": "date_updated",
-}
-_ATTRIBUTES: Final = {*WRITABLE.values(), *_READ_ONLY.values(), "custom_fields"}
+_EXPORTED: Final = [field for field in FIELDS if field.is_exported]
+_WRITABLE: Final = {field.wire: field.name for field in _EXPORTED if field.is_stored and field.kind != "custom"}
+_READ_ONLY: Final = {field.wire: field.name for field in _EXPORTED if not field.is_stored}
+_BY_CHANNEL: Final = [field for field in _EXPORTED if field.kind in CHANNEL_KINDS]
+_NAME_PARTS, _NAME = [FIELD_OF[name].wire for name in NAMES[:2]], FIELD_OF[NAMES[2]].wire
+_ATTRIBUTES: Final = frozenset(field.name for field in _EXPORTED)
 _SEPARATING: Final = re.compile(r'[,;|"\n\r]|:::|^\s|\s$')
-_LEFT_OUT: Final[tuple[object, ...]] = (None, "", [], {})
 
 
 class ExportField(Struct, frozen=True):
@@ -112,7 +85,7 @@ def read_fields(definitions: Iterable[Definition]) -> list[ExportField]:
 
 def write_csv_header(fields: Sequence[ExportField]) -> bytes:
     """Return the header."""
-    return _write_csv([["id", *WRITABLE, *_READ_ONLY, *(field.column for field in fields)]])
+    return _write_csv([["id", *_WRITABLE, *_READ_ONLY, *(field.column for field in fields)]])
 
 
 def write_csv_rows(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
@@ -149,7 +122,7 @@ def find_told(contacts: Sequence[Contact], *, but: Collection[str]) -> set[str]:
         contacts: The contacts.
         but: Fields that need not be looked for.
     """
-    sought = {name: attribute for name, attribute in WRITABLE.items() if name not in but}
+    sought = {name: attribute for name, attribute in _WRITABLE.items() if name not in but}
     return {name for name, attribute in sought.items() if any(contact.knows(attribute) for contact in contacts)}
 
 
@@ -157,20 +130,20 @@ def find_told(contacts: Sequence[Contact], *, but: Collection[str]) -> set[str]:
 
 
 def _values_of(contact: FoundContact) -> dict[str, Any]:
-    values = {name: getattr(contact, attribute) for name, attribute in WRITABLE.items()}
+    values = {name: getattr(contact, attribute) for name, attribute in _WRITABLE.items()}
     values |= _unreadable_of(contact)  # as it came: better than to pass for nothing
-    if values["firstName"] or values["lastName"]:
-        del values["name"]  # made of these
+    if not all(is_empty(values[part]) for part in _NAME_PARTS):
+        del values[_NAME]  # made of these
     else:
-        values["name"] = contact.name or contact.contact_name
-    for name in ("dndSettings", "inboundDndSettings"):
-        values[name] = _channels_of(values[name])
-    return {name: value for name, value in values.items() if value not in _LEFT_OUT}
+        values[_NAME] = contact.name or contact.contact_name
+    for field in _BY_CHANNEL:
+        values[field.wire] = _channels_of(values[field.wire])
+    return {name: value for name, value in values.items() if not is_empty(value)}
 
 
 def _unreadable_of(contact: FoundContact) -> dict[str, Any]:
     unreadable = contact.unreadable
-    return {name: unreadable[attribute] for name, attribute in WRITABLE.items() if attribute in unreadable}
+    return {name: unreadable[attribute] for name, attribute in _WRITABLE.items() if attribute in unreadable}
 
 
 def _channels_of(settings: DndSettings | InboundDndSettings | None) -> dict[str, Any]:
@@ -189,7 +162,7 @@ def _upsert_of(contact: FoundContact, keys: Mapping[str, str]) -> dict[str, Any]
     custom = [
         {"id": one.id, **({"key": keys[one.id]} if one.id in keys else {}), "field_value": one.value}
         for one in contact.custom_fields or ()
-        if one.value not in _LEFT_OUT
+        if not is_empty(one.value)
     ]
     return {**values, "customFields": custom} if custom else values
 
@@ -198,7 +171,7 @@ def _csv_row(contact: FoundContact, fields: Sequence[ExportField]) -> list[str]:
     values = _values_of(contact)
     if "tags" not in contact.unreadable:
         values["tags"] = _join_tags(contact.tags or [])
-    row = [contact.id, *(text_of(msgspec.to_builtins(values.get(name))) for name in WRITABLE)]
+    row = [contact.id, *(text_of(msgspec.to_builtins(values.get(name))) for name in _WRITABLE)]
     row += [_read_only_text(getattr(contact, attribute)) for attribute in _READ_ONLY.values()]
     custom: dict[str, Any] = {value.id: value.value for value in contact.custom_fields or ()}
     return [*row, *(_custom_text(custom.get(field.id)) for field in fields)]
@@ -317,13 +290,13 @@ class RestrictedContacts:
 
 def take_restrictions(contact: Contact, whole: Contact) -> None:
     """Have a contact that a search returned say of do-not-disturb what a read of it by its id said."""
-    for field in ("dnd", *_CLOSED):
-        setattr(contact, field, getattr(whole, field))
+    for field in FIELDS:
+        if field.kind in ("switch", *CHANNEL_KINDS):
+            setattr(contact, field.name, getattr(whole, field.name))
 
 
 PAGE_SIZE: Final = 500
 Doubt: TypeAlias = Literal["unasked", "unseen", "seen"]
-_BY_CHANNEL: Final = ("dndSettings", "inboundDndSettings")
 _AT_ONCE: Final = 64  # calls
 _CSV, _LINES, _PARQUET = ".csv", (".jsonl", ".ndjson"), ".parquet"
 
@@ -383,7 +356,8 @@ def find_untold(order: ExportOrder, progress: Progress) -> list[str]:
     """
     if order.is_raw or not progress.contacts:
         return []
-    return [name for name in WRITABLE if name not in (*progress.told, *_BY_CHANNEL)]
+    by_channel = [field.wire for field in _BY_CHANNEL]
+    return [name for name in _WRITABLE if name not in (*progress.told, *by_channel)]
 
 
 def doubt_restrictions(order: ExportOrder, progress: Progress) -> Doubt | None:
@@ -399,7 +373,7 @@ def doubt_restrictions(order: ExportOrder, progress: Progress) -> Doubt | None:
         return None
     if progress.by_id:
         return "seen"
-    if _BY_CHANNEL[0] in progress.told:
+    if _BY_CHANNEL[0].wire in progress.told:
         return None
     return "unseen" if progress.is_asked else "unasked"
 

@@ -23,8 +23,9 @@ from ..errors import (
     NotFoundError,
     StopRequestedError,
 )
-from ..models import Contact, ContactUpdate, ContactUpsert, DndSettings, read_mapping
-from ..models.compare import differing_channels, is_as_sent, is_same_value
+from ..models import Contact, ContactUpdate, ContactUpsert, read_mapping
+from ..models.compare import find_not_applied, with_refused
+from ..models.fields import CHANNEL_KINDS, FIELD_OF, KEYS, UPSERT_FIELDS
 from ..run.journal import Journal
 from ..run.rows import RunFile
 from .before import Snapshot, StoredContacts
@@ -34,7 +35,7 @@ from .mapping.directories import fetch_fields
 from .restoring import Left, Restoration, Sent, find_restoration
 from .verify import Loaded
 
-_IDENTITY: Final = ("email", "phone")
+_BY_CHANNEL: Final = [field.name for field in UPSERT_FIELDS if field.kind in CHANNEL_KINDS]
 _TAKEN: Final = "another contact has it now"
 _NOT_TAKEN: Final = "the service did not take what it held"
 _UNSEEN: Final = "it was not found before the run, so that what it held is not known"
@@ -194,7 +195,7 @@ class Restore:
     async def _restore_but(self, rows: list[Loaded]) -> Undone:
         """Restore all of a contact but the email and phone that others have."""
         try:
-            return await self._restore(rows, but=_IDENTITY)
+            return await self._restore(rows, but=KEYS)
         except DuplicateContactError as error:
             return _undone(rows, "failed", str(error))
 
@@ -210,7 +211,7 @@ class Restore:
         if any(loaded.sent.custom_fields for loaded in rows):
             book = await self._find_custom_fields(location_id)
         sent = Sent(rows=[loaded.sent for loaded in rows], adds_tags=self._adds_tags, custom_fields=book)
-        emptied = _IDENTITY if self._book.is_waiting(contact_id) else ()
+        emptied = KEYS if self._book.is_waiting(contact_id) else ()
         trace = await asyncio.to_thread(self._trace_of, rows)
         return find_restoration(before, now, sent, trace=trace, emptied=emptied, is_forced=self._is_forced)
 
@@ -235,7 +236,8 @@ class Restore:
     async def _set_company(self, contact_id: str, location_id: str | None, name: str) -> bool:
         """Change what no update takes, by an upsert that is known to meet this contact."""
         contact = await self._client.contacts.get(contact_id, location_id=location_id)
-        for field in _IDENTITY:
+        is_same = FIELD_OF["company_name"].comparer()
+        for field in KEYS:
             key = getattr(contact, field)
             if not key:
                 continue
@@ -244,7 +246,7 @@ class Restore:
             if met is not None and met.id == contact_id:
                 upsert = ContactUpsert(**sought, company_name=name, location_id=location_id or UNSET)
                 result = await self._client.contacts.upsert(upsert)
-                return result.contact.id == contact_id and (result.contact.company_name or "") == name
+                return result.contact.id == contact_id and is_same(name, result.contact.company_name)
         return False
 
     async def _release(self, rows: list[Loaded]) -> None:
@@ -252,7 +254,7 @@ class Restore:
         found = await self._compare(rows)
         if found is None:
             return
-        emptied: dict[str, object] = {name: None for name in _IDENTITY if name in found.changes}
+        emptied: dict[str, object] = {name: None for name in KEYS if name in found.changes}
         if emptied:
             self._book.write(_undone(rows, "waiting", "its email or phone was emptied, to be restored"))
             # With all else that goes back: once this has moved `dateUpdated`, no channel is opened any more.
@@ -326,16 +328,9 @@ def _status_of(found: Restoration) -> UndoStatus:
 
 def _not_taken(changes: dict[str, Any], stored: Contact) -> list[Left]:
     """Return what the service says it stored in another way."""
-    values = {field.id: field.value for field in stored.custom_fields or ()}
-    custom = changes.get("custom_fields", ())
-    missing = [
-        f"custom_fields.{one['id']}" for one in custom if not is_same_value(one["field_value"], values.get(one["id"]))
+    missing = find_not_applied(read_mapping(changes, ContactUpdate), stored, exactly=True)
+    return [
+        Left(name, _NOT_TAKEN, is_lost=True)
+        for one in with_refused(missing, stored.not_applied)
+        for name in ([f"{one.field}.{channel}" for channel in one.sent] if one.field in _BY_CHANNEL else [one.field])
     ]
-    plain = (name for name, value in changes.items() if isinstance(value, str | None) and name != "name")
-    missing += [name for name in plain if not is_as_sent(name, changes[name], getattr(stored, name))]
-    sent = read_mapping({"dnd_settings": changes.get("dnd_settings", {})}, ContactUpdate).dnd_settings
-    if isinstance(sent, DndSettings):
-        refused = (channel for one in stored.not_applied for channel in one.sent)
-        channels = dict.fromkeys((*refused, *differing_channels(sent, stored.dnd_settings)))
-        missing += [f"dnd_settings.{channel}" for channel in channels]
-    return [Left(name, _NOT_TAKEN, is_lost=True) for name in missing]

@@ -21,7 +21,7 @@ from ..bulk.traces import Span
 from ..client import LeadConnector
 from ..contacts.links import MAX_IDS
 from ..errors import CallError, LeadConnectorError
-from ..models import ContactUpsert, TagsReport
+from ..models import ContactUpsert, TagsReport, normal
 from ..models.contacts import NotApplied
 from ..protocol import Scope
 from ..protocol.links import build_bulk_tags
@@ -218,12 +218,12 @@ class Tagging(FollowUp):
 
 def normal_tags(contact: ContactUpsert) -> tuple[str, ...]:
     """Return the tags of a contact as the service keeps them, so that equal sets are equal."""
-    return _normal(tuple(contact.tags)) if contact.tags else ()
+    return _sorted_tags(tuple(contact.tags)) if contact.tags else ()
 
 
 @lru_cache(maxsize=1024)  # the rows of a file share few sets of tags
-def _normal(tags: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted({tag.strip().lower() for tag in tags} - {""}))
+def _sorted_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(normal.normal_tags(tags)))
 
 
 def _read_report(batch: TagBatch, report: TagsReport) -> list[Tagged]:

@@ -23,7 +23,7 @@ from ..calls.server_clock import CLOCK_TOLERANCE, read_time
 from ..client import LeadConnector
 from ..errors import CallError, ConfigurationError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpsert
-from ..models.compare import find_not_applied
+from ..models.compare import CUSTOM_PREFIX, find_not_applied
 from ..models.contacts import NotApplied
 from ..private_file import open_anew, write_private
 from ..protocol.answers import clean_text
@@ -157,7 +157,6 @@ def changed_since(contact: Contact, ended_at: float | None) -> bool | None:
 VERIFY_TABLE: Final = "verify.csv"
 VERIFY_REPORT: Final = "verify.json"
 _COLUMNS: Final = ("row", "contact_id", "field", "sent", "stored", "reason")
-_CUSTOM: Final = "custom_fields."
 _TAGS: Final = "tags"
 GONE: Final = "the contact is not there any more"
 CHANGED: Final = "the contact was changed after the run"
@@ -430,9 +429,9 @@ def _overwritten_by(field: str, rows: list[Loaded], missing: Sequence[Sequence[N
 
 
 def _sends(contact: ContactUpsert, field: str) -> bool:
-    if not field.startswith(_CUSTOM):
+    if not field.startswith(CUSTOM_PREFIX):
         return getattr(contact, field) is not UNSET
-    key = field.removeprefix(_CUSTOM)
+    key = field.removeprefix(CUSTOM_PREFIX)
     return any(key in (custom.id, custom.key) for custom in contact.custom_fields or [])
 
 
