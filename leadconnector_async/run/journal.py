@@ -320,7 +320,9 @@ class Journal:
             )
 
     def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
-        (self._written,) = db.execute("SELECT coalesce(max(written), 0) FROM outcomes").fetchone()
+        # Not below what was delivered: groups of rows that were not sent after all left no outcome.
+        latest = "SELECT max(written, coalesce((SELECT max(written) FROM outcomes), 0)) FROM delivered"
+        (self._written,) = db.execute(latest).fetchone()
         sittings, began_at, self._reach = db.execute(
             "SELECT count(*), min(began_at), coalesce(max(reach), 0) FROM sittings"
         ).fetchone()
