@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ..client import LeadConnector
+from ..cluster.run import is_cluster_run
 from ..errors import ConfigurationError
 from ..migration.before import BEFORE, StoredContacts
 from ..migration.books import PHONES, PhoneBook
@@ -26,7 +27,7 @@ from ..migration.tables.queries import Query, hide_password
 from ..protocol.answers import clean_text
 from ..run.journal import Journal
 from .accounts import LoginOptions, choose_token
-from .options import Saying, read_limits, read_meaning, read_rate
+from .options import Saying, address_of, read_limits, read_meaning, read_rate
 from .preparation import Preparation
 from .terminal import tell
 
@@ -104,7 +105,7 @@ class PastRun:
         self.folder = order.folder
         path = self.folder / JOURNAL
         if not path.is_file():
-            raise ConfigurationError(f"{self.folder}: is no folder of a run; name the one that upsert wrote (--out)")
+            raise ConfigurationError(_why_no_run(self.folder))
         self.journal = stack.enter_context(Journal(path))
         try:
             keep_run_private(self.folder)
@@ -207,6 +208,16 @@ class PastRun:
             if not path.is_file():
                 raise ConfigurationError(f"{path}: was loaded, and is not there any more; put it back")
         return Sources(files=files, reading=self.note.reading)
+
+
+def _why_no_run(folder: Path) -> str:
+    address = address_of(str(folder))
+    if "://" in address or is_cluster_run(folder):  # loads on a cluster alone have addresses
+        return (
+            f"{address}: holds a run on a cluster (--dask), which cannot be verified or undone for now; results/ and "
+            "report.json in it say what became of each row"
+        )
+    return f"{folder}: is no folder of a run; name the one that upsert wrote (--out)"
 
 
 class Pace:

@@ -37,7 +37,7 @@ from ..bulk.report import BatchReport, Outcome
 from ..bulk.run_log import LATEST_SECONDS, NO_PACE, Earlier, Pace, first_never_sent
 from ..bulk.traces import Trace, follow, trace_of
 from ..errors import ConfigurationError, JournalError
-from ..private_file import keep_database_private
+from ..private_file import keep_database_private, refuse_network_disk
 from .timeline import LaterCall, Second, add_later_calls, add_to_timeline, prepare_timeline, read_timeline
 
 # ---------------------------------------------------------------------------------------------- the file
@@ -76,9 +76,10 @@ def open_journal_file(path: Path) -> sqlite3.Connection:
     """Open a journal, or make one where there is none.
 
     Raises:
-        ConfigurationError: It is in use, cannot be written, or is something else, which is then left as it is; its
-            `__cause__` is SQLite's error, where there was one.
+        ConfigurationError: It is in use, on a network disk, cannot be written, or is something else, which is then left
+            as it is; its `__cause__` is SQLite's error, where there was one.
     """
+    refuse_network_disk(path)
     try:
         keep_database_private(path)
         db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -174,8 +175,9 @@ def is_journal_of(path: Path, whole: Mapping[str, str]) -> bool:
     """Whether a file is the journal of a load, as far as `whole` tells. A file that is none is left as it is.
 
     Raises:
-        ConfigurationError: It is in use, so that nobody can tell.
+        ConfigurationError: It is in use or on a network disk, so that nobody can tell.
     """
+    refuse_network_disk(path)
     try:
         with Journal(path) as journal:
             return journal.is_of(whole)
