@@ -24,6 +24,7 @@ from ..rules.countries import country_codes
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
+_LOST_SLASH: Final = re.compile(r"([A-Za-z][\w+.-]+):/(?=[^/])")
 _TAGS_RULES: Final[dict[str, TagsRule]] = {"add": "add", "replace": "replace"}
 _EMPTY_RULES: Final[dict[str, EmptyRule]] = {"keep": "keep", "clear": "clear"}
 
@@ -178,6 +179,11 @@ def read_secret_file(option: str, path: Path, what: str) -> str:
 # ---------------------------------------------------------------------------------------------- completion
 
 
+def address_of(path: str) -> str:
+    """Return an address of fsspec as it was written: as a path, it has lost a slash. A path stays as it is."""
+    return _LOST_SLASH.sub(r"\1://", path, count=1)
+
+
 def offer(values: Iterable[str]) -> Callable[[str], list[str]]:
     """Return what completes one of some words."""
 
@@ -325,7 +331,7 @@ Dask: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SCHEDULER",
-        help="Load on a Dask cluster: its address, or `local`.",
+        help="Load on a Dask cluster: its address, or `local`. No verify, no undo for now.",
         show_default=False,
     ),
 ]

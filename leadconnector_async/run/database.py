@@ -29,7 +29,7 @@ from zlib import crc32
 import msgspec
 
 from ..errors import ConfigurationError, JournalError
-from ..private_file import keep_database_private
+from ..private_file import keep_database_private, refuse_network_disk
 
 Kind: TypeAlias = Literal["run", "journal"]
 """What a file is: a run with its rows, or the journal of a load whose rows the caller has."""
@@ -348,6 +348,8 @@ _SEAL: Final = Layout("<I")
 
 
 def _connect(path: Path | None, kind: Kind) -> sqlite3.Connection:
+    if path is not None:
+        refuse_network_disk(path)
     try:
         if path is not None:
             keep_database_private(path)
