@@ -92,6 +92,9 @@ class Database:
         except sqlite3.Error as error:
             self._db.close()
             raise ConfigurationError(f"{path}: {_why_not_opened(error, kind)}") from error
+        except JournalError as error:
+            self.close()
+            raise ConfigurationError(str(error)) from error
         except ConfigurationError:
             self._db.close()
             raise
@@ -105,7 +108,23 @@ class Database:
     def close(self) -> None:
         """Let go of the file, and of its log, which goes into the main file. May be called twice."""
         with self._lock:
+            self._note_cut_off()
             self._db.close()
+
+    def _note_cut_off(self) -> None:
+        """Note that a session which is still open is cut off: closing the file removes its log, and an open session
+        without a log is refused from then on."""
+        for _ in range(2):
+            with suppress(JournalError, sqlite3.Error):
+                if self._has_open_session():
+                    with self.transaction() as db:
+                        db.execute("UPDATE sessions SET state = ? WHERE state = ?", (CUT_OFF, OPEN))
+                return
+            with suppress(sqlite3.Error):  # a full disk: the next group takes the place of what is in the log
+                self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _has_open_session(self) -> bool:
+        return self._db.execute("SELECT 1 FROM sessions WHERE state = ?", (OPEN,)).fetchone() is not None
 
     # ------------------------------------------------------------------------------------------ opening
 
@@ -150,7 +169,7 @@ class Database:
     def _close_sessions(self) -> None:
         """Note which session was cut off, and begin a new log: what a power cut left in the old one might pass for a
         group after a bad frame, once others are written over its beginning."""
-        if self._db.execute("SELECT 1 FROM sessions WHERE state = ?", (OPEN,)).fetchone():
+        if self._has_open_session():
             with self.transaction() as db:
                 db.execute("UPDATE sessions SET state = ? WHERE state = ?", (CUT_OFF, OPEN))
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
