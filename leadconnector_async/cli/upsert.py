@@ -11,6 +11,8 @@ from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any, Final
 
+import msgspec
+
 from ..bulk.report import LoadStoppedError
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, StopRequestedError
@@ -91,6 +93,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         found = await _find_run(order)
         if found is not None:
             stack.enter_context(found)
+            order = msgspec.structs.replace(order, options=found.options)  # of a run that is named, none is given
         client = await open_client(order, read_rate(order.rate, order.daily), stack, found)
         if found is not None:
             found.use(client)
