@@ -47,6 +47,37 @@ def first_never_sent(*, rows_read: int, outcomes: int, concurrency: int) -> int:
     return max(rows_read, outcomes) + unsaid + MOST_REFUSED + concurrency * _READ_AHEAD
 
 
+_IN_FLIGHT_SECONDS: Final = 120.0  # after its last outcome, a session that was cut off made no more calls
+
+
+class LastCalls(Struct, frozen=True):
+    """The calls that earlier sessions made last.
+
+    Attributes:
+        by_second: Calls by the second in which they had ended, in seconds since 1970 by this machine.
+        is_whole: Whether these are all; not where a session was cut off, as its process may have just died.
+    """
+
+    by_second: tuple[tuple[int, int], ...] = ()
+    is_whole: bool = True
+
+    def slots(self, now: float, per_seconds: float) -> tuple[int | None, float]:
+        """Return how many slots of a window may be in use still (None for all of them), and for how many seconds.
+
+        Args:
+            now: Seconds since 1970.
+            per_seconds: The length of the window.
+        """
+        last = max((second for second, _ in self.by_second), default=0) + 1
+        if not self.is_whole and now - last < _IN_FLIGHT_SECONDS + per_seconds:
+            return None, per_seconds
+        used = sum(calls for second, calls in self.by_second if second + 1 + per_seconds > now)
+        return used, last + per_seconds - now
+
+
+NO_CALLS: Final = LastCalls()
+
+
 class Earlier(Struct, frozen=True):
     """What earlier sessions left.
 
@@ -56,12 +87,14 @@ class Earlier(Struct, frozen=True):
         since: When the first began of which some rows have no outcome although they may have been sent, by the server's
             clock; None where its time is not known, or there was none.
         until: By when all that was sent had arrived, by the same clock; None where that is not known.
+        last_calls: The calls that they made last.
     """
 
     sessions: int
     began_at: float
     since: float | None
     until: float | None
+    last_calls: LastCalls = NO_CALLS
 
 
 class Pace(Struct, frozen=True):

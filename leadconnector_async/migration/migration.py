@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from ..bulk.contacts import leave_used_slots
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, Outcome
 from ..bulk.source import Closing, Skipped
@@ -428,6 +429,7 @@ class Migration:
             raise ConfigurationError("this run was opened without a client; give it one with `use`")
         if self.folder is None:
             raise ConfigurationError("this plan was not kept; prepare it with a folder to load it")
+        leave_used_slots(self._client, self.journal.last_calls())
         return self._client
 
     def _folder(self) -> Path:

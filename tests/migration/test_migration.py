@@ -126,6 +126,27 @@ async def test_a_load_that_was_stopped_goes_on(client: LeadConnector, sandbox: S
     assert len(sandbox.contacts(LOCATION)) == 300
 
 
+@pytest.mark.parametrize("after", [5, 90, 230])
+async def test_sessions_that_follow_each_other_stay_below_the_limit_together(
+    sandbox: Sandbox, connect: OpenSandbox, tmp_path: Path, after: int
+) -> None:
+    path, stop = write(tmp_path / "a.csv", 300), asyncio.Event()
+    done: list[int] = []
+
+    def note(outcome: Outcome) -> None:
+        done.append(outcome.index)
+        if len(done) == after:
+            stop.set()
+
+    async with await prepare(await connect(sandbox), path, tmp_path / "run") as run:
+        await run.upsert(on_outcome=note, stop=stop)
+    async with await Migration.open(await connect(sandbox), tmp_path / "run") as run:  # another process, as good as
+        assert (await run.upsert()).created == 300
+    async with await Migration.open(await connect(sandbox), tmp_path / "run") as run:
+        assert (await run.verify()).differing == 0
+    assert sandbox.rate_limited == 0
+
+
 async def test_some_rows_today_and_the_rest_tomorrow(client: LeadConnector, sandbox: Sandbox, tmp_path: Path) -> None:
     async with await prepare(client, write(tmp_path / "a.csv", 30), tmp_path / "run") as run:
         report = await run.upsert(limit=10)
