@@ -360,6 +360,11 @@ UPSERT_FIELDS: Final = tuple(field for field in FIELDS if field.kind != "receive
 """Those that an upsert takes."""
 NAMES: Final = tuple(field.name for field in FIELDS if field.group == "names")
 """A name and its parts, which change together; the whole name is the last one."""
+GROUPS: Final = [
+    frozenset(field.name for field in FIELDS if field.group == group)
+    for group in dict.fromkeys(field.group for field in FIELDS if field.group)
+]
+"""The names of the fields that change together, by group."""
 
 
 def given_fields(contact: Struct) -> Iterable[ContactField]:
