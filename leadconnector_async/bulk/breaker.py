@@ -34,7 +34,7 @@ _TIMES_THAT_OPEN: Final = 2  # that items are given up with nothing answered in 
 _TIMES_THAT_FAIL: Final = 2  # that an item is given up on its own, each time followed by an answer to another
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
-_LONGEST_UNHEARD: Final = 20.0  # after the tries of the first call, which take some seconds
+_LONGEST_UNHEARD: Final = 10.0  # after the first calls were given up, so that it takes half a minute in all
 
 
 class _Doubt:
