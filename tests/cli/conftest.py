@@ -27,6 +27,7 @@ import typer
 from leadconnector_async import LeadConnector
 from leadconnector_async.cli.commands import app
 from leadconnector_async.models import Contact
+from leadconnector_async.run.database import Database
 from leadconnector_async.testing import run_sandbox
 from tests.waiting import PATIENCE
 
@@ -229,10 +230,16 @@ def delete(url: str, contact_id: str) -> None:
 
 def let_time_pass(folder: Path) -> None:
     """Have a run be an hour old, as far as it knows."""
-    with sqlite3.connect(folder / "journal.sqlite3") as db:
-        db.execute("UPDATE load SET value = value - 3600 WHERE name = 'ended_at'")
-        db.execute("UPDATE sittings SET server_until = server_until - 3600")
-    db.close()
+    with change_run(folder) as db:
+        db.execute("UPDATE about SET value = value - 3600 WHERE name = 'ended_at'")
+        db.execute("UPDATE sessions SET server_until = server_until - 3600")
+
+
+@contextmanager
+def change_run(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Change what a run has kept, as the product itself does it."""
+    with Database(folder / "run.sqlite3") as file, file.transaction() as db:
+        yield db
 
 
 def add_tag(url: str, contact_id: str, tag: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sqlite3
 import stat
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,7 @@ def test_a_location_is_as_before(run: Run, filled: str, tmp_path: Path, options:
     was = state(filled)
     code, _, err = run("upsert", mixed(tmp_path / "new.csv"), "--out", "out", "--snapshot", *options, *QUICK)
     assert code == 0, err
-    assert "is kept for undo, in before.sqlite3 and snapshot.sqlite3: data of people" in err
+    assert "is kept for undo, in run.sqlite3: data of people" in err
     assert state(filled) != was
     code, out, err = run("undo", "out", "--yes", *QUICK)
     assert code == 0, (out, err)
@@ -122,8 +124,8 @@ def settled(url: str) -> list[dict[str, Any]]:
 def test_files_of_a_snapshot_are_for_their_owner_alone(run: Run, filled: str, tmp_path: Path) -> None:
     code, _, err = run("upsert", mixed(tmp_path / "new.csv"), "--out", "out", "--snapshot", *QUICK)
     assert code == 0, err
-    for name in ("before.sqlite3", "snapshot.sqlite3"):
-        assert stat.S_IMODE((tmp_path / "out" / name).stat().st_mode) == 0o600
+    (kept,) = (tmp_path / "out").glob("*.sqlite3*")
+    assert (kept.name, stat.S_IMODE(kept.stat().st_mode)) == ("run.sqlite3", 0o600)
 
 
 def test_a_run_goes_on_only_with_the_snapshot_that_it_took(run: Run, filled: str, tmp_path: Path) -> None:
@@ -132,10 +134,16 @@ def test_a_run_goes_on_only_with_the_snapshot_that_it_took(run: Run, filled: str
     code, _, err = run("upsert", path, "--out", "out", "--resume", *QUICK)
     assert (code, "was made with another --snapshot" in err) == (2, True)
     assert run("upsert", path, "--out", "out", "--resume", "--snapshot", *QUICK)[0] == 0
-    for file in (tmp_path / "out").glob("snapshot.sqlite3*"):
-        file.unlink()
+    now = state(filled)
+    with closing(sqlite3.connect(tmp_path / "out" / "run.sqlite3", isolation_level=None)) as db:
+        db.execute("DROP TABLE before_snapshot")
+    for command in (("upsert", path, "--out", "out", "--resume", "--snapshot"), ("undo", "out", "--yes")):
+        code, _, err = run(*command, *QUICK)
+        assert (code, "run.sqlite3: is damaged" in err) == (2, True)
+    (tmp_path / "out" / "run.sqlite3").unlink()
     code, _, err = run("upsert", path, "--out", "out", "--resume", "--snapshot", *QUICK)
-    assert (code, "what was there before the load is not known any more" in err) == (2, True)
+    assert (code, "out: is not empty; name a new folder" in err) == (2, True)
+    assert state(filled) == now
 
 
 def test_without_a_snapshot_what_was_updated_stays(run: Run, filled: str, tmp_path: Path) -> None:
