@@ -37,7 +37,7 @@ WINGS: dict[str, set[str]] = {
 # The rooms of each wing, from the bottom up: each may use those before it, and none behind it.
 ROOMS: dict[str, str] = {
     "models": """
-        dnd given normal structs activities custom_fields contacts compare identity links locations wire search
+        dnd given normal structs activities custom_fields contacts fields compare identity links locations wire search
         __init__
     """,
     "protocol": "request answers activities contacts links locations redaction search __init__ oauth",
@@ -47,13 +47,13 @@ ROOMS: dict[str, str] = {
     "contacts": "group activities finding links contacts locations __init__",
     "rules": "countries checks problems consent emails phones places texts __init__",
     "bulk": """
-        backlog breaker closing report source traces outcome row run_log delivery intake load contacts __init__
+        backlog breaker closing report source traces outcome row pool run_log delivery intake load contacts __init__
     """,
     "run": "timeline journal __init__",
     "migration": """
         tables/extras tables/file tables/table tables/duck tables/queries tables/text tables/delimited tables/json
         tables/workbook tables/open mapping/targets mapping/custom_fields mapping/directories mapping/headers
-        mapping/meaning mapping/presets mapping/columns matching before books plan sweep export undo report/html
+        mapping/meaning mapping/presets mapping/columns matching before books plan export undo report/html
         report/charts report/words report/plan_page tables/__init__ tables/inputs mapping/rows mapping/file check
         follow_up tagging phones restoring select report/files load survey planning inventory verify restore
         report/report_page mapping/__init__ __init__ report/__init__

@@ -63,7 +63,6 @@ class Upsert(Item):
         "is_doubted",
         "request",
         "row_hash",
-        "times_put_back",
     )
 
     def __init__(
@@ -85,7 +84,6 @@ class Upsert(Item):
         self.call: Call[Any] = call
         self.row_hash = row_hash
         self.is_doubted = False
-        self.times_put_back = 0
         self.closing = closing
         self.closed: Closed | None = None
         self.done = _NO_CALLS

@@ -185,6 +185,14 @@ class Caller:
                 self._cut_off.add(call)
                 task.cancel()
 
+    def halt(self, task: asyncio.Task[Any]) -> bool:
+        """Have no further try begun by the calls of a task, and return whether it only waits to begin one: then nothing
+        is lost where it is cancelled."""
+        calls = [call for call, owner in self._calls.items() if owner is task]
+        for call in calls:
+            call.tries.is_halted = True
+        return bool(calls) and not any(call.tries.is_out for call in calls)
+
     def window(self, location_id: str) -> Window:
         """Return the window of a location."""
         return self._limits.window(location_id, self._rate_limit)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -15,7 +14,7 @@ from ..errors import ConfigurationError
 from ..limits.limit import RateLimit
 from ..protocol.answers import clean_text
 from .conclusion import tell_counts
-from .options import read_rate
+from .options import address_of, read_rate
 from .orders import Order, describe_command, describe_sources
 from .terminal import (
     INTERRUPTED,
@@ -32,7 +31,6 @@ from .upsert import interrupt_in_order
 
 _LOCAL: Final = "local"
 _LINE_SECONDS: Final = 5.0
-_ADDRESS: Final = re.compile(r"([A-Za-z][\w+.-]+):/(?=[^/])")
 
 
 async def load_on_cluster(order: Order, scheduler: str) -> int:
@@ -48,7 +46,7 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
     """
     _refuse_options(order, scheduler)
     stop = asyncio.Event()
-    out = _address(str(order.out or f"leadconnector-run-{datetime.now().astimezone():%Y%m%d-%H%M%S}"))
+    out = address_of(str(order.out or f"leadconnector-run-{datetime.now().astimezone():%Y%m%d-%H%M%S}"))
     with calling_on_signals(interrupt_in_order(stop, asyncio.current_task())):
         try:
             async with AsyncExitStack() as stack:
@@ -56,7 +54,7 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
                 asking = Asking(order, options, stop)
                 report = await upsert_partitions(
                     options,
-                    [_address(str(path)) for path in order.sources.files],
+                    [address_of(str(path)) for path in order.sources.files],
                     out=out,
                     scheduler=None if scheduler == _LOCAL else scheduler,
                     meaning=order.options.read_meaning(),
@@ -91,11 +89,11 @@ def _refuse_options(order: Order, scheduler: str) -> None:
         "--limit": order.options.limit is not None,
         "--dry-run": order.is_dry_run,
         "--retry-failed": order.retry_failed,
-        "--strict": order.options.is_strict,
-        "--create-fields": order.options.creates_fields,
+        "--strict": order.options.strict,
+        "--create-fields": order.options.create_fields,
         "--store": order.login.store is not None,
         "--client-secret-file": order.login.secret_file is not None,
-        "--snapshot": order.options.takes_snapshot,
+        "--snapshot": order.options.snapshot,
         "--redis": order.redis is not None,
         "--empty clear": order.options.empty == "clear",
         "--phone-conflict skip": order.options.phone_conflict == "skip",
@@ -127,11 +125,6 @@ async def _open_sandbox(rate: RateLimit, stack: AsyncExitStack) -> str:
 
     sandbox = Sandbox(max_requests=rate.max_requests, per_seconds=rate.per_seconds, daily=rate.daily)
     return (await stack.enter_async_context(sandbox)).url
-
-
-def _address(path: str) -> str:
-    """Return an address as it was written: as a path, it has lost a slash."""
-    return _ADDRESS.sub(r"\1://", path, count=1)
 
 
 class Asking:
@@ -216,5 +209,5 @@ def _conclude(order: Order, scheduler: str, out: str, report: BatchReport, *, is
 
 
 def _show_way_on(order: Order, scheduler: str, out: str) -> None:
-    sources = [_address(word) for word in describe_sources(order.sources)]
+    sources = [address_of(word) for word in describe_sources(order.sources)]
     show(f"Next, for the rows left: {describe_command(order, sources, '--dask', scheduler, '--out', out, '--resume')}")

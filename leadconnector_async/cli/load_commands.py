@@ -126,12 +126,12 @@ def upsert(
         lambda: MigrationOptions(
             columns=read_maps(column_map or ()),
             mapping=mapping,
-            ignored=ignore or (),
+            ignore=ignore or (),
             owners=owners,
             default_country=default_country,
             date_order=date_order,
-            is_strict=strict,
-            creates_fields=create_fields,
+            strict=strict,
+            create_fields=create_fields,
             empty=read_empty_rule(empty),
             tags=read_tags_rule(tags),
             only_new=only_new,
@@ -140,7 +140,7 @@ def upsert(
             skip_unchanged=skip_unchanged,
             phone_conflict=read_phone_rule(phone_conflict),
             limit=limit,
-            takes_snapshot=snapshot,
+            snapshot=snapshot,
         )
     )
     if run_folder is not None:
@@ -228,12 +228,12 @@ def plan_load(
         lambda: MigrationOptions(
             columns=read_maps(column_map or ()),
             mapping=mapping,
-            ignored=ignore or (),
+            ignore=ignore or (),
             owners=owners,
             default_country=default_country,
             date_order=date_order,
-            is_strict=strict,
-            creates_fields=create_fields,
+            strict=strict,
+            create_fields=create_fields,
             empty=read_empty_rule(empty),
             tags=read_tags_rule(tags),
             only_new=only_new,
@@ -242,7 +242,7 @@ def plan_load(
             skip_unchanged=skip_unchanged,
             phone_conflict=read_phone_rule(phone_conflict),
             limit=limit,
-            takes_snapshot=snapshot,
+            snapshot=snapshot,
         )
     )
     order = Order(

@@ -24,6 +24,7 @@ from ..rules.countries import country_codes
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
+_LOST_SLASH: Final = re.compile(r"([A-Za-z][\w+.-]+):/(?=[^/])")
 _TAGS_RULES: Final[dict[str, TagsRule]] = {"add": "add", "replace": "replace"}
 _EMPTY_RULES: Final[dict[str, EmptyRule]] = {"keep": "keep", "clear": "clear"}
 
@@ -178,6 +179,11 @@ def read_secret_file(option: str, path: Path, what: str) -> str:
 # ---------------------------------------------------------------------------------------------- completion
 
 
+def address_of(path: str) -> str:
+    """Return an address of fsspec as it was written: as a path, it has lost a slash. A path stays as it is."""
+    return _LOST_SLASH.sub(r"\1://", path, count=1)
+
+
 def offer(values: Iterable[str]) -> Callable[[str], list[str]]:
     """Return what completes one of some words."""
 
@@ -325,7 +331,7 @@ Dask: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SCHEDULER",
-        help="Load on a Dask cluster: its address, or `local`.",
+        help="Load on a Dask cluster: its address, or `local`. No verify, no undo for now.",
         show_default=False,
     ),
 ]
@@ -359,15 +365,15 @@ def words_of(options: MigrationOptions, *, goes_on: bool) -> list[str]:
     """
     given: list[tuple[str, object]] = [("--map", f"{column}={target}") for column, target in options.columns.items()]
     given += [("--mapping", options.mapping)]
-    given += [("--ignore", name) for name in options.ignored]
+    given += [("--ignore", name) for name in options.ignore]
     given += [("--owners", options.owners), ("--default-country", options.default_country)]
     given += [("--date-order", options.date_order), ("--limit", options.limit if goes_on else None)]
     given += [("--tags", None if options.tags == "add" else options.tags)]
     given += [("--phone-conflict", None if options.phone_conflict == "second-pass" else options.phone_conflict)]
     words = [word for name, value in given if value is not None for word in (name, str(value))]
     words += ["--empty", "clear"] * (options.empty == "clear")
-    words += ["--strict"] * options.is_strict + ["--create-fields"] * options.creates_fields
-    return words + options.selection.words() + ["--snapshot"] * options.takes_snapshot
+    words += ["--strict"] * options.strict + ["--create-fields"] * options.create_fields
+    return words + options.selection.words() + ["--snapshot"] * options.snapshot
 
 
 def read_maps(texts: Iterable[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ..client import LeadConnector
+from ..cluster.run import is_cluster_run
 from ..errors import ConfigurationError
 from ..migration.migration import IN_SANDBOX, Migration
 from ..protocol.answers import clean_text
+from ..run.folder import is_run
 from .accounts import LoginOptions, choose_token
-from .options import read_limits, read_rate
+from .options import address_of, read_limits, read_rate
 from .terminal import tell
 
 _LINE_SECONDS: Final = 5.0
@@ -33,6 +36,21 @@ class PastOrder(Struct, frozen=True, kw_only=True):
     token_file: Path | None
     login: LoginOptions
 
+    def describe(self, verb: str, *words: str) -> str:
+        """Return the command that goes on with it."""
+        options = {
+            "--rate": self.rate,
+            "--daily": self.daily,
+            "--redis": self.redis,
+            "--token-file": self.token_file,
+            "--store": self.login.store,
+            "--client-secret-file": self.login.secret_file,
+        }
+        found = ["leadconnector", verb, str(self.folder), *words]
+        return shlex.join(
+            found + [word for name, value in options.items() if value is not None for word in (name, str(value))]
+        )
+
 
 async def open_run(folder: Path) -> Migration:
     """Open a run that was loaded into a service that is still there.
@@ -40,6 +58,8 @@ async def open_run(folder: Path) -> Migration:
     Raises:
         ConfigurationError: There is no run, it is damaged or in use, or it loaded into a sandbox that has ended.
     """
+    if not is_run(folder):
+        raise ConfigurationError(_why_no_run(folder))
     run = await Migration.open(None, folder)
     if run.target == IN_SANDBOX:
         run.close()
@@ -69,6 +89,16 @@ def describe_place(run: Migration) -> str:
     """Return where a run loaded into, for people."""
     location = "the locations of its rows" if run.location_id is None else f"location {run.location_id}"
     return clean_text(f"{location} at {run.target}")
+
+
+def _why_no_run(folder: Path) -> str:
+    address = address_of(str(folder))
+    if "://" in address or is_cluster_run(folder):  # loads on a cluster alone have addresses
+        return (
+            f"{address}: holds a run on a cluster (--dask), which cannot be verified or undone for now; results/ and "
+            "report.json in it say what became of each row"
+        )
+    return f"{folder}: is no folder of a run; name the one that upsert wrote (--out)"
 
 
 class Pace:

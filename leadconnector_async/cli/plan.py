@@ -210,6 +210,7 @@ async def plan(order: PlanOrder) -> int:
             made = None
             if not stop.is_set():
                 tell(f"Stopped early: {clean_text(str(error))}. There is no plan.")
+                tell("Next: the same command again.")
                 return STOPPED
     if made is None:
         tell("Interrupted: there is no plan.")
@@ -263,8 +264,8 @@ async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
             load.sources,
             folder=load.out,
             options=load.options,
-            compares=order.is_compared or load.options.selection.is_any,
-            has_obstacles=True,
+            compare=order.is_compared or load.options.selection.is_any,
+            keep_with_obstacles=True,
             location_id=load.location_id or read_variable(LOCATION_ID),
             target=IN_SANDBOX if load.is_sandbox else None,
             stop=stop,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import shlex
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -54,8 +53,8 @@ async def undo(order: UndoOrder) -> int:
                 return INTERRUPTED
             pace = Pace("contacts", is_wanted=past.is_progress_wanted)
             report = await run.undo(
-                is_forced=order.is_forced,
-                includes_inferred=order.includes_inferred,
+                force=order.is_forced,
+                include_inferred=order.includes_inferred,
                 stop=stop,
                 concurrency=past.concurrency,
                 on_start=pace.begin,
@@ -185,16 +184,4 @@ _WORDS: Final = {
 
 
 def _command(order: UndoOrder) -> str:
-    past = order.past
-    options = {
-        "--rate": past.rate,
-        "--daily": past.daily,
-        "--redis": past.redis,
-        "--token-file": past.token_file,
-        "--store": past.login.store,
-        "--client-secret-file": past.login.secret_file,
-    }
-    words = ["leadconnector", "undo", str(past.folder)]
-    words += ["--include-inferred"] * order.includes_inferred
-    words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    return shlex.join(words)
+    return order.past.describe("undo", *["--include-inferred"] * order.includes_inferred)

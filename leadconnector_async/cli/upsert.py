@@ -100,6 +100,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             if not order.is_dry_run:
                 raise
             tell(f"Stopped early: {clean_text(str(error))}. Nothing was written: this was a dry run.")
+            tell("Next: the same command again.")
             return INTERRUPTED if stop.is_set() else STOPPED
         if stop.is_set():
             raise asyncio.CancelledError
@@ -129,8 +130,8 @@ async def _prepare(order: Order, client: LeadConnector, stop: asyncio.Event) -> 
         order.sources,
         folder=folder,
         options=order.options,
-        compares=order.is_dry_run and order.options.selection.is_any,
-        asks_locations=False,
+        compare=order.is_dry_run and order.options.selection.is_any,
+        ask_locations=False,
         target=_target(order),
         stop=stop,
         tell=tell,
@@ -259,7 +260,7 @@ def _tell_beforehand(order: Order, run: Migration, *, is_found: bool) -> None:
     if order.is_resumed:
         tell("Going on with an earlier run." if is_found else "There is no earlier run in that folder: beginning one.")
     _tell_of_rows(run)
-    if run.options.takes_snapshot:
+    if run.options.snapshot:
         tell(_SNAPSHOT_SENTENCE)
     if has_tags(run.files):
         tell(_TAGS_SENTENCES[run.options.tags])

@@ -71,5 +71,7 @@ def _conclude(order: VerifyOrder, run: Migration, report: VerifyReport, *, is_in
     show(f"Results: {run.folder}/ ({VERIFY_REPORT}, {VERIFY_TABLE})")
     if report.stopped is not None:
         show(f"Stopped early: {clean_text(report.stopped)}")
+        words = () if order.sample == Sample() else ("--sample", str(order.sample))
+        show(f"Next: {order.past.describe('verify', *words)}")
         return INTERRUPTED if is_interrupted else STOPPED
     return 1 if report.differing or report.unread else 0

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -307,7 +306,8 @@ class StoreLog:
         self._records = records
         self._whole = dict(whole or {})
         self._earlier_whole: dict[str, str] = {}
-        self._lock = threading.RLock()  # of all below: the load asks in one thread and writes in another
+        # The load asks in one thread and writes in another, one write after the other. It needs no lock: what it asks
+        # meanwhile is of before the session (`_states_before`), or the place of one row.
         self._sessions: list[_Session] = []
         self._states = bytearray()  # a byte a row: its state; 0 where it has no outcome
         self._places = array("Q")  # of its outcome in the spool
@@ -355,17 +355,16 @@ class StoreLog:
         self._apply(record)
 
     def _apply(self, record: _Record) -> None:
-        with self._lock:
-            match record:
-                case Began():
-                    self._apply_beginning(record)
-                case Wrote():
-                    self._apply_group(record)
-                case Intended(rows=rows, now=now):
-                    self._intents.update((row, (row_hash, now)) for row, row_hash in rows)
-                case Ended(is_delivered=is_delivered):
-                    self._sessions[-1].has_ended = True
-                    self._note_delivery(is_delivered=is_delivered)
+        match record:
+            case Began():
+                self._apply_beginning(record)
+            case Wrote():
+                self._apply_group(record)
+            case Intended(rows=rows, now=now):
+                self._intents.update((row, (row_hash, now)) for row, row_hash in rows)
+            case Ended(is_delivered=is_delivered):
+                self._sessions[-1].has_ended = True
+                self._note_delivery(is_delivered=is_delivered)
 
     def _apply_beginning(self, began: Began) -> None:
         self._earlier_whole = began.whole
@@ -469,8 +468,7 @@ class StoreLog:
 
     def _kept(self, row: int) -> tuple[bytes, bytes]:
         """Return hash and encoded outcome of a row that has one."""
-        with self._lock:
-            return _decode_kept(self._spool.get(self._places[row]))
+        return _decode_kept(self._spool.get(self._places[row]))
 
     def fold_into(self, report: BatchReport) -> None:
         """Count the outcomes of earlier sessions that are final."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ..bulk.pool import Pool
 from ..bulk.source import Closing, Skipped
 from ..client import LeadConnector
 from ..errors import (
@@ -18,6 +19,7 @@ from ..errors import (
     DailyQuotaExceededError,
     JournalError,
     LocationRefusedError,
+    OutageError,
     RateLimitStuckError,
     StopRequestedError,
     TokenSourceError,
@@ -33,13 +35,13 @@ from .plan import Comparison
 from .planning import compare_rows
 from .restoring import fields_changed
 from .select import Chooser, Selection, fields_filled
-from .sweep import Access
 
 READING_ENDS: Final = (
     CallError,
     DailyQuotaExceededError,
     JournalError,
     LocationRefusedError,
+    OutageError,
     RateLimitStuckError,
     StopRequestedError,
     TokenSourceError,
@@ -73,7 +75,7 @@ class Reading(Struct, frozen=True, kw_only=True):
         files: Sequence[RunFile],
         stored: StoredContacts,
         stop: asyncio.Event,
-        access: Access,
+        pool: Pool,
     ) -> None:
         """Read what there is to be known of the contacts that are there, unless that is done.
 
@@ -81,9 +83,9 @@ class Reading(Struct, frozen=True, kw_only=True):
             LeadConnectorError: As of `Inventory.run`; what was read is kept.
         """
         inventory = Inventory(
-            client, stored, files, access=access, limit=self.limit, tell=self.tell, on_progress=self.on_progress
+            client, stored, files, pool=pool, limit=self.limit, tell=self.tell, on_progress=self.on_progress
         )
-        await inventory.run(stop, wait_for_quota=self.waits)
+        await inventory.run(stop)
         if self.selection.fill_empty:
             await complete_contacts(
                 client,
@@ -92,8 +94,7 @@ class Reading(Struct, frozen=True, kw_only=True):
                 files,
                 fields_filled,
                 stop,
-                access=access,
-                wait_for_quota=self.waits,
+                pool=pool,
                 on_progress=self.on_progress,
             )
 
@@ -112,7 +113,7 @@ async def open_chooser(
     file: Database,
     stop: asyncio.Event,
     stack: AsyncExitStack,
-    access: Access,
+    pool: Pool,
     *,
     is_begun: bool,
 ) -> Chooser | None:
@@ -127,7 +128,7 @@ async def open_chooser(
         file: The database of the run.
         stop: Set it to end in order.
         stack: Closes what is opened.
-        access: Learns which locations take no calls; their rows must not be sent.
+        pool: Learns which locations take no calls; their rows must not be sent.
         is_begun: Whether rows may have been sent already.
 
     Raises:
@@ -140,7 +141,7 @@ async def open_chooser(
     if is_begun and not stored.was_finished:
         raise ConfigurationError(f"{file.path}: {_GONE}")
     # Not later, when contacts may hold what was sent; to a location that was not read before, nothing was.
-    await reading.read(client, files, stored, stop, access)
+    await reading.read(client, files, stored, stop, pool)
     return reading.choose(client, stored, stack)
 
 
@@ -168,10 +169,10 @@ async def compare_with_existing(
     """
     with ExitStack() as opened:
         stored = StoredContacts(opened.enter_context(Database(None)))
-        access = Access(client, waits_for_quota=reading.waits)
-        await reading.read(client, files, stored, stop, access)
-        if access.reason is not None:
-            raise access.reason
+        pool = Pool(client, waits_for_quota=reading.waits)
+        await reading.read(client, files, stored, stop, pool)
+        if pool.reason is not None:
+            raise pool.reason
         chooser, there = reading.choose(client, stored, opened), stored.count
         return await asyncio.to_thread(
             compare_rows, files, chooser, there=there, conflicts=conflicts, on_row=on_row, is_stopped=stop.is_set
@@ -184,7 +185,7 @@ async def take_snapshot(
     files: Sequence[RunFile],
     file: Database,
     stop: asyncio.Event,
-    access: Access,
+    pool: Pool,
     *,
     is_begun: bool,
 ) -> None:
@@ -196,7 +197,7 @@ async def take_snapshot(
         files: The rows.
         file: The database of the run.
         stop: Set it to end in order.
-        access: As of `open_chooser`.
+        pool: As of `open_chooser`.
         is_begun: Whether rows may have been sent already.
 
     Raises:
@@ -209,8 +210,8 @@ async def take_snapshot(
     snapshot = Snapshot(file, stored)
     if is_begun and not snapshot.is_completed:
         raise ConfigurationError(f"{file.path}: {_GONE}")
-    inventory = Inventory(client, stored, files, access=access, limit=reading.limit, tell=reading.tell)
-    await inventory.run(stop, wait_for_quota=reading.waits)
+    inventory = Inventory(client, stored, files, pool=pool, limit=reading.limit, tell=reading.tell)
+    await inventory.run(stop)
     await complete_contacts(
         client,
         snapshot,
@@ -218,7 +219,6 @@ async def take_snapshot(
         files,
         fields_changed,
         stop,
-        access=access,
-        wait_for_quota=reading.waits,
+        pool=pool,
         on_progress=reading.on_progress,
     )

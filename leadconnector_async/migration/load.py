@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, LoadStoppedError, Outcome, RowError
 from ..bulk.source import FINISHED, Closing, Finished, Row, Skipped
 from ..client import LeadConnector
@@ -25,7 +26,6 @@ from .phones import Phones, SharedRows, tell_of_phones, what_to_send
 from .report.charts import Throughput, measure_throughput
 from .report.files import Results, why_not_attempted, why_row_not_attempted
 from .select import Chooser
-from .sweep import Access
 from .tagging import Tagging, has_tags, tell_of_missing, without_tags
 
 # ---------------------------------------------------------------------------------------------- what is sent of a row
@@ -149,7 +149,7 @@ class FileLoad:
         self._are_phones_set = self._is_tagged = False
         self._has_locations = any(file.has_locations for file in files)
         self._book: TagBook | None = None
-        self._access: Access | None = None
+        self._pool: Pool | None = None
         self.results = results
         self.names = [file.name for file in files]
         self.total = sum(file.count for file in files)
@@ -193,7 +193,7 @@ class FileLoad:
                 stop=stop,
                 wait_for_quota=wait_for_quota,
             )
-            self._access = Access(client, self.report.closed_locations, waits_for_quota=wait_for_quota)
+            self._pool = Pool(client, self.report.closed_locations, waits_for_quota=wait_for_quota)
             await self._set_phones(client, stop, on_phone)
             if self._adds_tags:
                 await self._add_tags(client, stop, on_tagged)
@@ -209,7 +209,7 @@ class FileLoad:
         return (reason is None or is_of_location) and not stop.is_set()
 
     def _closed(self) -> dict[str, LeadConnectorError]:
-        return {} if self._access is None else self._access.closed
+        return {} if self._pool is None else self._pool.closed
 
     async def _set_phones(
         self, client: LeadConnector, stop: asyncio.Event, on_phone: Callable[[int, int], None]
@@ -232,8 +232,8 @@ class FileLoad:
     def _open_phones(
         self, client: LeadConnector, book: PhoneBook, on_set: Callable[[int], None] = lambda _: None
     ) -> Phones:
-        access = self._access or Access(client)
-        return Phones(self._files, self._journal, book, client, access, on_set, self._may_set_phone)
+        pool = self._pool or Pool(client)
+        return Phones(self._files, self._journal, book, client, pool, on_set, self._may_set_phone)
 
     def _may_set_phone(self, location_id: str, contact_id: str) -> bool:
         return self._chooser is None or self._chooser.may_set_phone(location_id, contact_id)
@@ -263,7 +263,7 @@ class FileLoad:
     def _open_tagging(self, client: LeadConnector, on_tagged: Callable[[int], None] = lambda _: None) -> Tagging:
         if self._book is None:  # not before the journal has taken the load for its own
             self._book = TagBook(self._file, retry_refused=self._retry_failed)
-        return Tagging(self._files, self._journal, self._book, client, self._access or Access(client), on_tagged)
+        return Tagging(self._files, self._journal, self._book, client, self._pool or Pool(client), on_tagged)
 
     def _rows(
         self, stop: asyncio.Event, home: str

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, Outcome
 from ..bulk.source import Closing, Skipped
 from ..client import LeadConnector
@@ -44,7 +45,6 @@ from .report.files import Results
 from .restore import Restore, assume_met
 from .select import Chooser, read_selection
 from .survey import Survey
-from .sweep import Access
 from .tables import find_files, open_table
 from .tables.inputs import STDIN, Inputs, Sources
 from .tagging import mark_missing
@@ -117,9 +117,9 @@ class Migration:
         *,
         folder: str | Path | None,
         options: MigrationOptions = MigrationOptions(),  # noqa: B008  (it is frozen)
-        compares: bool = False,
-        asks_locations: bool = True,
-        has_obstacles: bool = False,
+        compare: bool = False,
+        ask_locations: bool = True,
+        keep_with_obstacles: bool = False,
         location_id: str | None = None,
         target: str | None = None,
         stop: asyncio.Event | None = None,
@@ -133,10 +133,10 @@ class Migration:
             sources: The files; or what else gives rows.
             folder: Where the run is kept; a new or empty folder. None: nothing is kept, and nothing can be loaded.
             options: What is done with rows.
-            compares: Whether rows are compared with what is there.
-            asks_locations: Whether locations are asked for their limits and how they match; else those alone where rows
+            compare: Whether rows are compared with what is there.
+            ask_locations: Whether locations are asked for their limits and how they match; else those alone where rows
                 of several people share a phone.
-            has_obstacles: Whether a run that cannot be loaded as it is is kept all the same; `plan.obstacles` says why.
+            keep_with_obstacles: Whether a run that cannot be loaded as it is, is kept; `plan.obstacles` says why.
             location_id: The location of rows that name none, where there is no client.
             target: How the service is called; the client's host by default.
             stop: Set it to give up.
@@ -156,7 +156,7 @@ class Migration:
         try:
             draft = _Draft(client, place, options, location_id=location_id, target=target, stop=stop, tell=tell)
             return await draft.prepare(
-                sources, meaning, compares=compares, asks_all=asks_locations, has_obstacles=has_obstacles
+                sources, meaning, compare=compare, asks_all=ask_locations, keep_with_obstacles=keep_with_obstacles
             )
         except JournalError as error:
             if place is not None:
@@ -356,15 +356,15 @@ class Migration:
         journal = self._journal(retry_failed=retry_failed)
         await self._begin(client, journal, stop, tell)
         is_begun = journal.is_begun
-        access = Access(client, waits_for_quota=wait_for_quota)
+        pool = Pool(client, waits_for_quota=wait_for_quota)
         files = _first(self.files, limit)
         async with AsyncExitStack() as stack:
             reading = self._reading(client, waits=wait_for_quota, tell=tell, on_read=on_read)
-            if self.options.takes_snapshot:
-                await take_snapshot(reading, client, files, self._file, stop, access, is_begun=is_begun)
-            chooser = await open_chooser(reading, client, files, self._file, stop, stack, access, is_begun=is_begun)
-            if self.options.takes_snapshot or chooser is not None:
-                StoredContacts(self._file).settle(access.closed)
+            if self.options.snapshot:
+                await take_snapshot(reading, client, files, self._file, stop, pool, is_begun=is_begun)
+            chooser = await open_chooser(reading, client, files, self._file, stop, stack, pool, is_begun=is_begun)
+            if self.options.snapshot or chooser is not None:
+                StoredContacts(self._file).settle(pool.closed)
             self.load = FileLoad(
                 files,
                 Results(self._folder(), files),
@@ -374,7 +374,7 @@ class Migration:
                 phones=open_phones(self._file, retry_refused=retry_failed),
                 retry_failed=retry_failed,
                 chooser=chooser,
-                closed=access.closed,
+                closed=pool.closed,
             )
             on_load(self.load)
             try:
@@ -501,7 +501,7 @@ class Migration:
     @property
     def restores(self) -> bool:
         """Whether an undo restores what was updated, as the run kept what contacts were before."""
-        return self.options.takes_snapshot
+        return self.options.snapshot
 
     async def plan_undo(self) -> UndoPlan:
         """Return what an undo is about; nothing is done."""
@@ -510,8 +510,8 @@ class Migration:
     async def undo(
         self,
         *,
-        is_forced: bool = False,
-        includes_inferred: bool = False,
+        force: bool = False,
+        include_inferred: bool = False,
         stop: asyncio.Event | None = None,
         concurrency: int = 64,
         on_start: Callable[[int], None] = lambda _: None,
@@ -521,8 +521,8 @@ class Migration:
         write `undo.json` and `.csv`. Called again, it goes on.
 
         Args:
-            is_forced: Whether contacts and fields that somebody changed since are undone, too.
-            includes_inferred: Whether contacts are deleted, too, that the run may not have created.
+            force: Whether contacts and fields that somebody changed since are undone, too.
+            include_inferred: Whether contacts are deleted, too, that the run may not have created.
             stop: Set it to end in order.
             concurrency: Contacts at a time.
             on_start: Called with how many contacts there are, before the deletions and before the restoring.
@@ -533,24 +533,22 @@ class Migration:
             JournalError: The run cannot be read or written.
         """
         client, stop = self._opened_client(), stop or asyncio.Event()
-        past, book, access = _Past(self, client), UndoBook(self._file), Access(client)
+        past, book, pool = _Past(self, client), UndoBook(self._file), Pool(client)
         plan = await asyncio.to_thread(past.plan)
         if not book.is_begun:
             book.begin(client.clock.time())
-        work = Undo(client, book, self.journal, access, is_forced=is_forced, includes_inferred=includes_inferred)
+        work = Undo(client, book, self.journal, pool, is_forced=force, includes_inferred=include_inferred)
         on_start(plan.created)
         running = work.run(past.created(), stop, concurrency=concurrency, on_undone=on_undone)
         reason = await _ending(running, stop)
-        if past.snapshot is not None and reason in (None, _words_of(access.reason)):
+        if past.snapshot is not None and reason in (None, _words_of(pool.reason)):
             on_start(plan.updated)
             with ExitStack() as opened:
                 meetings = opened.enter_context(await asyncio.to_thread(Meetings, past.outcomes()))
                 adds_tags = self.options.tags == "add"
                 sending = self._sending(client, opened)
                 groups = group_by_contact(self.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
-                restore = Restore(
-                    client, book, past.snapshot, self.journal, access, adds_tags=adds_tags, is_forced=is_forced
-                )
+                restore = Restore(client, book, past.snapshot, self.journal, pool, adds_tags=adds_tags, is_forced=force)
                 running = restore.run(groups, stop, concurrency=concurrency, on_undone=on_undone)
                 reason = await _ending(running, stop)
         try:
@@ -595,7 +593,7 @@ class _Draft:
         )
 
     async def prepare(
-        self, sources: Sources, meaning: Meaning, *, compares: bool, asks_all: bool, has_obstacles: bool
+        self, sources: Sources, meaning: Meaning, *, compare: bool, asks_all: bool, keep_with_obstacles: bool
     ) -> Migration:
         try:
             with Matching() as matching, Inputs(sources, kept=None, is_stopped=self._stop.is_set) as inputs:
@@ -606,9 +604,9 @@ class _Draft:
                     files = [RowFile(table, meaning) for table in tables]
                     self._notes += filter(None, [about_not_emptied(split_emptied(files)[1])])
                 seen = await self._preparation.read(tables, meaning, matching, asks_all=asks_all)
-                if not has_obstacles:
+                if not keep_with_obstacles:
                     self._preparation.refuse(seen.tally)
-                plan = await self._plan(seen, compares=compares)
+                plan = await self._plan(seen, compare=compare)
             if self._stop.is_set():
                 raise InterruptedError(0, "interrupted")
             self._note(sources, meaning, seen, plan)
@@ -624,11 +622,11 @@ class _Draft:
             if words := " ".join(self._options.selection.words()):
                 yield f"All rows are taken to be sent as they are: which {words} leaves out, what is there would tell."
 
-    async def _plan(self, seen: Seen, *, compares: bool) -> Plan:
+    async def _plan(self, seen: Seen, *, compare: bool) -> Plan:
         comparison = None
         survey, matching = seen.survey, seen.matching
         with ExitStack() as opened:
-            if compares and self._client is not None:
+            if compare and self._client is not None:
                 matching = opened.enter_context(Matching())
                 survey = Survey(self._location_id, tags_rule=self._options.tags, matching=matching)
                 comparison = await self._compare(self._client, seen, survey)

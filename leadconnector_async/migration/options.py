@@ -28,12 +28,12 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
     Attributes:
         columns: The target of columns by their header, such as `{"Work e-mail": "email"}`; headers tell the others.
         mapping: A mapping file, which then names all columns that are sent.
-        ignored: Headers of columns that are not sent.
+        ignore: Headers of columns that are not sent.
         owners: A CSV file of users, with a column `id` and any of `email` and `name`, for columns that name owners.
         default_country: Country of phone numbers without a country code, as two letters, e.g. `US`.
         date_order: How dates such as 03/04/2020 are meant: `mdy` or `dmy`.
-        is_strict: Whether nothing is sent as long as a cell or row cannot be.
-        creates_fields: Whether custom fields that columns are for and that are missing are made, as one line of text.
+        strict: Whether nothing is sent as long as a cell or row cannot be.
+        create_fields: Whether custom fields that columns are for and that are missing are made, as one line of text.
         empty: What an empty cell does: `keep` what is stored, or `clear` it.
         tags: Whether tags are added to those a contact has, or `replace` them.
         only_new: Whether rows are sent only where no contact was there before the load.
@@ -43,7 +43,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         phone_conflict: What is done about rows of several people with one phone: the phone is set after all rows
             (`second-pass`), the row is left out (`skip`), or it is sent as it is and may overwrite (`allow`).
         limit: How many rows, from the first, there are to be; None for all.
-        takes_snapshot: Whether what contacts were before is kept, so that an undo can restore it.
+        snapshot: Whether what contacts were before is kept, so that an undo can restore it.
 
     Raises:
         ConfigurationError: They contradict each other.
@@ -51,12 +51,12 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
 
     columns: Mapping[str, str] = {}
     mapping: Path | None = None
-    ignored: Sequence[str] = ()
+    ignore: Sequence[str] = ()
     owners: Path | None = None
     default_country: str | None = None
     date_order: str | None = None
-    is_strict: bool = False
-    creates_fields: bool = False
+    strict: bool = False
+    create_fields: bool = False
     empty: EmptyRule = "keep"
     tags: TagsRule = "add"
     only_new: bool = False
@@ -65,7 +65,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
     skip_unchanged: bool = False
     phone_conflict: PhoneRule = "second-pass"
     limit: int | None = None
-    takes_snapshot: bool = False
+    snapshot: bool = False
 
     def __post_init__(self) -> None:
         if self.only_new and self.only_existing:
@@ -103,7 +103,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         return Meaning(
             columns={**self.columns, **more},
             is_whole=self.mapping is not None,
-            ignored=frozenset(self.ignored),
+            ignored=frozenset(self.ignore),
             checks=read_checks(
                 self.default_country or file.settings.get("default_country"),
                 self.date_order or file.settings.get("date_order"),
@@ -117,13 +117,13 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         """Return what must be the same when a load goes on, and `CHANGED` has a sentence for."""
         mapped = [meaning.columns, meaning.is_whole, sorted(meaning.ignored), meaning.owners.describe()]
         return {
-            "mapping": _text([*mapped, self.creates_fields]),
+            "mapping": _text([*mapped, self.create_fields]),
             "checks": _text(meaning.checks),
             "tags": self.tags,
             "phone_conflict": self.phone_conflict,
             "limit": "" if self.limit is None else str(self.limit),
             "empty": self.empty,
-            "snapshot": "kept" if self.takes_snapshot else "",
+            "snapshot": "kept" if self.snapshot else "",
             "selection": " ".join(self.selection.words()),
         }
 

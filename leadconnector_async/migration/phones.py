@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ..bulk.closing import closings_of
+from ..bulk.pool import Pool
 from ..bulk.report import Outcome
 from ..bulk.run_log import read_outcome
 from ..bulk.source import Closing, Skipped
@@ -30,7 +31,6 @@ from ..run.rows import RunFile, pick_rows
 from .books import ADDED, LEFT, REFUSED, PhoneBook, SharedRow, Tagged
 from .follow_up import Errand, FollowUp
 from .matching import Conflict, Matching
-from .sweep import Access
 from .tagging import is_written
 
 SKIP_REASON: Final = "it shares its phone with a row of another person, whose contact it would overwrite"
@@ -106,7 +106,7 @@ class Phones(FollowUp):
         journal: As `FollowUp`.
         book: Which of the rows share a phone.
         client: As `FollowUp`.
-        access: As `FollowUp`.
+        pool: As `FollowUp`.
         on_set: Called with the number of rows that were settled together.
         may_set: Asked with a location and a contact whether its phone may be set; where not, it is left as it is.
     """
@@ -117,11 +117,11 @@ class Phones(FollowUp):
         journal: Journal,
         book: PhoneBook,
         client: LeadConnector,
-        access: Access,
+        pool: Pool,
         on_set: Callable[[int], None] = lambda _: None,
         may_set: Callable[[str, str], bool] = lambda *_: True,
     ) -> None:
-        super().__init__(files, journal, book, client, access)
+        super().__init__(files, journal, book, client, pool)
         self._shared = book
         self._on_set = on_set
         self._may_set = may_set
@@ -142,7 +142,6 @@ class Phones(FollowUp):
         update = ContactUpdate(phone=one.phone)
         return Errand(
             one.location_id,
-            1,
             build_update(one.contact_id, update, scope),
             read=partial(_read_stored, one),
             refuse=partial(_refuse, one),

@@ -10,7 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from ..bulk.closing import CALLS_TO_CLOSE
+from ..bulk.pool import Pool
 from ..bulk.source import Closing, Skipped
+from ..calls.retry import is_worth_repeating
 from ..client import LeadConnector
 from ..errors import CallError
 from ..limits.limit import RateLimit, Window
@@ -26,7 +28,6 @@ from .plan import ComparedRow, Comparison, FieldChange, Plan, PlannedLocation, e
 from .report.html import shorten
 from .select import Choice, Chooser
 from .survey import Survey, describe_file, describe_person, find_shared
-from .sweep import Access
 from .tables.table import text_of
 
 _TRIAL: Final = RateLimit(25, 10.0, daily=10_000)  # as the vendor has it for trial accounts
@@ -55,7 +56,7 @@ async def ask_locations(
     location_ids: Iterable[str],
     limit: RateLimit,
     tell: Callable[[str], None],
-    access: Access | None = None,
+    pool: Pool | None = None,
 ) -> dict[str, Asked]:
     """Ask locations how they match contacts; one that does not say it is left out, and that is told.
 
@@ -64,14 +65,22 @@ async def ask_locations(
         location_ids: Which.
         limit: Our own.
         tell: Is told what is not known.
-        access: Learns which locations refuse all calls; None where that is not to be told apart.
+        pool: At whose work this is done: learns which locations refuse all calls. None where that is not to be told
+            apart; then an outage is waited out here.
+
+    Raises:
+        CallError: The call is given up, and the pool begins the work anew later.
+        OutageError: Without a pool: the service was down for too long.
     """
     asked = {}
     for location_id in location_ids:
         try:
-            location = await client.locations.get(location_id)
+            get = partial(client.locations.get, location_id)
+            location = await (get() if pool is not None else Pool(client).ask(location_id, get))
         except CallError as error:
-            if access is not None and access.note_refusal(location_id, error):
+            if pool is not None and is_worth_repeating(error):
+                raise
+            if pool is not None and pool.note_refusal(location_id, error):
                 continue
             reason = clean_text(str(error))
             tell(f"Location {location_id} could not be asked how it matches contacts ({reason}): email, then phone.")

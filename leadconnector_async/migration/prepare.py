@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from ..bulk.pool import Pool
 from ..client import LeadConnector
 from ..errors import CallError, ConfigurationError
 from ..limits.limit import RateLimit
@@ -118,14 +120,14 @@ class Preparation:
         self._check_names(files)
         self._check_location(files)
         self.files = files = await self._look_up(files)
-        one_pass, rows = _Pass(self._survey(matching), files), Rows(self._file)
+        one_pass, rows = _Pass(self._survey(matching, files), files), Rows(self._file)
         await asyncio.to_thread(self._keep, files, rows, one_pass)
         return await self._conclude(one_pass, rows, matching, asks_all=asks_all)
 
     def _check_names(self, files: Sequence[RowFile]) -> None:
         names = [name for file in files for name in (*file.columns, *file.table.columns)]
         check_names("--map", self._options.columns, names)
-        check_names("--ignore", self._options.ignored, names)
+        check_names("--ignore", self._options.ignore, names)
 
     def _check_location(self, files: Sequence[RowFile]) -> None:
         if self._client is not None and not self._location_id and not all(file.has_locations for file in files):
@@ -133,8 +135,9 @@ class Preparation:
                 "there is no location: give --location, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
             )
 
-    def _survey(self, matching: Matching) -> Survey:
-        return Survey(self._location_id, tags_rule=self._options.tags, matching=matching)
+    def _survey(self, matching: Matching, files: Sequence[RowFile]) -> Survey:
+        may_empty = self._options.empty == "clear" or any(file.is_lines for file in files)
+        return Survey(self._location_id, tags_rule=self._options.tags, matching=matching, may_empty=may_empty)
 
     def _keep(self, files: Sequence[RowFile], rows: Rows, one_pass: _Pass) -> None:
         left = self._options.limit
@@ -189,14 +192,14 @@ class Preparation:
         targets = [read_target(text) for text in meaning.columns.values()]
         said = [target.part for target in targets if target is not None and target.is_custom_field]
         try:
-            book = await fetch_fields(self._client)
+            book = await Pool(self._client).ask(self._client.location_id, partial(fetch_fields, self._client))
         except CallError as error:
             if said:
                 raise ConfigurationError(f"the custom fields of the location cannot be looked up ({error})") from None
             reason = clean_text(str(error))
             self._tell(f"Custom fields are sent by key and are not checked, as they cannot be looked up ({reason}).")
             return None
-        if self._options.creates_fields:
+        if self._options.create_fields:
             self.missing = [name for name in dict.fromkeys(said) if book.find(name) is None]
         return book.with_texts(self.missing)
 
@@ -223,7 +226,7 @@ class Preparation:
         rows, meaning = Rows(self._file), self._options.read_meaning()
         self.files = files = await self._look_up([RowFile(_KeptTable(file), meaning) for file in rows.files()])
         with Matching() as matching:
-            one_pass = _Pass(self._survey(matching), files)
+            one_pass = _Pass(self._survey(matching, files), files)
             await asyncio.to_thread(rows.change, one_pass.look_again)
             seen = await self._conclude(one_pass, rows, matching, asks_all=False)
         self.refuse(seen.tally)
@@ -241,7 +244,7 @@ class Preparation:
         """
         _refuse_unread(tally)
         refuse_missing_options(tally)
-        if self._options.is_strict:
+        if self._options.strict:
             refuse_problems(tally)
 
     def obstacles(self, tally: ProblemTally) -> list[str]:

@@ -37,6 +37,7 @@ class Survey:
         location_id: Of rows that name none; empty where nothing says it.
         tags_rule: What `--tags` says.
         matching: Takes the identities.
+        may_empty: Whether rows may empty fields: not where an empty cell says nothing, and there is no null.
 
     Attributes:
         rows: How many rows there were.
@@ -47,8 +48,16 @@ class Survey:
         emptied: How many rows empty each field.
     """
 
-    def __init__(self, location_id: str, *, tags_rule: Literal["add", "replace"], matching: Matching) -> None:
+    def __init__(
+        self,
+        location_id: str,
+        *,
+        tags_rule: Literal["add", "replace"],
+        matching: Matching,
+        may_empty: bool = True,
+    ) -> None:
         self._location_id = location_id
+        self._may_empty = may_empty
         self._rule = tags_rule
         self._matching = matching
         self._groups = TagGroups()
@@ -73,8 +82,10 @@ class Survey:
         self._matching.add(number, location_id, identity_of(contact, location_id), is_apart=is_apart)
         if contact.tags:
             self._look_at_tags(number, location_id, normal_tags(contact))
-        self.dnd.update(_wishes(contact))
-        self.emptied.update(list_emptied(without_tags(contact) if self._rule == "add" else contact))
+        if not (contact.dnd is contact.dnd_settings is contact.inbound_dnd_settings is UNSET):
+            self.dnd.update(_wishes(contact))
+        if self._may_empty:
+            self.emptied.update(list_emptied(without_tags(contact) if self._rule == "add" else contact))
 
     def pass_over(self) -> None:
         """Take note that the next row is not sent."""

@@ -29,7 +29,7 @@ from zlib import crc32
 import msgspec
 
 from ..errors import ConfigurationError, JournalError
-from ..private_file import keep_database_private
+from ..private_file import keep_database_private, refuse_network_disk
 
 Kind: TypeAlias = Literal["run", "journal"]
 """What a file is: a run with its rows, or the journal of a load whose rows the caller has."""
@@ -56,7 +56,7 @@ CREATE TABLE ledger (
 ) WITHOUT ROWID
 """
 _TABLE: Final = re.compile(r"CREATE TABLE (\w+)")
-_CACHE: Final = -32768  # KiB of pages in memory, in SQLite's own way to say it
+_CACHE: Final = -8192  # KiB of pages in memory, in SQLite's own way to say it
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 OPEN: Final = 0
@@ -345,20 +345,20 @@ def _checksum(*values: object) -> int:
     return crc32(_encode(values))
 
 
-def seal(content: bytes) -> bytes:
-    """Return content with a checksum before it, for a record of a sealed table."""
-    return _SEAL.pack(crc32(content)) + content
+def seal(content: bytes, place: int = 0) -> bytes:
+    """Return content with a checksum before it, for a record of a sealed table; the checksum says its place, too."""
+    return _SEAL.pack(crc32(content, place)) + content
 
 
-def unseal(sealed: bytes) -> bytes:
-    """Return the content of a sealed record.
+def unseal(sealed: bytes, place: int = 0) -> bytes:
+    """Return the content of a sealed record, given its place.
 
     Raises:
         JournalError: It is not as it was written.
     """
     (checksum,) = _SEAL.unpack_from(sealed)
     content = sealed[_SEAL.size :]
-    if crc32(content) != checksum:
+    if crc32(content, place) != checksum:
         raise JournalError("a record is damaged: put back a whole copy of the run")
     return content
 
@@ -367,6 +367,8 @@ _SEAL: Final = Layout("<I")
 
 
 def _connect(path: Path | None, kind: Kind) -> sqlite3.Connection:
+    if path is not None:
+        refuse_network_disk(path)
     try:
         if path is not None:
             keep_database_private(path)

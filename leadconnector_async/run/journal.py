@@ -182,10 +182,10 @@ class Journal:
         else:
             self.check(whole)
         with self._file.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO delivered VALUES (1, 0)")
             self._note_cut_off(db)
             earlier = self._read_earlier(db, now)
             db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", whole.items())
-            db.execute("INSERT OR IGNORE INTO delivered VALUES (1, 0)")
             self._session = earlier.sessions + 1
             session = (self._session, now, concurrency)
             db.execute("INSERT INTO sessions (number, began_at, concurrency) VALUES (?, ?, ?)", session)
@@ -209,7 +209,9 @@ class Journal:
             )
 
     def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
-        (self._written,) = db.execute("SELECT coalesce(max(written), 0) FROM outcomes").fetchone()
+        # Not below what was delivered: groups of rows that were not sent after all left no outcome.
+        latest = "SELECT max((SELECT max(written) FROM delivered), coalesce((SELECT max(written) FROM outcomes), 0))"
+        (self._written,) = db.execute(latest).fetchone()
         sessions, began_at, self._reach = db.execute(
             "SELECT count(*), min(began_at), coalesce(max(reach), 0) FROM sessions"
         ).fetchone()

@@ -141,14 +141,14 @@ class Rows:
         """
         for first, file in self._file.read("SELECT first, file FROM rows ORDER BY first"):
             _, rows = self._block_of(first)
-            data = seal(_encode_block([_to_store(change(file, row)) for row in rows]))
+            data = seal(_encode_block([_to_store(change(file, row)) for row in rows]), first)
             with self._file.transaction() as db:
                 db.execute("UPDATE rows SET data = ? WHERE first = ?", (data, first))
 
     def _end_block(self, file: int) -> None:
         if self._waiting:
             count = len(self._waiting)
-            self._blocks.append((self._next, count, file, seal(_encode_block(self._waiting))))
+            self._blocks.append((self._next, count, file, seal(_encode_block(self._waiting), self._next)))
             self._waiting, self._next = [], self._next + count
         if len(self._blocks) >= _BLOCKS_AT_ONCE:
             self._write_blocks()
@@ -186,7 +186,7 @@ class Rows:
     def _block_of(self, number: int) -> tuple[int, list[KeptRow]]:
         query = "SELECT first, count, data FROM rows WHERE first <= ? ORDER BY first DESC LIMIT 1"
         for first, count, data in self._file.read(query, number):
-            rows = _decode(unseal(data))
+            rows = _decode(unseal(data, first))
             if first <= number < first + count and count == len(rows):
                 return first, [_from_store(row) for row in rows]
         raise JournalError(f"{self._file.path}: row {number} is missing; put back a whole copy of the run")

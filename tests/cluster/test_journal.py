@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from leadconnector_async.bulk.outcome import Entry
-from leadconnector_async.bulk.report import Outcome, RowError
-from leadconnector_async.cluster.journal import Records, StoreLog
+from leadconnector_async.bulk.report import BatchReport, Outcome, RowError, Status
+from leadconnector_async.bulk.run_log import LATEST_SECONDS, Earlier
+from leadconnector_async.cluster.journal import Contacts, Records, StoreLog
 from leadconnector_async.cluster.lease import Lease
-from leadconnector_async.cluster.store import Store
+from leadconnector_async.cluster.store import Store, seal
 from leadconnector_async.errors import ConfigurationError, JournalError
 from leadconnector_async.models.identity import Identity
 
@@ -51,8 +53,11 @@ def take(store: Store) -> Iterator[OpenLog]:
 
 
 def created(row: int, contact_id: str | None = None, email: str = "") -> Entry:
-    contact_id = contact_id or f"c{row}"
-    outcome = Outcome(index=row, status="created", contact_id=contact_id, new=True, attempts=1)
+    return entry(row, "created", contact_id or f"c{row}", email, new=True)
+
+
+def entry(row: int, status: Status, contact_id: str, email: str, *, new: bool) -> Entry:
+    outcome = Outcome(index=row, status=status, contact_id=contact_id, new=new, attempts=1)
     return Entry(outcome, b"", Identity(f"L {email or row}", ""), is_repeatable=True)
 
 
@@ -135,3 +140,145 @@ def test_a_journal_of_another_load_is_refused(take: OpenLog, store: Store, tmp_p
     journal = take(2, begin=False)
     with pytest.raises(ConfigurationError, match="another service"):
         journal.begin(whole={**WHOLE, "target": "elsewhere"}, concurrency=4, now=0.0)
+
+
+def test_what_could_not_be_written_is_not_known_either(take: OpenLog, store: Store) -> None:
+    seconds = [0.0]
+    lease = Lease(5.0, lambda: seconds[0])
+    lease.renew(lease.stamp())
+    log = take(1, lease)
+    log.write([created(0)])
+    seconds[0] = 5.0
+    with pytest.raises(JournalError):
+        log.write([created(1)])
+    with pytest.raises(JournalError):
+        log.intend([(2, b"")], now=0.0)
+    assert [outcome.index for outcome in log.outcomes()] == [0]
+    log.keep([created(1)])
+    seconds[0] = 0.0
+    log.end(is_delivered=True)
+    assert [outcome.index for outcome in take(2).outcomes()] == [0, 1]
+
+
+# As the version before wrote them, which had the rows of each group in a SQLite file and named no source.
+OLD_FAILED = (
+    b'{"index":3,"status":"failed","error":{"kind":"ServerError","status":500,"message":"no","where":null}'
+    b',"attempts":2}'
+)
+OLD: list[tuple[str, dict[str, Any]]] = [
+    ("000000000001-00000000", {"type": "Began", "whole": WHOLE, "concurrency": 4, "now": 1790000001.0, "found": {}}),
+    ("000000000001-00000001", {"type": "Intended", "rows": [[3, b""], [4, b""]], "now": 1790000002.0}),
+    (
+        "000000000001-00000002",
+        {
+            "type": "Wrote",
+            "rows": [
+                [0, 1, b"", b'{"index":0,"status":"created","contact_id":"c0","new":true,"attempts":1}'],
+                [3, 4, b"", OLD_FAILED],
+            ],
+            "contacts": [["c0", 0, 899463608, None]],
+            "settled": [3],
+            "rows_read": 6,
+            "server_times": [1790000001.5, 1790000003.5],
+        },
+    ),
+    (
+        "000000000002-00000000",
+        {"type": "Began", "whole": WHOLE, "concurrency": 4, "now": 1790000100.0, "found": {"1": 3}},
+    ),
+    (
+        "000000000002-00000001",
+        {
+            "type": "Wrote",
+            "rows": [
+                [
+                    1,
+                    3,
+                    b"",
+                    b'{"index":1,"status":"updated","contact_id":"c0","new":false,"attempts":1,"collision_with":0}',
+                ]
+            ],
+            "contacts": [["c0", 1, 101779320, None]],
+            "settled": [],
+            "rows_read": 6,
+            "server_times": None,
+        },
+    ),
+]
+OLD_END = ("000000000002-00000002", {"type": "Ended"})
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_store_of_the_version_before_goes_on(take: OpenLog, store: Store, *, has_ended: bool) -> None:
+    for name, record in [*OLD, OLD_END] if has_ended else OLD:
+        store.write(f"journal/L/{name}", seal(msgspec.msgpack.encode(record)))
+    log = take(3, begin=False)
+    earlier = log.begin(whole=WHOLE, concurrency=4, now=1_790_000_200.0)
+    # The first session was cut off: what it had under way may arrive for some time more.
+    assert earlier == Earlier(2, 1790000001.0, 1790000001.5, 1790000003.5 + LATEST_SECONDS)
+    found = {outcome.index: outcome for outcome in log.outcomes()}
+    assert {row: outcome.status for row, outcome in found.items()} == {
+        0: "created",
+        1: "updated",
+        3: "failed",
+        4: "unknown",
+    }
+    assert str(found[4].note).startswith("it may have been applied at 2026-09-21T14:13:22+00:00")
+    assert [log.is_finished(row) for row in range(6)] == [True, True, False, True, True, False]
+    assert log.may_have_been_sent(2, b"")
+    assert [outcome.index for outcome in log.undelivered()] == ([] if has_ended else [0, 1, 3, 4])
+    (outcome,) = log.write([entry(5, "updated", "c0", "third", new=False)])
+    assert outcome.collision_with == 1
+
+
+ROWS = 10_000
+
+
+def test_memory_is_bounded_by_a_few_bytes_a_row(store: Store, take: OpenLog) -> None:
+    if store.url.startswith("memory"):
+        pytest.skip("the store would count as well")
+    log = take(1)
+    tracemalloc.start()
+    try:
+        for first in range(0, ROWS, 200):
+            log.write([created(row, f"contact number {row}") for row in range(first, first + 200)])
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    fixed, group = 100_000, 600_000  # buffers, and 200 rows on their way
+    assert held < 55 * ROWS + fixed
+    assert peak < 80 * ROWS + group
+    assert [outcome.contact_id for outcome in log.outcomes()][-1] == f"contact number {ROWS - 1}"
+    report = BatchReport(keep_outcomes=False)
+    log.fold_all_into(report)
+    assert report.created == ROWS
+
+
+def test_contacts_are_told_apart(store: Store) -> None:
+    contacts, known = Contacts(), {}
+    for number in range(5_000):
+        contact_id = f"c{number % 4_000}"
+        assert contacts.get(contact_id) == known.get(contact_id)
+        known[contact_id] = (number, (number or None, None))
+        contacts.keep(contact_id, known[contact_id])
+    assert {contact_id: contacts.get(contact_id) for contact_id in known} == known
+    assert contacts.get("another") is None
+
+
+def test_a_disk_that_is_full_stops_the_load(take: OpenLog) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    log = take(1)
+    groups = iter([created(row) for row in range(first, first + 100)] for first in range(0, 10_000, 100))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))  # the system's own error
+        with pytest.raises(JournalError, match=r"cannot hold what a load puts aside \(File too large\)"):
+            all(map(log.write, groups))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    known = [outcome.index for outcome in take(2).outcomes()]
+    assert known[:100] == list(range(100))
+    assert known == list(range(len(known)))
+    assert (
+        len(known) == next(groups)[0].outcome.index
+    )  # what was put in the store before the disk was found full counts

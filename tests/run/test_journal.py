@@ -251,6 +251,19 @@ async def test_what_a_consumer_had_not_done_with_is_handed_over_again(client: Le
     assert (report.total, report.created) == (10, 10)
 
 
+def test_what_became_unknown_is_handed_over_after_groups_of_rows_that_were_not_sent(path: Path) -> None:
+    whole = {"location": "L", "target": "here", "api_version": "2021-07-28"}
+    unsent = Entry(Outcome(index=1, status="not_attempted"), b"", Identity("", ""), is_repeatable=True)
+    with Journal(path) as journal:
+        journal.begin(whole=whole, concurrency=1, now=1_790_000_000.0)
+        journal.intend([(0, b"")], now=1_790_000_000.0)
+        journal.write([unsent])
+        journal.write([unsent])  # which says that the group before was delivered
+    with Journal(path) as journal:
+        journal.begin(whole=whole, concurrency=1, now=1_790_000_009.0)
+        assert [(outcome.index, outcome.status) for outcome in journal.undelivered()] == [(0, "unknown")]
+
+
 async def test_an_outcome_is_on_disk_before_it_is_told(client: LeadConnector, path: Path, tmp_path: Path) -> None:
     on_disk: list[bool] = []
 
