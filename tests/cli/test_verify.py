@@ -181,7 +181,7 @@ def test_it_compares_with_what_the_run_kept_whatever_became_of_the_file(
     (row,) = table(tmp_path / "out" / "verify.csv")
     assert (row["contact_id"], row["field"], row["sent"], row["stored"]) == (
         changed.id,
-        "firstName",
+        "first_name",
         changed.first_name,
         "Other",
     )
