@@ -24,7 +24,7 @@ from leadconnector_async.cli.options import read_faults, read_latency, read_rate
 from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.limits.limit import RateLimit
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import COMMAND, Run, load, people, start, table
+from tests.cli.conftest import COMMAND, Run, count, load, people, start, table
 from tests.waiting import PATIENCE, wait_until
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "contacts.csv"
@@ -275,12 +275,13 @@ def test_a_disk_that_is_full_from_the_start_is_told_in_a_sentence(tmp_path: Path
         assert not (tmp_path / "out").exists()
 
 
-def test_results_that_cannot_be_written_are_told_in_a_sentence(tmp_path: Path) -> None:
-    process = start("sandbox", people(tmp_path / "a.csv", 300), "--sandbox", "--rate", "100/1")
-    wait_until((tmp_path / "out" / "run.sqlite3-wal").exists, process)
+def test_results_that_cannot_be_written_are_told_in_a_sentence(served: Callable[..., str], tmp_path: Path) -> None:
+    url = served()
+    process = start(url, people(tmp_path / "a.csv", 300))
+    wait_until(lambda: count(url), process)
     shutil.rmtree(tmp_path / "out")
     out, err = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, "Traceback" in err) == (3, False)
+    assert (process.returncode, "Traceback" in err) == (3, False), err
     assert "Stopped early: the results in" in out
 
 

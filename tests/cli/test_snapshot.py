@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sqlite3
 import stat
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import msgspec
 import pytest
 
 from leadconnector_async import LeadConnector
-from tests.cli.conftest import COMMAND, LOCATION, Run, count, end, start, stored, table, update
+from tests.cli.conftest import COMMAND, LOCATION, Run, count, end, lose_table, start, stored, table, update
 from tests.waiting import wait_until
 
 HEADER = "email,phone,firstName,lastName,city,companyName,website,dateOfBirth,tags"
@@ -135,8 +133,7 @@ def test_a_run_goes_on_only_with_the_snapshot_that_it_took(run: Run, filled: str
     assert (code, "was made with another --snapshot" in err) == (2, True)
     assert run("upsert", path, "--out", "out", "--resume", "--snapshot", *QUICK)[0] == 0
     now = state(filled)
-    with closing(sqlite3.connect(tmp_path / "out" / "run.sqlite3", isolation_level=None)) as db:
-        db.execute("DROP TABLE before_snapshot")
+    lose_table(tmp_path / "out", "before_snapshot")
     for command in (("upsert", path, "--out", "out", "--resume", "--snapshot"), ("undo", "out", "--yes")):
         code, _, err = run(*command, *QUICK)
         assert (code, "run.sqlite3: is damaged" in err) == (2, True)
