@@ -121,6 +121,7 @@ class Migration:
         compare: bool = False,
         ask_locations: bool = True,
         keep_with_obstacles: bool = False,
+        rate_limit: RateLimit | None = None,
         location_id: str | None = None,
         target: str | None = None,
         stop: asyncio.Event | None = None,
@@ -138,6 +139,7 @@ class Migration:
             ask_locations: Whether locations are asked for their limits and how they match; else those alone where rows
                 of several people share a phone.
             keep_with_obstacles: Whether a run that cannot be loaded as it is, is kept; `plan.obstacles` says why.
+            rate_limit: Our own limits of each location, where there is no client.
             location_id: The location of rows that name none, where there is no client.
             target: How the service is called; the client's host by default.
             stop: Set it to give up.
@@ -155,7 +157,16 @@ class Migration:
         if place is not None:
             await asyncio.to_thread(make_folder, place)
         try:
-            draft = _Draft(client, place, options, location_id=location_id, target=target, stop=stop, tell=tell)
+            draft = _Draft(
+                client,
+                place,
+                options,
+                limit=(rate_limit if client is None else client.rate_limit) or RateLimit(),
+                location_id=location_id,
+                target=target,
+                stop=stop,
+                tell=tell,
+            )
             return await draft.prepare(
                 sources, meaning, compare=compare, asks_all=ask_locations, keep_with_obstacles=keep_with_obstacles
             )
@@ -568,6 +579,7 @@ class _Draft:
         folder: Path | None,
         options: MigrationOptions,
         *,
+        limit: RateLimit,
         location_id: str | None,
         target: str | None,
         stop: asyncio.Event,
@@ -581,7 +593,7 @@ class _Draft:
         self._named_target = target
         self._stop = stop
         self._tell = tell
-        self._limit = (None if client is None else client.rate_limit) or RateLimit()
+        self._limit = limit
         self._notes: list[str] = []
         self._file = Database(None) if folder is None else open_draft(folder)
         self._preparation = Preparation(

@@ -568,6 +568,18 @@ async def test_a_journal_that_is_closed_within_a_session_can_be_gone_on_with(
     assert (report.total, report.created, report.sittings) == (30, 30, 2)
 
 
+def test_a_walk_that_is_given_up_after_the_file_is_closed_says_nothing(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.begin(whole={}, concurrency=1, now=0.0)
+        journal.write([done(index, row) for index, row in enumerate(people(3))])
+        outcomes = journal.outcomes()
+        next(outcomes)
+        walk = journal._file.walk("SELECT row FROM outcomes")
+        next(walk)
+    walk.close()  # type: ignore[attr-defined]
+    del outcomes  # an error here would be one that nobody can catch
+
+
 def fill_disk(journal: Journal) -> None:
     """Refuse the next group, as a disk does on which no log can grow; there is room in what the log has already."""
     transaction, refused = journal._file.transaction, []
