@@ -42,7 +42,6 @@ async def bulk_upsert(
             rows,
             options,
             journal=journal,
-            earlier=earlier,
             record=_counted(contacts, report.add),
             on_outcome=on_outcome,
             on_replaced=report.take_back,
@@ -85,7 +84,7 @@ async def _begin(contacts: Contacts, options: Options, stack: AsyncExitStack) ->
     client = contacts.client
     journal = options.journal
     if journal is None:
-        return None, Earlier(0, client.clock.time(), None, None)
+        return None, Earlier(0, client.clock.time())
     if isinstance(journal, str | Path):
         journal = await _in_thread(partial(contacts.open_run_log, journal))
         stack.push_async_callback(asyncio.to_thread, journal.close)
@@ -123,7 +122,7 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
     outbox = Outbox(most=options.concurrency)
     rows = open_source(source)
     async with AsyncExitStack() as stack:
-        journal, earlier = await _begin(contacts, options, stack)
+        journal, _ = await _begin(contacts, options, stack)
         if journal is not None:
             for outcome in await _in_thread(journal.undelivered):
                 yield outcome
@@ -132,7 +131,6 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
             rows,
             options,
             journal=journal,
-            earlier=earlier,
             record=_counted(contacts, outbox.put),
             on_outcome=outbox.wait_for_room if journal is None else None,
             on_group=outbox.wait_until_taken,

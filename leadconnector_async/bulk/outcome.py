@@ -1,13 +1,12 @@
 """Outcomes on their way to disk: what makes a row `created` or `updated`, and rows that reached the same contact.
 
-A row is `created` if an answer said `new: true`. One case is open: the answer to a try was lost, and the next try was
-answered `new: false`, as the contact is there by now. The lost try may have created it, or it was there before. Such a
-row is `updated`, with `note_if_new` set where all of this holds (`Load._settle_done`):
+A row is `created` if an answer said `new: true`. One case is open: the answer to a try was lost, or the load was cut
+off before it came, and a later try is answered `new: false`, as the contact is there by now. The lost try may have
+created it, or it was there before. Such a row is `updated`, with `note_if_new` set where both of these hold
+(`Load._settle_done`):
 
-- by the server's clock, and but for two seconds, `dateAdded` is not before the first try whose answer was lost; or, if
-  the load was cut off, it lies in an earlier session in which the row may have been sent;
-- no row of the same person has been in doubt of late, which may have created the contact as well;
-- the contact names nobody and nothing that was not sent: somebody else's would.
+- what is known of the lost try and of the contact says that the one created the other (`contacts.authorship`);
+- no row of the same person has been in doubt of late, which may have created the contact as well.
 
 `Entry.resolve` then makes it `created` with `inferred` set, if no row of the load reached the contact before: that row
 may have created it, too. Rows are resolved in the order in which their outcomes come, each before the next row of its
@@ -26,12 +25,15 @@ from msgspec import Struct
 
 from ..models.identity import Identity, is_another_person
 from .report import Outcome, Status
-from .traces import Written
+from .traces import Span, Written
 
 Signature: TypeAlias = tuple[Any, Any]
 """A row's email and phone, or checksums of them; empty or None where it has none."""
 LastRow: TypeAlias = tuple[int, Signature]
 """The row that reached a contact last, and its signature."""
+
+LostTries: TypeAlias = tuple[Span | None, ...]
+"""When each of some tries was under way, by the server's clock; None where that is not known."""
 
 _MOST_CONTACTS: Final = 10_000  # of each of two generations
 
@@ -80,6 +82,7 @@ class Entry(Struct, gc=False):
         is_compared: Whether to look for rows of other persons that reached the same contact.
         written: What it wrote to its contact, in order; nothing where nobody will ask.
         at: When the outcome became known, in seconds since 1970 by this machine.
+        lost_tries: Tries of the row that may have been applied although no answer said so.
     """
 
     outcome: Outcome
@@ -90,6 +93,7 @@ class Entry(Struct, gc=False):
     is_compared: bool = True
     written: tuple[Written, ...] = ()
     at: float = 0.0
+    lost_tries: LostTries = ()
 
     @property
     def signature(self) -> Signature:
@@ -119,8 +123,9 @@ class Entry(Struct, gc=False):
         outcome = self.outcome
         if is_other:
             outcome = msgspec.structs.replace(outcome, collision_with=row)
-        elif row > outcome.index and outcome.note is None:  # as where it failed, and is sent once more
-            outcome = msgspec.structs.replace(outcome, note=_TOO_LATE_NOTE.format(row))
+        elif row > outcome.index:  # as where it failed, and is sent once more
+            notes = filter(None, (outcome.note, _TOO_LATE_NOTE.format(row)))
+            outcome = msgspec.structs.replace(outcome, note="; ".join(notes))
         return outcome, (self.outcome.index, (email, phone or before[1]))
 
     def state_of(self, outcome: Outcome) -> int:

@@ -107,6 +107,11 @@ class Caller:
         """The host of the base URL."""
         return urlsplit(self._transport.base_url).hostname or ""
 
+    @property
+    def longest_try(self) -> float:
+        """Seconds after which a try is given up."""
+        return self._timeouts.total
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._transport.base_url} location={self.location_id} {self._state}>"
 
@@ -346,7 +351,7 @@ class Caller:
             return
         tries.ending = IN_DOUBT
         if isinstance(error, asyncio.CancelledError):  # of all others the loop of tries says whether they are in doubt
-            tries.doubt_last(self.server_clock)
+            tries.doubt_last(self.server_clock, self.clock.monotonic())
 
     # ------------------------------------------------------------------------------------------ between two tries
 
@@ -357,7 +362,7 @@ class Caller:
         elif tries.limited_since is None:
             tries.limited_since = now
         if is_in_doubt(error):
-            tries.doubt_last(self.server_clock)
+            tries.doubt_last(self.server_clock, now)
         delay = delay_before_retry(
             self.retry,
             error,
@@ -385,7 +390,7 @@ class Caller:
                 rate_limited=tries.rate_limited,
             )
         error.attempts, error.rate_limited = tries.count, tries.rate_limited
-        error.may_be_applied = tries.doubt is not None
+        error.may_be_applied = tries.is_in_doubt
         return error
 
     # ------------------------------------------------------------------------------------------ the token source

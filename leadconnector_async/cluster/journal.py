@@ -20,11 +20,11 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from ..bulk.outcome import Entry
+from ..bulk.outcome import Entry, LostTries
 from ..bulk.report import Outcome
-from ..bulk.run_log import Earlier, Pace
+from ..bulk.run_log import Earlier, Intent, Pace
 from ..errors import JournalError
-from ..run.journal import Journal
+from ..run.journal import Journal, keep_lost_tries, lost_tries_of
 from .lease import Lease
 from .store import Store, seal, unseal
 
@@ -42,19 +42,20 @@ class Began(Struct, frozen=True, tag=True):
 
 
 class Wrote(Struct, frozen=True, tag=True):
-    """A group of outcomes: rows with state, hash and outcome, and contacts with row and checksums."""
+    """A group of outcomes: rows with state, hash and outcome, and contacts with row and checksums; and of rows that may
+    be sent again the tries that may have been applied, none of those of which that is settled."""
 
     rows: list[tuple[int, int, bytes, bytes]]
     contacts: list[tuple[str, int, int | None, int | None]]
     done_intents: list[int] = msgspec.field(name="settled")  # rows; the name is as it stands in stores
-    rows_read: int
     server_times: tuple[float, float] | None
+    lost_tries: list[tuple[int, bytes, LostTries]] = []
 
 
 class Intended(Struct, frozen=True, tag=True):
-    """Rows that are about to be sent and must not be sent twice."""
+    """Rows that are about to be sent."""
 
-    rows: list[tuple[int, bytes]]
+    intents: list[Intent]
     now: float
 
 
@@ -177,8 +178,8 @@ class SharedJournal(Journal):
                 self._is_in_use = False
             case Wrote():
                 self._repeat_group(record)
-            case Intended(rows=rows, now=now):
-                super().intend(rows, now)
+            case Intended(intents=intents, now=now):
+                super().intend(intents, now)
             case Ended():
                 super().end(is_delivered=True)
 
@@ -189,7 +190,7 @@ class SharedJournal(Journal):
             db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", rows)
             db.executemany("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", group.contacts)
             db.executemany("DELETE FROM intents WHERE row = ?", [(row,) for row in group.done_intents])
-            db.execute("UPDATE sittings SET rows_read = ? WHERE number = ?", (group.rows_read, self._sitting))
+            keep_lost_tries(db, group.lost_tries)
             if group.server_times is not None:
                 times = "UPDATE sittings SET server_began_at = ?, server_until = ? WHERE number = ?"
                 db.execute(times, (*group.server_times, self._sitting))
@@ -206,21 +207,18 @@ class SharedJournal(Journal):
         *,
         is_delivered: bool = True,
         server_times: tuple[float, float] | None = None,
-        rows_read: int = 0,
         pace: Pace = _NO_PACE,
     ) -> list[Outcome]:
         """Write a group of outcomes, as `Journal`; it is in the store when this returns."""
         self._log.check()
-        outcomes = super().write(
-            entries, is_delivered=is_delivered, server_times=server_times, rows_read=rows_read, pace=pace
-        )
+        outcomes = super().write(entries, is_delivered=is_delivered, server_times=server_times, pace=pace)
         self._log.append(
             Wrote(
                 [row for outcome in outcomes for row in self._rows_of(outcome)],
                 [contact for outcome in outcomes for contact in self._contacts_of(outcome)],
                 [entry.outcome.index for entry in entries if not entry.is_repeatable],
-                rows_read,
                 server_times,
+                lost_tries_of(entries),
             )
         )
         return outcomes
@@ -232,11 +230,11 @@ class SharedJournal(Journal):
     def _contacts_of(self, outcome: Outcome) -> list[Any]:
         return self._read("SELECT id, row, email, phone FROM contacts WHERE id = ?", outcome.contact_id)
 
-    def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
+    def intend(self, intents: Iterable[Intent], now: float) -> None:
         """Write intents, as `Journal`; they are in the store when this returns."""
-        rows = list(rows)
-        super().intend(rows, now)
-        self._log.append(Intended(rows, now))
+        intents = list(intents)
+        super().intend(intents, now)
+        self._log.append(Intended(intents, now))
 
     def end(self, *, is_delivered: bool) -> None:
         """End the session, as `Journal`."""

@@ -48,19 +48,42 @@ def find_not_applied(sent: ContactUpsert, stored: Contact) -> tuple[NotApplied, 
 
 
 def holds_only_what_was_sent(sent: ContactUpsert, stored: Contact) -> bool:
-    """Whether a contact names nobody and nothing that was not sent: one that somebody else made may.
+    """Whether a contact holds no name, email, phone, address or custom field that was not sent with this value.
+
+    One that somebody else made may hold more, or something else.
 
     What the service fills in by itself (country, time zone, source, type) proves nothing, nor do tags, which workflows
-    add. Only the presence of values is compared, not the values.
+    add.
     """
-    given = {name for name in (*_NAMES, *_OWN) if getattr(sent, name) not in (UNSET, None, "")}
-    if given.isdisjoint(_NAMES) and any(getattr(stored, name) for name in _NAMES):
-        return False
-    if any(getattr(stored, name) and name not in given for name in _OWN):
-        return False
-    ids = {field.id for field in stored.custom_fields or () if not _is_empty(field.value)}
-    by_key = sum(field.id is UNSET for field in sent.custom_fields or ())  # answers name fields by their ids alone
-    return len(ids - {field.id for field in sent.custom_fields or ()}) <= by_key
+    held = [(name, value) for name in _OWN if (value := getattr(stored, name))]
+    has_own = all(_was_given(sent, name) and is_as_sent(name, getattr(sent, name), value) for name, value in held)
+    return has_own and _is_named_as_sent(sent, stored) and _holds_only_fields_sent(sent, stored)
+
+
+def _was_given(sent: ContactUpsert, name: str) -> bool:
+    return getattr(sent, name) not in (UNSET, None, "")
+
+
+def _is_named_as_sent(sent: ContactUpsert, stored: Contact) -> bool:
+    """Whether a contact has no name, or one that was sent: whole, or in its parts."""
+    parts = " ".join(getattr(sent, name) or "" for name in _PARTS if _was_given(sent, name))
+    whole = (sent.name or "") if _was_given(sent, "name") else ""
+    held = " ".join(getattr(stored, name) or "" for name in _PARTS).strip() or stored.name
+    return not held or _same_word(parts, held) or _same_word(str(whole), held)
+
+
+def _holds_only_fields_sent(sent: ContactUpsert, stored: Contact) -> bool:
+    """Whether a contact holds no custom field but those that were sent. Answers name fields by their ids alone, so one
+    that was sent by its key is known by its value."""
+    by_id = {field.id: field.field_value for field in sent.custom_fields or () if field.id is not UNSET}
+    by_key = [field.field_value for field in sent.custom_fields or () if field.id is UNSET]
+    held = [field for field in stored.custom_fields or () if not _is_empty(field.value)]
+    others = [field.value for field in held if field.id not in by_id]
+    return (
+        all(is_same_value(by_id[field.id], field.value) for field in held if field.id in by_id)
+        and len(others) <= len(by_key)
+        and all(any(is_same_value(one, other) for one in by_key) for other in others)
+    )
 
 
 def is_as_sent(field: str, sent: Any, stored: Any) -> bool:
@@ -194,7 +217,7 @@ _FIELDS: Final[tuple[tuple[str, Same], ...]] = (
     ("assigned_to", _same_text),
 )
 _SAME: Final = dict(_FIELDS)
-_NAMES: Final = ("first_name", "last_name", "name")
+_PARTS: Final = ("first_name", "last_name")
 _OWN: Final = ("email", "phone", "address1", "city", "state", "postal_code")
 
 

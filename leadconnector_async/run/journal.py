@@ -1,7 +1,7 @@
 """What has happened to each row, on disk, so that a load can go on after a crash.
 
-One SQLite file, written ahead and by one process at a time. It holds the outcome of each row, and for calls that are
-not safe to repeat an intent before their bytes leave. It holds no tokens and nothing of a contact but its id and the
+One SQLite file, written ahead and by one process at a time. It holds the outcome of each row, and an intent of each try
+before its bytes leave. It holds no tokens and nothing of a contact but its id and the
 checksums of its fields.
 """
 
@@ -18,14 +18,14 @@ from functools import reduce
 from pathlib import Path
 from struct import pack, unpack
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from ..bulk.outcome import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry, LastRow
+from ..bulk.outcome import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry, LastRow, LostTries
 from ..bulk.report import BatchReport, Outcome, RowError
-from ..bulk.run_log import MOST_READ_AHEAD, MOST_REFUSED, NO_PACE, Earlier, Pace
+from ..bulk.run_log import NO_PACE, Earlier, Intent, Pace
 from ..bulk.traces import Trace, follow, trace_of
 from ..errors import ConfigurationError, JournalError
 from ..private_file import keep_database_private
@@ -43,9 +43,8 @@ CREATE TABLE sittings (
     concurrency INTEGER NOT NULL,
     server_began_at REAL,
     server_until REAL,
-    rows_read INTEGER NOT NULL DEFAULT 0,
     has_ended INTEGER NOT NULL DEFAULT 0,
-    reach INTEGER NOT NULL DEFAULT 0
+    was_cut_off INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE outcomes (
     row INTEGER PRIMARY KEY, state INTEGER NOT NULL, written INTEGER NOT NULL, hash BLOB NOT NULL, outcome BLOB NOT NULL
@@ -60,6 +59,9 @@ CREATE TABLE IF NOT EXISTS traces (
     id TEXT PRIMARY KEY, updated_at REAL, since REAL, until REAL,
     fields BLOB NOT NULL, tags BLOB NOT NULL, touched TEXT NOT NULL
 ) WITHOUT ROWID
+"""
+_LOST_TRIES: Final = """
+CREATE TABLE IF NOT EXISTS lost_tries (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, spans BLOB NOT NULL)
 """
 
 
@@ -101,6 +103,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         db.execute(f"PRAGMA user_version = {_VERSION}")
     prepare_timeline(db)
     prepare_traces(db)
+    db.execute(_LOST_TRIES)
     db.execute("COMMIT")
 
 
@@ -144,11 +147,12 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
 }
 _CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
 
-_READ_AHEAD: Final = 8  # rows for each worker; twice what a load reads
 _LATEST_SECONDS: Final = 300.0  # after the last write of a sitting that was cut off, none of its calls arrives any more
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Outcome).decode
+_encode_spans: Final = msgspec.msgpack.Encoder().encode
+_decode_spans: Final = msgspec.msgpack.Decoder(LostTries).decode
 
 
 class Sitting(Struct, frozen=True):
@@ -203,7 +207,7 @@ class Journal:
         self._lock = threading.RLock()
         self._finished = bytearray()  # a byte a row: its state where it is not to be sent again, else 0
         self._pending = bytearray()  # the same of rows that are to be sent again
-        self._reach = 0  # rows from this one on were never sent
+        self._lost_tries: dict[int, tuple[bytes, LostTries]] = {}
         self._written = 0  # groups so far
         self._sitting = 0
         self._is_in_use = False
@@ -304,21 +308,16 @@ class Journal:
         return earlier
 
     def _note_cut_off(self, db: sqlite3.Connection) -> None:
-        """Note how far the last sitting can have come, where it was cut off."""
+        """Note that the last sitting was cut off, where it was."""
         db.execute(
-            "UPDATE sittings SET has_ended = 1, server_until = server_until + ?,"
-            " reach = max(rows_read, (SELECT count(*) FROM outcomes)) + iif(rows_read, 0, ?) + ? + concurrency * ?"
-            " WHERE NOT has_ended",
-            (_LATEST_SECONDS, MOST_READ_AHEAD, MOST_REFUSED, _READ_AHEAD),
+            "UPDATE sittings SET has_ended = 1, was_cut_off = 1, server_until = server_until + ? WHERE NOT has_ended",
+            (_LATEST_SECONDS,),
         )
 
     def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
         (self._written,) = db.execute("SELECT coalesce(max(written), 0) FROM outcomes").fetchone()
-        sittings, began_at, self._reach = db.execute(
-            "SELECT count(*), min(began_at), coalesce(max(reach), 0) FROM sittings"
-        ).fetchone()
-        since, until = db.execute("SELECT min(server_began_at), max(server_until) FROM sittings").fetchone()
-        return Earlier(sittings, now if began_at is None else began_at, since, until)
+        sittings, began_at = db.execute("SELECT count(*), min(began_at) FROM sittings").fetchone()
+        return Earlier(sittings, now if began_at is None else began_at)
 
     def _settle_intents(self, db: sqlite3.Connection) -> None:
         """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows."""
@@ -338,6 +337,8 @@ class Journal:
         for row, state in db.execute("SELECT row, state FROM outcomes"):
             states = self._pending if state in again else self._finished
             states[row] = state
+        lost = db.execute("SELECT row, hash, spans FROM lost_tries")  # no more rows than were in flight, or in doubt
+        self._lost_tries = {row: (row_hash, _decode_spans(spans)) for row, row_hash, spans in lost}
 
     # ------------------------------------------------------------------------------------------ what is there
 
@@ -352,12 +353,10 @@ class Journal:
         ((before, outcome),) = self._read("SELECT hash, outcome FROM outcomes WHERE row = ?", row)
         return _decode(outcome) if before == row_hash else None
 
-    def may_have_been_sent(self, row: int, row_hash: bytes) -> bool:
-        """Whether an earlier sitting may have sent a row, and not heard what became of it."""
-        if row < len(self._pending) and self._pending[row]:
-            before = self.pending(row, row_hash)
-            return before is not None and before.note is not None  # a doubt is always noted
-        return row < self._reach and not self.is_finished(row)
+    def lost_tries(self, row: int, row_hash: bytes) -> LostTries:
+        """Return the tries of earlier sittings that may have been applied to a row that is to be sent again."""
+        before, spans = self._lost_tries.get(row, (row_hash, ()))
+        return spans if before == row_hash else ()
 
     def hashes(self, first: int, count: int) -> dict[int, tuple[bytes, bytes]]:
         """Return hash and encoded outcome of the rows from one on that are settled; see `read_outcome`."""
@@ -420,7 +419,7 @@ class Journal:
 
     def sittings(self) -> list[Sitting]:
         """Return all sittings, in order."""
-        found = self._read("SELECT began_at, concurrency, has_ended AND NOT reach FROM sittings ORDER BY number")
+        found = self._read("SELECT began_at, concurrency, has_ended AND NOT was_cut_off FROM sittings ORDER BY number")
         return [Sitting(began_at, concurrency, bool(in_order)) for began_at, concurrency, in_order in found]
 
     def arrived_until(self) -> float | None:
@@ -470,7 +469,6 @@ class Journal:
         *,
         is_delivered: bool = True,
         server_times: tuple[float, float] | None = None,
-        rows_read: int = 0,
         pace: Pace = NO_PACE,
     ) -> list[Outcome]:
         """Write a group of outcomes.
@@ -479,7 +477,6 @@ class Journal:
             entries: The outcomes.
             is_delivered: Whether the consumer has done with all groups before this one.
             server_times: When this sitting began, and now, by the server's clock, once that is known.
-            rows_read: How many rows may have been sent by now.
             pace: What the limits allow by now.
 
         Returns:
@@ -495,7 +492,6 @@ class Journal:
             if is_delivered:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))
             self._written += 1
-            db.execute("UPDATE sittings SET rows_read = ? WHERE number = ?", (rows_read, self._sitting))
             if server_times is not None:
                 db.execute(
                     "UPDATE sittings SET server_began_at = ?, server_until = ? WHERE number = ?",
@@ -507,6 +503,7 @@ class Journal:
             pairs = list(zip(entries, outcomes, strict=True))
             db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", self._records(pairs))
             add_to_timeline(db, ((entry.at, outcome) for entry, outcome in pairs), pace)
+            keep_lost_tries(db, lost_tries_of(entries))
             # Of a row that was not sent after all, too.
             db.executemany(
                 "DELETE FROM intents WHERE row = ?", [(e.outcome.index,) for e in entries if not e.is_repeatable]
@@ -555,19 +552,23 @@ class Journal:
         with self._transaction() as db:
             add_later_calls(db, calls)
 
-    def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
-        """Write that rows are about to be sent whose calls are not safe to repeat.
+    def intend(self, intents: Iterable[Intent], now: float) -> None:
+        """Write that rows are about to be sent.
 
         Args:
-            rows: Positions and hashes.
+            intents: Which.
             now: Seconds since 1970 by this machine.
 
         Raises:
             JournalError: It could not be written; they must not be sent.
         """
         when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
+        intents = list(intents)
+        unsafe = [(one.row, one.row_hash, when) for one in intents if not one.is_repeatable]
+        safe = [(one.row, one.row_hash, _encode_spans(one.lost_tries)) for one in intents if one.is_repeatable]
         with self._transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?)", [(*row, when) for row in rows])
+            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?)", unsafe)
+            db.executemany("INSERT OR REPLACE INTO lost_tries VALUES (?, ?, ?)", safe)
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
@@ -617,6 +618,22 @@ def _leave_trace(db: sqlite3.Connection, entry: Entry, outcome: Outcome, *, of_u
         return
     trace = trace_of(first) if before is None else follow(before, first)
     write_trace(db, outcome.contact_id, reduce(follow, others, trace))
+
+
+LostTriesOfRow: TypeAlias = tuple[int, bytes, LostTries]
+"""A row's position and hash, and its tries that may have been applied; none where nothing is in doubt any more."""
+
+
+def lost_tries_of(entries: Iterable[Entry]) -> list[LostTriesOfRow]:
+    """Return what is known in the end of the tries of rows; a row that was not sent after all has an intent, too."""
+    return [(e.outcome.index, e.row_hash, e.lost_tries) for e in entries if e.is_repeatable]
+
+
+def keep_lost_tries(db: sqlite3.Connection, rows: Sequence[LostTriesOfRow]) -> None:
+    """Keep what may have been applied, in place of what the intents of the rows say."""
+    db.executemany("DELETE FROM lost_tries WHERE row = ?", [(row,) for row, _, spans in rows if not spans])
+    lost = [(row, row_hash, _encode_spans(spans)) for row, row_hash, spans in rows if spans]
+    db.executemany("INSERT OR REPLACE INTO lost_tries VALUES (?, ?, ?)", lost)
 
 
 # ---------------------------------------------------------------------------------------------- traces

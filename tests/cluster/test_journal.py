@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from leadconnector_async.bulk.outcome import Entry
 from leadconnector_async.bulk.report import Outcome, RowError
+from leadconnector_async.bulk.run_log import Intent
 from leadconnector_async.cluster.journal import Log, SharedJournal
 from leadconnector_async.cluster.lease import Lease
 from leadconnector_async.cluster.store import Store
@@ -53,6 +54,10 @@ def take(store: Store, tmp_path: Path) -> Iterator[OpenJournal]:
         journal.close()
 
 
+def intent(row: int, *, is_repeatable: bool = True) -> Intent:
+    return Intent(row, b"", is_repeatable, ((1.0, 2.0),))
+
+
 def created(row: int, contact_id: str | None = None, email: str = "") -> Entry:
     contact_id = contact_id or f"c{row}"
     outcome = Outcome(index=row, status="created", contact_id=contact_id, new=True, attempts=1)
@@ -61,16 +66,18 @@ def created(row: int, contact_id: str | None = None, email: str = "") -> Entry:
 
 def failed(row: int, *, is_repeatable: bool = True) -> Entry:
     outcome = Outcome(index=row, status="failed", error=RowError("ServerError", 500, "no"), attempts=2)
-    return Entry(outcome, b"", Identity("", ""), is_repeatable=is_repeatable)
+    return Entry(outcome, b"", Identity("", ""), is_repeatable=is_repeatable, lost_tries=((3.0, 4.0),))
 
 
 def test_the_next_worker_goes_on(take: OpenJournal) -> None:
     first = take(1)
-    first.write([created(0), created(1)], rows_read=10)
+    first.intend([intent(row) for row in range(3)], now=0.0)
+    first.write([created(0), created(1)])
     second = take(2)
     assert [second.is_finished(row) for row in range(4)] == [True, True, False, False]
-    assert second.may_have_been_sent(2, b"")
-    second.write([created(2)], rows_read=10)
+    assert second.lost_tries(2, b"") == ((1.0, 2.0),)
+    assert second.lost_tries(3, b"") == ()
+    second.write([created(2)])
     second.end(is_delivered=True)
     third = take(3, begin=False)
     assert [outcome.index for outcome in third.outcomes()] == [0, 1, 2]
@@ -91,7 +98,7 @@ def test_what_is_written_late_counts_for_nobody(take: OpenJournal) -> None:
 
 def test_what_must_not_be_sent_twice_is_unknown(take: OpenJournal) -> None:
     first = take(1)
-    first.intend([(0, b""), (1, b""), (2, b"")], now=1_790_000_000.0)
+    first.intend([intent(row, is_repeatable=False) for row in range(3)], now=1_790_000_000.0)
     first.write([failed(0, is_repeatable=False)])
     for epoch in (2, 3):
         statuses = [outcome.status for outcome in take(epoch).outcomes()]
@@ -108,7 +115,7 @@ def test_nothing_is_written_without_a_lease(take: OpenJournal, store: Store) -> 
     with pytest.raises(JournalError, match="another worker"):
         journal.write([created(0)])
     with pytest.raises(JournalError, match="another worker"):
-        journal.intend([(1, b"")], now=0.0)
+        journal.intend([intent(1)], now=0.0)
     assert store.names("journal/L") == before
     assert not take(2).is_finished(0)
 
@@ -159,12 +166,13 @@ def test_what_is_read_back_is_what_the_worker_knew(
         with SharedJournal(log, folder / f"{epoch}.sqlite3", whole={"files": "1"}) as journal:
             journal.begin(whole=WHOLE, concurrency=2, now=float(epoch))
             for number, group in enumerate(groups):
-                journal.write(group, rows_read=number * 3, server_times=(100.0 * epoch, 100.0 * epoch + number))
+                journal.intend([intent(entry.outcome.index) for entry in group], now=0.0)
+                journal.write(group, server_times=(100.0 * epoch, 100.0 * epoch + number))
             known = _state(journal)
         with SharedJournal(Log(store, "L", 99, held()), folder / f"again{epoch}", whole={"files": "1"}) as again:
             assert _state(again) == known
 
 
 def _state(journal: SharedJournal) -> object:
-    tables = ("outcomes", "intents", "contacts", "sittings", "load")
+    tables = ("outcomes", "intents", "lost_tries", "contacts", "sittings", "load")
     return [sorted(journal._db.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in tables]
