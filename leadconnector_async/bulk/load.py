@@ -64,6 +64,7 @@ _REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
 _ALONE_SECONDS: Final = 2.0  # that the first row of a location goes alone at most, so that a slow one holds up no other
 _MOST_TIMES_BACK: Final = 2  # that a row is put back while the service is down
 _LATE_SECONDS: Final = 10.0  # after a load was stopped, none of its calls arrives any more
+_MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
 _INFERRED_NOTE: Final = "the answer was lost; by dateAdded and by what the contact holds, an earlier try created it"
 
 
@@ -434,6 +435,8 @@ class Load:
             entry.written = (Written(item.contact, result.contact, self._span_of(item)),)
         if result.is_new_by_date and not item.is_doubted:
             entry.note_if_new = _INFERRED_NOTE
+        elif item.may_be_new and not entry.outcome.new and result.is_new_by_date is not False:
+            entry.note_if_first = _MAY_BE_NEW_NOTE
         return entry
 
     def _settle_closed(self, item: Upsert, error: LeadConnectorError) -> Entry:

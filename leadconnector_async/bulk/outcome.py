@@ -79,6 +79,8 @@ class Entry(Struct, gc=False):
         identity: Whom the row is about.
         is_repeatable: Whether the row may be sent again where its outcome is not known.
         note_if_new: The note of the row if a try whose answer was lost created the contact; None where none can have.
+        note_if_first: The note of the row if it may have created the contact although nothing shows that it did; a row
+            that reached the contact before disproves it.
         is_compared: Whether to look for rows of other persons that reached the same contact.
         written: What it wrote to its contact, in order; nothing where nobody will ask.
         at: When the outcome became known, in seconds since 1970 by this machine.
@@ -90,6 +92,7 @@ class Entry(Struct, gc=False):
     identity: Identity
     is_repeatable: bool
     note_if_new: str | None = None
+    note_if_first: str | None = None
     is_compared: bool = True
     written: tuple[Written, ...] = ()
     at: float = 0.0
@@ -110,12 +113,7 @@ class Entry(Struct, gc=False):
         """
         email, phone = signature
         if last is None:
-            if self.note_if_new is None:
-                return self.outcome, (self.outcome.index, signature)
-            created = msgspec.structs.replace(
-                self.outcome, status="created", new=True, inferred=True, note=self.note_if_new
-            )
-            return created, (self.outcome.index, signature)
+            return self._resolve_first(), (self.outcome.index, signature)
         row, before = last
         is_other = self.is_compared and row != self.outcome.index and is_another_person(before, signature)
         if not email and not is_other:  # the contact keeps its email, and so its person
@@ -123,10 +121,19 @@ class Entry(Struct, gc=False):
         outcome = self.outcome
         if is_other:
             outcome = msgspec.structs.replace(outcome, collision_with=row)
-        elif row > outcome.index:  # as where it failed, and is sent once more
-            notes = filter(None, (outcome.note, _TOO_LATE_NOTE.format(row)))
-            outcome = msgspec.structs.replace(outcome, note="; ".join(notes))
+        elif row > outcome.index and outcome.note is None:  # as where it failed, and is sent once more
+            outcome = msgspec.structs.replace(outcome, note=_TOO_LATE_NOTE.format(row))
         return outcome, (self.outcome.index, (email, phone or before[1]))
+
+    def _resolve_first(self) -> Outcome:
+        """Return the outcome where no row of the load reached the contact before."""
+        if self.note_if_new is not None:
+            return msgspec.structs.replace(
+                self.outcome, status="created", new=True, inferred=True, note=self.note_if_new
+            )
+        if self.note_if_first is not None:
+            return msgspec.structs.replace(self.outcome, note=self.note_if_first)
+        return self.outcome
 
     def state_of(self, outcome: Outcome) -> int:
         """Return the state in which an outcome leaves the row."""

@@ -37,7 +37,6 @@ _REFUSED_TOKEN: Final = (AuthenticationError, PermissionDeniedError)
 _NO_SUCH_LOCATION: Final = re.compile(r"\blocation.{0,40}\bnot (found|accessible|active)", re.I)
 _OF_LOCATION: Final = re.compile(r"\blocation", re.I)
 _OF_RECORD: Final = re.compile(r"\b(contact|note|task|custom ?field)s?\b.{0,40}not found|not found for id", re.I)
-MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
 _UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
 _SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 _CLOSED_BEFORE_NOTE: Final = "what it closes was closed already, so nothing was sent"
@@ -135,6 +134,11 @@ class Upsert(Item):
             return ()
         return (*self.earlier.spans, *(doubt.span_by(server_clock) for doubt in self._doubts()))
 
+    @property
+    def may_be_new(self) -> bool:
+        """Whether a try whose answer was lost may have created its contact."""
+        return bool(self.earlier.spans or self._doubts())
+
     def _doubts(self) -> tuple[Doubt, ...]:
         """Return the tries of this session that may have stored it."""
         return (*self.lost, *self.call.tries.doubts) if self.call.request is self.request else self.lost
@@ -229,8 +233,6 @@ def _is_of_location(error: APIError, *, has_answered: bool) -> bool:
 def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Outcome:
     """Settle a row that was applied. Where its creation is inferred, it is `updated` for now."""
     is_new = result.new and not result.is_new_by_date
-    is_doubtful = item.call.tries.is_in_doubt or bool(item.earlier.spans)
-    is_in_doubt = is_doubtful and not is_new and result.is_new_by_date is not False
     missing = find_not_applied(item.contact, result.contact) if is_compared else ()
     return Outcome(
         index=item.index,
@@ -241,7 +243,6 @@ def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Ou
         not_applied=with_refused(missing, result.not_applied) if result.not_applied else missing,
         attempts=result.attempts,
         rate_limited=result.rate_limited,
-        note=MAY_BE_NEW_NOTE if is_in_doubt else None,
     )
 
 

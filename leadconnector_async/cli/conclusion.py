@@ -102,7 +102,7 @@ def _document(load: FileLoad, reason: str | None, steps: list[NextStep]) -> dict
 def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
     tell_counts(report)
     if report.inferred:
-        show(f"  {report.inferred} created as far as the date tells, as the answers were lost: inferred in {SUCCEEDED}")
+        show(f"  {report.inferred} created as far as the date shows, as the answers were lost: inferred in {SUCCEEDED}")
     for why, count in report.skip_reasons.items():
         show(f"  {count} x not sent, as {clean_text(why)} (see {SKIPPED})")
     for field, count in report.not_applied.items():
