@@ -49,7 +49,7 @@ ROOMS: dict[str, str] = {
     "bulk": """
         backlog breaker closing report source traces outcome row run_log delivery intake load contacts __init__
     """,
-    "run": "timeline journal __init__",
+    "run": "target timeline journal __init__",
     "migration": """
         tables/extras tables/file tables/table tables/duck tables/queries tables/text tables/delimited tables/json
         tables/workbook tables/open mapping/targets mapping/custom_fields mapping/directories mapping/headers

@@ -88,7 +88,7 @@ async def _begin(contacts: Contacts, options: Options, stack: AsyncExitStack) ->
     if isinstance(journal, str | Path):
         journal = await _in_thread(partial(contacts.open_run_log, journal))
         stack.push_async_callback(asyncio.to_thread, journal.close)
-    whole = {"location": client.location_id or "", "target": client.host, "api_version": client.api_version}
+    whole = {"location": client.location_id or "", "target": client.target, "api_version": client.api_version}
     begin = partial(journal.begin, whole=whole, concurrency=options.concurrency, now=client.clock.time())
     return journal, await _in_thread(partial(begin, retry_failed=options.retry_failed))
 

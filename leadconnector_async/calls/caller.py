@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _V = TypeVar("_V")
+_PORTS: Final = {"http": 80, "https": 443}
 _TOO_MANY_REQUESTS: Final = int(HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -106,6 +107,14 @@ class Caller:
     def host(self) -> str:
         """The host of the base URL."""
         return urlsplit(self._transport.base_url).hostname or ""
+
+    @property
+    def target(self) -> str:
+        """The base URL in one form: scheme, host, port unless it is the scheme's own, and path."""
+        url = urlsplit(self._transport.base_url)
+        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+        port = "" if url.port in (None, _PORTS[url.scheme]) else f":{url.port}"
+        return f"{url.scheme}://{host}{port}{url.path}"
 
     @property
     def longest_try(self) -> float:

@@ -22,6 +22,7 @@ from ..migration.report.html import count_of
 from ..migration.report.report_page import REPORT_PAGE, FinishedRun, NextStep, write_report_page
 from ..migration.report.words import why_not_applied, why_stopped
 from ..protocol.answers import clean_text
+from ..run.target import describe_target
 from .orders import Order, describe_command, describe_sources
 from .terminal import INTERRUPTED, STOPPED, show, show_document, tell
 
@@ -42,7 +43,7 @@ def write_page(load: FileLoad, whole: Mapping[str, str], reason: str | None, nex
         return
     run = FinishedRun(
         files=load.names,
-        target=whole["target"],
+        target=describe_target(whole["target"]),
         location_id=whole["location"] or None,
         report=load.report,
         findings=results.findings,

@@ -25,6 +25,7 @@ from ..migration.tables.inputs import STDIN, Inputs, Sources
 from ..migration.tables.queries import Query, hide_password
 from ..protocol.answers import clean_text
 from ..run.journal import Journal
+from ..run.target import describe_target, is_same_target
 from .accounts import LoginOptions, choose_token
 from .options import Saying, read_limits, read_meaning, read_rate
 from .preparation import Preparation
@@ -32,7 +33,7 @@ from .terminal import tell
 
 SANDBOX: Final = "the sandbox"
 _NOTE: Final = "order"
-_INPUT: Final = "input"
+_FIELDS_MADE: Final = "fields_made"
 _LINE_SECONDS: Final = 5.0
 
 
@@ -72,6 +73,12 @@ def note_run(sources: Sources, saying: Saying, files: Sequence[RowFile], folder:
         has_locations=any(file.has_locations for file in files),
     )
     journal.tell(_NOTE, msgspec.json.encode(note, enc_hook=str).decode())
+
+
+def note_fields_made(names: Sequence[str], journal: Journal) -> None:
+    """Have the journal keep which custom fields were made for a run, when it begins."""
+    if names:
+        journal.tell(_FIELDS_MADE, msgspec.json.encode(names).decode())
 
 
 class PastOrder(Struct, frozen=True, kw_only=True):
@@ -123,10 +130,15 @@ class PastRun:
             )
 
     @property
+    def fields_made(self) -> list[str]:
+        """The custom fields that were made for it, by their names."""
+        return msgspec.json.decode(self.journal.told(_FIELDS_MADE) or "[]", type=list[str])
+
+    @property
     def place(self) -> str:
         """Where it loaded into, for people."""
         location = "the locations of its rows" if self.location_id is None else f"location {self.location_id}"
-        return clean_text(f"{location} at {self.target}")
+        return clean_text(f"{location} at {describe_target(self.target)}")
 
     async def make_client(self) -> LeadConnector:
         """Return a client of the service and location that it loaded into; it is not open.
@@ -142,9 +154,10 @@ class PastRun:
         client = LeadConnector.from_env(
             rate_limit=rate, concurrency=order.concurrency, limits=read_limits(order.redis), **options
         )
-        if client.host != self.target:
+        if not is_same_target(self.target, client.target):
+            there, here = describe_target(self.target), describe_target(client.target)
             raise ConfigurationError(
-                f"{self.folder}: was loaded into {clean_text(self.target)}, and the settings name {client.host}; set "
+                f"{self.folder}: was loaded into {clean_text(there)}, and the settings name {clean_text(here)}; set "
                 "LEADCONNECTOR_BASE_URL as it was then"
             )
         return client

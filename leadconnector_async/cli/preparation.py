@@ -71,6 +71,7 @@ class Preparation:
         self._is_stopped = is_stopped
         self._tell = tell
         self.missing: list[str] = []
+        self.made: list[str] = []
 
     async def look_up(self, files: Sequence[RowFile]) -> list[RowFile]:
         """Ask the service for what columns need: definitions of custom fields, ids of locations.
@@ -169,6 +170,7 @@ class Preparation:
             book = await fetch_fields(self._client)
         except CallError as error:
             raise ConfigurationError(f"the missing custom fields cannot be made ({error})") from None
+        self.made = self.missing
         tell(f"Custom fields made, of one line of text: {clean_text(', '.join(self.missing))}")
         return _read_anew(files, msgspec.structs.replace(files[0].meaning, fields=book))
 

@@ -32,7 +32,7 @@ from .accounts import choose_token
 from .conclusion import conclude
 from .options import TagsRule, read_limits, read_meaning, read_rate
 from .orders import Order, describe_command, describe_sources
-from .past_runs import SANDBOX, note_run
+from .past_runs import SANDBOX, note_fields_made, note_run
 from .preparation import (
     PhoneConflicts,
     Preparation,
@@ -138,7 +138,8 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         client = await open_client(order, rate, files, stack)
         matching = stack.enter_context(Matching())
         conflicts = PhoneConflicts(order.phone_conflict, client, rate, matching, stop.is_set)
-        files, tally = await _prepare(order, files, client, stop, conflicts.look)
+        preparation = Preparation(order.saying, client, stop.is_set)
+        files, tally = await _prepare(order, preparation, files, conflicts.look)
         whole = _describe(order, files, client)
         if stop.is_set():
             raise asyncio.CancelledError
@@ -149,6 +150,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         inputs.keep_in(folder)
         await asyncio.to_thread(count_rows, files, journal, whole)
         note_run(order.sources, order.saying, files, folder, journal)
+        note_fields_made(preparation.made, journal)
         phones = await conflicts.open_book(folder, journal, files, retry_refused=order.retry_failed)
         if phones is not None:
             stack.callback(phones.close)
@@ -248,9 +250,8 @@ def _conclude_reading(order: Order, folder: Path, error: LeadConnectorError) -> 
 
 
 async def _prepare(
-    order: Order, files: list[RowFile], client: LeadConnector, stop: asyncio.Event, look: Look
+    order: Order, preparation: Preparation, files: list[RowFile], look: Look
 ) -> tuple[list[RowFile], ProblemTally | None]:
-    preparation = Preparation(order.saying, client, stop.is_set)
     files = await preparation.look_up(files)
     if order.is_resumed:
         return files, None  # its rows were looked at, and fields made, before its first sitting
@@ -261,7 +262,7 @@ async def _prepare(
 def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict[str, str]:
     return describe_files(files) | {
         "location": client.location_id or "",
-        "target": SANDBOX if order.is_sandbox else client.host,
+        "target": SANDBOX if order.is_sandbox else client.target,
         "api_version": client.api_version,
         "tags": order.tags,
         **({} if order.phone_conflict == "allow" else {"phone_conflict": order.phone_conflict}),

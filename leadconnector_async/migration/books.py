@@ -242,6 +242,9 @@ _UNDO_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS undone (
     contact_id TEXT PRIMARY KEY, row INTEGER NOT NULL, status TEXT NOT NULL, detail TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS changes (
+    contact_id TEXT NOT NULL, change TEXT NOT NULL, PRIMARY KEY (contact_id, change)
+) WITHOUT ROWID;
 """
 
 
@@ -257,12 +260,14 @@ class Undone(Struct, frozen=True):
             already; `partly`: some of its fields could not be restored; `unseen`: what it was is not known; `waiting`:
             its email or phone was emptied for a moment, as another contact is to have it.
         detail: Why, where there is something to tell.
+        changes: The ways in which somebody else changed a contact that was kept, as of `traces.Kept`.
     """
 
     row: int
     contact_id: str
     status: UndoStatus
     detail: str = ""
+    changes: tuple[str, ...] = ()
 
 
 class UndoBook:
@@ -313,8 +318,13 @@ class UndoBook:
             JournalError: It could not be written.
         """
         record = undone.contact_id, undone.row, undone.status, undone.detail
+        changes = [(undone.contact_id, change) for change in dict.fromkeys(undone.changes)]
         try:
+            self._db.execute("BEGIN")
             self._db.execute("INSERT OR REPLACE INTO undone VALUES (?, ?, ?, ?)", record)
+            self._db.execute("DELETE FROM changes WHERE contact_id = ?", (undone.contact_id,))
+            self._db.executemany("INSERT INTO changes VALUES (?, ?)", changes)
+            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise JournalError(f"{self.path}: cannot be written ({error})") from error
 
@@ -328,6 +338,11 @@ class UndoBook:
         query = "SELECT count(*) FROM undone WHERE status = 'kept' AND detail = ?"
         (count,) = self._db.execute(query, (detail,)).fetchone()
         return int(count)
+
+    def changes(self) -> dict[str, int]:
+        """Return in which ways contacts changed that were kept, and how many each, the most frequent first."""
+        query = "SELECT change, count(*) AS many FROM changes GROUP BY change ORDER BY many DESC, change"
+        return dict(self._db.execute(query))
 
     def all(self) -> Iterator[Undone]:
         """Yield what became of each contact, in the order of the rows."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from ..bulk.report import Outcome, has_closed
+from ..bulk.traces import Kept
 from ..client import LeadConnector
 from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..private_file import replacing, write_private
@@ -186,8 +187,8 @@ class Undo:
     async def _undo(self, created: Created) -> Undone:
         row, contact_id = created.row, created.contact_id
         try:
-            if reason := await self._why_kept(created):
-                return Undone(row, contact_id, "kept", reason)
+            if kept := await self._why_kept(created):
+                return Undone(row, contact_id, "kept", kept.reason, kept.changes)
             delete = partial(self._client.contacts.delete, contact_id, location_id=created.location_id)
             await self._call(created, delete)
         except NotFoundError:
@@ -198,14 +199,14 @@ class Undo:
             return Undone(row, contact_id, "failed", str(error))
         return Undone(row, contact_id, "deleted")
 
-    async def _why_kept(self, created: Created) -> str | None:
+    async def _why_kept(self, created: Created) -> Kept | None:
         if created.is_inferred and not self._includes_inferred:
-            return _INFERRED
+            return Kept(_INFERRED)
         if self._is_forced:
             return None
         get = partial(self._client.contacts.get, created.contact_id, location_id=created.location_id)
         contact, trace = await self._call(created, get), self._journal.trace(created.contact_id)
-        return _NO_TRACE if trace is None else trace.why_kept(contact)
+        return Kept(_NO_TRACE) if trace is None else trace.why_kept(contact)
 
     async def _call(self, created: Created, send: Callable[[], Awaitable[T]]) -> T:
         return await self._access.call(created.location_id or self._client.location_id or "", send)
@@ -218,6 +219,9 @@ class UndoReport(Struct, frozen=True, kw_only=True):
         created: Contacts to be deleted.
         updated: Contacts to be restored; none where the run kept no snapshot.
         inferred: Contacts that were kept as no answer said that the run created them; `kept` counts them, too.
+        changes: In which ways contacts that were kept, or restored in part, changed since the run, and how many each;
+            one contact may count under several.
+        fields_left: Custom fields that the run made, by their names; they stay.
         left: Contacts with which nothing was done yet.
         stopped: What ended it early, or None.
 
@@ -237,6 +241,8 @@ class UndoReport(Struct, frozen=True, kw_only=True):
     inferred: int
     left: int
     stopped: str | None
+    changes: dict[str, int] = {}
+    fields_left: tuple[str, ...] = ()
 
     @property
     def is_done(self) -> bool:
@@ -245,7 +251,13 @@ class UndoReport(Struct, frozen=True, kw_only=True):
 
 
 def conclude_undo(
-    folder: Path, plan: UndoPlan, book: UndoBook, stopped: str | None, *, restores: bool = False
+    folder: Path,
+    plan: UndoPlan,
+    book: UndoBook,
+    stopped: str | None,
+    *,
+    restores: bool = False,
+    fields_left: Sequence[str] = (),
 ) -> UndoReport:
     """Write the result files of an undo, and return its report.
 
@@ -255,6 +267,7 @@ def conclude_undo(
         book: What was done.
         stopped: What ended it early, or None.
         restores: Whether contacts that were updated were to be restored, too.
+        fields_left: Custom fields that the run made.
 
     Raises:
         OSError: One cannot be written.
@@ -263,7 +276,16 @@ def conclude_undo(
     updated = plan.updated if restores else 0
     left = plan.created + updated - sum(counts.values())
     inferred = book.count_kept(_INFERRED)
-    report = UndoReport(created=plan.created, updated=updated, **counts, inferred=inferred, left=left, stopped=stopped)
+    report = UndoReport(
+        created=plan.created,
+        updated=updated,
+        **counts,
+        inferred=inferred,
+        left=left,
+        stopped=stopped,
+        changes=book.changes(),
+        fields_left=tuple(fields_left),
+    )
     with replacing(folder / UNDO_TABLE, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)

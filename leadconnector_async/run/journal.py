@@ -29,6 +29,7 @@ from ..bulk.run_log import NO_PACE, Earlier, Intent, Pace
 from ..bulk.traces import Trace, follow, trace_of
 from ..errors import ConfigurationError, JournalError
 from ..private_file import keep_database_private
+from .target import is_same_target
 from .timeline import LaterCall, Second, add_later_calls, add_to_timeline, prepare_timeline, read_timeline
 
 # ---------------------------------------------------------------------------------------------- the file
@@ -145,6 +146,7 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
     "snapshot": "was made with another --snapshot",
     "selection": "was made with other of --only-new, --only-existing, --fill-empty and --skip-unchanged",
 }
+_TARGET: Final = "target"
 _CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
 
 _LATEST_SECONDS: Final = 300.0  # after the last write of a sitting that was cut off, none of its calls arrives any more
@@ -153,6 +155,13 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Outcome).decode
 _encode_spans: Final = msgspec.msgpack.Encoder().encode
 _decode_spans: Final = msgspec.msgpack.Decoder(LostTries).decode
+
+
+def _is_same(name: str, before: str | None, now: str | None) -> bool:
+    """Whether something that a load is known by is as it was."""
+    if name == _TARGET and before is not None and now is not None:
+        return is_same_target(before, now)
+    return before == now
 
 
 class Sitting(Struct, frozen=True):
@@ -243,7 +252,7 @@ class Journal:
     def is_of(self, whole: Mapping[str, str]) -> bool:
         """Whether a load that is described so far was begun with it."""
         before = dict(self._read("SELECT name, value FROM load"))
-        return bool(before) and whole.items() <= before.items()
+        return bool(before) and all(_is_same(name, before.get(name), value) for name, value in whole.items())
 
     def told(self, name: str) -> str | None:
         """Return what `tell` noted in an earlier sitting, or None."""
@@ -271,7 +280,7 @@ class Journal:
         """
         before = dict(self._read("SELECT name, value FROM load"))
         for name, sentence in _WHOLE.items():
-            if before and before.get(name) != whole.get(name):
+            if before and not _is_same(name, before.get(name), whole.get(name)):
                 raise ConfigurationError(
                     f"{self.path}: this journal {sentence}; name another place for this one, or load that one"
                 )
