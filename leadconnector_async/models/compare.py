@@ -55,9 +55,12 @@ def holds_only_what_was_sent(sent: ContactUpsert, stored: Contact) -> bool:
     What the service fills in by itself (country, time zone, source, type) proves nothing, nor do tags, which workflows
     add.
     """
-    held = [(name, value) for name in _OWN if (value := getattr(stored, name))]
-    has_own = all(_was_given(sent, name) and is_as_sent(name, getattr(sent, name), value) for name, value in held)
+    has_own = all(_holds_what_was_sent(name, sent, stored) for name in _OWN if getattr(stored, name))
     return has_own and _is_named_as_sent(sent, stored) and _holds_only_fields_sent(sent, stored)
+
+
+def _holds_what_was_sent(name: str, sent: ContactUpsert, stored: Contact) -> bool:
+    return _was_given(sent, name) and is_as_sent(name, getattr(sent, name), getattr(stored, name))
 
 
 def _was_given(sent: ContactUpsert, name: str) -> bool:
@@ -66,10 +69,12 @@ def _was_given(sent: ContactUpsert, name: str) -> bool:
 
 def _is_named_as_sent(sent: ContactUpsert, stored: Contact) -> bool:
     """Whether a contact has no name, or one that was sent: whole, or in its parts."""
-    parts = " ".join(getattr(sent, name) or "" for name in _PARTS if _was_given(sent, name))
-    whole = (sent.name or "") if _was_given(sent, "name") else ""
-    held = " ".join(getattr(stored, name) or "" for name in _PARTS).strip() or stored.name
-    return not held or _same_word(parts, held) or _same_word(str(whole), held)
+    parts = [name for name in _PARTS if getattr(stored, name)]
+    if parts and all(_holds_what_was_sent(name, sent, stored) for name in parts):
+        return True
+    held = " ".join(getattr(stored, name) for name in parts) or stored.name
+    given = (" ".join(getattr(sent, name) for name in _PARTS if _was_given(sent, name)), sent.name or "")
+    return not held or any(_same_word(str(whole), held) for whole in given)
 
 
 def _holds_only_fields_sent(sent: ContactUpsert, stored: Contact) -> bool:
