@@ -62,7 +62,6 @@ _log = logging.getLogger(__name__)
 _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
 _REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
 _ALONE_SECONDS: Final = 2.0  # that the first row of a location goes alone at most, so that a slow one holds up no other
-_MOST_TIMES_BACK: Final = 2  # that a row is put back while the service is down
 _LATE_SECONDS: Final = 10.0  # after a load was stopped, none of its calls arrives any more
 _MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
 _INFERRED_NOTE: Final = "the answer was lost; by dateAdded and by what the contact holds, an earlier try created it"
@@ -130,7 +129,7 @@ class Load:
             on_retry=self._trust,
         )
         self._doubts = Doubts(self._clock)
-        self._breaker = Breaker(self._clock)
+        self._breaker = Breaker(contacts.client)
         self._backlog: Backlog[Upsert] = Backlog(
             concurrency,
             most=concurrency * _LOOK_AHEAD,
@@ -294,44 +293,43 @@ class Load:
         assert task is not None  # noqa: S101  (a coroutine runs in a task here)
         self._cancellations[task] = task.cancelling()
         while True:
-            is_probe = self._breaker.is_open and await self._breaker.wait()
             item = await self._backlog.get()
             if item is None:
-                self._breaker.close()
                 return
             self._busy[task] = item
             try:
-                entry = await self._send(item, is_probe=is_probe)
+                entry = await self._send(item)
             except BaseException:
                 self._cut_short.append(self._settle_cut_short(item))
                 self._backlog.done(item)
                 raise
             finally:
                 del self._busy[task]
-            if is_probe:
-                self._breaker.end_probe()
+                self._breaker.leave(item)
             if entry is None:
                 self._backlog.put_back(item)
             else:
+                self._breaker.forget(item)
                 await self._delivery.put(entry)
                 self._backlog.done(item)
 
-    async def _send(self, item: Upsert, *, is_probe: bool) -> Entry | None:
+    async def _send(self, item: Upsert) -> Entry | None:
         """Send a row and return what became of it; None where it is to be sent again later."""
         if item.location_id in self.closed:
             return self._settle_cut_short(item)
-        self._let_the_first_go_alone(item)
-        item.is_doubted = item.is_doubted or self._doubts.has(item.keys)
         try:
+            entry = None if self._breaker.is_quiet else await self._wait_for_service(item)
+            if entry is not None:
+                return entry
+            self._let_the_first_go_alone(item)
+            item.is_doubted = item.is_doubted or self._doubts.has(item.keys)
             entry = await self._carry_out(item)
         except asyncio.CancelledError:
             if not self._is_called_back():
                 raise
             return self._settle_cut_short(item)
         except CallError as error:
-            if self._is_for_later(item, error, is_probe=is_probe):
-                return None
-            return self._settle_refused(item, error)
+            return None if self._is_for_later(item, error) else self._settle_refused(item, error)
         except (DailyQuotaExceededError, RateLimitStuckError, TokenSourceError) as error:
             if self._waits_for_day(item, error):
                 return None
@@ -341,9 +339,16 @@ class Load:
             return self._settle_cut_short(item)
         if entry is None:
             return self._settle_cut_short(item) if item.call.tries.is_halted else None
-        self._breaker.succeed()
+        self._breaker.succeed(item)
         self._note_answer(item.location_id)
         return entry
+
+    async def _wait_for_service(self, item: Upsert) -> Entry | None:
+        """Wait until a row may be sent; return what became of it where it is not."""
+        failure = await self._breaker.enter(item, is_repeatable=item.call.request.repeatable)
+        if item.location_id in self.closed or self.stopped is not None:
+            return self._settle_cut_short(item)
+        return None if failure is None else self._settle_refused(item, failure)
 
     async def _carry_out(self, item: Upsert) -> Entry | None:
         """Make the calls of a row: its upsert and, where it has a closing, those that close channels.
@@ -486,21 +491,21 @@ class Load:
         self._clock.call_at(now + error.resets_in, partial(self._backlog.resume, item.location_id))
         return True
 
-    def _is_for_later(self, item: Upsert, error: CallError, *, is_probe: bool) -> bool:
-        """Tell the breaker, and say whether a row that was given up is to be sent again when the service is back."""
-        tries, is_repeatable = item.call.tries, item.call.request.repeatable
-        if not is_worth_repeating(error) or tries.is_halted:
-            self._breaker.succeed()
+    def _is_for_later(self, item: Upsert, error: CallError) -> bool:
+        """Tell the breaker, and say whether a row that was given up is to be sent again later."""
+        tries = item.call.tries
+        if not is_worth_repeating(error):
+            self._breaker.succeed(item)
             return False
-        if not self._breaker.fail(is_probe=is_probe) or (tries.is_in_doubt and not is_repeatable):
+        if tries.is_halted:  # which proves nothing
             return False
-        longest = self._contacts.client.retry.max_outage
-        if self._breaker.open_for > longest:
-            self.stop(OutageError(f"the service has answered no call for {longest:.0f} s ({error}); go on later"))
+        try:
+            self._breaker.give_up(item, error)
+        except OutageError as outage:
+            self.stop(outage)
             return False
-        if item.times_put_back >= _MOST_TIMES_BACK:  # it may be this row that the service cannot cope with
+        if tries.is_in_doubt and not item.call.request.repeatable:
             return False
-        item.times_put_back += 1
         tries.forgiven = tries.count
         return True
 

@@ -16,7 +16,8 @@ memory is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 from zlib import crc32
 
@@ -24,7 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from ..models.identity import Identity, is_another_person
-from .report import Outcome, Status
+from .report import Outcome, RowError, Status
 from .traces import Span, Written
 
 Signature: TypeAlias = tuple[Any, Any]
@@ -67,6 +68,7 @@ UNKNOWN: Final = 5
 AGAIN: Final = 6  # unknown, and safe to send again
 PLAIN: Final[Mapping[int, Status]] = {CREATED: "created", UPDATED: "updated"}
 
+_CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
 _TOO_LATE_NOTE: Final = "it was applied after row {} of the same contact, which comes later (rows count from 0)"
 
 
@@ -103,6 +105,21 @@ class Entry(Struct, gc=False):
         """What to keep of the identity."""
         email, phone = self.identity
         return crc32(email.encode()) if email else None, crc32(phone.encode()) if phone else None
+
+    def meet(self, find: Callable[[str], LastRow | None]) -> tuple[Outcome, LastRow | None]:
+        """Complete the outcome by the row that reached its contact before.
+
+        Args:
+            find: Returns the row that reached a contact last, by the contact's id.
+
+        Returns:
+            The outcome, and what to keep of its contact: None where the row wrote to none.
+        """
+        contact_id = self.outcome.contact_id
+        if contact_id is None or self.outcome.status == "skipped":
+            return self.outcome, None
+        # The id of a contact that was created is as new as the contact: no row can have reached it.
+        return self.resolve(None if self.outcome.new else find(contact_id), self.signature)
 
     def resolve(self, last: LastRow | None, signature: Signature) -> tuple[Outcome, LastRow]:
         """Complete the outcome by what is known of the contact, and return it with what to keep for the next row.
@@ -152,3 +169,41 @@ class Entry(Struct, gc=False):
         if not is_plain or status == "skipped":
             return DONE
         return CREATED if status == "created" else UPDATED
+
+
+LostTriesOfRow: TypeAlias = tuple[int, bytes, LostTries]
+"""A row's position and hash, and its tries that may have been applied; none where nothing is in doubt any more."""
+
+
+def lost_tries_of(entries: Iterable[Entry]) -> list[LostTriesOfRow]:
+    """Return what is known in the end of the tries of rows; a row that was not sent after all has an intent, too."""
+    return [(e.outcome.index, e.row_hash, e.lost_tries) for e in entries if e.is_repeatable]
+
+
+def states_sent_again(*, retry_failed: bool) -> frozenset[int]:
+    """Return the states of rows that a further session sends again."""
+    return frozenset((AGAIN, FAILED)) if retry_failed else frozenset((AGAIN,))
+
+
+def outcome_cut_off(row: int, at: str) -> Outcome:
+    """Return the outcome of a row whose call must not be repeated, and was under way when a session was cut off.
+
+    Args:
+        row: Its position.
+        at: When its intent was written, in ISO 8601.
+    """
+    note = f"it may have been applied at {at}; look the contact up before sending it again"
+    return Outcome(index=row, status="unknown", error=_CUT_OFF, attempts=1, note=note)
+
+
+def with_unwritten(written: Iterator[Outcome], unwritten: Mapping[int, Entry]) -> Iterator[Outcome]:
+    """Yield outcomes in the order of their rows, those that could not be written in the place of older ones.
+
+    Args:
+        written: In the order of their rows.
+        unwritten: By row.
+    """
+    others = (outcome for outcome in written if outcome.index not in unwritten)
+    kept = (unwritten[row].outcome for row in sorted(unwritten))
+    sent = (outcome for outcome in kept if outcome.status != "not_attempted")
+    return heapq.merge(others, sent, key=lambda outcome: outcome.index)

@@ -72,7 +72,6 @@ class Upsert(Item):
         "lost",
         "request",
         "row_hash",
-        "times_put_back",
     )
 
     def __init__(
@@ -99,7 +98,6 @@ class Upsert(Item):
         self._intend = intend
         self.call: Call[Any] = self._new_call(request)
         self.is_doubted = False
-        self.times_put_back = 0
         self.closing = closing
         self.closed: Closed | None = None
         self.done = _NO_CALLS

@@ -1,6 +1,7 @@
 """What a load needs of the log that `journal=` opens, which keeps the outcome of each row over crashes.
 
-`run.Journal` keeps it in a SQLite file, the cluster in a store that all workers see. A load knows nothing of either.
+`run.Journal` keeps it in a SQLite file, `cluster.StoreLog` in a store that all workers see. Neither knows of the other,
+and a load knows nothing of either. What both decide alike stands here and in `outcome.py`.
 
 A load survives a crash because of the order of its steps: `begin`; `intend` before the bytes of a call leave; `write`
 before an outcome is counted, and before a row of the same identity is sent; `end`. So after a crash a row is done (it
@@ -25,6 +26,9 @@ MOST_READ_AHEAD: Final = 10_000
 
 MOST_REFUSED: Final = 200
 """Outcomes of rows that cannot be sent which wait to be written, before reading waits for them."""
+
+LATEST_SECONDS: Final = 300.0
+"""After the last write of a session that was cut off, none of its calls arrives later than this."""
 
 
 class Earlier(Struct, frozen=True):

@@ -104,6 +104,11 @@ class Caller:
         return self._fixed_token is not None
 
     @property
+    def rate_limit(self) -> RateLimit | None:
+        """The limits that each location begins with; None where calls are sent without any."""
+        return self._rate_limit
+
+    @property
     def host(self) -> str:
         """The host of the base URL."""
         return urlsplit(self._transport.base_url).hostname or ""
@@ -193,6 +198,14 @@ class Caller:
             if not call.tries.is_out:
                 self._cut_off.add(call)
                 task.cancel()
+
+    def halt(self, task: asyncio.Task[Any]) -> bool:
+        """Have no further try begun by the calls of a task, and return whether it only waits to begin one: then nothing
+        is lost where it is cancelled."""
+        calls = [call for call, owner in self._calls.items() if owner is task]
+        for call in calls:
+            call.tries.is_halted = True
+        return bool(calls) and not any(call.tries.is_out for call in calls)
 
     def window(self, location_id: str) -> Window:
         """Return the window of a location."""

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from ..environment import check_variables
-from ..errors import ConfigurationError, JournalError, LeadConnectorError
+from ..errors import ConfigurationError, JournalError, LeadConnectorError, OutageError
 from ..protocol.answers import clean_text
 from ..version import __version__
 from .terminal import printing_for, tell
@@ -71,7 +71,9 @@ def run(work: Coroutine[Any, Any, int], *, as_json: bool) -> None:
             code = asyncio.run(work)
     except LeadConnectorError as error:
         tell(f"leadconnector: {clean_text(str(error))}")
-        code = 3 if isinstance(error, JournalError) else 2
+        if isinstance(error, OutageError):  # before anything was begun that could be gone on with
+            tell("Next: the same command again.")
+        code = 3 if isinstance(error, JournalError | OutageError) else 2
     except KeyboardInterrupt:  # before anything began
         code = 130
     raise typer.Exit(code)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..migration.mapping.file import describe_mapping, write_mapping
-from ..migration.select import Selection
+from ..migration.options import MigrationOptions
 from ..migration.tables.inputs import Inputs
 from .accounts import LoginOptions
 from .app import app, read, run
@@ -40,7 +40,6 @@ from .options import (
     PhoneConflict,
     Rate,
     Redis,
-    Saying,
     SecretFile,
     Sheet,
     SkipUnchanged,
@@ -50,12 +49,12 @@ from .options import (
     Tags,
     TokenFile,
     check_dry_run,
-    check_selection,
     read_empty_rule,
+    read_maps,
     read_phone_rule,
     read_tags_rule,
 )
-from .orders import DEFAULT_CONCURRENCY, Order, read_sources
+from .orders import DEFAULT_CONCURRENCY, Order, find_run_folder, read_sources, refuse_fixed
 from .plan import PlanOrder, plan
 from .terminal import show, show_document
 from .upsert import load
@@ -115,21 +114,42 @@ def upsert(
     client_secret_file: SecretFile = None,
     dask: Dask = None,
 ) -> None:
-    """Create or update the contacts of files.
+    """Create or update the contacts of files; or load what `plan --out` has kept in a folder, exactly as planned.
 
     Exit code: 0 all rows done; 1 some failed; 2 wrong use; 3 stopped early; 130 interrupted.
     """
+    run_folder = find_run_folder(files, is_query=sql is not None)
     sources = read(
         lambda: read_sources(files, sql=sql, database=database, file_format=file_format, encoding=encoding, sheet=sheet)
     )
+    chosen = read(
+        lambda: MigrationOptions(
+            columns=read_maps(column_map or ()),
+            mapping=mapping,
+            ignore=ignore or (),
+            owners=owners,
+            default_country=default_country,
+            date_order=date_order,
+            strict=strict,
+            create_fields=create_fields,
+            empty=read_empty_rule(empty),
+            tags=read_tags_rule(tags),
+            only_new=only_new,
+            only_existing=only_existing,
+            fill_empty=fill_empty,
+            skip_unchanged=skip_unchanged,
+            phone_conflict=read_phone_rule(phone_conflict),
+            limit=limit,
+            snapshot=snapshot,
+        )
+    )
+    if run_folder is not None:
+        read(lambda: refuse_fixed(chosen, others={"--out": out, "--dry-run": dry_run, "--dask": dask}))
     order = Order(
         sources=sources,
-        tags=read(lambda: read_tags_rule(tags)),
-        selection=_select(tags, empty, only_new, only_existing, fill_empty, skip_unchanged),
-        phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
-        limit=limit,
+        run=run_folder,
+        limit=None if run_folder is None else limit,
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
-        takes_snapshot=snapshot,
         location_id=location,
         is_sandbox=sandbox,
         out=out,
@@ -144,18 +164,7 @@ def upsert(
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),
         is_agreed=yes,
-        saying=Saying(
-            maps=column_map or (),
-            mapping=mapping,
-            ignored=ignore or (),
-            owners=owners,
-            default_country=default_country,
-            date_order=date_order,
-            is_strict=strict,
-            creates_fields=create_fields,
-            empties_fields=(empties := read(lambda: read_empty_rule(empty))),
-            empties_tags=empties and tags == "replace",
-        ),
+        options=chosen,
     )
     run(load(order) if dask is None else load_on_cluster(order, dask), as_json=as_json)
 
@@ -197,26 +206,50 @@ def plan_load(
     redis: Redis = None,
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a page, too.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the prepared run there; `upsert DIR` loads exactly what was planned."),
+    ] = None,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="With --out: keep what contacts were before they are changed, for undo.")
+    ] = False,
     token_file: TokenFile = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:
-    """Tell what `upsert` with these options would do. Nothing is written; no token is needed, with one it looks deeper.
+    """Say what `upsert` with these options would do. Nothing is sent; no token is needed, with one it looks deeper.
 
     Exit code: 0 all rows would be sent; 1 some would not, or nothing would; 2 wrong use; 130 interrupted.
     """
     sources = read(
         lambda: read_sources(files, sql=sql, database=database, file_format=file_format, encoding=encoding, sheet=sheet)
     )
+    chosen = read(
+        lambda: MigrationOptions(
+            columns=read_maps(column_map or ()),
+            mapping=mapping,
+            ignore=ignore or (),
+            owners=owners,
+            default_country=default_country,
+            date_order=date_order,
+            strict=strict,
+            create_fields=create_fields,
+            empty=read_empty_rule(empty),
+            tags=read_tags_rule(tags),
+            only_new=only_new,
+            only_existing=only_existing,
+            fill_empty=fill_empty,
+            skip_unchanged=skip_unchanged,
+            phone_conflict=read_phone_rule(phone_conflict),
+            limit=limit,
+            snapshot=snapshot,
+        )
+    )
     order = Order(
         sources=sources,
-        tags=read(lambda: read_tags_rule(tags)),
-        selection=_select(tags, empty, only_new, only_existing, fill_empty, skip_unchanged),
-        phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
-        limit=limit,
         location_id=location,
         is_sandbox=sandbox,
-        out=None,
+        out=out,
         is_resumed=False,
         retry_failed=False,
         rate=rate,
@@ -227,30 +260,10 @@ def plan_load(
         is_progress_wanted=False,
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),
-        saying=Saying(
-            maps=column_map or (),
-            mapping=mapping,
-            ignored=ignore or (),
-            owners=owners,
-            default_country=default_country,
-            date_order=date_order,
-            is_strict=strict,
-            creates_fields=create_fields,
-            empties_fields=(empties := read(lambda: read_empty_rule(empty))),
-            empties_tags=empties and tags == "replace",
-        ),
+        options=chosen,
     )
     planned = PlanOrder(load=order, is_compared=compare, is_offline=offline, is_json=as_json, html=html)
     run(plan(planned), as_json=as_json)
-
-
-def _select(
-    tags: str, empty: str, only_new: bool, only_existing: bool, fill_empty: bool, skip_unchanged: bool
-) -> Selection:
-    selection = Selection(
-        only_new=only_new, only_existing=only_existing, fill_empty=fill_empty, skip_unchanged=skip_unchanged
-    )
-    return read(lambda: check_selection(selection, tags=read_tags_rule(tags), empties=read_empty_rule(empty)))
 
 
 @app.command("map")

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import typer
-from msgspec import Struct
 
 from ..environment import REDIS_PASSWORD, read_variable
 from ..errors import ConfigurationError
 from ..limits.limit import Limits, RateLimit
 from ..limits.redis import RedisLimits
-from ..migration.mapping.directories import Directory, read_owners
-from ..migration.mapping.file import MappingFile as ReadMapping
-from ..migration.mapping.file import read_mapping_file
-from ..migration.mapping.meaning import Meaning
 from ..migration.mapping.targets import read_target
 from ..migration.matching import PHONE_RULES, PhoneRule
-from ..migration.select import Selection
+from ..migration.options import EmptyRule, MigrationOptions, TagsRule
 from ..migration.tables.open import FORMATS
-from ..rules.checks import read_checks
 from ..rules.countries import country_codes
 
 # ---------------------------------------------------------------------------------------------- what the options mean
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
-TagsRule: TypeAlias = Literal["add", "replace"]
+_LOST_SLASH: Final = re.compile(r"([A-Za-z][\w+.-]+):/(?=[^/])")
 _TAGS_RULES: Final[dict[str, TagsRule]] = {"add": "add", "replace": "replace"}
+_EMPTY_RULES: Final[dict[str, EmptyRule]] = {"keep": "keep", "clear": "clear"}
 
 
 def read_tags_rule(text: str) -> TagsRule:
@@ -45,34 +40,15 @@ def read_tags_rule(text: str) -> TagsRule:
     return _TAGS_RULES[text]
 
 
-def read_empty_rule(text: str) -> bool:
-    """Read `--empty`: whether empty cells empty their fields.
+def read_empty_rule(text: str) -> EmptyRule:
+    """Read `--empty`.
 
     Raises:
         ConfigurationError: It is none of its values.
     """
-    if text not in ("clear", "keep"):
+    if text not in _EMPTY_RULES:
         raise ConfigurationError(f"--empty {text!r} has no meaning; write clear or keep")
-    return text == "clear"
-
-
-def check_selection(selection: Selection, *, tags: TagsRule, empties: bool = False) -> Selection:
-    """Refuse wishes that contradict each other.
-
-    Raises:
-        ConfigurationError: They do.
-    """
-    if selection.only_new and selection.only_existing:
-        raise ConfigurationError("--only-new and --only-existing leave no row to send: give one of them")
-    if selection.only_new and selection.fill_empty:
-        raise ConfigurationError(
-            "--fill-empty is about contacts that are there, which --only-new leaves alone: give one"
-        )
-    if selection.fill_empty and tags == "replace":
-        raise ConfigurationError("--fill-empty overwrites nothing, and --tags replace does: give one of them")
-    if selection.fill_empty and empties:
-        raise ConfigurationError("--fill-empty overwrites nothing, and --empty clear does: give one of them")
-    return selection
+    return _EMPTY_RULES[text]
 
 
 def read_phone_rule(text: str) -> PhoneRule:
@@ -201,6 +177,11 @@ def read_secret_file(option: str, path: Path, what: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------- completion
+
+
+def address_of(path: str) -> str:
+    """Return an address of fsspec as it was written: as a path, it has lost a slash. A path stays as it is."""
+    return _LOST_SLASH.sub(r"\1://", path, count=1)
 
 
 def offer(values: Iterable[str]) -> Callable[[str], list[str]]:
@@ -350,7 +331,7 @@ Dask: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SCHEDULER",
-        help="Load on a Dask cluster: its address, or `local`.",
+        help="Load on a Dask cluster: its address, or `local`. No verify, no undo for now.",
         show_default=False,
     ),
 ]
@@ -374,55 +355,34 @@ RunFolder: TypeAlias = Annotated[
 
 # ---------------------------------------------------------------------------------------------- columns and cells
 
-_NO_FILE = ReadMapping(columns={}, settings={})
+
+def words_of(options: MigrationOptions, *, goes_on: bool) -> list[str]:
+    """Return options as words of a command.
+
+    Args:
+        options: The options.
+        goes_on: Whether the command goes on with the same rows; else it loads others, without a limit.
+    """
+    given: list[tuple[str, object]] = [("--map", f"{column}={target}") for column, target in options.columns.items()]
+    given += [("--mapping", options.mapping)]
+    given += [("--ignore", name) for name in options.ignore]
+    given += [("--owners", options.owners), ("--default-country", options.default_country)]
+    given += [("--date-order", options.date_order), ("--limit", options.limit if goes_on else None)]
+    given += [("--tags", None if options.tags == "add" else options.tags)]
+    given += [("--phone-conflict", None if options.phone_conflict == "second-pass" else options.phone_conflict)]
+    words = [word for name, value in given if value is not None for word in (name, str(value))]
+    words += ["--empty", "clear"] * (options.empty == "clear")
+    words += ["--strict"] * options.strict + ["--create-fields"] * options.create_fields
+    return words + options.selection.words() + ["--snapshot"] * options.snapshot
 
 
-class Saying(Struct, frozen=True, kw_only=True):
-    """The options, as they were written."""
-
-    maps: Sequence[str] = ()
-    mapping: Path | None = None
-    ignored: Sequence[str] = ()
-    owners: Path | None = None
-    default_country: str | None = None
-    date_order: str | None = None
-    is_strict: bool = False
-    creates_fields: bool = False
-    empties_fields: bool = False
-    empties_tags: bool = False
-
-    def words(self) -> list[str]:
-        """Return them as words of a command."""
-        given: list[tuple[str, object]] = [("--map", text) for text in self.maps]
-        given += [("--mapping", self.mapping)]
-        given += [("--ignore", text) for text in self.ignored]
-        given += [("--owners", self.owners), ("--default-country", self.default_country)]
-        given += [("--date-order", self.date_order)]
-        words = [word for name, value in given if value is not None for word in (name, str(value))]
-        words += ["--empty", "clear"] * self.empties_fields
-        return words + ["--strict"] * self.is_strict + ["--create-fields"] * self.creates_fields
-
-
-def read_meaning(saying: Saying) -> Meaning:
-    """Read the files that the options name, and what they say.
+def read_maps(texts: Iterable[str]) -> dict[str, str]:
+    """Read each `--map` (Column=field).
 
     Raises:
-        ConfigurationError: A file cannot be read, or an option has no meaning.
+        ConfigurationError: One has no meaning.
     """
-    file = _NO_FILE if saying.mapping is None else read_mapping_file(saying.mapping)
-    maps = dict(_read_map(text) for text in saying.maps)
-    return Meaning(
-        columns=maps | {column: target for column, target in file.columns.items() if column not in maps},
-        is_whole=saying.mapping is not None,
-        ignored=frozenset(saying.ignored),
-        checks=read_checks(
-            saying.default_country or file.settings.get("default_country"),
-            saying.date_order or file.settings.get("date_order"),
-        ),
-        empties_fields=saying.empties_fields,
-        empties_tags=saying.empties_tags,
-        owners=Directory("owner") if saying.owners is None else read_owners(saying.owners),
-    )
+    return dict(map(_read_map, texts))
 
 
 def _read_map(text: str) -> tuple[str, str]:

@@ -8,23 +8,24 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
+from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, LoadStoppedError, Outcome, RowError
 from ..bulk.source import FINISHED, Closing, Finished, Row, Skipped
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError
 from ..models import ContactUpsert
-from ..run.journal import Journal, Sitting
-from .books import TAGS, PhoneBook, TagBook, Tagged
-from .mapping.rows import FileRow, RowFile
+from ..run.database import Database
+from ..run.journal import Journal, Session
+from ..run.rows import RunFile, RunRow
+from .books import PhoneBook, TagBook, Tagged
 from .phones import Phones, SharedRows, tell_of_phones, what_to_send
 from .report.charts import Throughput, measure_throughput
 from .report.files import Results, why_not_attempted, why_row_not_attempted
 from .select import Chooser
-from .sweep import Access
 from .tagging import Tagging, has_tags, tell_of_missing, without_tags
 
 # ---------------------------------------------------------------------------------------------- what is sent of a row
@@ -88,33 +89,6 @@ def in_one(what: Read | Skipped | Closing) -> Read | Skipped:
     return msgspec.structs.replace(what.rest, dnd=what.wanted.dnd, dnd_settings=what.wanted.dnd_settings)
 
 
-_ROWS: Final = "rows"
-
-
-def describe_files(files: Sequence[RowFile]) -> dict[str, str]:
-    """Return what must be the same when a load of files goes on: their content, which column goes where, and what is
-    taken for granted of cells."""
-    contents = [file.table.describe() for file in files]
-    return {
-        "files": msgspec.json.encode(contents).decode(),
-        "mapping": msgspec.json.encode([file.mapping for file in files]).decode(),
-        "checks": msgspec.json.encode([file.meaning.checks for file in files]).decode(),
-    }
-
-
-def count_rows(files: Sequence[RowFile], journal: Journal, whole: Mapping[str, str]) -> None:
-    """Count the rows of a load, but where an earlier sitting did.
-
-    Raises:
-        ConfigurationError: The rows of a file cannot be told apart; nothing was sent.
-    """
-    told = journal.told(_ROWS)
-    if told is not None and journal.is_of(whole):
-        for file, count in zip(files, msgspec.json.decode(told, type=list[int]), strict=True):
-            file.count = count
-    journal.tell(_ROWS, msgspec.json.encode([file.count for file in files]).decode())
-
-
 class _Counted:
     """Rows of several locations, which are read to their end although those that came so far take no calls."""
 
@@ -135,10 +109,10 @@ class FileLoad:
     Args:
         files: What to load, in this order.
         results: Where to write what became of them.
+        file: The database of the run.
         journal: Of this load; not begun.
         adds_tags: Whether tags are added to those a contact has, after the upserts, rather than replace them.
-        phones: Which rows share a phone with another person's, and go without it at first; None where none does. It is
-            closed with the load.
+        phones: Which rows share a phone with another person's, and go without it at first; None where none does.
         retry_failed: Whether tags that the service refused in an earlier sitting are tried once more.
         chooser: Chooses which rows are sent, and what of them; None for all as they are.
         closed: Locations that take no calls, and why; nothing is known of what they hold, and nothing is sent there.
@@ -149,13 +123,14 @@ class FileLoad:
         total: How many rows there are.
         report: The counts, also while it runs.
         throughput: The load over time, once it has ended; None where that is not known.
-        sittings: When it was worked on, once it has ended.
+        sessions: When it was worked on, once it has ended.
     """
 
     def __init__(
         self,
-        files: Sequence[RowFile],
+        files: Sequence[RunFile],
         results: Results,
+        file: Database,
         journal: Journal,
         *,
         adds_tags: bool = False,
@@ -165,6 +140,7 @@ class FileLoad:
         closed: Mapping[str, LeadConnectorError] | None = None,
     ) -> None:
         self._files = files
+        self._file = file
         self._journal = journal
         self._chooser = chooser
         self._adds_tags = adds_tags
@@ -173,14 +149,14 @@ class FileLoad:
         self._are_phones_set = self._is_tagged = False
         self._has_locations = any(file.has_locations for file in files)
         self._book: TagBook | None = None
-        self._access: Access | None = None
+        self._pool: Pool | None = None
         self.results = results
         self.names = [file.name for file in files]
         self.total = sum(file.count for file in files)
         self.report = BatchReport(keep_outcomes=False)
         self.report.closed_locations = dict(closed or {})
         self.throughput: Throughput | None = None
-        self.sittings: list[Sitting] = []
+        self.sessions: list[Session] = []
 
     async def run(
         self,
@@ -217,7 +193,7 @@ class FileLoad:
                 stop=stop,
                 wait_for_quota=wait_for_quota,
             )
-            self._access = Access(client, self.report.closed_locations, waits_for_quota=wait_for_quota)
+            self._pool = Pool(client, self.report.closed_locations, waits_for_quota=wait_for_quota)
             await self._set_phones(client, stop, on_phone)
             if self._adds_tags:
                 await self._add_tags(client, stop, on_tagged)
@@ -233,7 +209,7 @@ class FileLoad:
         return (reason is None or is_of_location) and not stop.is_set()
 
     def _closed(self) -> dict[str, LeadConnectorError]:
-        return {} if self._access is None else self._access.closed
+        return {} if self._pool is None else self._pool.closed
 
     async def _set_phones(
         self, client: LeadConnector, stop: asyncio.Event, on_phone: Callable[[int, int], None]
@@ -256,8 +232,8 @@ class FileLoad:
     def _open_phones(
         self, client: LeadConnector, book: PhoneBook, on_set: Callable[[int], None] = lambda _: None
     ) -> Phones:
-        access = self._access or Access(client)
-        return Phones(self._files, self._journal, book, client, access, on_set, self._may_set_phone)
+        pool = self._pool or Pool(client)
+        return Phones(self._files, self._journal, book, client, pool, on_set, self._may_set_phone)
 
     def _may_set_phone(self, location_id: str, contact_id: str) -> bool:
         return self._chooser is None or self._chooser.may_set_phone(location_id, contact_id)
@@ -286,8 +262,8 @@ class FileLoad:
 
     def _open_tagging(self, client: LeadConnector, on_tagged: Callable[[int], None] = lambda _: None) -> Tagging:
         if self._book is None:  # not before the journal has taken the load for its own
-            self._book = TagBook(self.results.folder / TAGS, retry_refused=self._retry_failed)
-        return Tagging(self._files, self._journal, self._book, client, self._access or Access(client), on_tagged)
+            self._book = TagBook(self._file, retry_refused=self._retry_failed)
+        return Tagging(self._files, self._journal, self._book, client, self._pool or Pool(client), on_tagged)
 
     def _rows(
         self, stop: asyncio.Event, home: str
@@ -307,7 +283,7 @@ class FileLoad:
                 index += 1
 
     def _to_send(
-        self, sending: Sending, number: int, row: FileRow
+        self, sending: Sending, number: int, row: RunRow
     ) -> ContactUpsert | InvalidContactError | Skipped | Closing:
         what = sending.at_first(number, row.contact)
         return change_rest(what, without_tags) if self._adds_tags else what
@@ -328,19 +304,14 @@ class FileLoad:
             missing = self._look_up_missing(client)
             explain = self._explain_not_attempted(client.location_id)
             self._recount(missing, explain)
-            self.sittings = self._journal.sittings()
-            begun = [sitting.began_at for sitting in self.sittings]
+            self.sessions = self._journal.sessions()
+            begun = [session.began_at for session in self.sessions]
             self.throughput = measure_throughput(self._journal.timeline, begun)
             self.results.write(self._outcomes(missing), self._journal.collisions(), self.report, explain)
         except (OSError, ConfigurationError, JournalError) as error:  # of the results, of an input, of the journal
             reason = error.strerror if isinstance(error, OSError) else str(error)
             sentence = f"the results in {self.results.folder} could not be written whole ({reason})"
             raise LoadStoppedError(sentence, report=self.report) from error
-
-        finally:
-            for book in (self._book, self._phones):
-                if book is not None:
-                    book.close()
 
     def _look_up_phones(self, client: LeadConnector) -> None:
         """Note the rows whose phones were not set, and count the calls that setting took."""
@@ -350,7 +321,7 @@ class FileLoad:
             self._open_phones(client, self._phones).note_left()
         self._add_spent(self._phones)
 
-    def _explain_not_attempted(self, home: str | None) -> Callable[[FileRow], RowError]:
+    def _explain_not_attempted(self, home: str | None) -> Callable[[RunRow], RowError]:
         """Return what says why a row was not sent."""
         if self._has_several_reasons:
             return partial(why_row_not_attempted, self.report, home=home)
@@ -382,7 +353,7 @@ class FileLoad:
             outcomes = tell_of_phones(outcomes, self._phones)
         return tell_of_missing(outcomes, missing) if missing else outcomes
 
-    def _recount(self, missing: dict[int, Tagged], explain: Callable[[FileRow], RowError]) -> None:
+    def _recount(self, missing: dict[int, Tagged], explain: Callable[[RunRow], RowError]) -> None:
         """Count anew what the journal holds, so that report and result files are of one truth."""
         told = BatchReport(keep_outcomes=False)
         if missing or self._phones is not None:
@@ -395,7 +366,7 @@ class FileLoad:
         self.report.take_over(told)
 
     def _count_rest(
-        self, told: BatchReport, missing: dict[int, Tagged], explain: Callable[[FileRow], RowError]
+        self, told: BatchReport, missing: dict[int, Tagged], explain: Callable[[RunRow], RowError]
     ) -> Mapping[RowError, int]:
         """Count the rows without an outcome, by why they have none."""
         if not self._has_several_reasons:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ..bulk.closing import closings_of
+from ..bulk.pool import Pool
 from ..bulk.report import Outcome
 from ..bulk.run_log import read_outcome
 from ..bulk.source import Closing, Skipped
@@ -26,11 +27,10 @@ from ..models.contacts import NotApplied
 from ..protocol import Scope
 from ..protocol.contacts import build_update
 from ..run.journal import Journal
+from ..run.rows import RunFile, pick_rows
 from .books import ADDED, LEFT, REFUSED, PhoneBook, SharedRow, Tagged
 from .follow_up import Errand, FollowUp
-from .mapping.rows import RowFile
 from .matching import Conflict, Matching
-from .sweep import Access
 from .tagging import is_written
 
 SKIP_REASON: Final = "it shares its phone with a row of another person, whose contact it would overwrite"
@@ -39,16 +39,16 @@ _LATER_REASON: Final = "a later row of the same person, which has another phone,
 _OWNER_REASON: Final = "that row is not done, and the phone is left to it"
 
 
-def fill_book(book: PhoneBook, matching: Matching, files: Sequence[RowFile]) -> None:
-    """Write into the book what was settled. This reads the files once more, up to the last row that keeps a phone."""
+def fill_book(book: PhoneBook, matching: Matching, files: Sequence[RunFile]) -> None:
+    """Write into the book what was settled."""
     owners = matching.phones.owners()
     book.fill(matching.phones.conflicts(), _places(files, owners))
 
 
-def _places(files: Sequence[RowFile], wanted: Iterable[int]) -> Iterator[tuple[int, str]]:
-    rows = enumerate(chain.from_iterable(file.rows() for file in files))
-    for number in wanted:
-        yield number, next(row for index, row in rows if index == number).where
+def _places(files: Sequence[RunFile], wanted: Iterable[int]) -> Iterator[tuple[int, str]]:
+    numbers = list(wanted)
+    for number, row in zip(numbers, pick_rows(files, numbers), strict=True):
+        yield number, row.where
 
 
 class SharedRows:
@@ -106,22 +106,22 @@ class Phones(FollowUp):
         journal: As `FollowUp`.
         book: Which of the rows share a phone.
         client: As `FollowUp`.
-        access: As `FollowUp`.
+        pool: As `FollowUp`.
         on_set: Called with the number of rows that were settled together.
         may_set: Asked with a location and a contact whether its phone may be set; where not, it is left as it is.
     """
 
     def __init__(
         self,
-        files: Sequence[RowFile],
+        files: Sequence[RunFile],
         journal: Journal,
         book: PhoneBook,
         client: LeadConnector,
-        access: Access,
+        pool: Pool,
         on_set: Callable[[int], None] = lambda _: None,
         may_set: Callable[[str, str], bool] = lambda *_: True,
     ) -> None:
-        super().__init__(files, journal, book, client, access)
+        super().__init__(files, journal, book, client, pool)
         self._shared = book
         self._on_set = on_set
         self._may_set = may_set
@@ -142,7 +142,6 @@ class Phones(FollowUp):
         update = ContactUpdate(phone=one.phone)
         return Errand(
             one.location_id,
-            1,
             build_update(one.contact_id, update, scope),
             read=partial(_read_stored, one),
             refuse=partial(_refuse, one),

@@ -7,28 +7,28 @@ set of tags: about one call in a hundred.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct
 
+from ..bulk.pool import Pool
 from ..bulk.report import Outcome, RowError
 from ..bulk.run_log import read_outcome
 from ..bulk.traces import Span
 from ..client import LeadConnector
 from ..contacts.links import MAX_IDS
 from ..errors import CallError, LeadConnectorError
-from ..models import ContactUpsert, TagsReport
+from ..models import ContactUpsert, TagsReport, normal
 from ..models.contacts import NotApplied
 from ..protocol import Scope
 from ..protocol.links import build_bulk_tags
 from ..run.journal import Journal
+from ..run.rows import RunFile, RunRow
 from .books import ADDED, LEFT, REFUSED, TagBook, Tagged
 from .follow_up import Errand, FollowUp
-from .mapping.rows import FileRow, RowFile
-from .sweep import Access
 
 # ---------------------------------------------------------------------------------------------- tags that are missing
 
@@ -132,9 +132,9 @@ def without_tags(contact: ContactUpsert) -> ContactUpsert:
     return contact if contact.tags is UNSET else msgspec.structs.replace(contact, tags=UNSET)
 
 
-def has_tags(files: Sequence[RowFile]) -> bool:
+def has_tags(files: Sequence[RunFile]) -> bool:
     """Whether rows of some file may have tags."""
-    return any(file.map is None or "tags" in file.map.fields for file in files)
+    return any(file.has_tags for file in files)
 
 
 class Tagging(FollowUp):
@@ -145,20 +145,20 @@ class Tagging(FollowUp):
         journal: As `FollowUp`.
         book: Which of the rows have their tags.
         client: As `FollowUp`.
-        access: As `FollowUp`.
+        pool: As `FollowUp`.
         on_added: Called with the number of rows that have their tags by each call.
     """
 
     def __init__(
         self,
-        files: Sequence[RowFile],
+        files: Sequence[RunFile],
         journal: Journal,
         book: TagBook,
         client: LeadConnector,
-        access: Access,
+        pool: Pool,
         on_added: Callable[[int], None] = lambda _: None,
     ) -> None:
-        super().__init__(files, journal, book, client, access)
+        super().__init__(files, journal, book, client, pool)
         self._on_added = on_added
 
     def _errands(self) -> Iterator[Errand[TagsReport]]:
@@ -171,7 +171,6 @@ class Tagging(FollowUp):
         scope = Scope(batch.location_id, self._client.api_version)
         return Errand(
             batch.location_id,
-            len(batch.rows),
             build_bulk_tags("add", list(batch.rows), list(batch.tags), scope),
             read=partial(_read_report, batch),
             refuse=partial(_refuse, batch),
@@ -206,7 +205,7 @@ class Tagging(FollowUp):
             yield from self._pending_of(first, some)
             first += len(some)
 
-    def _pending_of(self, first: int, rows: Sequence[FileRow]) -> Iterator[tuple[int, ContactUpsert, str]]:
+    def _pending_of(self, first: int, rows: Sequence[RunRow]) -> Iterator[tuple[int, ContactUpsert, str]]:
         settled = self._book.settled(first, len(rows))
         for index, (_, encoded) in self._journal.hashes(first, len(rows)).items():
             outcome = read_outcome(encoded)
@@ -219,8 +218,12 @@ class Tagging(FollowUp):
 
 def normal_tags(contact: ContactUpsert) -> tuple[str, ...]:
     """Return the tags of a contact as the service keeps them, so that equal sets are equal."""
-    tags = contact.tags or ()
-    return tuple(sorted({tag.strip().lower() for tag in tags} - {""}))
+    return _sorted_tags(tuple(contact.tags)) if contact.tags else ()
+
+
+@lru_cache(maxsize=1024)  # the rows of a file share few sets of tags
+def _sorted_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(normal.normal_tags(tags)))
 
 
 def _read_report(batch: TagBatch, report: TagsReport) -> list[Tagged]:

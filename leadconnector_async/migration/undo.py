@@ -8,27 +8,24 @@ from __future__ import annotations
 import asyncio
 import csv
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from ..bulk.pool import Pool
 from ..bulk.report import Outcome, has_closed
 from ..bulk.traces import Kept
 from ..client import LeadConnector
-from ..errors import CallError, LeadConnectorError, NotFoundError
+from ..errors import LeadConnectorError, NotFoundError
 from ..private_file import replacing, write_private
 from ..run.journal import Journal
 from .books import UndoBook, Undone
-from .sweep import Access, ends_sweep, sweep
 
-T = TypeVar("T")
-
-UNDO_BOOK: Final = "undo.sqlite3"
 UNDO_TABLE: Final = "undo.csv"
 UNDO_REPORT: Final = "undo.json"
 _COLUMNS: Final = ("row", "contact_id", "result", "detail")
@@ -132,7 +129,7 @@ class Undo:
         client: Of the service that the run loaded into; it is open.
         book: Where to keep what is done.
         journal: Of the run; it knows what the run left of each contact.
-        access: Which locations take calls.
+        pool: Makes the calls.
         is_forced: Whether contacts that changed since are deleted, too. Else each is read before, and kept where
             somebody else changed it, or where that cannot be told: what is deleted is lost, and what is kept can be
             deleted later.
@@ -144,7 +141,7 @@ class Undo:
         client: LeadConnector,
         book: UndoBook,
         journal: Journal,
-        access: Access,
+        pool: Pool,
         *,
         is_forced: bool = False,
         includes_inferred: bool = False,
@@ -152,7 +149,7 @@ class Undo:
         self._client = client
         self._book = book
         self._journal = journal
-        self._access = access
+        self._pool = pool
         self._is_forced = is_forced
         self._includes_inferred = includes_inferred
 
@@ -176,13 +173,23 @@ class Undo:
             What ended it early, or None.
         """
 
-        async def undo(created: Created) -> None:
-            undone = await self._undo(created)
+        def note(undone: Undone) -> None:
             self._book.write(undone)
             on_undone(undone)
 
+        async def undo(created: Created) -> None:
+            note(await self._undo(created))
+
         left = (created for created in contacts if not self._book.is_done(created.contact_id))
-        return await sweep(left, undo, concurrency=concurrency, stop=stop, access=self._access)
+        reason = await self._pool.run(
+            left,
+            undo,
+            location_of=self._location_of,
+            concurrency=concurrency,
+            stop=stop,
+            on_failed=lambda created, error: note(Undone(created.row, created.contact_id, "failed", str(error))),
+        )
+        return reason or self._pool.reason
 
     async def _undo(self, created: Created) -> Undone:
         row, contact_id = created.row, created.contact_id
@@ -190,13 +197,9 @@ class Undo:
             if kept := await self._why_kept(created):
                 return Undone(row, contact_id, "kept", kept.reason, kept.changes)
             delete = partial(self._client.contacts.delete, contact_id, location_id=created.location_id)
-            await self._call(created, delete)
+            await self._pool.call(self._location_of(created), delete)
         except NotFoundError:
             return Undone(row, contact_id, "gone", "it was not there any more")
-        except CallError as error:
-            if ends_sweep(error):
-                raise
-            return Undone(row, contact_id, "failed", str(error))
         return Undone(row, contact_id, "deleted")
 
     async def _why_kept(self, created: Created) -> Kept | None:
@@ -205,11 +208,12 @@ class Undo:
         if self._is_forced:
             return None
         get = partial(self._client.contacts.get, created.contact_id, location_id=created.location_id)
-        contact, trace = await self._call(created, get), self._journal.trace(created.contact_id)
+        contact = await self._pool.call(self._location_of(created), get)
+        trace = self._journal.trace(created.contact_id)
         return Kept(_NO_TRACE) if trace is None else trace.why_kept(contact)
 
-    async def _call(self, created: Created, send: Callable[[], Awaitable[T]]) -> T:
-        return await self._access.call(created.location_id or self._client.location_id or "", send)
+    def _location_of(self, created: Created) -> str:
+        return created.location_id or self._client.location_id or ""
 
 
 class UndoReport(Struct, frozen=True, kw_only=True):

@@ -17,19 +17,19 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ..bulk.closing import closings_of
+from ..bulk.pool import Pool
 from ..bulk.report import Outcome, has_closed
 from ..calls.server_clock import CLOCK_TOLERANCE, read_time
 from ..client import LeadConnector
 from ..errors import CallError, ConfigurationError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpsert
-from ..models.compare import find_not_applied
+from ..models.compare import CUSTOM_PREFIX, find_not_applied
 from ..models.contacts import NotApplied
 from ..private_file import open_anew, write_private
 from ..protocol.answers import clean_text
 from ..run.journal import Journal
+from ..run.rows import RunFile, RunRow
 from .load import Sending
-from .mapping.rows import FileRow, RowFile
-from .sweep import Access, ends_sweep, sweep
 from .tables.table import text_of
 from .tagging import normal_tags, without_tags
 
@@ -49,6 +49,9 @@ class Sample(Struct, frozen=True):
 
     count: int | None = None
     share: float = 1.0
+
+    def __str__(self) -> str:
+        return f"{self.share * 100:.10g}%" if self.count is None else str(self.count)
 
     def size(self, total: int) -> int:
         """Return how many of so many rows that is; of a share at least one."""
@@ -135,7 +138,7 @@ def read_end(journal: Journal) -> float | None:
     Raises:
         JournalError: The journal cannot be read.
     """
-    noted = journal.told(_ENDED_AT)
+    noted = journal.about(_ENDED_AT)
     known = [time for time in (journal.arrived_until(), None if noted is None else float(noted)) if time is not None]
     return max(known, default=None)
 
@@ -154,7 +157,6 @@ def changed_since(contact: Contact, ended_at: float | None) -> bool | None:
 VERIFY_TABLE: Final = "verify.csv"
 VERIFY_REPORT: Final = "verify.json"
 _COLUMNS: Final = ("row", "contact_id", "field", "sent", "stored", "reason")
-_CUSTOM: Final = "custom_fields."
 _TAGS: Final = "tags"
 GONE: Final = "the contact is not there any more"
 CHANGED: Final = "the contact was changed after the run"
@@ -173,7 +175,7 @@ class Loaded(Struct, frozen=True):
         is_picked: Whether it is to be compared; else it only says what another row of the contact was overwritten by.
     """
 
-    row: FileRow
+    row: RunRow
     outcome: Outcome
     sent: ContactUpsert
     is_picked: bool
@@ -182,7 +184,7 @@ class Loaded(Struct, frozen=True):
 class Difference(Struct, frozen=True):
     """A field of a row that is not stored as it was sent; the field is empty where the whole contact is missing."""
 
-    row: FileRow
+    row: RunRow
     contact_id: str
     field: str
     sent: str
@@ -227,7 +229,7 @@ def is_loaded(outcome: Outcome) -> bool:
 
 
 def group_by_contact(
-    files: Sequence[RowFile],
+    files: Sequence[RunFile],
     outcomes: Iterable[Outcome],
     meetings: Meetings,
     picked: frozenset[int] | None,
@@ -305,7 +307,7 @@ class Verification:
 
     def __init__(self, client: LeadConnector, folder: Path, *, ended_at: float | None, adds_tags: bool = False) -> None:
         self._client = client
-        self._access = Access(client)
+        self._pool = Pool(client)
         self._path = folder / VERIFY_TABLE
         self._ended_at = ended_at
         self._adds_tags = adds_tags
@@ -337,35 +339,44 @@ class Verification:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
 
-            async def verify(rows: list[Loaded]) -> None:
-                for found in await self._verify(rows):
+            def write(rows: list[Loaded], differences: list[Difference]) -> None:
+                for found in differences:
                     told = [clean_text(text) for text in (found.contact_id, found.field)]
                     writer.writerow([found.row.where, *told, found.sent, found.stored, found.reason])
-                for loaded in rows:
-                    if loaded.is_picked:
-                        on_compared()
+                for _ in _picked(rows):
+                    on_compared()
 
-            return await sweep(groups, verify, concurrency=concurrency, stop=stop, access=self._access)
+            async def verify(rows: list[Loaded]) -> None:
+                write(rows, await self._verify(rows))
+
+            reason = await self._pool.run(
+                groups,
+                verify,
+                location_of=self._location_of,
+                concurrency=concurrency,
+                stop=stop,
+                on_failed=lambda rows, error: write(rows, self._note_unread(rows, error)),
+            )
+            return reason or self._pool.reason
+
+    def _location_of(self, rows: list[Loaded]) -> str:
+        return rows[-1].sent.location_id or self._client.location_id or ""
 
     async def _verify(self, rows: list[Loaded]) -> list[Difference]:
-        picked = [loaded for loaded in rows if loaded.is_picked]
-        contact_id = str(rows[0].outcome.contact_id)
-        location_id = rows[-1].sent.location_id or None
-        get = partial(self._client.contacts.get, contact_id, location_id=location_id)
+        contact_id, location_id = str(rows[0].outcome.contact_id), self._location_of(rows)
+        get = partial(self._client.contacts.get, contact_id, location_id=location_id or None)
         try:
-            contact = await self._access.call(location_id or self._client.location_id or "", get)
+            contact = await self._pool.call(location_id, get)
         except NotFoundError:
-            found = [Difference(loaded.row, contact_id, "", "", "", GONE) for loaded in picked]
-        except CallError as error:
-            if ends_sweep(error):
-                raise
-            self.tally.unread += len(picked)
-            reason = f"the contact could not be read: {error}"
-            return [Difference(loaded.row, contact_id, "", "", "", reason) for loaded in picked]
+            found = _about_whole(rows, GONE)
         else:
             found = self._compare(rows, contact)
-        self._count(picked, found)
+        self._count(_picked(rows), found)
         return found
+
+    def _note_unread(self, rows: list[Loaded], error: CallError) -> list[Difference]:
+        self.tally.unread += len(_picked(rows))
+        return _about_whole(rows, f"the contact could not be read: {error}")
 
     def _compare(self, rows: list[Loaded], contact: Contact) -> list[Difference]:
         missing = [find_not_applied(loaded.sent, contact) for loaded in rows]
@@ -400,6 +411,15 @@ class Verification:
             tally.reasons[key] = tally.reasons.get(key, 0) + 1
 
 
+def _picked(rows: list[Loaded]) -> list[Loaded]:
+    return [loaded for loaded in rows if loaded.is_picked]
+
+
+def _about_whole(rows: list[Loaded], reason: str) -> list[Difference]:
+    """Say the same of all rows of a contact that are to be compared."""
+    return [Difference(one.row, str(one.outcome.contact_id), "", "", "", reason) for one in _picked(rows)]
+
+
 def _overwritten_by(field: str, rows: list[Loaded], missing: Sequence[Sequence[NotApplied]]) -> Loaded | None:
     """Return the row of the same contact whose value is the one that is stored, or None."""
     for loaded, differing in zip(reversed(rows), reversed(missing), strict=True):
@@ -409,9 +429,9 @@ def _overwritten_by(field: str, rows: list[Loaded], missing: Sequence[Sequence[N
 
 
 def _sends(contact: ContactUpsert, field: str) -> bool:
-    if not field.startswith(_CUSTOM):
+    if not field.startswith(CUSTOM_PREFIX):
         return getattr(contact, field) is not UNSET
-    key = field.removeprefix(_CUSTOM)
+    key = field.removeprefix(CUSTOM_PREFIX)
     return any(key in (custom.id, custom.key) for custom in contact.custom_fields or [])
 
 

@@ -238,7 +238,8 @@ class Contact(Received, kw_only=True):
     @property
     def is_whole(self) -> bool:
         """Whether every field is known, as of a contact that was read by its id and holds nothing strange."""
-        return "_shape_name" not in self.__dict__ and not (self._strange and self._unread())
+        beside = self.__dict__
+        return "_shape_name" not in beside and not (beside.get("_strange_names") and self._unread())
 
     def knows(self, name: str) -> bool:
         """Whether the answer says what a field holds, also where that is nothing.

@@ -83,11 +83,15 @@ def write_people(path: Path, *, locations: int, rows: int, more: dict[str, str] 
             writer.writerow([f"L{location}", email, f"P{number}", *(more or {}).values()])
 
 
+LEASE_SECONDS = 10.0
+"""Leases are of real time, as workers are real processes: none may lose its lease because the machine is busy."""
+
+
 async def load(server: Server, source: Any, out: Path | str, cluster: Any = None, **more: Any) -> BatchReport:
     options = {
         "out": str(out),
         "scheduler": None if cluster is None else cluster.scheduler_address,
-        "lease_seconds": 2.0,
+        "lease_seconds": LEASE_SECONDS,
         **more,
     }
     client_options = options.pop("client_options", None) or server.options()

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from leadconnector_async import LeadConnector, RateLimit
+from leadconnector_async.bulk.pool import Pool
 from leadconnector_async.errors import DailyQuotaExceededError, JournalError, LeadConnectorError, StopRequestedError
 from leadconnector_async.migration.before import LocationRead, StoredContacts
 from leadconnector_async.migration.inventory import Inventory
 from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
 from leadconnector_async.migration.matching import MatchRule
-from leadconnector_async.migration.sweep import Access
 from leadconnector_async.models import ContactUpsert
 from leadconnector_async.models.identity import Identity
 from leadconnector_async.sandbox import Sandbox
@@ -35,9 +35,12 @@ def modes(folder: Path) -> set[int]:
     return {stat.S_IMODE(file.stat().st_mode) for file in folder.glob("before.sqlite3*")}
 
 
-async def read(client: LeadConnector, stored: StoredContacts, files: list[RowFile], **options: Any) -> list[str]:
+async def read(
+    client: LeadConnector, stored: StoredContacts, files: list[RowFile], *, waits: bool = False, **options: Any
+) -> list[str]:
     told: list[str] = []
-    inventory = Inventory(client, stored, files, access=Access(client), limit=RateLimit(), tell=told.append)
+    pool = Pool(client, waits_for_quota=waits)
+    inventory = Inventory(client, stored, files, pool=pool, limit=RateLimit(), tell=told.append)
     await inventory.run(options.pop("stop", asyncio.Event()), **options)
     assert stored.is_finished
     return told
@@ -178,7 +181,7 @@ async def test_a_reading_that_is_stopped_goes_on_where_it_was(
             client,
             stored,
             files,
-            access=Access(client),
+            pool=Pool(client),
             limit=RateLimit(),
             tell=lambda _: None,
             on_progress=lambda _: stop.set(),
@@ -206,7 +209,7 @@ async def test_a_spent_day_ends_the_reading_and_the_next_one_goes_on(
         with pytest.raises(DailyQuotaExceededError):
             await read(client, stored, files)
     with StoredContacts(tmp_path / "before.sqlite3") as stored:
-        await read(client, stored, files, wait_for_quota=True)
+        await read(client, stored, files, waits=True)
         assert found_id(stored, who("a@x.de")) is not None
         assert not any(stored.lacks(who(f"{name}@x.de"), "email") for name in "abcdefgh")
 

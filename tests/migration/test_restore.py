@@ -28,6 +28,7 @@ from leadconnector_async import (
     RateLimit,
     RetryPolicy,
 )
+from leadconnector_async.bulk.pool import Pool
 from leadconnector_async.bulk.report import BatchReport
 from leadconnector_async.bulk.traces import Trace, Written, trace_of
 from leadconnector_async.migration.before import BEFORE, Snapshot, StoredContacts
@@ -40,7 +41,6 @@ from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
 from leadconnector_async.migration.report.files import Results
 from leadconnector_async.migration.restore import Restore, assume_met
 from leadconnector_async.migration.restoring import Sent, fields_changed, find_restoration
-from leadconnector_async.migration.sweep import Access
 from leadconnector_async.migration.undo import Undo, read_created
 from leadconnector_async.migration.verify import Meetings, group_by_contact, note_end
 from leadconnector_async.models.search import FoundContact
@@ -116,13 +116,11 @@ class Run:
         )
         self._files = files = [open_row_file(write(self._folder / "rows.csv", rows, self._more), meaning)]
         with StoredContacts(self._folder / BEFORE) as stored, Snapshot(self._folder, stored) as snapshot:
-            limit, access = RateLimit(), Access(self._client)
-            await Inventory(self._client, stored, files, access=access, limit=limit, tell=lambda _: None).run(
+            limit, pool = RateLimit(), Pool(self._client)
+            await Inventory(self._client, stored, files, pool=pool, limit=limit, tell=lambda _: None).run(
                 asyncio.Event()
             )
-            await complete_contacts(
-                self._client, snapshot, stored, files, fields_changed, asyncio.Event(), access=access
-            )
+            await complete_contacts(self._client, snapshot, stored, files, fields_changed, asyncio.Event(), pool=pool)
         self.when_kept()
         with self._open_journal() as journal:
             load = FileLoad(files, Results(self._folder, files), journal, adds_tags=self._adds_tags)
@@ -141,11 +139,11 @@ class Run:
             told = list(assume_met(self._files, journal.outcomes(), stored, LOCATION))
             meetings = opened.enter_context(Meetings(told))
             created = [one for one in read_created(journal) if not snapshot.was_there(LOCATION, one.contact_id)]
-            access = Access(client)
-            work = Undo(client, book, journal, access, is_forced=is_forced)
+            pool = Pool(client)
+            work = Undo(client, book, journal, pool, is_forced=is_forced)
             assert await work.run(created, asyncio.Event(), concurrency=4) is None
             groups = group_by_contact(self._files, told, meetings, None, adds_tags=self._adds_tags)
-            restore = Restore(client, book, snapshot, journal, access, adds_tags=self._adds_tags, is_forced=is_forced)
+            restore = Restore(client, book, snapshot, journal, pool, adds_tags=self._adds_tags, is_forced=is_forced)
             assert await restore.run(groups, asyncio.Event(), concurrency=4) is None
             return list(book.all())
 
@@ -354,7 +352,7 @@ async def test_a_contact_that_was_there_is_restored_where_its_row_passes_for_new
     await fill(client, tmp_path, [row(email=f"p{n}@x.example", city="Rome") for n in range(30)])
     was = state_of(sandbox)  # just now: dateAdded cannot tell whether the load has made them
     run = Run(client, tmp_path)
-    run.when_kept = lambda: sandbox._faults._chances.update({"reset-after": 0.5})
+    run.when_kept = lambda: sandbox._faults._chances.update({"reset-after": 0.5, "422-created": 0.2})
     await run.load([row(email=f"p{n}@x.example", city="Bonn") for n in range(30)])
     sandbox._faults._chances.clear()
     assert run.report.created > 0

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from leadconnector_async import DuplicateContactError, LeadConnector, RateLimit, RetryPolicy
 from leadconnector_async.cli.preparation import PhoneConflicts
+
+from leadconnector_async import DuplicateContactError, LeadConnector, RateLimit, RetryPolicy, ServerError
+from leadconnector_async.bulk.pool import Pool
 from leadconnector_async.migration.books import UndoBook, Undone
 from leadconnector_async.migration.load import FileLoad
 from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import open_row_file
 from leadconnector_async.migration.matching import Matching
 from leadconnector_async.migration.report.files import Results
-from leadconnector_async.migration.sweep import Access
 from leadconnector_async.migration.undo import Created, Undo, plan_undo, read_created
 from leadconnector_async.migration.verify import changed_since, note_end
 from leadconnector_async.models import Contact
@@ -47,7 +47,7 @@ async def test_only_what_changed_after_the_run_is_kept(client: LeadConnector, cl
         assert plan_undo(journal).created == len(created) == 5
         await clock.sleep(60)
         await client.contacts.update(created[2].contact_id, {"city": "Rome"})
-        work = Undo(client, book, journal, Access(client))
+        work = Undo(client, book, journal, Pool(client))
         assert await work.run(created, asyncio.Event()) is None
         assert [undone.status for undone in book.all()] == ["deleted", "deleted", "kept", "deleted", "deleted"]
         assert (await client.contacts.get(created[2].contact_id)).city == "Rome"
@@ -56,7 +56,7 @@ async def test_only_what_changed_after_the_run_is_kept(client: LeadConnector, cl
 async def test_a_run_whose_end_was_not_noted_is_known_by_its_outcomes(client: LeadConnector, tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite3") as journal, UndoBook(tmp_path / "undo.sqlite3") as book:
         await client.contacts.bulk_upsert([{"email": "a@example.com"}], journal=journal)  # and no end
-        work = Undo(client, book, journal, Access(client))
+        work = Undo(client, book, journal, Pool(client))
         assert await work.run(read_created(journal), asyncio.Event()) is None
         assert book.counts()["deleted"] == 1
 
@@ -67,7 +67,7 @@ async def test_it_keeps_to_the_limits_and_no_call_is_refused(
     with Journal(tmp_path / "journal.sqlite3") as journal, UndoBook(tmp_path / "undo.sqlite3") as book:
         await load(client, journal, 250)
         began = clock.monotonic()
-        work = Undo(client, book, journal, Access(client))
+        work = Undo(client, book, journal, Pool(client))
         assert await work.run(read_created(journal), asyncio.Event()) is None
         assert book.counts()["deleted"] == 250
         assert clock.monotonic() - began == pytest.approx(50.05)  # 500 calls, a hundred at a time
@@ -75,16 +75,21 @@ async def test_it_keeps_to_the_limits_and_no_call_is_refused(
 
 
 async def test_one_that_cannot_be_deleted_does_not_end_it(
-    connect: OpenSandbox, open_sandbox: OpenSandbox, tmp_path: Path
+    client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sandbox = await open_sandbox(faults={"500": 1})
-    good = await open_sandbox()
     with Journal(tmp_path / "journal.sqlite3") as journal, UndoBook(tmp_path / "undo.sqlite3") as book:
-        await load(await connect(good), journal, 3)
-        failing = await connect(sandbox)
-        work = Undo(failing, book, journal, Access(failing), is_forced=True)
+        await load(client, journal, 3)
+        bad, send = next(read_created(journal)).contact_id, LeadConnector.send
+
+        async def send_poisoned(self: LeadConnector, call: Any) -> Any:
+            if call.request.method == "DELETE" and bad in call.request.path:
+                raise ServerError(500, ("Internal server error",))
+            return await send(self, call)
+
+        monkeypatch.setattr(LeadConnector, "send", send_poisoned)
+        work = Undo(client, book, journal, Pool(client), is_forced=True)
         assert await work.run(read_created(journal), asyncio.Event()) is None
-        assert book.counts()["failed"] == 3
+        assert (book.counts()["deleted"], book.counts()["failed"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +187,7 @@ async def undo_run(
     client: LeadConnector, folder: Path, created: Iterable[Created], **options: bool
 ) -> dict[str, Undone]:
     with Journal(folder / "journal.sqlite3") as journal, UndoBook(folder / "undo.sqlite3") as book:
-        assert await Undo(client, book, journal, Access(client), **options).run(created, asyncio.Event()) is None
+        assert await Undo(client, book, journal, Pool(client), **options).run(created, asyncio.Event()) is None
         return {undone.contact_id: undone for undone in book.all()}
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +30,7 @@ from leadconnector_async.bulk.outcome import Entry
 from leadconnector_async.bulk.report import STATUSES
 from leadconnector_async.bulk.run_log import Intent
 from leadconnector_async.models.identity import Identity
+from leadconnector_async.run.database import CUT_OFF, Database
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
@@ -73,9 +75,13 @@ def test_what_a_load_is_known_by_is_noted_whole_or_not_at_all(path: Path) -> Non
     with Journal(path) as journal:
         with pytest.raises(UnicodeEncodeError):  # in the midst, as a kill would be
             journal.note({**whole, "target": "\ud800"})
-        journal.check(whole)
+        assert [journal.about(name) for name in whole] == [None, None]
+        journal.check({"location": "another"})
         journal.note(whole)
-        assert journal.is_of(whole)
+        journal.check(whole)
+        assert {name: journal.about(name) for name in whole} == whole
+        with pytest.raises(ConfigurationError, match="another service"):
+            journal.check({**whole, "target": "there"})
 
 
 async def test_a_load_that_was_stopped_goes_on(client: LeadConnector, sandbox: Sandbox, path: Path) -> None:
@@ -247,6 +253,19 @@ async def test_what_a_consumer_had_not_done_with_is_handed_over_again(client: Le
     assert (report.total, report.created) == (10, 10)
 
 
+def test_what_became_unknown_is_handed_over_after_groups_of_rows_that_were_not_sent(path: Path) -> None:
+    whole = {"location": "L", "target": "here", "api_version": "2021-07-28"}
+    unsent = Entry(Outcome(index=1, status="not_attempted"), b"", Identity("", ""), is_repeatable=True)
+    with Journal(path) as journal:
+        journal.begin(whole=whole, concurrency=1, now=1_790_000_000.0)
+        journal.intend([(0, b"")], now=1_790_000_000.0)
+        journal.write([unsent])
+        journal.write([unsent])  # which says that the group before was delivered
+    with Journal(path) as journal:
+        journal.begin(whole=whole, concurrency=1, now=1_790_000_009.0)
+        assert [(outcome.index, outcome.status) for outcome in journal.undelivered()] == [(0, "unknown")]
+
+
 async def test_an_outcome_is_on_disk_before_it_is_told(client: LeadConnector, path: Path, tmp_path: Path) -> None:
     on_disk: list[bool] = []
 
@@ -269,16 +288,15 @@ async def test_an_outcome_is_on_disk_before_it_is_told(client: LeadConnector, pa
 def forget(path: Path, *rows: int, has_times: bool = True) -> None:
     """Take outcomes out of a journal, as if the process had been killed before they were written. Of their tries it
     knows the times, if any answer had told the server's time."""
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        (span,) = db.execute("SELECT server_began_at, server_until FROM sittings").fetchall()
+    with Database(path, "journal") as file, file.transaction() as db:
+        (span,) = db.execute("SELECT server_began_at, server_until FROM sessions").fetchall()
         spans = msgspec.msgpack.encode([span if has_times else None])
         for row in rows:
             ((row_hash,),) = db.execute("SELECT hash FROM outcomes WHERE row = ?", (row,)).fetchall()
             db.execute("INSERT INTO lost_tries VALUES (?, ?, ?)", (row, row_hash, spans))
             db.execute("DELETE FROM contacts WHERE row = ?", (row,))
             db.execute("DELETE FROM outcomes WHERE row = ?", (row,))
-        db.execute("UPDATE sittings SET has_ended = 0")
-        db.commit()
+        db.execute("UPDATE sessions SET state = ?", (CUT_OFF,))
 
 
 async def test_rows_in_flight_at_a_crash_are_told_truly(
@@ -483,8 +501,10 @@ async def test_a_journal_of_another_load_is_refused(
     later = await connect(sandbox, api_version="v3")
     with pytest.raises(ConfigurationError, match="another API version"):
         await later.contacts.bulk_upsert(people(2), journal=path)
-    with pytest.raises(ConfigurationError, match="another file"), Journal(path, whole={"files": "x"}) as journal:
-        await client.contacts.bulk_upsert(people(2), journal=journal)
+    with Journal(path) as journal:
+        journal.note({"target": "services.example.com"})
+        with pytest.raises(ConfigurationError, match="another service"):
+            await client.contacts.bulk_upsert(people(2), journal=journal)
     assert sandbox.requests == before
 
 
@@ -516,9 +536,51 @@ async def test_another_database_is_refused(client: LeadConnector, path: Path) ->
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE customers (id)")
     before = path.read_bytes()  # noqa: ASYNC240
-    with pytest.raises(ConfigurationError, match="no journal"):
+    with pytest.raises(ConfigurationError, match="is not a journal of leadconnector-async"):
         await client.contacts.bulk_upsert(people(2), journal=path)
     assert path.read_bytes() == before  # noqa: ASYNC240
+
+
+async def test_a_journal_of_version_0_1_is_refused_and_left_as_it_is(client: LeadConnector, path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA application_id = 1279486513")
+        db.execute("PRAGMA user_version = 1")
+        db.execute("CREATE TABLE sittings (number INTEGER PRIMARY KEY, has_ended INTEGER)")
+    before = path.read_bytes()  # noqa: ASYNC240
+    with pytest.raises(ConfigurationError, match=r"version 0\.1 .*; finish it with that version"):
+        await client.contacts.bulk_upsert(people(2), journal=path)
+    assert path.read_bytes() == before  # noqa: ASYNC240
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+async def test_a_journal_that_is_closed_within_a_session_can_be_gone_on_with(
+    client: LeadConnector, path: Path, is_full: bool
+) -> None:
+    rows = people(30)
+    with Journal(path) as journal:
+        journal.begin(whole=whole_of(client), concurrency=1, now=0.0)
+        journal.write([done(index, row) for index, row in enumerate(rows[:20])])
+        if is_full:
+            fill_disk(journal)
+    assert not path.with_name(f"{path.name}-wal").exists()
+    report = await client.contacts.bulk_upsert(rows, journal=path)
+    assert (report.total, report.created, report.sittings) == (30, 30, 2)
+
+
+def fill_disk(journal: Journal) -> None:
+    """Refuse the next group, as a disk does on which no log can grow; there is room in what the log has already."""
+    transaction, refused = journal._file.transaction, []
+
+    @contextlib.contextmanager
+    def full() -> Iterator[sqlite3.Connection]:
+        if not refused:
+            refused.append(True)
+            raise JournalError("database or disk is full")
+        with transaction() as db:
+            yield db
+
+    journal._file.transaction = full  # type: ignore[method-assign]
 
 
 async def test_a_folder_that_is_not_there_is_told(client: LeadConnector, tmp_path: Path) -> None:
@@ -569,7 +631,7 @@ async def test_a_disk_that_is_full_stops_the_load_in_order(
 
     def full(self: Journal, entries: Any, **options: Any) -> Any:
         if self._written > 2:
-            self._db.execute("PRAGMA max_page_count = 1")  # SQLite's own error for a disk that is full
+            self._file.read("PRAGMA max_page_count = 1")  # SQLite's own error for a disk that is full
         return write(self, entries, **options)
 
     monkeypatch.setattr(Journal, "write", full)

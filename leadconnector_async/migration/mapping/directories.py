@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from ...bulk.pool import Pool
 from ...client import LeadConnector
 from ...errors import CallError, ConfigurationError
 from ...models import CustomFieldDefinition
@@ -136,12 +137,18 @@ async def fetch_locations(client: LeadConnector) -> Directory:
 
     Raises:
         ConfigurationError: They cannot be had; it needs a token of the agency.
+        OutageError: The service was down for too long.
     """
     ids: dict[str, str | None] = {}
-    try:
+
+    async def read() -> None:
+        ids.clear()
         async for location in client.locations.search():
             name = (location.name or location.id).strip().lower()
             ids[name] = location.id if name not in ids else None
+
+    try:
+        await Pool(client).ask("", read)
     except CallError as error:
         raise ConfigurationError(
             f"locations are given by name, and their ids cannot be looked up ({error}): that needs a token of the "

@@ -15,6 +15,7 @@ from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
 from ...rules import RULES, Checks, action_of, reader_of
 from ...rules.consent import without_openings
 from ...rules.problems import Fixed, Problem, UnusableCellError
+from ...run.rows import KeptFile, KeptRow, place_cells
 from ..tables import Reading, Record, Table, open_table
 from ..tables.text import is_text
 from .columns import ColumnMap, require_identity
@@ -109,6 +110,7 @@ class RowFile:
         keys: Of each column what it shares with columns of other files for the same field; no two here share one.
         has_locations: Whether some column names a location.
         is_lines: Whether it has objects, of which a cell cannot tell null from an empty text.
+        has_tags: Whether rows may have tags.
 
     Raises:
         ConfigurationError: Its columns are not those of contacts.
@@ -132,6 +134,7 @@ class RowFile:
         self.ignored = [] if self.map is None else [unsent.name for unsent in self.map.unsent]
         self.keys = _keys(self.columns, self.mapping) if self.map else [column_key(name) for name in self.columns]
         fields = header if self.map is None else self.map.fields
+        self.has_tags = self.map is None or "tags" in self.map.fields
         self.has_locations = bool({"locationId", "location_id"}.intersection(fields))
 
     def key_of(self, name: str) -> str:
@@ -152,13 +155,33 @@ class RowFile:
         """
         return self.table.count if self.most is None else sum(1 for _ in self.rows())
 
+    def keep(self, row: FileRow) -> KeptRow:
+        """Return a row as a run keeps it."""
+        record = row.record
+        contact, problems = self.read(row)
+        return KeptRow(record.number, record.cells, record.error, contact, problems, record.line)
+
+    def about(self, count: int) -> KeptFile:
+        """Return what a run keeps of the file, given how many rows it has."""
+        return KeptFile(
+            name=_printable(self.name),
+            row_word=self.table.row_word,
+            path=_printable(str(self.table.file.path.absolute())),
+            content=self.table.describe(),
+            header=self.table.columns,
+            inputs=self._inputs,
+            columns=self.columns,
+            keys=self.keys,
+            mapping=self.mapping,
+            is_lines=self.is_lines,
+            has_locations=self.has_locations,
+            has_tags=self.has_tags,
+            count=count,
+        )
+
     def cells_of(self, record: Record) -> Sequence[str]:
         """Return what `FileRow.cells` tells."""
-        cells = record.cells
-        if record.error is not None:
-            # After all columns, so that it is not sent where it is loaded again as it is.
-            return [*[""] * len(self.columns), *cells]
-        return [*cells[: self._inputs], *[""] * (self._inputs - len(cells)), *cells[self._width :]]
+        return place_cells(record.cells, record.error, inputs=self._inputs, width=self._width)
 
     def read(self, row: FileRow) -> tuple[ContactUpsert | InvalidContactError, list[Problem]]:
         """Return what `FileRow.contact` and `FileRow.problems` tell."""
@@ -241,6 +264,11 @@ def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading 
         ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
     """
     return RowFile(open_table(path, reading), meaning)
+
+
+def _printable(name: str) -> str:
+    """Return a name of a file as text that can be encoded: on Linux a name is any bytes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def take_first(files: Sequence[RowFile], most: int) -> None:
