@@ -28,6 +28,7 @@ from ..migration.tables.inputs import STDIN
 from ..migration.tagging import has_tags
 from ..protocol.answers import clean_text
 from ..run.folder import RUN_FILE, is_run
+from ..run.target import is_same_target
 from .accounts import choose_token
 from .conclusion import conclude, conclude_dry_run, describe_problem
 from .options import read_limits, read_rate
@@ -121,7 +122,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         except READING_ENDS as error:
             return _conclude_reading(order, run.folder, error)
         assert run.load is not None  # noqa: S101  (it was loaded)
-        target = IN_SANDBOX if order.is_sandbox else client.host
+        target = IN_SANDBOX if order.is_sandbox else client.target
         return conclude(order, run.load, target, client.location_id, reason, is_interrupted=stop.is_set())
 
 
@@ -190,7 +191,7 @@ async def _latest_run(order: Order) -> Migration:
                 raise  # it is damaged, and may be the one
             unopened = unopened or error
             continue
-        is_there = run.target == target and location_id in (None, run.location_id)
+        is_there = is_same_target(run.target or "", target) and location_id in (None, run.location_id)
         if is_there and run.is_loading and run.is_same(order.sources, order.options):
             return run
         run.close()
@@ -205,7 +206,7 @@ async def _find_place(order: Order) -> tuple[str, str | None]:
     if order.is_sandbox:
         return IN_SANDBOX, order.location_id or _SANDBOX_LOCATION
     client = await _make_client(order, order.location_id)
-    return client.host, client.location_id
+    return client.target, client.location_id
 
 
 def _earlier_runs() -> list[Path]:

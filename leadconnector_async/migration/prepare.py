@@ -25,7 +25,7 @@ from ..run.rows import KeptRow, Rows, RunFile
 from .books import PhoneBook
 from .check import ConsentCells, describe_unread, has_location_names, refuse_missing_options, refuse_problems
 from .mapping.custom_fields import FieldBook
-from .mapping.directories import Directory, create_fields, fetch_fields, fetch_locations
+from .mapping.directories import Directory, create_field, fetch_fields, fetch_locations
 from .mapping.meaning import Meaning, check_names
 from .mapping.rows import FileRow, RowFile
 from .mapping.targets import read_target
@@ -40,8 +40,14 @@ from .tables.file import File
 
 _ASKED_EVERY: Final = 1000
 _CLOSING_WORDS: Final = {"opt-out": "yes", "opt-in": "no"}
+_FIELDS_MADE: Final = "fields_made"
 _UNRESOLVED: Final = "unresolved"  # noted where names stand for ids that nobody was asked for
 _SHARED: Final = "shared_phones"  # how many rows share one, once that is settled
+
+
+def fields_made(file: Database) -> list[str]:
+    """Return the custom fields that were made for a run, by their names."""
+    return msgspec.json.decode(file.about(_FIELDS_MADE) or "[]", type=list[str])
 
 
 class Seen(Struct):
@@ -217,12 +223,9 @@ class Preparation:
         """
         assert self._client is not None  # noqa: S101  (a load has one)
         if missing:
-            try:
-                await create_fields(self._client, missing)
-            except CallError as error:
-                raise ConfigurationError(f"the missing custom fields cannot be made ({error})") from None
+            await self._make_fields(self._client, missing)
             self._tell(f"Custom fields made, of one line of text: {clean_text(', '.join(missing))}")
-        if not missing and self._file.about(_UNRESOLVED) is None:
+        if self._file.about(_UNRESOLVED) is None:
             return None
         rows, meaning = Rows(self._file), self._options.read_meaning()
         self.files = files = await self._look_up([RowFile(_KeptTable(file), meaning) for file in rows.files()])
@@ -233,6 +236,18 @@ class Preparation:
         self.refuse(seen.tally)
         self._file.forget(_UNRESOLVED)
         return seen
+
+    async def _make_fields(self, client: LeadConnector, missing: Sequence[str]) -> None:
+        """Make custom fields. Each is noted at once, so that a load that goes on makes none twice; so is that rows are
+        to be read anew, as the load may be cut off before they are."""
+        made = fields_made(self._file)
+        for name in missing:
+            try:
+                await create_field(client, name)
+            except CallError as error:
+                raise ConfigurationError(f"the missing custom fields cannot be made ({error})") from None
+            made.append(name)
+            self._file.note([(_FIELDS_MADE, msgspec.json.encode(made).decode()), (_UNRESOLVED, "yes")])
 
     # ------------------------------------------------------------------------------------------ what stops a load
 

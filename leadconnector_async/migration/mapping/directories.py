@@ -122,14 +122,13 @@ def _read_definition(definition: CustomFieldDefinition) -> FieldDefinition:
     )
 
 
-async def create_fields(client: LeadConnector, names: Iterable[str]) -> None:
-    """Define custom fields of one line of text.
+async def create_field(client: LeadConnector, name: str) -> None:
+    """Define a custom field of one line of text.
 
     Raises:
-        CallError: One could not be defined, those before it were.
+        CallError: It could not be defined.
     """
-    for name in names:
-        await client.locations.custom_fields.create(name, "TEXT", model="contact")
+    await client.locations.custom_fields.create(name, "TEXT", model="contact")
 
 
 async def fetch_locations(client: LeadConnector) -> Directory:
