@@ -17,9 +17,10 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, chdir, closing, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import pytest
 import typer
@@ -146,6 +147,20 @@ def served() -> Iterator[Callable[..., str]]:
             return stack.enter_context(run_sandbox(**options)).url
 
         yield serve
+
+
+def port_of(url: str) -> int:
+    """Return the port of a sandbox, for one that is to take its place: a run is known by its address."""
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+def note_target(folder: Path, target: str) -> None:
+    """Have a run say that it was loaded into a service."""
+    with closing(sqlite3.connect(folder / "journal.sqlite3")) as db:
+        db.execute("UPDATE load SET value = ? WHERE name = 'target'", (target,))
+        db.commit()
 
 
 def _environ(url: str, token: str) -> dict[str, str]:

@@ -167,7 +167,7 @@ async def test_a_stop_while_rows_are_looked_up_loses_none(client: LeadConnector,
 
 
 def whole_of(client: LeadConnector) -> dict[str, str]:
-    return {"location": LOCATION, "target": client.host, "api_version": client.api_version}
+    return {"location": LOCATION, "target": client.target, "api_version": client.api_version}
 
 
 def done(index: int, row: dict[str, Any]) -> Entry:
