@@ -1,10 +1,10 @@
 """A circuit breaker: while the service is down, work waits and probes instead of failing.
 
-An item is given up when all tries of one of its calls failed and may do better later. It is sent again later, until the
-service answers it, or it has failed on its own: it alone was given up, the service answered others, and then all of
-that happened again. Two that are given up with nothing answered in between, or one twice, mean an outage. Then the
-breaker opens: one item at a time is sent as a probe, with growing pauses, and the others wait. What is answered closes
-it, also where the call was sent before it opened; a refusal is an answer, too.
+An item is given up when all tries of one of its calls failed and may do better later. It is sent again until the
+service answers it, or it has failed on its own: it alone was given up, the service answered others, and both happened
+once more. Two that are given up with nothing answered in between, or one twice, mean an outage. Then the breaker opens:
+one item at a time is sent as a probe, with growing pauses, and the others wait. What is answered closes it, also where
+the call was sent before it opened; a refusal is an answer, too.
 
 So an outage fails no item, also where the service comes back for a moment only: several are given up in it, and what is
 given up together with others is never held against any of them.
@@ -34,7 +34,7 @@ _TIMES_THAT_OPEN: Final = 2  # that items are given up with nothing answered in 
 _TIMES_THAT_FAIL: Final = 2  # that an item is given up on its own, each time followed by an answer to another
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
-_LONGEST_UNHEARD: Final = 20.0  # after the tries of the first call, which take some seconds
+_LONGEST_UNHEARD: Final = 10.0  # after the first calls were given up, so that it takes half a minute in all
 
 
 class _Doubt:

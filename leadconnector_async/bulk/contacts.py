@@ -15,7 +15,7 @@ from ..errors import StopRequestedError
 from .delivery import Outbox
 from .load import Load, Options
 from .report import BatchReport, LoadStoppedError, OnOutcome, Outcome
-from .run_log import Earlier, OpenRunLog, RunLog
+from .run_log import Earlier, LastCalls, OpenRunLog, RunLog
 from .source import Source, open_source
 
 # ---------------------------------------------------------------------------------------------- the two ways to load
@@ -90,7 +90,16 @@ async def _begin(contacts: Contacts, options: Options, stack: AsyncExitStack) ->
         stack.push_async_callback(asyncio.to_thread, journal.close)
     whole = {"location": client.location_id or "", "target": client.target, "api_version": client.api_version}
     begin = partial(journal.begin, whole=whole, concurrency=options.concurrency, now=client.clock.time())
-    return journal, await _in_thread(partial(begin, retry_failed=options.retry_failed))
+    earlier = await _in_thread(partial(begin, retry_failed=options.retry_failed))
+    leave_used_slots(client, earlier.last_calls)
+    return journal, earlier
+
+
+def leave_used_slots(client: Caller, last_calls: LastCalls) -> None:
+    """Have a client leave the slots that another process used within the last window, so that both together stay
+    below the limit."""
+    if client.rate_limit is not None:
+        client.assume_used(*last_calls.slots(client.clock.time(), client.rate_limit.per_seconds))
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

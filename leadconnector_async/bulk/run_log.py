@@ -31,16 +31,49 @@ LATEST_SECONDS: Final = 300.0
 """After the last write of a session that was cut off, none of its calls arrives later than this."""
 
 
+_IN_FLIGHT_SECONDS: Final = 120.0  # after its last outcome, a session that was cut off made no more calls
+
+
+class LastCalls(Struct, frozen=True):
+    """The calls that earlier sessions made last.
+
+    Attributes:
+        by_second: Calls by the second in which they had ended, in seconds since 1970 by this machine.
+        is_whole: Whether these are all; not where a session was cut off, as its process may have just died.
+    """
+
+    by_second: tuple[tuple[int, int], ...] = ()
+    is_whole: bool = True
+
+    def slots(self, now: float, per_seconds: float) -> tuple[int | None, float]:
+        """Return how many slots of a window may be in use still (None for all of them), and for how many seconds.
+
+        Args:
+            now: Seconds since 1970.
+            per_seconds: The length of the window.
+        """
+        last = max((second for second, _ in self.by_second), default=0) + 1
+        if not self.is_whole and now - last < _IN_FLIGHT_SECONDS + per_seconds:
+            return None, per_seconds
+        used = sum(calls for second, calls in self.by_second if second + 1 + per_seconds > now)
+        return used, last + per_seconds - now
+
+
+NO_CALLS: Final = LastCalls()
+
+
 class Earlier(Struct, frozen=True):
     """What earlier sessions left.
 
     Attributes:
         sessions: How many there were.
         began_at: When the first began, in seconds since 1970 by this machine.
+        last_calls: The calls that they made last.
     """
 
     sessions: int
     began_at: float
+    last_calls: LastCalls = NO_CALLS
 
 
 class Intent(Struct, frozen=True, gc=False):

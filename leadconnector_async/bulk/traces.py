@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from ..calls.server_clock import CLOCK_TOLERANCE, read_time
 from ..models import Contact, ContactUpdate, ContactUpsert
-from ..models.fields import FIELDS, given_fields
+from ..models.fields import FIELDS, GROUPS, given_fields
 from ..models.normal import normal_tags
 
 Span: TypeAlias = tuple[float, float]
@@ -164,9 +164,8 @@ def follow(before: Trace, written: Written) -> Trace:
 
 def _names_sent(sent: ContactUpsert | ContactUpdate) -> frozenset[str]:
     """Return the fields that a write may have changed."""
-    given = list(given_fields(sent))
-    groups = {field.group for field in given} - {""}
-    return frozenset((*(field.name for field in given), *(field.name for field in FIELDS if field.group in groups)))
+    names = frozenset(field.name for field in given_fields(sent))
+    return names.union(*(group for group in GROUPS if not group.isdisjoint(names)))
 
 
 def _join(one: Span | None, other: Span | None) -> Span | None:

@@ -207,6 +207,10 @@ class Caller:
             call.tries.is_halted = True
         return bool(calls) and not any(call.tries.is_out for call in calls)
 
+    def assume_used(self, slots: int | None, seconds: float) -> None:
+        """Take slots (None for all) of locations that got no call yet as used by another process, for so long."""
+        self._limits.assume_used(slots, seconds)
+
     def window(self, location_id: str) -> Window:
         """Return the window of a location."""
         return self._limits.window(location_id, self._rate_limit)

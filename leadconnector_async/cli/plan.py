@@ -256,7 +256,8 @@ def _command(load: Order) -> str:
 async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
     load = order.load
     async with AsyncExitStack() as stack:
-        client = await _find_client(order, read_rate(load.rate, load.daily), stack)
+        rate = read_rate(load.rate, load.daily)
+        client = await _find_client(order, rate, stack)
         if client is None and order.is_compared:
             raise ConfigurationError("--compare reads what is there, and there is no token: set LEADCONNECTOR_TOKEN")
         run = await Migration.prepare(
@@ -266,6 +267,7 @@ async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
             options=load.options,
             compare=order.is_compared or load.options.selection.is_any,
             keep_with_obstacles=True,
+            rate_limit=rate,
             location_id=load.location_id or read_variable(LOCATION_ID),
             target=IN_SANDBOX if load.is_sandbox else None,
             stop=stop,

@@ -11,6 +11,8 @@ from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any, Final
 
+import msgspec
+
 from ..bulk.report import LoadStoppedError
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, StopRequestedError
@@ -91,6 +93,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         found = await _find_run(order)
         if found is not None:
             stack.enter_context(found)
+            order = msgspec.structs.replace(order, options=found.options)  # of a run that is named, none is given
         client = await open_client(order, read_rate(order.rate, order.daily), stack, found)
         if found is not None:
             found.use(client)
@@ -172,12 +175,13 @@ def _target(order: Order) -> str | None:
 
 
 async def _latest_run(order: Order) -> Migration:
-    """Open the latest run of these rows and options that was begun.
+    """Open the latest run of these rows and options that was begun, for the same service and location.
 
     Raises:
         ConfigurationError: There is none, or one that may be it cannot be opened.
     """
     unopened: ConfigurationError | None = None
+    target, location_id = await _find_place(order)
     for folder in _earlier_runs():
         try:
             run = await Migration.open(None, folder, target=_target(order))
@@ -186,13 +190,22 @@ async def _latest_run(order: Order) -> Migration:
                 raise  # it is damaged, and may be the one
             unopened = unopened or error
             continue
-        if run.is_loading and run.is_same(order.sources, order.options):
+        is_there = run.target == target and location_id in (None, run.location_id)
+        if is_there and run.is_loading and run.is_same(order.sources, order.options):
             return run
         run.close()
     raise unopened or ConfigurationError(
         f"there is no run of this load here to go on with (looked for {_RUN}*/{RUN_FILE}); name its folder with --out, "
         "or leave --resume out to begin anew"
     )
+
+
+async def _find_place(order: Order) -> tuple[str, str | None]:
+    """Return the service and the location that the settings name, the latter None where they name none."""
+    if order.is_sandbox:
+        return IN_SANDBOX, order.location_id or _SANDBOX_LOCATION
+    client = await _make_client(order, order.location_id)
+    return client.host, client.location_id
 
 
 def _earlier_runs() -> list[Path]:
@@ -211,7 +224,7 @@ async def open_client(
         LoginRequiredError: There is no token.
         ConfigurationError: A setting is wrong.
     """
-    limits, location_id = read_limits(order.redis), order.location_id
+    location_id = order.location_id
     if location_id is None and run is not None:
         location_id = run.location_id
     if order.is_sandbox:
@@ -226,14 +239,21 @@ async def open_client(
             location_id=location_id or _SANDBOX_LOCATION,
             rate_limit=rate,
             concurrency=order.concurrency,
-            limits=limits,
+            limits=read_limits(order.redis),
         )
     else:
-        options: dict[str, Any] = await choose_token(order.token_file, order.login)
-        if location_id:
-            options["location_id"] = location_id
-        client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, limits=limits, **options)
+        client = await _make_client(
+            order, location_id, rate_limit=rate, concurrency=order.concurrency, limits=read_limits(order.redis)
+        )
     return await stack.enter_async_context(client)
+
+
+async def _make_client(order: Order, location_id: str | None, **options: Any) -> LeadConnector:
+    """Return a client of the service; it is not open."""
+    options |= await choose_token(order.token_file, order.login)
+    if location_id:
+        options["location_id"] = location_id
+    return LeadConnector.from_env(**options)
 
 
 # ---------------------------------------------------------------------------------------------- before the first row

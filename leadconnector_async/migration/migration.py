@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..bulk.contacts import leave_used_slots
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, Outcome
 from ..bulk.source import Closing, Skipped
@@ -122,6 +123,7 @@ class Migration:
         compare: bool = False,
         ask_locations: bool = True,
         keep_with_obstacles: bool = False,
+        rate_limit: RateLimit | None = None,
         location_id: str | None = None,
         target: str | None = None,
         stop: asyncio.Event | None = None,
@@ -139,6 +141,7 @@ class Migration:
             ask_locations: Whether locations are asked for their limits and how they match; else those alone where rows
                 of several people share a phone.
             keep_with_obstacles: Whether a run that cannot be loaded as it is, is kept; `plan.obstacles` says why.
+            rate_limit: Our own limits of each location, where there is no client.
             location_id: The location of rows that name none, where there is no client.
             target: How the service is called; the client's address by default.
             stop: Set it to give up.
@@ -156,7 +159,16 @@ class Migration:
         if place is not None:
             await asyncio.to_thread(make_folder, place)
         try:
-            draft = _Draft(client, place, options, location_id=location_id, target=target, stop=stop, tell=tell)
+            draft = _Draft(
+                client,
+                place,
+                options,
+                limit=(rate_limit if client is None else client.rate_limit) or RateLimit(),
+                location_id=location_id,
+                target=target,
+                stop=stop,
+                tell=tell,
+            )
             return await draft.prepare(
                 sources, meaning, compare=compare, asks_all=ask_locations, keep_with_obstacles=keep_with_obstacles
             )
@@ -436,6 +448,7 @@ class Migration:
             raise ConfigurationError("this run was opened without a client; give it one with `use`")
         if self.folder is None:
             raise ConfigurationError("this plan was not kept; prepare it with a folder to load it")
+        leave_used_slots(self._client, self.journal.last_calls())
         return self._client
 
     def _folder(self) -> Path:
@@ -576,6 +589,7 @@ class _Draft:
         folder: Path | None,
         options: MigrationOptions,
         *,
+        limit: RateLimit,
         location_id: str | None,
         target: str | None,
         stop: asyncio.Event,
@@ -589,7 +603,7 @@ class _Draft:
         self._named_target = target
         self._stop = stop
         self._tell = tell
-        self._limit = (None if client is None else client.rate_limit) or RateLimit()
+        self._limit = limit
         self._notes: list[str] = []
         self._file = Database(None) if folder is None else open_draft(folder)
         self._preparation = Preparation(

@@ -99,6 +99,7 @@ class Preparation:
         self._location_id = location_id
         self._is_stopped = is_stopped
         self._tell = tell
+        self._asked_for: set[str] = set()  # locations, be it that they did not answer
         self.files: list[RowFile] = []
         self.missing: list[str] = []
 
@@ -261,7 +262,9 @@ class Preparation:
         """Ask locations how they match; those that are not asked are taken to be as usual."""
         if self._client is None:
             return {}
-        asked = await ask_locations(self._client, names[:MOST_ASKED], self._limit, self._tell)
+        unasked = [name for name in names[:MOST_ASKED] if name not in self._asked_for]
+        self._asked_for.update(unasked)
+        asked = await ask_locations(self._client, unasked, self._limit, self._tell)
         if len(names) > MOST_ASKED:
             more = len(names) - MOST_ASKED
             self._tell(f"{more:,} more locations were not asked: limits and matching are taken to be as usual.")

@@ -21,20 +21,18 @@ from .fields import FIELD_OF, FIELDS, NAMES, AnySettings, Same, differing_channe
 CUSTOM_PREFIX: Final = "custom_fields."
 
 
-def _comparers_of(model: type[Struct], *, exactly: bool) -> list[tuple[str, Same] | None]:
+def _comparers_of(model: type[Struct], *, exactly: bool) -> list[tuple[str, Same | None]]:
     """Return how each field of a class is compared, in its order; None for what is not compared as one value."""
     fields = [FIELD_OF[name] for name in model.__struct_fields__]
+    is_one = [field.is_stored and field.kind != "custom" for field in fields]
     return [
-        (field.name, field.comparer(exactly=exactly)) if field.is_stored and field.kind != "custom" else None
-        for field in fields
+        (field.name, field.comparer(exactly=exactly) if one else None)
+        for field, one in zip(fields, is_one, strict=True)
     ]
 
 
-_COMPARERS: Final = {
-    (model, exactly): _comparers_of(model, exactly=exactly)
-    for model in (ContactUpsert, ContactUpdate)
-    for exactly in (False, True)
-}
+_COMPARERS: Final = {model: _comparers_of(model, exactly=False) for model in (ContactUpsert, ContactUpdate)}
+_EXACT_COMPARERS: Final = {model: _comparers_of(model, exactly=True) for model in (ContactUpsert, ContactUpdate)}
 
 
 def find_not_applied(
@@ -50,11 +48,14 @@ def find_not_applied(
     """
     missing: list[NotApplied] = []
     is_whole = stored.is_whole
+    comparers = _EXACT_COMPARERS[type(sent)] if exactly else _COMPARERS[type(sent)]
     unset = UNSET  # a local name is found faster, and this loop runs for every field of every row
-    for compared, value in zip(_COMPARERS[type(sent), exactly], astuple(sent), strict=True):
-        if value is unset or compared is None:
+    for place, value in enumerate(astuple(sent)):
+        if value is unset:
             continue
-        name, is_same = compared
+        name, is_same = comparers[place]
+        if is_same is None:
+            continue
         found = getattr(stored, name)
         if not is_whole and not stored.knows(name):
             missing.append(NotApplied(name, msgspec.to_builtins(value), stored.unreadable.get(name)))

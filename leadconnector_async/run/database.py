@@ -262,7 +262,8 @@ class Database:
             JournalError: The file cannot be read.
         """
         try:
-            yield from self._db.execute(query, values)
+            for record in self._db.execute(query, values):  # noqa: UP028  (that would close the cursor, be it too late)
+                yield record
         except sqlite3.Error as error:
             raise self.unreadable(error) from error
 

@@ -34,12 +34,12 @@ from ..bulk.outcome import (
     with_unwritten,
 )
 from ..bulk.report import BatchReport, Outcome
-from ..bulk.run_log import LATEST_SECONDS, NO_PACE, Earlier, Intent, Pace
+from ..bulk.run_log import LATEST_SECONDS, NO_PACE, Earlier, Intent, LastCalls, Pace
 from ..bulk.traces import Trace, follow, trace_of
 from ..errors import ConfigurationError
-from .database import ENDED, Database
+from .database import CUT_OFF, ENDED, Database
 from .target import is_same_target
-from .timeline import TIMELINE_SCHEMA, LaterCall, Second, add_later_calls, add_to_timeline, read_timeline
+from .timeline import RECENT_CALLS, TIMELINE_SCHEMA, LaterCall, Second, add_later_calls, add_to_timeline, read_timeline
 
 _SCHEMA: Final = """
 CREATE TABLE outcomes (
@@ -63,6 +63,7 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
 }
 _TARGET: Final = "target"
 
+_RECENT_SECONDS: Final = 600  # longer than any window of a limit
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Outcome).decode
 _encode_spans: Final = msgspec.msgpack.Encoder().encode
@@ -195,7 +196,7 @@ class Journal:
             self.check(whole)
         with self._file.transaction() as db:
             db.execute("INSERT OR IGNORE INTO delivered VALUES (1, 0)")
-            earlier = self._read_earlier(db, now)
+            earlier = msgspec.structs.replace(self._read_earlier(db, now), last_calls=self.last_calls())
             db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", whole.items())
             self._session = earlier.sessions + 1
             session = (self._session, now, concurrency)
@@ -312,6 +313,12 @@ class Journal:
         """Return all sessions, in order."""
         found = self._file.read("SELECT began_at, concurrency, state FROM sessions ORDER BY number")
         return [Session(began_at, concurrency, state == ENDED) for began_at, concurrency, state in found]
+
+    def last_calls(self) -> LastCalls:
+        """Return the calls that the last sessions made, those of the last minutes."""
+        seconds = self._file.read(RECENT_CALLS, _RECENT_SECONDS)
+        last = self._file.read("SELECT state FROM sessions ORDER BY number DESC LIMIT 1")
+        return LastCalls(tuple(seconds), is_whole=last != [(CUT_OFF,)])
 
     def arrived_until(self) -> float | None:
         """Return by when all that the load sent had arrived, in seconds since 1970 by the server's clock, as far as the

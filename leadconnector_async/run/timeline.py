@@ -42,6 +42,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (second) DO UPDATE SET
 _READ: Final = """
 SELECT second, created, updated, failed, repeated, tagged, per_second, window, left_today FROM timeline ORDER BY second
 """
+RECENT_CALLS: Final = """
+SELECT second, created + updated + failed + repeated + tagged FROM timeline
+WHERE second > (SELECT max(second) FROM timeline) - ? ORDER BY second
+"""
+"""The seconds of the last time in which calls were made, each with how many had ended in it."""
 _CREATED, _UPDATED, _FAILED, _REPEATED = range(4)
 _PLACES: Final = {"created": _CREATED, "updated": _UPDATED}
 

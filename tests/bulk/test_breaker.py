@@ -57,21 +57,6 @@ async def test_a_service_that_stays_down_stops_the_load(open_sandbox: OpenSandbo
     assert sandbox.requests < 64 * 2 * 2 + 2 * 25
 
 
-@pytest.fixture
-def poison(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
-    """Addresses of rows that the service cannot cope with: it answers each of their calls with 500."""
-    addresses, send = set[bytes](), LeadConnector.send_row
-
-    async def send_poisoned(self: LeadConnector, call: Any) -> Any:
-        if any(address in (call.request.body or b"") for address in addresses):
-            call.tries.count += 2
-            raise ServerError(500, ("Internal server error",))
-        return await send(self, call)
-
-    monkeypatch.setattr(LeadConnector, "send_row", send_poisoned)
-    return addresses
-
-
 @pytest.mark.parametrize(
     ("concurrency", "numbers"),
     [*itertools.product((1, 8), [(0,), (20,), (39,), (3, 9, 17, 26)]), (8, (0, 1, 2))],

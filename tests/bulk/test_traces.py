@@ -13,6 +13,7 @@ from leadconnector_async import (
     Contact,
     ContactUpdate,
     ContactUpsert,
+    CustomFieldValue,
     DndSetting,
     DndSettings,
     InboundDndSetting,
@@ -132,6 +133,14 @@ def test_a_contact_is_kept_unless_it_is_known_to_be_as_it_was_left(left: Trace, 
         ({"gender": "female"}, {}),
         ({}, {"inbound_dnd_settings": InboundDndSettings(all=InboundDndSetting(status="inactive"))}),
         ({"dnd_settings": DndSettings(email=DndSetting(status="inactive"))}, {}),
+        ({"dnd_settings": DndSettings(email=DndSetting(status="inactive", message=None, code=""))}, {}),
+        *(
+            (
+                {"custom_fields": [CustomFieldValue(id="f", value=one)]},
+                {"custom_fields": [CustomFieldValue(id="f", value=other)]},
+            )
+            for one, other in ((["b", "a"], ["a", "b"]), (100, "100"), (100, 100.0), ("x", " x"))
+        ),
     ],
 )
 def test_another_form_of_the_same_value_is_no_change(one: dict[str, Any], other: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from leadconnector_async.cli.options import read_faults, read_latency, read_rate
 from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.limits.limit import RateLimit
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import COMMAND, Run, load, people, start, table
+from tests.cli.conftest import COMMAND, Run, count, load, people, start, table
 from tests.waiting import PATIENCE, wait_until
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "contacts.csv"
@@ -252,9 +252,9 @@ def limited_to(size: int, path: Path, *arguments: str) -> subprocess.CompletedPr
 
 def test_a_full_disk_stops_the_load_in_order_and_it_goes_on_later(run: Run, tmp_path: Path) -> None:
     path = people(tmp_path / "a.csv", 2_000)
-    done = limited_to(60_000, path, "--out", "out")
+    done = limited_to(250_000, path, "--out", "out")
     assert (done.returncode, done.stderr) == (3, "")
-    assert "the journal cannot be written" in done.stdout
+    assert "the run cannot be written" in done.stdout
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["total"] == 2_000
     assert 0 < report["created"] < 2_000
@@ -267,17 +267,21 @@ def test_a_full_disk_stops_the_load_in_order_and_it_goes_on_later(run: Run, tmp_
 
 
 def test_a_disk_that_is_full_from_the_start_is_told_in_a_sentence(tmp_path: Path) -> None:
-    done = limited_to(5_000, people(tmp_path / "a.csv", 400), "--out", "out")
-    assert done.returncode == 2
-    assert re.fullmatch(r"leadconnector: .*the journal cannot be written \(.*\)\n", done.stderr)
+    """Whether it is full at once, or while the rows are prepared."""
+    for size, rows in ((5_000, 400), (50_000, 2_000), (150_000, 2_000)):
+        done = limited_to(size, people(tmp_path / "a.csv", rows), "--out", "out")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert re.fullmatch(r"leadconnector: .*the run cannot be written \(.*\).*\n", done.stderr)
+        assert not (tmp_path / "out").exists()
 
 
-def test_results_that_cannot_be_written_are_told_in_a_sentence(tmp_path: Path) -> None:
-    process = start("sandbox", people(tmp_path / "a.csv", 300), "--sandbox", "--rate", "100/1")
-    wait_until((tmp_path / "out" / "journal.sqlite3-wal").exists, process)
+def test_results_that_cannot_be_written_are_told_in_a_sentence(served: Callable[..., str], tmp_path: Path) -> None:
+    url = served()
+    process = start(url, people(tmp_path / "a.csv", 300))
+    wait_until(lambda: count(url), process)
     shutil.rmtree(tmp_path / "out")
     out, err = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, "Traceback" in err) == (3, False)
+    assert (process.returncode, "Traceback" in err) == (3, False), err
     assert "Stopped early: the results in" in out
 
 

@@ -11,12 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async.cli.options import Saying
-from leadconnector_async.cli.past_runs import note_run
-from leadconnector_async.migration.mapping.rows import open_row_file
+from leadconnector_async.migration.migration import Migration
 from leadconnector_async.migration.tables.inputs import Sources
 from leadconnector_async.migration.tables.queries import Query
-from leadconnector_async.run.journal import Journal
 from tests.cli.conftest import (
     COMMAND,
     Run,
@@ -52,6 +49,20 @@ def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, u
     assert {row["contact_id"] for row in table(tmp_path / "out" / "undo.csv")} == created
     report = json.loads((tmp_path / "out" / "undo.json").read_text())
     assert (report["created"], report["deleted"], report["left"], report["stopped"]) == (5, 5, 0, None)
+
+
+def test_it_needs_the_folder_alone(run: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the file, nor the folder in which it was loaded, nor the location named in the environment."""
+    path = people(tmp_path / "a.csv", 8)
+    assert run("upsert", path, "--out", "out")[0] == 0
+    path.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").rename(tmp_path / "elsewhere" / "run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.delenv("LEADCONNECTOR_LOCATION_ID")
+    code, out, err = run("undo", "run", "--yes")
+    assert (code, "8 contacts: 8 deleted" in out) == (0, True), err
+    assert stored(url) == []
 
 
 def test_what_changed_since_is_kept_and_told_and_deleted_by_force(run: Run, url: str, tmp_path: Path) -> None:
@@ -254,14 +265,22 @@ def test_a_token_that_is_refused_stops_it_and_is_nowhere_told(run: Run, url: str
     assert len(stored(url)) == 3
 
 
-def test_a_password_of_a_database_is_not_kept(tmp_path: Path) -> None:
+class Database(Query, frozen=True):
+    """A query whose server need not be there."""
+
+    def keep_rows(self, path: Path) -> None:
+        people(path, 1)
+
+
+async def test_a_password_of_a_database_is_not_kept(tmp_path: Path) -> None:
     secret = "s3cret-w0rd"
-    query = Query("SELECT 1", f"postgresql://me:{secret}@localhost/crm")
-    path = people(tmp_path / "input.csv", 1)
-    with Journal(tmp_path / "journal.sqlite3") as journal:
-        note_run(Sources(query=query), Saying(), [open_row_file(path)], tmp_path, journal)
-        journal.begin(whole={"location": "L", "target": "T", "api_version": "V"}, concurrency=1, now=0.0)
-    assert secret.encode() not in b"".join(file.read_bytes() for file in tmp_path.glob("journal*"))
+    sources = Sources(query=Database("SELECT 1", f"postgresql://me:{secret}@localhost/crm"))
+    async with await Migration.prepare(None, sources, folder=tmp_path / "out") as run:
+        assert (run.plan.rows, secret in str(run.plan), secret in str(run.notes)) == (1, False, False)
+        assert run.is_same(sources, run.options)
+        kept = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    assert {"run.sqlite3", "run.sqlite3-wal"} <= kept.keys()
+    assert secret.encode() not in b"".join(kept.values())
 
 
 @needs_redis

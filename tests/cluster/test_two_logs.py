@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -141,6 +141,29 @@ def sessions() -> st.SearchStrategy[Session]:
     )
 
 
+def _updated(row: int, contact_id: str, email: str, *, is_repeatable: bool = True) -> Entry:
+    outcome = Outcome(index=row, status="updated", contact_id=contact_id, new=False, attempts=1)
+    return Entry(outcome, b"", Identity(email, ""), is_repeatable=is_repeatable)
+
+
+# What chance seldom makes: two rows of a group that reach one contact, a row written twice before a crash that left no
+# number of rows read, intents of which one has an outcome, and a crash after the server's time was known.
+HISTORY = [
+    Session(
+        concurrency=1,
+        retry_failed=False,
+        steps=[
+            Intend([(3, b""), (4, b"")], BEGAN_AT),
+            Write([_updated(0, "c0", "L a@b.c"), _updated(1, "c0", "L d@e.f")], True, None, 0),
+            Write([_updated(0, "c0", "L d@e.f"), _updated(3, "c1", "", is_repeatable=False)], True, (1.0, 2.0), 0),
+        ],
+        ending=None,
+    ),
+    Session(concurrency=2, retry_failed=True, steps=[Keep([_updated(5, "c0", "L g@h.i")])], ending=True),
+    Session(concurrency=2, retry_failed=False, steps=[], ending=False),
+]
+
+
 # ---------------------------------------------------------------------------------------------- what is said
 
 
@@ -174,7 +197,8 @@ def both(folder: Path, epoch: int, whole: dict[str, str]) -> Iterator[tuple[Jour
 
 
 @pytest.mark.parametrize("whole", [{"files": "1"}, {}], ids=["by position", "by content"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(history=HISTORY)
 @given(history=st.lists(sessions(), min_size=1, max_size=4))
 def test_both_logs_say_the_same_of_every_row(
     history: list[Session], whole: dict[str, str], tmp_path_factory: pytest.TempPathFactory

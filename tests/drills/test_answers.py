@@ -230,10 +230,11 @@ async def test_a_body_that_is_no_answer_leaves_doubt_where_that_is_not_tried_aga
     start_drill: StartDrill, body: bytes
 ) -> None:
     drill = await start_drill(spoil=replying(build_answer(body)), client={"retry": ONCE})
-    rows = [*people(2), {**people(3)[2], "createNewIfDuplicateAllowed": True}]
+    rows = [{**people(1)[0], "createNewIfDuplicateAllowed": True}, *people(3)[1:]]
     report = await drill.load(rows)
-    assert (report.failed, report.unknown) == (2, 1)
+    assert [outcome.status for outcome in report.outcomes] == ["unknown", "created", "created"]
     assert all(outcome.note for outcome in report.outcomes)
+    assert [outcome.inferred for outcome in report.outcomes] == [False, True, True]
 
 
 NO_HTTP: dict[str, bytes] = {

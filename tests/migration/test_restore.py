@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from leadconnector_async import (
     Contact,
     ContactUpsert,
+    CustomFieldValue,
     DndSetting,
     DndSettings,
     InboundDndSetting,
@@ -47,6 +48,7 @@ from leadconnector_async.models.search import FoundContact
 from leadconnector_async.models.wire import read_contact
 from leadconnector_async.run.journal import Journal
 from leadconnector_async.sandbox import Sandbox, search
+from leadconnector_async.sandbox.books import Records
 from leadconnector_async.sandbox.shapes import FOUND
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
@@ -253,6 +255,14 @@ async def test_what_somebody_changed_since_is_left_alone_and_told_unless_forced(
     assert told.status == "restored"
     await client.contacts.update(contact_id, {"tags": ["vip"]})
     assert state_of(sandbox) == was
+
+
+def test_a_value_that_came_in_another_form_before_has_not_changed() -> None:
+    sent = Sent(rows=[ContactUpsert(city="Oslo", country="DE")], adds_tags=True)
+    before = Contact(id="x", city="Bonn ", country="us")
+    now = Contact(id="x", city="Bonn", country="US")
+    found = find_restoration(before, now, sent)  # the service took nothing of the row
+    assert (found.changes, found.left) == ({}, [])
 
 
 async def test_the_state_before_the_first_of_several_rows_counts(
@@ -485,6 +495,40 @@ def test_nothing_is_opened_where_it_is_not_known_who_wrote_last(name: str, has_t
     now.date_updated = None
     found = find_restoration(Contact(id="x"), now, Sent(rows=[sent], adds_tags=True), trace=trace)
     assert (found.changes, len(found.left)) == ({}, 1)
+
+
+async def test_an_option_that_somebody_added_since_stays(
+    client: LeadConnector, sandbox: Sandbox, clock: FakeClock, tmp_path: Path
+) -> None:
+    await fill(client, tmp_path, [row(email="a@x.example", city="Rome")])
+    (was,) = state_of(sandbox).values()
+    run = Run(client, tmp_path)
+    await run.load([row(email="a@x.example", city="Bonn", Interests="Music")])
+    (field,) = (await client.contacts.get(was["id"])).custom_fields or ()
+    await clock.sleep(5)
+    change = {"id": field.id, "field_value": ["Music", "Sport"]}
+    await client.contacts.update(was["id"], {"custom_fields": [change]})
+    (told,) = await run.undo(client)
+    assert (told.status, told.detail.partition(":")[0]) == ("partly", f"custom_fields.{field.id}")
+    now = await client.contacts.get(was["id"])
+    assert (now.city, now.custom_fields) == ("Rome", [CustomFieldValue(id=field.id, value=["Music", "Sport"])])
+
+
+@pytest.mark.parametrize(("name", "wire"), [("dnd", "dnd"), ("tags", "tags"), ("dnd_settings.Email", "dndSettings")])
+async def test_what_the_service_does_not_give_back_is_said_of_every_kind_of_field(
+    client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, wire: str
+) -> None:
+    await fill(client, tmp_path, [row(email="a@x.example", tags="vip")])
+    run = Run(client, tmp_path, adds_tags=False, more={"Out": "dnd", "No email": "dnd:Email"})
+    await run.load([{**row(email="a@x.example", tags="new"), "Out": "yes", "No email": "yes"}])
+    update = Records.update
+
+    def forget(records: Records, contact_id: str, fields: dict[str, Any]) -> Any:
+        return update(records, contact_id, {key: value for key, value in fields.items() if key != wire})
+
+    monkeypatch.setattr(Records, "update", forget)
+    (told,) = await run.undo(client)
+    assert (told.status, told.detail) == ("partly", f"{name}: the service did not take what it held")
 
 
 async def test_what_somebody_set_to_a_value_of_an_earlier_row_is_theirs(
