@@ -29,6 +29,7 @@ from leadconnector_async import LeadConnector
 from leadconnector_async.cli.commands import app
 from leadconnector_async.models import Contact
 from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import RUN_FILE
 from leadconnector_async.testing import RunningSandbox, run_sandbox
 from tests.waiting import PATIENCE
 
