@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,18 +109,6 @@ def write_private(path: Path, content: bytes | str) -> None:
     """
     with replacing(path, "wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
-
-
-def move_private(source: Path, target: Path) -> None:
-    """Move a private file to where nothing is, also to another disk.
-
-    Raises:
-        FileExistsError: Something is there.
-        OSError: It cannot be moved.
-    """
-    with source.open("rb") as old, open(create_private(target), "wb") as new:
-        shutil.copyfileobj(old, new)
-    source.unlink()
 
 
 def keep_database_private(path: Path) -> None:

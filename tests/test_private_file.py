@@ -17,7 +17,6 @@ from leadconnector_async.private_file import (
     create_private,
     keep_database_private,
     make_private_folder,
-    move_private,
     open_anew,
     replacing,
     write_private,
@@ -102,15 +101,6 @@ def test_folders_are_private_from_the_first_that_is_made(tmp_path: Path) -> None
     make_private_folder(tmp_path / "a" / "b" / "c")
     os.umask(before)
     assert [mode(tmp_path / name) for name in (".", "a", "a/b", "a/b/c")] == [0o755, 0o700, 0o700, 0o700]
-
-
-def test_a_file_is_moved_to_where_nothing_is(tmp_path: Path) -> None:
-    write_private(tmp_path / "a", b"rows")
-    move_private(tmp_path / "a", tmp_path / "b")
-    assert [(path.name, path.read_bytes(), mode(path)) for path in tmp_path.iterdir()] == [("b", b"rows", 0o600)]
-    write_private(tmp_path / "a", b"other rows")
-    with pytest.raises(FileExistsError):
-        move_private(tmp_path / "a", tmp_path / "b")
 
 
 @pytest.mark.usefixtures("umask")

@@ -21,10 +21,10 @@ from ..migration.existing import READING_ENDS
 from ..migration.load import FileLoad
 from ..migration.mapping.custom_fields import about_emptied
 from ..migration.mapping.rows import split_emptied
-from ..migration.migration import IN_SANDBOX, Migration
+from ..migration.migration import IN_SANDBOX, Content, Migration
 from ..migration.options import TagsRule
 from ..migration.tables import find_files
-from ..migration.tables.inputs import STDIN
+from ..migration.tables.inputs import STDIN, Inputs
 from ..migration.tagging import has_tags
 from ..protocol.answers import clean_text
 from ..run.folder import RUN_FILE, is_run
@@ -91,7 +91,7 @@ def interrupt_in_order(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> C
 
 async def _load(order: Order, stop: asyncio.Event) -> int:
     async with AsyncExitStack() as stack:
-        found = await _find_run(order)
+        found = await _find_run(order, stop)
         if found is not None:
             stack.enter_context(found)
             order = msgspec.structs.replace(order, options=found.options)  # of a run that is named, none is given
@@ -145,11 +145,12 @@ async def _prepare(order: Order, client: LeadConnector, stop: asyncio.Event) -> 
 # ---------------------------------------------------------------------------------------------- an earlier run
 
 
-async def _find_run(order: Order) -> Migration | None:
+async def _find_run(order: Order, stop: asyncio.Event) -> Migration | None:
     """Open the run that is named, or that is to go on; None where one is to be prepared.
 
     Raises:
         ConfigurationError: It cannot be opened, is of other rows or options, or there is none.
+        InterruptedError: `stop` was set while standard input was read.
     """
     if order.run is not None:
         return await Migration.open(None, order.run, target=_target(order))
@@ -159,12 +160,12 @@ async def _find_run(order: Order) -> Migration | None:
     if not order.is_resumed:
         return None
     if order.out is None:
-        return await _latest_run(order)
+        return await _latest_run(order, await _describe_piped(order, stop))
     if not is_run(order.out):
         return None
     run = await Migration.open(None, order.out, target=_target(order))
     try:
-        run.check_same(order.sources, order.options)
+        run.check_same(order.sources, order.options, piped=await _describe_piped(order, stop))
     except BaseException:
         run.close()
         raise
@@ -175,7 +176,15 @@ def _target(order: Order) -> str | None:
     return IN_SANDBOX if order.is_sandbox else None
 
 
-async def _latest_run(order: Order) -> Migration:
+async def _describe_piped(order: Order, stop: asyncio.Event) -> Content | None:
+    """Return what standard input gives this time, where rows are read from it: it may be other rows, or nothing."""
+    if STDIN not in order.sources.files:
+        return None
+    with Inputs(order.sources, is_stopped=stop.is_set) as inputs:
+        return await asyncio.to_thread(inputs.describe_stdin)
+
+
+async def _latest_run(order: Order, piped: Content | None) -> Migration:
     """Open the latest run of these rows and options that was begun, for the same service and location.
 
     Raises:
@@ -192,7 +201,7 @@ async def _latest_run(order: Order) -> Migration:
             unopened = unopened or error
             continue
         is_there = is_same_target(run.target or "", target) and location_id in (None, run.location_id)
-        if is_there and run.is_loading and run.is_same(order.sources, order.options):
+        if is_there and run.is_loading and run.is_same(order.sources, order.options, piped=piped):
             return run
         run.close()
     raise unopened or ConfigurationError(

@@ -267,7 +267,7 @@ class StoredContacts:
         with self._file.transaction() as db:
             db.executemany("INSERT OR IGNORE INTO before_refused VALUES (?)", [(location,) for location in refused])
             db.execute("UPDATE before_locations SET is_whole = 1 WHERE id NOT IN before_refused")
-            db.execute("INSERT INTO before_steps VALUES ('finished', ?)", (now,))
+            db.execute("INSERT OR REPLACE INTO before_steps VALUES ('finished', ?)", (now,))
         self._locations.clear()
 
     def settle(self, refused: Iterable[str]) -> None:
@@ -291,7 +291,7 @@ class StoredContacts:
     def complete(self, now: float) -> None:
         """Note that the contacts are read by id of which the load needs to know more, in seconds since 1970."""
         with self._file.transaction() as db:
-            db.execute("INSERT INTO before_steps VALUES ('completed', ?)", (now,))
+            db.execute("INSERT OR REPLACE INTO before_steps VALUES ('completed', ?)", (now,))
 
     def _add(self, db: sqlite3.Connection, location_id: str, contact: Contact) -> int:
         """Add a contact with what it is matched by, and return its number; one that is there stays as it is."""
@@ -362,7 +362,7 @@ class Snapshot:
     def complete(self, now: float) -> None:
         """Note that all is read, in seconds since 1970."""
         with self._file.transaction() as db:
-            db.execute("INSERT INTO before_steps VALUES ('kept', ?)", (now,))
+            db.execute("INSERT OR REPLACE INTO before_steps VALUES ('kept', ?)", (now,))
 
     def is_whole(self, location_id: str, contact_id: str) -> bool:
         """Whether a contact was read whole."""

@@ -73,6 +73,8 @@ IN_SANDBOX: Final = "the sandbox"
 """The target of a load into a sandbox that ends with its process."""
 
 Tell = Callable[[str], None]
+Content = list[int | str]
+"""What the content of a source is known by."""
 
 
 class Migration:
@@ -294,35 +296,40 @@ class Migration:
     def _journal(self, *, retry_failed: bool = False) -> Journal:
         return Journal(self._file, retry_failed=retry_failed)
 
-    def check_same(self, sources: Sources, options: MigrationOptions) -> None:
-        """Refuse to go on with other rows or options. A source that is gone, or that can be read only once, is fine.
+    def check_same(self, sources: Sources, options: MigrationOptions, *, piped: Content | None = None) -> None:
+        """Refuse to go on with other rows or options. A file that is gone is fine; a query is not asked again.
+
+        Args:
+            sources: The rows.
+            options: What is done with them.
+            piped: What standard input gives this time, as of `Inputs.describe_stdin`; None where it gives nothing.
 
         Raises:
             ConfigurationError: Something is not the same; the sentence says what.
         """
         found = options.describe(options.read_meaning())
         changed = [name for name, value in found.items() if self._file.about(f"same.{name}") != value]
-        if self._is_changed(sources):
+        if self._is_changed(sources, piped):
             changed.insert(0, _FILES)
         if changed:
             raise ConfigurationError(
                 f"{self._file.path}: this run {CHANGED[changed[0]]}; name another place for this one, or load that one"
             )
 
-    def is_same(self, sources: Sources, options: MigrationOptions) -> bool:
-        """Whether a run is of these sources and options."""
+    def is_same(self, sources: Sources, options: MigrationOptions, *, piped: Content | None = None) -> bool:
+        """Whether a run is of these sources and options; see `check_same`."""
         try:
-            self.check_same(sources, options)
+            self.check_same(sources, options, piped=piped)
         except ConfigurationError:
             return False
         return True
 
-    def _is_changed(self, sources: Sources) -> bool:
+    def _is_changed(self, sources: Sources, piped: Content | None) -> bool:
         if self._file.about(_FILES) != _kind_of(sources):
             return True
-        if sources.is_asked_once:
-            return False
         kept = [file.about for file in self.files]
+        if sources.is_asked_once:
+            return piped is not None and [piped] != [about.content for about in kept]
         contents = {about.path: about.content for about in kept}
         try:
             paths = find_files(sources.files)
@@ -619,7 +626,7 @@ class _Draft:
         self, sources: Sources, meaning: Meaning, *, compare: bool, asks_all: bool, keep_with_obstacles: bool
     ) -> Migration:
         try:
-            with Matching() as matching, Inputs(sources, kept=None, is_stopped=self._stop.is_set) as inputs:
+            with Matching() as matching, Inputs(sources, is_stopped=self._stop.is_set) as inputs:
                 tables = await asyncio.to_thread(inputs.open)
                 self._notes += [f"{table.name}: {note}" for table in tables for note in table.notes]
                 self._notes += self._assume()

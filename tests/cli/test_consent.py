@@ -238,16 +238,17 @@ def test_a_row_whose_opt_out_cannot_be_sent_has_failed(run: Run, url: str, tmp_p
 
     run("plan", path, "--only-new")
     # What was there is read, and then he is gone: as if somebody deleted him while the load ran.
-    from leadconnector_async.cli import stock
+    from leadconnector_async.migration import migration
 
-    original = stock.take_stock
+    original = migration.open_chooser
 
-    async def take_stock(*arguments: Any) -> None:
-        await original(*arguments)
+    async def open_and_delete(*arguments: Any, **options: Any) -> Any:
+        chooser = await original(*arguments, **options)
         await delete_bob()
+        return chooser
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stock, "take_stock", take_stock)
+        patch.setattr(migration, "open_chooser", open_and_delete)
         code, _, _ = run("upsert", path, "--out", "out", "--only-new")
     assert code == 1
     (failed,) = table(tmp_path / "out" / "failed.csv")

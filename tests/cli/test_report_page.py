@@ -147,7 +147,7 @@ def test_rows_that_overwrote_another_person_stand_side_by_side(run: Run, tmp_pat
     assert ["city", "C1", "C2"] in page.rows
 
 
-def test_a_load_that_stopped_says_how_to_go_on_and_the_end_has_all_sittings(
+def test_a_load_that_stopped_says_how_to_go_on_and_the_end_has_all_sessions(
     served: Callable[..., str], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with run_sandbox(daily=7) as sandbox:
@@ -167,7 +167,7 @@ def test_a_load_that_stopped_says_how_to_go_on_and_the_end_has_all_sittings(
     page = assert_numbers_are_those_of_the_report(tmp_path / "out")
     assert page.headings[0] == "All 20 rows are done"
     assert page.number("sittings") == 2
-    assert [(row[0], row[-1]) for row in page.rows_of["sittings"]] == [("1", "in order"), ("2", "in order")]
+    assert [(row[0], row[-1]) for row in page.rows_of["sessions"]] == [("1", "in order"), ("2", "in order")]
 
 
 def test_hostile_data_is_text(run: Run, tmp_path: Path) -> None:

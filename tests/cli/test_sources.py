@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.rows import Rows
 from tests.cli.conftest import COMMAND, Run, count, invoke, people, table
 from tests.migration.tables.test_nasty_files import REFUSED, TOLD
 from tests.waiting import PATIENCE, wait_until
@@ -41,9 +43,11 @@ def test_standard_input_is_kept_where_nobody_else_can_read_it(tmp_path: Path) ->
     text = b"email;zip\na@b.co;02134\nno address;1\n"
     code, out, err = pipe(text, "-", "--format", "csv", "--sandbox", "--out", "out", cwd=tmp_path)
     assert (code, "1 created, 1 failed" in out) == (1, True), err
-    kept = tmp_path / "out" / "input.csv"
-    assert kept.read_bytes() == text
+    kept = tmp_path / "out" / "run.sqlite3"
     assert kept.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in kept.parent.glob("input*")) == []
+    with Database(kept) as file:
+        assert [list(row.cells) for row in Rows(file).walk(0, 2)] == [["a@b.co", "02134"], ["no address", "1"]]
     assert "upsert out/failed.csv --sandbox" in out
 
 
@@ -137,7 +141,8 @@ def test_a_query_is_loaded_and_goes_on_with_the_rows_that_it_gave(run: Run, tmp_
     code, out, err = run("upsert", *arguments)
     assert (code, "3 created" in out) == (0, True), err
     assert [row["zip"] for row in table(tmp_path / "out" / "succeeded.csv")] == ["02134"] * 3
-    assert (tmp_path / "out" / "input.csv").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "out" / "run.sqlite3").stat().st_mode & 0o777 == 0o600
+    assert not list((tmp_path / "out").glob("input*"))
     with sqlite3.connect(path) as connection:
         connection.execute("DELETE FROM people")
     connection.close()
