@@ -49,14 +49,14 @@ ROOMS: dict[str, str] = {
     "bulk": """
         backlog breaker closing report source traces outcome row pool run_log delivery intake load contacts __init__
     """,
-    "run": "target timeline journal __init__",
+    "run": "database target timeline rows folder journal __init__",
     "migration": """
         tables/extras tables/file tables/table tables/duck tables/queries tables/text tables/delimited tables/json
         tables/workbook tables/open mapping/targets mapping/custom_fields mapping/directories mapping/headers
         mapping/meaning mapping/presets mapping/columns matching before books plan export undo report/html
         report/charts report/words report/plan_page tables/__init__ tables/inputs mapping/rows mapping/file check
         follow_up tagging phones restoring select report/files load survey planning inventory verify restore
-        report/report_page mapping/__init__ __init__ report/__init__
+        report/report_page mapping/__init__ report/__init__ existing options prepare migration __init__
     """,
     "cluster": "own_worker store lease spool journal splitting workers dispatch load lead run __init__",
     "sandbox": """
@@ -66,8 +66,8 @@ ROOMS: dict[str, str] = {
     "testing": "running fixtures __init__",
     "webhooks": "events signatures verification __init__",
     "cli": """
-        options terminal app accounts export preparation past_runs service stock orders conclusion undo upsert
-        cluster plan load_commands verify run_commands commands __init__
+        options terminal app accounts export past_runs service orders conclusion undo upsert cluster plan
+        load_commands verify run_commands commands __init__
     """,
 }
 # What a wing must not name itself, although what it uses may: wings, and modules of the standard library.
