@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from leadconnector_async.cli.preparation import PhoneConflicts
 
 from leadconnector_async import DuplicateContactError, LeadConnector, RateLimit, RetryPolicy, ServerError
 from leadconnector_async.bulk.pool import Pool
-from leadconnector_async.cli.preparation import PhoneConflicts
 from leadconnector_async.migration.books import UndoBook, Undone
 from leadconnector_async.migration.load import FileLoad
 from leadconnector_async.migration.mapping.meaning import Meaning
