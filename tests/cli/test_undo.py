@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sqlite3
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,20 @@ import pytest
 from leadconnector_async.migration.migration import Migration
 from leadconnector_async.migration.tables.inputs import Sources
 from leadconnector_async.migration.tables.queries import Query
-from tests.cli.conftest import COMMAND, Run, add_tag, count, delete, end, people, start, stored, table, update
+from tests.cli.conftest import (
+    COMMAND,
+    Run,
+    add_tag,
+    count,
+    delete,
+    end,
+    note_target,
+    people,
+    start,
+    stored,
+    table,
+    update,
+)
 from tests.redis_server import RedisServer, needs_redis
 from tests.waiting import wait_until
 
@@ -143,9 +154,7 @@ def test_a_run_that_noted_the_host_alone_is_known_by_it(
 ) -> None:
     path = people(tmp_path / "a.csv", 2)
     assert run("upsert", path, "--out", "out")[0] == 0
-    with closing(sqlite3.connect(tmp_path / "out" / "journal.sqlite3")) as db:
-        db.execute("UPDATE load SET value = '127.0.0.1' WHERE name = 'target'")
-        db.commit()
+    note_target(tmp_path / "out", "127.0.0.1")
     assert run("upsert", path, "--out", "out", "--resume")[0] == 0
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", "https://services.leadconnectorhq.com")
     assert run("undo", "out", "--yes")[0] == 2

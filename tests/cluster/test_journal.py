@@ -83,7 +83,7 @@ def test_the_next_worker_goes_on(take: OpenLog) -> None:
     assert [outcome.index for outcome in third.outcomes()] == [0, 1, 2]
     assert third.is_begun
     assert third.begin(whole=WHOLE, concurrency=4, now=1_790_000_009.0).sessions == 2
-    assert not third.may_have_been_sent(1, b"")
+    assert third.lost_tries(1, b"") == ()
 
 
 def test_what_is_written_late_counts_for_nobody(take: OpenLog) -> None:
@@ -157,7 +157,7 @@ def test_what_could_not_be_written_is_not_known_either(take: OpenLog, store: Sto
     with pytest.raises(JournalError):
         log.write([created(1)])
     with pytest.raises(JournalError):
-        log.intend([(2, b"")], now=0.0)
+        log.intend([intent(2, is_repeatable=False)], now=0.0)
     assert [outcome.index for outcome in log.outcomes()] == [0]
     log.keep([created(1)])
     seconds[0] = 0.0

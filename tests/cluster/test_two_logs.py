@@ -153,9 +153,9 @@ HISTORY = [
         concurrency=1,
         retry_failed=False,
         steps=[
-            Intend([(3, b""), (4, b"")], BEGAN_AT),
-            Write([_updated(0, "c0", "L a@b.c"), _updated(1, "c0", "L d@e.f")], True, None, 0),
-            Write([_updated(0, "c0", "L d@e.f"), _updated(3, "c1", "", is_repeatable=False)], True, (1.0, 2.0), 0),
+            Intend([Intent(row, b"", row == 5, ((1.0, 2.0), None)) for row in (3, 4, 5)], BEGAN_AT),
+            Write([_updated(0, "c0", "L a@b.c"), _updated(1, "c0", "L d@e.f")], True, None),
+            Write([_updated(0, "c0", "L d@e.f"), _updated(3, "c1", "", is_repeatable=False)], True, (1.0, 2.0)),
         ],
         ending=None,
     ),

@@ -167,7 +167,7 @@ async def test_a_stop_while_rows_are_looked_up_loses_none(client: LeadConnector,
 
 
 def whole_of(client: LeadConnector) -> dict[str, str]:
-    return {"location": LOCATION, "target": client.host, "api_version": client.api_version}
+    return {"location": LOCATION, "target": client.target, "api_version": client.api_version}
 
 
 def done(index: int, row: dict[str, Any]) -> Entry:
@@ -261,7 +261,7 @@ def test_what_became_unknown_is_handed_over_after_groups_of_rows_that_were_not_s
     unsent = Entry(Outcome(index=1, status="not_attempted"), b"", Identity("", ""), is_repeatable=True)
     with Journal(path) as journal:
         journal.begin(whole=whole, concurrency=1, now=1_790_000_000.0)
-        journal.intend([(0, b"")], now=1_790_000_000.0)
+        journal.intend([Intent(0, b"", is_repeatable=False)], now=1_790_000_000.0)
         journal.write([unsent])
         journal.write([unsent])  # which says that the group before was delivered
     with Journal(path) as journal:
