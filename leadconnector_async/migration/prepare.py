@@ -224,11 +224,15 @@ class Preparation:
         assert self._client is not None  # noqa: S101  (a load has one)
         if missing:
             await self._make_fields(self._client, missing)
-            self._tell(f"Custom fields made, of one line of text: {clean_text(', '.join(missing))}")
         if self._file.about(_UNRESOLVED) is None:
             return None
         rows, meaning = Rows(self._file), self._options.read_meaning()
-        self.files = files = await self._look_up([RowFile(_KeptTable(file), meaning) for file in rows.files()])
+        kept = [_KeptTable(file) for file in rows.files()]
+        files = await self._look_up([RowFile(table, meaning) for table in kept])
+        if self.missing:  # planned without the service, which fields are missing is known only now
+            await self._make_fields(self._client, self.missing)
+            files = await self._look_up([RowFile(table, meaning) for table in kept])
+        self.files = files
         with Matching() as matching:
             one_pass = _Pass(self._survey(matching, files), files)
             await asyncio.to_thread(rows.change, one_pass.look_again)
@@ -248,6 +252,7 @@ class Preparation:
                 raise ConfigurationError(f"the missing custom fields cannot be made ({error})") from None
             made.append(name)
             self._file.note([(_FIELDS_MADE, msgspec.json.encode(made).decode()), (_UNRESOLVED, "yes")])
+        self._tell(f"Custom fields made, of one line of text: {clean_text(', '.join(missing))}")
 
     # ------------------------------------------------------------------------------------------ what stops a load
 

@@ -6,10 +6,12 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from leadconnector_async import ConfigurationError, LeadConnector, Outcome
+from leadconnector_async import APIError, ConfigurationError, LeadConnector, Outcome
+from leadconnector_async.contacts.locations import CustomFields
 from leadconnector_async.migration import Migration, MigrationOptions, Sources
 from leadconnector_async.migration.options import CHANGED
 from leadconnector_async.models import CustomFieldDefinition
@@ -103,6 +105,49 @@ async def test_fields_are_made_when_the_load_begins(client: LeadConnector, sandb
     assert [contact["customFields"] for contact in sandbox.contacts(LOCATION)] == [
         [{"id": field.id, "value": "42"}]
     ] * 2
+
+
+async def test_planned_offline_fields_are_made_when_the_load_begins(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.csv", 2, "email,firstName,tags,Shoe size", ",42")
+    options = {"columns": {"Shoe size": "custom:Shoe size"}, "create_fields": True}
+    async with await prepare(None, path, tmp_path / "run", **options):
+        pass
+    async with await Migration.open(client, tmp_path / "run") as run:
+        assert (await run.upsert()).created == 2
+        assert (await run.verify()).differing == 0
+        assert run.fields_made == ["Shoe size"]
+    assert [[one["value"] for one in contact["customFields"]] for contact in sandbox.contacts(LOCATION)] == [["42"]] * 2
+
+
+async def test_no_field_is_made_twice_and_an_undo_names_those_that_were_made(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second field cannot be made at first: the load that goes on makes it alone, and reads the rows anew."""
+    path = write(tmp_path / "a.csv", 2, "email,firstName,tags,Shoe size,Hat size", ",42,7")
+    columns = {name: f"custom:{name}" for name in ("Shoe size", "Hat size")}
+    made: list[str] = []
+    create = CustomFields.create
+
+    async def create_once(self: CustomFields, name: str, *args: Any, **options: Any) -> Any:
+        made.append(name)
+        if len(made) == 2:
+            raise APIError(422, ("not now",))
+        return await create(self, name, *args, **options)
+
+    monkeypatch.setattr(CustomFields, "create", create_once)
+    async with await prepare(client, path, tmp_path / "run", columns=columns, create_fields=True) as run:
+        with pytest.raises(ConfigurationError, match="cannot be made"):
+            await run.upsert()
+        assert run.fields_made == ["Shoe size"]
+    assert not sandbox.contacts(LOCATION)
+    async with await Migration.open(client, tmp_path / "run") as run:
+        assert (await run.upsert()).created == 2
+        assert made == ["Shoe size", "Hat size", "Hat size"]
+        values = [{one["value"] for one in contact["customFields"]} for contact in sandbox.contacts(LOCATION)]
+        assert values == [{"42", "7"}] * 2
+        assert (await run.undo()).fields_left == ("Shoe size", "Hat size")
 
 
 async def test_a_load_that_was_stopped_goes_on(client: LeadConnector, sandbox: Sandbox, tmp_path: Path) -> None:
