@@ -49,14 +49,14 @@ ROOMS: dict[str, str] = {
     "bulk": """
         backlog breaker closing report source traces outcome row pool run_log delivery intake load contacts __init__
     """,
-    "run": "timeline journal __init__",
+    "run": "timeline database journal rows folder __init__",
     "migration": """
         tables/extras tables/file tables/table tables/duck tables/queries tables/text tables/delimited tables/json
         tables/workbook tables/open mapping/targets mapping/custom_fields mapping/directories mapping/headers
         mapping/meaning mapping/presets mapping/columns matching before books plan export undo report/html
         report/charts report/words report/plan_page tables/__init__ tables/inputs mapping/rows mapping/file check
-        follow_up tagging phones restoring select report/files load survey planning inventory verify restore
-        report/report_page mapping/__init__ __init__ report/__init__
+        follow_up tagging phones restoring select report/files load survey planning inventory existing verify restore
+        options prepare migration report/report_page mapping/__init__ report/__init__ __init__
     """,
     "cluster": "own_worker store lease spool journal splitting workers dispatch load lead run __init__",
     "sandbox": """
@@ -66,7 +66,7 @@ ROOMS: dict[str, str] = {
     "testing": "running fixtures __init__",
     "webhooks": "events signatures verification __init__",
     "cli": """
-        options terminal app accounts export preparation past_runs service stock orders conclusion undo upsert
+        options terminal app accounts export past_runs service orders conclusion undo upsert
         cluster plan load_commands verify run_commands commands __init__
     """,
 }
