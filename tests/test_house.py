@@ -44,12 +44,12 @@ ROOMS: dict[str, str] = {
     "limits": "day limit local redis_script redis_window redis __init__",
     "auth": "source renewal stores logins oauth_app __init__",
     "calls": "gate retry server_clock call telemetry transport caller __init__",
-    "contacts": "group activities finding links contacts locations __init__",
+    "contacts": "group activities authorship finding links contacts locations __init__",
     "rules": "countries checks problems consent emails phones places texts __init__",
     "bulk": """
         backlog breaker closing report source traces outcome row pool run_log delivery intake load contacts __init__
     """,
-    "run": "timeline database journal rows folder __init__",
+    "run": "target timeline database journal rows folder __init__",
     "migration": """
         tables/extras tables/file tables/table tables/duck tables/queries tables/text tables/delimited tables/json
         tables/workbook tables/open mapping/targets mapping/custom_fields mapping/directories mapping/headers

@@ -42,7 +42,6 @@ async def bulk_upsert(
             rows,
             options,
             journal=journal,
-            earlier=earlier,
             record=_counted(contacts, report.add),
             on_outcome=on_outcome,
             on_replaced=report.take_back,
@@ -85,11 +84,11 @@ async def _begin(contacts: Contacts, options: Options, stack: AsyncExitStack) ->
     client = contacts.client
     journal = options.journal
     if journal is None:
-        return None, Earlier(0, client.clock.time(), None, None)
+        return None, Earlier(0, client.clock.time())
     if isinstance(journal, str | Path):
         journal = await _in_thread(partial(contacts.open_run_log, journal))
         stack.push_async_callback(asyncio.to_thread, journal.close)
-    whole = {"location": client.location_id or "", "target": client.host, "api_version": client.api_version}
+    whole = {"location": client.location_id or "", "target": client.target, "api_version": client.api_version}
     begin = partial(journal.begin, whole=whole, concurrency=options.concurrency, now=client.clock.time())
     earlier = await _in_thread(partial(begin, retry_failed=options.retry_failed))
     leave_used_slots(client, earlier.last_calls)
@@ -132,7 +131,7 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
     outbox = Outbox(most=options.concurrency)
     rows = open_source(source)
     async with AsyncExitStack() as stack:
-        journal, earlier = await _begin(contacts, options, stack)
+        journal, _ = await _begin(contacts, options, stack)
         if journal is not None:
             for outcome in await _in_thread(journal.undelivered):
                 yield outcome
@@ -141,7 +140,6 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
             rows,
             options,
             journal=journal,
-            earlier=earlier,
             record=_counted(contacts, outbox.put),
             on_outcome=outbox.wait_for_room if journal is None else None,
             on_group=outbox.wait_until_taken,

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
-from ..calls.call import PAUSED
+from ..calls.call import PAUSED, Paused
 from ..calls.retry import is_worth_repeating
 from ..clock import Timer
-from ..contacts.contacts import ContactOperations, send_upsert, was_created_since
+from ..contacts.authorship import EarlierTries
+from ..contacts.contacts import ContactOperations, send_upsert
 from ..errors import (
     APIError,
     CallError,
@@ -33,8 +33,8 @@ from ..errors import (
     UsageError,
 )
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult
-from ..models.compare import holds_only_what_was_sent
 from ..protocol import Request, Scope, T
+from ..protocol.search import build_duplicate
 from .backlog import Backlog
 from .breaker import Breaker
 from .closing import close_channels
@@ -43,7 +43,6 @@ from .intake import Intake
 from .outcome import Entry
 from .report import OnOutcome, Outcome, RowError, row_error
 from .row import (
-    MAY_BE_NEW_NOTE,
     Doubts,
     GaveWayError,
     Upsert,
@@ -54,7 +53,7 @@ from .row import (
     outcome_failed,
     refusal_of_location,
 )
-from .run_log import MOST_READ_AHEAD, Earlier, Pace, RunLog, pace_of
+from .run_log import MOST_READ_AHEAD, Pace, RunLog, pace_of
 from .source import Closing, RowSource, Skipped
 from .traces import Span, Written
 
@@ -64,8 +63,8 @@ _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that 
 _REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
 _ALONE_SECONDS: Final = 2.0  # that the first row of a location goes alone at most, so that a slow one holds up no other
 _LATE_SECONDS: Final = 10.0  # after a load was stopped, none of its calls arrives any more
-_BY_DATE_NOTE: Final = "the answer was lost; dateAdded tells that an earlier try created it"
-_BY_SITTING_NOTE: Final = "the answer was lost when the load was cut off; dateAdded tells that it was created then"
+_MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
+_INFERRED_NOTE: Final = "the answer was lost; by dateAdded and by what the contact holds, an earlier try created it"
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -86,7 +85,6 @@ class Load:
         source: The rows.
         options: How.
         journal: Begun, or None.
-        earlier: What its earlier sittings left.
         record: Called once with the outcome of each row that was read, as they come; must not fail.
         on_outcome: Called after `record`, but not for what is left when the load is cancelled or fails.
         on_group: Awaited after outcomes that were written together were handed on.
@@ -106,7 +104,6 @@ class Load:
         options: Options,
         *,
         journal: RunLog | None,
-        earlier: Earlier,
         record: Callable[[Outcome], None],
         on_outcome: OnOutcome | None,
         on_replaced: Callable[[Outcome], None],
@@ -121,7 +118,6 @@ class Load:
         self._source = source
         self._options = options
         self._journal = journal
-        self._earlier = earlier
         self._read_rest = read_rest
         self._delivery = self._open_delivery(record, on_outcome, on_group)
         self._intake = Intake(
@@ -182,7 +178,6 @@ class Load:
             clock=self._clock,
             on_failure=self.stop,
             server_times=server_times,
-            rows_read=self._rows_read,
             is_idle=lambda: not self._busy,
             pace=self._pace,
         )
@@ -195,9 +190,6 @@ class Load:
             self._at_work, self._pace_until = locations, now + 1.0
             self._last_pace = pace_of([self._contacts.client.window(location) for location in locations])
         return self._last_pace
-
-    def _rows_read(self) -> int:
-        return self._intake.count + (MOST_READ_AHEAD if self._backlog.looks_ahead else 0)
 
     async def run(self) -> None:
         """Send all rows.
@@ -369,8 +361,30 @@ class Load:
                 return await self._carry_out_with(item, item.closing)
             except GaveWayError:
                 return None
-        result = await send_upsert(self._contacts.client, item.call, item.contact)
+        try:
+            result = await self._send_upsert(item)
+        except GaveWayError:
+            return None
         return None if result is PAUSED else self._settle_done(item, result)
+
+    async def _send_upsert(self, item: Upsert) -> UpsertResult | Paused:
+        """Send the upsert of a row. Where an earlier session may have sent it, its contact is looked up before: once it
+        is written over, nothing shows any more whether it holds what that session sent."""
+        if not item.is_looked_up:
+            item.earlier = EarlierTries(item.earlier.spans, await self._look_up_before(item))
+            item.is_looked_up = True
+        call = item.call if item.call.request is item.request else item.begin_call(item.request)
+        return await send_upsert(self._contacts.client, call, item.contact, item.earlier)
+
+    async def _look_up_before(self, item: Upsert) -> Contact | None:
+        """Return the contact that the upsert of a row would meet; None where there is none, or it cannot be had."""
+        contact = item.contact
+        request = build_duplicate(contact.email or None, contact.phone or None, self._scope_of(item))
+        try:
+            return await self._call(item, request)
+        except CallError as error:  # without that evidence nothing is inferred; the upsert meets the same trouble
+            _log.debug("a contact that may have been created before the load was cut off: %s", error)
+            return None
 
     async def _carry_out_with(self, item: Upsert, closing: Closing) -> Entry:
         """Make the calls of a row that closes channels. What is done already is not done again."""
@@ -383,7 +397,7 @@ class Load:
             return entry
         if closing.contact_id is not None and item.closed is None:
             await self._close(item, closing.contact_id, closing.wanted)
-        result = await send_upsert(self._contacts.client, item.begin_call(item.request), item.contact)
+        result = await self._send_upsert(item)
         if result is PAUSED:
             raise GaveWayError
         entry = self._settle_done(item, result)
@@ -424,11 +438,10 @@ class Load:
         entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
         if self._journal is not None and self._journal.keeps_traces:
             entry.written = (Written(item.contact, result.contact, self._span_of(item)),)
-        if not (entry.outcome.new or item.is_doubted) and (note := self._note_if_new(item, result)):
-            if holds_only_what_was_sent(item.contact, result.contact):
-                entry.note_if_new = note
-            else:  # somebody else may have made it, of whom this row has not all
-                entry.outcome = msgspec.structs.replace(entry.outcome, note=MAY_BE_NEW_NOTE)
+        if result.is_new_by_date and not item.is_doubted:
+            entry.note_if_new = _INFERRED_NOTE
+        elif item.may_be_new and not entry.outcome.new and result.is_new_by_date is not False:
+            entry.note_if_first = _MAY_BE_NEW_NOTE
         return entry
 
     def _settle_closed(self, item: Upsert, error: LeadConnectorError) -> Entry:
@@ -462,7 +475,8 @@ class Load:
         return self._entry(item, outcome)
 
     def _entry(self, item: Upsert, outcome: Outcome) -> Entry:
-        return item.entry(outcome, is_compared=self._options.compare)
+        clock = self._contacts.client.server_clock
+        return item.entry(outcome, is_compared=self._options.compare, server_clock=clock)
 
     def _waits_for_day(self, item: Upsert, error: LeadConnectorError) -> bool:
         """Keep a location's rows until its next day, where the load is to wait for that."""
@@ -490,24 +504,10 @@ class Load:
         except OutageError as outage:
             self.stop(outage)
             return False
-        if tries.doubt is not None and not item.call.request.repeatable:
+        if tries.is_in_doubt and not item.call.request.repeatable:
             return False
         tries.forgiven = tries.count
         return True
-
-    def _note_if_new(self, item: Upsert, result: UpsertResult) -> str | None:
-        """Return what to note where this row's own earlier try may have created the contact, else None."""
-        if result.is_new_by_date:
-            return _BY_DATE_NOTE
-        if self._journal is None or not self._journal.may_have_been_sent(item.index, item.row_hash):
-            return None
-        since, until = self._earlier.since, self._earlier.until
-        if since is None:  # the load was cut off before anything was written
-            now = self._contacts.client.server_clock.span(self._clock.monotonic())
-            since = None if now is None else self._earlier.began_at + now[0] - self._clock.time()
-        is_young = since is not None and was_created_since((since, since), result.contact)
-        is_too_young = until is not None and was_created_since((until + _LATE_SECONDS,) * 2, result.contact)
-        return _BY_SITTING_NOTE if is_young and not is_too_young else None
 
     # ------------------------------------------------------------------------------------------ locations
 

@@ -1,13 +1,12 @@
 """Outcomes on their way to disk: what makes a row `created` or `updated`, and rows that reached the same contact.
 
-A row is `created` if an answer said `new: true`. One case is open: the answer to a try was lost, and the next try was
-answered `new: false`, as the contact is there by now. The lost try may have created it, or it was there before. Such a
-row is `updated`, with `note_if_new` set where all of this holds (`Load._settle_done`):
+A row is `created` if an answer said `new: true`. One case is open: the answer to a try was lost, or the load was cut
+off before it came, and a later try is answered `new: false`, as the contact is there by now. The lost try may have
+created it, or it was there before. Such a row is `updated`, with `note_if_new` set where both of these hold
+(`Load._settle_done`):
 
-- by the server's clock, and but for two seconds, `dateAdded` is not before the first try whose answer was lost; or, if
-  the load was cut off, it lies in an earlier session in which the row may have been sent;
-- no row of the same person has been in doubt of late, which may have created the contact as well;
-- the contact names nobody and nothing that was not sent: somebody else's would.
+- what is known of the lost try and of the contact says that the one created the other (`contacts.authorship`);
+- no row of the same person has been in doubt of late, which may have created the contact as well.
 
 `Entry.resolve` then makes it `created` with `inferred` set, if no row of the load reached the contact before: that row
 may have created it, too. Rows are resolved in the order in which their outcomes come, each before the next row of its
@@ -18,7 +17,7 @@ memory is bounded.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 from zlib import crc32
 
@@ -27,12 +26,15 @@ from msgspec import Struct
 
 from ..models.identity import Identity, is_another_person
 from .report import Outcome, RowError, Status
-from .traces import Written
+from .traces import Span, Written
 
 Signature: TypeAlias = tuple[Any, Any]
 """A row's email and phone, or checksums of them; empty or None where it has none."""
 LastRow: TypeAlias = tuple[int, Signature]
 """The row that reached a contact last, and its signature."""
+
+LostTries: TypeAlias = tuple[Span | None, ...]
+"""When each of some tries was under way, by the server's clock; None where that is not known."""
 
 _MOST_CONTACTS: Final = 10_000  # of each of two generations
 
@@ -79,9 +81,12 @@ class Entry(Struct, gc=False):
         identity: Whom the row is about.
         is_repeatable: Whether the row may be sent again where its outcome is not known.
         note_if_new: The note of the row if a try whose answer was lost created the contact; None where none can have.
+        note_if_first: The note of the row if it may have created the contact although nothing shows that it did; a row
+            that reached the contact before disproves it.
         is_compared: Whether to look for rows of other persons that reached the same contact.
         written: What it wrote to its contact, in order; nothing where nobody will ask.
         at: When the outcome became known, in seconds since 1970 by this machine.
+        lost_tries: Tries of the row that may have been applied although no answer said so.
     """
 
     outcome: Outcome
@@ -89,9 +94,11 @@ class Entry(Struct, gc=False):
     identity: Identity
     is_repeatable: bool
     note_if_new: str | None = None
+    note_if_first: str | None = None
     is_compared: bool = True
     written: tuple[Written, ...] = ()
     at: float = 0.0
+    lost_tries: LostTries = ()
 
     @property
     def signature(self) -> Signature:
@@ -123,12 +130,7 @@ class Entry(Struct, gc=False):
         """
         email, phone = signature
         if last is None:
-            if self.note_if_new is None:
-                return self.outcome, (self.outcome.index, signature)
-            created = msgspec.structs.replace(
-                self.outcome, status="created", new=True, inferred=True, note=self.note_if_new
-            )
-            return created, (self.outcome.index, signature)
+            return self._resolve_first(), (self.outcome.index, signature)
         row, before = last
         is_other = self.is_compared and row != self.outcome.index and is_another_person(before, signature)
         if not email and not is_other:  # the contact keeps its email, and so its person
@@ -139,6 +141,16 @@ class Entry(Struct, gc=False):
         elif row > outcome.index and outcome.note is None:  # as where it failed, and is sent once more
             outcome = msgspec.structs.replace(outcome, note=_TOO_LATE_NOTE.format(row))
         return outcome, (self.outcome.index, (email, phone or before[1]))
+
+    def _resolve_first(self) -> Outcome:
+        """Return the outcome where no row of the load reached the contact before."""
+        if self.note_if_new is not None:
+            return msgspec.structs.replace(
+                self.outcome, status="created", new=True, inferred=True, note=self.note_if_new
+            )
+        if self.note_if_first is not None:
+            return msgspec.structs.replace(self.outcome, note=self.note_if_first)
+        return self.outcome
 
     def state_of(self, outcome: Outcome) -> int:
         """Return the state in which an outcome leaves the row."""
@@ -159,14 +171,18 @@ class Entry(Struct, gc=False):
         return CREATED if status == "created" else UPDATED
 
 
+LostTriesOfRow: TypeAlias = tuple[int, bytes, LostTries]
+"""A row's position and hash, and its tries that may have been applied; none where nothing is in doubt any more."""
+
+
+def lost_tries_of(entries: Iterable[Entry]) -> list[LostTriesOfRow]:
+    """Return what is known in the end of the tries of rows; a row that was not sent after all has an intent, too."""
+    return [(e.outcome.index, e.row_hash, e.lost_tries) for e in entries if e.is_repeatable]
+
+
 def states_sent_again(*, retry_failed: bool) -> frozenset[int]:
     """Return the states of rows that a further session sends again."""
     return frozenset((AGAIN, FAILED)) if retry_failed else frozenset((AGAIN,))
-
-
-def is_in_doubt(outcome: Outcome) -> bool:
-    """Whether a row that is to be sent again may have been applied already: such a doubt is always noted."""
-    return outcome.note is not None
 
 
 def outcome_cut_off(row: int, at: str) -> Outcome:

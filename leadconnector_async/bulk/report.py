@@ -70,8 +70,8 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
             not sent, on purpose.
         contact_id: The contact it was applied to.
         new: Whether the contact was created; None where that is not known.
-        inferred: Whether no answer said that the contact was created: the answer was lost, and its `dateAdded` says so.
-            `undo` keeps such contacts by default.
+        inferred: Whether no answer said that the contact was created: the answer was lost, `dateAdded` lies within the
+            very try, and the contact held nothing but what was sent. `undo` keeps such contacts by default.
         trace_id: The API's id of the call, for its support.
         error: Why it is not done.
         not_applied: Fields that were sent and that the service did not take, although it took the contact.

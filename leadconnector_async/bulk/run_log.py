@@ -3,10 +3,9 @@
 `run.Journal` keeps it in a SQLite file, `cluster.StoreLog` in a store that all workers see. Neither knows of the other,
 and a load knows nothing of either. What both decide alike stands here and in `outcome.py`.
 
-The order of its steps is what a crash is survived by: `begin`; `intend` before the bytes of a call leave that must not
-be repeated; `write` before an outcome is counted, and before a row of the same identity is sent; `end`. So after a
-crash a row is done (it has an outcome), in doubt (it has an intent, or may have been sent and can be repeated), or was
-never sent.
+A load survives a crash because of the order of its steps: `begin`; `intend` before the bytes of a call leave; `write`
+before an outcome is counted, and before a row of the same identity is sent; `end`. So after a crash a row is done (it
+has an outcome), in doubt (it has an intent), or was never sent.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from .outcome import Entry
+from .outcome import Entry, LostTries
 from .report import BatchReport, Outcome
 
 MOST_READ_AHEAD: Final = 10_000
@@ -28,23 +27,8 @@ MOST_READ_AHEAD: Final = 10_000
 MOST_REFUSED: Final = 200
 """Outcomes of rows that cannot be sent which wait to be written, before reading waits for them."""
 
-
-_READ_AHEAD: Final = 8  # rows for each worker; twice what a load reads
-
 LATEST_SECONDS: Final = 300.0
 """After the last write of a session that was cut off, none of its calls arrives later than this."""
-
-
-def first_never_sent(*, rows_read: int, outcomes: int, concurrency: int) -> int:
-    """Return the row from which on a session that was cut off has certainly sent none.
-
-    Args:
-        rows_read: Rows that it said it may have sent; 0 where it was cut off before it said so.
-        outcomes: Rows with an outcome.
-        concurrency: Rows in flight at most.
-    """
-    unsaid = 0 if rows_read else MOST_READ_AHEAD
-    return max(rows_read, outcomes) + unsaid + MOST_REFUSED + concurrency * _READ_AHEAD
 
 
 _IN_FLIGHT_SECONDS: Final = 120.0  # after its last outcome, a session that was cut off made no more calls
@@ -84,17 +68,28 @@ class Earlier(Struct, frozen=True):
     Attributes:
         sessions: How many there were.
         began_at: When the first began, in seconds since 1970 by this machine.
-        since: When the first began of which some rows have no outcome although they may have been sent, by the server's
-            clock; None where its time is not known, or there was none.
-        until: By when all that was sent had arrived, by the same clock; None where that is not known.
         last_calls: The calls that they made last.
     """
 
     sessions: int
     began_at: float
-    since: float | None
-    until: float | None
     last_calls: LastCalls = NO_CALLS
+
+
+class Intent(Struct, frozen=True, gc=False):
+    """A row that is about to be sent.
+
+    Attributes:
+        row: Its position.
+        row_hash: Its hash.
+        is_repeatable: Whether it may be sent again where its outcome is not known.
+        lost_tries: The try that is about to be made, and those before it that may have been applied.
+    """
+
+    row: int
+    row_hash: bytes
+    is_repeatable: bool
+    lost_tries: LostTries = ()
 
 
 class Pace(Struct, frozen=True):
@@ -174,11 +169,11 @@ class RunLog(Protocol):
     def pending(self, row: int, row_hash: bytes) -> Outcome | None:
         """Return the outcome that a row has so far, where it has one and is to be sent again all the same."""
 
-    def may_have_been_sent(self, row: int, row_hash: bytes) -> bool:
-        """Whether an earlier session may have sent a row, and does not know what became of it."""
+    def lost_tries(self, row: int, row_hash: bytes) -> LostTries:
+        """Return the tries of earlier sessions that may have been applied to a row that is to be sent again."""
 
-    def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
-        """Write that rows are about to be sent whose calls are not safe to repeat.
+    def intend(self, intents: Iterable[Intent], now: float) -> None:
+        """Write that rows are about to be sent.
 
         Raises:
             JournalError: It could not be written; they must not be sent.
@@ -190,7 +185,6 @@ class RunLog(Protocol):
         *,
         is_delivered: bool = True,
         server_times: tuple[float, float] | None = None,
-        rows_read: int = 0,
         pace: Pace = NO_PACE,
     ) -> list[Outcome]:
         """Write a group of outcomes, and return them as they were written.

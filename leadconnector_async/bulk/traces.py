@@ -30,6 +30,11 @@ _NORMAL_FORMS: Final = [field.normal for field in _TRACED]
 # What some answers do not name is not known after them, rather than empty.
 _NOT_ALWAYS_NAMED: Final = [place for place, field in enumerate(_TRACED) if field.is_unsure]
 _values_of: Final = attrgetter(*_FIELDS)
+_DND_FIELDS: Final = tuple(field.name for field in _TRACED if field.kind in ("switch", "channels", "inbound"))
+_DND_CHANGE: Final = "do not disturb"
+UNSEEN_CHANGE: Final = "nothing that its fields show"
+"""What is counted where a contact's date of change moved and no field did: a note or an opportunity, for one."""
+_MOST_TAG_CHARS: Final = 80
 
 
 class Written(Struct, frozen=True, gc=False):
@@ -44,6 +49,22 @@ class Written(Struct, frozen=True, gc=False):
     sent: ContactUpsert | ContactUpdate
     stored: Contact
     span: Span | None
+
+
+class Kept(Struct, frozen=True):
+    """Why an undo leaves a contact as it is.
+
+    Attributes:
+        reason: In words.
+        changes: Each way in which it changed, in words by which contacts can be counted: a field's name in Python,
+            `do not disturb`, `tag added: NAME`, `tags removed`; none where that is not known.
+    """
+
+    reason: str
+    changes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class Trace(Struct, frozen=True, kw_only=True, gc=False):
@@ -63,19 +84,37 @@ class Trace(Struct, frozen=True, kw_only=True, gc=False):
     tags: frozenset[int]
     touched: tuple[str, ...] = ()
 
-    def why_kept(self, contact: Contact) -> str | None:
+    def why_kept(self, contact: Contact) -> Kept | None:
         """Say why a contact is not known to be as the load left it; None where it is."""
         updated_at = read_time(contact.date_updated)
         if self.touched:
-            return f"somebody else changed it while the load was at work: {_spell(self.touched)}"
+            reason = f"somebody else changed it while the load was at work: {_spell(self.touched)}"
+            return Kept(reason, self._changes(contact))
         if updated_at is None or (self.updated_at is None and self.span is None):
-            return "it is not known whether it changed since the load last wrote to it"
+            return Kept("it is not known whether it changed since the load last wrote to it")
         if updated_at != self.updated_at:
             if not self._is_in_span(updated_at):
-                return f"it changed after the load last wrote to it, at {contact.date_updated}"
+                changes = self._changes(contact) or (UNSEEN_CHANGE,)
+                reason = f"it changed after the load last wrote to it, at {contact.date_updated}: {_spell(changes)}"
+                return Kept(reason, changes)
             if changed := _changed(self.fields, _checksums(contact)):
-                return f"it does not hold what the load left: {_spell(changed)}"
-        return None if _tag_checksums(contact.tags) == self.tags else "its tags are not those that the load left"
+                return Kept(f"it does not hold what the load left: {_spell(changed)}", self._changes(contact))
+        if changes := self._changed_tags(contact):
+            return Kept(f"its tags are not those that the load left: {_spell(changes)}", changes)
+        return None
+
+    def _changes(self, contact: Contact) -> tuple[str, ...]:
+        """Return in which ways a contact is not as the load left it, or was not in between."""
+        changed = dict.fromkeys((*self.touched, *_changed(self.fields, _checksums(contact))))
+        fields = dict.fromkeys(_DND_CHANGE if name in _DND_FIELDS else name for name in changed if name != "tags")
+        tags = self._changed_tags(contact) or (("tags",) if "tags" in changed else ())
+        return (*fields, *tags)
+
+    def _changed_tags(self, contact: Contact) -> tuple[str, ...]:
+        """Return what became of the tags. Those that are gone have no names here: of them only checksums are known."""
+        there = {_checksum(tag): tag for tag in sorted(normal_tags(contact.tags))}
+        added = [f"tag added: {tag[:_MOST_TAG_CHARS]}" for checksum, tag in there.items() if checksum not in self.tags]
+        return (*added, *(["tags removed"] if self.tags - there.keys() else []))
 
     def is_latest(self, contact: Contact) -> bool:
         """Whether nobody is known to have written to a contact, as it was read now, after the load; not so either where

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _V = TypeVar("_V")
+_PORTS: Final = {"http": 80, "https": 443}
 _TOO_MANY_REQUESTS: Final = int(HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -111,6 +112,19 @@ class Caller:
     def host(self) -> str:
         """The host of the base URL."""
         return urlsplit(self._transport.base_url).hostname or ""
+
+    @property
+    def target(self) -> str:
+        """The base URL in one form: scheme, host, port unless it is the scheme's own, and path."""
+        url = urlsplit(self._transport.base_url)
+        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+        port = "" if url.port in (None, _PORTS[url.scheme]) else f":{url.port}"
+        return f"{url.scheme}://{host}{port}{url.path}"
+
+    @property
+    def longest_try(self) -> float:
+        """Seconds after which a try is given up."""
+        return self._timeouts.total
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._transport.base_url} location={self.location_id} {self._state}>"
@@ -363,7 +377,7 @@ class Caller:
             return
         tries.ending = IN_DOUBT
         if isinstance(error, asyncio.CancelledError):  # of all others the loop of tries says whether they are in doubt
-            tries.doubt_last(self.server_clock)
+            tries.doubt_last(self.server_clock, self.clock.monotonic())
 
     # ------------------------------------------------------------------------------------------ between two tries
 
@@ -374,7 +388,7 @@ class Caller:
         elif tries.limited_since is None:
             tries.limited_since = now
         if is_in_doubt(error):
-            tries.doubt_last(self.server_clock)
+            tries.doubt_last(self.server_clock, now)
         delay = delay_before_retry(
             self.retry,
             error,
@@ -402,7 +416,7 @@ class Caller:
                 rate_limited=tries.rate_limited,
             )
         error.attempts, error.rate_limited = tries.count, tries.rate_limited
-        error.may_be_applied = tries.doubt is not None
+        error.may_be_applied = tries.is_in_doubt
         return error
 
     # ------------------------------------------------------------------------------------------ the token source

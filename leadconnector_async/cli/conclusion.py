@@ -24,6 +24,7 @@ from ..migration.report.report_page import REPORT_PAGE, FinishedRun, NextStep, w
 from ..migration.report.words import about_comparison, why_not_applied, why_stopped
 from ..protocol.answers import clean_text
 from ..rules.problems import ProblemCount
+from ..run.target import describe_target
 from .orders import Order, describe_command, describe_sources
 from .terminal import INTERRUPTED, STOPPED, show, show_document, tell
 
@@ -47,7 +48,7 @@ def write_page(
         return
     run = FinishedRun(
         files=load.names,
-        target=target,
+        target=describe_target(target),
         location_id=location_id,
         report=load.report,
         findings=results.findings,
@@ -110,7 +111,7 @@ def _document(load: FileLoad, reason: str | None, steps: list[NextStep]) -> dict
 def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
     tell_counts(report)
     if report.inferred:
-        show(f"  {report.inferred} created as far as the date tells, as the answers were lost: inferred in {SUCCEEDED}")
+        show(f"  {report.inferred} created as far as the date shows, as the answers were lost: inferred in {SUCCEEDED}")
     for why, count in report.skip_reasons.items():
         show(f"  {count} x not sent, as {clean_text(why)} (see {SKIPPED})")
     for field, count in report.not_applied.items():

@@ -17,6 +17,7 @@ from ..errors import ConfigurationError
 from ..migration.migration import IN_SANDBOX, Migration
 from ..protocol.answers import clean_text
 from ..run.folder import is_run
+from ..run.target import describe_target
 from .accounts import LoginOptions, choose_token
 from .options import address_of, read_limits, read_rate
 from .terminal import tell
@@ -88,7 +89,7 @@ async def make_client(run: Migration, order: PastOrder) -> LeadConnector:
 def describe_place(run: Migration) -> str:
     """Return where a run loaded into, for people."""
     location = "the locations of its rows" if run.location_id is None else f"location {run.location_id}"
-    return clean_text(f"{location} at {run.target}")
+    return clean_text(f"{location} at {describe_target(run.target or '')}")
 
 
 def _why_no_run(folder: Path) -> str:

@@ -52,15 +52,15 @@ def verify_run(
 @app.command("undo")
 def undo_run(
     folder: RunFolder,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the first contact is deleted.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Delete contacts also where somebody changed them since.")
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before the first contact is deleted or restored.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also undo contacts that somebody changed since.")] = False,
     include_inferred: Annotated[
         bool,
         typer.Option(
             "--include-inferred",
-            help="Also delete contacts that the run may not have created, as the answers were lost.",
+            help="Also delete contacts whose creation was inferred, as the answer was lost.",
         ),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier undo of this run.")] = False,
@@ -74,11 +74,14 @@ def undo_run(
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:
-    """Delete the contacts that a run created. Those that it updated stay as they are.
+    """Delete the contacts that a run created, and restore those that it updated if it kept a snapshot (--snapshot).
 
-    Contacts that somebody else changed after the run wrote to them are kept.
+    Without a snapshot, contacts that it updated stay as they are. A contact that somebody else changed after the run
+    wrote to it is kept, and so is one of which no answer said that the run created it: what changed is listed by kind,
+    and each contact with its reason in undo.csv. Custom fields that the run made stay.
 
-    Exit code: 0 none is there any more; 1 some were kept, or failed; 2 wrong use; 3 stopped early; 130 interrupted.
+    Exit code: 0 all undone; 1 some were kept, restored in part, or failed; 2 wrong use; 3 stopped early;
+    130 interrupted.
     """
     past = PastOrder(
         folder=folder,

@@ -20,6 +20,7 @@ from .past_runs import Pace, PastOrder, describe_place, make_client, open_run, s
 from .terminal import INTERRUPTED, STOPPED, calling_on_signals, is_agreed, is_person_there, show, show_document, tell
 
 _MINUTE: Final = 60.0
+_MOST_KINDS: Final = 15  # of changes that are shown
 
 
 class UndoOrder(Struct, frozen=True, kw_only=True):
@@ -91,7 +92,7 @@ def _tell_of_inferred(order: UndoOrder, plan: UndoPlan) -> None:
         if order.includes_inferred
         else "are kept (--include-inferred deletes them, too)"
     )
-    show(f"{plan.inferred:,} of them may be somebody else's, as their answers were lost: they {what}.")
+    show(f"{plan.inferred:,} of them may be somebody else's, as no answer said that the run created them: they {what}.")
 
 
 def _tell_of_changed(order: UndoOrder) -> None:
@@ -150,12 +151,30 @@ def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> 
     is_stopped = report.stopped is not None and not report.is_done
     if is_stopped:
         show(f"Stopped early: {clean_text(report.stopped or '')}")
+    _show_changes(order, report)
+    if report.fields_left:
+        names = clean_text(", ".join(report.fields_left))
+        show(f"Left behind: the custom fields that the run made ({names}). Delete them in the location's settings.")
     show(f"Results: {folder}/ ({UNDO_REPORT}, {UNDO_TABLE})")
     if is_stopped:
         show(f"Next: {_command(order)} --resume{' --force' * order.is_forced}")
         return INTERRUPTED if is_interrupted else STOPPED
     _tell_of_kept(order, report)
     return 0 if report.is_done else 1
+
+
+def _show_changes(order: UndoOrder, report: UndoReport) -> None:
+    """Show what others changed, by kind: workflows touch contacts soon after they are created."""
+    if not report.changes:
+        return
+    show("What changed since the run last wrote to them (a contact may count more than once):")
+    kinds = list(report.changes.items())
+    for change, count in kinds[:_MOST_KINDS]:
+        show(f"  {count:,} x {clean_text(change)}")
+    if len(kinds) > _MOST_KINDS:
+        show(f"  and {len(kinds) - _MOST_KINDS:,} more kinds of change, see {UNDO_TABLE}")
+    if not order.is_forced:
+        show("If your own workflows made these changes, --force undoes these contacts, too.")
 
 
 def _tell_of_kept(order: UndoOrder, report: UndoReport) -> None:
@@ -175,7 +194,7 @@ _WORDS: Final = {
     "same": "as before already",
     "gone": "not there any more",
     "kept": "kept, as they changed since",
-    "inferred": "kept, as nobody knows whether the run created them",
+    "inferred": "kept, as no answer said that the run created them",
     "partly": "restored in part",
     "unseen": "kept, as what they held is not known",
     "failed": "failed",

@@ -121,7 +121,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
         except READING_ENDS as error:
             return _conclude_reading(order, run.folder, error)
         assert run.load is not None  # noqa: S101  (it was loaded)
-        target = IN_SANDBOX if order.is_sandbox else client.host
+        target = IN_SANDBOX if order.is_sandbox else client.target
         return conclude(order, run.load, target, client.location_id, reason, is_interrupted=stop.is_set())
 
 

@@ -35,13 +35,15 @@ from ..bulk.outcome import (
     UNKNOWN,
     Entry,
     LastRow,
-    is_in_doubt,
+    LostTries,
+    LostTriesOfRow,
+    lost_tries_of,
     outcome_cut_off,
     states_sent_again,
     with_unwritten,
 )
 from ..bulk.report import BatchReport, Outcome
-from ..bulk.run_log import LATEST_SECONDS, NO_PACE, Earlier, Pace, first_never_sent, read_outcome
+from ..bulk.run_log import NO_PACE, Earlier, Intent, Pace, read_outcome
 from ..errors import ConfigurationError, JournalError
 from .lease import Lease
 from .spool import Spool
@@ -62,21 +64,23 @@ class Began(Struct, frozen=True, tag=True):
 
 
 class Wrote(Struct, frozen=True, tag=True):
-    """A group of outcomes: rows with state, hash and outcome, and contacts with row and checksums."""
+    """A group of outcomes: rows with state, hash and outcome, and contacts with row and checksums; and what is known in
+    the end of tries to send rows."""
 
     rows: list[tuple[int, int, bytes, bytes]]
     contacts: list[tuple[str, int, int | None, int | None]]
     done_intents: list[int] = msgspec.field(name="settled")  # rows; the name is as it stands in stores
-    rows_read: int
     server_times: tuple[float, float] | None
     is_delivered: bool = False  # whether the consumer has done with all groups before; older stores do not say
+    lost_tries: list[LostTriesOfRow] = []
 
 
 class Intended(Struct, frozen=True, tag=True):
-    """Rows that are about to be sent and must not be sent twice."""
+    """Rows that are about to be sent: those that must not be sent twice, and the tries of those that may be."""
 
     rows: list[tuple[int, bytes]]
     now: float
+    lost_tries: list[LostTriesOfRow] = []
 
 
 class Ended(Struct, frozen=True, tag=True):
@@ -242,31 +246,14 @@ def _key_of(contact_id: str) -> int:
 
 
 class _Session(Struct):
-    """One worker's work on the location; `reach` is the row from which on it sent none, once it was cut off."""
+    """One worker's work on the location."""
 
     began_at: float
-    concurrency: int
-    rows_read: int = 0
-    server_times: tuple[float, float] | None = None
     has_ended: bool = False
-    reach: int = 0
-
-    def cut_off(self, outcomes: int) -> None:
-        """Note how far it can have come, which did not end in order."""
-        self.has_ended = True
-        self.reach = first_never_sent(rows_read=self.rows_read, outcomes=outcomes, concurrency=self.concurrency)
-        if self.server_times is not None:
-            self.server_times = self.server_times[0], self.server_times[1] + LATEST_SECONDS
 
 
 def _sum_up(sessions: Sequence[_Session], now: float) -> Earlier:
-    times = [session.server_times for session in sessions if session.server_times is not None]
-    return Earlier(
-        len(sessions),
-        min((session.began_at for session in sessions), default=now),
-        min((since for since, _ in times), default=None),
-        max((until for _, until in times), default=None),
-    )
+    return Earlier(len(sessions), min((session.began_at for session in sessions), default=now))
 
 
 DIFFERENCES: Final = {
@@ -311,14 +298,14 @@ class StoreLog:
         self._sessions: list[_Session] = []
         self._states = bytearray()  # a byte a row: its state; 0 where it has no outcome
         self._places = array("Q")  # of its outcome in the spool
-        self._count = 0  # rows with an outcome
         self._spool = Spool()
         self._contacts = Contacts()
         self._intents: dict[int, tuple[bytes, float]] = {}
         self._undelivered = array("Q")  # rows; one that was written twice is in it twice
         self._states_before = b""  # as this session began
         self._sent_again: frozenset[int] = frozenset()
-        self._reach = 0  # rows from this one on were never sent
+        self._lost_tries: dict[int, tuple[bytes, LostTries]] = {}
+        self._lost_before: dict[int, tuple[bytes, LostTries]] = {}  # as this session began
         self._is_in_use = False
         self._unwritten: dict[int, Entry] = {}
         self._read()
@@ -360,17 +347,16 @@ class StoreLog:
                 self._apply_beginning(record)
             case Wrote():
                 self._apply_group(record)
-            case Intended(rows=rows, now=now):
+            case Intended(rows=rows, now=now, lost_tries=lost):
                 self._intents.update((row, (row_hash, now)) for row, row_hash in rows)
+                self._keep_lost_tries(lost)
             case Ended(is_delivered=is_delivered):
                 self._sessions[-1].has_ended = True
                 self._note_delivery(is_delivered=is_delivered)
 
     def _apply_beginning(self, began: Began) -> None:
         self._earlier_whole = began.whole
-        if self._sessions and not self._sessions[-1].has_ended:
-            self._sessions[-1].cut_off(self._count)
-        self._sessions.append(_Session(began.now, began.concurrency))
+        self._sessions.append(_Session(began.now))
         for row, (row_hash, at) in self._intents.items():  # begun, not safe to repeat, no outcome: nobody knows
             when = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
             self._put(row, UNKNOWN, row_hash, _encode_outcome(outcome_cut_off(row, when)))
@@ -384,9 +370,14 @@ class StoreLog:
             self._contacts.keep(contact_id, (last, (email, phone)))
         for index in group.done_intents:
             self._intents.pop(index, None)
-        session = self._sessions[-1]
-        session.rows_read = group.rows_read
-        session.server_times = group.server_times or session.server_times
+        self._keep_lost_tries(group.lost_tries)
+
+    def _keep_lost_tries(self, rows: Iterable[LostTriesOfRow]) -> None:
+        for row, row_hash, spans in rows:
+            if spans:
+                self._lost_tries[row] = row_hash, spans
+            else:
+                self._lost_tries.pop(row, None)
 
     def _note_delivery(self, *, is_delivered: bool) -> None:
         if is_delivered:
@@ -397,7 +388,6 @@ class StoreLog:
         if row >= len(self._states):
             self._places.frombytes(bytes((row + 1 - len(self._states)) * self._places.itemsize))
             self._states.extend(bytes(row + 1 - len(self._states)))
-        self._count += not self._states[row]
         self._states[row], self._places[row] = state, place
         self._undelivered.append(row)
 
@@ -423,7 +413,7 @@ class StoreLog:
         self._states_before = bytes(self._states)
         self._sent_again = states_sent_again(retry_failed=retry_failed)
         *earlier, _ = self._sessions
-        self._reach = max((session.reach for session in earlier), default=0)
+        self._lost_before = dict(self._lost_tries)
         self._is_in_use = True
         if earlier:
             _log.info("%s: going on, session %d", self._records.place, len(self._sessions))
@@ -454,12 +444,10 @@ class StoreLog:
         before, outcome = self._kept(row)
         return read_outcome(outcome) if before == row_hash else None
 
-    def may_have_been_sent(self, row: int, row_hash: bytes) -> bool:
-        """Whether an earlier session may have sent a row, and does not know what became of it."""
-        if self._state_before(row) in self._sent_again:
-            before = self.pending(row, row_hash)
-            return before is not None and is_in_doubt(before)
-        return row < self._reach and not self.is_finished(row)
+    def lost_tries(self, row: int, row_hash: bytes) -> LostTries:
+        """Return the tries of earlier sessions that may have been applied to a row that is to be sent again."""
+        before, spans = self._lost_before.get(row, (row_hash, ()))
+        return spans if before == row_hash else ()
 
     def hashes(self, first: int, count: int) -> dict[int, tuple[bytes, bytes]]:
         """Return hash and encoded outcome of rows from `first` on, where there is one; see `read_outcome`."""
@@ -500,9 +488,12 @@ class StoreLog:
 
     # ------------------------------------------------------------------------------------------ writing
 
-    def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
+    def intend(self, intents: Iterable[Intent], now: float) -> None:
         """Write intents, as `RunLog`; they are in the store when this returns."""
-        self._append(Intended(list(rows), now))
+        intents = list(intents)
+        unsafe = [(one.row, one.row_hash) for one in intents if not one.is_repeatable]
+        lost = [(one.row, one.row_hash, one.lost_tries) for one in intents if one.is_repeatable]
+        self._append(Intended(unsafe, now, lost))
 
     def write(
         self,
@@ -510,7 +501,6 @@ class StoreLog:
         *,
         is_delivered: bool = True,
         server_times: tuple[float, float] | None = None,
-        rows_read: int = 0,
         pace: Pace = NO_PACE,
     ) -> list[Outcome]:
         """Write a group of outcomes, as `RunLog`; it is in the store when this returns."""
@@ -525,9 +515,9 @@ class StoreLog:
                 ],
                 [(contact_id, row, *signature) for contact_id, (row, signature) in contacts.items()],
                 [entry.outcome.index for entry in entries if not entry.is_repeatable],
-                rows_read,
                 server_times,
                 is_delivered,
+                lost_tries_of(entries),
             )
         )
         return outcomes

@@ -206,6 +206,7 @@ _UNDO_SCHEMA: Final = """
 CREATE TABLE undone (
     contact_id TEXT PRIMARY KEY, row INTEGER NOT NULL, status TEXT NOT NULL, detail TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE changes (contact_id TEXT NOT NULL, change TEXT NOT NULL, PRIMARY KEY (contact_id, change)) WITHOUT ROWID;
 """
 
 
@@ -221,12 +222,14 @@ class Undone(Struct, frozen=True):
             already; `partly`: some of its fields could not be restored; `unseen`: what it was is not known; `waiting`:
             its email or phone was emptied for a moment, as another contact is to have it.
         detail: Why, where there is something to tell.
+        changes: The ways in which somebody else changed a contact that was kept, as of `traces.Kept`.
     """
 
     row: int
     contact_id: str
     status: UndoStatus
     detail: str = ""
+    changes: tuple[str, ...] = ()
 
 
 _UNDO: Final = "undo"
@@ -274,8 +277,11 @@ class UndoBook:
     def write(self, undone: Undone) -> None:
         """Note what became of a contact."""
         record = undone.contact_id, undone.row, undone.status, undone.detail
+        changes = [(undone.contact_id, change) for change in dict.fromkeys(undone.changes)]
         with self._file.transaction() as db:
             db.execute("INSERT OR REPLACE INTO undone VALUES (?, ?, ?, ?)", record)
+            db.execute("DELETE FROM changes WHERE contact_id = ?", (undone.contact_id,))
+            db.executemany("INSERT INTO changes VALUES (?, ?)", changes)
 
     def counts(self) -> dict[UndoStatus, int]:
         """Return how many contacts there are of each status, those of earlier sessions included."""
@@ -287,6 +293,11 @@ class UndoBook:
         query = "SELECT count(*) FROM undone WHERE status = 'kept' AND detail = ?"
         ((count,),) = self._file.read(query, detail)
         return int(count)
+
+    def changes(self) -> dict[str, int]:
+        """Return in which ways contacts changed that were kept, and how many each, the most frequent first."""
+        query = "SELECT change, count(*) AS many FROM changes GROUP BY change ORDER BY many DESC, change"
+        return dict(self._file.read(query))
 
     def all(self) -> Iterator[Undone]:
         """Yield what became of each contact, in the order of the rows."""

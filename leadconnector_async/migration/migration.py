@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -28,6 +29,7 @@ from ..run.database import Database
 from ..run.folder import discard_folder, finish_draft, make_folder, open_draft, open_run
 from ..run.journal import Journal
 from ..run.rows import Rows, RunFile
+from ..run.target import describe_target, is_same_target
 from .before import Snapshot, StoredContacts
 from .books import TagBook, UndoBook, Undone
 from .existing import Reading, compare_with_existing, open_chooser, take_snapshot
@@ -143,7 +145,7 @@ class Migration:
             keep_with_obstacles: Whether a run that cannot be loaded as it is, is kept; `plan.obstacles` says why.
             rate_limit: Our own limits of each location, where there is no client.
             location_id: The location of rows that name none, where there is no client.
-            target: How the service is called; the client's host by default.
+            target: How the service is called; the client's address by default.
             stop: Set it to give up.
             tell: Called with what is read from the service for a comparison, and how long that takes.
 
@@ -188,7 +190,7 @@ class Migration:
         Args:
             client: Of the service and location that it is for; it is open. None where it comes later, with `use`.
             folder: Of the run.
-            target: How the service is called; the client's host by default.
+            target: How the service is called; the client's address by default.
 
         Raises:
             ConfigurationError: There is no run, it is damaged or in use, or it is for another service or location.
@@ -211,10 +213,11 @@ class Migration:
         Raises:
             ConfigurationError: The run is for another service or location.
         """
-        target = self._target or client.host
-        if self.target is not None and target != self.target:
+        target = self._target or client.target
+        if self.target is not None and not is_same_target(self.target, target):
+            there, here = describe_target(self.target), describe_target(target)
             raise ConfigurationError(
-                f"{self.folder}: was loaded into {clean_text(self.target)}, and the settings name {target}; set "
+                f"{self.folder}: was loaded into {clean_text(there)}, and the settings name {clean_text(here)}; set "
                 "LEADCONNECTOR_BASE_URL as it was then"
             )
         if self.location_id is not None and client.location_id != self.location_id:
@@ -259,6 +262,11 @@ class Migration:
     def target(self) -> str | None:
         """The service, where it is known."""
         return self._file.about("target")
+
+    @property
+    def fields_made(self) -> list[str]:
+        """The custom fields that were made for it, by their names."""
+        return self.plan.new_fields if self._file.about("fields_made") else []
 
     @property
     def has_locations(self) -> bool:
@@ -413,7 +421,7 @@ class Migration:
         """Note where the load goes, and resolve what was left open when it was planned."""
         whole = {
             "location": client.location_id or "",
-            "target": self._target or client.host,
+            "target": self._target or client.target,
             "api_version": client.api_version,
         }
         journal.check(whole)
@@ -572,7 +580,9 @@ class Migration:
                 running = restore.run(groups, stop, concurrency=concurrency, on_undone=on_undone)
                 reason = await _ending(running, stop)
         try:
-            return conclude_undo(self._folder(), plan, book, reason, restores=self.restores)
+            return conclude_undo(
+                self._folder(), plan, book, reason, restores=self.restores, fields_left=self.fields_made
+            )
         except OSError as error:
             raise ConfigurationError(f"{self.folder}: cannot hold the results ({error.strerror or error})") from None
 
@@ -596,7 +606,7 @@ class _Draft:
         self._folder = folder
         self._options = options
         self._location_id = (location_id if client is None else client.location_id) or ""
-        self._target = target or (None if client is None else client.host)
+        self._target = target or (None if client is None else client.target)
         self._named_target = target
         self._stop = stop
         self._tell = tell
@@ -662,7 +672,7 @@ class _Draft:
                 matching=matching,
                 asked=seen.asked,
                 limit=self._limit,
-                target=self._target,
+                target=None if self._target is None else urlsplit(self._target).hostname or self._target,
                 obstacles=self._preparation.obstacles(seen.tally),
                 new_fields=self._preparation.missing,
                 assumptions=self._notes,

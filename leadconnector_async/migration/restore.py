@@ -190,7 +190,8 @@ class Restore:
             return _undone(rows, "gone", "it was not there any more")
         except InvalidContactError as error:
             return _undone(rows, "failed", str(error))
-        return _undone(rows, _status_of(found), "; ".join(map(str, found.left)))
+        changes = tuple(left.field for left in found.left if left.is_changed)
+        return _undone(rows, _status_of(found), "; ".join(map(str, found.left)), changes)
 
     async def _restore_but(self, rows: list[Loaded]) -> Undone:
         """Restore all of a contact but the email and phone that others have."""
@@ -316,8 +317,8 @@ def _id_of(rows: Sequence[Loaded]) -> str:
     return str(rows[0].outcome.contact_id)
 
 
-def _undone(rows: Sequence[Loaded], status: UndoStatus, detail: str) -> Undone:
-    return Undone(rows[0].outcome.index, _id_of(rows), status, detail)
+def _undone(rows: Sequence[Loaded], status: UndoStatus, detail: str, changes: tuple[str, ...] = ()) -> Undone:
+    return Undone(rows[0].outcome.index, _id_of(rows), status, detail, changes)
 
 
 def _status_of(found: Restoration) -> UndoStatus:

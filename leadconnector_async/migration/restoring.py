@@ -61,6 +61,11 @@ class Left(Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.field}: {self.reason}"
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether it stays because somebody changed it since the run."""
+        return self.reason.startswith(_CHANGED)
+
 
 class Restoration(Struct, kw_only=True):
     """What is to be done.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from ..bulk.pool import Pool
 from ..bulk.report import Outcome, has_closed
+from ..bulk.traces import Kept
 from ..client import LeadConnector
 from ..errors import LeadConnectorError, NotFoundError
 from ..private_file import replacing, write_private
@@ -193,23 +194,23 @@ class Undo:
     async def _undo(self, created: Created) -> Undone:
         row, contact_id = created.row, created.contact_id
         try:
-            if reason := await self._why_kept(created):
-                return Undone(row, contact_id, "kept", reason)
+            if kept := await self._why_kept(created):
+                return Undone(row, contact_id, "kept", kept.reason, kept.changes)
             delete = partial(self._client.contacts.delete, contact_id, location_id=created.location_id)
             await self._pool.call(self._location_of(created), delete)
         except NotFoundError:
             return Undone(row, contact_id, "gone", "it was not there any more")
         return Undone(row, contact_id, "deleted")
 
-    async def _why_kept(self, created: Created) -> str | None:
+    async def _why_kept(self, created: Created) -> Kept | None:
         if created.is_inferred and not self._includes_inferred:
-            return _INFERRED
+            return Kept(_INFERRED)
         if self._is_forced:
             return None
         get = partial(self._client.contacts.get, created.contact_id, location_id=created.location_id)
         contact = await self._pool.call(self._location_of(created), get)
         trace = self._journal.trace(created.contact_id)
-        return _NO_TRACE if trace is None else trace.why_kept(contact)
+        return Kept(_NO_TRACE) if trace is None else trace.why_kept(contact)
 
     def _location_of(self, created: Created) -> str:
         return created.location_id or self._client.location_id or ""
@@ -222,6 +223,9 @@ class UndoReport(Struct, frozen=True, kw_only=True):
         created: Contacts to be deleted.
         updated: Contacts to be restored; none where the run kept no snapshot.
         inferred: Contacts that were kept as no answer said that the run created them; `kept` counts them, too.
+        changes: In which ways contacts that were kept, or restored in part, changed since the run, and how many each;
+            one contact may count under several.
+        fields_left: Custom fields that the run made, by their names; they stay.
         left: Contacts with which nothing was done yet.
         stopped: What ended it early, or None.
 
@@ -241,6 +245,8 @@ class UndoReport(Struct, frozen=True, kw_only=True):
     inferred: int
     left: int
     stopped: str | None
+    changes: dict[str, int] = {}
+    fields_left: tuple[str, ...] = ()
 
     @property
     def is_done(self) -> bool:
@@ -249,7 +255,13 @@ class UndoReport(Struct, frozen=True, kw_only=True):
 
 
 def conclude_undo(
-    folder: Path, plan: UndoPlan, book: UndoBook, stopped: str | None, *, restores: bool = False
+    folder: Path,
+    plan: UndoPlan,
+    book: UndoBook,
+    stopped: str | None,
+    *,
+    restores: bool = False,
+    fields_left: Sequence[str] = (),
 ) -> UndoReport:
     """Write the result files of an undo, and return its report.
 
@@ -259,6 +271,7 @@ def conclude_undo(
         book: What was done.
         stopped: What ended it early, or None.
         restores: Whether contacts that were updated were to be restored, too.
+        fields_left: Custom fields that the run made.
 
     Raises:
         OSError: One cannot be written.
@@ -267,7 +280,16 @@ def conclude_undo(
     updated = plan.updated if restores else 0
     left = plan.created + updated - sum(counts.values())
     inferred = book.count_kept(_INFERRED)
-    report = UndoReport(created=plan.created, updated=updated, **counts, inferred=inferred, left=left, stopped=stopped)
+    report = UndoReport(
+        created=plan.created,
+        updated=updated,
+        **counts,
+        inferred=inferred,
+        left=left,
+        stopped=stopped,
+        changes=book.changes(),
+        fields_left=tuple(fields_left),
+    )
     with replacing(folder / UNDO_TABLE, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)

@@ -70,25 +70,54 @@ def find_not_applied(
     return tuple(missing)
 
 
+_SAME: Final = {field.name: field.comparer() for field in FIELDS if field.is_personal}
 _PERSONAL: Final = [field.name for field in FIELDS if field.is_personal and field.name not in NAMES]
 
 
 def holds_only_what_was_sent(sent: ContactUpsert, stored: Contact) -> bool:
-    """Whether a contact names nobody and nothing that was not sent: one that somebody else made may.
+    """Whether a contact holds no name, email, phone, address or custom field that was not sent with this value.
+
+    One that somebody else made may hold more, or something else.
 
     What the service fills in by itself (country, time zone, source, type) proves nothing, nor do tags, which workflows
-    add. Only the presence of values is compared, not the values.
+    add.
     """
-    given = {
-        name for name in (*NAMES, *_PERSONAL) if (value := getattr(sent, name)) is not UNSET and not is_empty(value)
-    }
-    if given.isdisjoint(NAMES) and any(getattr(stored, name) for name in NAMES):
-        return False
-    if any(getattr(stored, name) and name not in given for name in _PERSONAL):
-        return False
-    ids = {field.id for field in stored.custom_fields or () if not is_empty(field.value)}
-    by_key = sum(field.id is UNSET for field in sent.custom_fields or ())  # answers name fields by their ids alone
-    return len(ids - {field.id for field in sent.custom_fields or ()}) <= by_key
+    has_own = all(_holds_what_was_sent(name, sent, stored) for name in _PERSONAL if getattr(stored, name))
+    return has_own and _is_named_as_sent(sent, stored) and _holds_only_fields_sent(sent, stored)
+
+
+def _holds_what_was_sent(name: str, sent: ContactUpsert, stored: Contact) -> bool:
+    return _was_given(sent, name) and _SAME[name](getattr(sent, name), getattr(stored, name))
+
+
+def _was_given(sent: ContactUpsert, name: str) -> bool:
+    value = getattr(sent, name)
+    return value is not UNSET and not is_empty(value)
+
+
+def _is_named_as_sent(sent: ContactUpsert, stored: Contact) -> bool:
+    """Whether a contact has no name, or one that was sent: whole, or in its parts."""
+    *parts, whole = NAMES
+    there = [name for name in parts if getattr(stored, name)]
+    if there and all(_holds_what_was_sent(name, sent, stored) for name in there):
+        return True
+    held = " ".join(getattr(stored, name) for name in there) or stored.name
+    given = (" ".join(getattr(sent, name) for name in parts if _was_given(sent, name)), sent.name or "")
+    return not held or any(_SAME[whole](each, held) for each in given)
+
+
+def _holds_only_fields_sent(sent: ContactUpsert, stored: Contact) -> bool:
+    """Whether a contact holds no custom field but those that were sent. Answers name fields by their ids alone, so one
+    that was sent by its key is known by its value."""
+    by_id = {field.id: field.field_value for field in sent.custom_fields or () if field.id is not UNSET}
+    by_key = [field.field_value for field in sent.custom_fields or () if field.id is UNSET]
+    held = [field for field in stored.custom_fields or () if not is_empty(field.value)]
+    others = [field.value for field in held if field.id not in by_id]
+    return (
+        all(is_same_value(by_id[field.id], field.value) for field in held if field.id in by_id)
+        and len(others) <= len(by_key)
+        and all(any(is_same_value(one, other) for one in by_key) for other in others)
+    )
 
 
 # ---------------------------------------------------------------------------------------------- channels

@@ -45,9 +45,7 @@ CREATE TABLE sessions (
     concurrency INTEGER NOT NULL,
     server_began_at REAL,
     server_until REAL,
-    rows_read INTEGER NOT NULL DEFAULT 0,
-    state INTEGER NOT NULL DEFAULT 0,
-    reach INTEGER NOT NULL DEFAULT 0
+    state INTEGER NOT NULL DEFAULT 0
 );
 """
 _LEDGER: Final = """

@@ -26,16 +26,19 @@ from ..bulk.outcome import (
     UNKNOWN,
     Entry,
     LastRow,
-    is_in_doubt,
+    LostTries,
+    LostTriesOfRow,
+    lost_tries_of,
     outcome_cut_off,
     states_sent_again,
     with_unwritten,
 )
 from ..bulk.report import BatchReport, Outcome
-from ..bulk.run_log import LATEST_SECONDS, NO_PACE, Earlier, LastCalls, Pace, first_never_sent
+from ..bulk.run_log import LATEST_SECONDS, NO_PACE, Earlier, Intent, LastCalls, Pace
 from ..bulk.traces import Trace, follow, trace_of
 from ..errors import ConfigurationError
 from .database import CUT_OFF, ENDED, Database
+from .target import is_same_target
 from .timeline import RECENT_CALLS, TIMELINE_SCHEMA, LaterCall, Second, add_later_calls, add_to_timeline, read_timeline
 
 _SCHEMA: Final = """
@@ -43,6 +46,7 @@ CREATE TABLE outcomes (
     row INTEGER PRIMARY KEY, state INTEGER NOT NULL, written INTEGER NOT NULL, hash BLOB NOT NULL, outcome BLOB NOT NULL
 );
 CREATE TABLE intents (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, at TEXT NOT NULL);
+CREATE TABLE lost_tries (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, spans BLOB NOT NULL);
 CREATE TABLE contacts (id TEXT PRIMARY KEY, row INTEGER NOT NULL, email INTEGER, phone INTEGER) WITHOUT ROWID;
 CREATE TABLE delivered (number INTEGER PRIMARY KEY, written INTEGER NOT NULL);
 CREATE TABLE traces (
@@ -57,10 +61,18 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
     "target": "was made for another service",
     "api_version": "was made with another API version",
 }
+_TARGET: Final = "target"
 
 _RECENT_SECONDS: Final = 600  # longer than any window of a limit
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Outcome).decode
+_encode_spans: Final = msgspec.msgpack.Encoder().encode
+_decode_spans: Final = msgspec.msgpack.Decoder(LostTries).decode
+
+
+def _is_same(name: str, before: str, now: str | None) -> bool:
+    """Whether something that a load is known by is as it was."""
+    return is_same_target(before, now) if name == _TARGET and now is not None else before == now
 
 
 class Session(Struct, frozen=True):
@@ -99,7 +111,7 @@ class Journal:
         self._retry_failed = retry_failed
         self._finished = bytearray()  # a byte a row: its state where it is not to be sent again, else 0
         self._pending = bytearray()  # the same of rows that are to be sent again
-        self._reach = 0  # rows from this one on were never sent
+        self._lost_tries: dict[int, tuple[bytes, LostTries]] = {}
         self._written = 0  # groups so far
         self._session = 0
         self._is_in_use = False
@@ -156,7 +168,7 @@ class Journal:
         """
         for name, sentence in _WHOLE.items():
             before = self.about(name)
-            if before is not None and before != whole.get(name):
+            if before is not None and not _is_same(name, before, whole.get(name)):
                 raise ConfigurationError(
                     f"{self.path}: this {self._file.kind} {sentence}; name another place for this one, or load that one"
                 )
@@ -184,7 +196,6 @@ class Journal:
             self.check(whole)
         with self._file.transaction() as db:
             db.execute("INSERT OR IGNORE INTO delivered VALUES (1, 0)")
-            self._note_cut_off(db)
             earlier = msgspec.structs.replace(self._read_earlier(db, now), last_calls=self.last_calls())
             db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", whole.items())
             self._session = earlier.sessions + 1
@@ -198,26 +209,12 @@ class Journal:
             _log.info("%s: going on, session %d", self.path, self._session)
         return earlier
 
-    def _note_cut_off(self, db: sqlite3.Connection) -> None:
-        """Note how far the last session can have come, where it was cut off."""
-        (outcomes,) = db.execute("SELECT count(*) FROM outcomes").fetchone()
-        query = "SELECT number, rows_read, concurrency FROM sessions WHERE state = ? AND NOT reach"
-        for number, rows_read, concurrency in db.execute(query, (CUT_OFF,)).fetchall():
-            reach = first_never_sent(rows_read=rows_read, outcomes=outcomes, concurrency=concurrency)
-            db.execute(
-                "UPDATE sessions SET server_until = server_until + ?, reach = ? WHERE number = ?",
-                (LATEST_SECONDS, reach, number),
-            )
-
     def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
         # Not below what was delivered: groups of rows that were not sent after all left no outcome.
         latest = "SELECT max((SELECT max(written) FROM delivered), coalesce((SELECT max(written) FROM outcomes), 0))"
         (self._written,) = db.execute(latest).fetchone()
-        sessions, began_at, self._reach = db.execute(
-            "SELECT count(*), min(began_at), coalesce(max(reach), 0) FROM sessions"
-        ).fetchone()
-        since, until = db.execute("SELECT min(server_began_at), max(server_until) FROM sessions").fetchone()
-        return Earlier(sessions, now if began_at is None else began_at, since, until)
+        sessions, began_at = db.execute("SELECT count(*), min(began_at) FROM sessions").fetchone()
+        return Earlier(sessions, now if began_at is None else began_at)
 
     def _settle_intents(self, db: sqlite3.Connection) -> None:
         """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows."""
@@ -235,6 +232,8 @@ class Journal:
         for row, state in db.execute("SELECT row, state FROM outcomes"):
             states = self._pending if state in again else self._finished
             states[row] = state
+        lost = db.execute("SELECT row, hash, spans FROM lost_tries")  # no more rows than were in flight, or in doubt
+        self._lost_tries = {row: (row_hash, _decode_spans(spans)) for row, row_hash, spans in lost}
 
     # ------------------------------------------------------------------------------------------ what is there
 
@@ -249,12 +248,10 @@ class Journal:
         ((before, outcome),) = self._file.read("SELECT hash, outcome FROM outcomes WHERE row = ?", row)
         return _decode(outcome) if before == row_hash else None
 
-    def may_have_been_sent(self, row: int, row_hash: bytes) -> bool:
-        """Whether an earlier session may have sent a row, and not heard what became of it."""
-        if row < len(self._pending) and self._pending[row]:
-            before = self.pending(row, row_hash)
-            return before is not None and is_in_doubt(before)
-        return row < self._reach and not self.is_finished(row)
+    def lost_tries(self, row: int, row_hash: bytes) -> LostTries:
+        """Return the tries of earlier sessions that may have been applied to a row that is to be sent again."""
+        before, spans = self._lost_tries.get(row, (row_hash, ()))
+        return spans if before == row_hash else ()
 
     def hashes(self, first: int, count: int) -> dict[int, tuple[bytes, bytes]]:
         """Return hash and encoded outcome of the rows from one on that are settled; see `read_outcome`."""
@@ -326,7 +323,7 @@ class Journal:
     def arrived_until(self) -> float | None:
         """Return by when all that the load sent had arrived, in seconds since 1970 by the server's clock, as far as the
         times of its outcomes tell; None where no answer told its time."""
-        query = "SELECT max(server_until + iif(state = ? OR reach, 0, ?)) FROM sessions"
+        query = "SELECT max(server_until + iif(state = ?, 0, ?)) FROM sessions"
         ((until,),) = self._file.read(query, ENDED, LATEST_SECONDS)
         return None if until is None else float(until)
 
@@ -354,7 +351,6 @@ class Journal:
         *,
         is_delivered: bool = True,
         server_times: tuple[float, float] | None = None,
-        rows_read: int = 0,
         pace: Pace = NO_PACE,
     ) -> list[Outcome]:
         """Write a group of outcomes.
@@ -363,7 +359,6 @@ class Journal:
             entries: The outcomes.
             is_delivered: Whether the consumer has done with all groups before this one.
             server_times: When this session began, and now, by the server's clock, once that is known.
-            rows_read: How many rows may have been sent by now.
             pace: What the limits allow by now.
 
         Returns:
@@ -377,7 +372,6 @@ class Journal:
             if is_delivered:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))
             self._written += 1
-            db.execute("UPDATE sessions SET rows_read = ? WHERE number = ?", (rows_read, self._session))
             if server_times is not None:
                 db.execute(
                     "UPDATE sessions SET server_began_at = ?, server_until = ? WHERE number = ?",
@@ -389,6 +383,7 @@ class Journal:
             pairs = list(zip(entries, outcomes, strict=True))
             db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", self._records(pairs))
             add_to_timeline(db, ((entry.at, outcome) for entry, outcome in pairs), pace)
+            _keep_lost_tries(db, lost_tries_of(entries))
             # Of a row that was not sent after all, too.
             db.executemany(
                 "DELETE FROM intents WHERE row = ?", [(e.outcome.index,) for e in entries if not e.is_repeatable]
@@ -432,19 +427,22 @@ class Journal:
         with self._file.transaction() as db:
             add_later_calls(db, calls)
 
-    def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
-        """Write that rows are about to be sent whose calls are not safe to repeat.
+    def intend(self, intents: Iterable[Intent], now: float) -> None:
+        """Write that rows are about to be sent.
 
         Args:
-            rows: Positions and hashes.
+            intents: Which.
             now: Seconds since 1970 by this machine.
 
         Raises:
             JournalError: It could not be written; they must not be sent.
         """
         when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
+        intents = list(intents)
+        unsafe = [(one.row, one.row_hash, when) for one in intents if not one.is_repeatable]
         with self._file.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?)", [(*row, when) for row in rows])
+            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?)", unsafe)
+            _keep_lost_tries(db, [(one.row, one.row_hash, one.lost_tries) for one in intents if one.is_repeatable])
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
@@ -467,6 +465,13 @@ class Journal:
             db.execute("UPDATE sessions SET state = ? WHERE number = ?", (ENDED, self._session))
             if is_delivered:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))
+
+
+def _keep_lost_tries(db: sqlite3.Connection, rows: Sequence[LostTriesOfRow]) -> None:
+    """Keep what may have been applied, in place of what the intents of the rows say."""
+    db.executemany("DELETE FROM lost_tries WHERE row = ?", [(row,) for row, _, spans in rows if not spans])
+    lost = [(row, row_hash, _encode_spans(spans)) for row, row_hash, spans in rows if spans]
+    db.executemany("INSERT OR REPLACE INTO lost_tries VALUES (?, ?, ?)", lost)
 
 
 def _last_row(db: sqlite3.Connection, contact_id: str) -> LastRow | None:

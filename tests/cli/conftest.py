@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, chdir, closing, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 import pytest
 import typer
@@ -28,6 +29,7 @@ from leadconnector_async import LeadConnector
 from leadconnector_async.cli.commands import app
 from leadconnector_async.models import Contact
 from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import RUN_FILE
 from leadconnector_async.testing import RunningSandbox, run_sandbox
 from tests.waiting import PATIENCE
 
@@ -149,6 +151,19 @@ def open_sandbox() -> Iterator[Callable[..., RunningSandbox]]:
 def served(open_sandbox: Callable[..., RunningSandbox]) -> Callable[..., str]:
     """Start sandboxes in threads of this process, and return their URLs."""
     return lambda **options: open_sandbox(**options).url
+
+
+def port_of(url: str) -> int:
+    """Return the port of a sandbox, for one that is to take its place: a run is known by its address."""
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+def note_target(folder: Path, target: str) -> None:
+    """Have a run say that it was loaded into a service."""
+    with Database(folder / RUN_FILE) as file:
+        file.note([("target", target)])
 
 
 def _environ(url: str, token: str) -> dict[str, str]:

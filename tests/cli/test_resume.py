@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import Run, count, end, load, people, start, table
+from tests.cli.conftest import Run, count, end, load, people, port_of, start, table
 from tests.waiting import wait_until
 
 
@@ -58,9 +58,9 @@ def test_failed_rows_are_sent_again_where_that_is_wanted(
 ) -> None:
     path = people(tmp_path / "a.csv", 30)
     path.write_text(path.read_text() + "no address,X\n")
-    url = served(faults={"422-created": 1})  # every row is refused, though it is written
-    assert load(url, path)[0] == 1
-    good = served()
+    with run_sandbox(faults={"422-created": 1}) as sandbox:  # every row is refused, though it is written
+        assert load(sandbox.url, path)[0] == 1
+    good = served(port=port_of(sandbox.url))
     code, out, err = load(good, path, "--resume")
     assert code == 1, err
     assert "31 failed" in out

@@ -12,7 +12,7 @@ import pytest
 
 from leadconnector_async.bulk.outcome import Entry
 from leadconnector_async.bulk.report import BatchReport, Outcome, RowError, Status
-from leadconnector_async.bulk.run_log import LATEST_SECONDS, Earlier
+from leadconnector_async.bulk.run_log import Earlier, Intent
 from leadconnector_async.cluster.journal import Contacts, Records, StoreLog
 from leadconnector_async.cluster.lease import Lease
 from leadconnector_async.cluster.store import Store, seal
@@ -52,6 +52,10 @@ def take(store: Store) -> Iterator[OpenLog]:
         log.close()
 
 
+def intent(row: int, *, is_repeatable: bool = True) -> Intent:
+    return Intent(row, b"", is_repeatable, ((1.0, 2.0),))
+
+
 def created(row: int, contact_id: str | None = None, email: str = "") -> Entry:
     return entry(row, "created", contact_id or f"c{row}", email, new=True)
 
@@ -68,17 +72,18 @@ def failed(row: int, *, is_repeatable: bool = True) -> Entry:
 
 def test_the_next_worker_goes_on(take: OpenLog) -> None:
     first = take(1)
-    first.write([created(0), created(1)], rows_read=10)
+    first.intend([intent(row) for row in range(3)], now=0.0)
+    first.write([created(0), created(1)])
     second = take(2)
     assert [second.is_finished(row) for row in range(4)] == [True, True, False, False]
-    assert second.may_have_been_sent(2, b"")
-    second.write([created(2)], rows_read=10)
+    assert [second.lost_tries(row, b"") for row in range(4)] == [(), (), ((1.0, 2.0),), ()]
+    second.write([created(2)])
     second.end(is_delivered=True)
     third = take(3, begin=False)
     assert [outcome.index for outcome in third.outcomes()] == [0, 1, 2]
     assert third.is_begun
     assert third.begin(whole=WHOLE, concurrency=4, now=1_790_000_009.0).sessions == 2
-    assert not third.may_have_been_sent(1, b"")
+    assert third.lost_tries(1, b"") == ()
 
 
 def test_what_is_written_late_counts_for_nobody(take: OpenLog) -> None:
@@ -95,7 +100,7 @@ def test_what_is_written_late_counts_for_nobody(take: OpenLog) -> None:
 
 def test_what_must_not_be_sent_twice_is_unknown(take: OpenLog) -> None:
     first = take(1)
-    first.intend([(0, b""), (1, b""), (2, b"")], now=1_790_000_000.0)
+    first.intend([intent(row, is_repeatable=False) for row in range(3)], now=1_790_000_000.0)
     first.write([failed(0, is_repeatable=False)])
     for epoch in (2, 3):
         statuses = [outcome.status for outcome in take(epoch).outcomes()]
@@ -112,7 +117,7 @@ def test_nothing_is_written_without_a_lease(take: OpenLog, store: Store) -> None
     with pytest.raises(JournalError, match="another worker"):
         journal.write([created(0)])
     with pytest.raises(JournalError, match="another worker"):
-        journal.intend([(1, b"")], now=0.0)
+        journal.intend([intent(1)], now=0.0)
     assert store.names("journal/L") == before
     assert not take(2).is_finished(0)
 
@@ -152,7 +157,7 @@ def test_what_could_not_be_written_is_not_known_either(take: OpenLog, store: Sto
     with pytest.raises(JournalError):
         log.write([created(1)])
     with pytest.raises(JournalError):
-        log.intend([(2, b"")], now=0.0)
+        log.intend([intent(2, is_repeatable=False)], now=0.0)
     assert [outcome.index for outcome in log.outcomes()] == [0]
     log.keep([created(1)])
     seconds[0] = 0.0
@@ -214,8 +219,7 @@ def test_a_store_of_the_version_before_goes_on(take: OpenLog, store: Store, *, h
         store.write(f"journal/L/{name}", seal(msgspec.msgpack.encode(record)))
     log = take(3, begin=False)
     earlier = log.begin(whole=WHOLE, concurrency=4, now=1_790_000_200.0)
-    # The first session was cut off: what it had under way may arrive for some time more.
-    assert earlier == Earlier(2, 1790000001.0, 1790000001.5, 1790000003.5 + LATEST_SECONDS)
+    assert earlier == Earlier(2, 1790000001.0)
     found = {outcome.index: outcome for outcome in log.outcomes()}
     assert {row: outcome.status for row, outcome in found.items()} == {
         0: "created",
@@ -225,7 +229,7 @@ def test_a_store_of_the_version_before_goes_on(take: OpenLog, store: Store, *, h
     }
     assert str(found[4].note).startswith("it may have been applied at 2026-09-21T14:13:22+00:00")
     assert [log.is_finished(row) for row in range(6)] == [True, True, False, True, True, False]
-    assert log.may_have_been_sent(2, b"")
+    assert log.lost_tries(2, b"") == ()  # it did not say when it sent what, so nothing is inferred
     assert [outcome.index for outcome in log.undelivered()] == ([] if has_ended else [0, 1, 3, 4])
     (outcome,) = log.write([entry(5, "updated", "c0", "third", new=False)])
     assert outcome.collision_with == 1

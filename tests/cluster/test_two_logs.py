@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from leadconnector_async import BatchReport, Journal
-from leadconnector_async.bulk.outcome import Entry
+from leadconnector_async.bulk.outcome import Entry, LostTries
 from leadconnector_async.bulk.report import Outcome, RowError
-from leadconnector_async.bulk.run_log import Earlier, RunLog
+from leadconnector_async.bulk.run_log import Earlier, Intent, RunLog
 from leadconnector_async.cluster.journal import Records, StoreLog
 from leadconnector_async.cluster.lease import Lease
 from leadconnector_async.cluster.store import Store
@@ -35,7 +35,7 @@ BEGAN_AT = 1_790_000_000.0
 
 
 class Intend(Struct):
-    rows: list[tuple[int, bytes]]
+    intents: list[Intent]
     now: float
 
 
@@ -43,7 +43,6 @@ class Write(Struct):
     entries: list[Entry]
     is_delivered: bool
     server_times: tuple[float, float] | None
-    rows_read: int
 
 
 class Keep(Struct):
@@ -65,13 +64,12 @@ class Session(Struct):
 def do(log: RunLog, step: Step) -> Any:
     match step:
         case Intend():
-            return log.intend(step.rows, step.now)
+            return log.intend(step.intents, step.now)
         case Write(entries=entries):
             return log.write(
                 entries,
                 is_delivered=step.is_delivered,
                 server_times=step.server_times,
-                rows_read=step.rows_read,
             )
         case Keep(entries=entries):
             return log.keep(entries)
@@ -103,6 +101,11 @@ def outcomes() -> st.SearchStrategy[Outcome]:
     )
 
 
+def lost_tries() -> st.SearchStrategy[LostTries]:
+    span = st.tuples(st.floats(0, 9), st.floats(10, 19))
+    return st.lists(st.none() | span, max_size=2).map(tuple)
+
+
 def entries() -> st.SearchStrategy[Entry]:
     email, phone = st.sampled_from(["", "L a@b.c", "L d@e.f"]), st.sampled_from(["", "L 1", "L 2"])
     return st.builds(
@@ -112,6 +115,8 @@ def entries() -> st.SearchStrategy[Entry]:
         identity=st.builds(Identity, email, phone),
         is_repeatable=st.booleans(),
         note_if_new=st.sampled_from([None, "its answer was lost"]),
+        note_if_first=st.sampled_from([None, "it may have created it"]),
+        lost_tries=lost_tries(),
         is_compared=st.booleans(),
     )
 
@@ -122,11 +127,13 @@ def groups(least: int = 0) -> st.SearchStrategy[list[Entry]]:
 
 
 def sessions() -> st.SearchStrategy[Session]:
-    rows = st.lists(st.tuples(st.integers(0, ROWS - 1), st.sampled_from(HASHES)), max_size=3)
+    intents = st.lists(
+        st.builds(Intent, st.integers(0, ROWS - 1), st.sampled_from(HASHES), st.booleans(), lost_tries()), max_size=3
+    )
     times = st.integers(0, 1000).map(lambda second: (BEGAN_AT + second, BEGAN_AT + second * 2))
     steps = st.one_of(
-        st.builds(Intend, rows, st.integers(0, 1000).map(lambda second: BEGAN_AT + second)),
-        st.builds(Write, groups(), st.booleans(), st.none() | times, st.integers(0, 30)),
+        st.builds(Intend, intents, st.integers(0, 1000).map(lambda second: BEGAN_AT + second)),
+        st.builds(Write, groups(), st.booleans(), st.none() | times),
         st.builds(Keep, groups(1)),
     )
     return st.builds(
@@ -146,9 +153,9 @@ HISTORY = [
         concurrency=1,
         retry_failed=False,
         steps=[
-            Intend([(3, b""), (4, b"")], BEGAN_AT),
-            Write([_updated(0, "c0", "L a@b.c"), _updated(1, "c0", "L d@e.f")], True, None, 0),
-            Write([_updated(0, "c0", "L d@e.f"), _updated(3, "c1", "", is_repeatable=False)], True, (1.0, 2.0), 0),
+            Intend([Intent(row, b"", row == 5, ((1.0, 2.0), None)) for row in (3, 4, 5)], BEGAN_AT),
+            Write([_updated(0, "c0", "L a@b.c"), _updated(1, "c0", "L d@e.f")], True, None),
+            Write([_updated(0, "c0", "L d@e.f"), _updated(3, "c1", "", is_repeatable=False)], True, (1.0, 2.0)),
         ],
         ending=None,
     ),
@@ -171,9 +178,7 @@ def say(log: Journal | StoreLog) -> dict[str, Any]:
     }
     for row_hash in HASHES:
         found[f"pending {row_hash!r}"] = [log.pending(row, row_hash) for row in range(ROWS + 3)]
-        # Rows far ahead: which ones a session may have sent that was cut off depends on what it had read.
-        far = (*range(ROWS + 3), *range(195, 280), *range(10_190, 10_280))
-        found[f"sent {row_hash!r}"] = [log.may_have_been_sent(row, row_hash) for row in far]
+        found[f"lost tries {row_hash!r}"] = [log.lost_tries(row, row_hash) for row in range(ROWS + 3)]
     for keeps, name in itertools.product((True, False), ("fold_into", "fold_all_into")):
         report = BatchReport(keep_outcomes=keeps)
         getattr(log, name)(report)
