@@ -214,7 +214,7 @@ async def _find_place(order: Order) -> tuple[str, str | None]:
     if order.is_sandbox:
         return IN_SANDBOX, order.location_id or _SANDBOX_LOCATION
     client = await _make_client(order, order.location_id)
-    return client.host, client.location_id
+    return client.target, client.location_id
 
 
 def _earlier_runs() -> list[Path]:

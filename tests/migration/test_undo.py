@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from leadconnector_async.cli.preparation import PhoneConflicts
 
 from leadconnector_async import DuplicateContactError, LeadConnector, RetryPolicy, ServerError
 from leadconnector_async.bulk.pool import Pool
