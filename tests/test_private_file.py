@@ -21,7 +21,7 @@ from leadconnector_async.private_file import (
     replacing,
     write_private,
 )
-from leadconnector_async.run.journal import is_journal_of
+from leadconnector_async.run.database import Database
 from leadconnector_async.sandbox import Sandbox
 
 
@@ -196,7 +196,7 @@ async def test_a_database_on_a_network_disk_is_refused(
 ) -> None:
     path = tmp_path / "run.sqlite3"
     mount(kind)
-    for open_it in (lambda: Journal(path), lambda: is_journal_of(path, {})):
+    for open_it in (lambda: Journal(path), lambda: Database(path), lambda: Database(path, is_draft=True)):
         with pytest.raises(ConfigurationError, match="name a place on a disk of this machine") as caught:
             open_it()
         assert f"{path}: is on a network disk ({kind})" in str(caught.value)

@@ -179,7 +179,7 @@ def test_a_spent_day_is_waited_for_where_that_is_wanted(tmp_path: Path) -> None:
 
 
 def test_the_run_of_this_location_goes_on_whatever_else_lies_there(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Callable[..., str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = people(tmp_path / "a.csv", 3)
     names = []
@@ -196,6 +196,11 @@ def test_the_run_of_this_location_goes_on_whatever_else_lies_there(
     for location in ("LA", "LB"):  # the service itself has no such run
         code, _, err = run("upsert", path, "--location", location, "--resume")
         assert (code, "there is no run of this load here to go on with" in err) == (2, True)
+    for name, value in {"TOKEN": "sandbox", "BASE_URL": served()}.items():
+        monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
+    assert run("upsert", path, "--location", "LA", "--out", "leadconnector-run-0")[0] == 0
+    code, out, err = run("upsert", path, "--location", "LA", "--resume")
+    assert (code, "Results: leadconnector-run-0/" in out) == (0, True), err
 
 
 def wait_until_open(process: subprocess.Popen[str], path: Path) -> None:

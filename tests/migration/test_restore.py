@@ -32,13 +32,13 @@ from leadconnector_async import (
 from leadconnector_async.bulk.pool import Pool
 from leadconnector_async.bulk.report import BatchReport
 from leadconnector_async.bulk.traces import Trace, Written, trace_of
-from leadconnector_async.migration.before import BEFORE, Snapshot, StoredContacts
+from leadconnector_async.migration.before import Snapshot, StoredContacts
 from leadconnector_async.migration.books import UndoBook, Undone
 from leadconnector_async.migration.inventory import Inventory, complete_contacts
 from leadconnector_async.migration.load import FileLoad
 from leadconnector_async.migration.mapping.directories import fetch_fields
 from leadconnector_async.migration.mapping.meaning import Meaning
-from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
+from leadconnector_async.migration.mapping.rows import open_row_file
 from leadconnector_async.migration.report.files import Results
 from leadconnector_async.migration.restore import Restore, assume_met
 from leadconnector_async.migration.restoring import Sent, fields_changed, find_restoration
@@ -46,12 +46,16 @@ from leadconnector_async.migration.undo import Undo, read_created
 from leadconnector_async.migration.verify import Meetings, group_by_contact, note_end
 from leadconnector_async.models.search import FoundContact
 from leadconnector_async.models.wire import read_contact
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import RUN_FILE
 from leadconnector_async.run.journal import Journal
+from leadconnector_async.run.rows import Rows
 from leadconnector_async.sandbox import Sandbox, search
 from leadconnector_async.sandbox.books import Records
 from leadconnector_async.sandbox.shapes import FOUND
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
+from tests.kept_rows import keep
 
 CUSTOM = {"Nickname": "custom:nickname", "Interests": "custom:interests", "Score": "custom:score"}
 QUICK = RateLimit(max_requests=10_000, per_seconds=1.0, daily=None)
@@ -105,7 +109,6 @@ class Run:
         self._adds_tags = adds_tags
         self._clears = clears
         self._more = more or {}
-        self._files: list[RowFile] = []
         self.when_kept: Callable[[], None] = lambda: None
         self.report = BatchReport()
 
@@ -116,35 +119,32 @@ class Run:
             empties_tags=not self._adds_tags,
             fields=await fetch_fields(self._client),
         )
-        self._files = files = [open_row_file(write(self._folder / "rows.csv", rows, self._more), meaning)]
-        with StoredContacts(self._folder / BEFORE) as stored, Snapshot(self._folder, stored) as snapshot:
-            limit, pool = RateLimit(), Pool(self._client)
+        with Database(self._folder / RUN_FILE) as file:
+            files = keep([open_row_file(write(self._folder / "rows.csv", rows, self._more), meaning)], file)
+            stored = StoredContacts(file)
+            snapshot, limit, pool = Snapshot(file, stored), RateLimit(), Pool(self._client)
             await Inventory(self._client, stored, files, pool=pool, limit=limit, tell=lambda _: None).run(
                 asyncio.Event()
             )
             await complete_contacts(self._client, snapshot, stored, files, fields_changed, asyncio.Event(), pool=pool)
-        self.when_kept()
-        with self._open_journal() as journal:
-            load = FileLoad(files, Results(self._folder, files), journal, adds_tags=self._adds_tags)
+            self.when_kept()
+            journal, results = Journal(file), Results(self._folder, files)
+            load = FileLoad(files, results, file, journal, adds_tags=self._adds_tags)
             self.report = await load.run(self._client, asyncio.Event(), wait_for_quota=True, on_outcome=lambda _: None)
             note_end(journal, self._client)
 
-    def _open_journal(self) -> Journal:
-        return Journal(self._folder / "journal.sqlite3", whole={"files": "1"})
-
     async def undo(self, client: LeadConnector, *, is_forced: bool = False) -> list[Undone]:
         with ExitStack() as opened:
-            journal = opened.enter_context(self._open_journal())
-            book = opened.enter_context(UndoBook(self._folder / "undo.sqlite3"))
-            stored = opened.enter_context(StoredContacts(self._folder / BEFORE))
-            snapshot = opened.enter_context(Snapshot(self._folder, stored))
-            told = list(assume_met(self._files, journal.outcomes(), stored, LOCATION))
+            file = opened.enter_context(Database(self._folder / RUN_FILE))
+            files, journal, book, stored = Rows(file).files(), Journal(file), UndoBook(file), StoredContacts(file)
+            snapshot = Snapshot(file, stored)
+            told = list(assume_met(files, journal.outcomes(), stored, LOCATION))
             meetings = opened.enter_context(Meetings(told))
             created = [one for one in read_created(journal) if not snapshot.was_there(LOCATION, one.contact_id)]
             pool = Pool(client)
             work = Undo(client, book, journal, pool, is_forced=is_forced)
             assert await work.run(created, asyncio.Event(), concurrency=4) is None
-            groups = group_by_contact(self._files, told, meetings, None, adds_tags=self._adds_tags)
+            groups = group_by_contact(files, told, meetings, None, adds_tags=self._adds_tags)
             restore = Restore(client, book, snapshot, journal, pool, adds_tags=self._adds_tags, is_forced=is_forced)
             assert await restore.run(groups, asyncio.Event(), concurrency=4) is None
             return list(book.all())

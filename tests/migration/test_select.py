@@ -21,6 +21,7 @@ from leadconnector_async.models import Contact, CustomField, read_mapping
 from leadconnector_async.models.custom_fields import CustomFieldValue
 from leadconnector_async.models.search import FoundContact
 from leadconnector_async.models.wire import read_contact
+from leadconnector_async.run.database import Database
 from leadconnector_async.sandbox.books import Records
 from leadconnector_async.sandbox.custom_fields import CustomFieldDefinition
 from leadconnector_async.sandbox.shapes import FOUND
@@ -84,7 +85,8 @@ def held(books: Records) -> dict[str, Row]:
 
 def taken(books: Records, order: tuple[str, ...], rows: list[Row], **wanted: bool) -> Iterator[tuple[Choice, Row]]:
     """Have the books take what is chosen of rows, tags being added, and yield each choice with its row."""
-    with StoredContacts(None) as stored:
+    with Database(None) as file:
+        stored = StoredContacts(file)
         stored.begin("L", LocationRead(rule=MatchRule(order=order), country="US"))
         there = [
             read_contact(msgspec.json.encode(FOUND.spell(one, "2021-07-28")), FoundContact, "found")

@@ -23,7 +23,11 @@ from leadconnector_async import (
 )
 from leadconnector_async.errors import InvalidContactError
 from leadconnector_async.migration.mapping.rows import FileRow, open_row_file
-from leadconnector_async.migration.report.files import Results, make_folder, why_not_attempted
+from leadconnector_async.migration.report.files import Results, why_not_attempted
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import make_folder
+from leadconnector_async.run.rows import RunFile
+from tests.kept_rows import keep
 
 
 def write(folder: Path, text: str | bytes, name: str = "people.csv") -> Path:
@@ -267,8 +271,12 @@ def table_of(path: Path) -> list[list[str]]:
 
 
 def settle(paths: list[Path], folder: Path, status: Any = "failed") -> Results:
-    files = [open_row_file(path) for path in paths]
-    make_folder(folder, is_resumed=False)
+    make_folder(folder)
+    with Database(None) as database:
+        return write_results(keep([open_row_file(path) for path in paths], database), folder, status)
+
+
+def write_results(files: list[RunFile], folder: Path, status: Any) -> Results:
     results = Results(folder, files)
     error = RowError("ValidationError", 422, "no") if status == "failed" else None
     outcomes = (
@@ -415,9 +423,9 @@ def test_what_cannot_be_read_is_not_sent_when_it_is_loaded_again(tmp_path: Path,
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="is not empty"):
-        make_folder(tmp_path, is_resumed=False)
+        make_folder(tmp_path)
     with pytest.raises(ConfigurationError, match="cannot hold the results"):
-        make_folder(tmp_path / "report.json" / "below", is_resumed=False)
+        make_folder(tmp_path / "report.json" / "below")
 
 
 def test_a_row_that_may_have_been_applied_is_not_loaded_again_by_mistake(tmp_path: Path) -> None:
