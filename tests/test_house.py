@@ -53,10 +53,10 @@ ROOMS: dict[str, str] = {
     "migration": """
         tables/extras tables/file tables/table tables/duck tables/queries tables/text tables/delimited tables/json
         tables/workbook tables/open mapping/targets mapping/custom_fields mapping/directories mapping/headers
-        mapping/meaning mapping/presets mapping/columns matching before books plan export undo report/html
+        mapping/meaning mapping/presets mapping/columns matching before undone plan export undo report/html
         report/charts report/words report/plan_page tables/__init__ tables/inputs mapping/rows mapping/file check
-        follow_up tagging phones restoring select report/files load survey planning inventory verify restore
-        report/report_page mapping/__init__ report/__init__ existing options prepare migration __init__
+        restoring select options steps tagging phones report/files load survey planning inventory verify restore
+        report/report_page mapping/__init__ report/__init__ existing prepare migration __init__
     """,
     "cluster": "own_worker store lease spool journal splitting workers dispatch load lead run __init__",
     "sandbox": """

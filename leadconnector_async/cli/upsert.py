@@ -25,7 +25,6 @@ from ..migration.migration import IN_SANDBOX, Content, Migration
 from ..migration.options import TagsRule
 from ..migration.tables import find_files
 from ..migration.tables.inputs import STDIN, Inputs
-from ..migration.tagging import has_tags
 from ..protocol.answers import clean_text
 from ..run.folder import RUN_FILE, is_run
 from ..run.target import is_same_target
@@ -275,7 +274,7 @@ def _tell_beforehand(order: Order, run: Migration, *, is_found: bool) -> None:
     _tell_of_rows(run)
     if run.options.snapshot:
         tell(_SNAPSHOT_SENTENCE)
-    if has_tags(run.files):
+    if any(file.has_tags for file in run.files):
         tell(_TAGS_SENTENCES[run.options.tags])
     if not order.is_sandbox:
         tell("Each write fires the location's contact webhooks and workflows.")
@@ -349,8 +348,7 @@ async def _upsert(order: Order, run: Migration, client: LeadConnector, stop: asy
                 on_read=reading.count,
                 on_load=show_progress,
                 on_outcome=lambda outcome: shown.update(outcome),
-                on_phone=lambda done, total: shown.count_phones(done, total),
-                on_tagged=lambda rows: shown.add_tagged(rows),
+                on_step=lambda progress: shown.update_step(progress),
             )
         except LoadStoppedError as error:
             return str(error)

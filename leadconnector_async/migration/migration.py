@@ -31,27 +31,26 @@ from ..run.journal import Journal
 from ..run.rows import Rows, RunFile
 from ..run.target import describe_target, is_same_target
 from .before import Snapshot, StoredContacts
-from .books import TagBook, UndoBook, Undone
 from .existing import Reading, compare_with_existing, open_chooser, take_snapshot
-from .load import FileLoad, Sending
+from .load import FileLoad, Sending, open_steps
 from .mapping.custom_fields import about_not_emptied
 from .mapping.meaning import Meaning
 from .mapping.rows import RowFile, split_emptied
 from .matching import Matching
 from .options import CHANGED, MigrationOptions
-from .phones import tell_of_phones
 from .plan import Comparison, Plan
 from .planning import Seen as Planned
 from .planning import make_plan
-from .prepare import Preparation, Seen, fields_made, open_phones
+from .prepare import Preparation, Seen, fields_made
 from .report.files import Results
 from .restore import Restore, assume_met
 from .select import Chooser, read_selection
+from .steps import StepProgress
 from .survey import Survey
 from .tables import find_files, open_table
 from .tables.inputs import STDIN, Inputs, Sources
-from .tagging import mark_missing
 from .undo import Created, Undo, UndoPlan, UndoReport, conclude_undo, correct_plan, plan_undo, read_created
+from .undone import Undone, UndoRecords
 from .verify import (
     Meetings,
     Sample,
@@ -347,8 +346,7 @@ class Migration:
         self,
         *,
         on_outcome: Callable[[Outcome], None] | None = None,
-        on_phone: Callable[[int, int], None] = lambda done, total: None,
-        on_tagged: Callable[[int], None] = lambda _: None,
+        on_step: Callable[[StepProgress], None] = lambda _: None,
         on_read: Callable[[int], None] = lambda _: None,
         on_load: Callable[[FileLoad], None] = lambda _: None,
         tell: Tell = lambda _: None,
@@ -361,8 +359,7 @@ class Migration:
 
         Args:
             on_outcome: Called with each outcome once it is on disk.
-            on_phone: Called while phones are set after the rows: with how many are, and how many are to be.
-            on_tagged: Called with the number of rows that got their tags, after each call that adds some.
+            on_step: Called after each call that follows the upserts, such as one that adds tags.
             on_read: Called with how many contacts more were read that were there before.
             on_load: Called with the load before its first row.
             tell: Called with what is done before the first row, in sentences.
@@ -395,11 +392,8 @@ class Migration:
             self.load = FileLoad(
                 files,
                 Results(self._folder(), files),
-                self._file,
                 journal,
-                adds_tags=self.options.tags == "add",
-                phones=open_phones(self._file, retry_refused=retry_failed),
-                retry_failed=retry_failed,
+                steps=open_steps(self._file, self.options, retry_refused=retry_failed),
                 chooser=chooser,
                 closed=pool.closed,
             )
@@ -410,8 +404,7 @@ class Migration:
                     stop,
                     wait_for_quota=wait_for_quota,
                     on_outcome=on_outcome or (lambda _: None),
-                    on_phone=on_phone,
-                    on_tagged=on_tagged,
+                    on_step=on_step,
                 )
             finally:
                 with suppress(JournalError):  # what it tells of its end is then less exact
@@ -494,9 +487,9 @@ class Migration:
             wanted = meetings.total if picked is None else len(picked)
             on_start(wanted)
             work = Verification(client, self._folder(), ended_at=read_end(journal), adds_tags=adds_tags)
-            phones = open_phones(self._file)
-            outcomes = journal.outcomes() if phones is None else tell_of_phones(journal.outcomes(), phones)
-            outcomes = mark_missing(outcomes, await asyncio.to_thread(TagBook(self._file).missing))
+            outcomes = journal.outcomes()
+            for step in open_steps(self._file, self.options):
+                outcomes = step.mark(outcomes)
             sending = self._sending(client, opened)
             groups = group_by_contact(self.files, outcomes, meetings, picked, sending, adds_tags=adds_tags)
             try:
@@ -516,14 +509,14 @@ class Migration:
         stored, replaces_tags = StoredContacts(self._file), self.options.tags == "replace"
         chooser = Chooser(selection, stored, location_id=client.location_id or "", replaces_tags=replaces_tags)
         opened.callback(chooser.close)
-        return Sending(open_phones(self._file), chooser)
+        return Sending(open_steps(self._file, self.options), chooser)
 
     # ------------------------------------------------------------------------------------------ undo
 
     @property
     def is_undo_begun(self) -> bool:
         """Whether an undo was begun."""
-        return UndoBook(self._file).is_begun
+        return UndoRecords(self._file).is_begun
 
     @property
     def restores(self) -> bool:
@@ -560,7 +553,7 @@ class Migration:
             JournalError: The run cannot be read or written.
         """
         client, stop = self._opened_client(), stop or asyncio.Event()
-        past, book, pool = _Past(self, client), UndoBook(self._file), Pool(client)
+        past, book, pool = _Past(self, client), UndoRecords(self._file), Pool(client)
         plan = await asyncio.to_thread(past.plan)
         if not book.is_begun:
             book.begin(client.clock.time())

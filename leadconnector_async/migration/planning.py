@@ -23,7 +23,7 @@ from ..run.rows import RunFile, RunRow
 from .load import Read, change_rest
 from .mapping.rows import RowFile
 from .matching import USUAL_ORDER, Conflict, Matching, MatchRule, PhoneRule
-from .phones import SharedRows, what_to_send
+from .phones import SharedRow, SharedRows, what_to_send
 from .plan import ComparedRow, Comparison, FieldChange, Plan, PlannedLocation, effects_of, longest, time_needed
 from .report.html import shorten
 from .select import Choice, Chooser
@@ -107,6 +107,8 @@ def _known_limit(window: Window, ours: RateLimit) -> RateLimit:
 
     They tell what is left of the day, and we keep nothing more: the day of a trial account is known by its window.
     """
+    if not window.per_seconds:  # the client has no limit
+        return ours
     calls, seconds, daily = window.capacity, window.per_seconds, ours.daily
     left = window.calls_left_today()
     if calls == _TRIAL.max_requests < ours.max_requests and left is not None and left <= (_TRIAL.daily or 0):
@@ -247,7 +249,7 @@ def compare_rows(
         JournalError: What is there cannot be read.
         ConfigurationError: A file can be read no more.
     """
-    found, shared_rows = Comparison(there=there), SharedRows(None, conflicts)
+    found, shared_rows = Comparison(there=there), SharedRows(SharedRow(conflict, "") for conflict in conflicts)
     for number, row in enumerate(row for file in files for row in file.rows()):
         contact = row.contact
         if not isinstance(contact, ContactUpsert):

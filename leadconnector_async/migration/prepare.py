@@ -22,7 +22,6 @@ from ..protocol.answers import clean_text
 from ..rules.problems import ProblemTally, UnreadColumn
 from ..run.database import Database
 from ..run.rows import KeptRow, Rows, RunFile
-from .books import PhoneBook
 from .check import ConsentCells, describe_unread, has_location_names, refuse_missing_options, refuse_problems
 from .mapping.custom_fields import FieldBook
 from .mapping.directories import Directory, create_field, fetch_fields, fetch_locations
@@ -31,7 +30,7 @@ from .mapping.rows import FileRow, RowFile
 from .mapping.targets import read_target
 from .matching import Matching, MatchRule, action_for
 from .options import MigrationOptions
-from .phones import fill_book
+from .phones import keep_shared_rows
 from .planning import MOST_ASKED, Asked, ask_locations
 from .report.html import count_of
 from .survey import Survey
@@ -42,7 +41,6 @@ _ASKED_EVERY: Final = 1000
 _CLOSING_WORDS: Final = {"opt-out": "yes", "opt-in": "no"}
 _FIELDS_MADE: Final = "fields_made"
 _UNRESOLVED: Final = "unresolved"  # noted where names stand for ids that nobody was asked for
-_SHARED: Final = "shared_phones"  # how many rows share one, once that is settled
 
 
 def fields_made(file: Database) -> list[str]:
@@ -305,17 +303,8 @@ class Preparation:
             told += describe_conflicts(waiting, skipped, calls, is_wanted=rule == "skip")
             if any(action_for(rule, rules[name]) is None for name in locations):
                 told.append("Where a location matches by email alone, rows that share a phone do not meet.")
-            await asyncio.to_thread(self._note_phones, matching, files, waiting + skipped)
+            await asyncio.to_thread(keep_shared_rows, self._file, matching, files)
         return told
-
-    def _note_phones(self, matching: Matching, files: Sequence[RunFile], count: int) -> None:
-        fill_book(PhoneBook(self._file), matching, files)
-        self._file.note([(_SHARED, str(count))])
-
-
-def open_phones(file: Database, *, retry_refused: bool = False) -> PhoneBook | None:
-    """Return which rows of a run share a phone, and which of them have got it; None where none does."""
-    return PhoneBook(file, retry_refused=retry_refused) if int(file.about(_SHARED) or 0) else None
 
 
 class _Pass:

@@ -29,10 +29,10 @@ from ..models.fields import CHANNEL_KINDS, FIELD_OF, KEYS, UPSERT_FIELDS
 from ..run.journal import Journal
 from ..run.rows import RunFile
 from .before import Snapshot, StoredContacts
-from .books import UndoBook, Undone, UndoStatus
 from .mapping.custom_fields import FieldBook
 from .mapping.directories import fetch_fields
 from .restoring import Left, Restoration, Sent, find_restoration
+from .undone import Undone, UndoRecords, UndoStatus
 from .verify import Loaded
 
 _BY_CHANNEL: Final = [field.name for field in UPSERT_FIELDS if field.kind in CHANNEL_KINDS]
@@ -55,7 +55,7 @@ class Restore:
 
     Args:
         client: Of the service that the run loaded into; it is open.
-        book: Where to keep what is done.
+        records: Where to keep what is done.
         snapshot: What they were.
         journal: Of the run; it knows what the run left of each contact.
         pool: Makes the calls.
@@ -66,7 +66,7 @@ class Restore:
     def __init__(
         self,
         client: LeadConnector,
-        book: UndoBook,
+        records: UndoRecords,
         snapshot: Snapshot,
         journal: Journal,
         pool: Pool,
@@ -75,7 +75,7 @@ class Restore:
         is_forced: bool,
     ) -> None:
         self._client = client
-        self._book = book
+        self._records = records
         self._snapshot = snapshot
         self._journal = journal
         self._pool = pool
@@ -106,7 +106,7 @@ class Restore:
         waiting: list[list[Loaded]] = []
 
         def note(undone: Undone) -> None:
-            self._book.write(undone)
+            self._records.write(undone)
             on_undone(undone)
 
         async def restore(rows: list[Loaded]) -> None:
@@ -141,7 +141,7 @@ class Restore:
     def _is_to_restore(self, rows: Sequence[Loaded]) -> bool:
         contact_id, is_created = _id_of(rows), any(loaded.outcome.status == "created" for loaded in rows)
         is_there = not is_created or self._snapshot.was_there(self._location_of(rows), contact_id)
-        return is_there and not self._book.is_done(contact_id)
+        return is_there and not self._records.is_done(contact_id)
 
     async def _settle(self, waiting: list[list[Loaded]], each: _Each, note: Callable[[Undone], None]) -> None:
         """Restore contacts whose email or phone another one has: once that one is restored, or has let go of it."""
@@ -166,7 +166,7 @@ class Restore:
             if len(ring) == len(waiting):  # they stand in each other's way: each lets go of what another one is to get
                 await each(ring, restore_but if is_released else self._release)
                 is_released = True
-            waiting = [rows for rows in ring if not self._book.is_settled(_id_of(rows))]
+            waiting = [rows for rows in ring if not self._records.is_settled(_id_of(rows))]
 
     # ------------------------------------------------------------------------------------------ one contact
 
@@ -212,7 +212,7 @@ class Restore:
         if any(loaded.sent.custom_fields for loaded in rows):
             book = await self._find_custom_fields(location_id)
         sent = Sent(rows=[loaded.sent for loaded in rows], adds_tags=self._adds_tags, custom_fields=book)
-        emptied = KEYS if self._book.is_waiting(contact_id) else ()
+        emptied = KEYS if self._records.is_waiting(contact_id) else ()
         trace = await asyncio.to_thread(self._trace_of, rows)
         return find_restoration(before, now, sent, trace=trace, emptied=emptied, is_forced=self._is_forced)
 
@@ -257,7 +257,7 @@ class Restore:
             return
         emptied: dict[str, object] = {name: None for name in KEYS if name in found.changes}
         if emptied:
-            self._book.write(_undone(rows, "waiting", "its email or phone was emptied, to be restored"))
+            self._records.write(_undone(rows, "waiting", "its email or phone was emptied, to be restored"))
             # With all else that goes back: once this has moved `dateUpdated`, no channel is opened any more.
             changes = found.changes | emptied
             location_id = self._location_of(rows)

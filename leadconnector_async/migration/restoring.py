@@ -31,9 +31,9 @@ from ..models.fields import (
     is_same_value,
     words_of,
 )
+from ..models.normal import normal_tags
 from .mapping.custom_fields import FieldBook, empty_field_value
 from .tables.table import text_of
-from .tagging import normal_tags
 
 _PLAIN: Final = [one for one in UPSERT_FIELDS if one.is_stored and one.kind not in PART_KINDS and one.name not in NAMES]
 _SETTINGS: Final = [field for field in UPSERT_FIELDS if field.kind in CHANNEL_KINDS]
@@ -292,7 +292,7 @@ class _Comparison:
         if not self._sent.values("tags") or not self._is_known("tags"):
             return
         old, now = self._before.tags or [], self._now.tags or []
-        rows = [set(normal_tags(row)) for row in self._sent.rows if row.tags is not UNSET]
+        rows = [normal_tags(row.tags) for row in self._sent.rows if row.tags is not UNSET]
         added = set[str]().union(*rows) - set(old)
         removed = set[str]() if self._sent.adds_tags else set(old) - rows[0].intersection(*rows)
         back = [tag for tag in old if tag in removed or tag in now]

@@ -20,9 +20,9 @@ from ..models.compare import find_not_applied
 from ..models.contacts import NotApplied
 from ..models.fields import KEYS, NAMES, given_fields, is_empty
 from ..models.identity import Identity
+from ..models.normal import normal_tags
 from .before import StoredContact, StoredContacts
 from .matching import Field
-from .tagging import normal_tags
 
 # ---------------------------------------------------------------------------------------------- what would change
 
@@ -39,7 +39,7 @@ def find_changes(sent: ContactUpsert, stored: Contact, *, replaces_tags: bool) -
     """
     if sent.tags is not UNSET:
         kept = () if replaces_tags else stored.tags or ()
-        sent = msgspec.structs.replace(sent, tags=sorted({*normal_tags(sent), *kept}))
+        sent = msgspec.structs.replace(sent, tags=sorted({*normal_tags(sent.tags), *kept}))
     found = find_not_applied(sent, stored, exactly=True)
     inbound = sent.inbound_dnd_settings
     if inbound is not UNSET and stored.inbound_dnd_settings is None and stored.knows("inbound_dnd_settings"):
@@ -76,7 +76,7 @@ def fill_empty(sent: ContactUpsert, holders: Sequence[Contact], keys: Iterable[s
     kept |= {name: getattr(sent, name) for name in _kept_names(sent, holders)}
     if custom := [field for field in sent.custom_fields or () if _is_free(field, holders)]:
         kept["custom_fields"] = custom
-    has_new_tags = any(not set(normal_tags(sent)) <= set(holder.tags or ()) for holder in holders)
+    has_new_tags = any(not normal_tags(sent.tags) <= set(holder.tags or ()) for holder in holders)
     if has_new_tags:
         kept["tags"] = sent.tags
     is_key_new = any(not any(getattr(holder, key) for holder in holders) for key in keys)
@@ -262,10 +262,10 @@ class Chooser:
                 return ContactUpsert(**sought, location_id=contact.location_id)
         return None
 
-    def may_set_phone(self, location_id: str, contact_id: str) -> bool:
-        """Whether a phone may be set that a contact has been sent without."""
+    def may_write(self, location_id: str, contact_id: str, field: str) -> bool:
+        """Return whether a step may write a field of a contact that was upserted without it."""
         stored = self._stored.get(location_id, contact_id) if self._selection.fill_empty else None
-        return stored is None or lacks(stored.contact, "phone")
+        return stored is None or lacks(stored.contact, field)
 
     def _lacks_phone(self, stored: StoredContact | None) -> bool:
         return stored is not None and lacks(stored.contact, "phone")

@@ -15,13 +15,14 @@ from ..bulk.source import Closing
 from ..errors import InvalidContactError
 from ..models import ContactUpsert
 from ..models.identity import identity_of
+from ..models.normal import sorted_tags
 from ..run.rows import RunFile, RunRow, pick_rows
 from .mapping.custom_fields import list_emptied
 from .mapping.rows import RowFile
 from .matching import Group, Matching
 from .plan import PlannedColumn, PlannedFile, PlannedTags, SharedContact, SharedRow
 from .report.files import who
-from .tagging import TagBatch, TagGroups, normal_tags, without_tags
+from .tagging import TagBatch, TagGroups, without_tags
 
 _MOST_TAGS: Final = 10_000  # kinds that are counted
 _MOST_SHOWN: Final = 20
@@ -81,7 +82,7 @@ class Survey:
         is_apart = contact.create_new_if_duplicate_allowed is True
         self._matching.add(number, location_id, identity_of(contact, location_id), is_apart=is_apart)
         if contact.tags:
-            self._look_at_tags(number, location_id, normal_tags(contact))
+            self._look_at_tags(number, location_id, sorted_tags(contact.tags))
         if not (contact.dnd is contact.dnd_settings is contact.inbound_dnd_settings is UNSET):
             self.dnd.update(_wishes(contact))
         if self._may_empty:

@@ -24,7 +24,7 @@ from ..client import LeadConnector
 from ..errors import LeadConnectorError, NotFoundError
 from ..private_file import replacing, write_private
 from ..run.journal import Journal
-from .books import UndoBook, Undone
+from .undone import Undone, UndoRecords
 
 UNDO_TABLE: Final = "undo.csv"
 UNDO_REPORT: Final = "undo.json"
@@ -127,7 +127,7 @@ class Undo:
 
     Args:
         client: Of the service that the run loaded into; it is open.
-        book: Where to keep what is done.
+        records: Where to keep what is done.
         journal: Of the run; it knows what the run left of each contact.
         pool: Makes the calls.
         is_forced: Whether contacts that changed since are deleted, too. Else each is read before, and kept where
@@ -139,7 +139,7 @@ class Undo:
     def __init__(
         self,
         client: LeadConnector,
-        book: UndoBook,
+        records: UndoRecords,
         journal: Journal,
         pool: Pool,
         *,
@@ -147,7 +147,7 @@ class Undo:
         includes_inferred: bool = False,
     ) -> None:
         self._client = client
-        self._book = book
+        self._records = records
         self._journal = journal
         self._pool = pool
         self._is_forced = is_forced
@@ -174,13 +174,13 @@ class Undo:
         """
 
         def note(undone: Undone) -> None:
-            self._book.write(undone)
+            self._records.write(undone)
             on_undone(undone)
 
         async def undo(created: Created) -> None:
             note(await self._undo(created))
 
-        left = (created for created in contacts if not self._book.is_done(created.contact_id))
+        left = (created for created in contacts if not self._records.is_done(created.contact_id))
         reason = await self._pool.run(
             left,
             undo,
@@ -257,7 +257,7 @@ class UndoReport(Struct, frozen=True, kw_only=True):
 def conclude_undo(
     folder: Path,
     plan: UndoPlan,
-    book: UndoBook,
+    records: UndoRecords,
     stopped: str | None,
     *,
     restores: bool = False,
@@ -268,7 +268,7 @@ def conclude_undo(
     Args:
         folder: Of the run.
         plan: What was to be done.
-        book: What was done.
+        records: What was done.
         stopped: What ended it early, or None.
         restores: Whether contacts that were updated were to be restored, too.
         fields_left: Custom fields that the run made.
@@ -276,10 +276,10 @@ def conclude_undo(
     Raises:
         OSError: One cannot be written.
     """
-    counts = book.counts()
+    counts = records.counts()
     updated = plan.updated if restores else 0
     left = plan.created + updated - sum(counts.values())
-    inferred = book.count_kept(_INFERRED)
+    inferred = records.count_kept(_INFERRED)
     report = UndoReport(
         created=plan.created,
         updated=updated,
@@ -287,12 +287,12 @@ def conclude_undo(
         inferred=inferred,
         left=left,
         stopped=stopped,
-        changes=book.changes(),
+        changes=records.changes(),
         fields_left=tuple(fields_left),
     )
     with replacing(folder / UNDO_TABLE, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
-        writer.writerows((undone.row + 1, undone.contact_id, undone.status, undone.detail) for undone in book.all())
+        writer.writerows((undone.row + 1, undone.contact_id, undone.status, undone.detail) for undone in records.all())
     write_private(folder / UNDO_REPORT, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     return report

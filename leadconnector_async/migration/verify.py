@@ -25,13 +25,14 @@ from ..errors import CallError, ConfigurationError, LeadConnectorError, NotFound
 from ..models import Contact, ContactUpsert
 from ..models.compare import CUSTOM_PREFIX, find_not_applied
 from ..models.contacts import NotApplied
+from ..models.normal import sorted_tags
 from ..private_file import open_anew, write_private
 from ..protocol.answers import clean_text
 from ..run.journal import Journal
 from ..run.rows import RunFile, RunRow
 from .load import Sending
 from .tables.table import text_of
-from .tagging import normal_tags, without_tags
+from .tagging import without_tags
 
 # ---------------------------------------------------------------------------------------------- samples
 
@@ -265,7 +266,7 @@ def group_by_contact(
         contact_id = str(outcome.contact_id)
         if isinstance(what, ContactUpsert):
             is_picked = picked is None or position in picked
-            what = without_tags(what) if adds_tags and not normal_tags(what) else what
+            what = without_tags(what) if adds_tags and not sorted_tags(what.tags) else what
             waiting.setdefault(contact_id, []).append(Loaded(row, outcome, what, is_picked))
         if meetings.last_row(contact_id) == index:
             rows = waiting.pop(contact_id, [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Final
 
 from msgspec import UnsetType
@@ -45,6 +46,16 @@ def phone_digits(phone: str) -> str:
 def normal_tags(tags: Iterable[str] | UnsetType | None) -> frozenset[str]:
     """Trim tags and put them into lower case, as the service stores them."""
     return frozenset([normal for tag in tags or () if (normal := tag.strip().lower())])
+
+
+def sorted_tags(tags: Iterable[str] | UnsetType | None) -> tuple[str, ...]:
+    """Return tags as the service stores them, in order, so that equal sets are equal."""
+    return _sorted_tags(tuple(tags)) if tags else ()
+
+
+@lru_cache(maxsize=1024)  # the rows of a file share few sets of tags
+def _sorted_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(normal_tags(tags)))
 
 
 # ---------------------------------------------------------------------------------------------- birthdays

@@ -23,6 +23,7 @@ from leadconnector_async.cli import terminal as progress
 from leadconnector_async.cli.options import read_faults, read_latency, read_rate
 from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.limits.limit import RateLimit
+from leadconnector_async.migration.steps import StepProgress
 from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import COMMAND, Run, count, load, people, start, table
 from tests.waiting import PATIENCE, wait_until
@@ -296,13 +297,15 @@ def test_progress_turns_into_lines_where_there_is_no_terminal(
             report.add(outcome := Outcome(index=index, status="created"))
             lines.update(outcome)
         time.sleep(0.001)
-        lines.add_tagged(100)
+        lines.update_step(StepProgress("setting shared phones", 7, 10))
         time.sleep(0.001)
-        lines.add_tagged(1_150)
+        lines.update_step(StepProgress("adding tags", 1_250, None))
     pattern = r"2/70 rows, 10.0 a second, 0:07 to go, 2 created, 0 updated, 0 failed, 199,930 calls left today"
     told = capsys.readouterr().err.splitlines()
     assert re.fullmatch(pattern, told[1])
-    assert told[2:] == [f"adding tags: {rows} rows have theirs, 199,930 calls left today" for rows in ("100", "1,250")]
+    assert told[2:] == [
+        f"{step}, 199,930 calls left today" for step in ("setting shared phones: 7/10 rows", "adding tags: 1,250 rows")
+    ]
 
 
 @pytest.mark.slow

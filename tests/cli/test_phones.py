@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from leadconnector_async.migration.prepare import open_phones
+from leadconnector_async.migration.options import MigrationOptions
+from leadconnector_async.migration.phones import PhoneStep
 from leadconnector_async.run.database import Database
 from leadconnector_async.testing import RunningSandbox, run_sandbox
 from tests.cli.conftest import Run, change_run, end, load, lose_table, start, stored, table
@@ -154,7 +155,7 @@ def test_a_load_without_shared_phones_makes_no_call_and_leaves_no_file_more(
     names = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert names == ["report.html", "report.json", "run.sqlite3", "succeeded.csv"]
     with Database(tmp_path / "out" / "run.sqlite3") as file:
-        assert open_phones(file) is None
+        assert PhoneStep.open(file, MigrationOptions()) is None
 
 
 def test_a_phone_is_left_to_its_owner_while_that_row_is_not_done(run: Run, tmp_path: Path, connect: Connect) -> None:

@@ -33,7 +33,6 @@ from leadconnector_async.bulk.pool import Pool
 from leadconnector_async.bulk.report import BatchReport
 from leadconnector_async.bulk.traces import Trace, Written, trace_of
 from leadconnector_async.migration.before import Snapshot, StoredContacts
-from leadconnector_async.migration.books import UndoBook, Undone
 from leadconnector_async.migration.inventory import Inventory, complete_contacts
 from leadconnector_async.migration.load import FileLoad
 from leadconnector_async.migration.mapping.directories import fetch_fields
@@ -42,7 +41,9 @@ from leadconnector_async.migration.mapping.rows import open_row_file
 from leadconnector_async.migration.report.files import Results
 from leadconnector_async.migration.restore import Restore, assume_met
 from leadconnector_async.migration.restoring import Sent, fields_changed, find_restoration
+from leadconnector_async.migration.tagging import TagStep
 from leadconnector_async.migration.undo import Undo, read_created
+from leadconnector_async.migration.undone import Undone, UndoRecords
 from leadconnector_async.migration.verify import Meetings, group_by_contact, note_end
 from leadconnector_async.models.search import FoundContact
 from leadconnector_async.models.wire import read_contact
@@ -129,25 +130,26 @@ class Run:
             await complete_contacts(self._client, snapshot, stored, files, fields_changed, asyncio.Event(), pool=pool)
             self.when_kept()
             journal, results = Journal(file), Results(self._folder, files)
-            load = FileLoad(files, results, file, journal, adds_tags=self._adds_tags)
+            steps = [TagStep(file)] if self._adds_tags else []
+            load = FileLoad(files, results, journal, steps=steps)
             self.report = await load.run(self._client, asyncio.Event(), wait_for_quota=True, on_outcome=lambda _: None)
             note_end(journal, self._client)
 
     async def undo(self, client: LeadConnector, *, is_forced: bool = False) -> list[Undone]:
         with ExitStack() as opened:
             file = opened.enter_context(Database(self._folder / RUN_FILE))
-            files, journal, book, stored = Rows(file).files(), Journal(file), UndoBook(file), StoredContacts(file)
+            files, journal, records, stored = Rows(file).files(), Journal(file), UndoRecords(file), StoredContacts(file)
             snapshot = Snapshot(file, stored)
             told = list(assume_met(files, journal.outcomes(), stored, LOCATION))
             meetings = opened.enter_context(Meetings(told))
             created = [one for one in read_created(journal) if not snapshot.was_there(LOCATION, one.contact_id)]
             pool = Pool(client)
-            work = Undo(client, book, journal, pool, is_forced=is_forced)
+            work = Undo(client, records, journal, pool, is_forced=is_forced)
             assert await work.run(created, asyncio.Event(), concurrency=4) is None
             groups = group_by_contact(files, told, meetings, None, adds_tags=self._adds_tags)
-            restore = Restore(client, book, snapshot, journal, pool, adds_tags=self._adds_tags, is_forced=is_forced)
+            restore = Restore(client, records, snapshot, journal, pool, adds_tags=self._adds_tags, is_forced=is_forced)
             assert await restore.run(groups, asyncio.Event(), concurrency=4) is None
-            return list(book.all())
+            return list(records.all())
 
 
 def state_of(sandbox: Sandbox) -> dict[str, dict[str, Any]]:

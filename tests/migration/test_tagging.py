@@ -10,11 +10,12 @@ import pytest
 
 from leadconnector_async import LeadConnector, OutageError, RetryPolicy, ServerError
 from leadconnector_async.bulk.report import BatchReport
-from leadconnector_async.migration.books import TagBook
 from leadconnector_async.migration.load import FileLoad
 from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
 from leadconnector_async.migration.report.charts import show_throughput
 from leadconnector_async.migration.report.files import Results
+from leadconnector_async.migration.steps import StepProgress
+from leadconnector_async.migration.tagging import TagStep
 from leadconnector_async.migration.verify import UNEXPLAINED, Meetings, Verification, group_by_contact
 from leadconnector_async.run.database import Database
 from leadconnector_async.run.journal import Journal
@@ -52,8 +53,9 @@ class Load:
         self._client = client
         self.file = Database(folder / "run.sqlite3")
         kept, self.journal = keep(files, self.file), Journal(self.file)
+        self.step = TagStep(self.file, retry_refused=retry_failed)
         results = Results(folder, kept)
-        self.load = FileLoad(kept, results, self.file, self.journal, adds_tags=True, retry_failed=retry_failed)
+        self.load = FileLoad(kept, results, self.journal, steps=[self.step])
         self.tagged = 0
 
     async def run(self) -> BatchReport:
@@ -63,15 +65,15 @@ class Load:
                 asyncio.Event(),
                 wait_for_quota=False,
                 on_outcome=lambda _: None,
-                on_tagged=self._count,
+                on_step=self._count,
             )
         finally:
             self.calls = sum(second.tagged for second in self.journal.timeline())
-            self.missing = TagBook(self.file).missing()
+            self.missing = self.step.records.missing()
             self.journal.close()
 
-    def _count(self, rows: int) -> None:
-        self.tagged += rows
+    def _count(self, progress: StepProgress) -> None:
+        self.tagged = progress.done
 
 
 async def tags_in(client: LeadConnector) -> list[list[str]]:
@@ -125,7 +127,7 @@ async def test_a_call_that_the_service_cannot_cope_with_fails_its_rows_alone(
     monkeypatch.setattr(LeadConnector, "send", send_poisoned)
     report = await (load := Load(client, files, tmp_path)).run()
     assert (report.created, report.failed, report.total, report.stopped) == (58, 2, 60, None)
-    assert load.tagged == 58
+    assert load.tagged == 60
     assert not report.is_complete
     assert len(load.missing) == 2
     assert all(found.reason for found in load.missing.values())

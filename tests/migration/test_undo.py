@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from leadconnector_async import DuplicateContactError, LeadConnector, RetryPolicy, ServerError
 from leadconnector_async.bulk.pool import Pool
-from leadconnector_async.migration.books import UndoBook, Undone
 from leadconnector_async.migration.migration import Migration
 from leadconnector_async.migration.undo import Created, Undo, plan_undo, read_created
+from leadconnector_async.migration.undone import Undone, UndoRecords
 from leadconnector_async.migration.verify import changed_since, note_end
 from leadconnector_async.models import Contact
 from leadconnector_async.run.database import Database
@@ -33,11 +33,11 @@ from tests.fake_clock import FakeClock
 
 
 @contextlib.contextmanager
-def open_run(folder: Path) -> Iterator[tuple[Journal, UndoBook]]:
+def open_run(folder: Path) -> Iterator[tuple[Journal, UndoRecords]]:
     """Open the run of a folder."""
     (folder / "run").mkdir(exist_ok=True)
     with Database(folder / "run" / RUN_FILE) as file:
-        yield Journal(file), UndoBook(file)
+        yield Journal(file), UndoRecords(file)
 
 
 async def load(client: LeadConnector, journal: Journal, count: int) -> None:
