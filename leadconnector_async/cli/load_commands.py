@@ -56,7 +56,7 @@ from .options import (
 )
 from .orders import DEFAULT_CONCURRENCY, Order, find_run_folder, read_sources, refuse_fixed
 from .plan import PlanOrder, plan
-from .terminal import show, show_document
+from .terminal import show_document, show_file
 from .upsert import load
 
 
@@ -283,7 +283,11 @@ def map_columns(
             if as_json:
                 show_document({"files": [describe_mapping(table) for table in tables]})
             else:
-                show("".join(write_mapping(tables)).rstrip("\n"))
+                show_file("".join(write_mapping(tables, usage=_give_back)).rstrip("\n"))
         return 0
 
     run(work(), as_json=as_json)
+
+
+def _give_back(files: str) -> str:
+    return f"leadconnector upsert {files} --mapping THIS_FILE"

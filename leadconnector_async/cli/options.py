@@ -18,7 +18,9 @@ from ..migration.mapping.targets import read_target
 from ..migration.matching import PHONE_RULES, PhoneRule
 from ..migration.options import EmptyRule, MigrationOptions, TagsRule
 from ..migration.tables.open import FORMATS
+from ..migration.verify import Sample
 from ..rules.countries import country_codes
+from .flags import FLAGS
 
 # ---------------------------------------------------------------------------------------------- what the options mean
 
@@ -112,6 +114,20 @@ def _holds_password(url: str) -> bool:
     """Whether there is a password in it, also where a character that should be escaped hides it from a parser."""
     user = url.partition("://")[2].rpartition("@")[0]
     return ":" in user or "password" in urlsplit(url).query.lower()
+
+
+def read_sample(text: str | None) -> Sample:
+    """Read `--sample`: a number of rows, or a share in percent; without it, all.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if text is None:
+        return Sample()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(\s*%)?", text.strip())
+    if match is None or not float(match[1]) or (match[2] and float(match[1]) > 100) or (not match[2] and "." in text):
+        raise ConfigurationError(f"--sample {text!r} has no meaning; write a number of rows, or a share such as 5%")
+    return Sample(share=float(match[1]) / 100) if match[2] else Sample(count=int(match[1]))
 
 
 def read_latency(text: str | None) -> tuple[float, float]:
@@ -373,7 +389,7 @@ def words_of(options: MigrationOptions, *, goes_on: bool) -> list[str]:
     words = [word for name, value in given if value is not None for word in (name, str(value))]
     words += ["--empty", "clear"] * (options.empty == "clear")
     words += ["--strict"] * options.strict + ["--create-fields"] * options.create_fields
-    return words + options.selection.words() + ["--snapshot"] * options.snapshot
+    return words + [FLAGS[name] for name in options.selection.names()] + ["--snapshot"] * options.snapshot
 
 
 def read_maps(texts: Iterable[str]) -> dict[str, str]:

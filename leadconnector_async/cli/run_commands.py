@@ -6,10 +6,21 @@ from typing import Annotated
 
 import typer
 
-from ..migration.verify import read_sample
 from .accounts import LoginOptions
 from .app import app, read, run
-from .options import AsJson, Concurrency, Daily, NoProgress, Rate, Redis, RunFolder, SecretFile, Store, TokenFile
+from .options import (
+    AsJson,
+    Concurrency,
+    Daily,
+    NoProgress,
+    Rate,
+    Redis,
+    RunFolder,
+    SecretFile,
+    Store,
+    TokenFile,
+    read_sample,
+)
 from .orders import DEFAULT_CONCURRENCY
 from .past_runs import PastOrder
 from .undo import UndoOrder, undo
