@@ -66,7 +66,7 @@ ROOMS: dict[str, str] = {
     "testing": "running fixtures __init__",
     "webhooks": "events signatures verification __init__",
     "cli": """
-        options terminal app accounts export past_runs service orders conclusion undo upsert cluster plan
+        flags options terminal app accounts export past_runs service orders conclusion undo upsert cluster plan
         load_commands verify run_commands commands __init__
     """,
 }

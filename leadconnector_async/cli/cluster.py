@@ -14,6 +14,7 @@ from ..errors import ConfigurationError
 from ..limits.limit import RateLimit
 from ..protocol.answers import clean_text
 from .conclusion import tell_counts
+from .flags import FLAGS
 from .options import address_of, read_rate
 from .orders import Order, describe_command, describe_sources
 from .terminal import (
@@ -97,7 +98,7 @@ def _refuse_options(order: Order, scheduler: str) -> None:
         "--redis": order.redis is not None,
         "--empty clear": order.options.empty == "clear",
         "--phone-conflict skip": order.options.phone_conflict == "skip",
-        " ".join(order.options.selection.words()): order.options.selection.is_any,
+        " ".join(FLAGS[name] for name in order.options.selection.names()): order.options.selection.is_any,
     }
     for option, is_asked in asked.items():
         if is_asked:

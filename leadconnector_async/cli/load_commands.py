@@ -56,7 +56,7 @@ from .options import (
 )
 from .orders import DEFAULT_CONCURRENCY, Order, find_run_folder, read_sources, refuse_fixed
 from .plan import PlanOrder, plan
-from .terminal import show, show_document
+from .terminal import show_document, show_file
 from .upsert import load
 
 
@@ -86,24 +86,23 @@ def upsert(
     skip_unchanged: SkipUnchanged = False,
     phone_conflict: PhoneConflict = "second-pass",
     limit: Limit = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, map and check all rows, but send nothing.")] = False,
     snapshot: Annotated[
-        bool, typer.Option("--snapshot", help="Keep what contacts were before they are changed, for undo.")
+        bool,
+        typer.Option("--snapshot", help="Keep contacts as they were before the load, so that undo can restore them."),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results.", show_default="leadconnector-run-<time>")
+        Path | None, typer.Option(help="Folder for the run and its results.", show_default="leadconnector-run-<time>")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run of this load.")] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="As --resume, and send rows that failed once more.")
+        bool, typer.Option("--retry-failed", help="Like --resume, and send failed rows again.")
     ] = False,
     rate: Rate = None,
     daily: Daily = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the first write.")] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Where the day's calls are spent, wait for the next in place of stopping.")
+        bool, typer.Option("--wait", help="When the day's calls are spent, wait for the next day instead of stopping.")
     ] = False,
     redis: Redis = None,
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
@@ -114,7 +113,7 @@ def upsert(
     client_secret_file: SecretFile = None,
     dask: Dask = None,
 ) -> None:
-    """Create or update the contacts of files; or load what `plan --out` has kept in a folder, exactly as planned.
+    """Create or update contacts from files, or load a run that `plan --out` prepared, exactly as planned.
 
     Exit code: 0 all rows done; 1 some failed; 2 wrong use; 3 stopped early; 130 interrupted.
     """
@@ -179,11 +178,12 @@ def plan_load(
     sheet: Sheet = None,
     location: Location = None,
     sandbox: InSandbox = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Ask the service nothing, even where there is a token.")
-    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not call the service, even with a token.")] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Read what is there, and tell what would be new, changed, the same.")
+        bool,
+        typer.Option(
+            "--compare", help="Read the location's contacts, and show which rows are new, changed or the same."
+        ),
     ] = False,
     column_map: Maps = None,
     mapping: MappingFile = None,
@@ -205,19 +205,24 @@ def plan_load(
     daily: Daily = None,
     redis: Redis = None,
     as_json: AsJson = False,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a page, too.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the plan as a page.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep the prepared run there; `upsert DIR` loads exactly what was planned."),
+        typer.Option(metavar="DIR", help="Keep the plan in this folder; `upsert DIR` loads exactly what was planned."),
     ] = None,
     snapshot: Annotated[
-        bool, typer.Option("--snapshot", help="With --out: keep what contacts were before they are changed, for undo.")
+        bool,
+        typer.Option(
+            "--snapshot", help="With --out: keep contacts as they were before the load, so that undo can restore them."
+        ),
     ] = False,
     token_file: TokenFile = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:
-    """Say what `upsert` with these options would do. Nothing is sent; no token is needed, with one it looks deeper.
+    """Show what `upsert` would do with the same options, and send nothing.
+
+    No token is needed; with one, the plan also shows the location's limits, custom fields and way of matching.
 
     Exit code: 0 all rows would be sent; 1 some would not, or nothing would; 2 wrong use; 130 interrupted.
     """
@@ -274,7 +279,10 @@ def map_columns(
     sheet: Sheet = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print which column goes to which field, as a file to correct and give back with `upsert --mapping`."""
+    """Print which column goes to which field, as a file to edit and pass to `upsert --mapping`.
+
+    Exit code: 0 printed; 2 wrong use.
+    """
 
     async def work() -> int:
         sources = read_sources(files, sql=None, database=None, file_format=file_format, encoding=encoding, sheet=sheet)
@@ -283,7 +291,11 @@ def map_columns(
             if as_json:
                 show_document({"files": [describe_mapping(table) for table in tables]})
             else:
-                show("".join(write_mapping(tables)).rstrip("\n"))
+                show_file("".join(write_mapping(tables, usage=_give_back)).rstrip("\n"))
         return 0
 
     run(work(), as_json=as_json)
+
+
+def _give_back(files: str) -> str:
+    return f"leadconnector upsert {files} --mapping THIS_FILE"

@@ -18,7 +18,9 @@ from ..migration.mapping.targets import read_target
 from ..migration.matching import PHONE_RULES, PhoneRule
 from ..migration.options import EmptyRule, MigrationOptions, TagsRule
 from ..migration.tables.open import FORMATS
+from ..migration.verify import Sample
 from ..rules.countries import country_codes
+from .flags import FLAGS
 
 # ---------------------------------------------------------------------------------------------- what the options mean
 
@@ -114,6 +116,20 @@ def _holds_password(url: str) -> bool:
     return ":" in user or "password" in urlsplit(url).query.lower()
 
 
+def read_sample(text: str | None) -> Sample:
+    """Read `--sample`: a number of rows, or a share in percent; without it, all.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if text is None:
+        return Sample()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(\s*%)?", text.strip())
+    if match is None or not float(match[1]) or (match[2] and float(match[1]) > 100) or (not match[2] and "." in text):
+        raise ConfigurationError(f"--sample {text!r} has no meaning; write a number of rows, or a share such as 5%")
+    return Sample(share=float(match[1]) / 100) if match[2] else Sample(count=int(match[1]))
+
+
 def read_latency(text: str | None) -> tuple[float, float]:
     """Read `--latency` (least-most) as seconds; it may name its unit, and numbers above 30 are milliseconds anyway.
 
@@ -204,18 +220,18 @@ ENCODINGS: Final = ("utf-8", "utf-16", "windows-1252", "iso-8859-1", "shift_jis"
 Files: TypeAlias = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="FILE...", help="CSV, JSON, JSON Lines, Parquet, Excel; packed ones, patterns, - for stdin."
+        metavar="FILE...", help="CSV, JSON, JSON Lines, Parquet or Excel files, also compressed; patterns; - for stdin."
     ),
 ]
 Sql: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="SELECT", help="Load what a query gives.", show_default=False)
+    str | None, typer.Option(metavar="SELECT", help="Load the rows of a query.", show_default=False)
 ]
 Database: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--from",
         metavar="DATABASE",
-        help="Of that: sqlite:///FILE, postgresql://..., a DuckDB file, or env:NAME.",
+        help="Database of the query: sqlite:///FILE, postgresql://..., a DuckDB file, or env:NAME.",
         show_default=False,
     ),
 ]
@@ -224,58 +240,64 @@ FileFormat: TypeAlias = Annotated[
     typer.Option(
         "--format",
         autocompletion=offer(FORMATS),
-        help=f"What the files are: {', '.join(FORMATS)}.",
-        show_default="by their names",
+        help=f"Format of the files: {', '.join(FORMATS)}.",
+        show_default="from their names",
     ),
 ]
 Encoding: TypeAlias = Annotated[
     str | None,
-    typer.Option(autocompletion=offer(ENCODINGS), help="How text is encoded.", show_default="found out"),
+    typer.Option(autocompletion=offer(ENCODINGS), help="Encoding of text files.", show_default="detected"),
 ]
 Sheet: TypeAlias = Annotated[
     str | None, typer.Option(help="Sheet of a workbook, by name or number.", show_default="the first")
 ]
 Limit: TypeAlias = Annotated[
-    int | None, typer.Option(min=1, help="Take the first rows only, for a trial.", show_default="all")
+    int | None, typer.Option(min=1, help="Load only the first rows, for a trial.", show_default="all")
 ]
 
 # What a row becomes
 Maps: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--map", metavar="COLUMN=FIELD", help="Where a column goes; again for more.", show_default=False),
+    typer.Option("--map", metavar="COLUMN=FIELD", help="Send a column to a field; repeatable.", show_default=False),
 ]
 MappingFile: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Where all columns go: a file of `leadconnector map`.", show_default=False)
+    Path | None, typer.Option(help="File that maps all columns, as `leadconnector map` writes it.", show_default=False)
 ]
 Ignored: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(metavar="COLUMN", help="A column not to be sent; again for more.", show_default=False),
+    typer.Option(metavar="COLUMN", help="Do not send this column; repeatable.", show_default=False),
 ]
 Owners: TypeAlias = Annotated[
-    Path | None, typer.Option(help="CSV of users: id, and email or name.", show_default=False)
+    Path | None,
+    typer.Option(help="CSV file of users (id, and email or name), to look up owners of contacts.", show_default=False),
 ]
 DefaultCountry: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        autocompletion=complete_country, help="Of phone numbers that name none, such as US.", show_default=False
+        autocompletion=complete_country,
+        help="Country of phone numbers without a country code, e.g. US.",
+        show_default=False,
     ),
 ]
 DateOrder: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="mdy|dmy", autocompletion=offer(("mdy", "dmy")), help="What 03/04/1990 means.", show_default=False
+        metavar="mdy|dmy",
+        autocompletion=offer(("mdy", "dmy")),
+        help="How to read dates such as 03/04/1990.",
+        show_default=False,
     ),
 ]
-Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Send nothing where a cell or row cannot be sent.")]
+Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Send nothing if any cell or row cannot be sent.")]
 CreateFields: TypeAlias = Annotated[
-    bool, typer.Option("--create-fields", help="Make custom fields that columns are for and that are missing.")
+    bool, typer.Option("--create-fields", help="Create the custom fields that columns need and the location lacks.")
 ]
 Tags: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="add|replace",
         autocompletion=offer(("add", "replace")),
-        help="Add tags to those a contact has, or replace them.",
+        help="Add tags to those of the contact, or replace them.",
     ),
 ]
 PhoneConflict: TypeAlias = Annotated[
@@ -283,22 +305,22 @@ PhoneConflict: TypeAlias = Annotated[
     typer.Option(
         metavar="|".join(PHONE_RULES),
         autocompletion=offer(PHONE_RULES),
-        help="Rows that share a phone with another person's: set it afterwards, leave the row out, or overwrite.",
+        help="Rows that share a phone with another person: set it after all rows, skip the row, or allow overwriting.",
     ),
 ]
 Empty: TypeAlias = Annotated[
-    str, typer.Option(metavar="clear|keep", help="What an empty cell does to its field at the contact.")
+    str, typer.Option(metavar="clear|keep", help="Whether an empty cell clears its field or keeps what is stored.")
 ]
 
 # Which rows are sent, by what is there
 OnlyNew: TypeAlias = Annotated[
-    bool, typer.Option("--only-new", help="Send only people who were not there when the load began.")
+    bool, typer.Option("--only-new", help="Send only people who were not in the location when the load began.")
 ]
 OnlyExisting: TypeAlias = Annotated[
-    bool, typer.Option("--only-existing", help="Send only people who were there when the load began.")
+    bool, typer.Option("--only-existing", help="Send only people who were in the location when the load began.")
 ]
 FillEmpty: TypeAlias = Annotated[
-    bool, typer.Option("--fill-empty", help="Overwrite nothing that was there: send only fields that were empty.")
+    bool, typer.Option("--fill-empty", help="Overwrite nothing: send only fields that are empty in the location.")
 ]
 SkipUnchanged: TypeAlias = Annotated[
     bool, typer.Option("--skip-unchanged", help="Do not send rows that would change nothing.")
@@ -306,12 +328,14 @@ SkipUnchanged: TypeAlias = Annotated[
 
 # Where it goes
 Location: TypeAlias = Annotated[
-    str | None, typer.Option(help="Location id; else LEADCONNECTOR_LOCATION_ID.", show_default=False)
+    str | None, typer.Option(help="Location id; by default LEADCONNECTOR_LOCATION_ID.", show_default=False)
 ]
-InSandbox: TypeAlias = Annotated[bool, typer.Option("--sandbox", help="Use a sandbox in this process; no token.")]
+InSandbox: TypeAlias = Annotated[bool, typer.Option("--sandbox", help="Use a sandbox in this process; needs no token.")]
 TokenFile: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="File with the token; else LEADCONNECTOR_TOKEN, else the stored login.", show_default=False),
+    typer.Option(
+        help="File with the token; by default LEADCONNECTOR_TOKEN, then the stored login.", show_default=False
+    ),
 ]
 Store: TypeAlias = Annotated[
     str | None,
@@ -324,32 +348,39 @@ Store: TypeAlias = Annotated[
 ]
 SecretFile: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="File with the app's client secret; else LEADCONNECTOR_CLIENT_SECRET.", show_default=False),
+    typer.Option(help="File with the app's client secret; by default LEADCONNECTOR_CLIENT_SECRET.", show_default=False),
 ]
 
 Dask: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SCHEDULER",
-        help="Load on a Dask cluster: its address, or `local`. No verify, no undo for now.",
+        help="Load on a Dask cluster: its address, or `local`. Such runs have no verify and undo yet.",
         show_default=False,
     ),
 ]
 
 # How fast, and what is told
-Rate: TypeAlias = Annotated[str | None, typer.Option(help="Calls/seconds for a location.", show_default="100/10")]
-Daily: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")]
-Redis: TypeAlias = Annotated[
-    str | None, typer.Option(help="Share limits with other processes: redis://host:6379.", show_default=False)
+Rate: TypeAlias = Annotated[
+    str | None, typer.Option(help="Rate limit of each location, as calls/seconds.", show_default="100/10")
 ]
-Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Calls in flight at most.")]
-NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")]
+Daily: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="Calls a day for each location.", show_default="200000")
+]
+Redis: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Share the limits with other processes through Redis: redis://host:6379.", show_default=False),
+]
+Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Most calls in flight at once.")]
+NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Do not show progress.")]
 AsJson: TypeAlias = Annotated[
     bool,
-    typer.Option("--json", help="Print the result as one JSON document, all else on stderr. Exit code 2: no document."),
+    typer.Option(
+        "--json", help="Print the result as one JSON document on stdout, all else on stderr; with exit code 2, none."
+    ),
 ]
 RunFolder: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="RUN", help="Folder that upsert left.", show_default=False)
+    Path, typer.Argument(metavar="RUN", help="Folder of the run, as `upsert` wrote it.", show_default=False)
 ]
 
 
@@ -373,7 +404,7 @@ def words_of(options: MigrationOptions, *, goes_on: bool) -> list[str]:
     words = [word for name, value in given if value is not None for word in (name, str(value))]
     words += ["--empty", "clear"] * (options.empty == "clear")
     words += ["--strict"] * options.strict + ["--create-fields"] * options.create_fields
-    return words + options.selection.words() + ["--snapshot"] * options.snapshot
+    return words + [FLAGS[name] for name in options.selection.names()] + ["--snapshot"] * options.snapshot
 
 
 def read_maps(texts: Iterable[str]) -> dict[str, str]:

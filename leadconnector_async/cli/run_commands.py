@@ -6,10 +6,21 @@ from typing import Annotated
 
 import typer
 
-from ..migration.verify import read_sample
 from .accounts import LoginOptions
 from .app import app, read, run
-from .options import AsJson, Concurrency, Daily, NoProgress, Rate, Redis, RunFolder, SecretFile, Store, TokenFile
+from .options import (
+    AsJson,
+    Concurrency,
+    Daily,
+    NoProgress,
+    Rate,
+    Redis,
+    RunFolder,
+    SecretFile,
+    Store,
+    TokenFile,
+    read_sample,
+)
 from .orders import DEFAULT_CONCURRENCY
 from .past_runs import PastOrder
 from .undo import UndoOrder, undo
@@ -20,7 +31,12 @@ from .verify import VerifyOrder, verify
 def verify_run(
     folder: RunFolder,
     sample: Annotated[
-        str | None, typer.Option(metavar="N|P%", help="Compare so many rows, by chance.", show_default="all rows")
+        str | None,
+        typer.Option(
+            metavar="N|P%",
+            help="Compare only so many rows, or this share of them, picked at random.",
+            show_default="all rows",
+        ),
     ] = None,
     rate: Rate = None,
     daily: Daily = None,
@@ -32,7 +48,7 @@ def verify_run(
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:
-    """Read the contacts of a run back, and compare them with what it sent.
+    """Read the contacts of a run back and compare them with what it sent.
 
     Exit code: 0 no difference; 1 differences; 2 wrong use; 3 stopped early; 130 interrupted.
     """
@@ -55,12 +71,14 @@ def undo_run(
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask before the first contact is deleted or restored.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also undo contacts that somebody changed since.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also delete or restore what somebody changed after the run.")
+    ] = False,
     include_inferred: Annotated[
         bool,
         typer.Option(
             "--include-inferred",
-            help="Also delete contacts whose creation was inferred, as the answer was lost.",
+            help="Also delete contacts that the run probably created, although no answer said so.",
         ),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier undo of this run.")] = False,
@@ -74,11 +92,12 @@ def undo_run(
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:
-    """Delete the contacts that a run created, and restore those that it updated if it kept a snapshot (--snapshot).
+    """Delete the contacts that a run created; restore those that it updated, if it was made with `upsert --snapshot`.
 
-    Without a snapshot, contacts that it updated stay as they are. A contact that somebody else changed after the run
-    wrote to it is kept, and so is one of which no answer said that the run created it: what changed is listed by kind,
-    and each contact with its reason in undo.csv. Custom fields that the run made stay.
+    Without a snapshot, updated contacts stay as they are. What somebody changed after the run is kept, unless --force
+    is given: contacts that the run created, and fields that it updated. Contacts that the run only probably created
+    are kept, unless --include-inferred is given. Custom fields that the run created always stay. undo.csv lists every
+    contact with what was done and why.
 
     Exit code: 0 all undone; 1 some were kept, restored in part, or failed; 2 wrong use; 3 stopped early;
     130 interrupted.

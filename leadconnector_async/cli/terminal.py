@@ -23,6 +23,7 @@ from rich.progress import Progress as RichProgress
 
 from ..bulk.report import BatchReport, Outcome
 from ..migration.steps import StepProgress
+from .flags import with_flags
 
 
 def accept_any_text() -> None:
@@ -46,7 +47,15 @@ def printing_for(*, machines: bool) -> Iterator[None]:
 
 
 def show(text: str) -> None:
-    """Print a line on stdout at once, on stderr where machines read; where nobody reads any more it is dropped."""
+    """Print a line on stdout at once, on stderr where machines read; where nobody reads any more it is dropped.
+
+    Options that it names in the words of Python become flags.
+    """
+    show_file(with_flags(text))
+
+
+def show_file(text: str) -> None:
+    """Print the text of a file where `show` prints, as it stands."""
     _print(text, sys.stderr if _is_for_machines.get() else sys.stdout)
 
 
@@ -60,8 +69,8 @@ def show_document(document: object) -> None:
 
 
 def tell(text: str) -> None:
-    """Print a line on stderr at once; where nobody reads any more it is dropped."""
-    _print(text, sys.stderr)
+    """Print a line on stderr at once, with flags for options; where nobody reads any more it is dropped."""
+    _print(with_flags(text), sys.stderr)
 
 
 def _print(text: str, stream: TextIO) -> None:

@@ -202,7 +202,7 @@ def open_folder(store: Store, whole: dict[str, str], *, is_resumed: bool) -> Des
             raise ConfigurationError(f"{store.url}: is not empty; name a new folder for the results")
         return Description(split_id=f"{time.time_ns():x}", began_at=0.0, whole=whole)
     if not is_resumed:
-        raise ConfigurationError(f"{store.url}: holds a run; name a new folder, or go on with that one (--resume)")
+        raise ConfigurationError(f"{store.url}: holds a run; name a new folder, or go on with that one (`resume`)")
     for name, sentence in _OTHER.items():
         if before.whole.get(name) != whole[name]:
             raise ConfigurationError(f"{store.url}: holds a run with {sentence}; name another folder, or load the same")
@@ -410,7 +410,7 @@ class ClusterLoad:
         if part is None:
             raise ConfigurationError(
                 f"{self._store.path(part_name(number))}: a worker wrote it where this process cannot see it; name a "
-                "folder that all machines share, with --out"
+                "folder that all machines share (`out`)"
             )
         return part
 

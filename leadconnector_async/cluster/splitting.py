@@ -226,7 +226,7 @@ def _batches(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
         yield batch
 
 
-_NOWHERE: Final = "has no location: give it one, or name one for rows without (--location)"
+_NOWHERE: Final = "has no location: give it one, or name one for rows without (`location_id`)"
 
 
 class SourcePart(Struct, frozen=True, kw_only=True):
@@ -330,7 +330,7 @@ def open_named(path: Path, name: str, splitting: Splitting) -> RowFile:
     file.name = file.table.name = file.table.file.name = name
     if not file.has_locations and splitting.location_id is None:
         raise ConfigurationError(
-            f"{name}: has no column for the location; add one called locationId, or name one location with --location"
+            f"{name}: has no column for the location; add one called locationId, or name one location (`location_id`)"
         )
     return file
 

@@ -426,7 +426,7 @@ class Export:
             raise ConfigurationError(f"{self.path}: there is no folder {self.path.parent}; make it first")
         if self.is_going_on and not is_resumed:
             raise ConfigurationError(
-                f"{self.path}: an export into it was cut off; go on with --resume, "
+                f"{self.path}: an export into it was cut off; go on with it (`is_resumed`), "
                 f"or remove {self._part} and {self._resume}"
             )
 

@@ -642,8 +642,8 @@ class _Draft:
         """Yield what is taken for granted where nothing can be asked."""
         if self._client is None:
             yield "The service was not asked: limits and matching are taken to be as usual."
-            if words := " ".join(self._options.selection.words()):
-                yield f"All rows are taken to be sent as they are: which {words} leaves out, what is there would tell."
+            if names := " and ".join(f"`{name}`" for name in self._options.selection.names()):
+                yield f"All rows are counted as sent: which of them {names} would leave out is not known offline."
 
     async def _plan(self, seen: Seen, *, compare: bool) -> Plan:
         comparison = None

@@ -69,18 +69,18 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.only_new and self.only_existing:
-            raise ConfigurationError("--only-new and --only-existing leave no row to send: give one of them")
+            raise ConfigurationError("`only_new` and `only_existing` leave no row to send: give one of them")
         if self.only_new and self.fill_empty:
             raise ConfigurationError(
-                "--fill-empty is about contacts that are there, which --only-new leaves alone: give one"
+                "`fill_empty` is about contacts that are there, which `only_new` leaves alone: give one of them"
             )
         if self.fill_empty and self.tags == "replace":
-            raise ConfigurationError("--fill-empty overwrites nothing, and --tags replace does: give one of them")
+            raise ConfigurationError("`fill_empty` overwrites nothing, and `tags='replace'` does: give one of them")
         if self.fill_empty and self.empty == "clear":
-            raise ConfigurationError("--fill-empty overwrites nothing, and --empty clear does: give one of them")
+            raise ConfigurationError("`fill_empty` overwrites nothing, and `empty='clear'` does: give one of them")
         if self.phone_conflict not in PHONE_RULES:
             rules = ", ".join(PHONE_RULES)
-            raise ConfigurationError(f"--phone-conflict {self.phone_conflict!r} has no meaning; write {rules}")
+            raise ConfigurationError(f"`phone_conflict` {self.phone_conflict!r} has no meaning; write {rules}")
 
     @property
     def selection(self) -> Selection:
@@ -124,20 +124,20 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
             "limit": "" if self.limit is None else str(self.limit),
             "empty": self.empty,
             "snapshot": "kept" if self.snapshot else "",
-            "selection": " ".join(self.selection.words()),
+            "selection": " ".join(self.selection.names()),
         }
 
 
 CHANGED: Final = {
     "files": "was made for another file, or the file has changed since",
     "mapping": "was made when other columns went to other fields",
-    "checks": "was made with another --date-order or --default-country",
-    "tags": "was made with another --tags",
-    "phone_conflict": "was made with another --phone-conflict",
-    "limit": "was made with another --limit",
-    "empty": "was made with another --empty",
-    "snapshot": "was made with another --snapshot",
-    "selection": "was made with other of --only-new, --only-existing, --fill-empty and --skip-unchanged",
+    "checks": "was made with another `date_order` or `default_country`",
+    "tags": "was made with another `tags`",
+    "phone_conflict": "was made with another `phone_conflict`",
+    "limit": "was made with another `limit`",
+    "empty": "was made with another `empty`",
+    "snapshot": "was made with another `snapshot`",
+    "selection": "was made with other settings of `only_new`, `only_existing`, `fill_empty` and `skip_unchanged`",
 }
 """How to say what of a run is not the same."""
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ..bulk.pool import Pool
 from ..client import LeadConnector
-from ..errors import CallError, ConfigurationError
+from ..errors import CallError, ConfigurationError, option
 from ..limits.limit import RateLimit
 from ..protocol.answers import clean_text
 from ..rules.problems import ProblemTally, UnreadColumn
@@ -131,13 +131,13 @@ class Preparation:
 
     def _check_names(self, files: Sequence[RowFile]) -> None:
         names = [name for file in files for name in (*file.columns, *file.table.columns)]
-        check_names("--map", self._options.columns, names)
-        check_names("--ignore", self._options.ignore, names)
+        check_names("`columns`", self._options.columns, names)
+        check_names("`ignore`", self._options.ignore, names)
 
     def _check_location(self, files: Sequence[RowFile]) -> None:
         if self._client is not None and not self._location_id and not all(file.has_locations for file in files):
             raise ConfigurationError(
-                "there is no location: give --location, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
+                "there is no location: give `location_id`, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
             )
 
     def _survey(self, matching: Matching, files: Sequence[RowFile]) -> Survey:
@@ -377,9 +377,9 @@ def _refuse_unread(tally: ProblemTally) -> None:
 
 
 def _ways_to_settle(unread: UnreadColumn) -> str:
-    name = unread.column.replace('"', '\\"')
-    ways = [f'--map "{name}={kind}:{unread.channels}" where {word} closes' for kind, word in _CLOSING_WORDS.items()]
-    return f'say what it means: {", ".join(ways)}, or --ignore "{name}"'
+    targets = {f"{kind}:{unread.channels}": word for kind, word in _CLOSING_WORDS.items()}
+    ways = [f"{option('columns', {unread.column: target})} where {word} closes" for target, word in targets.items()]
+    return f"say what it means: {', '.join(ways)}, or {option('ignore', [unread.column])}"
 
 
 def describe_conflicts(waiting: int, skipped: int, calls: int, *, is_wanted: bool) -> list[str]:
@@ -388,10 +388,10 @@ def describe_conflicts(waiting: int, skipped: int, calls: int, *, is_wanted: boo
     if waiting:
         told.append(
             f"{_rows(waiting)} the phone of another person in a row before. To overwrite nobody, the phone is left out "
-            f"there and set after all rows, by {count_of(calls, 'more call')} (--phone-conflict second-pass)."
+            f"there and set after all rows, by {count_of(calls, 'more call')} (`phone_conflict='second-pass'`)."
         )
     if skipped:
-        why = "--phone-conflict skip" if is_wanted else "their location matches by phone alone"
+        why = "`phone_conflict='skip'`" if is_wanted else "their location matches by phone alone"
         told.append(f"{_rows(skipped)} the phone of another person in a row before: left out ({why}).")
     return told
 

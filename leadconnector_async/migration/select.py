@@ -115,10 +115,10 @@ def _is_free(field: CustomField, holders: Sequence[Contact]) -> bool:
     return not values if field.id is UNSET else all(value.id != field.id for value in values)
 
 
-_IS_THERE: Final = "it was there before the load (--only-new)"
-_IS_NOT_THERE: Final = "it was not there before the load (--only-existing)"
-_IS_FULL: Final = "nothing that it would fill was empty (--fill-empty)"
-_IS_THE_SAME: Final = "all of it was stored already (--skip-unchanged)"
+_IS_THERE: Final = "it was there before the load (`only_new`)"
+_IS_NOT_THERE: Final = "it was not there before the load (`only_existing`)"
+_IS_FULL: Final = "nothing that it would fill was empty (`fill_empty`)"
+_IS_THE_SAME: Final = "all of it was stored already (`skip_unchanged`)"
 _BUT_OPT_OUT: Final = "; only its opt-out is sent"
 
 
@@ -140,17 +140,17 @@ class Selection(Struct, frozen=True, kw_only=True):
     @property
     def is_any(self) -> bool:
         """Whether some rows may not be sent, or not as they are."""
-        return bool(self.words())
+        return bool(self.names())
 
-    def words(self) -> list[str]:
-        """Return it as words of a command."""
-        return [f"--{name.replace('_', '-')}" for name, is_set in msgspec.structs.asdict(self).items() if is_set]
+    def names(self) -> list[str]:
+        """Return the names of the options that are set."""
+        return [name for name, is_set in msgspec.structs.asdict(self).items() if is_set]
 
 
 def read_selection(text: str) -> Selection:
-    """Read what `Selection.words` wrote, joined by spaces."""
-    words = text.split()
-    return Selection(**{name: f"--{name.replace('_', '-')}" in words for name in Selection.__struct_fields__})
+    """Read what `Selection.names` wrote, joined by spaces."""
+    names = text.split()
+    return Selection(**{name: name in names for name in Selection.__struct_fields__})
 
 
 class Choice(Struct, frozen=True):

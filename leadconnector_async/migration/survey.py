@@ -36,7 +36,7 @@ class Survey:
 
     Args:
         location_id: Of rows that name none; empty where nothing says it.
-        tags_rule: What `--tags` says.
+        tags_rule: As `MigrationOptions.tags`.
         matching: Takes the identities.
         may_empty: Whether rows may empty fields: not where an empty cell says nothing, and there is no null.
 

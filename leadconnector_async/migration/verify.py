@@ -6,7 +6,6 @@ import asyncio
 import csv
 import math
 import random
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -21,7 +20,7 @@ from ..bulk.pool import Pool
 from ..bulk.report import Outcome, has_closed
 from ..calls.server_clock import CLOCK_TOLERANCE, read_time
 from ..client import LeadConnector
-from ..errors import CallError, ConfigurationError, LeadConnectorError, NotFoundError
+from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpsert
 from ..models.compare import CUSTOM_PREFIX, find_not_applied
 from ..models.contacts import NotApplied
@@ -64,20 +63,6 @@ class Sample(Struct, frozen=True):
         """Return which of so many rows, from 0, by chance; None where it is all of them."""
         size = self.size(total)
         return None if size == total else frozenset(random.SystemRandom().sample(range(total), size))
-
-
-def read_sample(text: str | None) -> Sample:
-    """Read `--sample`: a number of rows, or a share in percent; without it, all.
-
-    Raises:
-        ConfigurationError: It is neither.
-    """
-    if text is None:
-        return Sample()
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(\s*%)?", text.strip())
-    if match is None or not float(match[1]) or (match[2] and float(match[1]) > 100) or (not match[2] and "." in text):
-        raise ConfigurationError(f"--sample {text!r} has no meaning; write a number of rows, or a share such as 5%")
-    return Sample(share=float(match[1]) / 100) if match[2] else Sample(count=int(match[1]))
 
 
 def most_differing(differing: int, compared: int) -> float:

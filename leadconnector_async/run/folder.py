@@ -36,8 +36,8 @@ def make_folder(folder: Path) -> None:
         make_private_folder(folder)
         _remove(folder, _DRAFT)  # of a preparation that was cut off
         if any(folder.iterdir()):
-            way = "or go on with that run with --resume" if is_run(folder) else "as it holds something else"
-            raise ConfigurationError(f"{folder}: is not empty; name a new folder for the results with --out, {way}")
+            way = "go on with the run in it (`Migration.open`)" if is_run(folder) else "empty this one"
+            raise ConfigurationError(f"{folder}: is not empty; name a new folder for the results (`folder`), or {way}")
     except OSError as error:
         raise ConfigurationError(f"{folder}: cannot hold the results ({error.strerror or error})") from None
 
@@ -80,7 +80,7 @@ def open_run(folder: Path) -> Database:
             )
         if is_run(folder):
             raise ConfigurationError(f"{folder / RUN_FILE}: is missing; put back a whole copy of the run")
-        raise ConfigurationError(f"{folder}: is no folder of a run; name the one that upsert wrote (--out)")
+        raise ConfigurationError(f"{folder}: holds no run; name the folder that the load wrote (`folder`)")
     database = Database(folder / RUN_FILE)
     try:
         _keep_private(folder)

@@ -334,7 +334,7 @@ def test_a_row_that_is_left_out_and_meets_nobody_closes_nobody(
     code, _, _ = run("upsert", write(tmp_path / "a.csv", *rows), "--out", "out", "--only-existing")
     assert (code, closed(url)) == (0, {"ann@example.com": set()})
     (row,) = table(tmp_path / "out" / "skipped.csv")
-    assert row["reason"].endswith("(--only-existing) (no contact has its email or phone, so there is nothing to close)")
+    assert row["reason"].endswith("(`only_existing`) (no contact has its email or phone, so there is nothing to close)")
 
 
 @pytest.mark.parametrize("options", [("--only-existing",), ("--only-existing", "--skip-unchanged"), ("--only-new",)])

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leadconnector_async.cli.options import read_sample
 from leadconnector_async.errors import ConfigurationError
-from leadconnector_async.migration.verify import Sample, describe_confidence, most_differing, read_sample
+from leadconnector_async.migration.verify import Sample, describe_confidence, most_differing
 
 
 def test_the_sentence_of_none() -> None:

@@ -193,7 +193,7 @@ _WHY_NOT: Final[dict[str, tuple[Kind, ...]]] = {
     "which the service never changes": ("word",),
     "which nothing in a file lifts": ("switch", *CHANNEL_KINDS),
     "which hold several fields": ("custom",),
-    "which are added (--tags replace empties them)": ("tags",),
+    "which are added (`tags='replace'` empties them)": ("tags",),
 }
 """Why fields of some kinds are not emptied, unless they are."""
 

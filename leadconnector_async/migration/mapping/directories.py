@@ -19,7 +19,7 @@ from .custom_fields import FieldBook, FieldDefinition
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _ID_NAMES: Final = ("id", "userid", "user", "assignedto", "locationid")
 _NO_TABLE: Final = {
-    "owner": "is no id of a user, and no --owners FILE tells whose it is",
+    "owner": "is not the id of a user, and there is no file of owners to look it up in (`owners`)",
     "location": "is no id of a location, and nothing tells the ids of names",
 }
 
@@ -78,7 +78,7 @@ def read_owners(path: Path) -> Directory:
             return Directory("owner", _ids_of(csv.DictReader(file), path))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no CSV in UTF-8"
-        raise ConfigurationError(f"--owners {path}: cannot be read ({reason})") from None
+        raise ConfigurationError(f"owners file {path}: cannot be read ({reason})") from None
 
 
 def _ids_of(rows: csv.DictReader[str], path: Path) -> dict[str, str]:
@@ -86,7 +86,7 @@ def _ids_of(rows: csv.DictReader[str], path: Path) -> dict[str, str]:
     id_name = next((names[name] for name in _ID_NAMES if name in names), None)
     others = [name for name in names.values() if name != id_name]
     if id_name is None or not others:
-        raise ConfigurationError(f"--owners {path}: needs a column id, and a column email or name")
+        raise ConfigurationError(f"owners file {path}: needs a column id, and a column email or name")
     return dict(_pairs(rows, id_name, others))
 
 

@@ -309,7 +309,7 @@ class Results:
         outcome = next(told, None)
         for index, row in enumerate(row for file in self._files for row in file.rows()):
             if self._is_given_up:
-                raise InterruptedError(0, "interrupted; --resume writes them")
+                raise InterruptedError(0, "interrupted; go on with the run to write them")
             self._add_problems(row)
             if outcome is None or outcome.index != index:
                 self._add(row, Outcome(index=index, status="not_attempted", error=explain(row)))

@@ -43,13 +43,13 @@ class Sources(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if bool(self.files) == (self.query is not None):
-            raise ConfigurationError("name files to load, or a query with --sql and --from, and not both")
+            raise ConfigurationError("name files to load, or a query (`sql` and `database`), and not both")
         if self.query is not None and self.reading != Reading():
-            raise ConfigurationError("--format, --encoding and --sheet are for files, not for --sql")
+            raise ConfigurationError("`format`, `encoding` and `sheet` are for files, not for a query")
         if STDIN in self.files and len(self.files) > 1:
             raise ConfigurationError("standard input (-) is loaded alone; load the files in a run of their own")
         if STDIN in self.files and self.reading.format is None:
-            raise ConfigurationError("standard input (-) does not tell what it is: give --format csv, jsonl, ...")
+            raise ConfigurationError("standard input (-) has no name to show its format: give `format`, such as csv")
 
     @property
     def is_asked_once(self) -> bool:
@@ -142,6 +142,6 @@ class Inputs:
         reading = self._sources.reading
         kinds = {table.file.kind for table in self._tables}
         if reading.sheet is not None and kinds.isdisjoint(WORKBOOK_KINDS):
-            raise ConfigurationError("--sheet is for workbooks, and none is among the files")
+            raise ConfigurationError("`sheet` is for workbooks, and none of the files is one")
         if reading.encoding is not None and kinds.isdisjoint(TEXT_KINDS):
-            raise ConfigurationError("--encoding is for text, and no such file is among those to load")
+            raise ConfigurationError("`encoding` is for text files, and none of the files is one")

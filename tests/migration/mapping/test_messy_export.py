@@ -14,7 +14,7 @@ from leadconnector_async.rules import Checks
 
 EXPORT = Path(__file__).parent / "messy_hubspot.csv"
 NO_IDENTITY = "has neither email nor phone, and the service matches by these"
-DAY_FIRST = "has the day first, which the service does not read; --date-order dmy reads it so"
+DAY_FIRST = "has the day first, which the service does not read; `date_order='dmy'` reads it so"
 
 # The truth of the file, by its row: column, what is done, and how the sentence begins.
 TOLD = {

@@ -137,7 +137,7 @@ def test_quoted_newlines_stay_in_their_cell(tmp_path: Path) -> None:
     ("name", "content", "expected"),
     [
         ("gone.csv", None, "there is no such file"),
-        ("people.docx", b"PK", "is of no kind that can be read"),
+        ("people.docx", b"PK", "is not a kind of file that can be read"),
         ("people.csv", b"", "is empty"),
         ("people.csv", b" \n\n", "is empty"),
         ("people.csv", b"email\na\0@b.co\n", "save it as UTF-8"),
