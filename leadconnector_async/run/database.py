@@ -54,6 +54,7 @@ CREATE TABLE ledger (
 ) WITHOUT ROWID
 """
 _TABLE: Final = re.compile(r"CREATE TABLE (\w+)")
+_RECORDS_AT_ONCE: Final = 20  # some of them hold hundreds of rows
 _CACHE: Final = -8192  # KiB of pages in memory, in SQLite's own way to say it
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -261,11 +262,24 @@ class Database:
         Raises:
             JournalError: The file cannot be read.
         """
+        # No thread may touch the connection without the lock, not even to fetch a record or to close a cursor: sqlite3
+        # keeps the GIL while it waits for the connection's mutex to read a column. A thread in mid-write holds that
+        # mutex when a trigger calls `note_change`, which needs the GIL. Both would wait forever.
+        cursor = None
         try:
-            for record in self._db.execute(query, values):  # noqa: UP028  (that would close the cursor, be it too late)
-                yield record
+            while True:
+                with self._lock:
+                    cursor = cursor or self._db.execute(query, values)
+                    records = cursor.fetchmany(_RECORDS_AT_ONCE)
+                if not records:
+                    return
+                yield from records
         except sqlite3.Error as error:
             raise self.unreadable(error) from error
+        finally:
+            if cursor is not None:
+                with self._lock, suppress(sqlite3.Error):  # the database may be closed by now
+                    cursor.close()
 
     def unreadable(self, error: Exception) -> JournalError:
         """Say that the file cannot be read."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from leadconnector_async.errors import ConfigurationError, JournalError
 from leadconnector_async.run.database import CUT_OFF, ENDED, Database, seal, unseal
+from tests.waiting import PATIENCE
 
 # A process that works on a run, and is killed: groups are in the main file, and groups are in the log alone.
 WORK = """
@@ -217,3 +218,36 @@ def test_a_sealed_record_is_what_it_was_or_is_reported(content: bytes, bit: int)
     assert unseal(sealed) == content
     with pytest.raises(JournalError, match="is damaged"):
         unseal(flipped(sealed, bit % (len(sealed) * 8)))
+
+
+# A thread reads what another writes: each write calls back into Python from within SQLite.
+READ_AND_WRITE = """
+import sys, threading
+from pathlib import Path
+from leadconnector_async.run.database import Database
+
+sys.setswitchinterval(1e-6)
+file = Database(Path(sys.argv[1]))
+file.create("CREATE TABLE things (number INTEGER PRIMARY KEY, name TEXT);")
+with file.transaction() as db:
+    db.executemany("INSERT INTO things VALUES (?, 'x')", ((number,) for number in range(2000)))
+is_over = threading.Event()
+
+def read():
+    while not is_over.is_set():
+        assert sum(1 for _ in file.walk("SELECT * FROM things")) >= 2000
+        next(file.walk("SELECT * FROM things"))  # given up in the middle
+
+reader = threading.Thread(target=read)
+reader.start()
+for number in range(2000, 2300):
+    with file.transaction() as db:
+        db.execute("INSERT INTO things VALUES (?, 'y')", (number,))
+is_over.set()
+reader.join()
+file.close()
+"""
+
+
+def test_a_thread_that_reads_never_blocks_one_that_writes_for_good(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", READ_AND_WRITE, tmp_path / NAME], check=True, timeout=PATIENCE)
