@@ -45,6 +45,7 @@ async def bulk_upsert(
             record=_counted(contacts, report.add),
             on_outcome=on_outcome,
             on_replaced=report.take_back,
+            on_standing=report.take_back_calls,
             read_rest=True,
         )
         if journal is not None:
@@ -99,7 +100,8 @@ def leave_used_slots(client: Caller, last_calls: LastCalls) -> None:
     """Have a client leave the slots that another process used within the last window, so that both together stay
     below the limit."""
     if client.rate_limit is not None:
-        client.assume_used(*last_calls.slots(client.clock.time(), client.rate_limit.per_seconds))
+        slots = last_calls.slots(client.clock.time(), client.rate_limit.per_seconds)
+        client.assume_used(*slots, location_id=last_calls.location_id)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
@@ -144,6 +146,7 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
             on_outcome=outbox.wait_for_room if journal is None else None,
             on_group=outbox.wait_until_taken,
             on_replaced=lambda _: None,
+            on_standing=lambda _: None,
             read_rest=False,
         )
         # The workers' group needs a task of its own: another task than began it may leave a generator, and close it.

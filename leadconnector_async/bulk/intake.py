@@ -38,6 +38,7 @@ class Intake:
         journal: Begun, or None.
         delivery: Takes the intents.
         on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+        on_standing: Called with the outcome of an earlier session that becomes the outcome of this one.
         on_retry: Called with the location of a row that is to be tried again.
 
     Attributes:
@@ -52,6 +53,7 @@ class Intake:
         journal: RunLog | None,
         delivery: Delivery,
         on_replaced: Callable[[Outcome], None],
+        on_standing: Callable[[Outcome], None],
         on_retry: Callable[[str], None],
     ) -> None:
         self._contacts = contacts
@@ -59,6 +61,7 @@ class Intake:
         self._journal = journal
         self._delivery = delivery
         self._on_replaced = on_replaced
+        self._on_standing = on_standing
         self._on_retry = on_retry
         self._batch: deque[Row] = deque()  # read and not yet numbered
         self._rows: deque[tuple[int, _ToCheck, bytes]] = deque()  # and not yet checked
@@ -156,7 +159,7 @@ class Intake:
         now = client.server_clock.span(client.clock.monotonic())
         this = None if now is None else (now[0], now[1] + client.longest_try)
         lost = (*item.lost_tries(client.server_clock), this)
-        await self._delivery.intend(Intent(item.index, item.row_hash, item.request.repeatable, lost))
+        await self._delivery.intend(Intent(item.index, item.row_hash, item.request.repeatable, lost, item.tries_before))
 
     def _check_closing(self, index: int, row: Closing, row_hash: bytes) -> Upsert:
         """Check a row of which nothing is sent but what it closes: its first call finds the contact, or reads it."""
@@ -192,7 +195,10 @@ class Intake:
     def _outcome_unsent(self, index: int, row_hash: bytes, reason: RowError) -> Outcome:
         """Return the outcome of a row that was not sent: that of an earlier sitting, if there is one."""
         before = None if self._journal is None else self._journal.pending(index, row_hash)
-        return before or Outcome(index=index, status="not_attempted", error=reason)
+        if before is None:
+            return Outcome(index=index, status="not_attempted", error=reason)
+        self._on_standing(before)
+        return before
 
 
 def hash_of(row: Any) -> bytes:

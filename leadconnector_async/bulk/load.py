@@ -40,7 +40,7 @@ from .breaker import Breaker
 from .closing import close_channels
 from .delivery import Delivery, JournaledDelivery
 from .intake import Intake
-from .outcome import Entry
+from .outcome import Entry, standing
 from .report import OnOutcome, Outcome, RowError, row_error
 from .row import (
     Doubts,
@@ -89,6 +89,8 @@ class Load:
         on_outcome: Called after `record`, but not for what is left when the load is cancelled or fails.
         on_group: Awaited after outcomes that were written together were handed on.
         on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+        on_standing: Called with the outcome of an earlier session that becomes the outcome of this one, as its row was
+            not sent once more.
         read_rest: Whether a load that is stopped reads a sync source on, to report the rest `not_attempted`.
 
     Attributes:
@@ -107,6 +109,7 @@ class Load:
         record: Callable[[Outcome], None],
         on_outcome: OnOutcome | None,
         on_replaced: Callable[[Outcome], None],
+        on_standing: Callable[[Outcome], None],
         read_rest: bool,
         on_group: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -119,6 +122,7 @@ class Load:
         self._options = options
         self._journal = journal
         self._read_rest = read_rest
+        self._on_standing = on_standing
         self._delivery = self._open_delivery(record, on_outcome, on_group)
         self._intake = Intake(
             contacts,
@@ -126,6 +130,7 @@ class Load:
             journal=journal,
             delivery=self._delivery,
             on_replaced=on_replaced,
+            on_standing=on_standing,
             on_retry=self._trust,
         )
         self._doubts = Doubts(self._clock)
@@ -470,9 +475,13 @@ class Load:
     def _settle_cut_short(self, item: Upsert) -> Entry:
         reason = self.closed.get(item.location_id)
         outcome = outcome_cut_short(item, self._stop_error() if reason is None else row_error(reason))
+        entry = self._entry(item, outcome)
         if outcome.status == "not_attempted" and self._journal is not None:
-            outcome = self._journal.pending(item.index, item.row_hash) or outcome
-        return self._entry(item, outcome)
+            before = self._journal.pending(item.index, item.row_hash)
+            if before is not None:
+                entry.outcome, entry.is_standing = standing(before, entry.outcome), True
+                self._on_standing(before)
+        return entry
 
     def _entry(self, item: Upsert, outcome: Outcome) -> Entry:
         clock = self._contacts.client.server_clock

@@ -25,7 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from ..models.identity import Identity, is_another_person
-from .report import Outcome, RowError, Status
+from .report import CallCount, Outcome, RowError, Status, calls_of
 from .traces import Span, Written
 
 Signature: TypeAlias = tuple[Any, Any]
@@ -35,6 +35,23 @@ LastRow: TypeAlias = tuple[int, Signature]
 
 LostTries: TypeAlias = tuple[Span | None, ...]
 """When each of some tries was under way, by the server's clock; None where that is not known."""
+
+
+class TriesBefore(Struct, frozen=True):
+    """Tries of a row that one session made, before the last one or its last call.
+
+    Attributes:
+        calls: How many calls they were of, those left out that were answered nothing but 429.
+        attempts: How many, those answered 429 not counted.
+        rate_limited: How many were answered 429.
+    """
+
+    calls: int = 0
+    attempts: int = 0
+    rate_limited: int = 0
+
+
+NO_TRIES: Final = TriesBefore()
 
 _MOST_CONTACTS: Final = 10_000  # of each of two generations
 
@@ -87,6 +104,8 @@ class Entry(Struct, gc=False):
         written: What it wrote to its contact, in order; nothing where nobody will ask.
         at: When the outcome became known, in seconds since 1970 by this machine.
         lost_tries: Tries of the row that may have been applied although no answer said so.
+        is_standing: Whether the outcome is that of an earlier session, as the row was not sent once more; what this
+            session tried is counted with it.
     """
 
     outcome: Outcome
@@ -99,6 +118,7 @@ class Entry(Struct, gc=False):
     written: tuple[Written, ...] = ()
     at: float = 0.0
     lost_tries: LostTries = ()
+    is_standing: bool = False
 
     @property
     def signature(self) -> Signature:
@@ -185,15 +205,46 @@ def states_sent_again(*, retry_failed: bool) -> frozenset[int]:
     return frozenset((AGAIN, FAILED)) if retry_failed else frozenset((AGAIN,))
 
 
-def outcome_cut_off(row: int, at: str) -> Outcome:
+def outcome_cut_off(row: int, at: str, before: TriesBefore) -> Outcome:
     """Return the outcome of a row whose call must not be repeated, and was under way when a session was cut off.
 
     Args:
         row: Its position.
         at: When its intent was written, in ISO 8601.
+        before: Its tries before the intent was written.
     """
     note = f"it may have been applied at {at}; look the contact up before sending it again"
-    return Outcome(index=row, status="unknown", error=_CUT_OFF, attempts=1, note=note)
+    return Outcome(
+        index=row,
+        status="unknown",
+        error=_CUT_OFF,
+        attempts=before.attempts + 1,
+        rate_limited=before.rate_limited,
+        calls=max(before.calls, 1),
+        note=note,
+    )
+
+
+def calls_cut_off(before: TriesBefore) -> CallCount:
+    """Return what the calls of a row took that is safe to send again, and was under way when a session was cut off.
+
+    The last try is counted: its bytes leave right after its intent is written. But the process may have died between
+    the two, or have waited for a pause of its location, so that it is in doubt.
+    """
+    calls = calls_of(outcome_cut_off(0, "", before))
+    return msgspec.structs.replace(calls, in_doubt=1)
+
+
+def standing(before: Outcome, now: Outcome) -> Outcome:
+    """Return the outcome of an earlier session, with what this one tried without effect."""
+    if not now.has_calls:
+        return before
+    return msgspec.structs.replace(
+        before,
+        attempts=before.attempts + now.attempts,
+        rate_limited=before.rate_limited + now.rate_limited,
+        calls=before.calls + (now.calls if now.attempts else 0),
+    )
 
 
 def with_unwritten(written: Iterator[Outcome], unwritten: Mapping[int, Entry]) -> Iterator[Outcome]:

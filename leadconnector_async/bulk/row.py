@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from ..calls.call import Call, Doubt, Tries
 from ..calls.server_clock import ServerClock
@@ -28,7 +27,7 @@ from ..models.identity import Identity
 from ..protocol import Request, T
 from .backlog import Item
 from .closing import Closed
-from .outcome import Entry, LostTries
+from .outcome import NO_TRIES, Entry, LostTries, TriesBefore
 from .report import CLOSED_ONLY, Outcome, RowError, row_error
 from .source import Closing, Skipped
 
@@ -100,7 +99,7 @@ class Upsert(Item):
         self.is_doubted = False
         self.closing = closing
         self.closed: Closed | None = None
-        self.done = _NO_CALLS
+        self.done = NO_TRIES
         self.earlier = earlier
         self.is_looked_up = not earlier.spans
         self.lost: tuple[Doubt, ...] = ()  # of calls before the last
@@ -115,7 +114,7 @@ class Upsert(Item):
         if tries.is_halted:
             raise GaveWayError
         if tries.count or tries.rate_limited:
-            self.done = self.done.plus(tries)
+            self.done = _plus(self.done, tries)
         self.lost = self._doubts()
         self.call = call = self._new_call(request)
         return call
@@ -133,6 +132,12 @@ class Upsert(Item):
         return (*self.earlier.spans, *(doubt.span_by(server_clock) for doubt in self._doubts()))
 
     @property
+    def tries_before(self) -> TriesBefore:
+        """Its tries before the one that is about to be made."""
+        before, tries = self.done, self.call.tries
+        return TriesBefore(before.calls + 1, before.attempts + tries.count, before.rate_limited + tries.rate_limited)
+
+    @property
     def may_be_new(self) -> bool:
         """Whether a try whose answer was lost may have created its contact."""
         return bool(self.earlier.spans or self._doubts())
@@ -144,7 +149,7 @@ class Upsert(Item):
     def with_closed(self, entry: Entry) -> Entry:
         """Have the entry of the upsert tell of what was closed besides."""
         not_closed = () if self.closed is None else self.closed.not_applied
-        outcome = self.done.add_to(entry.outcome, self.call.tries)
+        outcome = _with_all(entry.outcome, self.done, self.call.tries)
         entry.outcome = msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, *not_closed))
         return entry
 
@@ -152,7 +157,7 @@ class Upsert(Item):
         """Return what the journal needs to know with an outcome."""
         is_applied = outcome.status in ("created", "updated")
         return Entry(
-            self.done.add_to(outcome, self.call.tries),
+            _with_all(outcome, self.done, self.call.tries),
             self.row_hash,
             self.identity,
             is_repeatable=self.call.request.repeatable,
@@ -161,37 +166,22 @@ class Upsert(Item):
         )
 
 
-class DoneCalls(Struct, frozen=True):
-    """Calls of a row before its last one.
-
-    Attributes:
-        calls: How many, those left out that were answered nothing but 429.
-        attempts: Their tries, those answered 429 not counted.
-        rate_limited: Tries that were answered 429.
-    """
-
-    calls: int = 0
-    attempts: int = 0
-    rate_limited: int = 0
-
-    def plus(self, tries: Tries) -> DoneCalls:
-        """Return them with one more."""
-        calls = self.calls + bool(tries.count)
-        return DoneCalls(calls, self.attempts + tries.count, self.rate_limited + tries.rate_limited)
-
-    def add_to(self, outcome: Outcome, last: Tries) -> Outcome:
-        """Return an outcome that counts all calls."""
-        if self is _NO_CALLS:
-            return outcome
-        return msgspec.structs.replace(
-            outcome,
-            calls=max(self.calls + bool(last.count), 1),
-            attempts=self.attempts + last.count,
-            rate_limited=self.rate_limited + last.rate_limited,
-        )
+def _plus(before: TriesBefore, tries: Tries) -> TriesBefore:
+    """Return tries of a row with those of one more call."""
+    calls = before.calls + bool(tries.count)
+    return TriesBefore(calls, before.attempts + tries.count, before.rate_limited + tries.rate_limited)
 
 
-_NO_CALLS: Final = DoneCalls()
+def _with_all(outcome: Outcome, before: TriesBefore, last: Tries) -> Outcome:
+    """Return an outcome that counts all calls."""
+    if before is NO_TRIES:
+        return outcome
+    return msgspec.structs.replace(
+        outcome,
+        calls=max(before.calls + bool(last.count), 1),
+        attempts=before.attempts + last.count,
+        rate_limited=before.rate_limited + last.rate_limited,
+    )
 
 
 def is_token_refused(error: CallError) -> bool:

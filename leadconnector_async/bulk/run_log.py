@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from .outcome import Entry, LostTries
+from .outcome import NO_TRIES, Entry, LostTries, TriesBefore
 from .report import BatchReport, Outcome
 
 MOST_READ_AHEAD: Final = 10_000
@@ -31,6 +31,9 @@ LATEST_SECONDS: Final = 300.0
 """After the last write of a session that was cut off, none of its calls arrives later than this."""
 
 
+RECENT_SECONDS: Final = 600
+"""Longer than any window of a limit: calls that ended so long before the last one are no last calls."""
+
 _IN_FLIGHT_SECONDS: Final = 120.0  # after its last outcome, a session that was cut off made no more calls
 
 
@@ -40,10 +43,12 @@ class LastCalls(Struct, frozen=True):
     Attributes:
         by_second: Calls by the second in which they had ended, in seconds since 1970 by this machine.
         is_whole: Whether these are all; not where a session was cut off, as its process may have just died.
+        location_id: Of which location they are; None where they may be of any.
     """
 
     by_second: tuple[tuple[int, int], ...] = ()
     is_whole: bool = True
+    location_id: str | None = None
 
     def slots(self, now: float, per_seconds: float) -> tuple[int | None, float]:
         """Return how many slots of a window may be in use still (None for all of them), and for how many seconds.
@@ -84,12 +89,14 @@ class Intent(Struct, frozen=True, gc=False):
         row_hash: Its hash.
         is_repeatable: Whether it may be sent again where its outcome is not known.
         lost_tries: The try that is about to be made, and those before it that may have been applied.
+        before: The tries of this session before it.
     """
 
     row: int
     row_hash: bytes
     is_repeatable: bool
     lost_tries: LostTries = ()
+    before: TriesBefore = NO_TRIES
 
 
 class Pace(Struct, frozen=True):
@@ -155,7 +162,7 @@ class RunLog(Protocol):
         """
 
     def fold_into(self, report: BatchReport) -> None:
-        """Count the outcomes of earlier sessions that are final."""
+        """Count the outcomes of earlier sessions that are final, and all calls that these sessions made."""
 
     def undelivered(self) -> list[Outcome]:
         """Return the outcomes that an earlier session wrote and may not have handed to its consumer."""

@@ -207,9 +207,12 @@ class Caller:
             call.tries.is_halted = True
         return bool(calls) and not any(call.tries.is_out for call in calls)
 
-    def assume_used(self, slots: int | None, seconds: float) -> None:
-        """Take slots (None for all) of locations that got no call yet as used by another process, for so long."""
-        self._limits.assume_used(slots, seconds)
+    def assume_used(self, slots: int | None, seconds: float, *, location_id: str | None = None) -> None:
+        """Take slots (None for all) of locations that got no call yet, or of one, as used by another process, for so
+        long."""
+        if location_id is not None:
+            self.window(location_id)  # so that it is there
+        self._limits.assume_used(slots, seconds, location_id=location_id)
 
     def window(self, location_id: str) -> Window:
         """Return the window of a location."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -31,19 +32,22 @@ import msgspec
 from msgspec import Struct
 
 from ..bulk.outcome import (
+    NO_TRIES,
     PLAIN,
     UNKNOWN,
     Entry,
     LastRow,
     LostTries,
     LostTriesOfRow,
+    TriesBefore,
+    calls_cut_off,
     lost_tries_of,
     outcome_cut_off,
     states_sent_again,
     with_unwritten,
 )
-from ..bulk.report import BatchReport, Outcome
-from ..bulk.run_log import NO_PACE, Earlier, Intent, Pace, read_outcome
+from ..bulk.report import NO_CALLS_COUNTED, BatchReport, CallCount, Outcome, calls_of
+from ..bulk.run_log import NO_PACE, RECENT_SECONDS, Earlier, Intent, LastCalls, Pace, read_outcome
 from ..errors import ConfigurationError, JournalError
 from .lease import Lease
 from .spool import Spool
@@ -73,6 +77,9 @@ class Wrote(Struct, frozen=True, tag=True):
     server_times: tuple[float, float] | None
     is_delivered: bool = False  # whether the consumer has done with all groups before; older stores do not say
     lost_tries: list[LostTriesOfRow] = []
+    unsent: list[CallCount] = []  # what was tried of rows that were not sent after all
+    calls: list[tuple[int, int]] = []  # by the second in which they had ended, of the writer's clock
+    standing: list[int] = []  # rows whose outcome is that of an earlier session, with what was tried since
 
 
 class Intended(Struct, frozen=True, tag=True):
@@ -81,6 +88,7 @@ class Intended(Struct, frozen=True, tag=True):
     rows: list[tuple[int, bytes]]
     now: float
     lost_tries: list[LostTriesOfRow] = []
+    before: list[tuple[int, TriesBefore]] = []  # rows, and the tries of this session before
 
 
 class Ended(Struct, frozen=True, tag=True):
@@ -280,6 +288,7 @@ class StoreLog:
         records: Its objects.
         whole: What must be the same when the load goes on, besides what `begin` is given: `files`. Where it has
             `files`, a row is known by its position, else by position and content.
+        location_id: Of which location all rows are; None where they may be of any.
 
     Attributes:
         keeps_traces: Always false: a load on a cluster cannot be undone.
@@ -288,9 +297,13 @@ class StoreLog:
         JournalError: The objects cannot be read.
     """
 
-    def __init__(self, records: Records, *, whole: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, records: Records, *, whole: Mapping[str, str] | None = None, location_id: str | None = None
+    ) -> None:
         self.keeps_traces = False
         self._records = records
+        self._location_id = location_id
+        self._calls: dict[int, int] = {}  # of the last minutes, by second
         self._whole = dict(whole or {})
         self._earlier_whole: dict[str, str] = {}
         # The load asks in one thread and writes in another, one write after the other. It needs no lock: what it asks
@@ -300,7 +313,9 @@ class StoreLog:
         self._places = array("Q")  # of its outcome in the spool
         self._spool = Spool()
         self._contacts = Contacts()
-        self._intents: dict[int, tuple[bytes, float]] = {}
+        self._intents: dict[int, tuple[bytes, float, TriesBefore]] = {}
+        self._begun: dict[int, TriesBefore] = {}  # other rows under way, and their tries before the last
+        self._other_calls = NO_CALLS_COUNTED  # that no outcome shows
         self._undelivered = array("Q")  # rows; one that was written twice is in it twice
         self._states_before = b""  # as this session began
         self._sent_again: frozenset[int] = frozenset()
@@ -347,9 +362,11 @@ class StoreLog:
                 self._apply_beginning(record)
             case Wrote():
                 self._apply_group(record)
-            case Intended(rows=rows, now=now, lost_tries=lost):
-                self._intents.update((row, (row_hash, now)) for row, row_hash in rows)
+            case Intended(rows=rows, now=now, lost_tries=lost, before=before):
+                tries = dict(before)  # none in older stores
+                self._intents.update((row, (row_hash, now, tries.get(row, NO_TRIES))) for row, row_hash in rows)
                 self._keep_lost_tries(lost)
+                self._begun.update((row, tries.get(row, NO_TRIES)) for row, _, _ in lost)
             case Ended(is_delivered=is_delivered):
                 self._sessions[-1].has_ended = True
                 self._note_delivery(is_delivered=is_delivered)
@@ -357,20 +374,30 @@ class StoreLog:
     def _apply_beginning(self, began: Began) -> None:
         self._earlier_whole = began.whole
         self._sessions.append(_Session(began.now))
-        for row, (row_hash, at) in self._intents.items():  # begun, not safe to repeat, no outcome: nobody knows
+        for row, (row_hash, at, before) in self._intents.items():  # begun, not safe to repeat, no outcome: nobody knows
             when = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-            self._put(row, UNKNOWN, row_hash, _encode_outcome(outcome_cut_off(row, when)))
+            outcome = outcome_cut_off(row, when, before)
+            self._put(row, UNKNOWN, row_hash, _encode_outcome(outcome))
+            self._count_calls(CallCount(in_doubt=1))
         self._intents.clear()
+        for tries in self._begun.values():
+            self._count_calls(calls_cut_off(tries))
+        self._begun.clear()
 
     def _apply_group(self, group: Wrote) -> None:
         self._note_delivery(is_delivered=group.is_delivered)
+        self._note_calls(group.calls)
         for row in group.rows:
-            self._put(*row)
+            self._put(*row, is_standing=row[0] in group.standing)
+        for calls in group.unsent:
+            self._count_calls(calls)
         for contact_id, last, email, phone in group.contacts:
             self._contacts.keep(contact_id, (last, (email, phone)))
         for index in group.done_intents:
             self._intents.pop(index, None)
         self._keep_lost_tries(group.lost_tries)
+        for index, _, _ in group.lost_tries:
+            self._begun.pop(index, None)
 
     def _keep_lost_tries(self, rows: Iterable[LostTriesOfRow]) -> None:
         for row, row_hash, spans in rows:
@@ -383,7 +410,19 @@ class StoreLog:
         if is_delivered:
             del self._undelivered[:]
 
-    def _put(self, row: int, state: int, row_hash: bytes, outcome: bytes) -> None:
+    def _note_calls(self, by_second: Iterable[tuple[int, int]]) -> None:
+        for second, calls in by_second:
+            self._calls[second] = self._calls.get(second, 0) + calls
+        since = max(self._calls, default=0) - RECENT_SECONDS
+        self._calls = {second: calls for second, calls in self._calls.items() if second > since}
+
+    def _count_calls(self, calls: CallCount) -> None:
+        """Count calls that no outcome shows any more."""
+        self._other_calls = self._other_calls.plus(calls)
+
+    def _put(self, row: int, state: int, row_hash: bytes, outcome: bytes, *, is_standing: bool = False) -> None:
+        if row < len(self._states) and self._states[row] and not is_standing:
+            self._count_calls(calls_of(read_outcome(self._kept(row)[1])))
         place = self._spool.add(_encode_kept((row_hash, outcome)))
         if row >= len(self._states):
             self._places.frombytes(bytes((row + 1 - len(self._states)) * self._places.itemsize))
@@ -409,6 +448,7 @@ class StoreLog:
             raise ConfigurationError(f"{self._records.place}: another load works on this log; wait until it has ended")
         whole = {**whole, **self._whole}
         self._check(whole)
+        last_calls = self.last_calls()
         self._append(Began(whole, concurrency, now, self._records.found))
         self._states_before = bytes(self._states)
         self._sent_again = states_sent_again(retry_failed=retry_failed)
@@ -417,7 +457,15 @@ class StoreLog:
         self._is_in_use = True
         if earlier:
             _log.info("%s: going on, session %d", self._records.place, len(self._sessions))
-        return _sum_up(earlier, now)
+        return msgspec.structs.replace(_sum_up(earlier, now), last_calls=last_calls)
+
+    def last_calls(self) -> LastCalls:
+        """Return the calls that the last sessions made, those of the last minutes.
+
+        They are by the clocks of the machines that made them: who goes on from another one waits out a window.
+        """
+        is_whole = not self._sessions or self._sessions[-1].has_ended
+        return LastCalls(tuple(sorted(self._calls.items())), is_whole=is_whole, location_id=self._location_id)
 
     def _check(self, whole: Mapping[str, str]) -> None:
         """Refuse the log of another load; what an older store does not name of its load is not compared."""
@@ -459,13 +507,16 @@ class StoreLog:
         return _decode_kept(self._spool.get(self._places[row]))
 
     def fold_into(self, report: BatchReport) -> None:
-        """Count the outcomes of earlier sessions that are final."""
+        """Count the outcomes of earlier sessions that are final, and all calls that these sessions made."""
         plain = () if report.keeps_outcomes else tuple(PLAIN)
         for state in plain:
             report.add_plain(PLAIN[state], self._states_before.count(state))
         for outcome in self.outcomes(but=plain):
             if self.is_finished(outcome.index):
                 report.add(outcome)
+            else:
+                report.add_count(calls_of(outcome))
+        report.add_count(self._other_calls)
 
     def fold_all_into(self, report: BatchReport) -> None:
         """Count the outcomes of all sessions, in constant memory."""
@@ -474,6 +525,7 @@ class StoreLog:
             report.add_plain(PLAIN[state], self._states.count(state))
         for outcome in self.outcomes(but=plain):
             report.add(outcome)
+        report.add_count(self._other_calls)
 
     def outcomes(self, *, but: Sequence[int] = ()) -> Iterator[Outcome]:
         """Yield all outcomes in the order of the rows, also those that could not be written, but of some states."""
@@ -493,7 +545,7 @@ class StoreLog:
         intents = list(intents)
         unsafe = [(one.row, one.row_hash) for one in intents if not one.is_repeatable]
         lost = [(one.row, one.row_hash, one.lost_tries) for one in intents if one.is_repeatable]
-        self._append(Intended(unsafe, now, lost))
+        self._append(Intended(unsafe, now, lost, [(one.row, one.before) for one in intents]))
 
     def write(
         self,
@@ -518,6 +570,13 @@ class StoreLog:
                 server_times,
                 is_delivered,
                 lost_tries_of(entries),
+                [
+                    calls
+                    for outcome in outcomes
+                    if outcome.status == "not_attempted" and (calls := calls_of(outcome)).requests
+                ],
+                _calls_by_second(entries),
+                [entry.outcome.index for entry in entries if entry.is_standing],
             )
         )
         return outcomes
@@ -540,3 +599,11 @@ class StoreLog:
             self.write([self._unwritten[row] for row in sorted(self._unwritten)], is_delivered=False)
             self._unwritten.clear()
         self._append(Ended(is_delivered))
+
+
+def _calls_by_second(entries: Iterable[Entry]) -> list[tuple[int, int]]:
+    counts = Counter[int]()
+    for entry in entries:
+        if entry.outcome.has_calls:
+            counts[int(entry.at)] += calls_of(entry.outcome).requests
+    return sorted(counts.items())

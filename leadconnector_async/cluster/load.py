@@ -103,11 +103,12 @@ class LocationLoad:
     def _open_log(self) -> StoreLog:
         records = Records(self._store, f"journal/{self._name}", self._assignment.epoch, self._lease)
         # Its pieces never change, so that a row is known by its place in them.
-        return StoreLog(records, whole={"files": self._setup.split_id})
+        return StoreLog(records, whole={"files": self._setup.split_id}, location_id=self._assignment.location_id)
 
     async def _load(self, log: StoreLog, stop: asyncio.Event) -> Ending:
         if self._assignment.is_again or log.is_begun:
-            self._wait_out_a_window()  # what was sent from elsewhere of late is not known here
+            # Whoever sent the last calls may have died before it wrote of them, or have another clock.
+            self._wait_out_a_window()
         await self._client.contacts.bulk_upsert(
             self._rows(log),
             concurrency=self._setup.options.concurrency,

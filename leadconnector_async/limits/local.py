@@ -69,9 +69,14 @@ class LocalLimits:
 
             self._pace = AsyncLimiter(most, 1) if most >= 1 else AsyncLimiter(1, 1 / most)
 
-    def assume_used(self, slots: int | None, seconds: float) -> None:
-        """Take slots (None for all) of each window that was not used yet as used by another process, for so long."""
-        self._used_elsewhere = slots, self._clock.monotonic() + seconds
+    def assume_used(self, slots: int | None, seconds: float, *, location_id: str | None = None) -> None:
+        """Take slots (None for all) of each window that was not used yet, or of one, as used by another process, for
+        so long."""
+        until = self._clock.monotonic() + seconds
+        if location_id is not None:
+            self._windows[location_id].assume_used(slots, until)
+            return
+        self._used_elsewhere = slots, until
         for window in self._windows.values():
             window.assume_used(*self._used_elsewhere)
 

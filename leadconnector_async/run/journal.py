@@ -28,13 +28,15 @@ from ..bulk.outcome import (
     LastRow,
     LostTries,
     LostTriesOfRow,
+    TriesBefore,
+    calls_cut_off,
     lost_tries_of,
     outcome_cut_off,
     states_sent_again,
     with_unwritten,
 )
-from ..bulk.report import BatchReport, Outcome
-from ..bulk.run_log import LATEST_SECONDS, NO_PACE, Earlier, Intent, LastCalls, Pace
+from ..bulk.report import NO_CALLS_COUNTED, BatchReport, CallCount, Outcome, calls_of
+from ..bulk.run_log import LATEST_SECONDS, NO_PACE, RECENT_SECONDS, Earlier, Intent, LastCalls, Pace
 from ..bulk.traces import Trace, follow, trace_of
 from ..errors import ConfigurationError
 from .database import CUT_OFF, ENDED, Database
@@ -45,8 +47,18 @@ _SCHEMA: Final = """
 CREATE TABLE outcomes (
     row INTEGER PRIMARY KEY, state INTEGER NOT NULL, written INTEGER NOT NULL, hash BLOB NOT NULL, outcome BLOB NOT NULL
 );
-CREATE TABLE intents (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, at TEXT NOT NULL);
-CREATE TABLE lost_tries (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, spans BLOB NOT NULL);
+CREATE TABLE intents (
+    row INTEGER PRIMARY KEY, hash BLOB NOT NULL, at TEXT NOT NULL,
+    calls INTEGER NOT NULL, attempts INTEGER NOT NULL, rate_limited INTEGER NOT NULL
+);
+CREATE TABLE lost_tries (
+    row INTEGER PRIMARY KEY, hash BLOB NOT NULL, spans BLOB NOT NULL,
+    calls INTEGER, attempts INTEGER, rate_limited INTEGER
+);
+CREATE TABLE other_calls (
+    number INTEGER PRIMARY KEY,
+    requests INTEGER NOT NULL, retries INTEGER NOT NULL, rate_limited INTEGER NOT NULL, in_doubt INTEGER NOT NULL
+);
 CREATE TABLE contacts (id TEXT PRIMARY KEY, row INTEGER NOT NULL, email INTEGER, phone INTEGER) WITHOUT ROWID;
 CREATE TABLE delivered (number INTEGER PRIMARY KEY, written INTEGER NOT NULL);
 CREATE TABLE traces (
@@ -63,7 +75,6 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
 }
 _TARGET: Final = "target"
 
-_RECENT_SECONDS: Final = 600  # longer than any window of a limit
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Outcome).decode
 _encode_spans: Final = msgspec.msgpack.Encoder().encode
@@ -111,6 +122,7 @@ class Journal:
         self._retry_failed = retry_failed
         self._finished = bytearray()  # a byte a row: its state where it is not to be sent again, else 0
         self._pending = bytearray()  # the same of rows that are to be sent again
+        self._has_outcome = bytearray()  # a byte a row
         self._lost_tries: dict[int, tuple[bytes, LostTries]] = {}
         self._written = 0  # groups so far
         self._session = 0
@@ -217,21 +229,30 @@ class Journal:
         return Earlier(sessions, now if began_at is None else began_at)
 
     def _settle_intents(self, db: sqlite3.Connection) -> None:
-        """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows."""
+        """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows. The tries of the
+        others are counted."""
         self._written += 1
-        for row, row_hash, at in db.execute("SELECT row, hash, at FROM intents").fetchall():
-            record = row, UNKNOWN, self._written, row_hash, _encode(outcome_cut_off(row, at))
+        count = NO_CALLS_COUNTED
+        for row, row_hash, at, *tries in db.execute("SELECT * FROM intents").fetchall():
+            record = row, UNKNOWN, self._written, row_hash, _encode(outcome_cut_off(row, at, TriesBefore(*tries)))
+            count = count.plus(_calls_shown(db, row)).plus(CallCount(in_doubt=1))
             db.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", record)
         db.execute("DELETE FROM intents")
+        for tries in db.execute("SELECT calls, attempts, rate_limited FROM lost_tries WHERE calls IS NOT NULL"):
+            count = count.plus(calls_cut_off(TriesBefore(*tries)))
+        db.execute("UPDATE lost_tries SET calls = NULL WHERE calls IS NOT NULL")
+        _count_calls(db, count)
 
     def _read_states(self, db: sqlite3.Connection, *, retry_failed: bool) -> None:
         (last,) = db.execute("SELECT max(row) FROM outcomes").fetchone()
         self._finished = bytearray(0 if last is None else last + 1)
         self._pending = bytearray(len(self._finished))
+        self._has_outcome = bytearray(len(self._finished))
         again = states_sent_again(retry_failed=retry_failed)
         for row, state in db.execute("SELECT row, state FROM outcomes"):
             states = self._pending if state in again else self._finished
             states[row] = state
+            self._has_outcome[row] = 1
         lost = db.execute("SELECT row, hash, spans FROM lost_tries")  # no more rows than were in flight, or in doubt
         self._lost_tries = {row: (row_hash, _decode_spans(spans)) for row, row_hash, spans in lost}
 
@@ -260,13 +281,16 @@ class Journal:
         return {row: (row_hash, outcome) for row, row_hash, outcome in found}
 
     def fold_into(self, report: BatchReport) -> None:
-        """Count the outcomes of earlier sessions that stand."""
+        """Count the outcomes of earlier sessions that are final, and all calls that these sessions made."""
         plain = [] if report.keeps_outcomes else list(PLAIN)
         for state in plain:
             report.add_plain(PLAIN[state], self._finished.count(state))
         for outcome in self.outcomes(but=plain):
             if self.is_finished(outcome.index):
                 report.add(outcome)
+            else:
+                report.add_count(calls_of(outcome))
+        report.add_count(self._other_calls())
 
     def fold_all_into(self, report: BatchReport) -> None:
         """Count the outcomes of all sessions, in constant memory.
@@ -280,6 +304,12 @@ class Journal:
             report.add_plain(PLAIN[state], count)
         for outcome in self.outcomes(but=plain):
             report.add(outcome)
+        report.add_count(self._other_calls())
+
+    def _other_calls(self) -> CallCount:
+        """Return the calls that no outcome shows: of rows that were sent again later, or were cut off."""
+        found = self._file.read("SELECT requests, retries, rate_limited, in_doubt FROM other_calls")
+        return CallCount(*found[0]) if found else NO_CALLS_COUNTED
 
     def outcomes(self, *, but: Sequence[int] = ()) -> Iterator[Outcome]:
         """Yield all outcomes in the order of the rows, also those that could not be written.
@@ -316,7 +346,7 @@ class Journal:
 
     def last_calls(self) -> LastCalls:
         """Return the calls that the last sessions made, those of the last minutes."""
-        seconds = self._file.read(RECENT_CALLS, _RECENT_SECONDS)
+        seconds = self._file.read(RECENT_CALLS, RECENT_SECONDS)
         last = self._file.read("SELECT state FROM sessions ORDER BY number DESC LIMIT 1")
         return LastCalls(tuple(seconds), is_whole=last != [(CUT_OFF,)])
 
@@ -381,6 +411,7 @@ class Journal:
             for entry, outcome in zip(entries, outcomes, strict=True):
                 _leave_trace(db, entry, outcome, of_updated=self._may_restore)
             pairs = list(zip(entries, outcomes, strict=True))
+            _count_calls(db, reduce(CallCount.plus, self._calls_not_shown(db, pairs), NO_CALLS_COUNTED))
             db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", self._records(pairs))
             add_to_timeline(db, ((entry.at, outcome) for entry, outcome in pairs), pace)
             _keep_lost_tries(db, lost_tries_of(entries))
@@ -389,6 +420,23 @@ class Journal:
                 "DELETE FROM intents WHERE row = ?", [(e.outcome.index,) for e in entries if not e.is_repeatable]
             )
         return outcomes
+
+    def _calls_not_shown(self, db: sqlite3.Connection, pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[CallCount]:
+        """Yield the calls that no outcome shows once these are written."""
+        for entry, outcome in pairs:
+            if outcome.status == "not_attempted":
+                if outcome.has_calls:
+                    yield calls_of(outcome)
+            elif self._is_replaced(outcome.index) and not entry.is_standing:
+                yield _calls_shown(db, outcome.index)
+
+    def _is_replaced(self, row: int) -> bool:
+        """Note that a row gets an outcome, and return whether it has one."""
+        if row >= len(self._has_outcome):
+            self._has_outcome.extend(bytes(row + 1 - len(self._has_outcome)))
+        is_replaced = bool(self._has_outcome[row])
+        self._has_outcome[row] = 1
+        return is_replaced
 
     def _records(self, pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[tuple[Any, ...]]:
         for entry, outcome in pairs:
@@ -439,10 +487,13 @@ class Journal:
         """
         when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
         intents = list(intents)
-        unsafe = [(one.row, one.row_hash, when) for one in intents if not one.is_repeatable]
+        unsafe = [(one.row, one.row_hash, when, *_tries(one)) for one in intents if not one.is_repeatable]
+        safe = [
+            (one.row, one.row_hash, _encode_spans(one.lost_tries), *_tries(one)) for one in intents if one.is_repeatable
+        ]
         with self._file.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?)", unsafe)
-            _keep_lost_tries(db, [(one.row, one.row_hash, one.lost_tries) for one in intents if one.is_repeatable])
+            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?)", unsafe)
+            db.executemany("INSERT OR REPLACE INTO lost_tries VALUES (?, ?, ?, ?, ?, ?)", safe)
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
@@ -471,7 +522,30 @@ def _keep_lost_tries(db: sqlite3.Connection, rows: Sequence[LostTriesOfRow]) -> 
     """Keep what may have been applied, in place of what the intents of the rows say."""
     db.executemany("DELETE FROM lost_tries WHERE row = ?", [(row,) for row, _, spans in rows if not spans])
     lost = [(row, row_hash, _encode_spans(spans)) for row, row_hash, spans in rows if spans]
-    db.executemany("INSERT OR REPLACE INTO lost_tries VALUES (?, ?, ?)", lost)
+    db.executemany("INSERT OR REPLACE INTO lost_tries (row, hash, spans) VALUES (?, ?, ?)", lost)
+
+
+def _tries(intent: Intent) -> tuple[int, int, int]:
+    before = intent.before
+    return before.calls, before.attempts, before.rate_limited
+
+
+def _calls_shown(db: sqlite3.Connection, row: int) -> CallCount:
+    """Return the calls that the outcome of a row shows, which is about to be replaced."""
+    found = db.execute("SELECT outcome FROM outcomes WHERE row = ?", (row,)).fetchone()
+    return NO_CALLS_COUNTED if found is None else calls_of(_decode(found[0]))
+
+
+def _count_calls(db: sqlite3.Connection, calls: CallCount) -> None:
+    """Count calls that no outcome shows any more."""
+    if calls == NO_CALLS_COUNTED:
+        return
+    db.execute("INSERT OR IGNORE INTO other_calls VALUES (1, 0, 0, 0, 0)")
+    db.execute(
+        "UPDATE other_calls SET requests = requests + ?, retries = retries + ?, rate_limited = rate_limited + ?, "
+        "in_doubt = in_doubt + ?",
+        (calls.requests, calls.retries, calls.rate_limited, calls.in_doubt),
+    )
 
 
 def _last_row(db: sqlite3.Connection, contact_id: str) -> LastRow | None:

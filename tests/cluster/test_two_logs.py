@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from leadconnector_async import BatchReport, Journal
-from leadconnector_async.bulk.outcome import Entry, LostTries
+from leadconnector_async.bulk.outcome import Entry, LostTries, TriesBefore
 from leadconnector_async.bulk.report import Outcome, RowError
-from leadconnector_async.bulk.run_log import NO_CALLS, Earlier, Intent, RunLog
+from leadconnector_async.bulk.run_log import Earlier, Intent, RunLog
 from leadconnector_async.cluster.journal import Records, StoreLog
 from leadconnector_async.cluster.lease import Lease
 from leadconnector_async.cluster.store import Store
@@ -98,7 +98,7 @@ def outcomes() -> st.SearchStrategy[Outcome]:
         st.builds(Outcome, index=index, status=st.just("failed"), error=error, note=note, **tries),
         st.builds(Outcome, index=index, status=st.just("unknown"), error=error, note=note, **tries),
         st.builds(Outcome, index=index, status=st.just("skipped"), contact_id=st.none() | contact_id, error=error),
-        st.builds(Outcome, index=index, status=st.just("not_attempted"), error=error),
+        st.builds(Outcome, index=index, status=st.just("not_attempted"), error=error, rate_limited=st.integers(0, 2)),
     )
 
 
@@ -119,6 +119,8 @@ def entries() -> st.SearchStrategy[Entry]:
         note_if_first=st.sampled_from([None, "it may have created it"]),
         lost_tries=lost_tries(),
         is_compared=st.booleans(),
+        is_standing=st.booleans(),
+        at=st.sampled_from([0.0, 5.5, 606.0]).map(BEGAN_AT.__add__),
     )
 
 
@@ -128,9 +130,10 @@ def groups(least: int = 0) -> st.SearchStrategy[list[Entry]]:
 
 
 def sessions() -> st.SearchStrategy[Session]:
-    intents = st.lists(
-        st.builds(Intent, st.integers(0, ROWS - 1), st.sampled_from(HASHES), st.booleans(), lost_tries()), max_size=3
-    )
+    row, row_hash = st.integers(0, ROWS - 1), st.sampled_from(HASHES)
+    before = st.builds(TriesBefore, st.integers(0, 2), st.integers(0, 3), st.integers(0, 3))
+    intent = st.builds(Intent, row, row_hash, st.booleans(), lost_tries(), before)
+    intents = st.lists(intent, max_size=3, unique_by=lambda one: one.row)  # a row makes one try after another
     times = st.integers(0, 1000).map(lambda second: (BEGAN_AT + second, BEGAN_AT + second * 2))
     steps = st.one_of(
         st.builds(Intend, intents, st.integers(0, 1000).map(lambda second: BEGAN_AT + second)),
@@ -224,11 +227,9 @@ def test_both_logs_say_the_same_of_every_row(
 
 
 def _begin(log: RunLog, session: Session, epoch: int) -> Earlier:
-    """Begin a session; of the last calls only the database knows, as the lease of a location keeps workers apart."""
-    earlier = log.begin(
+    return log.begin(
         whole=WHOLE,
         concurrency=session.concurrency,
         now=BEGAN_AT + 1000.0 * epoch,
         retry_failed=session.retry_failed,
     )
-    return msgspec.structs.replace(earlier, last_calls=NO_CALLS)

@@ -30,7 +30,7 @@ async def main():
                        faults=json.loads(sys.argv[3])) as sandbox:
         print(sandbox.url, flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
-            print(json.dumps([sandbox.contacts(), dict(sandbox.writes)]), flush=True)
+            print(json.dumps([sandbox.contacts(), dict(sandbox.writes), sandbox.requests]), flush=True)
 
 asyncio.run(main())
 """
@@ -50,12 +50,21 @@ class Server:
 
     def books(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
         """All contacts, and how often each was written."""
+        contacts, writes, _ = self._ask()
+        return contacts, writes
+
+    def arrivals(self) -> int:
+        """How many calls came."""
+        _, _, arrivals = self._ask()
+        return arrivals
+
+    def _ask(self) -> tuple[list[dict[str, Any]], dict[str, int], int]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        contacts, writes = json.loads(self._process.stdout.readline())
-        return contacts, writes
+        contacts, writes, arrivals = json.loads(self._process.stdout.readline())
+        return contacts, writes, arrivals
 
     def stop(self) -> None:
         self._process.communicate(timeout=PATIENCE)
@@ -109,7 +118,7 @@ def load_with_kills(server: Server, path: Path, out: Path, chance: random.Random
 
 def report_of(out: Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((out / "report.json").read_text())
-    for name in (*_OF_THE_WAY, "inferred"):
+    for name in (*_OF_THE_WAY, "inferred", "requests_in_doubt"):
         report.pop(name, None)
     return report
 
@@ -190,3 +199,43 @@ def test_what_is_not_safe_to_repeat_is_never_applied_twice(tmp_path: Path, seed:
         if row["email"] not in emails:
             assert told[row["email"]] in ("unknown", "failed")
     assert report["created"] == sum(told.get(email) != "unknown" for email in emails)
+
+
+@pytest.mark.parametrize(
+    ("signum", "allow_duplicates", "times"),
+    [
+        # Killed once: a session looks up the rows that the last one left in doubt, with nothing on disk before.
+        pytest.param(signal.SIGKILL, False, 1, id="safe to repeat, killed"),
+        pytest.param(signal.SIGKILL, True, 2, id="not safe, killed"),
+        pytest.param(signal.SIGINT, False, 2, id="safe to repeat, stopped at once"),
+        pytest.param(signal.SIGINT, True, 2, id="not safe, stopped at once"),
+    ],
+)
+def test_the_report_counts_the_calls_of_all_sessions(
+    tmp_path: Path, signum: signal.Signals, *, allow_duplicates: bool, times: int
+) -> None:
+    path, out = tmp_path / "people.csv", tmp_path / "out"
+    write_rows(path, allow_duplicates=allow_duplicates)
+    server = Server(7, allow_duplicates=allow_duplicates, has_faults=False)  # a fault may have the service probed, too
+    resume: tuple[str, ...] = ()
+    for _ in range(times):
+        process = start(server.url, path, out, *resume)
+        before = server.arrivals()
+        while process.poll() is None and server.arrivals() < before + 100:
+            time.sleep(0.01)
+        process.send_signal(signum)
+        if signum == signal.SIGINT:
+            process.send_signal(signum)  # the second cuts off the calls in flight
+        process.communicate(timeout=PATIENCE)
+        resume = ("--resume",)
+    process = start(server.url, path, out, "--resume")
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode in (0, 1), err
+    arrivals = server.arrivals()
+    server.stop()
+    report = json.loads((out / "report.json").read_text())
+    in_doubt = report.get("requests_in_doubt", 0)
+    assert report["sittings"] == times + 1
+    assert report["requests"] - in_doubt <= arrivals <= report["requests"]
+    assert in_doubt <= times * 64
+    assert (in_doubt > 0) == (signum == signal.SIGKILL)

@@ -187,6 +187,10 @@ async def test_failed_rows_are_sent_again_only_where_wanted(
     poison.clear()
     third = await client.contacts.bulk_upsert(rows, journal=path, retry_failed=True)
     assert (third.failed, third.created, third.total) == (0, 4, 4)
+    # Its failed tries count on, though its outcome is another one now.
+    assert (second.requests, third.requests) == (first.requests, first.requests + 1)
+    fourth = await client.contacts.bulk_upsert(rows, journal=path)
+    assert (fourth.requests, fourth.retries) == (third.requests, third.retries)
     assert third.errors == []
 
 
@@ -296,7 +300,7 @@ def forget(path: Path, *rows: int, has_times: bool = True) -> None:
         spans = msgspec.msgpack.encode([span if has_times else None])
         for row in rows:
             ((row_hash,),) = db.execute("SELECT hash FROM outcomes WHERE row = ?", (row,)).fetchall()
-            db.execute("INSERT INTO lost_tries VALUES (?, ?, ?)", (row, row_hash, spans))
+            db.execute("INSERT INTO lost_tries (row, hash, spans) VALUES (?, ?, ?)", (row, row_hash, spans))
             db.execute("DELETE FROM contacts WHERE row = ?", (row,))
             db.execute("DELETE FROM outcomes WHERE row = ?", (row,))
         db.execute("UPDATE sessions SET state = ?", (CUT_OFF,))
