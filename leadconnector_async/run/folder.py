@@ -36,8 +36,8 @@ def make_folder(folder: Path) -> None:
         make_private_folder(folder)
         _remove(folder, _DRAFT)  # of a preparation that was cut off
         if any(folder.iterdir()):
-            way = "go on with the run in it (`Migration.open`)" if is_run(folder) else "empty this one"
-            raise ConfigurationError(f"{folder}: is not empty; name a new folder for the results (`folder`), or {way}")
+            more = ", or go on with the run in it (`Migration.open`)" if is_run(folder) else ""
+            raise ConfigurationError(f"{folder}: is not empty; name a new folder for the results (`folder`){more}")
     except OSError as error:
         raise ConfigurationError(f"{folder}: cannot hold the results ({error.strerror or error})") from None
 

@@ -155,7 +155,7 @@ def test_options_that_are_missing_and_strict_are_told_as_what_they_are(run: Run,
     assert "add the option in the location's settings" in obstacle
     assert run("upsert", path, *options)[2].strip() == f"leadconnector: {obstacle}"
     (strict,) = plan(run, family, "--strict", code=1)["obstacles"]
-    assert "with --strict nothing is sent" in strict
+    assert "with `strict` nothing is sent" in strict
     assert "Nothing would be sent\n" in run("plan", family, "--strict")[1]
 
 

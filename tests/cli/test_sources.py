@@ -88,7 +88,7 @@ def test_standard_input_goes_on_from_what_was_kept(served: Callable[..., str], t
         (["-", "--format", "nonsense"], "--format 'nonsense' cannot be read"),
         (["-", "--format", "csv"], "standard input: is empty"),
         (["-", "--format", "parquet"], "standard input: cannot be read"),
-        ([], "name files to load, or a query with --sql and --from"),
+        ([], "name files to load, or a query (--sql and --from)"),
         (["a.csv", "--sql", "SELECT 1", "--from", "x.sqlite"], "name files to load, or a query"),
         (["--sql", "SELECT 1"], "give both, or neither"),
         (["--from", "x.sqlite"], "give both, or neither"),
@@ -191,8 +191,8 @@ def test_patterns_packed_files_and_every_kind_in_one_load(run: Run, tmp_path: Pa
     book.save(tmp_path / "e.xlsx")
     code, out, err = run("upsert", "*.csv", "c.jsonl.gz", "d.json", "e.xlsx", "--sandbox", "--out", "out")
     assert (code, "6 created, 1 failed" in out) == (1, True), err
-    assert "a.csv: is not UTF-8, and read as Windows-1252 (--encoding says otherwise)" in err
-    assert "e.xlsx: the sheet 'Sheet' is read (there are 'More'; choose with --sheet)" in err
+    assert "a.csv: is not UTF-8, and read as Windows-1252 (--encoding chooses another)" in err
+    assert "e.xlsx: the sheet 'Sheet' is read (there are 'More'; --sheet chooses another)" in err
     rows = table(tmp_path / "out" / "succeeded.csv")
     assert [row["email"] for row in rows][:2] == ["x@b.co", "person0@example.com"]
     assert rows[0]["first name"] == "Günther"

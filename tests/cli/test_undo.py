@@ -165,7 +165,11 @@ def test_a_run_that_noted_the_host_alone_is_known_by_it(
 def test_the_help_says_what_undo_does(run: Run) -> None:
     _, out, _ = run("undo", "--help")
     said = " ".join(out.split())
-    for part in ("restore those that it updated", "is kept", "listed by kind", "Custom fields that the run made stay"):
+    for part in (
+        "restore those that it updated",
+        "is kept, unless --force",
+        "Custom fields that the run created always stay",
+    ):
         assert part in said
     assert "Those that it updated stay as they are" not in said
 
