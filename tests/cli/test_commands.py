@@ -253,7 +253,7 @@ def limited_to(size: int, path: Path, *arguments: str) -> subprocess.CompletedPr
 
 def test_a_full_disk_stops_the_load_in_order_and_it_goes_on_later(run: Run, tmp_path: Path) -> None:
     path = people(tmp_path / "a.csv", 2_000)
-    done = limited_to(250_000, path, "--out", "out")
+    done = limited_to(300_000, path, "--out", "out")
     assert (done.returncode, done.stderr) == (3, "")
     assert "the run cannot be written" in done.stdout
     report = json.loads((tmp_path / "out" / "report.json").read_text())

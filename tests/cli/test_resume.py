@@ -123,7 +123,7 @@ def test_a_run_is_not_overwritten_and_says_how_to_go_on(run: Run, tmp_path: Path
     assert run("upsert", path, "--sandbox", "--out", "out")[0] == 0
     code, _, err = run("upsert", path, "--sandbox", "--out", "out")
     assert code == 2
-    assert "go on with that run with --resume" in err
+    assert "go on with the run in it (--resume)" in err
 
 
 def test_a_second_process_is_refused(served: Callable[..., str], tmp_path: Path) -> None:

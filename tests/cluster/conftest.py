@@ -101,7 +101,16 @@ async def load(server: Server, source: Any, out: Path | str, cluster: Any = None
 def told(report: BatchReport) -> dict[str, Any]:
     """What a report tells that is the same in each run of the same rows."""
     found = report.to_dict()
-    for name in ("requests", "retries", "rate_limited", "started_at", "finished_at", "duration_seconds", "sittings"):
+    for name in (
+        "requests",
+        "requests_in_doubt",
+        "retries",
+        "rate_limited",
+        "started_at",
+        "finished_at",
+        "duration_seconds",
+        "sittings",
+    ):
         found.pop(name, None)
     found.pop("inferred", None)  # a worker that is killed takes answers with it; what they said is inferred then
     return found
