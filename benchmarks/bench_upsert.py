@@ -3,9 +3,9 @@
 Measure: user and system CPU of whole processes. `upsert` of a file of ten columns (phones, tags and dates among them)
 less that of a file with one row, over a process that posts as many prepared bodies with 64 tasks on one aiohttp
 session, less that of one body. The client runs on one core and the sandbox on another, where there are two; the least
-of the rounds counts. Then `plan --out` of many rows, with phones and without, over a process that only reads, maps and checks
-them: CPU, peak memory, bytes of disk a row. Last, the time from the start of `upsert` to its first call, as a file, and
-as a plan that is there.
+of the rounds counts. Then `plan --out` of many rows, with and without phones, over a process that only reads, maps and
+checks them: CPU, peak memory, bytes of disk a row. Last, the time from the start of `upsert` to its first call, for a
+file and for a plan that is kept.
 
     python benchmarks/bench_upsert.py [--rows 30000] [--rounds 3] [--planned 1000000]
 """
