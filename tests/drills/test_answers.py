@@ -73,7 +73,10 @@ class Cut:
         self.is_whole = False
 
     async def __call__(self, answer: bytes, writer: asyncio.StreamWriter) -> None:
-        answer = build_answer(body_of(answer), "Date: Sun, 20 Sep 2026 14:13:20 GMT", framing=self.framing)
+        # The head of a cut answer is read and believed, so its date is the sandbox's own.
+        date = re.search(rb"(?m)^Date: .+GMT", answer)
+        assert date is not None
+        answer = build_answer(body_of(answer), date[0].decode(), framing=self.framing)
         self.is_whole = self.shown >= len(answer)
         writer.write(answer[: self.shown])
         self.shown += 1
