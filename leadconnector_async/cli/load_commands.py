@@ -54,7 +54,7 @@ from .options import (
     read_phone_rule,
     read_tags_rule,
 )
-from .orders import DEFAULT_CONCURRENCY, Order, find_run_folder, read_sources, refuse_fixed
+from .orders import DEFAULT_CONCURRENCY, Order, check_as_planned, find_run_folder, read_sources, refuse_fixed
 from .plan import PlanOrder, plan
 from .terminal import show, show_document
 from .upsert import load
@@ -88,6 +88,10 @@ def upsert(
     limit: Limit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
+    ] = False,
+    as_planned: Annotated[
+        bool,
+        typer.Option("--as-planned", help="Load a planned run although its source has changed since."),
     ] = False,
     snapshot: Annotated[
         bool, typer.Option("--snapshot", help="Keep what contacts were before they are changed, for undo.")
@@ -149,6 +153,7 @@ def upsert(
         sources=sources,
         run=run_folder,
         limit=None if run_folder is None else limit,
+        is_as_planned=read(lambda: check_as_planned(as_planned, run_folder)),
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
         location_id=location,
         is_sandbox=sandbox,
