@@ -393,6 +393,7 @@ class Migration:
             ConfigurationError: The load cannot begin, as where a file has changed; nothing was sent.
             LoadStoppedError: The results could not be written.
             LeadConnectorError: What is there could not be read; nothing was sent, and what was read is kept.
+            InterruptedError: `stop` was set before anything was read or sent.
         """
         client, stop = self._opened_client(), stop or asyncio.Event()
         if not as_planned:
@@ -465,7 +466,7 @@ class Migration:
             self._file,
             limit=client.rate_limit or RateLimit(),
             location_id=client.location_id or "",
-            is_stopped=stop.is_set,
+            stop=stop,
             tell=tell,
         )
         made = self.fields_made
@@ -645,7 +646,7 @@ class _Draft:
             self._file,
             limit=self._limit,
             location_id=self._location_id,
-            is_stopped=stop.is_set,
+            stop=stop,
             tell=self._notes.append,
         )
 
