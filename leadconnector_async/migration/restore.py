@@ -142,7 +142,7 @@ class Restore:
         return self._pool.reason
 
     async def _break_off_questions(self, stop: asyncio.Event) -> None:
-        """Break off what locations are asked where `stop` is set: it is no call of a worker's own, which would be halted."""
+        """Break off what locations are asked where `stop` is set: no worker makes that call, so none is halted by it."""
         await stop.wait()
         for asked in self._custom_fields.values():
             asked.cancel()
