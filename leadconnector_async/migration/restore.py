@@ -142,7 +142,7 @@ class Restore:
         return self._pool.reason
 
     async def _break_off_questions(self, stop: asyncio.Event) -> None:
-        """Break off what locations are asked where `stop` is set: no worker makes that call, so none is halted by it."""
+        """Break off what locations are asked where `stop` is set: no worker makes that call, which would be halted."""
         await stop.wait()
         for asked in self._custom_fields.values():
             asked.cancel()
