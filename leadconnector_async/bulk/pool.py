@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -121,10 +121,16 @@ class Pool:
         run = _Run(self, items, work, location_of, on_failed, concurrency)
         return await run.run(stop or asyncio.Event())
 
-    async def ask(self, location_id: str, send: Callable[[], Awaitable[R]]) -> R:
-        """Make a single call, or some that may be repeated, and return what they return; an outage is waited out.
+    async def ask(self, location_id: str, send: Callable[[], Awaitable[R]], *, stop: asyncio.Event | None = None) -> R:
+        """Read something by a single call or some, and return it; an outage is waited out.
+
+        Args:
+            location_id: The location that it is about.
+            send: Reads it. May be begun anew, or broken off.
+            stop: Set it to give up at once.
 
         Raises:
+            InterruptedError: `stop` was set.
             OutageError: The service was down for longer than the retry policy waits.
             LeadConnectorError: Anything else that the call raised.
         """
@@ -133,7 +139,8 @@ class Pool:
         async def work(location_id: str) -> None:
             answers.append(await send())
 
-        reason = await self.run([location_id], work, location_of=lambda one: one, concurrency=1)
+        asking = self.run([location_id], work, location_of=lambda one: one, concurrency=1)
+        reason = await until_stopped(asking, stop)
         if reason is not None:
             raise reason
         return answers[0]
@@ -226,6 +233,27 @@ class Pool:
     def end(self, run: _Run[Any]) -> None:
         """Let go of a run."""
         self._runs.discard(run)
+
+
+async def until_stopped(reading: Coroutine[Any, Any, R], stop: asyncio.Event | None) -> R:
+    """Return what a reading returns. It is broken off where `stop` is set: nothing is lost by that.
+
+    Raises:
+        InterruptedError: `stop` was set.
+        Exception: What the reading raised.
+    """
+    if stop is None:
+        return await reading
+    task, watcher = asyncio.create_task(reading), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([task, watcher], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise InterruptedError(0, "interrupted")
+        return task.result()
+    finally:
+        task.cancel()
+        watcher.cancel()
+        await asyncio.wait([task, watcher])
 
 
 class _PoolItem(Item, Generic[T]):

@@ -54,7 +54,7 @@ from .options import (
     read_phone_rule,
     read_tags_rule,
 )
-from .orders import DEFAULT_CONCURRENCY, Order, find_run_folder, read_sources, refuse_fixed
+from .orders import DEFAULT_CONCURRENCY, Order, check_as_planned, find_run_folder, read_sources, refuse_fixed
 from .plan import PlanOrder, plan
 from .terminal import show_document, show_file
 from .upsert import load
@@ -87,6 +87,10 @@ def upsert(
     phone_conflict: PhoneConflict = "second-pass",
     limit: Limit = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, map and check all rows, but send nothing.")] = False,
+    as_planned: Annotated[
+        bool,
+        typer.Option("--as-planned", help="Load a planned run although its source has changed since."),
+    ] = False,
     snapshot: Annotated[
         bool,
         typer.Option("--snapshot", help="Keep contacts as they were before the load, so that undo can restore them."),
@@ -148,6 +152,7 @@ def upsert(
         sources=sources,
         run=run_folder,
         limit=None if run_folder is None else limit,
+        is_as_planned=read(lambda: check_as_planned(as_planned, run_folder)),
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
         location_id=location,
         is_sandbox=sandbox,

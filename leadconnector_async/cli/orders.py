@@ -30,11 +30,13 @@ class Order(Struct, frozen=True, kw_only=True):
         sources: What is loaded, unless `run` names a run that is prepared.
         run: The folder of that run, or None.
         limit: Of that run, how many rows are loaded this time; None for all.
+        is_as_planned: Whether that run is loaded although its source has changed since it was planned.
     """
 
     sources: Sources
     run: Path | None = None
     limit: int | None = None
+    is_as_planned: bool = False
     location_id: str | None
     is_sandbox: bool
     out: Path | None
@@ -70,7 +72,7 @@ def describe_command(order: Order, sources: list[str], *more: str) -> str:
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     if not goes_on_with_run:
         words += words_of(order.options, goes_on=bool(more))  # of what failed, all is loaded
-    words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
+    words += ["--as-planned"] * order.is_as_planned + ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
     return shlex.join(words)
 
 
@@ -93,6 +95,13 @@ def refuse_fixed(options: MigrationOptions, *, others: Mapping[str, object]) -> 
         raise ConfigurationError(
             f"{given[0]} was fixed when this run was planned; leave it out, or plan anew with it and another --out"
         )
+
+
+def check_as_planned(is_as_planned: bool, run: Path | None) -> bool:
+    """Refuse `--as-planned` where no run is named."""
+    if is_as_planned and run is None:
+        raise ConfigurationError("--as-planned is for a run that `plan --out` has kept: name its folder")
+    return is_as_planned
 
 
 # ---------------------------------------------------------------------------------------------- what to read

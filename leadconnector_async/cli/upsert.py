@@ -152,7 +152,7 @@ async def _find_run(order: Order, stop: asyncio.Event) -> Migration | None:
         InterruptedError: `stop` was set while standard input was read.
     """
     if order.run is not None:
-        return await Migration.open(None, order.run, target=_target(order))
+        return await _open_planned(order, order.run)
     for path in [] if order.is_resumed else find_files(order.sources.files):
         if path != STDIN and not path.exists():
             raise ConfigurationError(f"{path}: there is no such file")
@@ -165,6 +165,25 @@ async def _find_run(order: Order, stop: asyncio.Event) -> Migration | None:
     run = await Migration.open(None, order.out, target=_target(order))
     try:
         run.check_same(order.sources, order.options, piped=await _describe_piped(order, stop))
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+async def _open_planned(order: Order, folder: Path) -> Migration:
+    """Open a run that is named.
+
+    Raises:
+        ConfigurationError: It cannot be opened, or is a plan whose source has changed since.
+    """
+    run = await Migration.open(None, folder, target=_target(order))
+    try:
+        if not order.is_as_planned and not run.is_loading and (changed := await asyncio.to_thread(run.find_changed)):
+            raise ConfigurationError(
+                f"{clean_text(changed[0])}: has changed since {folder} was planned; plan anew, or load what was "
+                "planned with --as-planned"
+            )
     except BaseException:
         run.close()
         raise
@@ -344,6 +363,7 @@ async def _upsert(order: Order, run: Migration, client: LeadConnector, stop: asy
                 wait_for_quota=order.waits,
                 retry_failed=order.retry_failed,
                 limit=order.limit,
+                as_planned=True,  # else it was refused before anything was asked
                 tell=tell,
                 on_read=reading.count,
                 on_load=show_progress,

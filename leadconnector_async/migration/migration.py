@@ -47,6 +47,7 @@ from .restore import Restore, assume_met
 from .select import Chooser, read_selection
 from .steps import StepProgress
 from .survey import Survey
+from .tables import Reading as TableReading
 from .tables import find_files, open_table
 from .tables.inputs import STDIN, Inputs, Sources
 from .undo import Created, Undo, UndoPlan, UndoReport, conclude_undo, correct_plan, plan_undo, read_created
@@ -315,6 +316,17 @@ class Migration:
                 f"{self._file.path}: this run {CHANGED[changed[0]]}; name another place for this one, or load that one"
             )
 
+    def find_changed(self) -> list[str]:
+        """Return the files that hold something else than when they were read for this run.
+
+        A file that is gone is not among them, nor is what could be read only once: their rows are kept.
+        """
+        kind = self._file.about(_FILES) or ""
+        if not kind.startswith("{"):  # a query, or standard input
+            return []
+        reading = msgspec.json.decode(kind, type=TableReading)
+        return [file.about.path for file in self.files if _holds_otherwise(file, reading)]
+
     def is_same(self, sources: Sources, options: MigrationOptions, *, piped: Content | None = None) -> bool:
         """Whether a run is of these sources and options; see `check_same`."""
         try:
@@ -354,6 +366,7 @@ class Migration:
         wait_for_quota: bool = False,
         retry_failed: bool = False,
         limit: int | None = None,
+        as_planned: bool = False,
     ) -> BatchReport:
         """Load all rows, or go on where an earlier call or process left off, and write the result files.
 
@@ -367,16 +380,21 @@ class Migration:
             wait_for_quota: Whether to wait for the next day where the day's calls are spent.
             retry_failed: Whether rows that failed are sent once more.
             limit: How many rows, from the first, are loaded this time; None for all.
+            as_planned: Whether rows are loaded as they were read for a plan of another process, although a file has
+                changed since. A load that was begun goes on in any case, and so does one whose file is gone.
 
         Returns:
             The counts of all sessions.
 
         Raises:
-            ConfigurationError: The load cannot begin; nothing was sent.
+            ConfigurationError: The load cannot begin, as where a file has changed; nothing was sent.
             LoadStoppedError: The results could not be written.
             LeadConnectorError: What is there could not be read; nothing was sent, and what was read is kept.
+            InterruptedError: `stop` was set before anything was read or sent.
         """
         client, stop = self._opened_client(), stop or asyncio.Event()
+        if not as_planned:
+            await self._refuse_changed()
         journal = self._journal(retry_failed=retry_failed)
         await self._begin(client, journal, stop, tell)
         is_begun = journal.is_begun
@@ -410,6 +428,16 @@ class Migration:
                 with suppress(JournalError):  # what it tells of its end is then less exact
                     note_end(journal, client)
 
+    async def _refuse_changed(self) -> None:
+        """Refuse a plan of another process that is not begun, and of which a file has changed since."""
+        if self.read_files or self.is_loading:
+            return
+        if changed := await asyncio.to_thread(self.find_changed):
+            raise ConfigurationError(
+                f"{changed[0]}: has changed since this run was planned; plan anew, or load with as_planned what was "
+                "planned"
+            )
+
     async def _begin(self, client: LeadConnector, journal: Journal, stop: asyncio.Event, tell: Tell) -> None:
         """Note where the load goes, and resolve what was left open when it was planned."""
         whole = {
@@ -431,7 +459,7 @@ class Migration:
             self._file,
             limit=client.rate_limit or RateLimit(),
             location_id=client.location_id or "",
-            is_stopped=stop.is_set,
+            stop=stop,
             tell=tell,
         )
         made = self.fields_made
@@ -611,7 +639,7 @@ class _Draft:
             self._file,
             limit=self._limit,
             location_id=self._location_id,
-            is_stopped=stop.is_set,
+            stop=stop,
             tell=self._notes.append,
         )
 
@@ -803,6 +831,17 @@ def _reading_of(
         tell=tell,
         on_progress=on_read,
     )
+
+
+def _holds_otherwise(file: RunFile, reading: TableReading) -> bool:
+    """Whether a file is there, and holds something else than when its rows were read."""
+    path = Path(file.about.path)
+    if not path.exists():
+        return False
+    try:
+        return open_table(path, reading).describe() != file.about.content
+    except ConfigurationError:  # it cannot even be read any more
+        return True
 
 
 def _first(files: list[RunFile], limit: int | None) -> list[RunFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -10,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ..bulk.closing import CALLS_TO_CLOSE
-from ..bulk.pool import Pool
+from ..bulk.pool import Pool, until_stopped
 from ..bulk.source import Closing, Skipped
 from ..calls.retry import is_worth_repeating
 from ..client import LeadConnector
@@ -57,6 +58,9 @@ async def ask_locations(
     limit: RateLimit,
     tell: Callable[[str], None],
     pool: Pool | None = None,
+    *,
+    waits: bool = True,
+    stop: asyncio.Event | None = None,
 ) -> dict[str, Asked]:
     """Ask locations how they match contacts; one that does not say it is left out, and that is told.
 
@@ -67,8 +71,11 @@ async def ask_locations(
         tell: Is told what is not known.
         pool: At whose work this is done: learns which locations refuse all calls. None where that is not to be told
             apart; then an outage is waited out here.
+        waits: Without a pool: whether an outage is waited out; else a location is left out whose call is given up.
+        stop: Without a pool: set it to give up at once.
 
     Raises:
+        InterruptedError: `stop` was set.
         CallError: The call is given up, and the pool begins the work anew later.
         OutageError: Without a pool: the service was down for too long.
     """
@@ -76,7 +83,12 @@ async def ask_locations(
     for location_id in location_ids:
         try:
             get = partial(client.locations.get, location_id)
-            location = await (get() if pool is not None else Pool(client).ask(location_id, get))
+            if pool is not None:
+                location = await get()
+            elif waits:
+                location = await Pool(client).ask(location_id, get, stop=stop)
+            else:
+                location = await until_stopped(get(), stop)
         except CallError as error:
             if pool is not None and is_worth_repeating(error):
                 raise

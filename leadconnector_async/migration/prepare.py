@@ -77,7 +77,7 @@ class Preparation:
         file: The database of the run.
         limit: Our own limits of each location.
         location_id: The location of rows that name none; empty where it is not known.
-        is_stopped: Asked now and then; where it says so, `InterruptedError` is raised.
+        stop: Looked at now and then, and while the service is asked; where it is set, `InterruptedError` is raised.
         tell: Called with what cannot be looked up, and what is done about it.
 
     Attributes:
@@ -93,7 +93,7 @@ class Preparation:
         *,
         limit: RateLimit,
         location_id: str,
-        is_stopped: Callable[[], bool],
+        stop: asyncio.Event,
         tell: Callable[[str], None],
     ) -> None:
         self._options = options
@@ -101,7 +101,7 @@ class Preparation:
         self._file = file
         self._limit = limit
         self._location_id = location_id
-        self._is_stopped = is_stopped
+        self._stop = stop
         self._tell = tell
         self._asked_for: set[str] = set()  # locations, be it that they did not answer
         self.files: list[RowFile] = []
@@ -119,7 +119,7 @@ class Preparation:
         Raises:
             ConfigurationError: They cannot be read as rows of contacts, or something that is needed cannot be had.
             JournalError: They cannot be kept.
-            InterruptedError: `is_stopped` said so.
+            InterruptedError: `stop` was set.
         """
         files = [RowFile(table, meaning) for table in tables]
         self._check_names(files)
@@ -158,13 +158,14 @@ class Preparation:
             left = None if left is None else left - count
 
     def _check_stop(self) -> None:
-        if self._is_stopped():
+        if self._stop.is_set():
             raise InterruptedError(0, "interrupted")
 
     async def _conclude(self, one_pass: _Pass, rows: Rows, matching: Matching, *, asks_all: bool) -> Seen:
         self._check_stop()
         files = rows.files()
-        asked = await self._ask([name for name, _ in one_pass.survey.by_location.most_common()]) if asks_all else {}
+        names = [name for name, _ in one_pass.survey.by_location.most_common()] if asks_all else []
+        asked = await self._ask(names, is_needed=False)
         shared = await self._settle_phones(matching, files, asked)
         return Seen(files, one_pass.tally, one_pass.survey, matching, asked, shared)
 
@@ -181,7 +182,7 @@ class Preparation:
 
     async def _fetch_locations(self, meaning: Meaning) -> Directory:
         if self._client is not None:
-            return await fetch_locations(self._client)
+            return await fetch_locations(self._client, self._stop)
         self._note_unresolved(
             "Rows give locations by name, and nothing is asked that tells their ids: those rows are refused here."
         )
@@ -197,7 +198,8 @@ class Preparation:
         targets = [read_target(text) for text in meaning.columns.values()]
         said = [target.part for target in targets if target is not None and target.is_custom_field]
         try:
-            book = await Pool(self._client).ask(self._client.location_id, partial(fetch_fields, self._client))
+            fetch = partial(fetch_fields, self._client)
+            book = await Pool(self._client).ask(self._client.location_id, fetch, stop=self._stop)
         except CallError as error:
             if said:
                 raise ConfigurationError(f"the custom fields of the location cannot be looked up ({error})") from None
@@ -218,6 +220,7 @@ class Preparation:
 
         Raises:
             ConfigurationError: A field cannot be made; those before it were. Or the load cannot begin; see `refuse`.
+            InterruptedError: `stop` was set; the same call goes on later.
         """
         assert self._client is not None  # noqa: S101  (a load has one)
         if missing:
@@ -244,6 +247,7 @@ class Preparation:
         to be read anew, as the load may be cut off before they are."""
         made = fields_made(self._file)
         for name in missing:
+            self._check_stop()
             try:
                 await create_field(client, name)
             except CallError as error:
@@ -276,13 +280,18 @@ class Preparation:
 
     # ------------------------------------------------------------------------------------------ locations and phones
 
-    async def _ask(self, names: Sequence[str]) -> dict[str, Asked]:
-        """Ask locations how they match; those that are not asked are taken to be as usual."""
+    async def _ask(self, names: Sequence[str], *, is_needed: bool) -> dict[str, Asked]:
+        """Ask locations how they match; those that are not asked are taken to be as usual.
+
+        Args:
+            names: Their ids.
+            is_needed: Whether a load depends on it, so that an outage is waited out; not where it is only told.
+        """
         if self._client is None:
             return {}
         unasked = [name for name in names[:MOST_ASKED] if name not in self._asked_for]
         self._asked_for.update(unasked)
-        asked = await ask_locations(self._client, unasked, self._limit, self._tell)
+        asked = await ask_locations(self._client, unasked, self._limit, self._tell, waits=is_needed, stop=self._stop)
         if len(names) > MOST_ASKED:
             more = len(names) - MOST_ASKED
             self._tell(f"{more:,} more locations were not asked: limits and matching are taken to be as usual.")
@@ -295,7 +304,7 @@ class Preparation:
         told: list[str] = []
         if locations and rule != "allow":
             unasked = [name for name in locations if name not in asked]
-            asked |= await self._ask(unasked)
+            asked |= await self._ask(unasked, is_needed=True)
             rules = dict.fromkeys(locations, MatchRule()) | {name: one.rule for name, one in asked.items()}
             await asyncio.to_thread(matching.settle_phones, rule, rules)
             waiting, skipped = (matching.phones.count(action) for action in ("wait", "skip"))

@@ -129,6 +129,7 @@ class Restore:
             if stop.is_set():
                 raise StopRequestedError("the undo was asked to stop")
 
+        watcher = asyncio.create_task(self._break_off_questions(stop))
         try:
             await each((rows for rows in groups if self._is_to_restore(rows)), restore, concurrency)
             await self._settle(waiting, each, note)
@@ -136,7 +137,15 @@ class Restore:
             pass
         except LeadConnectorError as reason:
             return reason
+        finally:
+            watcher.cancel()
         return self._pool.reason
+
+    async def _break_off_questions(self, stop: asyncio.Event) -> None:
+        """Break off what locations are asked where `stop` is set: no worker makes that call, which would be halted."""
+        await stop.wait()
+        for asked in self._custom_fields.values():
+            asked.cancel()
 
     def _is_to_restore(self, rows: Sequence[Loaded]) -> bool:
         contact_id, is_created = _id_of(rows), any(loaded.outcome.status == "created" for loaded in rows)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from msgspec import Struct
 
 from leadconnector_async import LeadConnector, RetryPolicy
 from leadconnector_async.bulk import breaker
+from leadconnector_async.contacts.locations import Locations
+from leadconnector_async.errors import ServerError
 from leadconnector_async.testing import RunningSandbox, run_sandbox
-from tests.cli.conftest import Run, people, stored, table
+from tests.cli.conftest import COMMAND, Run, people, stored, table
 from tests.waiting import PATIENCE
 
 QUICK = ("--rate", "10000/1")
@@ -285,3 +289,91 @@ def test_an_address_where_nobody_ever_answers_is_given_up_soon(
     assert code == 3
     assert "127.0.0.1 could never be reached" in out
     assert "Next: leadconnector verify out" in out
+
+
+# ---------------------------------------------------------------------------------------------- interrupted meanwhile
+
+FIELDS = "email,customField:Shoe Size\na@x.example,42\n"
+NAMED = "email,locationId\na@x.example,The Garage of Bob\n"
+SHARING = "email,phone\na@x.example,+16175550100\nb@x.example,+16175550100\n"
+FILES = {"fields.csv": FIELDS, "named.csv": NAMED, "sharing.csv": SHARING}
+# What is asked before the first row, or the first contact: each command, and those before it.
+FIRST_QUESTIONS: dict[str, tuple[list[str], list[list[str]]]] = {
+    "custom fields": (["upsert", "fields.csv", "--map", "customField:Shoe Size=custom:Shoe Size", "--out", "out"], []),
+    "location names": (["upsert", "named.csv", "--out", "out"], []),
+    "how a location matches": (["upsert", "sharing.csv", "--out", "out"], []),
+    "what is there": (["upsert", "half.csv", "--only-new", "--out", "out"], []),
+    "a snapshot": (["upsert", "half.csv", "--snapshot", "--out", "out"], []),
+    "a plan made offline": (["upsert", "kept"], [["plan", "named.csv", "--offline", "--out", "kept"]]),
+    "a dry run": (["upsert", "named.csv", "--dry-run"], []),
+    "plan": (["plan", "half.csv"], []),
+    "plan of names": (["plan", "named.csv"], []),
+    "plan compared": (["plan", "half.csv", "--compare"], []),
+    "verify": (["verify", "half"], [HALF]),
+    "undo": (["undo", "half", "--yes"], [HALF]),
+    "restore": (["undo", "half", "--yes"], [[*HALF, "--snapshot"]]),
+    "export": (["export", "exported.csv"], [HALF]),
+}
+
+
+@pytest.mark.parametrize("fault", ["503-html", "hang"])
+@pytest.mark.parametrize("name", FIRST_QUESTIONS)
+def test_ctrl_c_is_heard_while_the_first_questions_are_not_answered(
+    run: Run, start: Callable[..., RunningSandbox], name: str, fault: str
+) -> None:
+    command, before = FIRST_QUESTIONS[name]
+    if fault == "hang" and name in POOLED:
+        pytest.skip("calls in flight finish")
+    for file, text in FILES.items():
+        Path(file).write_text(text)
+    sandbox = start()
+    for words in before:
+        assert run(*words)[0] in (0, 1), words
+    contacts = len(stored(sandbox.url))
+    sandbox.fail_next(fault, 100_000)
+    process = subprocess.Popen(
+        [*COMMAND, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while process.poll() is None and not sandbox.ask(lambda one: len(one._faults._script) < 100_000):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == 130, (out, err)
+    assert "Traceback" not in err
+    sandbox.ask(lambda one: one._faults._script.clear())
+    assert len(stored(sandbox.url)) == contacts
+
+
+POOLED = {"what is there", "a snapshot", "plan compared", "verify", "undo", "restore"}
+
+
+def test_what_is_only_told_of_a_location_holds_up_no_plan(
+    run: Run, start: Callable[..., RunningSandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = start()
+    be_quick(monkeypatch, max_outage=3600.0)
+    sandbox.fail_next("500", 100_000)
+    code, out, err = run("plan", "half.csv")
+    assert (code, err) == (0, "")
+    assert "could not be asked how it matches contacts" in out
+
+
+def test_a_load_is_not_held_up_by_names_that_alone_are_not_answered(
+    run: Run, start: Callable[..., RunningSandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("named.csv").write_text(NAMED)
+    start()
+    be_quick(monkeypatch, max_outage=3600.0)
+
+    async def search(*_: object, **__: object) -> AsyncIterator[object]:
+        raise ServerError(500, ("no",))
+        yield
+
+    monkeypatch.setattr(Locations, "search", search)
+    code, out, err = run("upsert", "named.csv", "--out", "out")
+    assert (code, out) == (2, "")
+    assert "their ids cannot be looked up" in err

@@ -343,3 +343,18 @@ async def test_a_folder_that_holds_something_is_left_alone(client: LeadConnector
     with pytest.raises(ConfigurationError, match="is not empty"):
         await prepare(client, write(tmp_path / "a.csv", 2), tmp_path / "run")
     assert [file.name for file in (tmp_path / "run").iterdir()] == ["letter.txt"]
+
+
+async def test_a_plan_whose_file_changed_is_loaded_only_as_planned(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.csv", 3)
+    (await prepare(client, path, tmp_path / "run", default_country="US")).close()
+    write(path, 4)
+    async with await Migration.open(client, tmp_path / "run") as run:
+        assert run.find_changed() == [str(path)]
+        with pytest.raises(ConfigurationError, match="as_planned"):
+            await run.upsert()
+        assert not sandbox.contacts(LOCATION)
+        assert (await run.upsert(as_planned=True)).created == 3
+        assert (await run.upsert()).created == 3  # begun, it goes on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import re
 from collections.abc import Iterable, Mapping
@@ -131,10 +132,13 @@ async def create_field(client: LeadConnector, name: str) -> None:
     await client.locations.custom_fields.create(name, "TEXT", model="contact")
 
 
-async def fetch_locations(client: LeadConnector) -> Directory:
+async def fetch_locations(client: LeadConnector, stop: asyncio.Event) -> Directory:
     """Ask for the ids of an agency's locations by their names; a name that several have stands for none.
 
+    Where the client has a location, and the service answers questions about that, a lasting failure is no outage.
+
     Raises:
+        InterruptedError: `stop` was set.
         ConfigurationError: They cannot be had; it needs a token of the agency.
         OutageError: The service was down for too long.
     """
@@ -147,7 +151,7 @@ async def fetch_locations(client: LeadConnector) -> Directory:
             ids[name] = location.id if name not in ids else None
 
     try:
-        await Pool(client).ask("", read)
+        await Pool(client).ask(client.location_id or "", read, stop=stop)
     except CallError as error:
         raise ConfigurationError(
             f"locations are given by name, and their ids cannot be looked up ({error}): that needs a token of the "
