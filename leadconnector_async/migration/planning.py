@@ -180,7 +180,7 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
     to_send = survey.by_location.total() - forecast.skipped
     return Plan(
         target=seen.target,
-        files=[describe_file(file) for file in seen.files],
+        files=[describe_file(file, rows.count) for file, rows in zip(seen.files, seen.rows, strict=True)],
         rows=survey.rows,
         to_send=to_send,
         refused=survey.rows - survey.by_location.total() - unwanted,

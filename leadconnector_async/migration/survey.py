@@ -142,16 +142,16 @@ def _wishes(contact: ContactUpsert) -> Iterator[str]:
                 yield f"{name}{channel}: {setting['status']}"
 
 
-def describe_file(file: RowFile) -> PlannedFile:
-    """Return where the columns of a file go."""
+def describe_file(file: RowFile, count: int) -> PlannedFile:
+    """Return where the columns of a file go, given how many rows of it were read."""
     if file.map is None:
         columns = [PlannedColumn(name=name, target=name) for name in file.columns]
-        return PlannedFile(name=file.name, rows=file.count, looks_like=None, columns=columns)
+        return PlannedFile(name=file.name, rows=count, looks_like=None, columns=columns)
     targets = {name: target.text for name, target in file.map.targets.items()}
     reasons = {unsent.name: unsent.reason for unsent in file.map.unsent}
     return PlannedFile(
         name=file.name,
-        rows=file.count,
+        rows=count,
         looks_like=None if file.map.preset is None else file.map.preset.name,
         columns=[PlannedColumn(name=name, target=targets.get(name), reason=reasons.get(name)) for name in file.columns],
     )
