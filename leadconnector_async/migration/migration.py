@@ -56,6 +56,7 @@ from .verify import (
     Meetings,
     Sample,
     Verification,
+    VerifyRecords,
     VerifyReport,
     group_by_contact,
     most_differing,
@@ -495,26 +496,31 @@ class Migration:
     ) -> VerifyReport:
         """Read the contacts of the run back, compare them with what was sent, and write `verify.json` and `.csv`.
 
+        If the last verification of the same sample was stopped, this one goes on: it passes over rows that were found
+        as they should be, and compares those that differed once more.
+
         Args:
             sample: How many rows to compare, by chance; None for all.
             stop: Set it to end in order.
             concurrency: Contacts read at a time.
-            on_start: Called with how many rows are to be compared.
+            on_start: Called with how many rows are left to compare.
             on_compared: Called after each row.
 
         Raises:
             ConfigurationError: A result cannot be written.
-            JournalError: The run cannot be read.
+            JournalError: The run cannot be read or written.
         """
         client, stop = self._opened_client(), stop or asyncio.Event()
         journal, adds_tags = self.journal, self.options.tags == "add"
         picking = Sample(count=sample) if isinstance(sample, int) else sample or Sample()
         with ExitStack() as opened:
             meetings = opened.enter_context(await asyncio.to_thread(Meetings, journal.outcomes()))
-            picked = picking.pick(meetings.total)
+            ended_at = read_end(journal)
+            records = VerifyRecords(self._file, [str(picking), meetings.total, ended_at, self.is_undo_begun])
+            picked = picking.pick(meetings.total, records.seed)
             wanted = meetings.total if picked is None else len(picked)
-            on_start(wanted)
-            work = Verification(client, self._folder(), ended_at=read_end(journal), adds_tags=adds_tags)
+            work = Verification(client, self._folder(), records, ended_at=ended_at, adds_tags=adds_tags)
+            on_start(wanted - work.tally.compared)
             outcomes = journal.outcomes()
             for step in open_steps(self._file, self.options):
                 outcomes = step.mark(outcomes)
@@ -522,6 +528,8 @@ class Migration:
             groups = group_by_contact(self.files, outcomes, meetings, picked, sending, adds_tags=adds_tags)
             try:
                 stopped = await _ending(work.run(groups, stop, concurrency=concurrency, on_compared=on_compared), stop)
+                if stopped is None:
+                    records.conclude()
                 report = _report_of(work, meetings.total, wanted, stopped, is_sample=picked is not None)
                 report.write(self._folder())
             except OSError as error:

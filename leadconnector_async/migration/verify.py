@@ -6,6 +6,7 @@ import asyncio
 import csv
 import math
 import random
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -27,6 +28,7 @@ from ..models.contacts import NotApplied
 from ..models.normal import sorted_tags
 from ..private_file import open_anew, write_private
 from ..protocol.answers import clean_text
+from ..run.database import Database
 from ..run.journal import Journal
 from ..run.rows import RunFile, RunRow
 from .load import Sending
@@ -59,10 +61,10 @@ class Sample(Struct, frozen=True):
             return min(self.count, total)
         return min(total, math.ceil(total * self.share))
 
-    def pick(self, total: int) -> frozenset[int] | None:
-        """Return which of so many rows, from 0, by chance; None where it is all of them."""
+    def pick(self, total: int, seed: int) -> frozenset[int] | None:
+        """Return which of so many rows, from 0, by chance, the same for one seed; None where it is all of them."""
         size = self.size(total)
-        return None if size == total else frozenset(random.SystemRandom().sample(range(total), size))
+        return None if size == total else frozenset(random.Random(seed).sample(range(total), size))
 
 
 def most_differing(differing: int, compared: int) -> float:
@@ -260,8 +262,71 @@ def group_by_contact(
         outcome = next(told, None)
 
 
+_VERIFY: Final = "verify"
+_ROWS_AT_ONCE: Final = 100  # written in one transaction; what a kill loses of them is compared again
+_VERIFY_SCHEMA: Final = """
+CREATE TABLE verified (row INTEGER PRIMARY KEY, is_overwritten INTEGER NOT NULL);
+"""
+
+
+class VerifyRecords:
+    """Which rows were found as they should be, so that a verification that was stopped goes on.
+
+    Rows that differ are not among them: they are compared anew, as somebody may have mended them meanwhile.
+
+    Args:
+        file: The database of the run.
+        about: What is verified, and of which state of the run. If the last verification was of something else, or came
+            to its end, this one begins anew.
+
+    Attributes:
+        seed: For the sample.
+
+    Raises:
+        JournalError: It cannot be read or written. All methods raise this, too.
+    """
+
+    def __init__(self, file: Database, about: Sequence[object]) -> None:
+        self._file = file
+        self._waiting: list[tuple[int, bool]] = []
+        file.create(_VERIFY_SCHEMA)
+        kind = msgspec.json.encode(about).decode()
+        noted_kind, _, noted_seed = (file.about(_VERIFY) or "").rpartition(" ")
+        self.seed = int(noted_seed) if noted_kind == kind else secrets.randbits(64)
+        if noted_kind != kind:
+            with file.transaction() as db:
+                db.execute("DELETE FROM verified")
+            file.note([(_VERIFY, f"{kind} {self.seed}")])
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many rows were found as they should be, and of how many of them another row of the same person
+        has overwritten a field."""
+        ((rows, overwritten),) = self._file.read("SELECT count(*), coalesce(sum(is_overwritten), 0) FROM verified")
+        return int(rows), int(overwritten)
+
+    def has(self, row: int) -> bool:
+        """Whether a row was found as it should be."""
+        return bool(self._file.read("SELECT 1 FROM verified WHERE row = ?", row))
+
+    def add(self, rows: Iterable[tuple[int, bool]]) -> None:
+        """Note rows that are as they should be, each with whether it was overwritten in part; see `flush`."""
+        self._waiting += rows
+        if len(self._waiting) >= _ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is noted to disk."""
+        with self._file.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO verified VALUES (?, ?)", self._waiting)
+        self._waiting.clear()
+
+    def conclude(self) -> None:
+        """Note that the verification has come to its end: the next one begins anew."""
+        self._file.forget(_VERIFY)
+
+
 class Tally(Struct):
-    """What was found so far.
+    """What was found so far, by earlier sessions, too.
 
     Attributes:
         compared: Rows.
@@ -284,6 +349,7 @@ class Verification:
     Args:
         client: Of the service that was loaded into; it is open.
         folder: Where the table of differences goes.
+        records: Remembers which rows are as they should be.
         ended_at: When the run had ended, by the server's clock, or None.
         adds_tags: Whether tags were added to those a contact had: then those of all its rows must be there.
 
@@ -291,13 +357,24 @@ class Verification:
         tally: What was found so far.
     """
 
-    def __init__(self, client: LeadConnector, folder: Path, *, ended_at: float | None, adds_tags: bool = False) -> None:
+    def __init__(
+        self,
+        client: LeadConnector,
+        folder: Path,
+        records: VerifyRecords,
+        *,
+        ended_at: float | None,
+        adds_tags: bool = False,
+    ) -> None:
         self._client = client
+        self._records = records
         self._pool = Pool(client)
         self._path = folder / VERIFY_TABLE
         self._ended_at = ended_at
         self._adds_tags = adds_tags
-        self.tally = Tally()
+        compared, overwritten = records.counts()
+        self._has_earlier = bool(compared)
+        self.tally = Tally(compared=compared, overwritten=overwritten)
 
     async def run(
         self,
@@ -307,7 +384,7 @@ class Verification:
         concurrency: int = 64,
         on_compared: Callable[[], None] = lambda: None,
     ) -> LeadConnectorError | None:
-        """Compare the rows of contacts; one call for each contact.
+        """Compare the rows of contacts; one call for each contact that was not found as it should be before.
 
         Args:
             groups: The rows of each, as of `group_by_contact`.
@@ -319,8 +396,11 @@ class Verification:
             What ended it early, or None.
 
         Raises:
+            JournalError: The run cannot be read, or it cannot be noted there how far this came.
             OSError: The table cannot be written.
         """
+        if self._has_earlier:
+            groups = (rows for rows in groups if not all(self._records.has(one.outcome.index) for one in _picked(rows)))
         with open_anew(self._path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
@@ -335,14 +415,17 @@ class Verification:
             async def verify(rows: list[Loaded]) -> None:
                 write(rows, await self._verify(rows))
 
-            reason = await self._pool.run(
-                groups,
-                verify,
-                location_of=self._location_of,
-                concurrency=concurrency,
-                stop=stop,
-                on_failed=lambda rows, error: write(rows, self._note_unread(rows, error)),
-            )
+            try:
+                reason = await self._pool.run(
+                    groups,
+                    verify,
+                    location_of=self._location_of,
+                    concurrency=concurrency,
+                    stop=stop,
+                    on_failed=lambda rows, error: write(rows, self._note_unread(rows, error)),
+                )
+            finally:
+                self._records.flush()
             return reason or self._pool.reason
 
     def _location_of(self, rows: list[Loaded]) -> str:
@@ -354,43 +437,46 @@ class Verification:
         try:
             contact = await self._pool.call(location_id, get)
         except NotFoundError:
-            found = _about_whole(rows, GONE)
+            found, overwritten = _about_whole(rows, GONE), set[int]()
         else:
-            found = self._compare(rows, contact)
-        self._count(_picked(rows), found)
+            found, overwritten = self._compare(rows, contact)
+        picked = _picked(rows)
+        self._count(picked, found, len(overwritten))
+        if not found:
+            self._records.add([(one.outcome.index, one.outcome.index in overwritten) for one in picked])
         return found
 
     def _note_unread(self, rows: list[Loaded], error: CallError) -> list[Difference]:
         self.tally.unread += len(_picked(rows))
         return _about_whole(rows, f"the contact could not be read: {error}")
 
-    def _compare(self, rows: list[Loaded], contact: Contact) -> list[Difference]:
+    def _compare(self, rows: list[Loaded], contact: Contact) -> tuple[list[Difference], set[int]]:
+        """Return what differs, and the rows of which another row of the same person has overwritten a field."""
         missing = [find_not_applied(loaded.sent, contact) for loaded in rows]
-        found = []
+        found, overwritten = [], set()
         for loaded, fields in zip(rows, missing, strict=True):
             if not loaded.is_picked:
                 continue
-            is_overwritten = False
             for field in fields:
                 is_added = self._adds_tags and field.field == _TAGS
                 by = None if is_added else _overwritten_by(field.field, rows, missing)
                 if by is not None and not _are_of_two_people(loaded, by):
-                    is_overwritten = True
+                    overwritten.add(loaded.outcome.index)
                     continue
                 reason = self._explain(field, loaded, contact) if by is None else OVERWRITTEN
                 told = text_of(field.sent), text_of(field.stored)
                 found.append(Difference(loaded.row, contact.id, field.field, *told, reason))
-            self.tally.overwritten += is_overwritten
-        return found
+        return found, overwritten
 
     def _explain(self, field: NotApplied, loaded: Loaded, contact: Contact) -> str:
         if any(told.field == field.field for told in loaded.outcome.not_applied):
             return NOT_TAKEN
         return CHANGED if changed_since(contact, self._ended_at) else UNEXPLAINED
 
-    def _count(self, picked: list[Loaded], found: list[Difference]) -> None:
+    def _count(self, picked: list[Loaded], found: list[Difference], overwritten: int) -> None:
         tally = self.tally
         tally.compared += len(picked)
+        tally.overwritten += overwritten
         tally.differing += len({id(difference.row) for difference in found})
         for difference in found:
             key = difference.field, difference.reason

@@ -22,6 +22,11 @@ from tests.conftest import LOCATION, OpenSandbox
 OPTIONS = MigrationOptions(default_country="US")
 
 
+def reads(sandbox: Sandbox) -> int:
+    """Return how many contacts were read by their ids."""
+    return sum(call.method == "GET" and call.path.startswith("/contacts/") for call in sandbox.arrivals)
+
+
 def write(path: Path, count: int, header: str = "email,firstName,tags", more: str = "") -> Path:
     rows = [f"p{number}@example.com,P{number},customer{more}" for number in range(count)]
     path.write_text("\n".join([header, *rows, ""]))
@@ -358,3 +363,67 @@ async def test_a_plan_whose_file_changed_is_loaded_only_as_planned(
         assert not sandbox.contacts(LOCATION)
         assert (await run.upsert(as_planned=True)).created == 3
         assert (await run.upsert()).created == 3  # begun, it goes on
+
+
+async def test_a_verification_that_was_stopped_goes_on_where_it_was(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.csv", 40)
+    stop, told, left = asyncio.Event(), [], []
+
+    def compared() -> None:
+        told.append(None)
+        if len(told) == 15:
+            stop.set()
+
+    async with await prepare(client, path, tmp_path / "run") as run:
+        await run.upsert()
+        ids = [contact["id"] for contact in sandbox.contacts(LOCATION)]
+        await client.contacts.update(ids[0], {"first_name": "Another"})  # the first that is compared
+        before = reads(sandbox)
+        half = await run.verify(stop=stop, concurrency=1, on_compared=compared)
+        assert (half.stopped, half.differing, half.compared < 40) == ("interrupted", 1, True)
+        assert reads(sandbox) - before == half.compared
+    async with await Migration.open(client, tmp_path / "run") as run:
+        whole = await run.verify(on_start=left.append)
+        assert (whole.stopped, whole.compared, whole.differing) == (None, 40, 1)
+        assert reads(sandbox) - before == 40 + 1, "only what differed is read again"
+        assert left == [40 - half.compared + 1]
+        assert (tmp_path / "run" / "verify.csv").read_text().count("Another") == 1
+        # One that came to its end is no beginning of the next.
+        await client.contacts.update(ids[5], {"first_name": "Another"})
+        assert (await run.verify()).differing == 2
+
+
+@pytest.mark.parametrize("change", ["the sample", "the load", "an undo"])
+async def test_a_verification_of_something_else_begins_anew(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path, change: str
+) -> None:
+    path = write(tmp_path / "a.csv", 20)
+    stop = asyncio.Event()
+    async with await prepare(client, path, tmp_path / "run") as run:
+        await run.upsert(limit=12 if change == "the load" else None)
+        half = await run.verify(stop=stop, concurrency=1, on_compared=stop.set)
+        assert 0 < half.compared < 12
+        if change == "the load":
+            await run.upsert()
+        if change == "an undo":
+            assert (await run.undo()).deleted == 20
+        before = reads(sandbox)
+        again = await run.verify(sample=18 if change == "the sample" else None)
+        assert reads(sandbox) - before == again.compared == (18 if change == "the sample" else 20)
+        assert again.differing == (20 if change == "an undo" else 0)
+
+
+async def test_a_sample_that_was_stopped_is_of_the_same_rows_when_it_goes_on(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    stop, folder = asyncio.Event(), tmp_path / "run"
+    async with await prepare(client, write(tmp_path / "a.csv", 50), folder) as run:
+        await run.upsert()
+        half = await run.verify(sample=20, stop=stop, concurrency=1, on_compared=stop.set)
+    async with await Migration.open(client, folder) as run:
+        before = reads(sandbox)
+        whole = await run.verify(sample=20)
+        assert (whole.wanted, whole.compared, whole.most_differing is not None) == (20, 20, True)
+        assert reads(sandbox) - before == 20 - half.compared

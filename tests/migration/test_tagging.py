@@ -16,7 +16,7 @@ from leadconnector_async.migration.report.charts import show_throughput
 from leadconnector_async.migration.report.files import Results
 from leadconnector_async.migration.steps import StepProgress
 from leadconnector_async.migration.tagging import TagStep
-from leadconnector_async.migration.verify import UNEXPLAINED, Meetings, Verification, group_by_contact
+from leadconnector_async.migration.verify import UNEXPLAINED, Meetings, Verification, VerifyRecords, group_by_contact
 from leadconnector_async.run.database import Database
 from leadconnector_async.run.journal import Journal
 from leadconnector_async.sandbox import Sandbox
@@ -163,9 +163,11 @@ async def test_a_tag_that_is_gone_is_found_also_where_another_row_of_the_contact
 
     async def differences() -> list[tuple[str, str, int]]:
         with Journal(Database(tmp_path / "run.sqlite3")) as journal, Meetings(journal.outcomes()) as meetings:
-            work = Verification(client, tmp_path, ended_at=None, adds_tags=True)
+            records = VerifyRecords(journal._file, [])
+            work = Verification(client, tmp_path, records, ended_at=None, adds_tags=True)
             groups = group_by_contact(keep(files, journal._file), journal.outcomes(), meetings, None, adds_tags=True)
             assert await work.run(groups, asyncio.Event()) is None
+            records.conclude()
             assert work.tally.compared == 4
             return [(*key, count) for key, count in work.tally.reasons.items()]
 
