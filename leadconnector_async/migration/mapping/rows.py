@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property
-from itertools import chain, count, islice
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +120,6 @@ class RowFile:
         self.name = table.name
         self.is_lines = table.has_objects
         self.meaning = meaning
-        self.most: int | None = None
         header = table.columns
         self.columns, inputs = input_columns(table)
         self._width, self._inputs = len(header), len(inputs)
@@ -143,17 +141,7 @@ class RowFile:
 
     def rows(self) -> Iterator[FileRow]:
         """Yield all rows; reading goes on after one that cannot be read."""
-        return (FileRow(self, record) for record in islice(self.table.rows(), self.most))
-
-    @cached_property
-    def count(self) -> int:
-        """How many rows there are. This reads the whole file (or all that is wanted of it), and so finds what makes it
-        unreadable.
-
-        Raises:
-            ConfigurationError: From some place on, its rows cannot be told apart.
-        """
-        return self.table.count if self.most is None else sum(1 for _ in self.rows())
+        return (FileRow(self, record) for record in self.table.rows())
 
     def keep(self, row: FileRow) -> KeptRow:
         """Return a row as a run keeps it."""
@@ -253,7 +241,7 @@ class RowFile:
 
 
 def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading = Reading()) -> RowFile:  # noqa: B008
-    """Look at a file before anything is sent; `count` then looks through it.
+    """Look at a file before anything is sent.
 
     Args:
         path: The file.
@@ -269,17 +257,6 @@ def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading 
 def _printable(name: str) -> str:
     """Return a name of a file as text that can be encoded: on Linux a name is any bytes."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def take_first(files: Sequence[RowFile], most: int) -> None:
-    """Have files give no more than so many rows, those of the first files first.
-
-    Raises:
-        ConfigurationError: The rows of a file cannot be told apart.
-    """
-    for file in files:
-        file.most = most
-        most -= file.count
 
 
 def input_columns(table: Table) -> tuple[list[str], list[str]]:

@@ -64,7 +64,7 @@ def test_the_rest_is_sent_whole() -> None:
     contacts = {row.record.number: row.contact for row in file.rows()}
     refused = {number for number, (_, action, _) in TOLD.items() if action == "refused"}
     assert {number for number, contact in contacts.items() if not isinstance(contact, ContactUpsert)} == refused
-    assert len(contacts) == file.count == 120
+    assert len(contacts) == 120
     sent = [contact for contact in contacts.values() if isinstance(contact, ContactUpsert)]
     assert {contact.postal_code for contact in sent} == {"02134", "00501", "8001", "SW1A 1AA"}
     assert any("\n" in str(contact.address1) for contact in sent)

@@ -37,10 +37,7 @@ def write(folder: Path, text: str | bytes, name: str = "people.csv") -> Path:
 
 
 def read(path: Path) -> list[FileRow]:
-    file = open_row_file(path)
-    rows = list(file.rows())
-    assert len(rows) == file.count
-    return rows
+    return list(open_row_file(path).rows())
 
 
 def contacts(path: Path) -> list[ContactUpsert | str]:
@@ -198,7 +195,7 @@ def test_a_bad_row_is_told_by_row_and_column_and_reading_goes_on(tmp_path: Path)
 def test_where_cells_and_rows_cannot_be_told_apart_nothing_is_sent(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, f"email,city\na@b.co,{text}\nc@b.co,Ulm\n")
     with pytest.raises(ConfigurationError, match="row 2: its quotes cannot be read"):
-        _ = open_row_file(path).count
+        list(open_row_file(path).rows())
 
 
 @pytest.mark.parametrize("broken", ['b@b.co,"closed" too early'])
