@@ -58,9 +58,13 @@ def server() -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two workers, which find the token in their environment; they take longer to begin than most tests to run."""
+    """Two workers, which find the token in their environment; they take longer to begin than most tests to run.
+
+    They end with the module, and with them the thread of the scheduler: it may look for a worker that was killed for
+    half a minute, and draws random numbers for that, which Hypothesis takes for a fault of the test that runs then.
+    """
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", env={"LEADCONNECTOR_TOKEN": TOKEN}
     ) as cluster:
