@@ -20,15 +20,14 @@ from .orders import Order, describe_command, describe_sources
 from .terminal import (
     INTERRUPTED,
     STOPPED,
-    calling_on_signals,
     clock_text,
     is_agreed,
     is_person_there,
     show,
     show_document,
+    stopping_in_order,
     tell,
 )
-from .upsert import interrupt_in_order
 
 _LOCAL: Final = "local"
 _LINE_SECONDS: Final = 5.0
@@ -48,7 +47,7 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
     _refuse_options(order, scheduler)
     stop = asyncio.Event()
     out = address_of(str(order.out or f"leadconnector-run-{datetime.now().astimezone():%Y%m%d-%H%M%S}"))
-    with calling_on_signals(interrupt_in_order(stop, asyncio.current_task())):
+    with stopping_in_order(stop):
         try:
             async with AsyncExitStack() as stack:
                 options = await _choose_options(order, stack)

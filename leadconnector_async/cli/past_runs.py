@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,16 +123,3 @@ class Pace:
             self._told = now
             rate = self._done / max(now - self._began, 0.1)
             tell(f"{self._done:,}/{self._total:,} {self._what}, {rate:.1f} a second")
-
-
-def stop_in_order(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> Callable[[], None]:
-    """Return what to call on a signal: it stops in order, and a second time at once."""
-
-    def interrupt() -> None:
-        if not stop.is_set():
-            tell("\nStopping: calls in flight finish. Once more to stop at once.")
-            stop.set()
-        elif work is not None:
-            work.cancel()
-
-    return interrupt

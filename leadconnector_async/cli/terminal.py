@@ -153,6 +153,22 @@ def calling_on_signals(interrupt: Callable[[], None]) -> Iterator[None]:
             _restore(loop, number, before[number])
 
 
+@contextmanager
+def stopping_in_order(stop: asyncio.Event) -> Iterator[None]:
+    """Set an event on the first signal, and cancel the task that runs this on the second."""
+    work = asyncio.current_task()
+
+    def interrupt() -> None:
+        if not stop.is_set():
+            tell("\nStopping: calls in flight finish. Once more to stop at once.")
+            stop.set()
+        elif work is not None:
+            work.cancel()
+
+    with calling_on_signals(interrupt):
+        yield
+
+
 def _install(loop: asyncio.AbstractEventLoop, number: signal.Signals, interrupt: Callable[[], None]) -> None:
     try:
         loop.add_signal_handler(number, interrupt)

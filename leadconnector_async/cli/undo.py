@@ -16,8 +16,8 @@ from ..migration.migration import Migration
 from ..migration.undo import UNDO_REPORT, UNDO_TABLE, UndoPlan, UndoReport
 from ..protocol.answers import clean_text
 from .options import read_rate
-from .past_runs import Pace, PastOrder, describe_place, make_client, open_run, stop_in_order
-from .terminal import INTERRUPTED, STOPPED, calling_on_signals, is_agreed, is_person_there, show, show_document, tell
+from .past_runs import Pace, PastOrder, describe_place, make_client, open_run
+from .terminal import INTERRUPTED, STOPPED, is_agreed, is_person_there, show, show_document, stopping_in_order, tell
 
 _MINUTE: Final = 60.0
 _MOST_KINDS: Final = 15  # of changes that are shown
@@ -41,7 +41,7 @@ async def undo(order: UndoOrder) -> int:
         JournalError: The journal of the run or of the undo cannot be read or written.
     """
     stop, past = asyncio.Event(), order.past
-    with calling_on_signals(stop_in_order(stop, asyncio.current_task())):
+    with stopping_in_order(stop):
         async with AsyncExitStack() as stack:
             run = stack.enter_context(await open_run(past.folder))
             run.use(await stack.enter_async_context(await make_client(run, past)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -36,11 +36,11 @@ from .terminal import (
     INTERRUPTED,
     STOPPED,
     Silent,
-    calling_on_signals,
     is_agreed,
     is_person_there,
     open_progress,
     show,
+    stopping_in_order,
     tell,
 )
 
@@ -65,7 +65,7 @@ async def load(order: Order) -> int:
         JournalError: The journal cannot be read or written; nothing was sent.
     """
     stop = asyncio.Event()
-    with calling_on_signals(interrupt_in_order(stop, asyncio.current_task())):
+    with stopping_in_order(stop):
         try:
             return await _load(order, stop)
         except (asyncio.CancelledError, InterruptedError):
@@ -73,19 +73,6 @@ async def load(order: Order) -> int:
                 raise
     tell("Nothing was sent.")
     return INTERRUPTED
-
-
-def interrupt_in_order(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> Callable[[], None]:
-    """Stop in order on a first signal, at once on a second."""
-
-    def interrupt() -> None:
-        if not stop.is_set():
-            tell("\nStopping: calls in flight finish. Once more to stop at once.")
-            stop.set()
-        elif work is not None:
-            work.cancel()
-
-    return interrupt
 
 
 async def _load(order: Order, stop: asyncio.Event) -> int:

@@ -12,8 +12,8 @@ from msgspec import Struct
 from ..migration.migration import Migration
 from ..migration.verify import VERIFY_REPORT, VERIFY_TABLE, Sample, VerifyReport, describe_confidence
 from ..protocol.answers import clean_text
-from .past_runs import Pace, PastOrder, describe_place, make_client, open_run, stop_in_order
-from .terminal import INTERRUPTED, STOPPED, calling_on_signals, show, show_document
+from .past_runs import Pace, PastOrder, describe_place, make_client, open_run
+from .terminal import INTERRUPTED, STOPPED, show, show_document, stopping_in_order
 
 _MOST_REASONS: Final = 12
 
@@ -33,7 +33,7 @@ async def verify(order: VerifyOrder) -> int:
         JournalError: The run cannot be read.
     """
     stop, past = asyncio.Event(), order.past
-    with calling_on_signals(stop_in_order(stop, asyncio.current_task())):
+    with stopping_in_order(stop):
         async with AsyncExitStack() as stack:
             run = stack.enter_context(await open_run(past.folder))
             run.use(await stack.enter_async_context(await make_client(run, past)))
