@@ -272,14 +272,8 @@ class BatchReport:
             self._counts["not_attempted"] += count
             self._count_error(error, count)
 
-    def add_calls(self, calls: int, *, attempts: int, rate_limited: int) -> None:
-        """Count calls that are no row's own, as those that add tags to many contacts."""
-        self.requests += attempts + rate_limited
-        self.retries += max(attempts - calls, 0)
-        self.rate_limited += rate_limited
-
     def add_count(self, calls: CallCount) -> None:
-        """Count calls that no outcome shows, as those of rows that a later session sent again."""
+        """Count calls that no outcome shows: of steps, and of rows that a later session sent again."""
         self.requests += calls.requests
         self.retries += calls.retries
         self.rate_limited += calls.rate_limited

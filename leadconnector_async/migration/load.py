@@ -281,8 +281,7 @@ class FileLoad:
         try:
             for step in self._steps:
                 step.note_left(self._run_of(client))
-                spent = step.records.spent()
-                self.report.add_calls(spent.calls, attempts=spent.attempts, rate_limited=spent.rate_limited)
+                self.report.add_count(step.records.spent())
             explain = self._explain_not_attempted(client.location_id)
             self._recount(explain)
             self.sessions = self._journal.sessions()

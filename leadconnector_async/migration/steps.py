@@ -8,6 +8,7 @@ write a subclass of `Step` in a module of its own and name it in `load.STEPS`.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -18,10 +19,10 @@ import msgspec
 from msgspec import Struct
 
 from ..bulk.pool import Pool
-from ..bulk.report import Outcome
+from ..bulk.report import NO_CALLS_COUNTED, CallCount, Outcome
 from ..bulk.run_log import pace_of
 from ..bulk.traces import Span
-from ..calls.call import Call
+from ..calls.call import Call, Tries
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError, StopRequestedError
 from ..models import ContactUpsert
@@ -46,7 +47,7 @@ CREATE TABLE steps (
     PRIMARY KEY (step, row)
 ) WITHOUT ROWID;
 CREATE TABLE step_calls (
-    number INTEGER PRIMARY KEY, step TEXT NOT NULL, attempts INTEGER NOT NULL, rate_limited INTEGER NOT NULL
+    number INTEGER PRIMARY KEY, step TEXT NOT NULL, attempts INTEGER, rate_limited INTEGER
 );
 """
 DONE: Final = 1
@@ -68,20 +69,6 @@ class StepRow(Struct, frozen=True, gc=False):
     state: int
     values: tuple[str, ...] = ()
     reason: str | None = None
-
-
-class Spent(Struct, frozen=True):
-    """The calls of a step, in all sessions.
-
-    Attributes:
-        calls: The number of calls.
-        attempts: Their tries, without those answered 429.
-        rate_limited: Tries answered 429.
-    """
-
-    calls: int
-    attempts: int
-    rate_limited: int
 
 
 class StepRecords:
@@ -110,14 +97,26 @@ class StepRecords:
         query = f"SELECT row FROM steps WHERE step = ? AND row >= ? AND row < ? AND state IN ({states})"  # noqa: S608
         return {row for (row,) in self._database.read(query, self._step, first, first + count)}
 
-    def write(self, rows: Iterable[StepRow], *, attempts: int = 0, rate_limited: int = 0) -> None:
-        """Write the results of rows, and the tries of the call that settled them."""
-        records = [(self._step, row.row, row.state, write_values(row.values), row.reason) for row in rows]
+    def begin_call(self) -> int:
+        """Note that a call is about to be sent, and return its number. If it never ends, it was cut off by a crash."""
         with self._database.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", records)
-            if attempts or rate_limited:
-                query = "INSERT INTO step_calls (step, attempts, rate_limited) VALUES (?, ?, ?)"
-                db.execute(query, (self._step, attempts, rate_limited))
+            return int(db.execute("INSERT INTO step_calls (step) VALUES (?)", (self._step,)).lastrowid or 0)
+
+    def end_call(self, number: int, rows: Iterable[StepRow], tries: Tries) -> None:
+        """Write the tries of a call, and the results of the rows that it settled."""
+        with self._database.transaction() as db:
+            self._write(db, rows)
+            query = "UPDATE step_calls SET attempts = ?, rate_limited = ? WHERE number = ?"
+            db.execute(query, (tries.count, tries.rate_limited, number))
+
+    def write(self, rows: Iterable[StepRow]) -> None:
+        """Write the results of rows."""
+        with self._database.transaction() as db:
+            self._write(db, rows)
+
+    def _write(self, db: sqlite3.Connection, rows: Iterable[StepRow]) -> None:
+        records = [(self._step, row.row, row.state, write_values(row.values), row.reason) for row in rows]
+        db.executemany("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", records)
 
     def clear(self) -> None:
         """Forget all results."""
@@ -136,13 +135,17 @@ class StepRecords:
         query = "SELECT 1 FROM steps WHERE step = ? AND state <> ? LIMIT 1"
         return bool(self._database.read(query, self._step, DONE))
 
-    def spent(self) -> Spent:
-        """Return the calls so far."""
-        query = """
-            SELECT count(*), coalesce(sum(attempts), 0), coalesce(sum(rate_limited), 0) FROM step_calls WHERE step = ?
-        """
-        ((calls, attempts, rate_limited),) = self._database.read(query, self._step)
-        return Spent(calls, attempts, rate_limited)
+    def spent(self) -> CallCount:
+        """Return what the calls took so far, in all sessions."""
+        query = "SELECT attempts, rate_limited, count(*) FROM step_calls WHERE step = ? GROUP BY attempts, rate_limited"
+        spent = NO_CALLS_COUNTED
+        for attempts, rate_limited, calls in self._database.read(query, self._step):
+            if attempts is None:  # each may not have left, or have been tried more than once
+                spent = spent.plus(CallCount(calls, in_doubt=calls))
+            else:
+                retries = max(attempts - 1, 0) * calls
+                spent = spent.plus(CallCount((attempts + rate_limited) * calls, retries, rate_limited * calls))
+        return spent
 
 
 def write_values(values: tuple[str, ...]) -> str:
@@ -362,7 +365,7 @@ class _Sender:
         self._on_settled(len(rows))
 
     async def _send(self, wanted: StepCall[Any]) -> None:
-        call = Call(wanted.request)
+        call, number = Call(wanted.request), self._records.begin_call()
         rows: list[StepRow] = []
         try:
             answer = await self._client.send(call)
@@ -370,7 +373,7 @@ class _Sender:
             wanted.leave_traces(answer, call.tries.span(self._client.server_clock, self._client.clock.monotonic()))
             rows = wanted.read(answer)
         finally:
-            self._records.write(rows, attempts=call.tries.count, rate_limited=call.tries.rate_limited)
+            self._records.end_call(number, rows, call.tries)
             self._note_call(wanted.location_id, call)
         self._on_settled(len(rows))
 
