@@ -3,7 +3,7 @@
 Measure: process CPU time (all threads) of `bulk_upsert` for each row, without a journal, with one, and without
 comparing fields; each row creates a contact on a sandbox in a process of its own, limits are off, and ratios are taken
 within each round. Disk: the size of the journal's file after the load, less the outcomes in it. Going on: from the
-start of `bulk_upsert`, or of the process of `leadconnector upsert --resume`, until the first call reaches a server,
+start of `bulk_upsert`, or of the process of `leadconnector upsert RUN`, until the first call reaches a server,
 where all rows but the last ten are done.
 
     python benchmarks/bench_journal.py [--calls 4000] [--rounds 9] [--rows 1000000]
@@ -30,9 +30,9 @@ from machine import describe, serve
 from leadconnector_async import Journal, LeadConnector, Outcome
 from leadconnector_async.bulk.intake import hash_of
 from leadconnector_async.bulk.outcome import Entry
-from leadconnector_async.migration.load import describe_files
-from leadconnector_async.migration.mapping.rows import open_row_file
 from leadconnector_async.models.identity import Identity
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import RUN_FILE
 
 LOCATION = "ve9EPM428h8vShlRW1KT"
 LEFT = 10
@@ -96,11 +96,10 @@ async def costs(url: str, options: argparse.Namespace, folder: Path) -> None:
 # ---------------------------------------------------------------------------------------------- going on
 
 
-def write_journal(path: Path, whole: dict[str, str], hashes: Iterator[bytes]) -> None:
+def write_journal(place: Path | Database, whole: dict[str, str], hashes: Iterator[bytes]) -> None:
     """Write the journal of a load that was killed ten rows before its end, as a load does."""
-    began = {key: whole[key] for key in ("location", "target", "api_version")}
-    with Journal(path, whole={key: value for key, value in whole.items() if key not in began}) as journal:
-        journal.begin(whole=began, concurrency=64, now=time.time() - 60_000)
+    with Journal(place) as journal:
+        journal.begin(whole=whole, concurrency=64, now=time.time() - 60_000)
         group = []
         for index, row_hash in enumerate(hashes):
             outcome = Outcome(
@@ -149,20 +148,23 @@ async def resume_on_the_command_line(folder: Path, count: int) -> float:
     with path.open("w") as file:
         file.write("email,firstName,lastName,phone,city\n")
         file.writelines(f"person{n}@example.com,Rosan,Deo,+1617{n % 10**7:07},Dolomite\n" for n in range(count))
-    (folder / "run").mkdir()
-    whole = {**describe_files([open_row_file(path)]), "rows": f"[{count}]", "tags": "add", "limit": ""}
-    whole |= {"location": LOCATION, "target": "127.0.0.1", "api_version": "2021-07-28"}
-    whole |= {"phone_conflict": "second-pass", "snapshot": "", "empty": "keep"}
-    write_journal(folder / "run" / "journal.sqlite3", whole, (b"" for _ in range(count - LEFT)))
     server, came = await first_call()
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     environ = {
         **os.environ,
         "LEADCONNECTOR_TOKEN": "sandbox",
         "LEADCONNECTOR_LOCATION_ID": LOCATION,
-        "LEADCONNECTOR_BASE_URL": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+        "LEADCONNECTOR_BASE_URL": url,
     }
-    main = "from leadconnector_async.cli import main; main()"
-    command = [sys.executable, "-c", main, "upsert", str(path), "--out", str(folder / "run"), "--resume"]
+    main = [sys.executable, "-c", "from leadconnector_async.cli import main; main()"]
+    run, plan = folder / "run", ["plan", str(path), "--out", str(folder / "run"), "--offline"]
+    planned = await asyncio.create_subprocess_exec(*main, *plan, env=environ, stdout=subprocess.DEVNULL)
+    assert await planned.wait() == 0
+    with Database(run / RUN_FILE) as database:
+        whole = {"location": LOCATION, "target": url, "api_version": "2021-07-28", "loading": "yes"}
+        database.note([*whole.items()])
+        write_journal(database, {}, (b"" for _ in range(count - LEFT)))
+    command = [*main, "upsert", str(run)]
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=subprocess.DEVNULL)
     ended = asyncio.ensure_future(process.wait())

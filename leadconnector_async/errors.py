@@ -50,6 +50,20 @@ WebhookFault: TypeAlias = Literal[
 """What can be wrong with a delivery of a webhook."""
 
 
+def option(name: str, value: object) -> str:
+    """Name an option with a value in a message: ``option("tags", "replace")`` is `` `tags='replace'` ``.
+
+    Messages name options as Python has them, in backticks. The command line reads the name and the literal back and
+    prints its own flag; so a backtick in the value, which comes from a file, is written as an escape.
+
+    Args:
+        name: The option, as an argument or attribute.
+        value: A text, list or mapping; its `repr` is a literal.
+    """
+    literal = repr(value).replace("`", "\\x60")
+    return f"`{name}={literal}`"
+
+
 def _restore(cls: type[LeadConnectorError], args: tuple[Any, ...], state: dict[str, Any]) -> LeadConnectorError:
     error = cls.__new__(cls, *args)
     error.args = args

@@ -1,4 +1,4 @@
-"""Files and folders for their owner alone, whatever the umask; and locks between processes.
+"""Files and folders for their owner alone, whatever the umask; disks that can hold a database; locks between processes.
 
 Runs, journals, exports and reports hold people's data, and stores of tokens hold secrets. All of them are made here:
 with mode 0600, in folders of mode 0700, and never through a link that somebody else has laid where the file is to be.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from .errors import TokenStoreError
+from .errors import ConfigurationError, TokenStoreError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,6 +26,11 @@ _OTHERS: Final = 0o077
 _LOCKS: Final = 16  # so many keys can be locked at once; two that fall together wait for each other
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _DATABASE_FILES: Final = ("", "-wal", "-shm", "-journal")
+_MOUNTS: Final = Path("/proc/self/mountinfo")  # Linux alone has it
+_NETWORK_DISKS: Final = frozenset(  # kinds of file systems; those of FUSE without `fuse.`
+    "9p afs beegfs ceph cifs coda gcsfuse glusterfs goofys gpfs juicefs lustre mount-s3 mountpoint-s3 ncpfs nfs nfs4"
+    " orangefs pvfs2 rclone s3fs smb2 smb3 smbfs sshfs".split()
+)
 
 
 def make_private_folder(path: Path) -> None:
@@ -107,18 +111,6 @@ def write_private(path: Path, content: bytes | str) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def move_private(source: Path, target: Path) -> None:
-    """Move a private file to where nothing is, also to another disk.
-
-    Raises:
-        FileExistsError: Something is there.
-        OSError: It cannot be moved.
-    """
-    with source.open("rb") as old, open(create_private(target), "wb") as new:
-        shutil.copyfileobj(old, new)
-    source.unlink()
-
-
 def keep_database_private(path: Path) -> None:
     """See to it that a SQLite database is private before it is opened: make its file, or take the rights of others.
 
@@ -133,6 +125,38 @@ def keep_database_private(path: Path) -> None:
     except FileExistsError:
         for ending in _DATABASE_FILES:
             _take_rights_of_others(path.with_name(path.name + ending))
+
+
+def refuse_network_disk(path: Path) -> None:
+    """Refuse a database on a disk of the network, where that can be told: on Linux.
+
+    SQLite relies on locks that hold and on writes that are on disk when they are said to be. Over a network neither is
+    certain: two processes could send the same rows, and what was written could be gone after a crash.
+
+    Raises:
+        ConfigurationError: It is on such a disk.
+    """
+    kind = _kind_of_disk(path.parent)
+    if kind.removeprefix("fuse.") in _NETWORK_DISKS:
+        raise ConfigurationError(
+            f"{path}: is on a network disk ({kind}), where a database is not safe; name a place on a disk of this "
+            "machine"
+        )
+
+
+def _kind_of_disk(folder: Path) -> str:
+    """Return the kind of file system that a folder is on; empty where that cannot be told."""
+    try:
+        device = folder.stat().st_dev
+        mounts = _MOUNTS.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    number = f"{os.major(device)}:{os.minor(device)}"  # rather than the path, which links and mounts over it hide
+    for line in mounts.splitlines():
+        where, _, what = line.partition(" - ")
+        if where.split(" ", 3)[2:3] == [number]:
+            return what.partition(" ")[0]
+    return ""
 
 
 def keep_files_private(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import settings
 
-from leadconnector_async import LeadConnector, RedisLimits
+from leadconnector_async import LeadConnector, RedisLimits, ServerError
 from leadconnector_async.sandbox import Sandbox
 from tests.fake_clock import FakeClock
 from tests.redis_server import OpenLimits, RedisServer
@@ -71,6 +71,21 @@ async def client(sandbox: Sandbox, connect: OpenSandbox) -> LeadConnector:
     """A client on `sandbox`."""
     opened: LeadConnector = await connect(sandbox)
     return opened
+
+
+@pytest.fixture
+def poison(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
+    """What rows hold that the service cannot cope with: it answers each of their calls with 500."""
+    texts, send = set[bytes](), LeadConnector.send_row
+
+    async def send_poisoned(self: LeadConnector, call: Any) -> Any:
+        if any(text in (call.request.body or b"") for text in texts):
+            call.tries.count += 2
+            raise ServerError(500, ("Internal server error",))
+        return await send(self, call)
+
+    monkeypatch.setattr(LeadConnector, "send_row", send_poisoned)
+    return texts
 
 
 @pytest.fixture

@@ -37,28 +37,28 @@ WINGS: dict[str, set[str]] = {
 # The rooms of each wing, from the bottom up: each may use those before it, and none behind it.
 ROOMS: dict[str, str] = {
     "models": """
-        dnd given normal structs activities custom_fields contacts compare identity links locations wire search
+        dnd given normal structs activities custom_fields contacts fields compare identity links locations wire search
         __init__
     """,
     "protocol": "request answers activities contacts links locations redaction search __init__ oauth",
     "limits": "day limit local redis_script redis_window redis __init__",
     "auth": "source renewal stores logins oauth_app __init__",
     "calls": "gate retry server_clock call telemetry transport caller __init__",
-    "contacts": "group activities finding links contacts locations __init__",
+    "contacts": "group activities authorship finding links contacts locations __init__",
     "rules": "countries checks problems consent emails phones places texts __init__",
     "bulk": """
-        backlog breaker closing report source traces outcome row run_log delivery intake load contacts __init__
+        backlog breaker closing report source traces outcome row pool run_log delivery intake load contacts __init__
     """,
-    "run": "timeline journal __init__",
+    "run": "database target timeline rows folder journal __init__",
     "migration": """
         tables/extras tables/file tables/table tables/duck tables/queries tables/text tables/delimited tables/json
         tables/workbook tables/open mapping/targets mapping/custom_fields mapping/directories mapping/headers
-        mapping/meaning mapping/presets mapping/columns matching before books plan sweep export undo report/html
+        mapping/meaning mapping/presets mapping/columns matching before undone plan export undo report/html
         report/charts report/words report/plan_page tables/__init__ tables/inputs mapping/rows mapping/file check
-        follow_up tagging phones restoring select report/files load survey planning inventory verify restore
-        report/report_page mapping/__init__ __init__ report/__init__
+        restoring select options steps tagging phones report/files load survey planning inventory verify restore
+        report/report_page mapping/__init__ report/__init__ existing prepare migration __init__
     """,
-    "cluster": "own_worker store lease journal splitting workers dispatch load lead run __init__",
+    "cluster": "own_worker store lease spool journal splitting workers dispatch load lead run __init__",
     "sandbox": """
         answers custom_fields quota shelves calls logins oauth validation books activities data_file locations
         shapes contacts search service server __init__
@@ -66,10 +66,12 @@ ROOMS: dict[str, str] = {
     "testing": "running fixtures __init__",
     "webhooks": "events signatures verification __init__",
     "cli": """
-        options terminal app accounts export preparation past_runs service stock orders conclusion undo upsert
-        cluster plan load_commands verify run_commands commands __init__
+        flags options terminal app accounts export past_runs service orders conclusion undo upsert cluster plan
+        load_commands verify run_commands commands __init__
     """,
 }
+# What a wing must not name itself, although what it uses may: wings, and modules of the standard library.
+FORBIDDEN = {"cluster": {"run", "sqlite3"}}
 BESIDE = 8  # files beside the wings at most
 # What the application's meter provider raises is no failure of a call.
 MAY_SWALLOW = {"telemetry.py"}
@@ -138,6 +140,26 @@ def test_nothing_imports_against_the_arrows(path: Path) -> None:
             assert place_of(used) < place_of(name), f"{name} must not use {used}, which stands above it"
         else:
             assert wing_of(used) in reachable(wing_of(name)), f"{name} must not use {used}"
+
+
+def modules_of_others(path: Path) -> set[str]:
+    """The modules of Python and of libraries that a file names in imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("wing", FORBIDDEN)
+def test_a_wing_names_nothing_that_it_must_not_know(wing: str) -> None:
+    paths = [path for path in modules() if wing_of(name_of(path)) == wing]
+    assert paths
+    for path in paths:
+        named = {wing_of(used) for used in imports(path)} | modules_of_others(path)
+        assert not named & FORBIDDEN[wing], name_of(path)
 
 
 def test_every_module_has_its_place_and_every_place_its_module() -> None:

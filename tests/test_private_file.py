@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import BatchReport, LeadConnector
+from leadconnector_async import BatchReport, ConfigurationError, Journal, LeadConnector, private_file
 from leadconnector_async.migration.tables.duck import DuckRows
 from leadconnector_async.private_file import (
     create_private,
     keep_database_private,
     make_private_folder,
-    move_private,
     open_anew,
     replacing,
     write_private,
 )
+from leadconnector_async.run.database import Database
 from leadconnector_async.sandbox import Sandbox
 
 
@@ -103,15 +103,6 @@ def test_folders_are_private_from_the_first_that_is_made(tmp_path: Path) -> None
     assert [mode(tmp_path / name) for name in (".", "a", "a/b", "a/b/c")] == [0o755, 0o700, 0o700, 0o700]
 
 
-def test_a_file_is_moved_to_where_nothing_is(tmp_path: Path) -> None:
-    write_private(tmp_path / "a", b"rows")
-    move_private(tmp_path / "a", tmp_path / "b")
-    assert [(path.name, path.read_bytes(), mode(path)) for path in tmp_path.iterdir()] == [("b", b"rows", 0o600)]
-    write_private(tmp_path / "a", b"other rows")
-    with pytest.raises(FileExistsError):
-        move_private(tmp_path / "a", tmp_path / "b")
-
-
 @pytest.mark.usefixtures("umask")
 @pytest.mark.parametrize("ending", ["-wal", "-journal"])
 def test_a_database_is_private_with_all_that_is_beside_it(ending: str, tmp_path: Path) -> None:
@@ -175,3 +166,57 @@ def test_rows_for_which_memory_is_short_go_to_a_folder_of_ours() -> None:
         ((folder,),) = rows
         assert mode(Path(folder)) == 0o700
     assert not Path(folder).exists()
+
+
+# ---------------------------------------------------------------------------------------------- network disks
+
+needs_mounts = pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="Linux alone has it")
+
+
+@pytest.fixture
+def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have the folder of the test pass for one on a disk of some kind: as Linux lists it, beside the real ones."""
+
+    def mount(kind: str) -> None:
+        device = tmp_path.stat().st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        real = Path("/proc/self/mountinfo").read_text().splitlines()
+        others = [line for line in real if line.split()[2] != number]
+        ours = rf"99 27 {number} / {tmp_path}\040x rw,relatime shared:1 master:2 - {kind} server:/export rw,vers=4.2"
+        (tmp_path / "mountinfo").write_text("\n".join([*others, ours, ""]))
+        monkeypatch.setattr(private_file, "_MOUNTS", tmp_path / "mountinfo")
+
+    return mount
+
+
+@needs_mounts
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.s3fs", "ceph", "fuse.ceph"])
+async def test_a_database_on_a_network_disk_is_refused(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path, mount: Callable[[str], None], kind: str
+) -> None:
+    path = tmp_path / "run.sqlite3"
+    mount(kind)
+    for open_it in (lambda: Journal(path), lambda: Database(path), lambda: Database(path, is_draft=True)):
+        with pytest.raises(ConfigurationError, match="name a place on a disk of this machine") as caught:
+            open_it()
+        assert f"{path}: is on a network disk ({kind})" in str(caught.value)
+    with pytest.raises(ConfigurationError, match="network disk"):
+        await client.contacts.bulk_upsert([{"email": "a@example.com"}], journal=path)
+    assert not path.exists()
+    assert sandbox.contacts() == []
+
+
+@needs_mounts
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "overlay", "tmpfs", "fuse.ntfs-3g", "fuseblk", "zfs"])
+def test_a_database_on_a_disk_of_this_machine_is_not(tmp_path: Path, mount: Callable[[str], None], kind: str) -> None:
+    mount(kind)
+    with Journal(tmp_path / "run.sqlite3") as journal:
+        assert not journal.is_begun
+
+
+def test_where_nobody_can_tell_a_database_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private_file, "_MOUNTS", tmp_path / "nowhere")  # as on other systems
+    Journal(tmp_path / "run.sqlite3").close()
+    (tmp_path / "odd").write_bytes(b"\xff\n - nfs\n1 2\n")
+    monkeypatch.setattr(private_file, "_MOUNTS", tmp_path / "odd")
+    Journal(tmp_path / "run.sqlite3").close()

@@ -102,13 +102,16 @@ async def test_no_error_carries_the_token(data: bytes, caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("kind", sorted(FAULT_KINDS.keys() - {"hang"}))
-async def test_no_report_or_log_carries_the_token(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_report_or_log_carries_the_token(
+    kind: str, tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
+    clocks: dict[str, Any] = {"monotonic": clock.monotonic, "wall": clock.time, "sleep": clock.sleep}
     retry = RetryPolicy(max_attempts=2, first_delay=0.01, max_retry_after=0)
     report = BatchReport()
     async with (
-        Sandbox(token=TOKEN, faults={kind: 1}, unlimited=True, data=tmp_path / "sandbox.sqlite3") as sandbox,
-        LeadConnector(TOKEN, base_url=sandbox.url, location_id="L", retry=retry) as client,
+        Sandbox(token=TOKEN, faults={kind: 1}, unlimited=True, data=tmp_path / "sandbox.sqlite3", **clocks) as sandbox,
+        LeadConnector(TOKEN, base_url=sandbox.url, location_id="L", retry=retry, clock=clock) as client,
     ):
         load: Any = client.contacts.bulk_upsert(
             [{"email": "a@example.com"}], report=report, journal=tmp_path / "journal.sqlite3"

@@ -214,7 +214,7 @@ class KeyringTokenStore:
                 "the keyring needs one more package: pip install 'leadconnector-async[keyring]'"
             ) from None
         if isinstance(keyring.get_keyring(), fail.Keyring):
-            raise ConfigurationError("this system has no keyring; keep the login in a file (SQLiteTokenStore, --store)")
+            raise ConfigurationError("this system has no keyring; keep the login in a file (`SQLiteTokenStore`)")
         self._keyring = keyring
         self._lock_file = None if lock_file is None else Path(lock_file)
 

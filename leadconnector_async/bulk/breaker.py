@@ -1,66 +1,124 @@
-"""A circuit breaker: while the service is down, the load waits and probes instead of failing every row.
+"""A circuit breaker: while the service is down, work waits and probes instead of failing.
 
-It opens when rows are given up one after the other and nothing is answered in between; a refusal is an answer, too. A
-worker asks it before it takes a row, so that no row is held by a worker that only waits. While it is open, one worker
-at a time waits out the pause, takes a row and sends it as the probe; the others wait for the end of that. Any answer
-closes it, also one to a call that was sent before it opened. Workers that were waiting for a row when it opened send
-that one without asking.
+An item is given up when all tries of one of its calls failed and may do better later. It is sent again until the
+service answers it, or it has failed on its own: it alone was given up, the service answered others, and both happened
+once more. Two that are given up with nothing answered in between, or one twice, mean an outage. Then the breaker opens:
+one item at a time is sent as a probe, with growing pauses, and the others wait. What is answered closes it, also where
+the call was sent before it opened; a refusal is an answer, too.
+
+So an outage fails no item, also where the service comes back for a moment only: several are given up in it, and what is
+given up together with others is never held against any of them.
+
+A worker asks the breaker after it has its item. Asked before, workers that wait for an item would not know of an outage
+that begins meanwhile, and would send what comes without asking.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ..clock import Clock
+from ..calls.call import Call
+from ..calls.caller import Caller
+from ..calls.retry import is_worth_repeating
+from ..errors import CallError, ConnectFailedError, LeadConnectorError, OutageError
+from ..protocol import Scope
+from ..protocol.locations import build_location_get
+from .backlog import Item
 
 _log = logging.getLogger(__name__)
 
-_ROWS_THAT_OPEN: Final = 5  # given up one after the other, with nothing answered in between
+_TIMES_THAT_OPEN: Final = 2  # that items are given up with nothing answered in between
+_TIMES_THAT_FAIL: Final = 2  # that an item is given up on its own, each time followed by an answer to another
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
+_LONGEST_UNHEARD: Final = 10.0  # after the first calls were given up, so that it takes half a minute in all
+
+
+class _Doubt:
+    """An item that was given up, and is neither answered nor settled since.
+
+    Attributes:
+        error: What its call came back with last.
+        recent: How often it was given up since the service last answered anything.
+        alone: How often the service answered others after it was given up, and nothing else was.
+    """
+
+    __slots__ = ("alone", "error", "recent")
+
+    def __init__(self) -> None:
+        self.error: CallError | None = None
+        self.recent = self.alone = 0
 
 
 class Breaker:
-    """Open while the service is down: then one row at a time is let through, with growing pauses.
+    """Open while the service is down: then one item at a time is let through, with growing pauses.
 
     Args:
-        clock: For the pauses.
+        caller: Has the clock, says how long an outage may last, and asks the service where there is no other probe.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._failures = 0
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._clock = caller.clock
+        self._longest = caller.retry.max_outage
         self._opened_at: float | None = None
         self._pause = _FIRST_PAUSE
-        self._is_probing = False
+        self._probe: Item | None = None
         self._end_pause: Callable[[], None] = lambda: None
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turn = asyncio.Event()  # set, and replaced, when another item may become the probe
+        self._unheard_since: float | None = None
+        self._doubts: dict[Item, _Doubt] = {}
+        self._recent: dict[Item, _Doubt] = {}  # those that were given up since the service last answered
+        self._is_down = False  # whether a question that has nothing to do with any item was not answered either
 
     @property
     def is_open(self) -> bool:
-        """Whether rows wait."""
+        """Whether items wait."""
         return self._opened_at is not None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether `enter` would return at once, for any item: callers in a hurry may leave it out."""
+        return self._opened_at is None and not self._doubts
 
     @property
     def open_for(self) -> float:
         """Seconds since it opened; 0 where it is closed."""
         return 0.0 if self._opened_at is None else self._clock.monotonic() - self._opened_at
 
-    async def wait(self) -> bool:
-        """Return when a row may be sent: True where it is a probe, after a pause."""
-        while self.is_open:
-            if not self._is_probing:
-                self._is_probing = True
+    async def enter(self, item: Item, *, is_repeatable: bool = True) -> CallError | None:
+        """Return when an item may be sent: at once where the breaker is closed, else as the probe after a pause.
+
+        Call `leave` when the item was sent, whatever came of it, also where this is cancelled.
+
+        Args:
+            item: Which.
+            is_repeatable: Whether it does no harm to send it in vain. If not, it is only sent once the service has
+                answered another question: each that is lost would have to be looked up by hand.
+
+        Returns:
+            None where it is to be sent; what its call came back with last where it has failed on its own.
+
+        Raises:
+            OutageError: The service has been down for longer than the retry policy waits.
+        """
+        while self.is_open and self._find_failure(item) is None:
+            if self._probe is None:
+                self._probe = item
                 await self._wait_out()
-                return True
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            await waiter
-        return False
+                if await self._may_probe(item, is_repeatable=is_repeatable):
+                    break
+                self._next_turn()
+            else:
+                await self._turn.wait()
+        return self._find_failure(item)
+
+    def _find_failure(self, item: Item) -> CallError | None:
+        doubt = self._doubts.get(item)
+        return doubt.error if doubt is not None and doubt.alone >= _TIMES_THAT_FAIL else None
 
     async def _wait_out(self) -> None:
         """Wait until the pause is over, or the breaker is closed."""
@@ -69,50 +127,105 @@ class Breaker:
         timer = self._clock.call_at(self._clock.monotonic() + self._pause, over.set)
         try:
             await over.wait()
-        except asyncio.CancelledError:
-            self._next_probe()
-            raise
         finally:
             timer.cancel()
 
-    def succeed(self) -> None:
-        """Say that the service answered."""
-        self._failures = 0
+    async def _may_probe(self, item: Item, *, is_repeatable: bool) -> bool:
+        """Whether to send an item after the pause.
+
+        An item that alone is in doubt proves nothing by failing once more: there may be no other that could succeed. So
+        the service is asked for its location first. An answer to that counts like one to another item; without one, the
+        outage goes on. Of several items in doubt none is judged by that: the service may read what is there, and take
+        nothing.
+        """
+        is_alone = self._recent.keys() == {item}
+        if not self.is_open or not item.location_id or (is_repeatable and not is_alone):
+            return True
+        request = build_location_get(Scope(item.location_id, self._caller.api_version))
+        try:
+            await self._caller.send(Call(request))
+        except CallError as error:
+            if is_worth_repeating(error):
+                self._is_down = True
+                self._lengthen(error)
+                self._check_address(error)
+                return False
+        except LeadConnectorError:  # a token, a spent day: the item's own call meets it, and is judged by it
+            return True
+        if is_alone:
+            self._note_answer()
+        return True
+
+    def succeed(self, item: Item) -> None:
+        """Say that the service answered what an item asked."""
+        self.forget(item)
+        self._note_answer()
+
+    def _note_answer(self) -> None:
+        if self._recent:
+            is_alone = len(self._recent) == 1 and not self._is_down
+            for doubt in self._recent.values():
+                doubt.alone += is_alone
+                doubt.recent = 0
+            self._recent.clear()
+        self._is_down = False
         if self.is_open:
             _log.info("the service answers again after %.0f s", self.open_for)
             self.close()
 
-    def fail(self, *, is_probe: bool, rows: int = 1) -> bool:
-        """Say that rows were given up because the service is down; return whether they are to be sent again later."""
-        self._failures += rows
-        if is_probe and self.is_open:
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-        elif not self.is_open and self._failures >= _ROWS_THAT_OPEN:
-            _log.warning("nothing was answered for %d rows; the load pauses until the service does", self._failures)
+    def give_up(self, item: Item, error: CallError) -> None:
+        """Say that an item was given up, and will be sent again later.
+
+        Raises:
+            OutageError: The service has been down for longer than the retry policy waits.
+        """
+        doubt = self._recent[item] = self._doubts.setdefault(item, _Doubt())
+        doubt.error = error
+        doubt.recent += 1
+        if not self.is_open and sum(one.recent for one in self._recent.values()) >= _TIMES_THAT_OPEN:
+            _log.warning("the service answers no more (%s); work pauses until it does", error)
             self._opened_at = self._clock.monotonic()
             self._pause = _FIRST_PAUSE
-        return self.is_open
+        elif self._probe is item:
+            self._lengthen(error)
+        self._check_address(error)
 
-    def end_probe(self) -> None:
-        """Say that a probe is over, whatever came of it; where the service is still down, another is due."""
-        if self.is_open:
-            self._next_probe()
+    def _check_address(self, error: CallError) -> None:
+        """Stop soon where no connection ever came about: more likely than an outage, the address is wrong."""
+        now = self._clock.monotonic()
+        has_answered = self._caller.server_clock.span(now) is not None
+        if has_answered or not isinstance(error, ConnectFailedError):
+            return
+        if self._unheard_since is None:
+            self._unheard_since = now
+        if now - self._unheard_since >= min(_LONGEST_UNHEARD, self._longest):
+            raise OutageError(
+                f"{self._caller.host} could never be reached ({error}); check the address and the network"
+            )
+
+    def _lengthen(self, error: CallError) -> None:
+        """Have the next probe wait longer, after one has failed."""
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        if self.open_for > self._longest:
+            raise OutageError(f"the service has answered no call for {self._longest:.0f} s ({error}); go on later")
+
+    def forget(self, item: Item) -> None:
+        """Say that an item is settled, and is not sent again. That it was given up stays true."""
+        self._doubts.pop(item, None)
+
+    def leave(self, item: Item) -> None:
+        """Say that an item was sent, whatever came of it: if it was the probe, the next one may be."""
+        if self._probe is item:
+            self._next_turn()
 
     def close(self) -> None:
-        """Let all rows through."""
+        """Let all items through."""
         self._opened_at = None
-        self._is_probing = False
         self._end_pause()
-        while self._waiting:
-            self._wake()
+        self._next_turn()
 
-    def _next_probe(self) -> None:
-        self._is_probing = False
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+    def _next_turn(self) -> None:
+        # All that wait look again: a single one that is woken could be cancelled at that moment, and nobody would go.
+        self._probe = None
+        self._turn.set()
+        self._turn = asyncio.Event()

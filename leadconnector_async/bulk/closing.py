@@ -18,13 +18,13 @@ from ..models import Contact, ContactUpsert, DndSetting, DndSettings
 from ..models.compare import find_not_applied
 from ..models.contacts import NotApplied
 from ..models.dnd import CHANNELS, V3_CHANNELS
+from ..models.fields import KEYS
 from ..protocol import Request, Scope
 from ..protocol.contacts import build_get, build_plain_update
 
 SendRequest: TypeAlias = Callable[[Request[Contact]], Awaitable[Contact]]
 CALLS_TO_CLOSE: Final = 2
 """Calls that it takes as a rule: one that reads the contact, one that changes it."""
-_IDENTITY: Final = ("email", "phone", "location_id")
 _PYTHON_NAMES: Final = {key: name for name, key in CHANNELS.items()}
 _SWITCH: Final = "dnd"
 
@@ -37,7 +37,7 @@ def closings_of(contact: ContactUpsert) -> ContactUpsert | None:
     closed = {_PYTHON_NAMES[key]: each for key, each in _channels(contact.dnd_settings).items() if each.is_closed}
     if closed:
         kept["dnd_settings"] = DndSettings(**closed)
-    return ContactUpsert(**kept, **{name: getattr(contact, name) for name in _IDENTITY}) if kept else None
+    return ContactUpsert(**kept, **{name: getattr(contact, name) for name in (*KEYS, "location_id")}) if kept else None
 
 
 class Closed(Struct, frozen=True):

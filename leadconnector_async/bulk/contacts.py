@@ -15,7 +15,7 @@ from ..errors import StopRequestedError
 from .delivery import Outbox
 from .load import Load, Options
 from .report import BatchReport, LoadStoppedError, OnOutcome, Outcome
-from .run_log import Earlier, OpenRunLog, RunLog
+from .run_log import Earlier, LastCalls, OpenRunLog, RunLog
 from .source import Source, open_source
 
 # ---------------------------------------------------------------------------------------------- the two ways to load
@@ -42,10 +42,10 @@ async def bulk_upsert(
             rows,
             options,
             journal=journal,
-            earlier=earlier,
             record=_counted(contacts, report.add),
             on_outcome=on_outcome,
             on_replaced=report.take_back,
+            on_standing=report.take_back_calls,
             read_rest=True,
         )
         if journal is not None:
@@ -85,13 +85,23 @@ async def _begin(contacts: Contacts, options: Options, stack: AsyncExitStack) ->
     client = contacts.client
     journal = options.journal
     if journal is None:
-        return None, Earlier(0, client.clock.time(), None, None)
+        return None, Earlier(0, client.clock.time())
     if isinstance(journal, str | Path):
         journal = await _in_thread(partial(contacts.open_run_log, journal))
         stack.push_async_callback(asyncio.to_thread, journal.close)
-    whole = {"location": client.location_id or "", "target": client.host, "api_version": client.api_version}
+    whole = {"location": client.location_id or "", "target": client.target, "api_version": client.api_version}
     begin = partial(journal.begin, whole=whole, concurrency=options.concurrency, now=client.clock.time())
-    return journal, await _in_thread(partial(begin, retry_failed=options.retry_failed))
+    earlier = await _in_thread(partial(begin, retry_failed=options.retry_failed))
+    leave_used_slots(client, earlier.last_calls)
+    return journal, earlier
+
+
+def leave_used_slots(client: Caller, last_calls: LastCalls) -> None:
+    """Have a client leave the slots that another process used within the last window, so that both together stay
+    below the limit."""
+    if client.rate_limit is not None:
+        slots = last_calls.slots(client.clock.time(), client.rate_limit.per_seconds)
+        client.assume_used(*slots, location_id=last_calls.location_id)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
@@ -123,7 +133,7 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
     outbox = Outbox(most=options.concurrency)
     rows = open_source(source)
     async with AsyncExitStack() as stack:
-        journal, earlier = await _begin(contacts, options, stack)
+        journal, _ = await _begin(contacts, options, stack)
         if journal is not None:
             for outcome in await _in_thread(journal.undelivered):
                 yield outcome
@@ -132,11 +142,11 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
             rows,
             options,
             journal=journal,
-            earlier=earlier,
             record=_counted(contacts, outbox.put),
             on_outcome=outbox.wait_for_room if journal is None else None,
             on_group=outbox.wait_until_taken,
             on_replaced=lambda _: None,
+            on_standing=lambda _: None,
             read_rest=False,
         )
         # The workers' group needs a task of its own: another task than began it may leave a generator, and close it.

@@ -23,12 +23,12 @@ from ..clock import Clock
 from ..errors import JournalError, LeadConnectorError
 from .outcome import Entry, RecentContacts
 from .report import OnOutcome, Outcome
-from .run_log import MOST_REFUSED, Pace, RunLog
+from .run_log import MOST_REFUSED, Intent, Pace, RunLog
 
 _GROUP_ROWS: Final = 200
 _GROUP_SECONDS: Final = 0.2
 _CANCELLED: Final = "on_outcome raised CancelledError"
-_Intent: TypeAlias = tuple[int, bytes, asyncio.Future[None]]  # row, hash, and when it is on disk
+_Waiting: TypeAlias = tuple[Intent, asyncio.Future[None]]  # and when it is on disk
 
 
 class Delivery:
@@ -53,8 +53,8 @@ class Delivery:
     async def close(self, *, is_delivered: bool) -> None:
         """End; say whether the consumer has got all."""
 
-    async def intend(self, row: int, row_hash: bytes) -> None:
-        """Note that a row is about to be sent whose call is not safe to repeat, and return when that is on disk.
+    async def intend(self, intent: Intent) -> None:
+        """Note that a row is about to be sent, and return when that is on disk.
 
         Raises:
             JournalError: It cannot be noted; the row must not be sent.
@@ -115,7 +115,6 @@ class JournaledDelivery(Delivery):
         clock: For the time that a group waits for more rows.
         on_failure: Called where the journal cannot be written; outcomes are handed on all the same.
         server_times: Returns when the session began, and now, by the server's clock; None while that is not known.
-        rows_read: Returns how many rows may have been sent.
         is_idle: Returns whether no call is out, so that no more outcomes will come before those that wait are written.
         pace: Returns what the limits allow.
     """
@@ -131,7 +130,6 @@ class JournaledDelivery(Delivery):
         clock: Clock,
         on_failure: Callable[[LeadConnectorError], None],
         server_times: Callable[[], tuple[float, float] | None],
-        rows_read: Callable[[], int],
         is_idle: Callable[[], bool],
         pace: Callable[[], Pace],
     ) -> None:
@@ -142,7 +140,6 @@ class JournaledDelivery(Delivery):
         self._clock = clock
         self._on_failure = on_failure
         self._server_times = server_times
-        self._rows_read = rows_read
         self._is_idle = is_idle
         self._pace = pace
         self._workers = workers
@@ -150,7 +147,7 @@ class JournaledDelivery(Delivery):
         self._entries: list[tuple[Entry, asyncio.Future[None] | None]] = []
         self._writing: Future[list[Outcome]] | None = None
         self._failure: JournalError | None = None
-        self._intents: list[_Intent] = []
+        self._intents: list[_Waiting] = []
         self._is_intending = False
         self._has_ended = False
         self._news = asyncio.Event()
@@ -221,7 +218,6 @@ class JournaledDelivery(Delivery):
                 entries,
                 is_delivered=is_delivered,
                 server_times=self._server_times(),
-                rows_read=self._rows_read(),
                 pace=pace,
             )
         except JournalError as error:
@@ -271,9 +267,9 @@ class JournaledDelivery(Delivery):
 
     # ------------------------------------------------------------------------------------------ intents
 
-    async def intend(self, row: int, row_hash: bytes) -> None:
+    async def intend(self, intent: Intent) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._intents.append((row, row_hash, done))
+        self._intents.append((intent, done))
         if not self._is_intending:
             self._write_intents()
         await done
@@ -281,20 +277,19 @@ class JournaledDelivery(Delivery):
     def _write_intents(self) -> None:
         """Have all that wait by now written together; those that come meanwhile wait for the next write.
 
-        The bytes of a call that must not be repeated leave after its intent is on disk (`Call.before_send`). So after a
-        crash such a row with neither intent nor outcome was not sent; one with an intent may have been, and is not sent
-        again.
+        The bytes of a call leave after its intent is on disk (`Call.before_send`). So after a crash a row with neither
+        intent nor outcome was not sent; one with an intent may have been, and is not sent again unless it may be.
         """
         intents, self._intents = self._intents, []
         self._is_intending = bool(intents)
         if intents:
-            rows = [(row, row_hash) for row, row_hash, _ in intents]
+            rows = [intent for intent, _ in intents]
             written = asyncio.wrap_future(self._thread.submit(self._journal.intend, rows, self._clock.time()))
             written.add_done_callback(lambda result: self._finish_intents(intents, result))
 
-    def _finish_intents(self, intents: Iterable[_Intent], result: asyncio.Future[None]) -> None:
+    def _finish_intents(self, intents: Iterable[_Waiting], result: asyncio.Future[None]) -> None:
         failure = result.exception()
-        for _, _, done in intents:
+        for _, done in intents:
             if not done.done():
                 done.set_result(None) if failure is None else done.set_exception(failure)
         self._write_intents()

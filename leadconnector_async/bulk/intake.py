@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from ..calls.call import Call
+from ..contacts.authorship import NO_EARLIER_TRIES, EarlierTries
 from ..contacts.contacts import ContactLike, ContactOperations, build_checked
 from ..errors import InvalidContactError, LeadConnectorError
 from ..models import ContactUpsert
@@ -22,7 +21,7 @@ from .delivery import Delivery
 from .outcome import Entry
 from .report import Outcome, RowError, row_error
 from .row import Upsert, outcome_skipped
-from .run_log import RunLog, hash_row, read_outcome
+from .run_log import Intent, RunLog, hash_row, read_outcome
 from .source import FINISHED, Closing, Row, RowSource, Skipped
 
 _NOBODY: Final = Identity("", "")
@@ -39,6 +38,7 @@ class Intake:
         journal: Begun, or None.
         delivery: Takes the intents.
         on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+        on_standing: Called with the outcome of an earlier session that becomes the outcome of this one.
         on_retry: Called with the location of a row that is to be tried again.
 
     Attributes:
@@ -53,6 +53,7 @@ class Intake:
         journal: RunLog | None,
         delivery: Delivery,
         on_replaced: Callable[[Outcome], None],
+        on_standing: Callable[[Outcome], None],
         on_retry: Callable[[str], None],
     ) -> None:
         self._contacts = contacts
@@ -60,6 +61,7 @@ class Intake:
         self._journal = journal
         self._delivery = delivery
         self._on_replaced = on_replaced
+        self._on_standing = on_standing
         self._on_retry = on_retry
         self._batch: deque[Row] = deque()  # read and not yet numbered
         self._rows: deque[tuple[int, _ToCheck, bytes]] = deque()  # and not yet checked
@@ -135,11 +137,29 @@ class Intake:
             row = row.rest
         contact = self._read(row)
         request = build_checked(contact, self._contacts.client.api_version)
-        # Of a call that must not be sent twice it is on disk that it is about to be, before its bytes leave.
-        is_intended = self._journal is not None and not request.repeatable
-        intend = partial(self._delivery.intend, index, row_hash) if is_intended else None
-        call = Call(request, is_bulk=True, before_send=intend, on_retry=self._on_retry)
-        return Upsert(index, identity_of(contact, request.location_id), contact, call, row_hash, closing=closing)
+        identity = identity_of(contact, request.location_id)
+        if self._journal is None:
+            return Upsert(index, identity, contact, request, row_hash, on_retry=self._on_retry, closing=closing)
+        lost = self._journal.lost_tries(index, row_hash)
+        return Upsert(
+            index,
+            identity,
+            contact,
+            request,
+            row_hash,
+            on_retry=self._on_retry,
+            intend=self._intend,
+            closing=closing,
+            earlier=EarlierTries(lost) if lost else NO_EARLIER_TRIES,
+        )
+
+    async def _intend(self, item: Upsert) -> None:
+        """Have it on disk that a try of a row is about to be made, and when, before its bytes leave."""
+        client = self._contacts.client
+        now = client.server_clock.span(client.clock.monotonic())
+        this = None if now is None else (now[0], now[1] + client.longest_try)
+        lost = (*item.lost_tries(client.server_clock), this)
+        await self._delivery.intend(Intent(item.index, item.row_hash, item.request.repeatable, lost, item.tries_before))
 
     def _check_closing(self, index: int, row: Closing, row_hash: bytes) -> Upsert:
         """Check a row of which nothing is sent but what it closes: its first call finds the contact, or reads it."""
@@ -148,8 +168,8 @@ class Intake:
         request: Request[Any] = build_duplicate(contact.email or None, contact.phone or None, scope)
         if row.contact_id is not None:
             request = build_get(row.contact_id, scope)
-        call: Call[Any] = Call(request, is_bulk=True, on_retry=self._on_retry)
-        return Upsert(index, identity_of(contact, scope.location_id), contact, call, row_hash, closing=row)
+        identity = identity_of(contact, scope.location_id)
+        return Upsert(index, identity, contact, request, row_hash, on_retry=self._on_retry, closing=row)
 
     def _read(self, row: ContactLike | InvalidContactError) -> ContactUpsert:
         if isinstance(row, InvalidContactError):
@@ -175,7 +195,10 @@ class Intake:
     def _outcome_unsent(self, index: int, row_hash: bytes, reason: RowError) -> Outcome:
         """Return the outcome of a row that was not sent: that of an earlier sitting, if there is one."""
         before = None if self._journal is None else self._journal.pending(index, row_hash)
-        return before or Outcome(index=index, status="not_attempted", error=reason)
+        if before is None:
+            return Outcome(index=index, status="not_attempted", error=reason)
+        self._on_standing(before)
+        return before
 
 
 def hash_of(row: Any) -> bytes:

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
-from ..calls.call import PAUSED
+from ..calls.call import PAUSED, Paused
 from ..calls.retry import is_worth_repeating
 from ..clock import Timer
-from ..contacts.contacts import ContactOperations, send_upsert, was_created_since
+from ..contacts.authorship import EarlierTries
+from ..contacts.contacts import ContactOperations, send_upsert
 from ..errors import (
     APIError,
     CallError,
@@ -33,17 +33,16 @@ from ..errors import (
     UsageError,
 )
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult
-from ..models.compare import holds_only_what_was_sent
 from ..protocol import Request, Scope, T
+from ..protocol.search import build_duplicate
 from .backlog import Backlog
 from .breaker import Breaker
 from .closing import close_channels
 from .delivery import Delivery, JournaledDelivery
 from .intake import Intake
-from .outcome import Entry
+from .outcome import Entry, standing
 from .report import OnOutcome, Outcome, RowError, row_error
 from .row import (
-    MAY_BE_NEW_NOTE,
     Doubts,
     GaveWayError,
     Upsert,
@@ -54,7 +53,7 @@ from .row import (
     outcome_failed,
     refusal_of_location,
 )
-from .run_log import MOST_READ_AHEAD, Earlier, Pace, RunLog, pace_of
+from .run_log import MOST_READ_AHEAD, Pace, RunLog, pace_of
 from .source import Closing, RowSource, Skipped
 from .traces import Span, Written
 
@@ -63,10 +62,9 @@ _log = logging.getLogger(__name__)
 _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
 _REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
 _ALONE_SECONDS: Final = 2.0  # that the first row of a location goes alone at most, so that a slow one holds up no other
-_MOST_TIMES_BACK: Final = 2  # that a row is put back while the service is down
 _LATE_SECONDS: Final = 10.0  # after a load was stopped, none of its calls arrives any more
-_BY_DATE_NOTE: Final = "the answer was lost; dateAdded tells that an earlier try created it"
-_BY_SITTING_NOTE: Final = "the answer was lost when the load was cut off; dateAdded tells that it was created then"
+_MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
+_INFERRED_NOTE: Final = "the answer was lost; by dateAdded and by what the contact holds, an earlier try created it"
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -87,11 +85,12 @@ class Load:
         source: The rows.
         options: How.
         journal: Begun, or None.
-        earlier: What its earlier sittings left.
         record: Called once with the outcome of each row that was read, as they come; must not fail.
         on_outcome: Called after `record`, but not for what is left when the load is cancelled or fails.
         on_group: Awaited after outcomes that were written together were handed on.
         on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+        on_standing: Called with the outcome of an earlier session that becomes the outcome of this one, as its row was
+            not sent once more.
         read_rest: Whether a load that is stopped reads a sync source on, to report the rest `not_attempted`.
 
     Attributes:
@@ -107,10 +106,10 @@ class Load:
         options: Options,
         *,
         journal: RunLog | None,
-        earlier: Earlier,
         record: Callable[[Outcome], None],
         on_outcome: OnOutcome | None,
         on_replaced: Callable[[Outcome], None],
+        on_standing: Callable[[Outcome], None],
         read_rest: bool,
         on_group: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -122,8 +121,8 @@ class Load:
         self._source = source
         self._options = options
         self._journal = journal
-        self._earlier = earlier
         self._read_rest = read_rest
+        self._on_standing = on_standing
         self._delivery = self._open_delivery(record, on_outcome, on_group)
         self._intake = Intake(
             contacts,
@@ -131,10 +130,11 @@ class Load:
             journal=journal,
             delivery=self._delivery,
             on_replaced=on_replaced,
+            on_standing=on_standing,
             on_retry=self._trust,
         )
         self._doubts = Doubts(self._clock)
-        self._breaker = Breaker(self._clock)
+        self._breaker = Breaker(contacts.client)
         self._backlog: Backlog[Upsert] = Backlog(
             concurrency,
             most=concurrency * _LOOK_AHEAD,
@@ -183,7 +183,6 @@ class Load:
             clock=self._clock,
             on_failure=self.stop,
             server_times=server_times,
-            rows_read=self._rows_read,
             is_idle=lambda: not self._busy,
             pace=self._pace,
         )
@@ -196,9 +195,6 @@ class Load:
             self._at_work, self._pace_until = locations, now + 1.0
             self._last_pace = pace_of([self._contacts.client.window(location) for location in locations])
         return self._last_pace
-
-    def _rows_read(self) -> int:
-        return self._intake.count + (MOST_READ_AHEAD if self._backlog.looks_ahead else 0)
 
     async def run(self) -> None:
         """Send all rows.
@@ -302,44 +298,43 @@ class Load:
         assert task is not None  # noqa: S101  (a coroutine runs in a task here)
         self._cancellations[task] = task.cancelling()
         while True:
-            is_probe = self._breaker.is_open and await self._breaker.wait()
             item = await self._backlog.get()
             if item is None:
-                self._breaker.close()
                 return
             self._busy[task] = item
             try:
-                entry = await self._send(item, is_probe=is_probe)
+                entry = await self._send(item)
             except BaseException:
                 self._cut_short.append(self._settle_cut_short(item))
                 self._backlog.done(item)
                 raise
             finally:
                 del self._busy[task]
-            if is_probe:
-                self._breaker.end_probe()
+                self._breaker.leave(item)
             if entry is None:
                 self._backlog.put_back(item)
             else:
+                self._breaker.forget(item)
                 await self._delivery.put(entry)
                 self._backlog.done(item)
 
-    async def _send(self, item: Upsert, *, is_probe: bool) -> Entry | None:
+    async def _send(self, item: Upsert) -> Entry | None:
         """Send a row and return what became of it; None where it is to be sent again later."""
         if item.location_id in self.closed:
             return self._settle_cut_short(item)
-        self._let_the_first_go_alone(item)
-        item.is_doubted = item.is_doubted or self._doubts.has(item.keys)
         try:
+            entry = None if self._breaker.is_quiet else await self._wait_for_service(item)
+            if entry is not None:
+                return entry
+            self._let_the_first_go_alone(item)
+            item.is_doubted = item.is_doubted or self._doubts.has(item.keys)
             entry = await self._carry_out(item)
         except asyncio.CancelledError:
             if not self._is_called_back():
                 raise
             return self._settle_cut_short(item)
         except CallError as error:
-            if self._is_for_later(item, error, is_probe=is_probe):
-                return None
-            return self._settle_refused(item, error)
+            return None if self._is_for_later(item, error) else self._settle_refused(item, error)
         except (DailyQuotaExceededError, RateLimitStuckError, TokenSourceError) as error:
             if self._waits_for_day(item, error):
                 return None
@@ -349,9 +344,16 @@ class Load:
             return self._settle_cut_short(item)
         if entry is None:
             return self._settle_cut_short(item) if item.call.tries.is_halted else None
-        self._breaker.succeed()
+        self._breaker.succeed(item)
         self._note_answer(item.location_id)
         return entry
+
+    async def _wait_for_service(self, item: Upsert) -> Entry | None:
+        """Wait until a row may be sent; return what became of it where it is not."""
+        failure = await self._breaker.enter(item, is_repeatable=item.call.request.repeatable)
+        if item.location_id in self.closed or self.stopped is not None:
+            return self._settle_cut_short(item)
+        return None if failure is None else self._settle_refused(item, failure)
 
     async def _carry_out(self, item: Upsert) -> Entry | None:
         """Make the calls of a row: its upsert and, where it has a closing, those that close channels.
@@ -364,8 +366,30 @@ class Load:
                 return await self._carry_out_with(item, item.closing)
             except GaveWayError:
                 return None
-        result = await send_upsert(self._contacts.client, item.call, item.contact)
+        try:
+            result = await self._send_upsert(item)
+        except GaveWayError:
+            return None
         return None if result is PAUSED else self._settle_done(item, result)
+
+    async def _send_upsert(self, item: Upsert) -> UpsertResult | Paused:
+        """Send the upsert of a row. Where an earlier session may have sent it, its contact is looked up before: once it
+        is written over, nothing shows any more whether it holds what that session sent."""
+        if not item.is_looked_up:
+            item.earlier = EarlierTries(item.earlier.spans, await self._look_up_before(item))
+            item.is_looked_up = True
+        call = item.call if item.call.request is item.request else item.begin_call(item.request)
+        return await send_upsert(self._contacts.client, call, item.contact, item.earlier)
+
+    async def _look_up_before(self, item: Upsert) -> Contact | None:
+        """Return the contact that the upsert of a row would meet; None where there is none, or it cannot be had."""
+        contact = item.contact
+        request = build_duplicate(contact.email or None, contact.phone or None, self._scope_of(item))
+        try:
+            return await self._call(item, request)
+        except CallError as error:  # without that evidence nothing is inferred; the upsert meets the same trouble
+            _log.debug("a contact that may have been created before the load was cut off: %s", error)
+            return None
 
     async def _carry_out_with(self, item: Upsert, closing: Closing) -> Entry:
         """Make the calls of a row that closes channels. What is done already is not done again."""
@@ -378,7 +402,7 @@ class Load:
             return entry
         if closing.contact_id is not None and item.closed is None:
             await self._close(item, closing.contact_id, closing.wanted)
-        result = await send_upsert(self._contacts.client, item.begin_call(item.request), item.contact)
+        result = await self._send_upsert(item)
         if result is PAUSED:
             raise GaveWayError
         entry = self._settle_done(item, result)
@@ -419,11 +443,10 @@ class Load:
         entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
         if self._journal is not None and self._journal.keeps_traces:
             entry.written = (Written(item.contact, result.contact, self._span_of(item)),)
-        if not (entry.outcome.new or item.is_doubted) and (note := self._note_if_new(item, result)):
-            if holds_only_what_was_sent(item.contact, result.contact):
-                entry.note_if_new = note
-            else:  # somebody else may have made it, of whom this row has not all
-                entry.outcome = msgspec.structs.replace(entry.outcome, note=MAY_BE_NEW_NOTE)
+        if result.is_new_by_date and not item.is_doubted:
+            entry.note_if_new = _INFERRED_NOTE
+        elif item.may_be_new and not entry.outcome.new and result.is_new_by_date is not False:
+            entry.note_if_first = _MAY_BE_NEW_NOTE
         return entry
 
     def _settle_closed(self, item: Upsert, error: LeadConnectorError) -> Entry:
@@ -452,12 +475,17 @@ class Load:
     def _settle_cut_short(self, item: Upsert) -> Entry:
         reason = self.closed.get(item.location_id)
         outcome = outcome_cut_short(item, self._stop_error() if reason is None else row_error(reason))
+        entry = self._entry(item, outcome)
         if outcome.status == "not_attempted" and self._journal is not None:
-            outcome = self._journal.pending(item.index, item.row_hash) or outcome
-        return self._entry(item, outcome)
+            before = self._journal.pending(item.index, item.row_hash)
+            if before is not None:
+                entry.outcome, entry.is_standing = standing(before, entry.outcome), True
+                self._on_standing(before)
+        return entry
 
     def _entry(self, item: Upsert, outcome: Outcome) -> Entry:
-        return item.entry(outcome, is_compared=self._options.compare)
+        clock = self._contacts.client.server_clock
+        return item.entry(outcome, is_compared=self._options.compare, server_clock=clock)
 
     def _waits_for_day(self, item: Upsert, error: LeadConnectorError) -> bool:
         """Keep a location's rows until its next day, where the load is to wait for that."""
@@ -472,37 +500,23 @@ class Load:
         self._clock.call_at(now + error.resets_in, partial(self._backlog.resume, item.location_id))
         return True
 
-    def _is_for_later(self, item: Upsert, error: CallError, *, is_probe: bool) -> bool:
-        """Tell the breaker, and say whether a row that was given up is to be sent again when the service is back."""
-        tries, is_repeatable = item.call.tries, item.call.request.repeatable
-        if not is_worth_repeating(error) or tries.is_halted:
-            self._breaker.succeed()
+    def _is_for_later(self, item: Upsert, error: CallError) -> bool:
+        """Tell the breaker, and say whether a row that was given up is to be sent again later."""
+        tries = item.call.tries
+        if not is_worth_repeating(error):
+            self._breaker.succeed(item)
             return False
-        if not self._breaker.fail(is_probe=is_probe) or (tries.doubt is not None and not is_repeatable):
+        if tries.is_halted:  # which proves nothing
             return False
-        longest = self._contacts.client.retry.max_outage
-        if self._breaker.open_for > longest:
-            self.stop(OutageError(f"the service has answered no call for {longest:.0f} s ({error}); go on later"))
+        try:
+            self._breaker.give_up(item, error)
+        except OutageError as outage:
+            self.stop(outage)
             return False
-        if item.times_put_back >= _MOST_TIMES_BACK:  # it may be this row that the service cannot cope with
+        if tries.is_in_doubt and not item.call.request.repeatable:
             return False
-        item.times_put_back += 1
         tries.forgiven = tries.count
         return True
-
-    def _note_if_new(self, item: Upsert, result: UpsertResult) -> str | None:
-        """Return what to note where this row's own earlier try may have created the contact, else None."""
-        if result.is_new_by_date:
-            return _BY_DATE_NOTE
-        if self._journal is None or not self._journal.may_have_been_sent(item.index, item.row_hash):
-            return None
-        since, until = self._earlier.since, self._earlier.until
-        if since is None:  # the load was cut off before anything was written
-            now = self._contacts.client.server_clock.span(self._clock.monotonic())
-            since = None if now is None else self._earlier.began_at + now[0] - self._clock.time()
-        is_young = since is not None and was_created_since((since, since), result.contact)
-        is_too_young = until is not None and was_created_since((until + _LATE_SECONDS,) * 2, result.contact)
-        return _BY_SITTING_NOTE if is_young and not is_too_young else None
 
     # ------------------------------------------------------------------------------------------ locations
 

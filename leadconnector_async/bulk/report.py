@@ -21,6 +21,9 @@ STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped"
 
 _MOST_ERRORS: Final = 1000  # kinds; a message may name the row's own values, and be another for each row
 _OTHER_ERRORS: Final = "other errors"
+_ADDED: Final = (  # what the counts of several reports are added up of, but for those by kind
+    "requests retries rate_limited requests_in_doubt partially_applied collisions inferred".split()
+)
 _OF_ROWS: Final = (  # what a report counts of rows rather than of calls
     "_counts _errors total partially_applied collisions inferred not_applied skip_reasons".split()
 )
@@ -70,8 +73,8 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
             not sent, on purpose.
         contact_id: The contact it was applied to.
         new: Whether the contact was created; None where that is not known.
-        inferred: Whether no answer said that the contact was created: the answer was lost, and its `dateAdded` says so.
-            `undo` keeps such contacts by default.
+        inferred: Whether no answer said that the contact was created: the answer was lost, `dateAdded` lies within the
+            very try, and the contact held nothing but what was sent. `undo` keeps such contacts by default.
         trace_id: The API's id of the call, for its support.
         error: Why it is not done.
         not_applied: Fields that were sent and that the service did not take, although it took the contact.
@@ -96,6 +99,45 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
     note: str | None = None
     collision_with: int | None = None
     calls: int = 1
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether anything was sent."""
+        return bool(self.attempts or self.rate_limited)
+
+
+class CallCount(Struct, frozen=True):
+    """What some calls took.
+
+    Attributes:
+        requests: All tries.
+        retries: Those beyond the first of each call, but for those answered 429.
+        rate_limited: Those answered 429.
+        in_doubt: Those that were about to be sent as a process was cut off: each may not have left.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    in_doubt: int = 0
+
+    def plus(self, other: CallCount) -> CallCount:
+        """Return both together."""
+        return CallCount(
+            self.requests + other.requests,
+            self.retries + other.retries,
+            self.rate_limited + other.rate_limited,
+            self.in_doubt + other.in_doubt,
+        )
+
+
+NO_CALLS_COUNTED: Final = CallCount()
+
+
+def calls_of(outcome: Outcome) -> CallCount:
+    """Return what the calls of a row took, as its outcome says."""
+    retries = max(outcome.attempts - outcome.calls, 0)
+    return CallCount(outcome.attempts + outcome.rate_limited, retries, outcome.rate_limited)
 
 
 CLOSED_ONLY: Final = "ClosedOnly"
@@ -131,6 +173,7 @@ class Tally(Struct, frozen=True, kw_only=True):
     not_applied: dict[str, int]
     errors: list[ErrorCount]
     inferred: int = 0
+    requests_in_doubt: int = 0
 
 
 class BatchReport:
@@ -147,6 +190,10 @@ class BatchReport:
         not_applied: Fields that the service did not take, each with the number of its rows.
         partially_applied: Rows of which the service did not take all.
         collisions: Rows that reached the contact of another row, which is about another person.
+        requests: Tries that were sent, in all sessions. A try that looked something up as its process was killed is
+            missing, as nothing is written before it.
+        requests_in_doubt: How many of them were about to be sent as a process was killed: each is counted, and may not
+            have left.
         inferred: Rows `created` of which no answer said so (`Outcome.inferred`).
         skip_reasons: Why rows were not sent on purpose, each with the number of its rows.
         sittings: In how many sessions the load was done, this one included.
@@ -158,7 +205,7 @@ class BatchReport:
         self._counts: dict[Status, int] = dict.fromkeys(STATUSES, 0)
         self.total = 0
         self.requests = self.retries = self.rate_limited = self.partially_applied = self.collisions = 0
-        self.inferred = 0
+        self.inferred = self.requests_in_doubt = 0
         self.sittings = 1
         self.outcomes: list[Outcome] = []
         self.stopped: Exception | None = None
@@ -231,6 +278,13 @@ class BatchReport:
         self.retries += max(attempts - calls, 0)
         self.rate_limited += rate_limited
 
+    def add_count(self, calls: CallCount) -> None:
+        """Count calls that no outcome shows, as those of rows that a later session sent again."""
+        self.requests += calls.requests
+        self.retries += calls.retries
+        self.rate_limited += calls.rate_limited
+        self.requests_in_doubt += calls.in_doubt
+
     def tally(self) -> Tally:
         """Return what is counted so far."""
         return Tally(
@@ -243,6 +297,7 @@ class BatchReport:
             inferred=self.inferred,
             not_applied=self.not_applied.copy(),
             errors=self.errors,
+            requests_in_doubt=self.requests_in_doubt,
         )
 
     def add_tally(self, tally: Tally) -> None:
@@ -250,7 +305,7 @@ class BatchReport:
         for status, count in tally.counts.items():
             self._counts[status] += count
             self.total += count
-        for name in ("requests", "retries", "rate_limited", "partially_applied", "collisions", "inferred"):
+        for name in _ADDED:
             setattr(self, name, getattr(self, name) + getattr(tally, name))
         for field, count in tally.not_applied.items():
             self.not_applied[field] = self.not_applied.get(field, 0) + count
@@ -259,15 +314,22 @@ class BatchReport:
 
     def take_over(self, told: BatchReport) -> None:
         """Have the rows as another report counts them; calls and times stay."""
-        calls = self.requests, self.retries, self.rate_limited
         for name in _OF_ROWS:
             setattr(self, name, getattr(told, name))
-        self.requests, self.retries, self.rate_limited = calls
 
     def take_back(self, outcome: Outcome) -> None:
-        """Count an outcome no more: its row is another one now, and will have another."""
+        """Count an outcome no more: its row is another one now, and will have another. Its calls were made all the
+        same."""
         self._count(outcome, -1)
+        self.add_count(calls_of(outcome))
         self._has_replaced = True
+
+    def take_back_calls(self, outcome: Outcome) -> None:
+        """Count the calls of an outcome no more: they are counted with it once more, as it still stands."""
+        calls = calls_of(outcome)
+        self.requests -= calls.requests
+        self.retries -= calls.retries
+        self.rate_limited -= calls.rate_limited
 
     def _count(self, outcome: Outcome, by: int) -> None:
         self.total += by
@@ -365,6 +427,7 @@ class BatchReport:
             "finished_at": self.finished_at and self.finished_at.isoformat(),
             "duration_seconds": round(self.duration_seconds, 3),
             "errors": msgspec.to_builtins(self.errors),
+            **({"requests_in_doubt": self.requests_in_doubt} if self.requests_in_doubt else {}),
             **({"inferred": self.inferred} if self.inferred else {}),
             **({"closed_locations": self._reasons_closed()} if self.closed_locations else {}),
             **({"skip_reasons": self.skip_reasons} if self.skip_reasons else {}),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
-from ..calls.call import Call, Tries
+from ..calls.call import Call, Doubt, Tries
+from ..calls.server_clock import ServerClock
 from ..clock import Clock
+from ..contacts.authorship import NO_EARLIER_TRIES, EarlierTries
 from ..errors import (
     APIError,
     AuthenticationError,
@@ -24,7 +27,7 @@ from ..models.identity import Identity
 from ..protocol import Request, T
 from .backlog import Item
 from .closing import Closed
-from .outcome import Entry
+from .outcome import NO_TRIES, Entry, LostTries, TriesBefore
 from .report import CLOSED_ONLY, Outcome, RowError, row_error
 from .source import Closing, Skipped
 
@@ -33,7 +36,6 @@ _REFUSED_TOKEN: Final = (AuthenticationError, PermissionDeniedError)
 _NO_SUCH_LOCATION: Final = re.compile(r"\blocation.{0,40}\bnot (found|accessible|active)", re.I)
 _OF_LOCATION: Final = re.compile(r"\blocation", re.I)
 _OF_RECORD: Final = re.compile(r"\b(contact|note|task|custom ?field)s?\b.{0,40}not found|not found for id", re.I)
-MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
 _UNSAFE_NOTE: Final = "it may have been applied; look the contact up before sending it again"
 _SAFE_NOTE: Final = "a try may have been applied; it is safe to send again"
 _CLOSED_BEFORE_NOTE: Final = "what it closes was closed already, so nothing was sent"
@@ -49,21 +51,26 @@ class Upsert(Item):
     """A row that was checked: the contact, and the call that is to store it.
 
     `is_doubted` is kept over all its tries: whether a row of the same person may have been applied of late although no
-    answer said so. A row with a `closing` takes several calls: `call` is the one that was begun last, `done` counts
-    those before it, and `closed` says what was closed so far.
+    answer said so. A row may take several calls: `call` is the one that was begun last, and `done` counts those before
+    it. Of a row with a `closing`, `closed` says what was closed so far. `earlier` is what earlier sessions may have
+    done to it, and `is_looked_up` whether its contact was looked up because of that.
     """
 
     __slots__ = (
+        "_intend",
+        "_on_retry",
         "call",
         "closed",
         "closing",
         "contact",
         "done",
+        "earlier",
         "identity",
         "is_doubted",
+        "is_looked_up",
+        "lost",
         "request",
         "row_hash",
-        "times_put_back",
     )
 
     def __init__(
@@ -71,24 +78,31 @@ class Upsert(Item):
         index: int,
         identity: Identity,
         contact: ContactUpsert,
-        call: Call[UpsertResult],
+        request: Request[Any],
         row_hash: bytes,
         *,
+        on_retry: Callable[[str], None] | None = None,
+        intend: Callable[[Upsert], Awaitable[None]] | None = None,
         closing: Closing | None = None,
+        earlier: EarlierTries = NO_EARLIER_TRIES,
     ) -> None:
         email, phone = identity
         keys = identity if email and phone else (email or phone,) if email or phone else ()
-        super().__init__(index, call.request.location_id, keys)
+        super().__init__(index, request.location_id, keys)
         self.identity = identity
         self.contact = contact
-        self.request: Request[Any] = call.request
-        self.call: Call[Any] = call
+        self.request = request
         self.row_hash = row_hash
+        self._on_retry = on_retry
+        self._intend = intend
+        self.call: Call[Any] = self._new_call(request)
         self.is_doubted = False
-        self.times_put_back = 0
         self.closing = closing
         self.closed: Closed | None = None
-        self.done = _NO_CALLS
+        self.done = NO_TRIES
+        self.earlier = earlier
+        self.is_looked_up = not earlier.spans
+        self.lost: tuple[Doubt, ...] = ()  # of calls before the last
 
     def begin_call(self, request: Request[T]) -> Call[T]:
         """Note that the row goes on with another call, and return it.
@@ -100,60 +114,74 @@ class Upsert(Item):
         if tries.is_halted:
             raise GaveWayError
         if tries.count or tries.rate_limited:
-            self.done = self.done.plus(tries)
-        call = Call(request, is_bulk=True, on_retry=self.call.on_retry)
-        self.call = call
+            self.done = _plus(self.done, tries)
+        self.lost = self._doubts()
+        self.call = call = self._new_call(request)
         return call
+
+    def _new_call(self, request: Request[T]) -> Call[T]:
+        before_send = None
+        if self._intend is not None and request is self.request:
+            before_send = partial(self._intend, self)
+        return Call(request, is_bulk=True, before_send=before_send, on_retry=self._on_retry)
+
+    def lost_tries(self, server_clock: ServerClock) -> LostTries:
+        """Return all tries to store it that may have been applied although no answer said so."""
+        if not self.earlier.spans and not self.lost and not self.call.tries.doubts:
+            return ()
+        return (*self.earlier.spans, *(doubt.span_by(server_clock) for doubt in self._doubts()))
+
+    @property
+    def tries_before(self) -> TriesBefore:
+        """Its tries before the one that is about to be made."""
+        before, tries = self.done, self.call.tries
+        return TriesBefore(before.calls + 1, before.attempts + tries.count, before.rate_limited + tries.rate_limited)
+
+    @property
+    def may_be_new(self) -> bool:
+        """Whether a try whose answer was lost may have created its contact."""
+        return bool(self.earlier.spans or self._doubts())
+
+    def _doubts(self) -> tuple[Doubt, ...]:
+        """Return the tries of this session that may have stored it."""
+        return (*self.lost, *self.call.tries.doubts) if self.call.request is self.request else self.lost
 
     def with_closed(self, entry: Entry) -> Entry:
         """Have the entry of the upsert tell of what was closed besides."""
         not_closed = () if self.closed is None else self.closed.not_applied
-        outcome = self.done.add_to(entry.outcome, self.call.tries)
+        outcome = _with_all(entry.outcome, self.done, self.call.tries)
         entry.outcome = msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, *not_closed))
         return entry
 
-    def entry(self, outcome: Outcome, *, is_compared: bool) -> Entry:
+    def entry(self, outcome: Outcome, *, is_compared: bool, server_clock: ServerClock) -> Entry:
         """Return what the journal needs to know with an outcome."""
+        is_applied = outcome.status in ("created", "updated")
         return Entry(
-            self.done.add_to(outcome, self.call.tries),
+            _with_all(outcome, self.done, self.call.tries),
             self.row_hash,
             self.identity,
             is_repeatable=self.call.request.repeatable,
             is_compared=is_compared,
+            lost_tries=() if is_applied else self.lost_tries(server_clock),
         )
 
 
-class DoneCalls(Struct, frozen=True):
-    """Calls of a row before its last one.
-
-    Attributes:
-        calls: How many, those left out that were answered nothing but 429.
-        attempts: Their tries, those answered 429 not counted.
-        rate_limited: Tries that were answered 429.
-    """
-
-    calls: int = 0
-    attempts: int = 0
-    rate_limited: int = 0
-
-    def plus(self, tries: Tries) -> DoneCalls:
-        """Return them with one more."""
-        calls = self.calls + bool(tries.count)
-        return DoneCalls(calls, self.attempts + tries.count, self.rate_limited + tries.rate_limited)
-
-    def add_to(self, outcome: Outcome, last: Tries) -> Outcome:
-        """Return an outcome that counts all calls."""
-        if self is _NO_CALLS:
-            return outcome
-        return msgspec.structs.replace(
-            outcome,
-            calls=max(self.calls + bool(last.count), 1),
-            attempts=self.attempts + last.count,
-            rate_limited=self.rate_limited + last.rate_limited,
-        )
+def _plus(before: TriesBefore, tries: Tries) -> TriesBefore:
+    """Return tries of a row with those of one more call."""
+    calls = before.calls + bool(tries.count)
+    return TriesBefore(calls, before.attempts + tries.count, before.rate_limited + tries.rate_limited)
 
 
-_NO_CALLS: Final = DoneCalls()
+def _with_all(outcome: Outcome, before: TriesBefore, last: Tries) -> Outcome:
+    """Return an outcome that counts all calls."""
+    if before is NO_TRIES:
+        return outcome
+    return msgspec.structs.replace(
+        outcome,
+        calls=max(before.calls + bool(last.count), 1),
+        attempts=before.attempts + last.count,
+        rate_limited=before.rate_limited + last.rate_limited,
+    )
 
 
 def is_token_refused(error: CallError) -> bool:
@@ -191,9 +219,8 @@ def _is_of_location(error: APIError, *, has_answered: bool) -> bool:
 
 
 def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Outcome:
-    """Settle a row that was applied. Where only `dateAdded` says that it was created, it is `updated` for now."""
+    """Settle a row that was applied. Where its creation is inferred, it is `updated` for now."""
     is_new = result.new and not result.is_new_by_date
-    is_in_doubt = item.call.tries.doubt is not None and not is_new and result.is_new_by_date is not False
     missing = find_not_applied(item.contact, result.contact) if is_compared else ()
     return Outcome(
         index=item.index,
@@ -204,7 +231,6 @@ def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Ou
         not_applied=with_refused(missing, result.not_applied) if result.not_applied else missing,
         attempts=result.attempts,
         rate_limited=result.rate_limited,
-        note=MAY_BE_NEW_NOTE if is_in_doubt else None,
     )
 
 
@@ -250,7 +276,7 @@ def outcome_failed(item: Upsert, error: CallError) -> Outcome:
 def outcome_cut_short(item: Upsert, reason: RowError) -> Outcome:
     """Settle a row whose call was given up before or between its tries, or in the midst of one."""
     tries = item.call.tries
-    is_in_doubt = tries.doubt is not None
+    is_in_doubt = tries.is_in_doubt
     return Outcome(
         index=item.index,
         status="unknown" if is_in_doubt else "not_attempted",

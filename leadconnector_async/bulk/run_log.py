@@ -1,11 +1,11 @@
 """What a load needs of the log that `journal=` opens, which keeps the outcome of each row over crashes.
 
-`run.Journal` keeps it in a SQLite file, the cluster in a store that all workers see. A load knows nothing of either.
+`run.Journal` keeps it in a SQLite file, `cluster.StoreLog` in a store that all workers see. Neither knows of the other,
+and a load knows nothing of either. What both decide alike stands here and in `outcome.py`.
 
-The order of its steps is what a crash is survived by: `begin`; `intend` before the bytes of a call leave that must not
-be repeated; `write` before an outcome is counted, and before a row of the same identity is sent; `end`. So after a
-crash a row is done (it has an outcome), in doubt (it has an intent, or may have been sent and can be repeated), or was
-never sent.
+A load survives a crash because of the order of its steps: `begin`; `intend` before the bytes of a call leave; `write`
+before an outcome is counted, and before a row of the same identity is sent; `end`. So after a crash a row is done (it
+has an outcome), in doubt (it has an intent), or was never sent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from .outcome import Entry
+from .outcome import NO_TRIES, Entry, LostTries, TriesBefore
 from .report import BatchReport, Outcome
 
 MOST_READ_AHEAD: Final = 10_000
@@ -27,6 +27,45 @@ MOST_READ_AHEAD: Final = 10_000
 MOST_REFUSED: Final = 200
 """Outcomes of rows that cannot be sent which wait to be written, before reading waits for them."""
 
+LATEST_SECONDS: Final = 300.0
+"""After the last write of a session that was cut off, none of its calls arrives later than this."""
+
+
+RECENT_SECONDS: Final = 600
+"""Longer than any window of a limit: calls that ended so long before the last one are no last calls."""
+
+_IN_FLIGHT_SECONDS: Final = 120.0  # after its last outcome, a session that was cut off made no more calls
+
+
+class LastCalls(Struct, frozen=True):
+    """The calls that earlier sessions made last.
+
+    Attributes:
+        by_second: Calls by the second in which they had ended, in seconds since 1970 by this machine.
+        is_whole: Whether these are all; not where a session was cut off, as its process may have just died.
+        location_id: Of which location they are; None where they may be of any.
+    """
+
+    by_second: tuple[tuple[int, int], ...] = ()
+    is_whole: bool = True
+    location_id: str | None = None
+
+    def slots(self, now: float, per_seconds: float) -> tuple[int | None, float]:
+        """Return how many slots of a window may be in use still (None for all of them), and for how many seconds.
+
+        Args:
+            now: Seconds since 1970.
+            per_seconds: The length of the window.
+        """
+        last = max((second for second, _ in self.by_second), default=0) + 1
+        if not self.is_whole and now - last < _IN_FLIGHT_SECONDS + per_seconds:
+            return None, per_seconds
+        used = sum(calls for second, calls in self.by_second if second + 1 + per_seconds > now)
+        return used, last + per_seconds - now
+
+
+NO_CALLS: Final = LastCalls()
+
 
 class Earlier(Struct, frozen=True):
     """What earlier sessions left.
@@ -34,15 +73,30 @@ class Earlier(Struct, frozen=True):
     Attributes:
         sessions: How many there were.
         began_at: When the first began, in seconds since 1970 by this machine.
-        since: When the first began of which some rows have no outcome although they may have been sent, by the server's
-            clock; None where its time is not known, or there was none.
-        until: By when all that was sent had arrived, by the same clock; None where that is not known.
+        last_calls: The calls that they made last.
     """
 
     sessions: int
     began_at: float
-    since: float | None
-    until: float | None
+    last_calls: LastCalls = NO_CALLS
+
+
+class Intent(Struct, frozen=True, gc=False):
+    """A row that is about to be sent.
+
+    Attributes:
+        row: Its position.
+        row_hash: Its hash.
+        is_repeatable: Whether it may be sent again where its outcome is not known.
+        lost_tries: The try that is about to be made, and those before it that may have been applied.
+        before: The tries of this session before it.
+    """
+
+    row: int
+    row_hash: bytes
+    is_repeatable: bool
+    lost_tries: LostTries = ()
+    before: TriesBefore = NO_TRIES
 
 
 class Pace(Struct, frozen=True):
@@ -108,7 +162,7 @@ class RunLog(Protocol):
         """
 
     def fold_into(self, report: BatchReport) -> None:
-        """Count the outcomes of earlier sessions that are final."""
+        """Count the outcomes of earlier sessions that are final, and all calls that these sessions made."""
 
     def undelivered(self) -> list[Outcome]:
         """Return the outcomes that an earlier session wrote and may not have handed to its consumer."""
@@ -122,11 +176,11 @@ class RunLog(Protocol):
     def pending(self, row: int, row_hash: bytes) -> Outcome | None:
         """Return the outcome that a row has so far, where it has one and is to be sent again all the same."""
 
-    def may_have_been_sent(self, row: int, row_hash: bytes) -> bool:
-        """Whether an earlier session may have sent a row, and does not know what became of it."""
+    def lost_tries(self, row: int, row_hash: bytes) -> LostTries:
+        """Return the tries of earlier sessions that may have been applied to a row that is to be sent again."""
 
-    def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
-        """Write that rows are about to be sent whose calls are not safe to repeat.
+    def intend(self, intents: Iterable[Intent], now: float) -> None:
+        """Write that rows are about to be sent.
 
         Raises:
             JournalError: It could not be written; they must not be sent.
@@ -138,7 +192,6 @@ class RunLog(Protocol):
         *,
         is_delivered: bool = True,
         server_times: tuple[float, float] | None = None,
-        rows_read: int = 0,
         pace: Pace = NO_PACE,
     ) -> list[Outcome]:
         """Write a group of outcomes, and return them as they were written.

@@ -13,27 +13,28 @@ from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from ..calls.server_clock import CLOCK_TOLERANCE, read_time
 from ..models import Contact, ContactUpdate, ContactUpsert
-from ..models.normal import normal_email, normal_phone
+from ..models.fields import FIELDS, GROUPS, given_fields
+from ..models.normal import normal_tags
 
 Span: TypeAlias = tuple[float, float]
 """The earliest and the latest time at which something happened, by the server's clock, in seconds since 1970."""
 
-_NAMES: Final = frozenset(("first_name", "last_name", "name"))
-_DND: Final = frozenset(("dnd", "dnd_settings"))
-# Left out: what no contact holds; `name`, which is made of its parts; `tags`, which are compared one by one.
-_NOT_COMPARED: Final = ("location_id", "create_new_if_duplicate_allowed", "name", "tags")
-# No load sends these, but others can change them.
-_OTHERS_ONLY: Final = "type business_id ssn keyword attachments bounce_email unsubscribe_email".split()
-_FIELDS: Final = (*(name for name in ContactUpsert.__struct_fields__ if name not in _NOT_COMPARED), *_OTHERS_ONLY)
-# Some answers do not name it. Where they do not, it is not known, rather than empty.
-_NOT_ALWAYS_NAMED: Final = "gender"
-_SETTINGS: Final = ("dnd_settings", "inbound_dnd_settings")
+# Tags are compared one by one.
+_TRACED: Final = [field for field in FIELDS if field.is_traced]
+_FIELDS: Final = tuple(field.name for field in _TRACED)
+_NORMAL_FORMS: Final = [field.normal for field in _TRACED]
+# What some answers do not name is not known after them, rather than empty.
+_NOT_ALWAYS_NAMED: Final = [place for place, field in enumerate(_TRACED) if field.is_unsure]
 _values_of: Final = attrgetter(*_FIELDS)
-_DAY_CHARS: Final = len("2000-01-31")
+_DND_FIELDS: Final = tuple(field.name for field in _TRACED if field.kind in ("switch", "channels", "inbound"))
+_DND_CHANGE: Final = "do not disturb"
+UNSEEN_CHANGE: Final = "nothing that its fields show"
+"""What is counted where a contact's date of change moved and no field did: a note or an opportunity, for one."""
+_MOST_TAG_CHARS: Final = 80
 
 
 class Written(Struct, frozen=True, gc=False):
@@ -48,6 +49,22 @@ class Written(Struct, frozen=True, gc=False):
     sent: ContactUpsert | ContactUpdate
     stored: Contact
     span: Span | None
+
+
+class Kept(Struct, frozen=True):
+    """Why an undo leaves a contact as it is.
+
+    Attributes:
+        reason: In words.
+        changes: Each way in which it changed, in words by which contacts can be counted: a field's name in Python,
+            `do not disturb`, `tag added: NAME`, `tags removed`; none where that is not known.
+    """
+
+    reason: str
+    changes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class Trace(Struct, frozen=True, kw_only=True, gc=False):
@@ -67,19 +84,37 @@ class Trace(Struct, frozen=True, kw_only=True, gc=False):
     tags: frozenset[int]
     touched: tuple[str, ...] = ()
 
-    def why_kept(self, contact: Contact) -> str | None:
+    def why_kept(self, contact: Contact) -> Kept | None:
         """Say why a contact is not known to be as the load left it; None where it is."""
         updated_at = read_time(contact.date_updated)
         if self.touched:
-            return f"somebody else changed it while the load was at work: {_spell(self.touched)}"
+            reason = f"somebody else changed it while the load was at work: {_spell(self.touched)}"
+            return Kept(reason, self._changes(contact))
         if updated_at is None or (self.updated_at is None and self.span is None):
-            return "it is not known whether it changed since the load last wrote to it"
+            return Kept("it is not known whether it changed since the load last wrote to it")
         if updated_at != self.updated_at:
             if not self._is_in_span(updated_at):
-                return f"it changed after the load last wrote to it, at {contact.date_updated}"
+                changes = self._changes(contact) or (UNSEEN_CHANGE,)
+                reason = f"it changed after the load last wrote to it, at {contact.date_updated}: {_spell(changes)}"
+                return Kept(reason, changes)
             if changed := _changed(self.fields, _checksums(contact)):
-                return f"it does not hold what the load left: {_spell(changed)}"
-        return None if _tag_checksums(contact.tags) == self.tags else "its tags are not those that the load left"
+                return Kept(f"it does not hold what the load left: {_spell(changed)}", self._changes(contact))
+        if changes := self._changed_tags(contact):
+            return Kept(f"its tags are not those that the load left: {_spell(changes)}", changes)
+        return None
+
+    def _changes(self, contact: Contact) -> tuple[str, ...]:
+        """Return in which ways a contact is not as the load left it, or was not in between."""
+        changed = dict.fromkeys((*self.touched, *_changed(self.fields, _checksums(contact))))
+        fields = dict.fromkeys(_DND_CHANGE if name in _DND_FIELDS else name for name in changed if name != "tags")
+        tags = self._changed_tags(contact) or (("tags",) if "tags" in changed else ())
+        return (*fields, *tags)
+
+    def _changed_tags(self, contact: Contact) -> tuple[str, ...]:
+        """Return what became of the tags. Those that are gone have no names here: of them only checksums are known."""
+        there = {_checksum(tag): tag for tag in sorted(normal_tags(contact.tags))}
+        added = [f"tag added: {tag[:_MOST_TAG_CHARS]}" for checksum, tag in there.items() if checksum not in self.tags]
+        return (*added, *(["tags removed"] if self.tags - there.keys() else []))
 
     def is_latest(self, contact: Contact) -> bool:
         """Whether nobody is known to have written to a contact, as it was read now, after the load; not so either where
@@ -129,9 +164,8 @@ def follow(before: Trace, written: Written) -> Trace:
 
 def _names_sent(sent: ContactUpsert | ContactUpdate) -> frozenset[str]:
     """Return the fields that a write may have changed."""
-    names = {name for name in sent.__struct_fields__ if getattr(sent, name) is not UNSET}
-    groups = [group for group in (_NAMES, _DND) if not group.isdisjoint(names)]
-    return frozenset(names).union(*groups)
+    names = frozenset(field.name for field in given_fields(sent))
+    return names.union(*(group for group in GROUPS if not group.isdisjoint(names)))
 
 
 def _join(one: Span | None, other: Span | None) -> Span | None:
@@ -158,44 +192,23 @@ def _known_of(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, ...
     """Return what is known after an answer: a field that it need not name, and does not, is as before."""
     if len(before) != len(_FIELDS):
         return after
-    place = _FIELDS.index(_NOT_ALWAYS_NAMED)
-    return (*after[:place], after[place] or before[place], *after[place + 1 :])
+    known = list(after)
+    for place in _NOT_ALWAYS_NAMED:
+        known[place] = after[place] or before[place]
+    return tuple(known)
 
 
 def _checksums(contact: Contact) -> tuple[int, ...]:
-    values = zip(_FIELDS, _values_of(contact), strict=True)
-    return tuple([_checksum(name, value) if value else 0 for name, value in values])  # most are empty
+    values = zip(_NORMAL_FORMS, _values_of(contact), strict=True)
+    return tuple([_checksum(normal(value)) if value else 0 for normal, value in values])  # most are empty
 
 
-def _checksum(name: str, value: Any) -> int:
-    """Return a checksum that is the same for all forms in which answers may have a value."""
+def _checksum(value: Any) -> int:
+    """Return a checksum of a value in its normal form; 0 of an empty one."""
     if isinstance(value, str):
-        return _checksum_of_text(_normal_text(name, value))
-    if name in _SETTINGS:  # what is open, in no words, is as good as not named
-        value = {key: each for key, each in value.by_channel().items() if each != type(each)(status="inactive")}
-    if name == "custom_fields":
-        value = sorted((field.id, _plain(field.value)) for field in value if field.value not in (None, "", []))
+        return crc32(value.encode("utf-8", "surrogatepass"))
     return crc32(msgspec.json.encode(value, order="sorted", enc_hook=repr)) if value else 0
 
 
-def _checksum_of_text(text: str) -> int:
-    return crc32(text.encode("utf-8", "surrogatepass"))  # 0 of an empty one
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
-
-
-def _normal_text(name: str, text: str) -> str:
-    match name:
-        case "email":
-            return normal_email(text)
-        case "phone":
-            return normal_phone(text)
-        case "date_of_birth":
-            return text[:_DAY_CHARS]  # some answers have a time behind it
-    return text.strip()
-
-
 def _tag_checksums(tags: Iterable[str] | None) -> frozenset[int]:
-    return frozenset([_checksum_of_text(tag.strip().lower()) for tag in tags or ()])
+    return frozenset(map(_checksum, normal_tags(tags)))

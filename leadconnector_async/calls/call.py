@@ -46,12 +46,18 @@ class Doubt(Struct, frozen=True):
 
     Attributes:
         sent_at: When it was sent, by the client's monotonic clock.
-        span: The same moment by the server's clock, in seconds since 1970: the earliest and the latest that it can
-            have been; None where no answer had told the server's time by then.
+        ended_at: When it was given up, by the same clock.
+        span: Its earliest beginning and its latest end by the server's clock, in seconds since 1970; None where no
+            answer had told the server's time by then.
     """
 
     sent_at: float
+    ended_at: float
     span: tuple[float, float] | None
+
+    def span_by(self, server_clock: ServerClock) -> tuple[float, float] | None:
+        """Return `span`, by what is known of the server's time now where nothing was known then."""
+        return self.span or server_clock.span_of(self.sent_at, self.ended_at)
 
 
 class Tries:
@@ -64,7 +70,7 @@ class Tries:
         rate_limited: How many were answered 429.
         limited_since: Since when there was nothing but 429, by the same clock, or None.
         forgiven: How many do not count against the retry policy, as they fell into an outage, or changed the call.
-        doubt: The first that may have been applied, or None.
+        doubts: Those that may have been applied although no answer said so, in order.
         token: What the last one was sent with, where the source gives more than one.
         is_halted: Set from outside to have no further try begun.
     """
@@ -76,7 +82,7 @@ class Tries:
     rate_limited: int = 0
     limited_since: float | None = None
     forgiven: int = 0
-    doubt: Doubt | None = None
+    doubts: tuple[Doubt, ...] = ()
     token: str = ""
     is_halted: bool = False
 
@@ -85,16 +91,20 @@ class Tries:
         """Whether a try is out now."""
         return self.ending is OUT
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the call may have been applied although no answer says so."""
+        return bool(self.doubts)
+
     def begin(self, now: float) -> None:
         """Note that a try is sent now, by the monotonic clock."""
         self.ending = OUT
         self.count += 1
         self.sent_at = now
 
-    def doubt_last(self, server_clock: ServerClock) -> None:
-        """Note that the last try may have been applied although no answer says so."""
-        if self.doubt is None:
-            self.doubt = Doubt(self.sent_at, server_clock.span(self.sent_at))
+    def doubt_last(self, server_clock: ServerClock, now: float) -> None:
+        """Note that the last try, given up now, may have been applied although no answer says so."""
+        self.doubts += (Doubt(self.sent_at, now, server_clock.span_of(self.sent_at, now)),)
 
     def span(self, server_clock: ServerClock, now: float) -> tuple[float, float] | None:
         """Return between which moments, by the server's clock, the call was applied; None where no answer told its
@@ -104,9 +114,9 @@ class Tries:
             server_clock: The server's time.
             now: When its answer was there, by the monotonic clock.
         """
-        began = server_clock.span(self.sent_at) if self.doubt is None else self.doubt.span
-        ended = server_clock.span(now)
-        return None if began is None or ended is None else (began[0], ended[1])
+        whole = server_clock.span_of(self.sent_at, now)
+        first = self.doubts[0].span if self.doubts else whole
+        return None if whole is None or first is None else (first[0], whole[1])
 
 
 class Call(Struct, Generic[T], frozen=True, eq=False):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _V = TypeVar("_V")
+_PORTS: Final = {"http": 80, "https": 443}
 _TOO_MANY_REQUESTS: Final = int(HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -103,9 +104,27 @@ class Caller:
         return self._fixed_token is not None
 
     @property
+    def rate_limit(self) -> RateLimit | None:
+        """The limits that each location begins with; None where calls are sent without any."""
+        return self._rate_limit
+
+    @property
     def host(self) -> str:
         """The host of the base URL."""
         return urlsplit(self._transport.base_url).hostname or ""
+
+    @property
+    def target(self) -> str:
+        """The base URL in one form: scheme, host, port unless it is the scheme's own, and path."""
+        url = urlsplit(self._transport.base_url)
+        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+        port = "" if url.port in (None, _PORTS[url.scheme]) else f":{url.port}"
+        return f"{url.scheme}://{host}{port}{url.path}"
+
+    @property
+    def longest_try(self) -> float:
+        """Seconds after which a try is given up."""
+        return self._timeouts.total
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._transport.base_url} location={self.location_id} {self._state}>"
@@ -179,6 +198,21 @@ class Caller:
             if not call.tries.is_out:
                 self._cut_off.add(call)
                 task.cancel()
+
+    def halt(self, task: asyncio.Task[Any]) -> bool:
+        """Have no further try begun by the calls of a task, and return whether it only waits to begin one: then nothing
+        is lost where it is cancelled."""
+        calls = [call for call, owner in self._calls.items() if owner is task]
+        for call in calls:
+            call.tries.is_halted = True
+        return bool(calls) and not any(call.tries.is_out for call in calls)
+
+    def assume_used(self, slots: int | None, seconds: float, *, location_id: str | None = None) -> None:
+        """Take slots (None for all) of locations that got no call yet, or of one, as used by another process, for so
+        long."""
+        if location_id is not None:
+            self.window(location_id)  # so that it is there
+        self._limits.assume_used(slots, seconds, location_id=location_id)
 
     def window(self, location_id: str) -> Window:
         """Return the window of a location."""
@@ -346,7 +380,7 @@ class Caller:
             return
         tries.ending = IN_DOUBT
         if isinstance(error, asyncio.CancelledError):  # of all others the loop of tries says whether they are in doubt
-            tries.doubt_last(self.server_clock)
+            tries.doubt_last(self.server_clock, self.clock.monotonic())
 
     # ------------------------------------------------------------------------------------------ between two tries
 
@@ -357,7 +391,7 @@ class Caller:
         elif tries.limited_since is None:
             tries.limited_since = now
         if is_in_doubt(error):
-            tries.doubt_last(self.server_clock)
+            tries.doubt_last(self.server_clock, now)
         delay = delay_before_retry(
             self.retry,
             error,
@@ -385,7 +419,7 @@ class Caller:
                 rate_limited=tries.rate_limited,
             )
         error.attempts, error.rate_limited = tries.count, tries.rate_limited
-        error.may_be_applied = tries.doubt is not None
+        error.may_be_applied = tries.is_in_doubt
         return error
 
     # ------------------------------------------------------------------------------------------ the token source

@@ -50,6 +50,11 @@ class ServerClock:
             return None
         return at + self._at_least, at + self._at_most
 
+    def span_of(self, first: float, last: float) -> tuple[float, float] | None:
+        """Return the earliest and the latest time of all that happened between two moments; as `span`."""
+        began, ended = self.span(first), self.span(last)
+        return None if began is None or ended is None else (began[0], ended[1])
+
 
 def read_time(text: str | None) -> float | None:
     """Read a contact's stamp, in seconds since 1970; None where there is none, or it names no time zone."""

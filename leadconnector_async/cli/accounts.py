@@ -515,23 +515,30 @@ def _show_quota(client: LeadConnector, location_id: str | None) -> int | None:
 @app.command()
 def login(
     client_id: Annotated[
-        str | None, typer.Option(help="Of your marketplace app; else LEADCONNECTOR_CLIENT_ID.", show_default=False)
+        str | None,
+        typer.Option(help="Client id of your marketplace app; by default LEADCONNECTOR_CLIENT_ID.", show_default=False),
     ] = None,
     client_secret_file: SecretFile = None,
     agency: Annotated[bool, typer.Option("--agency", help="Log in as an agency, for all its locations.")] = False,
     scope: Annotated[
-        list[str] | None, typer.Option(help="What the app may do; again for more.", show_default="contacts, locations")
+        list[str] | None, typer.Option(help="Scope to ask for; repeatable.", show_default="contacts, locations")
     ] = None,
-    redirect_uri: Annotated[str, typer.Option(help="One of those in the app's settings.")] = DEFAULT_REDIRECT,
+    redirect_uri: Annotated[
+        str, typer.Option(help="One of the redirect URLs in the app's settings.")
+    ] = DEFAULT_REDIRECT,
     paste: Annotated[
-        bool, typer.Option("--paste", help="Take the code as text, where no browser can reach this machine.")
+        bool, typer.Option("--paste", help="Paste the code as text, if the browser cannot reach this machine.")
     ] = False,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page, only tell it.")] = False,
-    white_label: Annotated[bool, typer.Option("--white-label", help="The page without the name HighLevel.")] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address of the page instead of opening it.")
+    ] = False,
+    white_label: Annotated[
+        bool, typer.Option("--white-label", help="Use the login page without the name HighLevel.")
+    ] = False,
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
-    """Log in with a marketplace app. The page of a browser asks what it may act for.
+    """Log in with a marketplace app; a page in the browser asks which account it may act for.
 
     Exit code: 0 logged in; 2 not; 130 interrupted.
     """
@@ -556,19 +563,26 @@ def logout(
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
-    """Forget a login. Says what stays valid."""
+    """Delete a stored login, and say which access stays valid.
+
+    Exit code: 0 deleted; 2 not logged in, or wrong use.
+    """
     run(log_out(account, LoginOptions(store=store)), as_json=as_json)
 
 
 @app.command()
 def whoami(
     location: Annotated[
-        str | None, typer.Option(help="Location of a token; else LEADCONNECTOR_LOCATION_ID.", show_default=False)
+        str | None,
+        typer.Option(help="Location of the token; by default LEADCONNECTOR_LOCATION_ID.", show_default=False),
     ] = None,
     token_file: TokenFile = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell which account there is: its locations, scopes, and the calls it has left today."""
+    """Show the account of the token, or of every stored login: its locations, scopes, and the calls left today.
+
+    Exit code: 0 all of them are good; 1 some are not; 2 none is, or wrong use; 3 the service is down.
+    """
     run(tell_who(location, token_file, LoginOptions(store=store, secret_file=client_secret_file)), as_json=as_json)

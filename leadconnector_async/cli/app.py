@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from ..environment import check_variables
-from ..errors import ConfigurationError, JournalError, LeadConnectorError
+from ..errors import ConfigurationError, JournalError, LeadConnectorError, OutageError
 from ..protocol.answers import clean_text
 from ..version import __version__
 from .terminal import printing_for, tell
@@ -51,6 +51,7 @@ class _Commands(typer.Typer):
 app = _Commands(
     help="Load contacts into HighLevel / LeadConnector.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -71,7 +72,9 @@ def run(work: Coroutine[Any, Any, int], *, as_json: bool) -> None:
             code = asyncio.run(work)
     except LeadConnectorError as error:
         tell(f"leadconnector: {clean_text(str(error))}")
-        code = 3 if isinstance(error, JournalError) else 2
+        if isinstance(error, OutageError):  # before anything was begun that could be gone on with
+            tell("Next: the same command again.")
+        code = 3 if isinstance(error, JournalError | OutageError) else 2
     except KeyboardInterrupt:  # before anything began
         code = 130
     raise typer.Exit(code)
@@ -94,6 +97,8 @@ def _version(is_wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -15,7 +14,8 @@ from ..errors import ConfigurationError
 from ..limits.limit import RateLimit
 from ..protocol.answers import clean_text
 from .conclusion import tell_counts
-from .options import read_meaning, read_rate
+from .flags import FLAGS
+from .options import address_of, read_rate
 from .orders import Order, describe_command, describe_sources
 from .terminal import (
     INTERRUPTED,
@@ -32,7 +32,6 @@ from .upsert import interrupt_in_order
 
 _LOCAL: Final = "local"
 _LINE_SECONDS: Final = 5.0
-_ADDRESS: Final = re.compile(r"([A-Za-z][\w+.-]+):/(?=[^/])")
 
 
 async def load_on_cluster(order: Order, scheduler: str) -> int:
@@ -48,7 +47,7 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
     """
     _refuse_options(order, scheduler)
     stop = asyncio.Event()
-    out = _address(str(order.out or f"leadconnector-run-{datetime.now().astimezone():%Y%m%d-%H%M%S}"))
+    out = address_of(str(order.out or f"leadconnector-run-{datetime.now().astimezone():%Y%m%d-%H%M%S}"))
     with calling_on_signals(interrupt_in_order(stop, asyncio.current_task())):
         try:
             async with AsyncExitStack() as stack:
@@ -56,10 +55,10 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
                 asking = Asking(order, options, stop)
                 report = await upsert_partitions(
                     options,
-                    [_address(str(path)) for path in order.sources.files],
+                    [address_of(str(path)) for path in order.sources.files],
                     out=out,
                     scheduler=None if scheduler == _LOCAL else scheduler,
-                    meaning=read_meaning(order.saying),
+                    meaning=order.options.read_meaning(),
                     reading=order.sources.reading,
                     resume=order.is_resumed,
                     wait_for_quota=order.waits,
@@ -88,18 +87,18 @@ def _refuse_options(order: Order, scheduler: str) -> None:
     asked = {
         "--sql": order.sources.query is not None,
         "standard input (-)": order.sources.is_asked_once and order.sources.query is None,
-        "--limit": order.limit is not None,
+        "--limit": order.options.limit is not None,
         "--dry-run": order.is_dry_run,
         "--retry-failed": order.retry_failed,
-        "--strict": order.saying.is_strict,
-        "--create-fields": order.saying.creates_fields,
+        "--strict": order.options.strict,
+        "--create-fields": order.options.create_fields,
         "--store": order.login.store is not None,
         "--client-secret-file": order.login.secret_file is not None,
-        "--snapshot": order.takes_snapshot,
+        "--snapshot": order.options.snapshot,
         "--redis": order.redis is not None,
-        "--empty clear": order.saying.empties_fields,
-        "--phone-conflict skip": order.phone_conflict == "skip",
-        " ".join(order.selection.words()): order.selection.is_any,
+        "--empty clear": order.options.empty == "clear",
+        "--phone-conflict skip": order.options.phone_conflict == "skip",
+        " ".join(FLAGS[name] for name in order.options.selection.names()): order.options.selection.is_any,
     }
     for option, is_asked in asked.items():
         if is_asked:
@@ -129,11 +128,6 @@ async def _open_sandbox(rate: RateLimit, stack: AsyncExitStack) -> str:
     return (await stack.enter_async_context(sandbox)).url
 
 
-def _address(path: str) -> str:
-    """Return an address as it was written: as a path, it has lost a slash."""
-    return _ADDRESS.sub(r"\1://", path, count=1)
-
-
 class Asking:
     """Looks at a load when its rows are counted, and asks before the first write where somebody is there.
 
@@ -153,14 +147,14 @@ class Asking:
         Raises:
             ConfigurationError: They have tags, which would replace others.
         """
-        if parts.has_tags and self._order.tags == "add":
+        if parts.has_tags and self._order.options.tags == "add":
             raise ConfigurationError(
                 "rows have tags, and a load on a cluster can only replace all tags of a contact: give --tags replace, "
                 "or leave their column out with --ignore"
             )
         for note in parts.notes:
             tell(clean_text(note))
-        if self._order.phone_conflict != "allow":
+        if self._order.options.phone_conflict != "allow":
             tell("Rows that share a phone are not looked for on a cluster: a later one overwrites the contact.")
         if not self._order.is_sandbox:
             tell("Each write fires the location's contact webhooks and workflows.")
@@ -216,5 +210,5 @@ def _conclude(order: Order, scheduler: str, out: str, report: BatchReport, *, is
 
 
 def _show_way_on(order: Order, scheduler: str, out: str) -> None:
-    sources = [_address(word) for word in describe_sources(order.sources)]
+    sources = [address_of(word) for word in describe_sources(order.sources)]
     show(f"Next, for the rows left: {describe_command(order, sources, '--dask', scheduler, '--out', out, '--resume')}")

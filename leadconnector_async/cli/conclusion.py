@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ..bulk.report import STATUSES, BatchReport
 from ..migration.load import FileLoad
+from ..migration.plan import Plan
 from ..migration.report.files import (
     COLLISIONS,
     FAILED,
@@ -20,20 +21,25 @@ from ..migration.report.files import (
 )
 from ..migration.report.html import count_of
 from ..migration.report.report_page import REPORT_PAGE, FinishedRun, NextStep, write_report_page
-from ..migration.report.words import why_not_applied, why_stopped
+from ..migration.report.words import about_comparison, why_not_applied, why_stopped
 from ..protocol.answers import clean_text
+from ..rules.problems import ProblemCount
+from ..run.target import describe_target
 from .orders import Order, describe_command, describe_sources
 from .terminal import INTERRUPTED, STOPPED, show, show_document, tell
 
 # ---------------------------------------------------------------------------------------------- report.html
 
 
-def write_page(load: FileLoad, whole: Mapping[str, str], reason: str | None, next_steps: Sequence[NextStep]) -> None:
+def write_page(
+    load: FileLoad, target: str, location_id: str | None, reason: str | None, next_steps: Sequence[NextStep]
+) -> None:
     """Write the page beside `report.json`; where it cannot be written, a sentence says so, and the load is no worse.
 
     Args:
         load: What has ended.
-        whole: What the load is known by.
+        target: The service.
+        location_id: The location of rows that name none, or None.
         reason: What ended it early where its report does not know, or None.
         next_steps: What to do now.
     """
@@ -42,13 +48,13 @@ def write_page(load: FileLoad, whole: Mapping[str, str], reason: str | None, nex
         return
     run = FinishedRun(
         files=load.names,
-        target=whole["target"],
-        location_id=whole["location"] or None,
+        target=describe_target(target),
+        location_id=location_id,
         report=load.report,
         findings=results.findings,
         problems=[kind for kind in results.problems.kinds() if kind.action != "assumed"],
         throughput=load.throughput,
-        sittings=load.sittings,
+        sittings=load.sessions,
         written=results.written,
         stopped=reason or why_stopped(load.report),
         next_steps=next_steps,
@@ -63,19 +69,22 @@ def write_page(load: FileLoad, whole: Mapping[str, str], reason: str | None, nex
 _MOST_ERRORS: Final = 10
 
 
-def conclude(order: Order, load: FileLoad, whole: dict[str, str], reason: str | None, *, is_interrupted: bool) -> int:
+def conclude(
+    order: Order, load: FileLoad, target: str, location_id: str | None, reason: str | None, *, is_interrupted: bool
+) -> int:
     """Write the page, tell what became of a load and what to do next, and return the exit code.
 
     Args:
         order: What was asked for.
         load: The load; its results are written.
-        whole: What it is known by.
+        target: The service.
+        location_id: The location of rows that name none, or None.
         reason: What ended it early besides what its report says, or None.
         is_interrupted: Whether the user wished it to end.
     """
     is_stopped = reason is not None or load.report.stopped is not None
     steps = list(_next_steps(order, load.report, load.results, is_stopped=is_stopped))
-    write_page(load, whole, reason, steps)
+    write_page(load, target, location_id, reason, steps)
     show_document(_document(load, reason, steps))
     _summarise(load.report, load.results, reason)
     for step in steps:
@@ -102,7 +111,7 @@ def _document(load: FileLoad, reason: str | None, steps: list[NextStep]) -> dict
 def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
     tell_counts(report)
     if report.inferred:
-        show(f"  {report.inferred} created as far as the date tells, as the answers were lost: inferred in {SUCCEEDED}")
+        show(f"  {report.inferred} created as far as the date shows, as the answers were lost: inferred in {SUCCEEDED}")
     for why, count in report.skip_reasons.items():
         show(f"  {count} x not sent, as {clean_text(why)} (see {SKIPPED})")
     for field, count in report.not_applied.items():
@@ -166,3 +175,37 @@ def _what_is_left(report: BatchReport) -> str:
     if "tags" in report.not_applied:
         return f"to add the tags of {report.not_applied['tags']} rows, as all rows are written"
     return "as all rows are done, to have the results written"
+
+
+# ---------------------------------------------------------------------------------------------- a dry run
+
+_MOST_VALUE_CHARS: Final = 40
+_DONE: Final = {"refused": "not sent", "skipped": "left out", "fixed": "changed", "sent": "sent", "assumed": "sent"}
+
+
+def conclude_dry_run(plan: Plan) -> int:
+    """Say what a load would do, and return the exit code: 1 where some row cannot be sent."""
+    show_document(
+        {
+            "rows": plan.rows,
+            "to_send": plan.to_send,
+            "refused": plan.refused,
+            "skipped": plan.skipped,
+            "problems": plan.problems,
+            "comparison": plan.comparison,
+        }
+    )
+    left_out = f", {plan.skipped} would be left out" if plan.skipped else ""
+    show(f"{plan.rows} rows looked at: {plan.to_send} would be sent, {plan.refused} would not{left_out}")
+    for sentence in about_comparison(plan.comparison) if plan.comparison is not None else ():
+        show(f"  {clean_text(sentence)}")
+    show("Nothing was written: this was a dry run.")
+    return 1 if plan.refused else 0
+
+
+def describe_problem(kind: ProblemCount) -> str:
+    """Return a kind of problem in words, without its count."""
+    what = f"{kind.column} " if kind.column else "row "
+    value = " ".join(kind.value.split())
+    shown = f": {value[:_MOST_VALUE_CHARS]}" if value else ""
+    return f"{what}{kind.sentence}; {_DONE.get(kind.action, kind.action)} (first: {kind.where}{shown})"

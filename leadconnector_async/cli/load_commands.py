@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..migration.mapping.file import describe_mapping, write_mapping
-from ..migration.select import Selection
+from ..migration.options import MigrationOptions
 from ..migration.tables.inputs import Inputs
 from .accounts import LoginOptions
 from .app import app, read, run
@@ -40,7 +40,6 @@ from .options import (
     PhoneConflict,
     Rate,
     Redis,
-    Saying,
     SecretFile,
     Sheet,
     SkipUnchanged,
@@ -50,14 +49,14 @@ from .options import (
     Tags,
     TokenFile,
     check_dry_run,
-    check_selection,
     read_empty_rule,
+    read_maps,
     read_phone_rule,
     read_tags_rule,
 )
-from .orders import DEFAULT_CONCURRENCY, Order, read_sources
+from .orders import DEFAULT_CONCURRENCY, Order, check_as_planned, find_run_folder, read_sources, refuse_fixed
 from .plan import PlanOrder, plan
-from .terminal import show, show_document
+from .terminal import show_document, show_file
 from .upsert import load
 
 
@@ -87,24 +86,27 @@ def upsert(
     skip_unchanged: SkipUnchanged = False,
     phone_conflict: PhoneConflict = "second-pass",
     limit: Limit = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read, map and check all rows, and write nothing.")
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, map and check all rows, but send nothing.")] = False,
+    as_planned: Annotated[
+        bool,
+        typer.Option("--as-planned", help="Load a planned run although its source has changed since."),
     ] = False,
     snapshot: Annotated[
-        bool, typer.Option("--snapshot", help="Keep what contacts were before they are changed, for undo.")
+        bool,
+        typer.Option("--snapshot", help="Keep contacts as they were before the load, so that undo can restore them."),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results.", show_default="leadconnector-run-<time>")
+        Path | None, typer.Option(help="Folder for the run and its results.", show_default="leadconnector-run-<time>")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run of this load.")] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="As --resume, and send rows that failed once more.")
+        bool, typer.Option("--retry-failed", help="Like --resume, and send failed rows again.")
     ] = False,
     rate: Rate = None,
     daily: Daily = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the first write.")] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Where the day's calls are spent, wait for the next in place of stopping.")
+        bool, typer.Option("--wait", help="When the day's calls are spent, wait for the next day instead of stopping.")
     ] = False,
     redis: Redis = None,
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
@@ -115,21 +117,43 @@ def upsert(
     client_secret_file: SecretFile = None,
     dask: Dask = None,
 ) -> None:
-    """Create or update the contacts of files.
+    """Create or update contacts from files, or load a run that `plan --out` prepared, exactly as planned.
 
     Exit code: 0 all rows done; 1 some failed; 2 wrong use; 3 stopped early; 130 interrupted.
     """
+    run_folder = find_run_folder(files, is_query=sql is not None)
     sources = read(
         lambda: read_sources(files, sql=sql, database=database, file_format=file_format, encoding=encoding, sheet=sheet)
     )
+    chosen = read(
+        lambda: MigrationOptions(
+            columns=read_maps(column_map or ()),
+            mapping=mapping,
+            ignore=ignore or (),
+            owners=owners,
+            default_country=default_country,
+            date_order=date_order,
+            strict=strict,
+            create_fields=create_fields,
+            empty=read_empty_rule(empty),
+            tags=read_tags_rule(tags),
+            only_new=only_new,
+            only_existing=only_existing,
+            fill_empty=fill_empty,
+            skip_unchanged=skip_unchanged,
+            phone_conflict=read_phone_rule(phone_conflict),
+            limit=limit,
+            snapshot=snapshot,
+        )
+    )
+    if run_folder is not None:
+        read(lambda: refuse_fixed(chosen, others={"--out": out, "--dry-run": dry_run, "--dask": dask}))
     order = Order(
         sources=sources,
-        tags=read(lambda: read_tags_rule(tags)),
-        selection=_select(tags, empty, only_new, only_existing, fill_empty, skip_unchanged),
-        phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
-        limit=limit,
+        run=run_folder,
+        limit=None if run_folder is None else limit,
+        is_as_planned=read(lambda: check_as_planned(as_planned, run_folder)),
         is_dry_run=read(lambda: check_dry_run(dry_run, is_resumed=resume or retry_failed)),
-        takes_snapshot=snapshot,
         location_id=location,
         is_sandbox=sandbox,
         out=out,
@@ -144,18 +168,7 @@ def upsert(
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),
         is_agreed=yes,
-        saying=Saying(
-            maps=column_map or (),
-            mapping=mapping,
-            ignored=ignore or (),
-            owners=owners,
-            default_country=default_country,
-            date_order=date_order,
-            is_strict=strict,
-            creates_fields=create_fields,
-            empties_fields=(empties := read(lambda: read_empty_rule(empty))),
-            empties_tags=empties and tags == "replace",
-        ),
+        options=chosen,
     )
     run(load(order) if dask is None else load_on_cluster(order, dask), as_json=as_json)
 
@@ -170,11 +183,12 @@ def plan_load(
     sheet: Sheet = None,
     location: Location = None,
     sandbox: InSandbox = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Ask the service nothing, even where there is a token.")
-    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not call the service, even with a token.")] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Read what is there, and tell what would be new, changed, the same.")
+        bool,
+        typer.Option(
+            "--compare", help="Read the location's contacts, and show which rows are new, changed or the same."
+        ),
     ] = False,
     column_map: Maps = None,
     mapping: MappingFile = None,
@@ -196,27 +210,56 @@ def plan_load(
     daily: Daily = None,
     redis: Redis = None,
     as_json: AsJson = False,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a page, too.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the plan as a page.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the plan in this folder; `upsert DIR` loads exactly what was planned."),
+    ] = None,
+    snapshot: Annotated[
+        bool,
+        typer.Option(
+            "--snapshot", help="With --out: keep contacts as they were before the load, so that undo can restore them."
+        ),
+    ] = False,
     token_file: TokenFile = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:
-    """Tell what `upsert` with these options would do. Nothing is written; no token is needed, with one it looks deeper.
+    """Show what `upsert` would do with the same options, and send nothing.
+
+    No token is needed; with one, the plan also shows the location's limits, custom fields and way of matching.
 
     Exit code: 0 all rows would be sent; 1 some would not, or nothing would; 2 wrong use; 130 interrupted.
     """
     sources = read(
         lambda: read_sources(files, sql=sql, database=database, file_format=file_format, encoding=encoding, sheet=sheet)
     )
+    chosen = read(
+        lambda: MigrationOptions(
+            columns=read_maps(column_map or ()),
+            mapping=mapping,
+            ignore=ignore or (),
+            owners=owners,
+            default_country=default_country,
+            date_order=date_order,
+            strict=strict,
+            create_fields=create_fields,
+            empty=read_empty_rule(empty),
+            tags=read_tags_rule(tags),
+            only_new=only_new,
+            only_existing=only_existing,
+            fill_empty=fill_empty,
+            skip_unchanged=skip_unchanged,
+            phone_conflict=read_phone_rule(phone_conflict),
+            limit=limit,
+            snapshot=snapshot,
+        )
+    )
     order = Order(
         sources=sources,
-        tags=read(lambda: read_tags_rule(tags)),
-        selection=_select(tags, empty, only_new, only_existing, fill_empty, skip_unchanged),
-        phone_conflict=read(lambda: read_phone_rule(phone_conflict)),
-        limit=limit,
         location_id=location,
         is_sandbox=sandbox,
-        out=None,
+        out=out,
         is_resumed=False,
         retry_failed=False,
         rate=rate,
@@ -227,30 +270,10 @@ def plan_load(
         is_progress_wanted=False,
         token_file=token_file,
         login=LoginOptions(store=store, secret_file=client_secret_file),
-        saying=Saying(
-            maps=column_map or (),
-            mapping=mapping,
-            ignored=ignore or (),
-            owners=owners,
-            default_country=default_country,
-            date_order=date_order,
-            is_strict=strict,
-            creates_fields=create_fields,
-            empties_fields=(empties := read(lambda: read_empty_rule(empty))),
-            empties_tags=empties and tags == "replace",
-        ),
+        options=chosen,
     )
     planned = PlanOrder(load=order, is_compared=compare, is_offline=offline, is_json=as_json, html=html)
     run(plan(planned), as_json=as_json)
-
-
-def _select(
-    tags: str, empty: str, only_new: bool, only_existing: bool, fill_empty: bool, skip_unchanged: bool
-) -> Selection:
-    selection = Selection(
-        only_new=only_new, only_existing=only_existing, fill_empty=fill_empty, skip_unchanged=skip_unchanged
-    )
-    return read(lambda: check_selection(selection, tags=read_tags_rule(tags), empties=read_empty_rule(empty)))
 
 
 @app.command("map")
@@ -261,16 +284,23 @@ def map_columns(
     sheet: Sheet = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print which column goes to which field, as a file to correct and give back with `upsert --mapping`."""
+    """Print which column goes to which field, as a file to edit and pass to `upsert --mapping`.
+
+    Exit code: 0 printed; 2 wrong use.
+    """
 
     async def work() -> int:
         sources = read_sources(files, sql=None, database=None, file_format=file_format, encoding=encoding, sheet=sheet)
-        with Inputs(sources, kept=None, is_stopped=lambda: False) as inputs:
+        with Inputs(sources, is_stopped=lambda: False) as inputs:
             tables = inputs.open()
             if as_json:
                 show_document({"files": [describe_mapping(table) for table in tables]})
             else:
-                show("".join(write_mapping(tables)).rstrip("\n"))
+                show_file("".join(write_mapping(tables, usage=_give_back)).rstrip("\n"))
         return 0
 
     run(work(), as_json=as_json)
+
+
+def _give_back(files: str) -> str:
+    return f"leadconnector upsert {files} --mapping THIS_FILE"

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import typer
-from msgspec import Struct
 
 from ..environment import REDIS_PASSWORD, read_variable
 from ..errors import ConfigurationError
 from ..limits.limit import Limits, RateLimit
 from ..limits.redis import RedisLimits
-from ..migration.mapping.directories import Directory, read_owners
-from ..migration.mapping.file import MappingFile as ReadMapping
-from ..migration.mapping.file import read_mapping_file
-from ..migration.mapping.meaning import Meaning
 from ..migration.mapping.targets import read_target
 from ..migration.matching import PHONE_RULES, PhoneRule
-from ..migration.select import Selection
+from ..migration.options import EmptyRule, MigrationOptions, TagsRule
 from ..migration.tables.open import FORMATS
-from ..rules.checks import read_checks
+from ..migration.verify import Sample
 from ..rules.countries import country_codes
+from .flags import FLAGS
 
 # ---------------------------------------------------------------------------------------------- what the options mean
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
-TagsRule: TypeAlias = Literal["add", "replace"]
+_LOST_SLASH: Final = re.compile(r"([A-Za-z][\w+.-]+):/(?=[^/])")
 _TAGS_RULES: Final[dict[str, TagsRule]] = {"add": "add", "replace": "replace"}
+_EMPTY_RULES: Final[dict[str, EmptyRule]] = {"keep": "keep", "clear": "clear"}
 
 
 def read_tags_rule(text: str) -> TagsRule:
@@ -45,34 +42,15 @@ def read_tags_rule(text: str) -> TagsRule:
     return _TAGS_RULES[text]
 
 
-def read_empty_rule(text: str) -> bool:
-    """Read `--empty`: whether empty cells empty their fields.
+def read_empty_rule(text: str) -> EmptyRule:
+    """Read `--empty`.
 
     Raises:
         ConfigurationError: It is none of its values.
     """
-    if text not in ("clear", "keep"):
+    if text not in _EMPTY_RULES:
         raise ConfigurationError(f"--empty {text!r} has no meaning; write clear or keep")
-    return text == "clear"
-
-
-def check_selection(selection: Selection, *, tags: TagsRule, empties: bool = False) -> Selection:
-    """Refuse wishes that contradict each other.
-
-    Raises:
-        ConfigurationError: They do.
-    """
-    if selection.only_new and selection.only_existing:
-        raise ConfigurationError("--only-new and --only-existing leave no row to send: give one of them")
-    if selection.only_new and selection.fill_empty:
-        raise ConfigurationError(
-            "--fill-empty is about contacts that are there, which --only-new leaves alone: give one"
-        )
-    if selection.fill_empty and tags == "replace":
-        raise ConfigurationError("--fill-empty overwrites nothing, and --tags replace does: give one of them")
-    if selection.fill_empty and empties:
-        raise ConfigurationError("--fill-empty overwrites nothing, and --empty clear does: give one of them")
-    return selection
+    return _EMPTY_RULES[text]
 
 
 def read_phone_rule(text: str) -> PhoneRule:
@@ -136,6 +114,20 @@ def _holds_password(url: str) -> bool:
     """Whether there is a password in it, also where a character that should be escaped hides it from a parser."""
     user = url.partition("://")[2].rpartition("@")[0]
     return ":" in user or "password" in urlsplit(url).query.lower()
+
+
+def read_sample(text: str | None) -> Sample:
+    """Read `--sample`: a number of rows, or a share in percent; without it, all.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if text is None:
+        return Sample()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(\s*%)?", text.strip())
+    if match is None or not float(match[1]) or (match[2] and float(match[1]) > 100) or (not match[2] and "." in text):
+        raise ConfigurationError(f"--sample {text!r} has no meaning; write a number of rows, or a share such as 5%")
+    return Sample(share=float(match[1]) / 100) if match[2] else Sample(count=int(match[1]))
 
 
 def read_latency(text: str | None) -> tuple[float, float]:
@@ -203,6 +195,11 @@ def read_secret_file(option: str, path: Path, what: str) -> str:
 # ---------------------------------------------------------------------------------------------- completion
 
 
+def address_of(path: str) -> str:
+    """Return an address of fsspec as it was written: as a path, it has lost a slash. A path stays as it is."""
+    return _LOST_SLASH.sub(r"\1://", path, count=1)
+
+
 def offer(values: Iterable[str]) -> Callable[[str], list[str]]:
     """Return what completes one of some words."""
 
@@ -223,18 +220,18 @@ ENCODINGS: Final = ("utf-8", "utf-16", "windows-1252", "iso-8859-1", "shift_jis"
 Files: TypeAlias = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="FILE...", help="CSV, JSON, JSON Lines, Parquet, Excel; packed ones, patterns, - for stdin."
+        metavar="FILE...", help="CSV, JSON, JSON Lines, Parquet or Excel files, also compressed; patterns; - for stdin."
     ),
 ]
 Sql: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="SELECT", help="Load what a query gives.", show_default=False)
+    str | None, typer.Option(metavar="SELECT", help="Load the rows of a query.", show_default=False)
 ]
 Database: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--from",
         metavar="DATABASE",
-        help="Of that: sqlite:///FILE, postgresql://..., a DuckDB file, or env:NAME.",
+        help="Database of the query: sqlite:///FILE, postgresql://..., a DuckDB file, or env:NAME.",
         show_default=False,
     ),
 ]
@@ -243,58 +240,64 @@ FileFormat: TypeAlias = Annotated[
     typer.Option(
         "--format",
         autocompletion=offer(FORMATS),
-        help=f"What the files are: {', '.join(FORMATS)}.",
-        show_default="by their names",
+        help=f"Format of the files: {', '.join(FORMATS)}.",
+        show_default="from their names",
     ),
 ]
 Encoding: TypeAlias = Annotated[
     str | None,
-    typer.Option(autocompletion=offer(ENCODINGS), help="How text is encoded.", show_default="found out"),
+    typer.Option(autocompletion=offer(ENCODINGS), help="Encoding of text files.", show_default="detected"),
 ]
 Sheet: TypeAlias = Annotated[
     str | None, typer.Option(help="Sheet of a workbook, by name or number.", show_default="the first")
 ]
 Limit: TypeAlias = Annotated[
-    int | None, typer.Option(min=1, help="Take the first rows only, for a trial.", show_default="all")
+    int | None, typer.Option(min=1, help="Load only the first rows, for a trial.", show_default="all")
 ]
 
 # What a row becomes
 Maps: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--map", metavar="COLUMN=FIELD", help="Where a column goes; again for more.", show_default=False),
+    typer.Option("--map", metavar="COLUMN=FIELD", help="Send a column to a field; repeatable.", show_default=False),
 ]
 MappingFile: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Where all columns go: a file of `leadconnector map`.", show_default=False)
+    Path | None, typer.Option(help="File that maps all columns, as `leadconnector map` writes it.", show_default=False)
 ]
 Ignored: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(metavar="COLUMN", help="A column not to be sent; again for more.", show_default=False),
+    typer.Option(metavar="COLUMN", help="Do not send this column; repeatable.", show_default=False),
 ]
 Owners: TypeAlias = Annotated[
-    Path | None, typer.Option(help="CSV of users: id, and email or name.", show_default=False)
+    Path | None,
+    typer.Option(help="CSV file of users (id, and email or name), to look up owners of contacts.", show_default=False),
 ]
 DefaultCountry: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        autocompletion=complete_country, help="Of phone numbers that name none, such as US.", show_default=False
+        autocompletion=complete_country,
+        help="Country of phone numbers without a country code, e.g. US.",
+        show_default=False,
     ),
 ]
 DateOrder: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="mdy|dmy", autocompletion=offer(("mdy", "dmy")), help="What 03/04/1990 means.", show_default=False
+        metavar="mdy|dmy",
+        autocompletion=offer(("mdy", "dmy")),
+        help="How to read dates such as 03/04/1990.",
+        show_default=False,
     ),
 ]
-Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Send nothing where a cell or row cannot be sent.")]
+Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Send nothing if any cell or row cannot be sent.")]
 CreateFields: TypeAlias = Annotated[
-    bool, typer.Option("--create-fields", help="Make custom fields that columns are for and that are missing.")
+    bool, typer.Option("--create-fields", help="Create the custom fields that columns need and the location lacks.")
 ]
 Tags: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="add|replace",
         autocompletion=offer(("add", "replace")),
-        help="Add tags to those a contact has, or replace them.",
+        help="Add tags to those of the contact, or replace them.",
     ),
 ]
 PhoneConflict: TypeAlias = Annotated[
@@ -302,22 +305,22 @@ PhoneConflict: TypeAlias = Annotated[
     typer.Option(
         metavar="|".join(PHONE_RULES),
         autocompletion=offer(PHONE_RULES),
-        help="Rows that share a phone with another person's: set it afterwards, leave the row out, or overwrite.",
+        help="Rows that share a phone with another person: set it after all rows, skip the row, or allow overwriting.",
     ),
 ]
 Empty: TypeAlias = Annotated[
-    str, typer.Option(metavar="clear|keep", help="What an empty cell does to its field at the contact.")
+    str, typer.Option(metavar="clear|keep", help="Whether an empty cell clears its field or keeps what is stored.")
 ]
 
 # Which rows are sent, by what is there
 OnlyNew: TypeAlias = Annotated[
-    bool, typer.Option("--only-new", help="Send only people who were not there when the load began.")
+    bool, typer.Option("--only-new", help="Send only people who were not in the location when the load began.")
 ]
 OnlyExisting: TypeAlias = Annotated[
-    bool, typer.Option("--only-existing", help="Send only people who were there when the load began.")
+    bool, typer.Option("--only-existing", help="Send only people who were in the location when the load began.")
 ]
 FillEmpty: TypeAlias = Annotated[
-    bool, typer.Option("--fill-empty", help="Overwrite nothing that was there: send only fields that were empty.")
+    bool, typer.Option("--fill-empty", help="Overwrite nothing: send only fields that are empty in the location.")
 ]
 SkipUnchanged: TypeAlias = Annotated[
     bool, typer.Option("--skip-unchanged", help="Do not send rows that would change nothing.")
@@ -325,12 +328,14 @@ SkipUnchanged: TypeAlias = Annotated[
 
 # Where it goes
 Location: TypeAlias = Annotated[
-    str | None, typer.Option(help="Location id; else LEADCONNECTOR_LOCATION_ID.", show_default=False)
+    str | None, typer.Option(help="Location id; by default LEADCONNECTOR_LOCATION_ID.", show_default=False)
 ]
-InSandbox: TypeAlias = Annotated[bool, typer.Option("--sandbox", help="Use a sandbox in this process; no token.")]
+InSandbox: TypeAlias = Annotated[bool, typer.Option("--sandbox", help="Use a sandbox in this process; needs no token.")]
 TokenFile: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="File with the token; else LEADCONNECTOR_TOKEN, else the stored login.", show_default=False),
+    typer.Option(
+        help="File with the token; by default LEADCONNECTOR_TOKEN, then the stored login.", show_default=False
+    ),
 ]
 Store: TypeAlias = Annotated[
     str | None,
@@ -343,86 +348,72 @@ Store: TypeAlias = Annotated[
 ]
 SecretFile: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="File with the app's client secret; else LEADCONNECTOR_CLIENT_SECRET.", show_default=False),
+    typer.Option(help="File with the app's client secret; by default LEADCONNECTOR_CLIENT_SECRET.", show_default=False),
 ]
 
 Dask: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SCHEDULER",
-        help="Load on a Dask cluster: its address, or `local`.",
+        help="Load on a Dask cluster: its address, or `local`. Such runs have no verify and undo yet.",
         show_default=False,
     ),
 ]
 
 # How fast, and what is told
-Rate: TypeAlias = Annotated[str | None, typer.Option(help="Calls/seconds for a location.", show_default="100/10")]
-Daily: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Calls a day.", show_default="200000")]
-Redis: TypeAlias = Annotated[
-    str | None, typer.Option(help="Share limits with other processes: redis://host:6379.", show_default=False)
+Rate: TypeAlias = Annotated[
+    str | None, typer.Option(help="Rate limit of each location, as calls/seconds.", show_default="100/10")
 ]
-Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Calls in flight at most.")]
-NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Do not tell how far it is.")]
+Daily: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="Calls a day for each location.", show_default="200000")
+]
+Redis: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Share the limits with other processes through Redis: redis://host:6379.", show_default=False),
+]
+Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Most calls in flight at once.")]
+NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Do not show progress.")]
 AsJson: TypeAlias = Annotated[
     bool,
-    typer.Option("--json", help="Print the result as one JSON document, all else on stderr. Exit code 2: no document."),
+    typer.Option(
+        "--json", help="Print the result as one JSON document on stdout, all else on stderr; with exit code 2, none."
+    ),
 ]
 RunFolder: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="RUN", help="Folder that upsert left.", show_default=False)
+    Path, typer.Argument(metavar="RUN", help="Folder of the run, as `upsert` wrote it.", show_default=False)
 ]
 
 
 # ---------------------------------------------------------------------------------------------- columns and cells
 
-_NO_FILE = ReadMapping(columns={}, settings={})
+
+def words_of(options: MigrationOptions, *, goes_on: bool) -> list[str]:
+    """Return options as words of a command.
+
+    Args:
+        options: The options.
+        goes_on: Whether the command goes on with the same rows; else it loads others, without a limit.
+    """
+    given: list[tuple[str, object]] = [("--map", f"{column}={target}") for column, target in options.columns.items()]
+    given += [("--mapping", options.mapping)]
+    given += [("--ignore", name) for name in options.ignore]
+    given += [("--owners", options.owners), ("--default-country", options.default_country)]
+    given += [("--date-order", options.date_order), ("--limit", options.limit if goes_on else None)]
+    given += [("--tags", None if options.tags == "add" else options.tags)]
+    given += [("--phone-conflict", None if options.phone_conflict == "second-pass" else options.phone_conflict)]
+    words = [word for name, value in given if value is not None for word in (name, str(value))]
+    words += ["--empty", "clear"] * (options.empty == "clear")
+    words += ["--strict"] * options.strict + ["--create-fields"] * options.create_fields
+    return words + [FLAGS[name] for name in options.selection.names()] + ["--snapshot"] * options.snapshot
 
 
-class Saying(Struct, frozen=True, kw_only=True):
-    """The options, as they were written."""
-
-    maps: Sequence[str] = ()
-    mapping: Path | None = None
-    ignored: Sequence[str] = ()
-    owners: Path | None = None
-    default_country: str | None = None
-    date_order: str | None = None
-    is_strict: bool = False
-    creates_fields: bool = False
-    empties_fields: bool = False
-    empties_tags: bool = False
-
-    def words(self) -> list[str]:
-        """Return them as words of a command."""
-        given: list[tuple[str, object]] = [("--map", text) for text in self.maps]
-        given += [("--mapping", self.mapping)]
-        given += [("--ignore", text) for text in self.ignored]
-        given += [("--owners", self.owners), ("--default-country", self.default_country)]
-        given += [("--date-order", self.date_order)]
-        words = [word for name, value in given if value is not None for word in (name, str(value))]
-        words += ["--empty", "clear"] * self.empties_fields
-        return words + ["--strict"] * self.is_strict + ["--create-fields"] * self.creates_fields
-
-
-def read_meaning(saying: Saying) -> Meaning:
-    """Read the files that the options name, and what they say.
+def read_maps(texts: Iterable[str]) -> dict[str, str]:
+    """Read each `--map` (Column=field).
 
     Raises:
-        ConfigurationError: A file cannot be read, or an option has no meaning.
+        ConfigurationError: One has no meaning.
     """
-    file = _NO_FILE if saying.mapping is None else read_mapping_file(saying.mapping)
-    maps = dict(_read_map(text) for text in saying.maps)
-    return Meaning(
-        columns=maps | {column: target for column, target in file.columns.items() if column not in maps},
-        is_whole=saying.mapping is not None,
-        ignored=frozenset(saying.ignored),
-        checks=read_checks(
-            saying.default_country or file.settings.get("default_country"),
-            saying.date_order or file.settings.get("date_order"),
-        ),
-        empties_fields=saying.empties_fields,
-        empties_tags=saying.empties_tags,
-        owners=Directory("owner") if saying.owners is None else read_owners(saying.owners),
-    )
+    return dict(map(_read_map, texts))
 
 
 def _read_map(text: str) -> tuple[str, str]:

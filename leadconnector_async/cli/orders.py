@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from ..errors import ConfigurationError
-from ..migration.matching import PhoneRule
-from ..migration.select import Selection
+from ..migration.options import MigrationOptions
 from ..migration.tables import Reading
 from ..migration.tables.inputs import Sources
 from ..migration.tables.queries import Query, has_password
+from ..run.folder import is_run
 from .accounts import LoginOptions
-from .options import Saying, TagsRule, read_rate
-from .stock import Wish
+from .options import words_of
 
 DEFAULT_CONCURRENCY: Final = 64
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What the command line asks for."""
+    """What the command line asks for.
+
+    Attributes:
+        sources: What is loaded, unless `run` names a run that is prepared.
+        run: The folder of that run, or None.
+        limit: Of that run, how many rows are loaded this time; None for all.
+        is_as_planned: Whether that run is loaded although its source has changed since it was planned.
+    """
 
     sources: Sources
+    run: Path | None = None
+    limit: int | None = None
+    is_as_planned: bool = False
     location_id: str | None
     is_sandbox: bool
     out: Path | None
@@ -35,28 +46,13 @@ class Order(Struct, frozen=True, kw_only=True):
     daily: int | None
     waits: bool
     concurrency: int
-    tags: TagsRule = "add"
-    selection: Selection = Selection()
-    phone_conflict: PhoneRule = "second-pass"
-    limit: int | None = None
     is_dry_run: bool = False
-    takes_snapshot: bool = False
     redis: str | None = None
     is_progress_wanted: bool
     token_file: Path | None
     login: LoginOptions
-    saying: Saying = Saying()
+    options: MigrationOptions
     is_agreed: bool = False
-
-    @property
-    def wish(self) -> Wish:
-        """What it says of rows that meet contacts which are there."""
-        return Wish(
-            selection=self.selection,
-            replaces_tags=self.tags == "replace",
-            limit=read_rate(self.rate, self.daily),
-            waits=self.waits,
-        )
 
 
 def describe_command(order: Order, sources: list[str], *more: str) -> str:
@@ -65,21 +61,47 @@ def describe_command(order: Order, sources: list[str], *more: str) -> str:
         "--location": order.location_id,
         "--rate": order.rate,
         "--daily": order.daily,
-        "--limit": order.limit if more else None,  # of what failed, all
-        "--tags": None if order.tags == "add" else order.tags,
-        "--phone-conflict": None if order.phone_conflict == "second-pass" else order.phone_conflict,
         "--redis": order.redis,
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
         "--store": order.login.store,
         "--client-secret-file": order.login.secret_file,
     }
-    words = ["leadconnector", "upsert", *sources, *more]
+    goes_on_with_run = order.run is not None and bool(more)  # its folder says all that was fixed
+    words = ["leadconnector", "upsert", *sources, *([] if goes_on_with_run else more)]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    words += order.saying.words() + order.selection.words()
-    words += ["--snapshot"] * order.takes_snapshot
-    words += ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
+    if not goes_on_with_run:
+        words += words_of(order.options, goes_on=bool(more))  # of what failed, all is loaded
+    words += ["--as-planned"] * order.is_as_planned + ["--wait"] * order.waits + ["--sandbox"] * order.is_sandbox
     return shlex.join(words)
+
+
+def find_run_folder(files: list[Path] | None, *, is_query: bool) -> Path | None:
+    """Return the folder of the run that is named in the place of files, or None."""
+    if is_query or not files or len(files) != 1 or not is_run(files[0]):
+        return None
+    return files[0]
+
+
+def refuse_fixed(options: MigrationOptions, *, others: Mapping[str, object]) -> None:
+    """Refuse to load a run otherwise than it was planned.
+
+    Raises:
+        ConfigurationError: An option is given that the plan has fixed, or that has no place here.
+    """
+    fixed = msgspec.structs.replace(options, limit=None)
+    given = words_of(fixed, goes_on=False) or [name for name, value in others.items() if value]
+    if given:
+        raise ConfigurationError(
+            f"{given[0]} was fixed when this run was planned; leave it out, or plan anew with it and another --out"
+        )
+
+
+def check_as_planned(is_as_planned: bool, run: Path | None) -> bool:
+    """Refuse `--as-planned` where no run is named."""
+    if is_as_planned and run is None:
+        raise ConfigurationError("--as-planned is for a run that `plan --out` has kept: name its folder")
+    return is_as_planned
 
 
 # ---------------------------------------------------------------------------------------------- what to read

@@ -1,77 +1,28 @@
-"""A run of `upsert` that is over: its folder, what it was made of, and a client of the service that it loaded into."""
+"""A run that is over, for commands that are about one."""
 
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from ..client import LeadConnector
+from ..cluster.run import is_cluster_run
 from ..errors import ConfigurationError
-from ..migration.before import BEFORE, StoredContacts
-from ..migration.books import PHONES, PhoneBook
-from ..migration.load import Sending, describe_files
-from ..migration.mapping.rows import RowFile
-from ..migration.report.files import JOURNAL, keep_run_private
-from ..migration.select import Chooser, read_selection
-from ..migration.tables import Reading
-from ..migration.tables.inputs import STDIN, Inputs, Sources
-from ..migration.tables.queries import Query, hide_password
+from ..migration.migration import IN_SANDBOX, Migration
 from ..protocol.answers import clean_text
-from ..run.journal import Journal
+from ..run.folder import is_run
+from ..run.target import describe_target
 from .accounts import LoginOptions, choose_token
-from .options import Saying, read_limits, read_meaning, read_rate
-from .preparation import Preparation
+from .options import address_of, read_limits, read_rate
 from .terminal import tell
 
-SANDBOX: Final = "the sandbox"
-_NOTE: Final = "order"
-_INPUT: Final = "input"
 _LINE_SECONDS: Final = 5.0
-
-
-class RunNote(Struct, frozen=True, kw_only=True):
-    """What a run was made of, as its journal keeps it.
-
-    Attributes:
-        files: The files, by their whole paths; the one that the run keeps where its rows could be read only once.
-        reading: How they are to be read.
-        query: The query that gave the rows, its password left out, or None.
-        saying: What the options said of columns and cells.
-        has_locations: Whether rows name their own locations.
-    """
-
-    files: list[Path]
-    reading: Reading
-    query: Query | None
-    saying: Saying
-    has_locations: bool
-
-
-def note_run(sources: Sources, saying: Saying, files: Sequence[RowFile], folder: Path, journal: Journal) -> None:
-    """Have the journal keep what a run is made of, when it begins."""
-    query = sources.query
-    paths = [file.table.file.path.absolute() for file in files]
-    whole = msgspec.structs.replace(
-        saying,
-        mapping=saying.mapping and saying.mapping.absolute(),
-        owners=saying.owners and saying.owners.absolute(),
-        creates_fields=False,  # they are made
-    )
-    note = RunNote(
-        files=[folder.absolute() / paths[0].name] if sources.is_asked_once else paths,
-        reading=Reading(format="csv", encoding="utf-8") if query is not None else sources.reading,
-        query=None if query is None else Query(query.sql, hide_password(query.database)),
-        saying=whole,
-        has_locations=any(file.has_locations for file in files),
-    )
-    journal.tell(_NOTE, msgspec.json.encode(note, enc_hook=str).decode())
 
 
 class PastOrder(Struct, frozen=True, kw_only=True):
@@ -86,137 +37,84 @@ class PastOrder(Struct, frozen=True, kw_only=True):
     token_file: Path | None
     login: LoginOptions
 
+    def describe(self, verb: str, *words: str) -> str:
+        """Return the command that goes on with it."""
+        options = {
+            "--rate": self.rate,
+            "--daily": self.daily,
+            "--redis": self.redis,
+            "--token-file": self.token_file,
+            "--store": self.login.store,
+            "--client-secret-file": self.login.secret_file,
+        }
+        found = ["leadconnector", verb, str(self.folder), *words]
+        return shlex.join(
+            found + [word for name, value in options.items() if value is not None for word in (name, str(value))]
+        )
 
-class PastRun:
-    """A run that is over, and whose journal no other process has.
 
-    Args:
-        order: Which, and how it is to be worked on.
-        stack: Closes what is opened.
+async def open_run(folder: Path) -> Migration:
+    """Open a run that was loaded into a service that is still there.
 
     Raises:
-        ConfigurationError: There is no run, it is in use, or it loaded into a sandbox that has ended.
+        ConfigurationError: There is no run, it is damaged or in use, or it loaded into a sandbox that has ended.
     """
-
-    def __init__(self, order: PastOrder, stack: ExitStack) -> None:
-        self._order = order
-        self._stack = stack
-        self.folder = order.folder
-        path = self.folder / JOURNAL
-        if not path.is_file():
-            raise ConfigurationError(f"{self.folder}: is no folder of a run; name the one that upsert wrote (--out)")
-        self.journal = stack.enter_context(Journal(path))
-        try:
-            keep_run_private(self.folder)
-        except OSError as error:
-            raise ConfigurationError(f"{self.folder}: cannot be kept private ({error.strerror or error})") from None
-        told = self.journal.told(_NOTE)
-        if told is None:
-            raise ConfigurationError(f"{path}: does not tell what was loaded; it was made by an earlier version")
-        self.note = msgspec.json.decode(told, type=RunNote, dec_hook=lambda kind, text: kind(text))
-        self.location_id = self.journal.told("location") or None
-        self.target = self.journal.told("target") or ""
-        if self.target == SANDBOX:
-            raise ConfigurationError(
-                f"{self.folder}: was loaded into a sandbox that ended with it (--sandbox); start one that stays with "
-                "`leadconnector sandbox` and load into that"
-            )
-
-    @property
-    def place(self) -> str:
-        """Where it loaded into, for people."""
-        location = "the locations of its rows" if self.location_id is None else f"location {self.location_id}"
-        return clean_text(f"{location} at {self.target}")
-
-    async def make_client(self) -> LeadConnector:
-        """Return a client of the service and location that it loaded into; it is not open.
-
-        Raises:
-            ConfigurationError: There is no token, or the settings are of another service.
-        """
-        order = self._order
-        options: dict[str, Any] = await choose_token(order.token_file, order.login)
-        if self.location_id is not None:
-            options["location_id"] = self.location_id
-        rate = read_rate(order.rate, order.daily)
-        client = LeadConnector.from_env(
-            rate_limit=rate, concurrency=order.concurrency, limits=read_limits(order.redis), **options
+    if not is_run(folder):
+        raise ConfigurationError(_why_no_run(folder))
+    run = await Migration.open(None, folder)
+    if run.target == IN_SANDBOX:
+        run.close()
+        raise ConfigurationError(
+            f"{folder}: was loaded into a sandbox that ended with it (--sandbox); start one that stays with "
+            "`leadconnector sandbox` and load into that"
         )
-        if client.host != self.target:
-            raise ConfigurationError(
-                f"{self.folder}: was loaded into {clean_text(self.target)}, and the settings name {client.host}; set "
-                "LEADCONNECTOR_BASE_URL as it was then"
-            )
-        return client
+    return run
 
-    async def open_files(self, client: LeadConnector) -> list[RowFile]:
-        """Open what was loaded, with the meaning that it had then.
 
-        Args:
-            client: Is asked what columns need, as custom fields; it is open.
+async def make_client(run: Migration, order: PastOrder) -> LeadConnector:
+    """Return a client of the location that a run loaded into; it is not open.
 
-        Raises:
-            ConfigurationError: It is not there any more, or has changed.
-        """
-        saying = self.note.saying
-        meaning = await asyncio.to_thread(read_meaning, saying)
-        inputs = self._stack.enter_context(Inputs(self._sources(), kept=None, is_stopped=lambda: False))
-        files = await asyncio.to_thread(lambda: [RowFile(table, meaning) for table in inputs.open()])
-        if self.note.query is not None:
-            files[0].table.part += self.note.query.describe()
-        files = await Preparation(saying, client, lambda: False).look_up(files)
-        if not self.journal.is_of(await asyncio.to_thread(describe_files, files)):
-            names = ", ".join(file.name for file in files)
-            raise ConfigurationError(
-                f"{clean_text(names)}: changed since the run, or other columns would go to other fields now (as by "
-                "another mapping file); put back what was loaded"
-            )
-        return files
+    Raises:
+        ConfigurationError: There is no token, or a setting is wrong.
+    """
+    options: dict[str, Any] = await choose_token(order.token_file, order.login)
+    if run.location_id is not None:
+        options["location_id"] = run.location_id
+    rate = read_rate(order.rate, order.daily)
+    return LeadConnector.from_env(
+        rate_limit=rate, concurrency=order.concurrency, limits=read_limits(order.redis), **options
+    )
 
-    def open_phones(self) -> PhoneBook | None:
-        """Return which rows share a phone, and which of them have got it; None where none does."""
-        path = self.folder / PHONES
-        if not path.is_file():
-            return None
-        book = PhoneBook(path)
-        self._stack.callback(book.close)
-        return book
 
-    def open_sending(self, client: LeadConnector, phones: PhoneBook | None) -> Sending | None:
-        """Return what was sent of each row; None where rows were sent as they are.
+def describe_place(run: Migration) -> str:
+    """Return where a run loaded into, for people."""
+    location = "the locations of its rows" if run.location_id is None else f"location {run.location_id}"
+    return clean_text(f"{location} at {describe_target(run.target or '')}")
 
-        Raises:
-            ConfigurationError: What it was chosen by is not there any more.
-            JournalError: It cannot be read.
-        """
-        selection = read_selection(self.journal.told("selection") or "")
-        if not selection.fill_empty:
-            return None
-        path = self.folder / BEFORE
-        if not path.is_file():
-            raise ConfigurationError(f"{path}: is gone, so that nobody knows what of each row --fill-empty has sent")
-        stored = self._stack.enter_context(StoredContacts(path))
-        replaces_tags = self.journal.told("tags") == "replace"
-        chooser = Chooser(selection, stored, location_id=client.location_id or "", replaces_tags=replaces_tags)
-        self._stack.callback(chooser.close)
-        return Sending(phones, chooser)
 
-    def _sources(self) -> Sources:
-        files = [path for path in self.note.files if path != STDIN]
-        for path in files:
-            if not path.is_file():
-                raise ConfigurationError(f"{path}: was loaded, and is not there any more; put it back")
-        return Sources(files=files, reading=self.note.reading)
+def _why_no_run(folder: Path) -> str:
+    address = address_of(str(folder))
+    if "://" in address or is_cluster_run(folder):  # loads on a cluster alone have addresses
+        return (
+            f"{address}: holds a run on a cluster (--dask), which cannot be verified or undone for now; results/ and "
+            "report.json in it say what became of each row"
+        )
+    return f"{folder}: is no folder of a run; name the one that upsert wrote (--out)"
 
 
 class Pace:
     """A line now and then on how far a sweep is, on stderr."""
 
-    def __init__(self, total: int, what: str, *, is_wanted: bool) -> None:
-        self._total = total
+    def __init__(self, what: str, *, is_wanted: bool) -> None:
+        self._total = 0
         self._what = what
         self._is_wanted = is_wanted
         self._done = 0
+        self._began = self._told = time.monotonic()
+
+    def begin(self, total: int) -> None:
+        """Begin to count so many."""
+        self._total, self._done = total, 0
         self._began = self._told = time.monotonic()
 
     def count(self, _: object = None) -> None:

@@ -6,10 +6,21 @@ from typing import Annotated
 
 import typer
 
-from ..migration.verify import read_sample
 from .accounts import LoginOptions
 from .app import app, read, run
-from .options import AsJson, Concurrency, Daily, NoProgress, Rate, Redis, RunFolder, SecretFile, Store, TokenFile
+from .options import (
+    AsJson,
+    Concurrency,
+    Daily,
+    NoProgress,
+    Rate,
+    Redis,
+    RunFolder,
+    SecretFile,
+    Store,
+    TokenFile,
+    read_sample,
+)
 from .orders import DEFAULT_CONCURRENCY
 from .past_runs import PastOrder
 from .undo import UndoOrder, undo
@@ -20,7 +31,12 @@ from .verify import VerifyOrder, verify
 def verify_run(
     folder: RunFolder,
     sample: Annotated[
-        str | None, typer.Option(metavar="N|P%", help="Compare so many rows, by chance.", show_default="all rows")
+        str | None,
+        typer.Option(
+            metavar="N|P%",
+            help="Compare only so many rows, or this share of them, picked at random.",
+            show_default="all rows",
+        ),
     ] = None,
     rate: Rate = None,
     daily: Daily = None,
@@ -32,7 +48,7 @@ def verify_run(
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:
-    """Read the contacts of a run back, and compare them with what it sent.
+    """Read the contacts of a run back and compare them with what it sent.
 
     Exit code: 0 no difference; 1 differences; 2 wrong use; 3 stopped early; 130 interrupted.
     """
@@ -52,15 +68,17 @@ def verify_run(
 @app.command("undo")
 def undo_run(
     folder: RunFolder,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the first contact is deleted.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before the first contact is deleted or restored.")
+    ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Delete contacts also where somebody changed them since.")
+        bool, typer.Option("--force", help="Also delete or restore what somebody changed after the run.")
     ] = False,
     include_inferred: Annotated[
         bool,
         typer.Option(
             "--include-inferred",
-            help="Also delete contacts that the run may not have created, as the answers were lost.",
+            help="Also delete contacts that the run probably created, although no answer said so.",
         ),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier undo of this run.")] = False,
@@ -74,11 +92,15 @@ def undo_run(
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:
-    """Delete the contacts that a run created. Those that it updated stay as they are.
+    """Delete the contacts that a run created; restore those that it updated, if it was made with `upsert --snapshot`.
 
-    Contacts that somebody else changed after the run wrote to them are kept.
+    Without a snapshot, updated contacts stay as they are. What somebody changed after the run is kept, unless --force
+    is given: contacts that the run created, and fields that it updated. Contacts that the run only probably created
+    are kept, unless --include-inferred is given. Custom fields that the run created always stay. undo.csv lists every
+    contact with what was done and why.
 
-    Exit code: 0 none is there any more; 1 some were kept, or failed; 2 wrong use; 3 stopped early; 130 interrupted.
+    Exit code: 0 all undone; 1 some were kept, restored in part, or failed; 2 wrong use; 3 stopped early;
+    130 interrupted.
     """
     past = PastOrder(
         folder=folder,

@@ -74,15 +74,21 @@ async def _start(kind: Callable[..., Sandbox], options: dict[str, Any]) -> Sandb
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .csv, .jsonl or .parquet.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File to write; its name ends in .csv, .jsonl or .parquet.")
+    ],
     location: Location = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Contacts with this tag; again for more.")] = None,
-    query: Annotated[str | None, typer.Option(help="Contacts that match this text.", show_default=False)] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="JSON as the service returns it; not to be loaded again.")] = False,
+    tag: Annotated[list[str] | None, typer.Option(help="Export only contacts with this tag; repeatable.")] = None,
+    query: Annotated[
+        str | None, typer.Option(help="Export only contacts that match this text.", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted export.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Write JSON as the service returns it; `upsert` cannot load it.")
+    ] = False,
     by_id: Annotated[
         bool,
-        typer.Option("--by-id", help="Read each contact by its id, one call each: nothing is left out."),
+        typer.Option("--by-id", help="Read each contact by its id, one call each, so that no field is missing."),
     ] = False,
     rate: Rate = None,
     daily: Daily = None,
@@ -91,7 +97,7 @@ def export(
     as_json: AsJson = False,
     token_file: TokenFile = None,
 ) -> None:
-    """Write the contacts of a location to a file, in the form in which `upsert` takes them again.
+    """Write the contacts of a location to a file that `upsert` can load again.
 
     Exit code: 0 done; 2 wrong use; 3 stopped early; 130 interrupted. After 3 and 130, --resume goes on.
     """
@@ -114,7 +120,7 @@ def export(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 8787,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8787,
     rate: Rate = None,
     window: Annotated[
         str,
@@ -125,29 +131,34 @@ def sandbox(
     ] = "fixed",
     daily: Daily = None,
     latency: Annotated[
-        str | None, typer.Option(metavar="MIN-MAX", help="Time an answer takes: 0.05-0.5 (seconds) or 50-500ms.")
+        str | None, typer.Option(metavar="MIN-MAX", help="How long answers take: 0.05-0.5 (seconds) or 50-500ms.")
     ] = None,
     fault: Annotated[
-        list[str] | None, typer.Option(metavar="KIND=P", help="A fault and its probability; again for more.")
+        list[str] | None, typer.Option(metavar="KIND=P", help="A fault and its probability; repeatable.")
     ] = None,
-    allow_duplicates: Annotated[bool, typer.Option("--allow-duplicates", help="Allow Duplicate Contact.")] = False,
+    allow_duplicates: Annotated[
+        bool, typer.Option("--allow-duplicates", help="Turn on Allow Duplicate Contact, as a location's settings can.")
+    ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="File that keeps all data, to go on with later.", show_default="none: in memory")
+        Path | None, typer.Option(help="File that keeps all data for the next start.", show_default="in memory")
     ] = None,
     search_lag: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long a change takes to show in searches.")
+        float, typer.Option(metavar="SECONDS", help="How long a change takes to appear in searches.")
     ] = 0.0,
     search_without_dnd: Annotated[
-        bool, typer.Option("--search-without-dnd", help="Searches leave out do-not-disturb by channel.")
+        bool, typer.Option("--search-without-dnd", help="Leave do-not-disturb by channel out of searches.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Makes ids, latency and faults repeatable.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Make ids, latency and faults repeatable.")] = None,
     profile: Annotated[
         str,
-        typer.Option(autocompletion=offer(("standard", "trial")), help="Limits of a standard or trial account."),
+        typer.Option(autocompletion=offer(("standard", "trial")), help="Limits of a standard or a trial account."),
     ] = "standard",
     as_json: AsJson = False,
 ) -> None:
-    """Run a local server that behaves like the API. Its URL is the first line; its token is `sandbox`."""
+    """Run a local server that behaves like the API. It prints its URL first; the token is `sandbox`.
+
+    Exit code: 0 stopped with Ctrl-C or SIGTERM; 2 wrong use.
+    """
 
     async def work() -> int:
         limit = None if rate is None else read_rate(rate, daily)

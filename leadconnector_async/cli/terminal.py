@@ -22,6 +22,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as RichProgress
 
 from ..bulk.report import BatchReport, Outcome
+from ..migration.steps import StepProgress
+from .flags import with_flags
 
 
 def accept_any_text() -> None:
@@ -45,7 +47,15 @@ def printing_for(*, machines: bool) -> Iterator[None]:
 
 
 def show(text: str) -> None:
-    """Print a line on stdout at once, on stderr where machines read; where nobody reads any more it is dropped."""
+    """Print a line on stdout at once, on stderr where machines read; where nobody reads any more it is dropped.
+
+    Options that it names in the words of Python become flags.
+    """
+    show_file(with_flags(text))
+
+
+def show_file(text: str) -> None:
+    """Print the text of a file where `show` prints, as it stands."""
     _print(text, sys.stderr if _is_for_machines.get() else sys.stdout)
 
 
@@ -59,8 +69,8 @@ def show_document(document: object) -> None:
 
 
 def tell(text: str) -> None:
-    """Print a line on stderr at once; where nobody reads any more it is dropped."""
-    _print(text, sys.stderr)
+    """Print a line on stderr at once, with flags for options; where nobody reads any more it is dropped."""
+    _print(with_flags(text), sys.stderr)
 
 
 def _print(text: str, stream: TextIO) -> None:
@@ -176,11 +186,8 @@ class Silent:
     def update(self, outcome: Outcome) -> None:
         """Take note of one more outcome."""
 
-    def count_phones(self, done: int, total: int) -> None:
-        """Take note of how many phones are set, after the rows."""
-
-    def add_tagged(self, rows: int) -> None:
-        """Take note of rows that got their tags."""
+    def update_step(self, progress: StepProgress) -> None:
+        """Take note of a call that follows the upserts."""
 
 
 class Pace:
@@ -218,15 +225,13 @@ class Lines(Silent):
         self._pace = pace
         self._quota_left = quota_left
         self._told = time.monotonic()
-        self._tagged = 0
 
-    def add_tagged(self, rows: int) -> None:
+    def update_step(self, progress: StepProgress) -> None:
         """Print a line where the last one is some time ago."""
-        self._tagged += rows
         now = time.monotonic()
         if now - self._told >= _LINE_SECONDS:
             self._told = now
-            tell(_tags_added(self._tagged, self._quota_left()))
+            tell(f"{_step(progress)}, {_quota(self._quota_left())}")
 
     def update(self, outcome: Outcome) -> None:
         """Print a line where the last one is some time ago."""
@@ -236,12 +241,6 @@ class Lines(Silent):
             self._told = now
             done = f"{self._report.total}/{self._total} rows, {self._pace}"
             tell(f"{done}, {_counts(self._report)}, {_quota(self._quota_left())}")
-
-    def count_phones(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._told >= _LINE_SECONDS:
-            self._told = now
-            tell(f"{_phones(done, total)}, {_quota(self._quota_left())}")
 
 
 class Bar(Silent):
@@ -259,7 +258,6 @@ class Bar(Silent):
             console=Console(stderr=True),
         )
         self._task = self._progress.add_task("", total=total)
-        self._tagged = 0
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -276,14 +274,13 @@ class Bar(Silent):
         description = f"{self._pace}, {_counts(self._report)}, {_quota(self._quota_left())}"
         self._progress.update(self._task, completed=self._report.total, description=description)
 
-    def count_phones(self, done: int, total: int) -> None:
-        description = f"{_phones(done, total)}, {_quota(self._quota_left())}"
-        self._progress.update(self._task, total=total, completed=done, description=description)
-
-    def add_tagged(self, rows: int) -> None:
-        """Say how many rows have their tags."""
-        self._tagged += rows
-        self._progress.update(self._task, description=_tags_added(self._tagged, self._quota_left()))
+    def update_step(self, progress: StepProgress) -> None:
+        """Move the bar along the step, if its end is known, and describe it."""
+        description = f"{_step(progress)}, {_quota(self._quota_left())}"
+        if progress.total is None:
+            self._progress.update(self._task, description=description)
+        else:
+            self._progress.update(self._task, total=progress.total, completed=progress.done, description=description)
 
 
 def open_progress(
@@ -302,12 +299,9 @@ def _counts(report: BatchReport) -> str:
     return done + (f", {report.unknown} unknown" if report.unknown else "")
 
 
-def _phones(done: int, total: int) -> str:
-    return f"{done}/{total} phones set that rows share"
-
-
-def _tags_added(rows: int, left: int | None) -> str:
-    return f"adding tags: {rows:,} rows have theirs, {_quota(left)}"
+def _step(progress: StepProgress) -> str:
+    total = "" if progress.total is None else f"/{progress.total:,}"
+    return f"{progress.work}: {progress.done:,}{total} rows"
 
 
 def _quota(left: int | None) -> str:

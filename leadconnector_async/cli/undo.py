@@ -4,44 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import math
-import shlex
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, ExitStack
-from typing import Any, Final
+from contextlib import AsyncExitStack
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from ..bulk.report import Outcome
-from ..client import LeadConnector
-from ..errors import ConfigurationError, LeadConnectorError
+from ..errors import ConfigurationError
 from ..limits.limit import RateLimit
-from ..migration.before import BEFORE, SNAPSHOT, Snapshot, StoredContacts
-from ..migration.books import UndoBook
-from ..migration.mapping.rows import RowFile
-from ..migration.restore import Restore, assume_met
-from ..migration.sweep import Access
-from ..migration.undo import (
-    UNDO_BOOK,
-    UNDO_REPORT,
-    UNDO_TABLE,
-    Created,
-    Undo,
-    UndoPlan,
-    UndoReport,
-    conclude_undo,
-    correct_plan,
-    plan_undo,
-    read_created,
-)
-from ..migration.verify import Meetings, group_by_contact
-from ..models import ContactUpsert
+from ..migration.migration import Migration
+from ..migration.undo import UNDO_REPORT, UNDO_TABLE, UndoPlan, UndoReport
 from ..protocol.answers import clean_text
 from .options import read_rate
-from .past_runs import Pace, PastOrder, PastRun, stop_in_order
+from .past_runs import Pace, PastOrder, describe_place, make_client, open_run, stop_in_order
 from .terminal import INTERRUPTED, STOPPED, calling_on_signals, is_agreed, is_person_there, show, show_document, tell
 
 _MINUTE: Final = 60.0
+_MOST_KINDS: Final = 15  # of changes that are shown
 
 
 class UndoOrder(Struct, frozen=True, kw_only=True):
@@ -61,96 +40,39 @@ async def undo(order: UndoOrder) -> int:
         ConfigurationError: Something is missing or wrong; nothing was deleted.
         JournalError: The journal of the run or of the undo cannot be read or written.
     """
-    stop = asyncio.Event()
-    with calling_on_signals(stop_in_order(stop, asyncio.current_task())), ExitStack() as opened:
-        run = PastRun(order.past, opened)
-        rate = read_rate(order.past.rate, order.past.daily)
+    stop, past = asyncio.Event(), order.past
+    with calling_on_signals(stop_in_order(stop, asyncio.current_task())):
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(await run.make_client())
-            path = run.folder / UNDO_BOOK
-            if path.exists() and not order.is_resumed:
-                raise ConfigurationError(f"{path}: an undo of this run was begun before; go on with --resume")
-            past = await _open_past(run, client, opened)
-            plan = await asyncio.to_thread(past.plan)
-            restores = past.snapshot is not None
-            _tell_beforehand(order, run, plan, rate, restores=restores)
-            if not await _may_begin(order, plan, stop, restores=restores):
+            run = stack.enter_context(await open_run(past.folder))
+            run.use(await stack.enter_async_context(await make_client(run, past)))
+            if run.is_undo_begun and not order.is_resumed:
+                raise ConfigurationError(f"{past.folder}: an undo of this run was begun before; go on with --resume")
+            plan = await run.plan_undo()
+            _tell_beforehand(order, run, plan, read_rate(past.rate, past.daily))
+            if not await _may_begin(order, plan, stop, restores=run.restores):
                 tell("Nothing was deleted or restored.")
                 return INTERRUPTED
-            book = stack.enter_context(UndoBook(path))
-            access = Access(client)
-            work = Undo(
-                client,
-                book,
-                run.journal,
-                access,
-                is_forced=order.is_forced,
-                includes_inferred=order.includes_inferred,
+            pace = Pace("contacts", is_wanted=past.is_progress_wanted)
+            report = await run.undo(
+                force=order.is_forced,
+                include_inferred=order.includes_inferred,
+                stop=stop,
+                concurrency=past.concurrency,
+                on_start=pace.begin,
+                on_undone=pace.count,
             )
-            reason = await _work(order, work, plan.created, past.created(), stop)
-            if past.snapshot is not None and reason in (None, _words_of(access.reason)):
-                reason = await _restore(order, past, book, past.snapshot, access, stop, plan.updated)
-            report = conclude_undo(run.folder, plan, book, reason, restores=restores)
             return _conclude(order, report, is_interrupted=stop.is_set())
 
 
-class _Past(Struct, frozen=True):
-    """What a run has left.
-
-    Attributes:
-        run: It.
-        client: Of the service that it loaded into; it is open.
-        files: What was loaded; empty where nobody needs to know.
-        snapshot: What contacts were before, where it kept that.
-        stored: What locations held, likewise.
-    """
-
-    run: PastRun
-    client: LeadConnector
-    files: list[RowFile]
-    snapshot: Snapshot | None
-    stored: StoredContacts | None
-
-    def plan(self) -> UndoPlan:
-        plan = plan_undo(self.run.journal, self.outcomes())
-        return plan if self.snapshot is None else correct_plan(plan, filter(self._was_there, self._told_created()))
-
-    def outcomes(self) -> Iterator[Outcome]:
-        found = self.run.journal.outcomes()
-        if self.stored is None:
-            return found
-        return assume_met(self.files, found, self.stored, self.client.location_id or "")
-
-    def created(self) -> Iterator[Created]:
-        return (created for created in self._told_created() if not self._was_there(created))
-
-    def _told_created(self) -> Iterator[Created]:
-        journal = self.run.journal
-        return read_created(journal, _location_of(self.files)) if self.run.note.has_locations else read_created(journal)
-
-    def _was_there(self, created: Created) -> bool:
-        location_id = created.location_id or self.client.location_id or ""
-        return self.snapshot is not None and self.snapshot.was_there(location_id, created.contact_id)
-
-
-async def _open_past(run: PastRun, client: LeadConnector, opened: ExitStack) -> _Past:
-    snapshot = stored = None
-    if (run.folder / SNAPSHOT).is_file():
-        stored = opened.enter_context(StoredContacts(run.folder / BEFORE))
-        snapshot = opened.enter_context(Snapshot(run.folder, stored))
-    needs_files = snapshot is not None or run.note.has_locations
-    return _Past(run, client, await run.open_files(client) if needs_files else [], snapshot, stored)
-
-
-def _tell_beforehand(order: UndoOrder, run: PastRun, plan: UndoPlan, rate: RateLimit, *, restores: bool) -> None:
+def _tell_beforehand(order: UndoOrder, run: Migration, plan: UndoPlan, rate: RateLimit) -> None:
     calls = _count_to_delete(order, plan) * (1 if order.is_forced else 2)
-    show(f"{run.folder}: {plan.created:,} contacts created in {run.place}")
+    show(f"{run.folder}: {plan.created:,} contacts created in {describe_place(run)}")
     show(f"Undo deletes them, with all that belongs to them: {calls:,} calls, which take {_least_time(calls, rate)}.")
     if plan.created:
         _tell_of_changed(order)
     if plan.inferred:
         _tell_of_inferred(order, plan)
-    if plan.updated and restores:
+    if plan.updated and run.restores:
         _tell_of_restoring(order, plan, rate)
     elif plan.updated:
         show(
@@ -170,7 +92,7 @@ def _tell_of_inferred(order: UndoOrder, plan: UndoPlan) -> None:
         if order.includes_inferred
         else "are kept (--include-inferred deletes them, too)"
     )
-    show(f"{plan.inferred:,} of them may be somebody else's, as their answers were lost: they {what}.")
+    show(f"{plan.inferred:,} of them may be somebody else's, as no answer said that the run created them: they {what}.")
 
 
 def _tell_of_changed(order: UndoOrder) -> None:
@@ -219,53 +141,6 @@ async def _may_begin(order: UndoOrder, plan: UndoPlan, stop: asyncio.Event, *, r
     return await is_agreed(f"{question[0].upper()}{question[1:]}?", stop)
 
 
-def _location_of(files: list[RowFile]) -> Callable[[int], str | None]:
-    """Return what tells the location that a row names; it is asked for rows in their order."""
-    numbered = enumerate(row for file in files for row in file.rows())
-
-    def find(index: int) -> str | None:
-        contact = next(row for number, row in numbered if number == index).contact
-        return (contact.location_id or None) if isinstance(contact, ContactUpsert) else None
-
-    return find
-
-
-async def _restore(
-    order: UndoOrder,
-    past: _Past,
-    book: UndoBook,
-    snapshot: Snapshot,
-    access: Access,
-    stop: asyncio.Event,
-    count: int,
-) -> str | None:
-    """Restore what was updated; return what ended it early, or None."""
-    run = past.run
-    adds_tags = run.journal.told("tags") == "add"
-    with await asyncio.to_thread(Meetings, past.outcomes()) as meetings:
-        sending = run.open_sending(past.client, run.open_phones())
-        groups = group_by_contact(past.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
-        work = Restore(past.client, book, snapshot, run.journal, access, adds_tags=adds_tags, is_forced=order.is_forced)
-        return await _work(order, work, count, groups, stop)
-
-
-async def _work(
-    order: UndoOrder, work: Undo | Restore, count: int, contacts: Iterable[Any], stop: asyncio.Event
-) -> str | None:
-    pace = Pace(count, "contacts", is_wanted=order.past.is_progress_wanted)
-    try:
-        reason = await work.run(contacts, stop, concurrency=order.past.concurrency, on_undone=pace.count)
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
-        return "interrupted at once"
-    return _words_of(reason) or ("interrupted" if stop.is_set() else None)
-
-
-def _words_of(reason: LeadConnectorError | None) -> str | None:
-    return None if reason is None else str(reason)
-
-
 def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> int:
     folder = order.past.folder
     counts = msgspec.structs.asdict(report)
@@ -276,12 +151,30 @@ def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> 
     is_stopped = report.stopped is not None and not report.is_done
     if is_stopped:
         show(f"Stopped early: {clean_text(report.stopped or '')}")
+    _show_changes(order, report)
+    if report.fields_left:
+        names = clean_text(", ".join(report.fields_left))
+        show(f"Left behind: the custom fields that the run made ({names}). Delete them in the location's settings.")
     show(f"Results: {folder}/ ({UNDO_REPORT}, {UNDO_TABLE})")
     if is_stopped:
         show(f"Next: {_command(order)} --resume{' --force' * order.is_forced}")
         return INTERRUPTED if is_interrupted else STOPPED
     _tell_of_kept(order, report)
     return 0 if report.is_done else 1
+
+
+def _show_changes(order: UndoOrder, report: UndoReport) -> None:
+    """Show what others changed, by kind: workflows touch contacts soon after they are created."""
+    if not report.changes:
+        return
+    show("What changed since the run last wrote to them (a contact may count more than once):")
+    kinds = list(report.changes.items())
+    for change, count in kinds[:_MOST_KINDS]:
+        show(f"  {count:,} x {clean_text(change)}")
+    if len(kinds) > _MOST_KINDS:
+        show(f"  and {len(kinds) - _MOST_KINDS:,} more kinds of change, see {UNDO_TABLE}")
+    if not order.is_forced:
+        show("If your own workflows made these changes, --force undoes these contacts, too.")
 
 
 def _tell_of_kept(order: UndoOrder, report: UndoReport) -> None:
@@ -301,7 +194,7 @@ _WORDS: Final = {
     "same": "as before already",
     "gone": "not there any more",
     "kept": "kept, as they changed since",
-    "inferred": "kept, as nobody knows whether the run created them",
+    "inferred": "kept, as no answer said that the run created them",
     "partly": "restored in part",
     "unseen": "kept, as what they held is not known",
     "failed": "failed",
@@ -310,16 +203,4 @@ _WORDS: Final = {
 
 
 def _command(order: UndoOrder) -> str:
-    past = order.past
-    options = {
-        "--rate": past.rate,
-        "--daily": past.daily,
-        "--redis": past.redis,
-        "--token-file": past.token_file,
-        "--store": past.login.store,
-        "--client-secret-file": past.login.secret_file,
-    }
-    words = ["leadconnector", "undo", str(past.folder)]
-    words += ["--include-inferred"] * order.includes_inferred
-    words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    return shlex.join(words)
+    return order.past.describe("undo", *["--include-inferred"] * order.includes_inferred)

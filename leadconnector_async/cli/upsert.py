@@ -3,99 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from datetime import datetime
 from pathlib import Path
+from sqlite3 import OperationalError
 from typing import Any, Final
+
+import msgspec
 
 from ..bulk.report import LoadStoppedError
 from ..client import LeadConnector
-from ..errors import ConfigurationError, JournalError, LeadConnectorError, StopRequestedError
+from ..errors import ConfigurationError, LeadConnectorError, StopRequestedError
 from ..limits.limit import RateLimit
-from ..migration.before import BEFORE
-from ..migration.books import PHONES
-from ..migration.check import Look
-from ..migration.load import FileLoad, count_rows, describe_files
-from ..migration.mapping.meaning import Meaning
-from ..migration.mapping.rows import RowFile, take_first
-from ..migration.matching import Matching
-from ..migration.report.files import JOURNAL, Results, make_folder
-from ..migration.sweep import Access
-from ..migration.tables.inputs import Inputs
-from ..migration.tagging import has_tags
-from ..migration.verify import note_end
+from ..migration.existing import READING_ENDS
+from ..migration.load import FileLoad
+from ..migration.mapping.custom_fields import about_emptied
+from ..migration.mapping.rows import split_emptied
+from ..migration.migration import IN_SANDBOX, Content, Migration
+from ..migration.options import TagsRule
+from ..migration.tables import find_files
+from ..migration.tables.inputs import STDIN, Inputs
 from ..protocol.answers import clean_text
-from ..rules.problems import ProblemTally
-from ..run.journal import Journal, is_journal_of
+from ..run.folder import RUN_FILE, is_run
+from ..run.target import is_same_target
 from .accounts import choose_token
-from .conclusion import conclude
-from .options import TagsRule, read_limits, read_meaning, read_rate
+from .conclusion import conclude, conclude_dry_run, describe_problem
+from .options import read_limits, read_rate
 from .orders import Order, describe_command, describe_sources
-from .past_runs import SANDBOX, note_run
-from .preparation import (
-    PhoneConflicts,
-    Preparation,
-    conclude_dry_run,
-    tell_of_columns,
-    tell_of_emptying,
-    tell_of_problems,
+from .terminal import (
+    INTERRUPTED,
+    STOPPED,
+    Silent,
+    calling_on_signals,
+    is_agreed,
+    is_person_there,
+    open_progress,
+    show,
+    tell,
 )
-from .stock import READING_ENDS, SNAPSHOT_SENTENCE, compare_with_stored, open_chooser, settle_stock, take_snapshot
-from .terminal import INTERRUPTED, STOPPED, calling_on_signals, is_agreed, is_person_there, open_progress, show, tell
-
-# ---------------------------------------------------------------------------------------------- where results go
 
 _RUN: Final = "leadconnector-run-"
-
-
-def choose_folder(out: Path | None, whole: dict[str, str], *, is_resumed: bool) -> Path:
-    """Choose the folder for results and journal, and make it.
-
-    Args:
-        out: The one that the user names; None for one named by the time, or where a load goes on, that of its last run.
-        whole: What the load is known by.
-        is_resumed: Whether it goes on.
-
-    Raises:
-        ConfigurationError: It cannot be used, or there is no run to go on with.
-    """
-    folder = out
-    if folder is None and is_resumed:
-        folder = _latest_run(whole)
-    folder = folder or Path(f"{_RUN}{datetime.now().astimezone():%Y%m%d-%H%M%S}")
-    make_folder(folder, is_resumed=is_resumed)
-    return folder
-
-
-def discard_folder(folder: Path) -> None:
-    """Take back the folder of a run that was not begun; what is not of the run stays."""
-    for name in (f"{JOURNAL}*", f"{BEFORE}*", f"{PHONES}*", "input.*"):
-        for path in folder.glob(name):
-            path.unlink(missing_ok=True)
-    with suppress(OSError):
-        folder.rmdir()
-
-
-def _latest_run(whole: dict[str, str]) -> Path:
-    in_use: ConfigurationError | None = None
-    for folder in sorted(Path().glob(f"{_RUN}*"), reverse=True):
-        try:
-            if (folder / JOURNAL).is_file() and is_journal_of(folder / JOURNAL, whole):
-                return folder
-        except ConfigurationError as error:
-            in_use = in_use or error
-    raise in_use or ConfigurationError(
-        f"there is no run of this load here to go on with (looked for {_RUN}*/{JOURNAL}); name its folder with --out, "
-        "or leave --resume out to begin anew"
-    )
-
-
 _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
+_MOST_KINDS: Final = 12
+_LINE_SECONDS: Final = 5.0
 _TAGS_SENTENCES: Final[dict[TagsRule, str]] = {
     "add": "Tags are added to those a contact has, after the upserts, a hundred contacts a call.",
     "replace": "Tags replace all that a contact has.",
 }
+_SNAPSHOT_SENTENCE: Final = (
+    f"What contacts hold before they are changed is kept for undo, in {RUN_FILE}: data of people."
+)
 
 
 async def load(order: Order) -> int:
@@ -130,156 +89,172 @@ def interrupt_in_order(stop: asyncio.Event, work: asyncio.Task[Any] | None) -> C
 
 
 async def _load(order: Order, stop: asyncio.Event) -> int:
-    rate, meaning = read_rate(order.rate, order.daily), read_meaning(order.saying)
-    kept = order.out if order.is_resumed else None
     async with AsyncExitStack() as stack:
-        inputs = stack.enter_context(Inputs(order.sources, kept=kept, is_stopped=stop.is_set))
-        files = await asyncio.to_thread(look_through, inputs, meaning, order.limit)
-        client = await open_client(order, rate, files, stack)
-        matching = stack.enter_context(Matching())
-        conflicts = PhoneConflicts(order.phone_conflict, client, rate, matching, stop.is_set)
-        files, tally = await _prepare(order, files, client, stop, conflicts.look)
-        whole = _describe(order, files, client)
+        found = await _find_run(order, stop)
+        if found is not None:
+            stack.enter_context(found)
+            order = msgspec.structs.replace(order, options=found.options)  # of a run that is named, none is given
+        client = await open_client(order, read_rate(order.rate, order.daily), stack, found)
+        if found is not None:
+            found.use(client)
+        try:
+            run = found or stack.enter_context(await _prepare(order, client, stop))
+        except READING_ENDS as error:
+            if not order.is_dry_run:
+                raise
+            tell(f"Stopped early: {clean_text(str(error))}. Nothing was written: this was a dry run.")
+            tell("Next: the same command again.")
+            return INTERRUPTED if stop.is_set() else STOPPED
         if stop.is_set():
             raise asyncio.CancelledError
-        if order.is_dry_run and tally is not None:
-            return await _dry_run(order, files, tally, client, conflicts, stop)
-        folder = choose_folder(order.out, whole, is_resumed=order.is_resumed)
-        journal = stack.enter_context(Journal(folder / JOURNAL, whole=whole, retry_failed=order.retry_failed))
-        inputs.keep_in(folder)
-        await asyncio.to_thread(count_rows, files, journal, whole)
-        note_run(order.sources, order.saying, files, folder, journal)
-        phones = await conflicts.open_book(folder, journal, files, retry_refused=order.retry_failed)
-        if phones is not None:
-            stack.callback(phones.close)
-        _tell_beforehand(order, files, tally, conflicts.told, is_begun=journal.is_begun)
-        if not journal.is_begun and (stop.is_set() or not await _is_agreed(order, files, client, stop)):
-            journal.close()
-            discard_folder(folder)
+        if order.is_dry_run:
+            _tell_of_rows(run)
+            return conclude_dry_run(run.plan)
+        _tell_beforehand(order, run, is_found=found is not None)
+        if not run.is_loading and (stop.is_set() or not await _is_agreed(order, run, client, stop)):
+            if found is None:
+                run.discard()
             tell("Nothing was sent.")
             return INTERRUPTED
-        access = Access(client, waits_for_quota=order.waits)
         try:
-            if order.takes_snapshot:
-                await _take_snapshot(order, client, files, journal, whole, stop, access)
-            chooser = await open_chooser(order.wish, client, files, journal, whole, stop, stack, access)
-            settle_stock(folder, access)
+            reason = await _upsert(order, run, client, stop)
         except READING_ENDS as error:
-            return _conclude_reading(order, folder, error)
-        load = FileLoad(
-            files,
-            Results(folder, files),
-            journal,
-            adds_tags=order.tags == "add",
-            phones=phones,
-            retry_failed=order.retry_failed,
-            chooser=chooser,
-            closed=access.closed,
-        )
-        reason = await _run(order, client, load, stop, rate.max_requests / rate.per_seconds)
-        with suppress(JournalError):  # what it tells of its end is then less exact
-            note_end(journal, client)
-    return conclude(order, load, whole, reason, is_interrupted=stop.is_set())
+            return _conclude_reading(order, run.folder, error)
+        assert run.load is not None  # noqa: S101  (it was loaded)
+        target = IN_SANDBOX if order.is_sandbox else client.target
+        return conclude(order, run.load, target, client.location_id, reason, is_interrupted=stop.is_set())
 
 
-async def _take_snapshot(
-    order: Order,
-    client: LeadConnector,
-    files: list[RowFile],
-    journal: Journal,
-    whole: dict[str, str],
-    stop: asyncio.Event,
-    access: Access,
-) -> None:
-    journal.check(whole)
-    if not journal.is_begun:
-        journal.note(whole)  # so that the run is found again, although no row was sent
-    await take_snapshot(
+async def _prepare(order: Order, client: LeadConnector, stop: asyncio.Event) -> Migration:
+    """Prepare the run; of a dry run nothing is kept."""
+    folder = None if order.is_dry_run else order.out or Path(f"{_RUN}{datetime.now().astimezone():%Y%m%d-%H%M%S}")
+    return await Migration.prepare(
         client,
-        files,
-        journal.path.parent,
-        stop,
-        access=access,
-        limit=read_rate(order.rate, order.daily),
-        waits=order.waits,
-        is_begun=journal.is_begun,
-        is_progress_wanted=order.is_progress_wanted,
+        order.sources,
+        folder=folder,
+        options=order.options,
+        compare=order.is_dry_run and order.options.selection.is_any,
+        ask_locations=False,
+        target=_target(order),
+        stop=stop,
+        tell=tell,
     )
 
 
-def look_through(inputs: Inputs, meaning: Meaning, limit: int | None) -> list[RowFile]:
-    """Open all files.
+# ---------------------------------------------------------------------------------------------- an earlier run
+
+
+async def _find_run(order: Order, stop: asyncio.Event) -> Migration | None:
+    """Open the run that is named, or that is to go on; None where one is to be prepared.
 
     Raises:
-        InterruptedError: The user wished to stop while standard input was read.
+        ConfigurationError: It cannot be opened, is of other rows or options, or there is none.
+        InterruptedError: `stop` was set while standard input was read.
     """
-    files = [RowFile(table, meaning) for table in inputs.open()]
-    if limit is not None:
-        take_first(files, limit)
-    return files
+    if order.run is not None:
+        return await _open_planned(order, order.run)
+    for path in [] if order.is_resumed else find_files(order.sources.files):
+        if path != STDIN and not path.exists():
+            raise ConfigurationError(f"{path}: there is no such file")
+    if not order.is_resumed:
+        return None
+    if order.out is None:
+        return await _latest_run(order, await _describe_piped(order, stop))
+    if not is_run(order.out):
+        return None
+    run = await Migration.open(None, order.out, target=_target(order))
+    try:
+        run.check_same(order.sources, order.options, piped=await _describe_piped(order, stop))
+    except BaseException:
+        run.close()
+        raise
+    return run
 
 
-async def _dry_run(
-    order: Order,
-    files: list[RowFile],
-    tally: ProblemTally,
-    client: LeadConnector,
-    conflicts: PhoneConflicts,
-    stop: asyncio.Event,
-) -> int:
-    await conflicts.settle()
-    comparison = None
-    if order.selection.is_any:
+async def _open_planned(order: Order, folder: Path) -> Migration:
+    """Open a run that is named.
+
+    Raises:
+        ConfigurationError: It cannot be opened, or is a plan whose source has changed since.
+    """
+    run = await Migration.open(None, folder, target=_target(order))
+    try:
+        if not order.is_as_planned and not run.is_loading and (changed := await asyncio.to_thread(run.find_changed)):
+            raise ConfigurationError(
+                f"{clean_text(changed[0])}: has changed since {folder} was planned; plan anew, or load what was "
+                "planned with --as-planned"
+            )
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+def _target(order: Order) -> str | None:
+    return IN_SANDBOX if order.is_sandbox else None
+
+
+async def _describe_piped(order: Order, stop: asyncio.Event) -> Content | None:
+    """Return what standard input gives this time, where rows are read from it: it may be other rows, or nothing."""
+    if STDIN not in order.sources.files:
+        return None
+    with Inputs(order.sources, is_stopped=stop.is_set) as inputs:
+        return await asyncio.to_thread(inputs.describe_stdin)
+
+
+async def _latest_run(order: Order, piped: Content | None) -> Migration:
+    """Open the latest run of these rows and options that was begun, for the same service and location.
+
+    Raises:
+        ConfigurationError: There is none, or one that may be it cannot be opened.
+    """
+    unopened: ConfigurationError | None = None
+    target, location_id = await _find_place(order)
+    for folder in _earlier_runs():
         try:
-            comparison = await compare_with_stored(order.wish, client, files, stop, conflicts=conflicts.conflicts())
-        except READING_ENDS as error:
-            tell(f"Stopped early: {clean_text(str(error))}. Nothing was written: this was a dry run.")
-            return INTERRUPTED if stop.is_set() else STOPPED
-    return conclude_dry_run(files, tally, shared=conflicts.told, skipped=conflicts.skipped, comparison=comparison)
+            run = await Migration.open(None, folder, target=_target(order))
+        except ConfigurationError as error:
+            if not isinstance(error.__cause__, OperationalError) and (folder / RUN_FILE).exists():
+                raise  # it is damaged, and may be the one
+            unopened = unopened or error
+            continue
+        is_there = is_same_target(run.target or "", target) and location_id in (None, run.location_id)
+        if is_there and run.is_loading and run.is_same(order.sources, order.options, piped=piped):
+            return run
+        run.close()
+    raise unopened or ConfigurationError(
+        f"there is no run of this load here to go on with (looked for {_RUN}*/{RUN_FILE}); name its folder with --out, "
+        "or leave --resume out to begin anew"
+    )
 
 
-def _conclude_reading(order: Order, folder: Path, error: LeadConnectorError) -> int:
-    """Say what ended the reading of what is there, and how to go on."""
-    is_wish = isinstance(error, StopRequestedError)
-    show("Interrupted." if is_wish else f"Stopped early: {clean_text(str(error))}")
-    command = describe_command(order, describe_sources(order.sources), "--out", str(folder), "--resume")
-    show(f"Nothing was sent. Next, to go on with reading what is there: {command}")
-    return INTERRUPTED if is_wish else STOPPED
+async def _find_place(order: Order) -> tuple[str, str | None]:
+    """Return the service and the location that the settings name, the latter None where they name none."""
+    if order.is_sandbox:
+        return IN_SANDBOX, order.location_id or _SANDBOX_LOCATION
+    client = await _make_client(order, order.location_id)
+    return client.target, client.location_id
 
 
-async def _prepare(
-    order: Order, files: list[RowFile], client: LeadConnector, stop: asyncio.Event, look: Look
-) -> tuple[list[RowFile], ProblemTally | None]:
-    preparation = Preparation(order.saying, client, stop.is_set)
-    files = await preparation.look_up(files)
-    if order.is_resumed:
-        return files, None  # its rows were looked at, and fields made, before its first sitting
-    tally = await preparation.check(files, look)
-    return files if order.is_dry_run else await preparation.make_fields(files), tally
+def _earlier_runs() -> list[Path]:
+    return sorted(filter(is_run, Path().glob(f"{_RUN}*")), reverse=True)
 
 
-def _describe(order: Order, files: list[RowFile], client: LeadConnector) -> dict[str, str]:
-    return describe_files(files) | {
-        "location": client.location_id or "",
-        "target": SANDBOX if order.is_sandbox else client.host,
-        "api_version": client.api_version,
-        "tags": order.tags,
-        **({} if order.phone_conflict == "allow" else {"phone_conflict": order.phone_conflict}),
-        "limit": "" if order.limit is None else str(order.limit),
-        "snapshot": "kept" if order.takes_snapshot else "",
-        "empty": "clear" if order.saying.empties_fields else "keep",
-        **({"selection": " ".join(order.selection.words())} if order.selection.is_any else {}),
-    }
+# ---------------------------------------------------------------------------------------------- the client
 
 
-async def open_client(order: Order, rate: RateLimit, files: list[RowFile], stack: AsyncExitStack) -> LeadConnector:
-    """Open a client of where the load goes.
+async def open_client(
+    order: Order, rate: RateLimit, stack: AsyncExitStack, run: Migration | None = None
+) -> LeadConnector:
+    """Open a client of where the load goes: of a run that is there, its location, unless another one is named.
 
     Raises:
         LoginRequiredError: There is no token.
-        ConfigurationError: There is no location, or a setting is wrong.
+        ConfigurationError: A setting is wrong.
     """
-    limits = read_limits(order.redis)
+    location_id = order.location_id
+    if location_id is None and run is not None:
+        location_id = run.location_id
     if order.is_sandbox:
         from ..sandbox import Sandbox
 
@@ -289,76 +264,142 @@ async def open_client(order: Order, rate: RateLimit, files: list[RowFile], stack
         client = LeadConnector(
             "sandbox",
             base_url=sandbox.url,
-            location_id=order.location_id or _SANDBOX_LOCATION,
+            location_id=location_id or _SANDBOX_LOCATION,
             rate_limit=rate,
             concurrency=order.concurrency,
-            limits=limits,
+            limits=read_limits(order.redis),
         )
     else:
-        options = await choose_token(order.token_file, order.login)
-        if order.location_id:
-            options["location_id"] = order.location_id
-        client = LeadConnector.from_env(rate_limit=rate, concurrency=order.concurrency, limits=limits, **options)
-        if not client.location_id and not all(file.has_locations for file in files):
-            raise ConfigurationError(
-                "there is no location: give --location, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
-            )
+        client = await _make_client(
+            order, location_id, rate_limit=rate, concurrency=order.concurrency, limits=read_limits(order.redis)
+        )
     return await stack.enter_async_context(client)
 
 
-def _tell_beforehand(
-    order: Order, files: list[RowFile], tally: ProblemTally | None, shared: list[str], *, is_begun: bool
-) -> None:
+async def _make_client(order: Order, location_id: str | None, **options: Any) -> LeadConnector:
+    """Return a client of the service; it is not open."""
+    options |= await choose_token(order.token_file, order.login)
+    if location_id:
+        options["location_id"] = location_id
+    return LeadConnector.from_env(**options)
+
+
+# ---------------------------------------------------------------------------------------------- before the first row
+
+
+def _tell_beforehand(order: Order, run: Migration, *, is_found: bool) -> None:
     if order.is_resumed:
-        tell("Going on with an earlier run." if is_begun else "There is no earlier run in that folder: beginning one.")
-    for file in files:
-        for note in file.table.notes:
-            tell(f"{file.name}: {clean_text(note)}")
-    tell_of_columns(files)
-    if tally is not None:
-        tell_of_problems(tally)
-    for sentence in shared:
-        tell(sentence)
-    if order.saying.empties_fields:
-        tell_of_emptying(files)
-    if order.takes_snapshot:
-        tell(SNAPSHOT_SENTENCE)
-    if has_tags(files):
-        tell(_TAGS_SENTENCES[order.tags])
+        tell("Going on with an earlier run." if is_found else "There is no earlier run in that folder: beginning one.")
+    _tell_of_rows(run)
+    if run.options.snapshot:
+        tell(_SNAPSHOT_SENTENCE)
+    if any(file.has_tags for file in run.files):
+        tell(_TAGS_SENTENCES[run.options.tags])
     if not order.is_sandbox:
         tell("Each write fires the location's contact webhooks and workflows.")
 
 
-async def _is_agreed(order: Order, files: list[RowFile], client: LeadConnector, stop: asyncio.Event) -> bool:
+def _tell_of_rows(run: Migration) -> None:
+    """Say what was read, of a run that was prepared just now."""
+    if not run.read_files:
+        return
+    for sentence in (*run.notes, *_about_columns(run)):
+        tell(clean_text(sentence))
+    problems = run.plan.problems
+    for kind in problems[:_MOST_KINDS]:
+        tell(f"  {kind.count} x {clean_text(describe_problem(kind))}")
+    if len(problems) > _MOST_KINDS:
+        tell(f"  and {len(problems) - _MOST_KINDS} more kinds of problems")
+    for sentence in run.shared:
+        tell(sentence)
+    emptied = about_emptied(split_emptied(run.read_files)[0]) if run.options.empty == "clear" else None
+    if emptied is not None:
+        tell(clean_text(emptied))
+
+
+def _about_columns(run: Migration) -> Iterator[str]:
+    """Yield whose export each file looks like, and which of its columns are not sent."""
+    for file in run.read_files:
+        if file.map is None:
+            continue
+        if file.map.preset is not None:
+            yield f"{file.name}: looks like an export of {file.map.preset.name}"
+        consent = [f"{column.name} ({column.target.text})" for column in file.map.columns if column.target.consent]
+        if consent:
+            yield f"{file.name}: read as consent: {', '.join(consent)}"
+        by_reason: dict[str, list[str]] = {}
+        for unsent in file.map.unsent:
+            by_reason.setdefault(unsent.reason, []).append(unsent.name)
+        for reason, names in by_reason.items():
+            yield f"{file.name}: ignored columns: {', '.join(names)} ({reason})"
+
+
+async def _is_agreed(order: Order, run: Migration, client: LeadConnector, stop: asyncio.Event) -> bool:
     """Ask before the first write, where that is no sandbox, and somebody is there."""
     if order.is_agreed or order.is_sandbox or not is_person_there():
         return True
-    rows = sum(file.count for file in files)
     where = f"location {client.location_id}" if client.location_id else "the locations that they name"
-    return await is_agreed(f"Send {rows:,} rows to {clean_text(where)} at {clean_text(client.host)}?", stop)
+    return await is_agreed(f"Send {run.plan.rows:,} rows to {clean_text(where)} at {clean_text(client.host)}?", stop)
 
 
-async def _run(
-    order: Order, client: LeadConnector, load: FileLoad, stop: asyncio.Event, most_per_second: float
-) -> str | None:
+# ---------------------------------------------------------------------------------------------- the load
+
+
+async def _upsert(order: Order, run: Migration, client: LeadConnector, stop: asyncio.Event) -> str | None:
     """Run a load to its end, and return what ended it early, if it was no wish of the user's."""
-    progress = open_progress(
-        load.total, load.report, most_per_second, client.calls_left_today, is_wanted=order.is_progress_wanted
-    )
-    with progress:
+    rate = read_rate(order.rate, order.daily)
+    most, wanted = rate.max_requests / rate.per_seconds, order.is_progress_wanted
+    shown, reading = Silent(), _Reading(is_wanted=wanted)
+    with ExitStack() as opened:
+
+        def show_progress(load: FileLoad) -> None:
+            nonlocal shown
+            progress = open_progress(load.total, load.report, most, client.calls_left_today, is_wanted=wanted)
+            shown = opened.enter_context(progress)
+
         try:
-            await load.run(
-                client,
-                stop,
+            await run.upsert(
+                stop=stop,
                 wait_for_quota=order.waits,
-                on_outcome=progress.update,
-                on_phone=progress.count_phones,
-                on_tagged=progress.add_tagged,
+                retry_failed=order.retry_failed,
+                limit=order.limit,
+                as_planned=True,  # else it was refused before anything was asked
+                tell=tell,
+                on_read=reading.count,
+                on_load=show_progress,
+                on_outcome=lambda outcome: shown.update(outcome),
+                on_step=lambda progress: shown.update_step(progress),
             )
         except LoadStoppedError as error:
             return str(error)
         except asyncio.CancelledError:
-            if not stop.is_set():
+            if not stop.is_set() or run.load is None:
                 raise
             return "interrupted at once"
     return None
+
+
+class _Reading:
+    """A line now and then on how far the reading of what is there has come."""
+
+    def __init__(self, *, is_wanted: bool) -> None:
+        self._is_wanted = is_wanted
+        self._done = 0
+        self._told = time.monotonic()
+
+    def count(self, more: int) -> None:
+        """Take note of some more."""
+        self._done += more
+        now = time.monotonic()
+        if self._is_wanted and now - self._told >= _LINE_SECONDS:
+            self._told = now
+            tell(f"Reading what is there: {self._done:,} so far")
+
+
+def _conclude_reading(order: Order, folder: Path | None, error: LeadConnectorError) -> int:
+    """Say what ended the reading of what is there, and how to go on."""
+    is_wish = isinstance(error, StopRequestedError)
+    show("Interrupted." if is_wish else f"Stopped early: {clean_text(str(error))}")
+    command = describe_command(order, describe_sources(order.sources), "--out", str(folder), "--resume")
+    show(f"Nothing was sent. Next, to go on with reading what is there: {command}")
+    return INTERRUPTED if is_wish else STOPPED

@@ -31,7 +31,7 @@ from ..errors import (
 )
 from ..models import ContactUpsert
 from .dispatch import Assignment, Ending, LoadSetup, Orders, WorkerReport
-from .journal import Log, SharedJournal
+from .journal import Records, StoreLog
 from .lease import Lease, LeasedLimits
 from .splitting import PieceRow, piece_name, read_piece, write_results
 from .store import Store, name_of
@@ -46,18 +46,14 @@ def count_earlier(store: Store, split_id: str, location_id: str) -> Tally | None
     """Count what became of the rows of a location that nobody is loading now; None where it was never begun.
 
     Raises:
-        JournalError: Its journal cannot be read.
+        JournalError: Its log cannot be read.
     """
     folder = f"journal/{name_of(location_id)}"
     if not store.names(folder):
         return None
-    log = Log(store, folder, sys.maxsize, Lease(0.0))
-    with (
-        tempfile.TemporaryDirectory(prefix="leadconnector-") as scratch,
-        SharedJournal(log, Path(scratch) / "journal.sqlite3", whole={"files": split_id}) as journal,
-    ):
+    with StoreLog(Records(store, folder, sys.maxsize, Lease(0.0)), whole={"files": split_id}) as log:
         counts = BatchReport(keep_outcomes=False)
-        journal.fold_all_into(counts)
+        log.fold_all_into(counts)
         return counts.tally()
 
 
@@ -98,34 +94,34 @@ class LocationLoad:
         """
         with tempfile.TemporaryDirectory(prefix="leadconnector-") as folder:
             self._scratch = Path(folder)
-            journal = await asyncio.to_thread(self._open_journal)
+            log = await asyncio.to_thread(self._open_log)
             try:
-                return await self._load(journal, stop)
+                return await self._load(log, stop)
             finally:
-                await asyncio.to_thread(journal.close)
+                await asyncio.to_thread(log.close)
 
-    def _open_journal(self) -> SharedJournal:
-        assignment = self._assignment
-        log = Log(self._store, f"journal/{self._name}", assignment.epoch, self._lease)
+    def _open_log(self) -> StoreLog:
+        records = Records(self._store, f"journal/{self._name}", self._assignment.epoch, self._lease)
         # Its pieces never change, so that a row is known by its place in them.
-        return SharedJournal(log, self._scratch / "journal.sqlite3", whole={"files": self._setup.split_id})
+        return StoreLog(records, whole={"files": self._setup.split_id}, location_id=self._assignment.location_id)
 
-    async def _load(self, journal: SharedJournal, stop: asyncio.Event) -> Ending:
-        if self._assignment.is_again or journal.is_begun:
-            self._wait_out_a_window()  # what was sent from elsewhere of late is not known here
+    async def _load(self, log: StoreLog, stop: asyncio.Event) -> Ending:
+        if self._assignment.is_again or log.is_begun:
+            # Whoever sent the last calls may have died before it wrote of them, or have another clock.
+            self._wait_out_a_window()
         await self._client.contacts.bulk_upsert(
-            self._rows(journal),
+            self._rows(log),
             concurrency=self._setup.options.concurrency,
             compare=self._setup.compare,
             report=self.report,
             stop=stop,
-            journal=journal,
+            journal=log,
             wait_for_quota=self._setup.wait_for_quota,
         )
         self._lease.check()  # else another worker reports on its rows
         if isinstance(self.report.stopped, JournalError):
             raise self.report.stopped
-        return await asyncio.to_thread(self._conclude, journal)
+        return await asyncio.to_thread(self._conclude, log)
 
     def _wait_out_a_window(self) -> None:
         limit = self._setup.options.rate_limit
@@ -138,18 +134,18 @@ class LocationLoad:
             self._store.fetch(piece_name(number, self._assignment.location_id), path)
             yield from read_piece(path)
 
-    def _rows(self, journal: SharedJournal) -> Iterator[ContactUpsert | InvalidContactError | Finished]:
+    def _rows(self, log: StoreLog) -> Iterator[ContactUpsert | InvalidContactError | Finished]:
         for index, row in enumerate(self._pieces()):
-            yield FINISHED if journal.is_finished(index) else row.contact
+            yield FINISHED if log.is_finished(index) else row.contact
 
-    def _conclude(self, journal: SharedJournal) -> Ending:
+    def _conclude(self, log: StoreLog) -> Ending:
         """Write the results, and what they add up to, which says that the location is done."""
         reason = row_error(self.report.stopped or StopRequestedError("the load was cut off"))
         counts = BatchReport(keep_outcomes=False)
-        journal.fold_all_into(counts)
+        log.fold_all_into(counts)
         counts.add_rest(self._assignment.rows - counts.total, reason)
         self.report.take_over(counts)
-        self._write_results(journal, reason)
+        self._write_results(log, reason)
         stopped = self.report.stopped
         ending = Ending(
             location_id=self._assignment.location_id,
@@ -164,14 +160,14 @@ class LocationLoad:
             self._store.write(f"done/{self._name}.{ending.epoch:012}.json", msgspec.json.encode(ending))
         return ending
 
-    def _write_results(self, journal: SharedJournal, reason: RowError) -> None:
+    def _write_results(self, log: StoreLog, reason: RowError) -> None:
         path = self._scratch / "results.parquet"
-        write_results(path, self._assignment.location_id, self._results(journal, reason))
+        write_results(path, self._assignment.location_id, self._results(log, reason))
         self._lease.check()
         self._store.put(path, f"results/{self._name}.{self._assignment.epoch:012}.parquet")
 
-    def _results(self, journal: SharedJournal, reason: RowError) -> Iterator[tuple[PieceRow, Outcome]]:
-        outcomes = journal.outcomes()
+    def _results(self, log: StoreLog, reason: RowError) -> Iterator[tuple[PieceRow, Outcome]]:
+        outcomes = log.outcomes()
         outcome = next(outcomes, None)
         for index, row in enumerate(self._pieces()):
             if outcome is None or outcome.index != index:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -17,6 +18,7 @@ from ..errors import ConfigurationError, JournalError, StopRequestedError
 from ..migration.mapping.meaning import NOTHING_SAID, Meaning
 from ..migration.tables import Reading
 from .dispatch import Dispatcher, Ending, LoadSetup, Share
+from .journal import DIFFERENCES
 from .lead import Lead
 from .lease import Leadership, Lease
 from .load import count_earlier
@@ -156,10 +158,8 @@ def read_endings(store: Store) -> list[Ending]:
 _LOAD: Final = "load.json"
 _LEFT_BY_REFUSALS: Final = frozenset(("probe", "lead.json"))  # of runs that ended before they began to read
 _OTHER: Final = {
-    "source": "other files, or they have changed since",
-    "location": "another location",
-    "target": "another service",
-    "api_version": "another API version",
+    "source": DIFFERENCES["files"],
+    **{name: DIFFERENCES[name] for name in ("location", "target", "api_version")},
     "meaning": "other columns or checks",
 }
 
@@ -202,11 +202,20 @@ def open_folder(store: Store, whole: dict[str, str], *, is_resumed: bool) -> Des
             raise ConfigurationError(f"{store.url}: is not empty; name a new folder for the results")
         return Description(split_id=f"{time.time_ns():x}", began_at=0.0, whole=whole)
     if not is_resumed:
-        raise ConfigurationError(f"{store.url}: holds a run; name a new folder, or go on with that one (--resume)")
+        raise ConfigurationError(f"{store.url}: holds a run; name a new folder, or go on with that one (`resume`)")
     for name, sentence in _OTHER.items():
         if before.whole.get(name) != whole[name]:
             raise ConfigurationError(f"{store.url}: holds a run with {sentence}; name another folder, or load the same")
     return before
+
+
+def is_cluster_run(folder: Path) -> bool:
+    """Whether a folder that this machine can read holds a load on a cluster."""
+    try:
+        msgspec.json.decode((folder / _LOAD).read_bytes(), type=Description)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def take_folder(store: Store, description: Description) -> Description:
@@ -255,6 +264,7 @@ async def upsert_partitions(
     A location is loaded by one worker at a time, which loads many at once; so each location has its own limits, and no
     two workers need to share them. What becomes of each row is in the store before it counts. Where a worker is lost,
     others go on with its locations: after the time for which it might still send, and one window of the rate limit.
+    A load on a cluster cannot be verified or undone for now.
 
     Args:
         client_options: Where rows go, and where each worker finds the token.
@@ -400,7 +410,7 @@ class ClusterLoad:
         if part is None:
             raise ConfigurationError(
                 f"{self._store.path(part_name(number))}: a worker wrote it where this process cannot see it; name a "
-                "folder that all machines share, with --out"
+                "folder that all machines share (`out`)"
             )
         return part
 

@@ -1,14 +1,14 @@
 """The first pass: split the rows of a source by location. Nothing is sent.
 
-A part is a file, or a partition of a dask.dataframe. Its rows are sorted in a scratch file of the machine that reads
-it, so that memory does not grow with them, and become one object for each location. What a part holds is written last;
-a part that has this is never read again.
+A part is a file, or a partition of a dask.dataframe. Its rows are put aside on the machine that reads it, which keeps 8
+bytes of each in memory, and become one object for each location. What a part holds is written last; a part that has
+this is never read again.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
+from array import array
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from glob import has_magic
@@ -26,8 +26,8 @@ from ..migration.mapping.meaning import Meaning
 from ..migration.mapping.rows import FileRow, RowFile, open_row_file
 from ..migration.tables import Reading, find_files
 from ..models import ContactUpsert
-from ..private_file import keep_database_private
 from ..rules.problems import UnusableCellError
+from .spool import Spool
 from .store import Store, load_cluster_library, name_of
 
 # ---------------------------------------------------------------------------------------------- what is read
@@ -159,6 +159,10 @@ class PieceRow(Struct, frozen=True, gc=False):
         return _decode(self.sent)
 
 
+_encode_row: Final = msgspec.msgpack.Encoder().encode
+_decode_row: Final = msgspec.msgpack.Decoder(PieceRow).decode
+
+
 def write_piece(path: Path, rows: Iterable[PieceRow]) -> None:
     """Write rows of one location to a file, in constant memory."""
     columns = dict.fromkeys(_ROW_COLUMNS, "string")
@@ -222,12 +226,7 @@ def _batches(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
         yield batch
 
 
-_SCHEMA: Final = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-CREATE TABLE rows (location TEXT NOT NULL, number INTEGER NOT NULL, row TEXT, sent TEXT, refused TEXT, field TEXT);
-"""
-_NOWHERE: Final = "has no location: give it one, or name one for rows without (--location)"
+_NOWHERE: Final = "has no location: give it one, or name one for rows without (`location_id`)"
 
 
 class SourcePart(Struct, frozen=True, kw_only=True):
@@ -331,7 +330,7 @@ def open_named(path: Path, name: str, splitting: Splitting) -> RowFile:
     file.name = file.table.name = file.table.file.name = name
     if not file.has_locations and splitting.location_id is None:
         raise ConfigurationError(
-            f"{name}: has no column for the location; add one called locationId, or name one location with --location"
+            f"{name}: has no column for the location; add one called locationId, or name one location (`location_id`)"
         )
     return file
 
@@ -356,45 +355,36 @@ def fetch_file(url: str, folder: Path) -> Path:
 
 def _split(splitting: Splitting, number: int, file: RowFile, folder: Path) -> None:
     store = Store(splitting.store_url)
-    scratch = folder / "rows.sqlite3"
-    keep_database_private(scratch)
-    with closing(sqlite3.connect(scratch, isolation_level=None)) as db:
-        db.executescript(_SCHEMA)
-        has_tags = _sort_in(db, file, splitting.location_id)
-        rows = dict(db.execute("SELECT location, count(*) FROM rows GROUP BY location"))
-        for location_id in rows:
+    with closing(Spool()) as spool:
+        places, has_tags = _sort(file, splitting.location_id, spool)
+        for location_id, its_places in places.items():
             path = folder / "piece.parquet"
-            write_piece(path, _of_location(db, location_id))
+            write_piece(path, (_decode_row(spool.get(place)) for place in its_places))
             store.put(path, piece_name(number, location_id))
+    rows = {location_id: len(its_places) for location_id, its_places in places.items()}
     part = SourcePart(rows=rows, has_tags=has_tags, notes=[f"{file.name}: {note}" for note in file.table.notes])
     store.write(part_name(number), msgspec.json.encode(part))
 
 
-def _sort_in(db: sqlite3.Connection, file: RowFile, location_id: str | None) -> bool:
-    """Write all rows to the scratch file, and return whether some have tags.
+def _sort(file: RowFile, location_id: str | None, spool: Spool) -> tuple[dict[str, array[int]], bool]:
+    """Put all rows aside, and return the places of each location's rows in their order, and whether some have tags.
 
     Raises:
         ConfigurationError: A column about consent cannot be read.
+        JournalError: The rows cannot be put aside.
     """
+    places: dict[str, array[int]] = {}
     has_tags, consent = False, ConsentCells(file)
-
-    def cells() -> Iterator[tuple[object, ...]]:
-        nonlocal has_tags
-        for number, row in enumerate(file.rows()):
-            contact = row.contact
-            consent.add(row.record)
-            where, located = _locate(row, contact, location_id)
-            has_tags = has_tags or (isinstance(contact, ContactUpsert) and bool(contact.tags))
-            yield (where, number, located.row, located.sent, located.refused, located.field)
-
-    db.execute("BEGIN")
-    db.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", cells())
-    db.execute("COMMIT")
+    for row in file.rows():
+        contact = row.contact
+        consent.add(row.record)
+        where, located = _locate(row, contact, location_id)
+        has_tags = has_tags or (isinstance(contact, ContactUpsert) and bool(contact.tags))
+        places.setdefault(where, array("Q")).append(spool.add(_encode_row(located)))
     if unread := consent.unread():
         described = "; ".join(map(describe_unread, unread))
         raise ConfigurationError(f"{described}: map it to opt-out:CHANNEL or opt-in:CHANNEL, or ignore it")
-    db.execute("CREATE INDEX by_location ON rows (location, number)")
-    return has_tags
+    return dict(sorted(places.items())), has_tags
 
 
 def _locate(
@@ -421,11 +411,6 @@ def _named_location(row: FileRow) -> str:
             with suppress(UnusableCellError):
                 return str(column.read(record.cells[column.position].strip()))
     return ""
-
-
-def _of_location(db: sqlite3.Connection, location_id: str) -> Iterable[PieceRow]:
-    query = "SELECT row, sent, refused, field FROM rows WHERE location = ? ORDER BY number"
-    return (PieceRow(*cells) for cells in db.execute(query, (location_id,)))
 
 
 def piece_name(number: int, location_id: str) -> str:

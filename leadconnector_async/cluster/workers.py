@@ -351,6 +351,6 @@ def find_problem(options: ClientOptions, store_url: str, mark: bytes, files: lis
     except LeadConnectorError as error:
         return str(error)
     if probe != mark:
-        return f"cannot see the folder for the results, {store_url}; name one that all machines share, with --out"
+        return f"cannot see the folder for the results, {store_url}; name one that all machines share (`out`)"
     missing = next((file for file in files if "://" not in file and not Path(file).is_file()), None)
     return None if missing is None else f"cannot see {missing}; put it where all machines see it, or on each of them"

@@ -8,9 +8,8 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ..calls.call import PAUSED, Call, Doubt, Paused
+from ..calls.call import PAUSED, Call, Paused
 from ..calls.caller import Caller
-from ..calls.server_clock import CLOCK_TOLERANCE, read_time
 from ..errors import InvalidContactError, PermanentDndError
 from ..models import (
     AnySendable,
@@ -27,6 +26,7 @@ from ..models.compare import describe_refused
 from ..protocol import Request, T, build_create, build_delete, build_get, build_update, build_upsert
 from ..protocol.links import build_bulk_business
 from .activities import Notes, Tasks
+from .authorship import NO_EARLIER_TRIES, EarlierTries, was_created_by_lost_try
 from .finding import Finding
 from .group import OperationGroup
 from .links import Campaigns, Followers, Tags, Workflows, in_hundreds
@@ -191,11 +191,19 @@ def _read(given: object, model: type[AnySendable], what: str) -> AnySendable:
     raise InvalidContactError(f"{what} or a dict, not {type(given).__name__}")
 
 
-async def send_upsert(caller: Caller, call: Call[UpsertResult], contact: ContactUpsert) -> UpsertResult | Paused:
+async def send_upsert(
+    caller: Caller, call: Call[UpsertResult], contact: ContactUpsert, earlier: EarlierTries = NO_EARLIER_TRIES
+) -> UpsertResult | Paused:
     """Send an upsert, and again without each do-not-disturb channel that the service refuses to change for good.
 
     It ends, as each refusal leaves less to refuse. Of a call that was refused nothing was applied, so that any kind of
     call may be sent again.
+
+    Args:
+        caller: Sends it.
+        call: The upsert.
+        contact: What it sends.
+        earlier: Tries of earlier sessions that may have been applied.
 
     Returns:
         What the service says of it; `PAUSED` where it is a row of a load and its location is paused.
@@ -212,9 +220,11 @@ async def send_upsert(caller: Caller, call: Call[UpsertResult], contact: Contact
         except PermanentDndError as error:
             allowed = without_permanent(allowed, error, call)
             call = with_request(call, build_upsert(allowed, caller.api_version))
-    if result is PAUSED or (tries.count == 1 and not tries.rate_limited):
+    if result is PAUSED or (tries.count == 1 and not tries.rate_limited and not earlier.spans):
         return result
-    is_new_by_date = None if result.new or tries.doubt is None else _is_ours(tries.doubt, caller, result.contact)
+    is_new_by_date = None
+    if not result.new:
+        is_new_by_date = was_created_by_lost_try(tries, contact, result.contact, caller.server_clock, earlier)
     return msgspec.structs.replace(
         result,
         new=result.new or is_new_by_date is True,
@@ -252,11 +262,6 @@ def without_permanent(contact: AnySendable, error: PermanentDndError, call: Call
 def with_request(call: Call[T], request: Request[T]) -> Call[T]:
     """Return a call that goes on with another request; its tries stay."""
     return msgspec.structs.replace(call, request=request)
-
-
-def _is_ours(doubt: Doubt, caller: Caller, contact: Contact) -> bool | None:
-    """Whether an earlier try of a call, whose answer was lost, made a contact; None where that is not known."""
-    return was_created_since(doubt.span or caller.server_clock.span(doubt.sent_at), contact)
 
 
 def _find_refused(sent: AnySendable, allowed: AnySendable, stored: Contact) -> tuple[NotApplied, ...]:
@@ -312,18 +317,3 @@ class ContactOperations(OneContact, Finding):
             done_now = await self._send(build_bulk_business(ids, business_id, scope))
             done += done_now
         return done
-
-
-def was_created_since(span: tuple[float, float] | None, contact: Contact) -> bool | None:
-    """Whether a contact is younger than a moment of the server's clock; None where that cannot be told.
-
-    Args:
-        span: The earliest and the latest that the moment may have been, in seconds since 1970, or None.
-        contact: A contact; its `dateAdded` is by the server's clock.
-    """
-    added = read_time(contact.date_added)
-    if span is None or added is None:
-        return None
-    if added >= span[1] - CLOCK_TOLERANCE:
-        return True
-    return None if added >= span[0] - CLOCK_TOLERANCE else False

@@ -181,5 +181,14 @@ class Limits(Protocol):
     def window(self, location_id: str, rate_limit: RateLimit | None) -> Window:
         """Return the window of a location, always the same one."""
 
+    def assume_used(self, slots: int | None, seconds: float, *, location_id: str | None = None) -> None:
+        """Take slots (None for all) of each window that was not used yet as used by another process, for so long.
+
+        Args:
+            slots: How many.
+            seconds: For how long.
+            location_id: Of whose window alone, which is there; None for all, also those that are yet to come.
+        """
+
     async def pace(self, *, bulk: bool) -> None:
         """Wait until the process as a whole may send another call; of a load only one waits at a time."""

@@ -56,6 +56,7 @@ class LocalLimits:
         self._sweep_at = _FEWEST_WINDOWS
         self._most_a_second = max_calls_per_second
         self.is_paced = max_calls_per_second is not None
+        self._used_elsewhere: tuple[int | None, float] = (0, -math.inf)  # slots, and until when
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pace: AsyncLimiter | None = None
         self._set_pace()
@@ -67,6 +68,17 @@ class LocalLimits:
             from aiolimiter import AsyncLimiter  # where there is a cap: importing it takes as long as half of this wing
 
             self._pace = AsyncLimiter(most, 1) if most >= 1 else AsyncLimiter(1, 1 / most)
+
+    def assume_used(self, slots: int | None, seconds: float, *, location_id: str | None = None) -> None:
+        """Take slots (None for all) of each window that was not used yet, or of one, as used by another process, for
+        so long."""
+        until = self._clock.monotonic() + seconds
+        if location_id is not None:
+            self._windows[location_id].assume_used(slots, until)
+            return
+        self._used_elsewhere = slots, until
+        for window in self._windows.values():
+            window.assume_used(*self._used_elsewhere)
 
     async def open(self) -> None:
         """Be ready for a client: on another event loop than before, nobody waits any more."""
@@ -87,6 +99,7 @@ class LocalLimits:
             if len(self._windows) >= self._sweep_at:
                 self._forget_idle()
             window = self._windows[location_id] = LocalWindow(location_id, rate_limit, self._clock)
+            window.assume_used(*self._used_elsewhere)
         elif rate_limit is not window.limit and rate_limit is not None:
             window.tighten(rate_limit)
         return window
@@ -231,6 +244,15 @@ class LocalWindow:
             insort(cooling, free_at)
         else:
             cooling.append(free_at)
+
+    def assume_used(self, slots: int | None, until: float) -> None:
+        """Let slots (None for all) cool until a time, as another process used them; not once this one has used any."""
+        if self.limit is None or self._sent or until <= self._clock.monotonic():
+            return
+        count = min(self.capacity if slots is None else slots, self.capacity)
+        for _ in range(count - self._in_use):
+            self._in_use += 1
+            self._cool(until)
 
     def give_back(self, slot: int) -> None:
         """Give a slot back whose call never left; it is free at once."""

@@ -165,6 +165,9 @@ class RedisLimits:
             self._begin_anew()
             await _close(redis)
 
+    def assume_used(self, slots: int | None, seconds: float, *, location_id: str | None = None) -> None:
+        """Do nothing: Redis knows what each process has used."""
+
     async def pace(self, *, bulk: bool) -> None:
         """Return at once: there is no cap on all locations together."""
 

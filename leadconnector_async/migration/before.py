@@ -1,62 +1,59 @@
 """What locations held before a load: their contacts, on disk, to be found by email and phone as an upsert finds them.
 
-One SQLite file in the folder of the run, for its owner alone, as it holds data of people. It is filled before the first
-write and read-only from then on, so that a load never takes what it wrote itself for what was there before.
+Tables of the run, filled before the first write and never changed from then on, so that a load never takes what it
+wrote itself for what was there before.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from ..errors import JournalError
 from ..models import Contact, ContactUpsert
 from ..models.contacts import ShapeName
 from ..models.identity import Identity, identity_of
 from ..models.normal import normal_email, normal_phone
 from ..models.search import Cursor, FoundContact
 from ..models.wire import read_contact
-from ..private_file import keep_database_private
 from ..rules.phones import read_as_of
+from ..run.database import Database, seal, unseal
 from .matching import USUAL_ORDER, Field, MatchRule
 
-BEFORE: Final = "before.sqlite3"
 Way: TypeAlias = Literal["pages", "rows"]
 """How contacts are read: all of a location, by pages of a search, or those of each row by a call of its own."""
 
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS locations (
-    id TEXT PRIMARY KEY, told TEXT NOT NULL, way TEXT NOT NULL, cursor TEXT, is_whole INTEGER NOT NULL DEFAULT 0
+CREATE TABLE before_locations (
+    id TEXT PRIMARY KEY, asked TEXT NOT NULL, way TEXT NOT NULL, cursor TEXT, is_whole INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS contacts (
+CREATE TABLE before_contacts (
     number INTEGER PRIMARY KEY, location TEXT NOT NULL, id TEXT NOT NULL, raw BLOB NOT NULL, UNIQUE (location, id)
 );
-CREATE TABLE IF NOT EXISTS keys (
+CREATE TABLE before_keys (
     field TEXT NOT NULL, key TEXT NOT NULL, rank INTEGER NOT NULL, contact INTEGER,
     PRIMARY KEY (field, key, rank)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS wholes (contact INTEGER PRIMARY KEY, raw BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS finished (at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS completed (at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS refused (location TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE before_wholes (contact INTEGER PRIMARY KEY, raw BLOB NOT NULL);
+CREATE TABLE before_steps (name TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE before_refused (location TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE before_snapshot (
+    location TEXT NOT NULL, id TEXT NOT NULL, raw BLOB NOT NULL, PRIMARY KEY (location, id)
+) WITHOUT ROWID;
 """
-_CACHE: Final = -32768  # KiB of pages in memory, in SQLite's own way to say it
+_SEALED: Final = ("before_contacts", "before_wholes", "before_snapshot")
 _OWN: Final = 0  # the rank of the address and number of a contact
 _MORE: Final = 1  # and of those beside; the service has been seen to match by them, too
 _NOBODY: Final = 2  # it was looked for, and no contact has it
 _CONTACTS: Final = """
-    SELECT location, id, coalesce(wholes.raw, contacts.raw), wholes.raw IS NOT NULL
-    FROM contacts LEFT JOIN wholes ON wholes.contact = contacts.number
+    SELECT location, id, coalesce(whole.raw, one.raw), whole.raw IS NOT NULL
+    FROM before_contacts AS one LEFT JOIN before_wholes AS whole ON whole.contact = one.number
 """
-_BY_KEY: Final = "WHERE number = (SELECT contact FROM keys WHERE field = ? AND key = ? ORDER BY rank LIMIT 1)"
+_BY_KEY: Final = "WHERE number = (SELECT contact FROM before_keys WHERE field = ? AND key = ? ORDER BY rank LIMIT 1)"
 _FIND: Final = _CONTACTS + _BY_KEY
 _GET: Final = _CONTACTS + "WHERE location = ? AND id = ?"
 _SHAPES: Final[dict[Way, ShapeName]] = {"pages": "found", "rows": "duplicate"}
@@ -114,39 +111,19 @@ class _Told(Struct):
 
 
 class StoredContacts:
-    """The contacts that locations held before a load. Close it in the end. Threads may share it.
+    """The contacts that locations held before a load. Threads may share it.
 
     Args:
-        path: The file, made with mode 0600 where it is not there; None for one without a name, which is gone when this
-            is closed. Only the process that has the journal of the load may open it.
+        file: The database of the run, or one without a name.
 
     Raises:
         JournalError: It cannot be read or written. All methods raise this, too.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._lock = threading.RLock()
+    def __init__(self, file: Database) -> None:
+        self._file = file
         self._locations: dict[str, LocationRead | None] = {}
-        with self._telling():
-            if path is not None:
-                keep_database_private(path)
-            self._db = sqlite3.connect(path or "", isolation_level=None, check_same_thread=False)
-            self._db.execute(f"PRAGMA journal_mode = {'OFF' if path is None else 'WAL'}")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute(f"PRAGMA cache_size = {_CACHE}")
-            self._db.executescript(_SCHEMA)
-
-    def __enter__(self) -> StoredContacts:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file. May be called twice."""
-        with self._lock:
-            self._db.close()
+        file.create(_SCHEMA, sealed=_SEALED)
 
     # ------------------------------------------------------------------------------------------ what is there
 
@@ -177,18 +154,18 @@ class StoredContacts:
     def holder(self, identity: Identity, field: Field) -> StoredContact | None:
         """Return the contact that had the email, or the phone, of an identity; of several the oldest."""
         key = getattr(identity, field)
-        found = self._read(_FIND, field, key) if key else ()
+        found = self._file.read(_FIND, field, key) if key else ()
         return self._stored(found[0], field) if found else None
 
     def get(self, location_id: str, contact_id: str) -> StoredContact | None:
         """Return a contact by its id, or None where it is not known to have been there."""
-        found = self._read(_GET, location_id, contact_id)
+        found = self._file.read(_GET, location_id, contact_id)
         return self._stored(found[0], None) if found else None
 
     def _stored(self, record: Sequence[Any], field: Field | None) -> StoredContact:
         location_id, contact_id, raw, is_whole = record
         shape: ShapeName = "whole" if is_whole else _SHAPES[self.location(location_id).way]
-        return StoredContact(location_id, contact_id, zlib.decompress(raw), shape, field)
+        return StoredContact(location_id, contact_id, _unpack(raw), shape, field)
 
     def location(self, location_id: str) -> LocationRead:
         """Return how far a location is read; one that was not begun is as usual."""
@@ -200,14 +177,16 @@ class StoredContacts:
 
     def _location(self, location_id: str) -> LocationRead | None:
         if location_id not in self._locations:
-            found = self._read("SELECT told, way, cursor, is_whole FROM locations WHERE id = ?", location_id)
+            found = self._file.read(
+                "SELECT asked, way, cursor, is_whole FROM before_locations WHERE id = ?", location_id
+            )
             self._locations[location_id] = _read_location(found[0]) if found else None
         return self._locations[location_id]
 
     def lacks(self, identity: Identity, field: Field) -> bool:
         """Whether the email, or phone, of an identity is still to be looked up."""
         key = getattr(identity, field)
-        return bool(key) and not self._read("SELECT 1 FROM keys WHERE field = ? AND key = ?", field, key)
+        return bool(key) and not self._file.read("SELECT 1 FROM before_keys WHERE field = ? AND key = ?", field, key)
 
     @property
     def is_finished(self) -> bool:
@@ -217,27 +196,27 @@ class StoredContacts:
     @property
     def was_finished(self) -> bool:
         """Whether all of it is read but for locations that took no calls, to which nothing was sent either."""
-        return bool(self._read("SELECT 1 FROM finished"))
+        return bool(self._file.read("SELECT 1 FROM before_steps WHERE name = 'finished'"))
 
     @property
     def refused(self) -> set[str]:
         """Locations that took no calls when they were to be read."""
-        return {location for (location,) in self._read("SELECT location FROM refused")}
+        return {location for (location,) in self._file.read("SELECT location FROM before_refused")}
 
     @property
     def is_completed(self) -> bool:
         """Whether the contacts were read by id of which a load needs to know more."""
-        return bool(self._read("SELECT 1 FROM completed"))
+        return bool(self._file.read("SELECT 1 FROM before_steps WHERE name = 'completed'"))
 
     def is_whole(self, location_id: str, contact_id: str) -> bool:
         """Whether a contact was read by its id."""
-        found = self._read(_GET, location_id, contact_id)
+        found = self._file.read(_GET, location_id, contact_id)
         return bool(found and found[0][3])
 
     @property
     def count(self) -> int:
         """How many contacts there are."""
-        ((found,),) = self._read("SELECT count(*) FROM contacts")
+        ((found,),) = self._file.read("SELECT count(*) FROM before_contacts")
         return int(found)
 
     # ------------------------------------------------------------------------------------------ filling it
@@ -245,8 +224,8 @@ class StoredContacts:
     def begin(self, location_id: str, read: LocationRead) -> None:
         """Note how a location matches, and how it is to be read."""
         told = msgspec.json.encode(_Told(read.rule, read.country)).decode()
-        with self._transaction() as db:
-            db.execute("INSERT INTO locations (id, told, way) VALUES (?, ?, ?)", (location_id, told, read.way))
+        with self._file.transaction() as db:
+            db.execute("INSERT INTO before_locations (id, asked, way) VALUES (?, ?, ?)", (location_id, told, read.way))
         self._locations.pop(location_id, None)
 
     def add_page(self, location_id: str, contacts: Sequence[FoundContact], cursor: Cursor | None) -> None:
@@ -258,11 +237,12 @@ class StoredContacts:
             cursor: Where to go on; None where these were the last.
         """
         after = None if cursor is None else msgspec.json.encode(cursor).decode()
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             for contact in contacts:
                 self._add(db, location_id, contact)
             db.execute(
-                "UPDATE locations SET cursor = ?, is_whole = ? WHERE id = ?", (after, cursor is None, location_id)
+                "UPDATE before_locations SET cursor = ?, is_whole = ? WHERE id = ?",
+                (after, cursor is None, location_id),
             )
         self._locations.pop(location_id, None)
 
@@ -274,79 +254,57 @@ class StoredContacts:
             keys: The fields, with what an `Identity` has of them, to which this is the answer.
             contact: The contact, or None where nobody has them.
         """
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             number = None if contact is None else self._add(db, location_id, contact)
             rank = _NOBODY if contact is None else _MORE
             db.executemany(
-                "INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?)", [(field, key, rank, number) for field, key in keys]
+                "INSERT OR IGNORE INTO before_keys VALUES (?, ?, ?, ?)",
+                [(field, key, rank, number) for field, key in keys],
             )
 
     def finish(self, now: float, refused: Iterable[str] = ()) -> None:
         """Note that all is read that the load asks for, in seconds since 1970, but for locations that take no calls."""
-        with self._transaction() as db:
-            db.executemany("INSERT OR IGNORE INTO refused VALUES (?)", [(location,) for location in refused])
-            db.execute("UPDATE locations SET is_whole = 1 WHERE id NOT IN refused")
-            db.execute("INSERT INTO finished VALUES (?)", (now,))
+        with self._file.transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO before_refused VALUES (?)", [(location,) for location in refused])
+            db.execute("UPDATE before_locations SET is_whole = 1 WHERE id NOT IN before_refused")
+            db.execute("INSERT OR REPLACE INTO before_steps VALUES ('finished', ?)", (now,))
         self._locations.clear()
 
     def settle(self, refused: Iterable[str]) -> None:
         """Note, once all is read and completed, which locations are still to be read, as they take no calls."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM refused")
-            db.executemany("INSERT INTO refused VALUES (?)", [(location,) for location in refused])
-            db.execute("UPDATE locations SET is_whole = 1 WHERE id NOT IN refused")
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM before_refused")
+            db.executemany("INSERT INTO before_refused VALUES (?)", [(location,) for location in refused])
+            db.execute("UPDATE before_locations SET is_whole = 1 WHERE id NOT IN before_refused")
         self._locations.clear()
 
     def add_whole(self, location_id: str, contact: Contact) -> None:
         """Keep a contact that was read by its id in the place of what a search said of it."""
-        raw = zlib.compress(contact.raw, 1)
-        with self._transaction() as db:
+        raw = _pack(contact.raw)
+        with self._file.transaction() as db:
             db.execute(
-                "INSERT OR IGNORE INTO wholes SELECT number, ? FROM contacts WHERE location = ? AND id = ?",
+                "INSERT OR IGNORE INTO before_wholes"
+                " SELECT number, ? FROM before_contacts WHERE location = ? AND id = ?",
                 (raw, location_id, contact.id),
             )
 
     def complete(self, now: float) -> None:
         """Note that the contacts are read by id of which the load needs to know more, in seconds since 1970."""
-        with self._transaction() as db:
-            db.execute("INSERT INTO completed VALUES (?)", (now,))
+        with self._file.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO before_steps VALUES ('completed', ?)", (now,))
 
     def _add(self, db: sqlite3.Connection, location_id: str, contact: Contact) -> int:
         """Add a contact with what it is matched by, and return its number; one that is there stays as it is."""
-        known = db.execute("SELECT number FROM contacts WHERE location = ? AND id = ?", (location_id, contact.id))
+        known = db.execute(
+            "SELECT number FROM before_contacts WHERE location = ? AND id = ?", (location_id, contact.id)
+        )
         for (number,) in known:
             return int(number)
-        record = location_id, contact.id, zlib.compress(contact.raw, 1)
-        number = db.execute("INSERT INTO contacts (location, id, raw) VALUES (?, ?, ?)", record).lastrowid or 0
+        record = location_id, contact.id, _pack(contact.raw)
+        number = db.execute("INSERT INTO before_contacts (location, id, raw) VALUES (?, ?, ?)", record).lastrowid or 0
         keys = [(field, f"{location_id} {key}", rank, number) for field, key, rank in keys_of(contact)]
-        db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?)", keys)
+        db.executemany("INSERT OR IGNORE INTO before_keys VALUES (?, ?, ?, ?)", keys)
         return number
-
-    # ------------------------------------------------------------------------------------------ the file
-
-    def _read(self, query: str, *values: object) -> Sequence[Any]:
-        with self._telling():
-            return self._db.execute(query, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._telling():
-            self._db.execute("BEGIN")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except (sqlite3.Error, OSError) as error:
-                what = "what was there before" if self._path is None else str(self._path)
-                raise JournalError(f"{what}: cannot be read or written ({error})") from error
 
 
 def _read_location(record: Sequence[Any]) -> LocationRead:
@@ -380,53 +338,36 @@ def keys_of(contact: Contact) -> Iterator[tuple[Field, str, int]]:
 # What locations held is read already (`stored`), and what a search left out of it is read by id before the load
 # (`completion`).
 
-SNAPSHOT: Final = "snapshot.sqlite3"
-_SNAPSHOT_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS contacts (
-    location TEXT NOT NULL, id TEXT NOT NULL, raw BLOB NOT NULL, PRIMARY KEY (location, id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS finished (at REAL NOT NULL);
-"""
-
 
 class Snapshot:
-    """The contacts that were read whole, in a file for its owner alone, beside that of `StoredContacts`.
+    """The contacts that were read whole, so that an undo can restore them.
 
     Args:
-        folder: Of the run. Only the process that has the journal of the load may open it.
+        file: The database of the run.
         stored: What locations held.
 
     Raises:
         JournalError: It cannot be read or written. All methods raise this, too.
     """
 
-    def __init__(self, folder: Path, stored: StoredContacts) -> None:
-        self._path = folder / SNAPSHOT
+    def __init__(self, file: Database, stored: StoredContacts) -> None:
+        self._file = file
         self._stored = stored
-        self._lock = threading.Lock()
-        with self._telling():
-            keep_database_private(self._path)
-            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SNAPSHOT_SCHEMA}")
-
-    def __enter__(self) -> Snapshot:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
 
     @property
     def is_completed(self) -> bool:
         """Whether all that a load may change is read, so that it may begin."""
-        return bool(self._execute("SELECT 1 FROM finished"))
+        return bool(self._file.read("SELECT 1 FROM before_steps WHERE name = 'kept'"))
 
     def complete(self, now: float) -> None:
         """Note that all is read, in seconds since 1970."""
-        self._execute("INSERT INTO finished VALUES (?)", now)
+        with self._file.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO before_steps VALUES ('kept', ?)", (now,))
 
     def is_whole(self, location_id: str, contact_id: str) -> bool:
         """Whether a contact was read whole."""
-        return bool(self._execute("SELECT 1 FROM contacts WHERE location = ? AND id = ?", location_id, contact_id))
+        query = "SELECT 1 FROM before_snapshot WHERE location = ? AND id = ?"
+        return bool(self._file.read(query, location_id, contact_id))
 
     def was_there(self, location_id: str, contact_id: str) -> bool:
         """Whether a contact was there before the run. This is surer than what tells of a row whose answer was lost
@@ -435,26 +376,24 @@ class Snapshot:
 
     def add_whole(self, location_id: str, contact: Contact) -> None:
         """Keep a contact that was read whole; what was kept first stays."""
-        record = location_id, contact.id, zlib.compress(contact.raw, 1)
-        self._execute("INSERT OR IGNORE INTO contacts VALUES (?, ?, ?)", *record)
+        record = location_id, contact.id, _pack(contact.raw)
+        with self._file.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO before_snapshot VALUES (?, ?, ?)", record)
 
     def find(self, location_id: str, contact_id: str) -> Contact | None:
         """Return a contact as it was before the run, as far as it is known; None where it is not known to have been
         there."""
-        found = self._execute("SELECT raw FROM contacts WHERE location = ? AND id = ?", location_id, contact_id)
+        query = "SELECT raw FROM before_snapshot WHERE location = ? AND id = ?"
+        found = self._file.read(query, location_id, contact_id)
         if found:
-            return read_contact(zlib.decompress(found[0][0]), Contact, "whole")
+            return read_contact(_unpack(found[0][0]), Contact, "whole")
         stored = self._stored.get(location_id, contact_id)
         return None if stored is None else stored.contact
 
-    def _execute(self, query: str, *values: object) -> Sequence[Any]:
-        with self._telling():
-            return self._db.execute(query, values).fetchall()
 
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        try:
-            with self._lock:
-                yield
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"{self._path}: cannot be read or written ({error})") from error
+def _pack(raw: bytes) -> bytes:
+    return seal(zlib.compress(raw, 1))
+
+
+def _unpack(packed: bytes) -> bytes:
+    return zlib.decompress(unseal(packed))

@@ -1,13 +1,12 @@
-"""A look at all rows before the first is sent: how many there are, and what is wrong with them."""
+"""What stops a load before the first row is sent."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-from ..errors import ConfigurationError, InvalidContactError
-from ..models import ContactUpsert
+from ..errors import ConfigurationError
 from ..rules.consent import ALL
 from ..rules.problems import ProblemCount, ProblemTally, UnreadColumn
 from .mapping.columns import Column, Doubt
@@ -19,41 +18,6 @@ from .tables import Record
 _MOST_WORDS: Final = 100
 _MOST_SHOWN: Final = 3
 _OTHER_WORDS: Final = "others"
-Look: TypeAlias = Callable[[ContactUpsert | InvalidContactError], None]
-
-
-def check_files(
-    files: Sequence[RowFile], is_stopped: Callable[[], bool] = lambda: False, look: Look = lambda _: None
-) -> ProblemTally:
-    """Read all rows as they would be sent. The files know then how many rows they have.
-
-    Args:
-        files: What is to be loaded.
-        is_stopped: Asked now and then; where it says so, the rest is not looked at.
-        look: Called with the contact of each row in turn, or with what is wrong with it.
-
-    Raises:
-        ConfigurationError: The rows of a file cannot be told apart from some place on.
-    """
-    tally = ProblemTally()
-    for file in files:
-        file.count = _check_file(file, tally, is_stopped, look)
-    return tally
-
-
-def _check_file(file: RowFile, tally: ProblemTally, is_stopped: Callable[[], bool], look: Look) -> int:
-    count, cells = 0, ConsentCells(file)
-    for row in file.rows():
-        count += 1
-        contact, problems = file.read(row)
-        if problems:
-            tally.add(problems, row.where)
-        cells.add(row.record)
-        look(contact)
-        if count % 1000 == 0 and is_stopped():
-            break
-    tally.unread += cells.unread()
-    return count
 
 
 class ConsentCells:
@@ -139,8 +103,8 @@ def refuse_problems(tally: ProblemTally) -> None:
         first, count = faults[0], sum(kind.count for kind in faults)
         what = f"{first.column}: " if first.column else ""
         raise ConfigurationError(
-            f"{first.where}: {what}{first.sentence}; with --strict nothing is sent as long as a cell or row cannot be "
-            f"({count} of them; without --strict they are set aside)"
+            f"{first.where}: {what}{first.sentence}; with `strict` nothing is sent as long as a cell or row cannot be "
+            f"({count} of them; without `strict` they are set aside)"
         )
 
 

@@ -11,7 +11,7 @@ import csv
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing, suppress
 from functools import partial
 from io import StringIO
@@ -22,13 +22,14 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
+from ..bulk.pool import Pool
 from ..client import LeadConnector
 from ..errors import BadRequestError, ConfigurationError, NotFoundError, ValidationError
 from ..models import Contact, DndSettings, InboundDndSettings, any_of
+from ..models.fields import CHANNEL_KINDS, FIELD_OF, FIELDS, NAMES, is_empty
 from ..models.search import Cursor, Filter, FilterGroup, FoundContact
 from ..private_file import keep_database_private, open_anew
 from .mapping.targets import CUSTOM_PREFIX
-from .sweep import sweep
 from .tables.duck import check_duckdb, convert_to_parquet
 from .tables.table import text_of
 
@@ -36,41 +37,13 @@ from .tables.table import text_of
 
 _FILE: Final = "FILE_UPLOAD"
 _FILE_PREFIX: Final = "file:"  # a load has no value for such a field, and passes the column over
-WRITABLE: Final = {
-    "firstName": "first_name",
-    "lastName": "last_name",
-    "name": "name",
-    "email": "email",
-    "phone": "phone",
-    "companyName": "company_name",
-    "address1": "address1",
-    "city": "city",
-    "state": "state",
-    "postalCode": "postal_code",
-    "country": "country",
-    "website": "website",
-    "timezone": "timezone",
-    "gender": "gender",
-    "dateOfBirth": "date_of_birth",
-    "source": "source",
-    "assignedTo": "assigned_to",
-    "tags": "tags",
-    "dnd": "dnd",
-    "dndSettings": "dnd_settings",
-    "inboundDndSettings": "inbound_dnd_settings",
-}
-"""What an upsert takes, but for the location: an export of one is often for another."""
-_READ_ONLY: Final = {
-    "additionalEmails": "additional_emails",
-    "additionalPhones": "additional_phones",
-    "type": "type",
-    "businessId": "business_id",
-    "dateAdded": "date_added",
-    "dateUpdated": "date_updated",
-}
-_ATTRIBUTES: Final = {*WRITABLE.values(), *_READ_ONLY.values(), "custom_fields"}
+_EXPORTED: Final = [field for field in FIELDS if field.is_exported]
+_WRITABLE: Final = {field.wire: field.name for field in _EXPORTED if field.is_stored and field.kind != "custom"}
+_READ_ONLY: Final = {field.wire: field.name for field in _EXPORTED if not field.is_stored}
+_BY_CHANNEL: Final = [field for field in _EXPORTED if field.kind in CHANNEL_KINDS]
+_NAME_PARTS, _NAME = [FIELD_OF[name].wire for name in NAMES[:2]], FIELD_OF[NAMES[2]].wire
+_ATTRIBUTES: Final = frozenset(field.name for field in _EXPORTED)
 _SEPARATING: Final = re.compile(r'[,;|"\n\r]|:::|^\s|\s$')
-_LEFT_OUT: Final[tuple[object, ...]] = (None, "", [], {})
 
 
 class ExportField(Struct, frozen=True):
@@ -112,7 +85,7 @@ def read_fields(definitions: Iterable[Definition]) -> list[ExportField]:
 
 def write_csv_header(fields: Sequence[ExportField]) -> bytes:
     """Return the header."""
-    return _write_csv([["id", *WRITABLE, *_READ_ONLY, *(field.column for field in fields)]])
+    return _write_csv([["id", *_WRITABLE, *_READ_ONLY, *(field.column for field in fields)]])
 
 
 def write_csv_rows(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
@@ -149,7 +122,7 @@ def find_told(contacts: Sequence[Contact], *, but: Collection[str]) -> set[str]:
         contacts: The contacts.
         but: Fields that need not be looked for.
     """
-    sought = {name: attribute for name, attribute in WRITABLE.items() if name not in but}
+    sought = {name: attribute for name, attribute in _WRITABLE.items() if name not in but}
     return {name for name, attribute in sought.items() if any(contact.knows(attribute) for contact in contacts)}
 
 
@@ -157,20 +130,20 @@ def find_told(contacts: Sequence[Contact], *, but: Collection[str]) -> set[str]:
 
 
 def _values_of(contact: FoundContact) -> dict[str, Any]:
-    values = {name: getattr(contact, attribute) for name, attribute in WRITABLE.items()}
+    values = {name: getattr(contact, attribute) for name, attribute in _WRITABLE.items()}
     values |= _unreadable_of(contact)  # as it came: better than to pass for nothing
-    if values["firstName"] or values["lastName"]:
-        del values["name"]  # made of these
+    if not all(is_empty(values[part]) for part in _NAME_PARTS):
+        del values[_NAME]  # made of these
     else:
-        values["name"] = contact.name or contact.contact_name
-    for name in ("dndSettings", "inboundDndSettings"):
-        values[name] = _channels_of(values[name])
-    return {name: value for name, value in values.items() if value not in _LEFT_OUT}
+        values[_NAME] = contact.name or contact.contact_name
+    for field in _BY_CHANNEL:
+        values[field.wire] = _channels_of(values[field.wire])
+    return {name: value for name, value in values.items() if not is_empty(value)}
 
 
 def _unreadable_of(contact: FoundContact) -> dict[str, Any]:
     unreadable = contact.unreadable
-    return {name: unreadable[attribute] for name, attribute in WRITABLE.items() if attribute in unreadable}
+    return {name: unreadable[attribute] for name, attribute in _WRITABLE.items() if attribute in unreadable}
 
 
 def _channels_of(settings: DndSettings | InboundDndSettings | None) -> dict[str, Any]:
@@ -189,7 +162,7 @@ def _upsert_of(contact: FoundContact, keys: Mapping[str, str]) -> dict[str, Any]
     custom = [
         {"id": one.id, **({"key": keys[one.id]} if one.id in keys else {}), "field_value": one.value}
         for one in contact.custom_fields or ()
-        if one.value not in _LEFT_OUT
+        if not is_empty(one.value)
     ]
     return {**values, "customFields": custom} if custom else values
 
@@ -198,7 +171,7 @@ def _csv_row(contact: FoundContact, fields: Sequence[ExportField]) -> list[str]:
     values = _values_of(contact)
     if "tags" not in contact.unreadable:
         values["tags"] = _join_tags(contact.tags or [])
-    row = [contact.id, *(text_of(msgspec.to_builtins(values.get(name))) for name in WRITABLE)]
+    row = [contact.id, *(text_of(msgspec.to_builtins(values.get(name))) for name in _WRITABLE)]
     row += [_read_only_text(getattr(contact, attribute)) for attribute in _READ_ONLY.values()]
     custom: dict[str, Any] = {value.id: value.value for value in contact.custom_fields or ()}
     return [*row, *(_custom_text(custom.get(field.id)) for field in fields)]
@@ -266,6 +239,8 @@ class RestrictedContacts:
 
     def __init__(self) -> None:
         self.is_known = False
+        self._left = list(_CLOSED)  # fields of which not all were read
+        self._cursor: Cursor | None = None
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("CREATE TABLE closed (field TEXT, id TEXT, PRIMARY KEY (field, id)) WITHOUT ROWID")
@@ -278,18 +253,26 @@ class RestrictedContacts:
         self, client: LeadConnector, filters: Sequence[Filter], *, query: str | None, location_id: str, page_size: int
     ) -> None:
         """Ask who they are among the contacts that a search would find; where the service knows no such filters, they
-        stay unknown.
+        stay unknown. Called again, it goes on after the last page that it read.
 
         Raises:
             LeadConnectorError: It could not be asked.
         """
         try:
-            for field, closed in _CLOSED.items():
+            while self._left:
                 search = client.contacts.search(
-                    *filters, closed, query=query, page_size=page_size, location_id=location_id
+                    *filters,
+                    _CLOSED[self._left[0]],
+                    query=query,
+                    page_size=page_size,
+                    search_after=self._cursor,
+                    location_id=location_id,
                 )
                 async for contact in search:
-                    self._db.execute("INSERT OR IGNORE INTO closed VALUES (?, ?)", (field, contact.id))
+                    self._db.execute("INSERT OR IGNORE INTO closed VALUES (?, ?)", (self._left[0], contact.id))
+                    self._cursor = contact.search_after or self._cursor
+                del self._left[0]
+                self._cursor = None
         except (BadRequestError, ValidationError):
             return
         self.is_known = True
@@ -307,13 +290,13 @@ class RestrictedContacts:
 
 def take_restrictions(contact: Contact, whole: Contact) -> None:
     """Have a contact that a search returned say of do-not-disturb what a read of it by its id said."""
-    for field in ("dnd", *_CLOSED):
-        setattr(contact, field, getattr(whole, field))
+    for field in FIELDS:
+        if field.kind in ("switch", *CHANNEL_KINDS):
+            setattr(contact, field.name, getattr(whole, field.name))
 
 
 PAGE_SIZE: Final = 500
 Doubt: TypeAlias = Literal["unasked", "unseen", "seen"]
-_BY_CHANNEL: Final = ("dndSettings", "inboundDndSettings")
 _AT_ONCE: Final = 64  # calls
 _CSV, _LINES, _PARQUET = ".csv", (".jsonl", ".ndjson"), ".parquet"
 
@@ -373,7 +356,8 @@ def find_untold(order: ExportOrder, progress: Progress) -> list[str]:
     """
     if order.is_raw or not progress.contacts:
         return []
-    return [name for name in WRITABLE if name not in (*progress.told, *_BY_CHANNEL)]
+    by_channel = [field.wire for field in _BY_CHANNEL]
+    return [name for name in _WRITABLE if name not in (*progress.told, *by_channel)]
 
 
 def doubt_restrictions(order: ExportOrder, progress: Progress) -> Doubt | None:
@@ -389,7 +373,7 @@ def doubt_restrictions(order: ExportOrder, progress: Progress) -> Doubt | None:
         return None
     if progress.by_id:
         return "seen"
-    if _BY_CHANNEL[0] in progress.told:
+    if _BY_CHANNEL[0].wire in progress.told:
         return None
     return "unseen" if progress.is_asked else "unasked"
 
@@ -442,7 +426,7 @@ class Export:
             raise ConfigurationError(f"{self.path}: there is no folder {self.path.parent}; make it first")
         if self.is_going_on and not is_resumed:
             raise ConfigurationError(
-                f"{self.path}: an export into it was cut off; go on with --resume, "
+                f"{self.path}: an export into it was cut off; go on with it (`is_resumed`), "
                 f"or remove {self._part} and {self._resume}"
             )
 
@@ -489,35 +473,74 @@ class Export:
             OSError: A page could not be written; the export can go on.
             asyncio.CancelledError: Cancelled; the export can go on.
         """
+        pool = Pool(client)
         if self._fields is None:
-            location = self.order.location_id
-            self._fields = read_fields(await client.locations.custom_fields.list(model="contact", location_id=location))
+            await self._each(pool, [client], self._ask_for_fields)
             await _in_thread(self._begin)
         if not self.progress.is_all:
-            await self._read_all(client, on_page)
+            await self._read_all(client, pool, on_page)
         await _in_thread(self._finish)
         return self.progress
 
-    async def _read_all(self, client: LeadConnector, on_page: Callable[[Progress], None]) -> None:
+    async def _each(
+        self, pool: Pool, items: Sequence[T], work: Callable[[T], Awaitable[None]], concurrency: int = 1
+    ) -> None:
+        """Run `work` for each item; while the service is down, it is begun anew later.
+
+        Raises:
+            LeadConnectorError: What ended it early.
+        """
+        location_id = self.order.location_id
+
+        async def call(item: T) -> None:
+            await pool.call(location_id, partial(work, item))
+
+        ended = await pool.run(items, call, location_of=lambda _: location_id, concurrency=concurrency)
+        if (reason := ended or pool.reason) is not None:
+            raise reason
+
+    async def _ask_for_fields(self, client: LeadConnector) -> None:
+        definitions = await client.locations.custom_fields.list(model="contact", location_id=self.order.location_id)
+        self._fields = read_fields(definitions)
+
+    async def _read_all(self, client: LeadConnector, pool: Pool, on_page: Callable[[Progress], None]) -> None:
         if self.order.is_raw or self.order.is_by_id:
-            await self._read_pages(client, None, on_page)
+            await self._read_pages(client, pool, None, on_page)
             return
         with closing(RestrictedContacts()) as restricted:
-            await restricted.read(
-                client,
-                self._filters(),
+            read = partial(
+                restricted.read,
+                filters=self._filters(),
                 query=self.order.query,
                 location_id=self.order.location_id,
                 page_size=PAGE_SIZE,
             )
-            await self._read_pages(client, restricted, on_page)
+            await self._each(pool, [client], read)
+            await self._read_pages(client, pool, restricted, on_page)
 
     def _filters(self) -> list[Filter]:
         return [Filter("tags", "eq", tag) for tag in self.order.tags]
 
     async def _read_pages(
-        self, client: LeadConnector, restricted: RestrictedContacts | None, on_page: Callable[[Progress], None]
+        self,
+        client: LeadConnector,
+        pool: Pool,
+        restricted: RestrictedContacts | None,
+        on_page: Callable[[Progress], None],
     ) -> None:
+        async def read(client: LeadConnector) -> None:
+            await self._read_more_pages(client, pool, restricted, on_page)
+
+        await self._each(pool, [client], read)
+
+    async def _read_more_pages(
+        self,
+        client: LeadConnector,
+        pool: Pool,
+        restricted: RestrictedContacts | None,
+        on_page: Callable[[Progress], None],
+    ) -> None:
+        """Read the pages after the last one that was written."""
         search = client.contacts.search(
             *self._filters(),
             query=self.order.query,
@@ -530,14 +553,16 @@ class Export:
             async for contact in contacts:
                 page.append(contact)
                 if len(page) >= PAGE_SIZE and contact.search_after is not None:
-                    await self._keep(client, page, restricted)
+                    await self._keep(client, pool, page, restricted)
+                    pool.note_progress()
                     on_page(self.progress)
                     page = []
-        await self._keep(client, page, restricted, is_last=True)
+        await self._keep(client, pool, page, restricted, is_last=True)
 
     async def _keep(
         self,
         client: LeadConnector,
+        pool: Pool,
         page: list[FoundContact],
         restricted: RestrictedContacts | None,
         *,
@@ -546,7 +571,7 @@ class Export:
         """Read the contacts of a page by their ids that it does not tell enough of, and write it."""
         cursor = page[-1].search_after if page else self.progress.cursor
         wanted = await self._find_wanted(page, restricted)
-        whole = await self._read_by_id(client, wanted)
+        whole = await self._read_by_id(client, pool, wanted)
         for contact in page:
             if (read := whole.get(contact.id)) is not None:
                 self._complete(contact, read)
@@ -568,7 +593,7 @@ class Export:
         else:  # no other field: it would be in the file for some contacts, and empty for all others
             take_restrictions(contact, whole)
 
-    async def _read_by_id(self, client: LeadConnector, ids: Sequence[str]) -> dict[str, Contact]:
+    async def _read_by_id(self, client: LeadConnector, pool: Pool, ids: Sequence[str]) -> dict[str, Contact]:
         """Read contacts by their ids; those that have gone since are left out."""
         found: dict[str, Contact] = {}
 
@@ -576,9 +601,7 @@ class Export:
             with suppress(NotFoundError):
                 found[contact_id] = await client.contacts.get(contact_id, location_id=self.order.location_id)
 
-        reason = await sweep(ids, fetch, concurrency=min(_AT_ONCE, len(ids)), stop=asyncio.Event())
-        if reason is not None:
-            raise reason
+        await self._each(pool, ids, fetch, concurrency=min(_AT_ONCE, len(ids)))
         return found
 
     # ------------------------------------------------------------------------------------------ disk

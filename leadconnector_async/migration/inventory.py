@@ -13,22 +13,22 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from ..bulk.pool import Pool
 from ..client import LeadConnector
-from ..errors import BadRequestError, DailyQuotaExceededError, NotFoundError, StopRequestedError, ValidationError
+from ..errors import BadRequestError, NotFoundError, StopRequestedError, ValidationError
 from ..limits.limit import RateLimit
 from ..models import Contact, ContactUpsert
 from ..models.identity import Identity
 from ..models.search import FoundContact
 from ..protocol.answers import clean_text
+from ..run.rows import RunFile
 from .before import LocationRead, StoredContact, StoredContacts, Way, keys_of
-from .mapping.rows import RowFile
 from .matching import Field, MatchRule
 from .plan import time_needed
 from .planning import Asked, ask_locations
 from .report.html import count_of
 from .report.words import about_time
 from .select import SentRows
-from .sweep import Access, sweep
 
 PAGE_SIZE: Final = 500
 _LOCATIONS_AT_ONCE: Final = 8
@@ -47,7 +47,7 @@ class Inventory:
         client: Of where the load goes; it is open.
         stored: Takes the contacts.
         files: The rows that are to be loaded.
-        access: Learns which locations take no calls; these alone are left out, unless all are.
+        pool: Makes the calls. Locations that take none are left out, unless all do.
         limit: Our own limits of each location.
         tell: Is told what is read, and how long it takes.
         on_progress: Called with how many contacts more were read, or people more looked up.
@@ -57,9 +57,9 @@ class Inventory:
         self,
         client: LeadConnector,
         stored: StoredContacts,
-        files: Sequence[RowFile],
+        files: Sequence[RunFile],
         *,
-        access: Access,
+        pool: Pool,
         limit: RateLimit,
         tell: Callable[[str], None],
         on_progress: Callable[[int], None] = lambda _: None,
@@ -67,77 +67,57 @@ class Inventory:
         self._client = client
         self._stored = stored
         self._files = files
-        self._access = access
+        self._pool = pool
         self._limit = limit
         self._tell = tell
         self._on_progress = on_progress
 
-    async def run(self, stop: asyncio.Event, *, wait_for_quota: bool = False, concurrency: int = 64) -> None:
+    async def run(self, stop: asyncio.Event, *, concurrency: int = 64) -> None:
         """Read all that the load needs to know. Does nothing where that is done.
 
         Args:
             stop: Set it to end in order.
-            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
             concurrency: Calls at once.
 
         Raises:
             StopRequestedError: The user wished to stop. What was read is kept, also where the others are raised.
-            LeadConnectorError: A call failed, or the day is spent.
+            LeadConnectorError: A call failed, the service was down for too long, or the day is spent.
             JournalError: What was read cannot be kept.
             ConfigurationError: The rows of a file cannot be told apart.
         """
-        is_read = self._stored.is_finished
-        while not is_read:
-            try:
-                await self._read(stop, concurrency)
-                is_read = True
-            except DailyQuotaExceededError as error:
-                if not wait_for_quota:
-                    raise
-                self._tell(f"{error}; reading waits")
-                await _wait_for_next_day(error, self._client, self._access, stop)
-
-    async def _read(self, stop: asyncio.Event, concurrency: int) -> None:
+        if self._stored.is_finished:
+            return
         rows = await asyncio.to_thread(count_by_location, self._files, self._client.location_id or "", stop.is_set)
         _check(stop)
-        unread = [one for one in rows.items() if not self._stored.location(one[0]).is_whole]
-        await self._sweep(unread, self._begin, _LOCATIONS_AT_ONCE, stop)
-        if rows and self._access.closed.keys() >= rows.keys() and self._access.reason is not None:
-            raise self._access.reason
-        by_pages = [name for name, _ in unread if not self._is_by_rows(name)]
-        await self._sweep(
-            by_pages,
-            lambda name: self._access.call(name, partial(self._read_pages, name, stop)),
-            _LOCATIONS_AT_ONCE,
-            stop,
-        )
+        unread = [location_id for location_id in rows if not self._stored.location(location_id).is_whole]
+        await self._each(unread, lambda location_id: self._begin(location_id, rows[location_id]), stop)
+        if rows and self._pool.closed.keys() >= rows.keys() and self._pool.reason is not None:
+            raise self._pool.reason
+        by_pages = [location_id for location_id in unread if not self._is_by_rows(location_id)]
+        await self._each(by_pages, partial(self._read_pages, stop=stop), stop)
         if any(map(self._is_by_rows, rows)):
-            await self._sweep(self._sought(), self._look_up, concurrency, stop)
-        if self._access.spent is not None:  # what is missing can be read tomorrow
-            raise self._access.spent
-        await asyncio.to_thread(self._stored.finish, self._client.clock.time(), list(self._access.closed))
+            await _run(self._pool, self._sought(), self._look_up, lambda sought: sought[0], concurrency, stop)
+        if self._pool.spent is not None:  # what is missing can be read tomorrow
+            raise self._pool.spent
+        await asyncio.to_thread(self._stored.finish, self._client.clock.time(), list(self._pool.closed))
 
-    async def _sweep(
-        self, items: Iterable[_T], work: Callable[[_T], Awaitable[None]], at_once: int, stop: asyncio.Event
+    async def _each(
+        self, location_ids: Iterable[str], work: Callable[[str], Awaitable[None]], stop: asyncio.Event
     ) -> None:
-        reason = await sweep(items, work, concurrency=at_once, stop=stop)
-        if reason is not None:
-            raise reason  # of a location that takes no calls there is none
-        _check(stop)
+        await _run(self._pool, location_ids, work, lambda location_id: location_id, _LOCATIONS_AT_ONCE, stop)
 
     # ------------------------------------------------------------------------------------------ how to read
 
-    async def _begin(self, counted: tuple[str, int]) -> None:
+    async def _begin(self, location_id: str, rows: int) -> None:
         """Ask a location how it matches, and choose how to read it."""
-        location_id, rows = counted
-        if location_id in self._access.closed or self._stored.is_begun(location_id):
+        if self._stored.is_begun(location_id):
             return
-        told = await ask_locations(self._client, [location_id], self._limit, self._tell, self._access)
-        if location_id in self._access.closed:
+        told = await ask_locations(self._client, [location_id], self._limit, self._tell, self._pool)
+        if location_id in self._pool.closed:
             return
         asked = told.get(location_id) or Asked(rule=MatchRule(), limit=self._limit, left_today=None)
         count = partial(self._client.contacts.search_page, page_size=1, location_id=location_id)
-        total = (await self._access.call(location_id, count)).total
+        total = (await self._pool.call(location_id, count)).total
         way: Way = "rows" if rows < _count_pages(total) else "pages"
         self._tell(_describe(location_id, asked, total=total, rows=rows, way=way))
         read = LocationRead(rule=asked.rule, country=asked.country, way=way)
@@ -148,8 +128,14 @@ class Inventory:
 
     # ------------------------------------------------------------------------------------------ by pages
 
-    async def _read_pages(self, location_id: str, stop: asyncio.Event) -> None:
-        """Read all contacts of a location, the oldest first: of several with one email that is the one to be found."""
+    async def _read_pages(self, location_id: str, *, stop: asyncio.Event) -> None:
+        """Read all contacts of a location, the oldest first: of several with one email that is the one to be found.
+
+        Begun anew, it goes on after the last page that was kept.
+        """
+        await self._pool.call(location_id, partial(self._read_more_pages, location_id, stop))
+
+    async def _read_more_pages(self, location_id: str, stop: asyncio.Event) -> None:
         search = self._client.contacts.search(
             page_size=PAGE_SIZE, search_after=self._stored.location(location_id).cursor, location_id=location_id
         )
@@ -159,6 +145,7 @@ class Inventory:
                 page.append(contact)
                 if len(page) >= PAGE_SIZE and contact.search_after is not None:
                     await self._keep(location_id, page, is_last=False)
+                    self._pool.note_progress()
                     page = []
                     if stop.is_set():
                         return
@@ -222,23 +209,29 @@ class Inventory:
         phone = texts.get("phone")
         try:
             find = partial(self._client.contacts.find_duplicate, email=texts.get("email"), phone=phone and f"+{phone}")
-            return await self._access.call(location_id, partial(find, location_id=location_id))
+            return await self._pool.call(location_id, partial(find, location_id=location_id))
         except (BadRequestError, ValidationError):  # what the service refuses here, it refuses when the row is sent
             return None
 
 
-async def _wait_for_next_day(
-    spent: DailyQuotaExceededError, client: LeadConnector, access: Access, stop: asyncio.Event
+async def _run(
+    pool: Pool,
+    items: Iterable[_T],
+    work: Callable[[_T], Awaitable[None]],
+    location_of: Callable[[_T], str],
+    concurrency: int,
+    stop: asyncio.Event,
 ) -> None:
-    """Wait until a location takes calls again, or the user wishes to stop."""
-    waits = [asyncio.ensure_future(client.clock.sleep(spent.resets_in)), asyncio.ensure_future(stop.wait())]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for waiting in waits:
-            waiting.cancel()
+    """Run `work` for each item; a location that takes no calls does not end it.
+
+    Raises:
+        StopRequestedError: The user wished to stop.
+        LeadConnectorError: It ended early otherwise.
+    """
+    reason = await pool.run(items, work, location_of=location_of, concurrency=concurrency, stop=stop)
+    if reason is not None:
+        raise reason
     _check(stop)
-    access.reopen_spent()
 
 
 def _check(stop: asyncio.Event) -> None:
@@ -260,7 +253,7 @@ def _describe(location_id: str, asked: Asked, *, total: int | None, rows: int, w
     return f"Reading what is there: {name} holds {there}; {how}, {count_of(calls, 'call')}, {told}"
 
 
-def _contacts(files: Sequence[RowFile], location_id: str) -> Iterator[tuple[str, ContactUpsert]]:
+def _contacts(files: Sequence[RunFile], location_id: str) -> Iterator[tuple[str, ContactUpsert]]:
     for file in files:
         for row in file.rows():
             contact = row.contact
@@ -269,7 +262,7 @@ def _contacts(files: Sequence[RowFile], location_id: str) -> Iterator[tuple[str,
 
 
 def count_by_location(
-    files: Sequence[RowFile], location_id: str, is_stopped: Callable[[], bool] = lambda: False
+    files: Sequence[RunFile], location_id: str, is_stopped: Callable[[], bool] = lambda: False
 ) -> Counter[str]:
     """Return how many rows go to each location; this reads the files only where a column names locations.
 
@@ -326,12 +319,11 @@ async def complete_contacts(
     client: LeadConnector,
     whole: WholeContacts,
     stored: StoredContacts,
-    files: Sequence[RowFile],
+    files: Sequence[RunFile],
     needed: Callable[[ContactUpsert], Iterable[str]],
     stop: asyncio.Event,
     *,
-    access: Access,
-    wait_for_quota: bool = False,
+    pool: Pool,
     concurrency: int = 64,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> None:
@@ -344,43 +336,36 @@ async def complete_contacts(
         files: The rows that are to be loaded.
         needed: Returns what must be known of a contact that a row may meet: fields, by their names in Python.
         stop: Set it to end in order.
-        access: As of `Inventory`.
-        wait_for_quota: Whether to wait for the next day where the day's calls are spent.
+        pool: As of `Inventory`.
         concurrency: Calls at once.
         on_progress: Called with how many contacts more were read.
 
     Raises:
         StopRequestedError: The user wished to stop. What was read is kept, also where the others are raised.
-        LeadConnectorError: A call failed, or the day is spent.
+        LeadConnectorError: A call failed, the service was down for too long, or the day is spent.
         JournalError: What was read cannot be kept.
     """
 
     async def fetch(doubtful: _Doubtful) -> None:
         try:
             get = partial(client.contacts.get, doubtful.contact_id, location_id=doubtful.location_id)
-            contact = await access.call(doubtful.location_id, get)
+            contact = await pool.call(doubtful.location_id, get)
         except NotFoundError:  # it has gone since
             return
         await asyncio.to_thread(whole.add_whole, doubtful.location_id, contact)
         on_progress(1)
 
-    is_done = whole.is_completed and not stored.refused
-    while not is_done:
-        doubtful = _find_doubtful(files, whole, stored, client.location_id or "", needed)
-        reason = await sweep(doubtful, fetch, concurrency=concurrency, stop=stop)
-        reason = access.spent or reason
-        _check(stop)
-        if reason is None:
-            whole.complete(client.clock.time())
-            is_done = True
-        elif wait_for_quota and isinstance(reason, DailyQuotaExceededError):
-            await _wait_for_next_day(reason, client, access, stop)
-        else:
-            raise reason
+    if whole.is_completed and not stored.refused:
+        return
+    doubtful = _find_doubtful(files, whole, stored, client.location_id or "", needed)
+    await _run(pool, doubtful, fetch, lambda one: one.location_id, concurrency, stop)
+    if pool.spent is not None:
+        raise pool.spent
+    whole.complete(client.clock.time())
 
 
 def _find_doubtful(
-    files: Sequence[RowFile],
+    files: Sequence[RunFile],
     whole: WholeContacts,
     stored: StoredContacts,
     location_id: str,
@@ -399,7 +384,7 @@ def _find_doubtful(
 
 
 def _meetings(
-    files: Sequence[RowFile], stored: StoredContacts, location_id: str
+    files: Sequence[RunFile], stored: StoredContacts, location_id: str
 ) -> Iterator[tuple[ContactUpsert, list[StoredContact]]]:
     """Yield the rows, each with whom it may meet: also where its email and phone are of two people, as others may
     change them first, and where an earlier row gives somebody the email or phone that it has."""

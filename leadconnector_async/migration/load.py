@@ -5,27 +5,44 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from typing import Final, TypeAlias
 
 import msgspec
 
+from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, LoadStoppedError, Outcome, RowError
 from ..bulk.source import FINISHED, Closing, Finished, Row, Skipped
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError
 from ..models import ContactUpsert
-from ..run.journal import Journal, Sitting
-from .books import TAGS, PhoneBook, TagBook, Tagged
-from .mapping.rows import FileRow, RowFile
-from .phones import Phones, SharedRows, tell_of_phones, what_to_send
+from ..run.database import Database
+from ..run.journal import Journal, Session
+from ..run.rows import RunFile, RunRow
+from .options import MigrationOptions
+from .phones import PhoneStep
 from .report.charts import Throughput, measure_throughput
 from .report.files import Results, why_not_attempted, why_row_not_attempted
 from .select import Chooser
-from .sweep import Access
-from .tagging import Tagging, has_tags, tell_of_missing, without_tags
+from .steps import Step, StepProgress, StepRun
+from .tagging import TagStep
+
+STEPS: Final[tuple[type[Step], ...]] = (PhoneStep, TagStep)
+"""All steps, in the order in which they run."""
+
+
+def open_steps(database: Database, options: MigrationOptions, *, retry_refused: bool = False) -> list[Step]:
+    """Return the steps of a run, in order.
+
+    Args:
+        database: Of the run.
+        options: Of the run.
+        retry_refused: Whether to try once more what the service refused.
+    """
+    opened = (step.open(database, options, retry_refused=retry_refused) for step in STEPS)
+    return [step for step in opened if step is not None]
+
 
 # ---------------------------------------------------------------------------------------------- what is sent of a row
 
@@ -33,41 +50,50 @@ Read: TypeAlias = ContactUpsert | InvalidContactError
 
 
 class Sending:
-    """Says what is sent of rows. It is shown all of them once, in their order.
+    """Says what is sent of rows. Show it all of them once, in their order.
 
     Args:
-        phones: Which rows share a phone; None where none does.
+        steps: What follows the upserts.
         chooser: Chooses which rows are sent, and what of them; None for all as they are.
         closed: Locations to which nothing is sent; their rows are not chosen among before it is known what is there.
         home: The location of rows that name none.
     """
 
     def __init__(
-        self, phones: PhoneBook | None, chooser: Chooser | None, closed: Collection[str] = (), home: str = ""
+        self, steps: Sequence[Step], chooser: Chooser | None, closed: Collection[str] = (), home: str = ""
     ) -> None:
-        self._shared = SharedRows(phones)
+        self._steps = steps
         self._chooser = chooser
         self._closed = closed
         self._home = home
 
     def at_first(self, number: int, contact: Read) -> Read | Skipped | Closing:
-        """Return what the upsert of a row holds, and what is closed before it."""
-        shared = self._shared.find(number)
-        what = contact if shared is None else what_to_send(contact, shared)
+        """Return what is upserted of a row, and what is closed before it."""
+        return change_rest(self._choose(number, contact), self._strip)
+
+    def _choose(self, number: int, contact: Read) -> Read | Skipped | Closing:
+        what: Read | Skipped | Closing = contact
+        for step in self._steps:
+            if isinstance(what, ContactUpsert):
+                what = step.hold_back(number, what)
         if self._chooser is None or not isinstance(contact, ContactUpsert) or not isinstance(what, ContactUpsert):
             return what
         if (contact.location_id or self._home) in self._closed:
             return what
         return self._chooser.choose(what, whole=contact).what
 
+    def _strip(self, contact: ContactUpsert) -> ContactUpsert:
+        for step in self._steps:
+            contact = step.strip(contact)
+        return contact
+
     def in_the_end(self, number: int, contact: Read) -> Read | Skipped:
-        """Return all that is sent of a row, in one: with what is closed before, and the phone that is set after the
-        rows."""
-        what = in_one(self.at_first(number, contact))
-        shared = self._shared.find(number)
-        if shared is None or not isinstance(contact, ContactUpsert) or not isinstance(what, ContactUpsert):
-            return what
-        return msgspec.structs.replace(what, phone=contact.phone)
+        """Return all that is sent of a row, in one: with what is closed before, and what the steps write."""
+        what = in_one(self._choose(number, contact))
+        for step in self._steps:
+            if isinstance(contact, ContactUpsert) and isinstance(what, ContactUpsert):
+                what = step.complete(number, contact, what)
+        return what
 
 
 def change_rest(
@@ -86,33 +112,6 @@ def in_one(what: Read | Skipped | Closing) -> Read | Skipped:
     if isinstance(what.rest, Skipped):
         return what.wanted
     return msgspec.structs.replace(what.rest, dnd=what.wanted.dnd, dnd_settings=what.wanted.dnd_settings)
-
-
-_ROWS: Final = "rows"
-
-
-def describe_files(files: Sequence[RowFile]) -> dict[str, str]:
-    """Return what must be the same when a load of files goes on: their content, which column goes where, and what is
-    taken for granted of cells."""
-    contents = [file.table.describe() for file in files]
-    return {
-        "files": msgspec.json.encode(contents).decode(),
-        "mapping": msgspec.json.encode([file.mapping for file in files]).decode(),
-        "checks": msgspec.json.encode([file.meaning.checks for file in files]).decode(),
-    }
-
-
-def count_rows(files: Sequence[RowFile], journal: Journal, whole: Mapping[str, str]) -> None:
-    """Count the rows of a load, but where an earlier sitting did.
-
-    Raises:
-        ConfigurationError: The rows of a file cannot be told apart; nothing was sent.
-    """
-    told = journal.told(_ROWS)
-    if told is not None and journal.is_of(whole):
-        for file, count in zip(files, msgspec.json.decode(told, type=list[int]), strict=True):
-            file.count = count
-    journal.tell(_ROWS, msgspec.json.encode([file.count for file in files]).decode())
 
 
 class _Counted:
@@ -136,10 +135,7 @@ class FileLoad:
         files: What to load, in this order.
         results: Where to write what became of them.
         journal: Of this load; not begun.
-        adds_tags: Whether tags are added to those a contact has, after the upserts, rather than replace them.
-        phones: Which rows share a phone with another person's, and go without it at first; None where none does. It is
-            closed with the load.
-        retry_failed: Whether tags that the service refused in an earlier sitting are tried once more.
+        steps: What follows the upserts, in order.
         chooser: Chooses which rows are sent, and what of them; None for all as they are.
         closed: Locations that take no calls, and why; nothing is known of what they hold, and nothing is sent there.
 
@@ -149,38 +145,32 @@ class FileLoad:
         total: How many rows there are.
         report: The counts, also while it runs.
         throughput: The load over time, once it has ended; None where that is not known.
-        sittings: When it was worked on, once it has ended.
+        sessions: When it was worked on, once it has ended.
     """
 
     def __init__(
         self,
-        files: Sequence[RowFile],
+        files: Sequence[RunFile],
         results: Results,
         journal: Journal,
         *,
-        adds_tags: bool = False,
-        phones: PhoneBook | None = None,
-        retry_failed: bool = False,
+        steps: Sequence[Step] = (),
         chooser: Chooser | None = None,
         closed: Mapping[str, LeadConnectorError] | None = None,
     ) -> None:
         self._files = files
         self._journal = journal
         self._chooser = chooser
-        self._adds_tags = adds_tags
-        self._retry_failed = retry_failed
-        self._phones = phones
-        self._are_phones_set = self._is_tagged = False
+        self._steps = [step for step in steps if step.concerns(files)]
         self._has_locations = any(file.has_locations for file in files)
-        self._book: TagBook | None = None
-        self._access: Access | None = None
+        self._pool: Pool | None = None
         self.results = results
         self.names = [file.name for file in files]
         self.total = sum(file.count for file in files)
         self.report = BatchReport(keep_outcomes=False)
         self.report.closed_locations = dict(closed or {})
         self.throughput: Throughput | None = None
-        self.sittings: list[Sitting] = []
+        self.sessions: list[Session] = []
 
     async def run(
         self,
@@ -189,8 +179,7 @@ class FileLoad:
         *,
         wait_for_quota: bool,
         on_outcome: Callable[[Outcome], None],
-        on_phone: Callable[[int, int], None] = lambda done, total: None,
-        on_tagged: Callable[[int], None] = lambda _: None,
+        on_step: Callable[[StepProgress], None] = lambda _: None,
     ) -> BatchReport:
         """Load all rows. The results are written whatever happens.
 
@@ -199,8 +188,7 @@ class FileLoad:
             stop: Set it to end in order.
             wait_for_quota: Whether to wait for the next day where the day's calls are spent.
             on_outcome: Called with each outcome after it was written to the journal.
-            on_phone: Called while phones are set after the rows: with how many are, and how many are to be.
-            on_tagged: Called with the number of rows that got their tags, after each call that adds some.
+            on_step: Called after each call that follows the upserts.
 
         Raises:
             LoadStoppedError: A file could not be read further, or results could not be written.
@@ -217,10 +205,9 @@ class FileLoad:
                 stop=stop,
                 wait_for_quota=wait_for_quota,
             )
-            self._access = Access(client, self.report.closed_locations, waits_for_quota=wait_for_quota)
-            await self._set_phones(client, stop, on_phone)
-            if self._adds_tags:
-                await self._add_tags(client, stop, on_tagged)
+            self._pool = Pool(client, self.report.closed_locations, waits_for_quota=wait_for_quota)
+            for step in self._steps:
+                await self._run_step(step, client, stop, on_step)
         finally:
             if self.report.started_at is not None:
                 await self._finish(client)
@@ -233,67 +220,41 @@ class FileLoad:
         return (reason is None or is_of_location) and not stop.is_set()
 
     def _closed(self) -> dict[str, LeadConnectorError]:
-        return {} if self._access is None else self._access.closed
+        return {} if self._pool is None else self._pool.closed
 
-    async def _set_phones(
-        self, client: LeadConnector, stop: asyncio.Event, on_phone: Callable[[int, int], None]
+    async def _run_step(
+        self, step: Step, client: LeadConnector, stop: asyncio.Event, on_step: Callable[[StepProgress], None]
     ) -> None:
-        """Set the phones of rows that went without, where nothing ended the load before."""
-        if self._phones is None or not self._may_go_on(stop):
+        """Run a step, unless something ended the load before."""
+        if not self._may_go_on(stop):
             return
-        done, total = 0, await asyncio.to_thread(self._phones.count_to_set)
+        done, total = 0, await asyncio.to_thread(step.count)
 
         def count(settled: int) -> None:
             nonlocal done
             done += settled
-            on_phone(done, total)
+            on_step(StepProgress(step.work, done, total))
 
-        phones = self._open_phones(client, self._phones, count)
-        with self._ending(client, phones, "the phones could not be set to the end"):
-            await phones.run(stop)
-        self._are_phones_set = phones.stopped is None
-
-    def _open_phones(
-        self, client: LeadConnector, book: PhoneBook, on_set: Callable[[int], None] = lambda _: None
-    ) -> Phones:
-        access = self._access or Access(client)
-        return Phones(self._files, self._journal, book, client, access, on_set, self._may_set_phone)
-
-    def _may_set_phone(self, location_id: str, contact_id: str) -> bool:
-        return self._chooser is None or self._chooser.may_set_phone(location_id, contact_id)
-
-    @contextmanager
-    def _ending(self, client: LeadConnector, work: Phones | Tagging, sentence: str) -> Iterator[None]:
-        """Have the report tell what ends the calls after the rows."""
+        reason: LeadConnectorError | None = None
         try:
-            yield
+            reason = await step.run(self._run_of(client), stop, count)
         except (JournalError, ConfigurationError) as error:
             self.report.stopped = error
-            raise LoadStoppedError(f"{sentence} ({error})", report=self.report) from error
+            raise LoadStoppedError(f"{step.work} could not go on ({error})", report=self.report) from error
         finally:
-            self.report.stopped = self.report.stopped or work.stopped
+            self.report.stopped = self.report.stopped or reason
             self.report.closed_locations = dict(self._closed())
             self.report.finish(client.clock.monotonic())
 
-    async def _add_tags(self, client: LeadConnector, stop: asyncio.Event, on_tagged: Callable[[int], None]) -> None:
-        """Add the tags of the rows that are written, where nothing ended the load before."""
-        if not (self._may_go_on(stop) and has_tags(self._files)):
-            return
-        tagging = self._open_tagging(client, on_tagged)
-        with self._ending(client, tagging, "the tags could not be added to the end"):
-            await tagging.run(stop)
-        self._is_tagged = tagging.stopped is None
-
-    def _open_tagging(self, client: LeadConnector, on_tagged: Callable[[int], None] = lambda _: None) -> Tagging:
-        if self._book is None:  # not before the journal has taken the load for its own
-            self._book = TagBook(self.results.folder / TAGS, retry_refused=self._retry_failed)
-        return Tagging(self._files, self._journal, self._book, client, self._access or Access(client), on_tagged)
+    def _run_of(self, client: LeadConnector) -> StepRun:
+        may_write = self._chooser.may_write if self._chooser is not None else lambda *_: True
+        return StepRun(self._files, self._journal, client, self._pool or Pool(client), may_write)
 
     def _rows(
         self, stop: asyncio.Event, home: str
     ) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Closing | Finished]:
         closed = frozenset(self.report.closed_locations)
-        index, sending = 0, Sending(self._phones, self._chooser, closed, home)
+        index, sending = 0, Sending(self._steps, self._chooser, closed, home)
         for file in self._files:
             for row in file.rows():
                 if stop.is_set():
@@ -302,15 +263,9 @@ class FileLoad:
                 if is_finished and self._chooser is None:
                     yield FINISHED
                 else:  # what is chosen for later rows depends on those before them, whenever they were sent
-                    what = self._to_send(sending, index, row)
+                    what = sending.at_first(index, row.contact)
                     yield FINISHED if is_finished else what
                 index += 1
-
-    def _to_send(
-        self, sending: Sending, number: int, row: FileRow
-    ) -> ContactUpsert | InvalidContactError | Skipped | Closing:
-        what = sending.at_first(number, row.contact)
-        return change_rest(what, without_tags) if self._adds_tags else what
 
     async def _finish(self, client: LeadConnector) -> None:
         """Write the results; a second wish to stop leaves that to the next run."""
@@ -324,33 +279,22 @@ class FileLoad:
 
     def _write_results(self, client: LeadConnector) -> None:
         try:
-            self._look_up_phones(client)
-            missing = self._look_up_missing(client)
+            for step in self._steps:
+                step.note_left(self._run_of(client))
+                spent = step.records.spent()
+                self.report.add_calls(spent.calls, attempts=spent.attempts, rate_limited=spent.rate_limited)
             explain = self._explain_not_attempted(client.location_id)
-            self._recount(missing, explain)
-            self.sittings = self._journal.sittings()
-            begun = [sitting.began_at for sitting in self.sittings]
+            self._recount(explain)
+            self.sessions = self._journal.sessions()
+            begun = [session.began_at for session in self.sessions]
             self.throughput = measure_throughput(self._journal.timeline, begun)
-            self.results.write(self._outcomes(missing), self._journal.collisions(), self.report, explain)
+            self.results.write(self._outcomes(), self._journal.collisions(), self.report, explain)
         except (OSError, ConfigurationError, JournalError) as error:  # of the results, of an input, of the journal
             reason = error.strerror if isinstance(error, OSError) else str(error)
             sentence = f"the results in {self.results.folder} could not be written whole ({reason})"
             raise LoadStoppedError(sentence, report=self.report) from error
 
-        finally:
-            for book in (self._book, self._phones):
-                if book is not None:
-                    book.close()
-
-    def _look_up_phones(self, client: LeadConnector) -> None:
-        """Note the rows whose phones were not set, and count the calls that setting took."""
-        if self._phones is None:
-            return
-        if not self._are_phones_set:
-            self._open_phones(client, self._phones).note_left()
-        self._add_spent(self._phones)
-
-    def _explain_not_attempted(self, home: str | None) -> Callable[[FileRow], RowError]:
+    def _explain_not_attempted(self, home: str | None) -> Callable[[RunRow], RowError]:
         """Return what says why a row was not sent."""
         if self._has_several_reasons:
             return partial(why_row_not_attempted, self.report, home=home)
@@ -361,47 +305,30 @@ class FileLoad:
     def _has_several_reasons(self) -> bool:
         return self._has_locations and bool(self.report.closed_locations)
 
-    def _add_spent(self, book: TagBook) -> None:
-        spent = book.spent()
-        self.report.add_calls(spent.calls, attempts=spent.attempts, rate_limited=spent.rate_limited)
-
-    def _look_up_missing(self, client: LeadConnector) -> dict[int, Tagged]:
-        """Return the rows whose tags were not added, and count the calls that adding took."""
-        if not (self._adds_tags and has_tags(self._files)):
-            return {}
-        tagging = self._open_tagging(client)
-        if not self._is_tagged:
-            tagging.note_left()
-        assert self._book is not None  # noqa: S101  (opened just now)
-        self._add_spent(self._book)
-        return self._book.missing()
-
-    def _outcomes(self, missing: dict[int, Tagged]) -> Iterator[Outcome]:
+    def _outcomes(self) -> Iterator[Outcome]:
         outcomes = self._journal.outcomes()
-        if self._phones is not None:
-            outcomes = tell_of_phones(outcomes, self._phones)
-        return tell_of_missing(outcomes, missing) if missing else outcomes
+        for step in self._steps:
+            outcomes = step.conclude(outcomes)
+        return outcomes
 
-    def _recount(self, missing: dict[int, Tagged], explain: Callable[[FileRow], RowError]) -> None:
+    def _recount(self, explain: Callable[[RunRow], RowError]) -> None:
         """Count anew what the journal holds, so that report and result files are of one truth."""
         told = BatchReport(keep_outcomes=False)
-        if missing or self._phones is not None:
-            for outcome in self._outcomes(missing):
+        if any(step.marks_any for step in self._steps):
+            for outcome in self._outcomes():
                 told.add(outcome)
         else:
             self._journal.fold_all_into(told)
-        for error, count in self._count_rest(told, missing, explain).items():
+        for error, count in self._count_rest(told, explain).items():
             told.add_rest(count, error)
         self.report.take_over(told)
 
-    def _count_rest(
-        self, told: BatchReport, missing: dict[int, Tagged], explain: Callable[[FileRow], RowError]
-    ) -> Mapping[RowError, int]:
+    def _count_rest(self, told: BatchReport, explain: Callable[[RunRow], RowError]) -> Mapping[RowError, int]:
         """Count the rows without an outcome, by why they have none."""
         if not self._has_several_reasons:
             return {why_not_attempted(self.report): self.total - told.total}
         rows = chain.from_iterable(file.rows() for file in self._files)
-        outcomes = self._outcomes(missing)
+        outcomes = self._outcomes()
         outcome = next(outcomes, None)
         counts = Counter[RowError]()
         for index, row in enumerate(rows):

@@ -10,11 +10,9 @@ of two contacts, the first in the configured order is updated and the other fiel
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -278,7 +276,6 @@ class Matching:
         self._db.execute(f"PRAGMA cache_size = {_CACHE}")
         self._db.executescript(_SCHEMA + SCHEMA)
         self.phones = SharedPhones(self._db)
-        self._salt = os.urandom(16)  # so that no file can be made whose digests meet
         self._locations: dict[str, int] = {}
         self._waiting: list[tuple[int, int, int | None, int | None, bool]] = []
         self._count = 0
@@ -293,7 +290,7 @@ class Matching:
             is_apart: Whether it asks for a contact of its own, where the location allows duplicates.
         """
         location = self._locations.setdefault(location_id, len(self._locations))
-        self._waiting.append((number, location, self._digest(identity.email), self._digest(identity.phone), is_apart))
+        self._waiting.append((number, location, _digest(identity.email), _digest(identity.phone), is_apart))
         self._count += 1
         if len(self._waiting) >= _ROWS_AT_ONCE:
             self._write()
@@ -394,12 +391,6 @@ class Matching:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _digest(self, text: str) -> int | None:
-        if not text:
-            return None
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=self._salt).digest()
-        return int.from_bytes(digest, signed=True)
-
     def _write(self) -> None:
         with _telling():
             self._db.execute("BEGIN")
@@ -409,6 +400,12 @@ class Matching:
 
     def _sharing(self) -> Iterator[tuple[int, int, int | None, int | None, int]]:
         return self._db.execute(_SHARING)
+
+
+def _digest(text: str) -> int | None:
+    """Return 64 bits by which a text is known, unlike those of any other text in the file as good as certainly: Python
+    hashes texts with a key that is another in each process, so that no file can be made whose digests meet."""
+    return hash(text) if text else None
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class PlannedColumn(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: Its header.
-        target: Where it goes, as `--map` has it; None where it is not sent.
+        target: Where it goes, as in `MigrationOptions.columns`; None where it is not sent.
         reason: Why it is not sent, or None.
     """
 
@@ -188,7 +188,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         to_send: How many would be sent.
         refused: How many cannot be.
         skipped: How many would be left out: by the options, or as they share a phone with another person's.
-        phone_conflict: What `--phone-conflict` says.
+        phone_conflict: As in `MigrationOptions`.
         obstacles: Why nothing at all would be sent; empty where the load can begin.
         problems: What is wrong with cells and rows, by kind, the gravest first.
         forecast: What becomes of the rows among each other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -10,22 +11,24 @@ import msgspec
 from msgspec import Struct
 
 from ..bulk.closing import CALLS_TO_CLOSE
+from ..bulk.pool import Pool, until_stopped
 from ..bulk.source import Closing, Skipped
+from ..calls.retry import is_worth_repeating
 from ..client import LeadConnector
 from ..errors import CallError
 from ..limits.limit import RateLimit, Window
 from ..models import ContactUpsert
 from ..protocol.answers import clean_text
 from ..rules.problems import ProblemTally
+from ..run.rows import RunFile, RunRow
 from .load import Read, change_rest
-from .mapping.rows import FileRow, RowFile
+from .mapping.rows import RowFile
 from .matching import USUAL_ORDER, Conflict, Matching, MatchRule, PhoneRule
-from .phones import SharedRows, what_to_send
+from .phones import SharedRow, SharedRows, what_to_send
 from .plan import ComparedRow, Comparison, FieldChange, Plan, PlannedLocation, effects_of, longest, time_needed
 from .report.html import shorten
 from .select import Choice, Chooser
 from .survey import Survey, describe_file, describe_person, find_shared
-from .sweep import Access
 from .tables.table import text_of
 
 _TRIAL: Final = RateLimit(25, 10.0, daily=10_000)  # as the vendor has it for trial accounts
@@ -54,7 +57,10 @@ async def ask_locations(
     location_ids: Iterable[str],
     limit: RateLimit,
     tell: Callable[[str], None],
-    access: Access | None = None,
+    pool: Pool | None = None,
+    *,
+    waits: bool = True,
+    stop: asyncio.Event | None = None,
 ) -> dict[str, Asked]:
     """Ask locations how they match contacts; one that does not say it is left out, and that is told.
 
@@ -63,14 +69,30 @@ async def ask_locations(
         location_ids: Which.
         limit: Our own.
         tell: Is told what is not known.
-        access: Learns which locations refuse all calls; None where that is not to be told apart.
+        pool: At whose work this is done: learns which locations refuse all calls. None where that is not to be told
+            apart; then an outage is waited out here.
+        waits: Without a pool: whether an outage is waited out; else a location is left out whose call is given up.
+        stop: Without a pool: set it to give up at once.
+
+    Raises:
+        InterruptedError: `stop` was set.
+        CallError: The call is given up, and the pool begins the work anew later.
+        OutageError: Without a pool: the service was down for too long.
     """
     asked = {}
     for location_id in location_ids:
         try:
-            location = await client.locations.get(location_id)
+            get = partial(client.locations.get, location_id)
+            if pool is not None:
+                location = await get()
+            elif waits:
+                location = await Pool(client).ask(location_id, get, stop=stop)
+            else:
+                location = await until_stopped(get(), stop)
         except CallError as error:
-            if access is not None and access.note_refusal(location_id, error):
+            if pool is not None and is_worth_repeating(error):
+                raise
+            if pool is not None and pool.note_refusal(location_id, error):
                 continue
             reason = clean_text(str(error))
             tell(f"Location {location_id} could not be asked how it matches contacts ({reason}): email, then phone.")
@@ -97,6 +119,8 @@ def _known_limit(window: Window, ours: RateLimit) -> RateLimit:
 
     They tell what is left of the day, and we keep nothing more: the day of a trial account is known by its window.
     """
+    if not window.per_seconds:  # the client has no limit
+        return ours
     calls, seconds, daily = window.capacity, window.per_seconds, ours.daily
     left = window.calls_left_today()
     if calls == _TRIAL.max_requests < ours.max_requests and left is not None and left <= (_TRIAL.daily or 0):
@@ -108,10 +132,11 @@ class Seen(Struct, frozen=True, kw_only=True):
     """All that a plan is made of.
 
     Attributes:
-        files: The rows.
+        files: What was read.
+        rows: The rows.
         survey: What was gathered of them.
         tally: What is wrong with them.
-        matching: Their identities.
+        matching: Their identities; which of them share a phone is settled.
         asked: What locations said.
         limit: Our own limits of each location.
         target: The service that was asked, or None.
@@ -123,6 +148,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """
 
     files: Sequence[RowFile]
+    rows: Sequence[RunFile]
     survey: Survey
     tally: ProblemTally
     matching: Matching
@@ -137,14 +163,12 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 
 def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Plan:
-    """Make the plan. This reads the files once more, up to the last row that it shows."""
+    """Make the plan."""
     survey = seen.survey
     tags = survey.conclude_tags()
     rules = {name: asked.rule for name, asked in seen.asked.items()}
-    if seen.matching.find_shared_phones():
-        seen.matching.settle_phones(seen.phone_conflict, rules)
     forecast = seen.matching.forecast(rules, is_stopped)
-    shared = find_shared(seen.files, seen.matching, is_stopped)
+    shared = find_shared(seen.rows, seen.matching)
     skipped, phone_calls = seen.matching.skipped(), seen.matching.phone_calls()
     names = dict.fromkeys([*(name for name, _ in survey.by_location.most_common()), *survey.closing_calls])
     locations = [
@@ -156,7 +180,7 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
     to_send = survey.by_location.total() - forecast.skipped
     return Plan(
         target=seen.target,
-        files=[describe_file(file) for file in seen.files],
+        files=[describe_file(file, rows.count) for file, rows in zip(seen.files, seen.rows, strict=True)],
         rows=survey.rows,
         to_send=to_send,
         refused=survey.rows - survey.by_location.total() - unwanted,
@@ -214,7 +238,7 @@ _ASKED_EVERY: Final = 1000
 
 
 def compare_rows(
-    files: Sequence[RowFile],
+    files: Sequence[RunFile],
     chooser: Chooser,
     *,
     there: int,
@@ -237,7 +261,7 @@ def compare_rows(
         JournalError: What is there cannot be read.
         ConfigurationError: A file can be read no more.
     """
-    found, shared_rows = Comparison(there=there), SharedRows(None, conflicts)
+    found, shared_rows = Comparison(there=there), SharedRows(SharedRow(conflict, "") for conflict in conflicts)
     for number, row in enumerate(row for file in files for row in file.rows()):
         contact = row.contact
         if not isinstance(contact, ContactUpsert):
@@ -260,7 +284,7 @@ def compare_rows(
     return found
 
 
-def _count(found: Comparison, row: FileRow, choice: Choice) -> None:
+def _count(found: Comparison, row: RunRow, choice: Choice) -> None:
     if choice.is_after_another:
         found.repeated += 1
     elif choice.kind == "new":
@@ -272,7 +296,7 @@ def _count(found: Comparison, row: FileRow, choice: Choice) -> None:
         _add_changes(found, row, choice)
 
 
-def _add_changes(found: Comparison, row: FileRow, choice: Choice) -> None:
+def _add_changes(found: Comparison, row: RunRow, choice: Choice) -> None:
     for change in choice.changes:
         if change.field in found.fields or len(found.fields) < _MOST_FIELDS:
             found.fields[change.field] = found.fields.get(change.field, 0) + 1

@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET
 
+from ..bulk.pool import Pool
 from ..bulk.report import Outcome, has_closed
 from ..bulk.traces import Trace
+from ..calls.retry import is_worth_repeating
 from ..client import LeadConnector
-from ..errors import CallError, DuplicateContactError, InvalidContactError, LeadConnectorError, NotFoundError
-from ..models import Contact, ContactUpdate, ContactUpsert, DndSettings, read_mapping
-from ..models.compare import differing_channels, is_as_sent, is_same_value
+from ..errors import (
+    CallError,
+    DuplicateContactError,
+    InvalidContactError,
+    LeadConnectorError,
+    NotFoundError,
+    StopRequestedError,
+)
+from ..models import Contact, ContactUpdate, ContactUpsert, read_mapping
+from ..models.compare import find_not_applied, with_refused
+from ..models.fields import CHANNEL_KINDS, FIELD_OF, KEYS, UPSERT_FIELDS
 from ..run.journal import Journal
+from ..run.rows import RunFile
 from .before import Snapshot, StoredContacts
-from .books import UndoBook, Undone, UndoStatus
 from .mapping.custom_fields import FieldBook
 from .mapping.directories import fetch_fields
-from .mapping.rows import RowFile
 from .restoring import Left, Restoration, Sent, find_restoration
-from .sweep import Access, ends_sweep, sweep
+from .undone import Undone, UndoRecords, UndoStatus
 from .verify import Loaded
 
-_IDENTITY: Final = ("email", "phone")
+_BY_CHANNEL: Final = [field.name for field in UPSERT_FIELDS if field.kind in CHANNEL_KINDS]
 _TAKEN: Final = "another contact has it now"
 _NOT_TAKEN: Final = "the service did not take what it held"
 _UNSEEN: Final = "it was not found before the run, so that what it held is not known"
+
+
+_Work: TypeAlias = Callable[[list[Loaded]], Awaitable[None]]
+
+
+class _Each(Protocol):
+    """Does something with each of some contacts; raises what ends that early."""
+
+    async def __call__(self, some: Iterable[list[Loaded]], work: _Work, at_once: int = 1) -> None: ...
 
 
 class Restore:
@@ -37,10 +55,10 @@ class Restore:
 
     Args:
         client: Of the service that the run loaded into; it is open.
-        book: Where to keep what is done.
+        records: Where to keep what is done.
         snapshot: What they were.
         journal: Of the run; it knows what the run left of each contact.
-        access: Which locations take calls.
+        pool: Makes the calls.
         adds_tags: Whether the run added tags; else it replaced them.
         is_forced: Whether fields that somebody changed since go back, too.
     """
@@ -48,19 +66,19 @@ class Restore:
     def __init__(
         self,
         client: LeadConnector,
-        book: UndoBook,
+        records: UndoRecords,
         snapshot: Snapshot,
         journal: Journal,
-        access: Access,
+        pool: Pool,
         *,
         adds_tags: bool,
         is_forced: bool,
     ) -> None:
         self._client = client
-        self._book = book
+        self._records = records
         self._snapshot = snapshot
         self._journal = journal
-        self._access = access
+        self._pool = pool
         self._adds_tags = adds_tags
         self._is_forced = is_forced
         self._custom_fields: dict[str, asyncio.Future[FieldBook | None]] = {}
@@ -88,7 +106,7 @@ class Restore:
         waiting: list[list[Loaded]] = []
 
         def note(undone: Undone) -> None:
-            self._book.write(undone)
+            self._records.write(undone)
             on_undone(undone)
 
         async def restore(rows: list[Loaded]) -> None:
@@ -97,48 +115,67 @@ class Restore:
             except DuplicateContactError:  # of a contact, perhaps, that is itself to be restored
                 waiting.append(rows)
 
-        left = (rows for rows in groups if self._is_to_restore(rows))
-        reason = await sweep(left, restore, concurrency=concurrency, stop=stop, access=self._access)
-        if reason is self._access.reason and not stop.is_set():  # None, or of one location alone
-            settle = partial(self._settle, note=note)
-            reason = await sweep([waiting], settle, concurrency=1, stop=stop, access=self._access)
-        return reason
+        async def each(some: Iterable[list[Loaded]], work: _Work, at_once: int = 1) -> None:
+            reason = await self._pool.run(
+                some,
+                work,
+                location_of=self._location_of,
+                concurrency=at_once,
+                stop=stop,
+                on_failed=lambda rows, error: note(_undone(rows, "failed", str(error))),
+            )
+            if reason is not None:
+                raise reason
+            if stop.is_set():
+                raise StopRequestedError("the undo was asked to stop")
+
+        watcher = asyncio.create_task(self._break_off_questions(stop))
+        try:
+            await each((rows for rows in groups if self._is_to_restore(rows)), restore, concurrency)
+            await self._settle(waiting, each, note)
+        except StopRequestedError:
+            pass
+        except LeadConnectorError as reason:
+            return reason
+        finally:
+            watcher.cancel()
+        return self._pool.reason
+
+    async def _break_off_questions(self, stop: asyncio.Event) -> None:
+        """Break off what locations are asked where `stop` is set: no worker makes that call, which would be halted."""
+        await stop.wait()
+        for asked in self._custom_fields.values():
+            asked.cancel()
 
     def _is_to_restore(self, rows: Sequence[Loaded]) -> bool:
         contact_id, is_created = _id_of(rows), any(loaded.outcome.status == "created" for loaded in rows)
         is_there = not is_created or self._snapshot.was_there(self._location_of(rows), contact_id)
-        return is_there and not self._book.is_done(contact_id)
+        return is_there and not self._records.is_done(contact_id)
 
-    async def _settle(self, waiting: list[list[Loaded]], note: Callable[[Undone], None]) -> None:
+    async def _settle(self, waiting: list[list[Loaded]], each: _Each, note: Callable[[Undone], None]) -> None:
         """Restore contacts whose email or phone another one has: once that one is restored, or has let go of it."""
+        holders: dict[str, str] = {}
         is_released = False
-        while waiting:
-            holders: dict[str, str] = {}
-            left = []
-            for rows in waiting:
-                try:
-                    note(await self._restore(rows))
-                except DuplicateContactError as error:
-                    left.append(rows)
-                    holders[_id_of(rows)] = error.contact_id
-            for rows in left:
-                if holders[_id_of(rows)] not in holders:
-                    note(await self._restore_but(rows))
-            ring = [rows for rows in left if holders[_id_of(rows)] in holders]
-            if len(ring) == len(waiting):
-                await self._break_ring(ring, note, is_released=is_released)
-                is_released = True
-            waiting = [rows for rows in ring if not self._book.is_settled(_id_of(rows))]
 
-    async def _break_ring(
-        self, ring: Sequence[list[Loaded]], note: Callable[[Undone], None], *, is_released: bool
-    ) -> None:
-        """Have contacts that stand in each other's way let go of what another one is to get."""
-        for rows in ring:
-            if is_released:
-                note(await self._restore_but(rows))
-            else:
-                await self._release(rows)
+        async def restore(rows: list[Loaded]) -> None:
+            try:
+                note(await self._restore(rows))
+            except DuplicateContactError as error:
+                holders[_id_of(rows)] = error.contact_id
+
+        async def restore_but(rows: list[Loaded]) -> None:
+            note(await self._restore_but(rows))
+
+        while waiting:
+            holders.clear()
+            await each(waiting, restore)
+            left = [rows for rows in waiting if _id_of(rows) in holders]
+            await each([rows for rows in left if holders[_id_of(rows)] not in holders], restore_but)
+            ring = [rows for rows in left if holders[_id_of(rows)] in holders]
+            if len(ring) == len(waiting):  # they stand in each other's way: each lets go of what another one is to get
+                await each(ring, restore_but if is_released else self._release)
+                is_released = True
+            waiting = [rows for rows in ring if not self._records.is_settled(_id_of(rows))]
 
     # ------------------------------------------------------------------------------------------ one contact
 
@@ -147,7 +184,7 @@ class Restore:
 
         Raises:
             DuplicateContactError: Another contact has its email or phone.
-            CallError: No other contact would fare better.
+            CallError: A call did not succeed.
         """
         contact_id = _id_of(rows)
         try:
@@ -160,20 +197,15 @@ class Restore:
             await self._apply(contact_id, rows, found)
         except NotFoundError:
             return _undone(rows, "gone", "it was not there any more")
-        except DuplicateContactError:
-            raise
-        except CallError as error:
-            if ends_sweep(error):
-                raise
-            return _undone(rows, "failed", str(error))
         except InvalidContactError as error:
             return _undone(rows, "failed", str(error))
-        return _undone(rows, _status_of(found), "; ".join(map(str, found.left)))
+        changes = tuple(left.field for left in found.left if left.is_changed)
+        return _undone(rows, _status_of(found), "; ".join(map(str, found.left)), changes)
 
     async def _restore_but(self, rows: list[Loaded]) -> Undone:
         """Restore all of a contact but the email and phone that others have."""
         try:
-            return await self._restore(rows, but=_IDENTITY)
+            return await self._restore(rows, but=KEYS)
         except DuplicateContactError as error:
             return _undone(rows, "failed", str(error))
 
@@ -184,12 +216,12 @@ class Restore:
         if before is None:
             return None
         get = partial(self._client.contacts.get, contact_id, location_id=location_id or None)
-        now = await self._access.call(location_id, get)
+        now = await self._pool.call(location_id, get)
         book = None
         if any(loaded.sent.custom_fields for loaded in rows):
             book = await self._find_custom_fields(location_id)
         sent = Sent(rows=[loaded.sent for loaded in rows], adds_tags=self._adds_tags, custom_fields=book)
-        emptied = _IDENTITY if self._book.is_waiting(contact_id) else ()
+        emptied = KEYS if self._records.is_waiting(contact_id) else ()
         trace = await asyncio.to_thread(self._trace_of, rows)
         return find_restoration(before, now, sent, trace=trace, emptied=emptied, is_forced=self._is_forced)
 
@@ -204,7 +236,7 @@ class Restore:
         location_id = self._location_of(rows) or None
         if found.changes:
             update = partial(self._client.contacts.update, contact_id, found.changes, location_id=location_id)
-            stored = await self._access.call(location_id or "", update)
+            stored = await self._pool.call(location_id or "", update)
             found.left += _not_taken(found.changes, stored)
         if found.company_name is not UNSET and not await self._set_company(contact_id, location_id, found.company_name):
             reason = "only an upsert changes it, and none would meet this contact"
@@ -214,7 +246,8 @@ class Restore:
     async def _set_company(self, contact_id: str, location_id: str | None, name: str) -> bool:
         """Change what no update takes, by an upsert that is known to meet this contact."""
         contact = await self._client.contacts.get(contact_id, location_id=location_id)
-        for field in _IDENTITY:
+        is_same = FIELD_OF["company_name"].comparer()
+        for field in KEYS:
             key = getattr(contact, field)
             if not key:
                 continue
@@ -223,7 +256,7 @@ class Restore:
             if met is not None and met.id == contact_id:
                 upsert = ContactUpsert(**sought, company_name=name, location_id=location_id or UNSET)
                 result = await self._client.contacts.upsert(upsert)
-                return result.contact.id == contact_id and (result.contact.company_name or "") == name
+                return result.contact.id == contact_id and is_same(name, result.contact.company_name)
         return False
 
     async def _release(self, rows: list[Loaded]) -> None:
@@ -231,31 +264,41 @@ class Restore:
         found = await self._compare(rows)
         if found is None:
             return
-        emptied: dict[str, object] = {name: None for name in _IDENTITY if name in found.changes}
+        emptied: dict[str, object] = {name: None for name in KEYS if name in found.changes}
         if emptied:
-            self._book.write(_undone(rows, "waiting", "its email or phone was emptied, to be restored"))
+            self._records.write(_undone(rows, "waiting", "its email or phone was emptied, to be restored"))
             # With all else that goes back: once this has moved `dateUpdated`, no channel is opened any more.
             changes = found.changes | emptied
-            await self._client.contacts.update(_id_of(rows), changes, location_id=self._location_of(rows) or None)
+            location_id = self._location_of(rows)
+            update = partial(self._client.contacts.update, _id_of(rows), changes, location_id=location_id or None)
+            await self._pool.call(location_id, update)
 
     def _location_of(self, rows: Sequence[Loaded]) -> str:
         return rows[-1].sent.location_id or self._client.location_id or ""
 
     async def _find_custom_fields(self, location_id: str) -> FieldBook | None:
-        """Ask a location once for its custom fields."""
+        """Ask a location once for its custom fields; once more where the service was down."""
         if location_id not in self._custom_fields:
             self._custom_fields[location_id] = asyncio.ensure_future(self._fetch_fields(location_id))
-        return await asyncio.shield(self._custom_fields[location_id])
+        asked = self._custom_fields[location_id]
+        try:
+            return await asyncio.shield(asked)
+        except CallError:
+            if self._custom_fields.get(location_id) is asked:
+                del self._custom_fields[location_id]
+            raise
 
     async def _fetch_fields(self, location_id: str) -> FieldBook | None:
         try:
             return await fetch_fields(self._client, location_id or None)
-        except CallError:
+        except CallError as error:
+            if is_worth_repeating(error):
+                raise
             return None
 
 
 def assume_met(
-    files: Sequence[RowFile], outcomes: Iterable[Outcome], stored: StoredContacts, location_id: str
+    files: Sequence[RunFile], outcomes: Iterable[Outcome], stored: StoredContacts, location_id: str
 ) -> Iterator[Outcome]:
     """Have the outcomes of rows that may have been applied, although no answer said so, name whom they met.
 
@@ -283,8 +326,8 @@ def _id_of(rows: Sequence[Loaded]) -> str:
     return str(rows[0].outcome.contact_id)
 
 
-def _undone(rows: Sequence[Loaded], status: UndoStatus, detail: str) -> Undone:
-    return Undone(rows[0].outcome.index, _id_of(rows), status, detail)
+def _undone(rows: Sequence[Loaded], status: UndoStatus, detail: str, changes: tuple[str, ...] = ()) -> Undone:
+    return Undone(rows[0].outcome.index, _id_of(rows), status, detail, changes)
 
 
 def _status_of(found: Restoration) -> UndoStatus:
@@ -295,16 +338,9 @@ def _status_of(found: Restoration) -> UndoStatus:
 
 def _not_taken(changes: dict[str, Any], stored: Contact) -> list[Left]:
     """Return what the service says it stored in another way."""
-    values = {field.id: field.value for field in stored.custom_fields or ()}
-    custom = changes.get("custom_fields", ())
-    missing = [
-        f"custom_fields.{one['id']}" for one in custom if not is_same_value(one["field_value"], values.get(one["id"]))
+    missing = find_not_applied(read_mapping(changes, ContactUpdate), stored, exactly=True)
+    return [
+        Left(name, _NOT_TAKEN, is_lost=True)
+        for one in with_refused(missing, stored.not_applied)
+        for name in ([f"{one.field}.{channel}" for channel in one.sent] if one.field in _BY_CHANNEL else [one.field])
     ]
-    plain = (name for name, value in changes.items() if isinstance(value, str | None) and name != "name")
-    missing += [name for name in plain if not is_as_sent(name, changes[name], getattr(stored, name))]
-    sent = read_mapping({"dnd_settings": changes.get("dnd_settings", {})}, ContactUpdate).dnd_settings
-    if isinstance(sent, DndSettings):
-        refused = (channel for one in stored.not_applied for channel in one.sent)
-        channels = dict.fromkeys((*refused, *differing_channels(sent, stored.dnd_settings)))
-        missing += [f"dnd_settings.{channel}" for channel in channels]
-    return [Left(name, _NOT_TAKEN, is_lost=True) for name in missing]

@@ -7,7 +7,7 @@ closed already leaves nothing else to see.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,23 +15,32 @@ from msgspec import UNSET, Struct
 
 from ..bulk.traces import Trace
 from ..models import Contact, ContactUpsert, CustomField, DndSetting, InboundDndSetting
-from ..models.compare import AnySetting, AnySettings, is_as_sent, is_same_value
+from ..models.compare import CUSTOM_PREFIX
 from ..models.dnd import CHANNELS
+from ..models.fields import (
+    CHANNEL_KINDS,
+    FIELD_OF,
+    NAMES,
+    PART_KINDS,
+    UPSERT_FIELDS,
+    AnySetting,
+    AnySettings,
+    ContactField,
+    given_fields,
+    is_empty,
+    is_same_value,
+    words_of,
+)
+from ..models.normal import normal_tags
 from .mapping.custom_fields import FieldBook, empty_field_value
 from .tables.table import text_of
-from .tagging import normal_tags
 
-_NAMES: Final = ("first_name", "last_name", "name")
-_PLAIN: Final = (
-    "email phone address1 city state postal_code country website timezone date_of_birth source assigned_to "
-    "company_name gender dnd"
-).split()
-_BY_NULL: Final = ("email", "phone", "timezone", "date_of_birth", "assigned_to")  # "" is none, and refused
+_PLAIN: Final = [one for one in UPSERT_FIELDS if one.is_stored and one.kind not in PART_KINDS and one.name not in NAMES]
+_SETTINGS: Final = [field for field in UPSERT_FIELDS if field.kind in CHANNEL_KINDS]
 _CUSTOM: Final = "custom_fields"
 _CHANGED: Final = "it changed since the run"
 _NOT_KNOWN: Final = "what it held is not known"
 _UNREADABLE: Final = "what it holds now cannot be read"
-_SETTINGS: Final = ("dnd_settings", "inbound_dnd_settings")
 _STAYS_CLOSED: Final = "the API cannot close it as it was closed before, but it stays closed"
 _CLOSED_OTHERWISE: Final = "the API cannot close it as it was closed before, so it is closed as `active`"
 _MAY_BE_CLOSED: Final = "somebody changed the contact after the run and may have closed this, so it stays closed"
@@ -51,6 +60,11 @@ class Left(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.field}: {self.reason}"
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it stays because somebody changed it since the run."""
+        return self.reason.startswith(_CHANGED)
 
 
 class Restoration(Struct, kw_only=True):
@@ -133,10 +147,10 @@ class _Comparison:
 
     def run(self) -> Restoration:
         self._look_at_names()
-        for name in _PLAIN:
-            self._look_at(name)
-        for name in _SETTINGS:
-            self._look_at_settings(name)
+        for field in _PLAIN:
+            self._look_at(field)
+        for field in _SETTINGS:
+            self._look_at_settings(field)
         self._look_at_tags()
         self._look_at_custom_fields()
         return self._found
@@ -157,45 +171,53 @@ class _Comparison:
 
     # ------------------------------------------------------------------------------------------ plain fields
 
-    def _look_at(self, name: str) -> None:
+    def _look_at(self, field: ContactField) -> None:
+        name = field.name
         values, now = self._sent.values(name), getattr(self._now, name)
         if not values or not self._is_known(name):
             return
         old = getattr(self._before, name)
         if (old or None) == (now or None):
             return
-        is_ours = name not in self._changed and any(is_as_sent(name, value, now) for value in values)
-        if not (self._is_forced or is_ours or (name in self._emptied and not now)):
-            self._leave(name, _changed(now))
-        elif name == "dnd" and self._stays_closed(name):
+        if not (self._is_forced or self._is_ours(field, values, now) or (name in self._emptied and not now)):
+            self._leave_changed(name, now, is_as_before=field.normal(old) == field.normal(now))
+        elif field.kind == "switch" and self._stays_closed(name):
             return
-        elif name == "company_name":
+        elif field.restored_by == "upsert":
             self._found.company_name = old or ""
-        elif name == "gender" or (name == "country" and not old):
+        elif not field.restored_by or (not old and field.empty_update is UNSET):
             self._leave(name, "the service has no way to change it back", is_lost=True)
         else:
-            self._found.changes[name] = plain_value(name, old)
+            self._found.changes[name] = old or field.empty_update
+
+    def _is_ours(self, field: ContactField, values: Iterable[Any], now: Any) -> bool:
+        is_same = field.comparer()
+        return field.name not in self._changed and any(value == now or is_same(value, now) for value in values)
+
+    def _leave_changed(self, name: str, now: Any, *, is_as_before: bool) -> None:
+        """Leave what the run did not write, and say so unless it is what was there before, in another form."""
+        if not is_as_before:
+            self._leave(name, _changed(now))
 
     def _look_at_names(self) -> None:
         """Look at a name and its two parts, which change together."""
-        if not any(self._sent.values(name) for name in _NAMES) or not self._is_known(*_NAMES):
+        if not any(self._sent.values(name) for name in NAMES) or not self._is_known(*NAMES):
             return
         old, now = _names(self._before), _names(self._now)
         if old == now:
             return
-        is_ours = self._changed.isdisjoint(_NAMES) and self._are_names_as_sent(old, now)
+        is_ours = self._changed.isdisjoint(NAMES) and self._are_names_as_sent(old, now)
         if not self._is_forced and not is_ours:
             self._leave("name", _changed(" ".join(now[:2])))
             return
-        self._found.changes |= dict(zip(_NAMES, old, strict=True))
+        self._found.changes |= dict(zip(NAMES, old, strict=True))
 
     def _are_names_as_sent(self, old: tuple[str, ...], now: tuple[str, ...]) -> bool:
         split = [(value or "").strip().partition(" ") for value in self._sent.values("name")]
         firsts = [*self._sent.values("first_name"), *(first for first, _, _ in split), old[0]]
         lasts = [*self._sent.values("last_name"), *(last.strip() for _, _, last in split), old[1]]
-        return any(is_as_sent("first_name", first, now[0]) for first in firsts) and any(
-            is_as_sent("last_name", last, now[1]) for last in lasts
-        )
+        is_first, is_last = (FIELD_OF[name].comparer() for name in NAMES[:2])
+        return any(is_first(first, now[0]) for first in firsts) and any(is_last(last, now[1]) for last in lasts)
 
     def _stays_closed(self, name: str) -> bool:
         """Whether a channel that was open stays closed, as somebody may have closed it since; say so then."""
@@ -206,8 +228,9 @@ class _Comparison:
 
     # ------------------------------------------------------------------------------------------ wishes
 
-    def _look_at_settings(self, name: str) -> None:
+    def _look_at_settings(self, field: ContactField) -> None:
         """Look at what was said of not disturbing, channel by channel; one without a word is one that may be used."""
+        name = field.name
         sent: dict[str, list[AnySetting]] = {}
         for value in self._sent.values(name):
             for channel, setting in value.by_channel().items():
@@ -215,10 +238,10 @@ class _Comparison:
         if not sent or not self._is_known(name):
             return
         old, now = _channels(getattr(self._before, name)), _channels(getattr(self._now, name))
-        open_one = (DndSetting if name == _SETTINGS[0] else InboundDndSetting)(status="inactive")
+        open_one = (InboundDndSetting if field.kind == "inbound" else DndSetting)(status="inactive")
         back: dict[str, AnySetting] = {}
         for channel, settings in sent.items():
-            if _said(old.get(channel)) != _said(now.get(channel)):
+            if words_of(old.get(channel)) != words_of(now.get(channel)):
                 goal = self._goal_of(f"{name}.{channel}", old.get(channel, open_one), now.get(channel), settings)
                 back |= {} if goal is None else {channel: goal}
         if back := self._without_risk(name, back, now):
@@ -230,9 +253,9 @@ class _Comparison:
         self, name: str, old: AnySetting, now: AnySetting | None, sent: Iterable[AnySetting]
     ) -> AnySetting | None:
         """Return what a channel that is not as it was is to be; None where it stays as it is."""
-        was, held = _said(old), _said(now)
+        was, held = words_of(old), words_of(now)
         # What was to be permanent is `active`, as the service takes that alone.
-        ours = {_said(one) for setting in sent for one in (setting, setting.as_settable())}
+        ours = {words_of(one) for setting in sent for one in (setting, setting.as_settable())}
         ours |= {(status, *was[1:]) for status, *_ in ours}  # where the service keeps the words of before
         if held[0] == "permanent":
             self._leave(name, _CLOSED_FOR_GOOD)
@@ -269,7 +292,7 @@ class _Comparison:
         if not self._sent.values("tags") or not self._is_known("tags"):
             return
         old, now = self._before.tags or [], self._now.tags or []
-        rows = [set(normal_tags(row)) for row in self._sent.rows if row.tags is not UNSET]
+        rows = [normal_tags(row.tags) for row in self._sent.rows if row.tags is not UNSET]
         added = set[str]().union(*rows) - set(old)
         removed = set[str]() if self._sent.adds_tags else set(old) - rows[0].intersection(*rows)
         back = [tag for tag in old if tag in removed or tag in now]
@@ -291,10 +314,11 @@ class _Comparison:
             if was == held:
                 continue
             ours = values[-1:] if _CUSTOM in self._changed else values  # which of them somebody changed is not known
-            if self._is_forced or any(is_same_value(value, held) for value in ours):
+            if self._is_forced or any(is_same_value(value, held, exactly=True) for value in ours):
                 back.append({"id": field_id, "field_value": self._empty_of(field_id, held) if was is None else was})
             else:
-                self._leave(f"{_CUSTOM}.{field_id}", _changed(held))
+                is_as_before = is_same_value(was, held, exactly=True)
+                self._leave_changed(CUSTOM_PREFIX + field_id, held, is_as_before=is_as_before)
         if back:
             self._found.changes[_CUSTOM] = back
 
@@ -308,7 +332,7 @@ class _Comparison:
                     msgspec.to_builtins(field.field_value)
                 )
             elif book is None:
-                self._leave(f"{_CUSTOM}.{field.key}", "which custom field it is is not known", is_lost=True)
+                self._leave(f"{CUSTOM_PREFIX}{field.key}", "which custom field it is is not known", is_lost=True)
         return values
 
     def _empty_of(self, field_id: str, held: Any) -> Any:
@@ -316,20 +340,10 @@ class _Comparison:
         return ([] if isinstance(held, list) else "") if known is None else empty_field_value(known.data_type)
 
 
-def plain_value(name: str, old: Any) -> Any:
-    """Return what an update sends to have a field hold what it held."""
-    if name == "dnd":
-        return bool(old)
-    return old or (None if name in _BY_NULL else "")
-
-
-def fields_changed(row: ContactUpsert) -> Iterator[str]:
-    """Yield the fields that a row may change and that can go back, by their names in Python."""
-    if any(getattr(row, name) is not UNSET for name in _NAMES):
-        yield from _NAMES
-    for name in (*_PLAIN, *_SETTINGS, "tags", _CUSTOM):
-        if getattr(row, name) is not UNSET:
-            yield name
+def fields_changed(row: ContactUpsert) -> frozenset[str]:
+    """Return the fields that a row may change and that can go back, by their names in Python."""
+    names = frozenset(field.name for field in given_fields(row) if field.is_stored)
+    return names if names.isdisjoint(NAMES) else names.union(NAMES)
 
 
 def _names(contact: Contact) -> tuple[str, str, str]:
@@ -347,14 +361,5 @@ def _is_sendable(channel: str, setting: AnySetting) -> bool:
     return is_known and (setting.is_settable or setting.status == "permanent")
 
 
-def _said(setting: AnySetting | None) -> tuple[str, ...]:
-    """Return what a channel's setting says: whether it may be used, and in what words."""
-    if setting is None:
-        return "inactive", "", ""
-    return setting.status, setting.message or "", getattr(setting, "code", UNSET) or ""
-
-
 def _changed(now: Any) -> str:
-    return (
-        f"{_CHANGED}, and holds {text_of(now)!r} now" if now not in (None, "", []) else f"{_CHANGED}, and is empty now"
-    )
+    return f"{_CHANGED}, and is empty now" if is_empty(now) else f"{_CHANGED}, and holds {text_of(now)!r} now"

@@ -18,21 +18,15 @@ from ..bulk.source import Closing, Skipped
 from ..models import Contact, ContactUpsert, CustomField
 from ..models.compare import find_not_applied
 from ..models.contacts import NotApplied
+from ..models.fields import KEYS, NAMES, given_fields, is_empty
 from ..models.identity import Identity
+from ..models.normal import normal_tags
 from .before import StoredContact, StoredContacts
 from .matching import Field
-from .tagging import normal_tags
 
 # ---------------------------------------------------------------------------------------------- what would change
 
-#
-# Where it cannot be told whether something would change, as a search leaves fields out, it is taken to.
-
-_NAMES: Final = ("name", "first_name", "last_name")
-# Tags are added, channels closed apart, two are no fields of a contact, and the service drops the gender of one that
-# exists.
-_NEVER_FILLED: Final = ("location_id", "create_new_if_duplicate_allowed", "tags", "gender", "dnd", "dnd_settings")
-_BY_PARTS: Final = ("email", "phone", *_NAMES, "custom_fields")
+# Searches leave fields out. Where it is not known whether something would change, it counts as a change.
 
 
 def find_changes(sent: ContactUpsert, stored: Contact, *, replaces_tags: bool) -> tuple[NotApplied, ...]:
@@ -43,36 +37,14 @@ def find_changes(sent: ContactUpsert, stored: Contact, *, replaces_tags: bool) -
         stored: The contact that it meets.
         replaces_tags: Whether its tags replace all that are there, rather than are added to them.
     """
-    found = {change.field: change for change in find_not_applied(sent, stored)}
-    if "tags" in found and not replaces_tags:
-        found["tags"] = NotApplied("tags", sorted({*normal_tags(sent), *(stored.tags or ())}), stored.tags)
-    for change in _closer(sent, stored, replaces_tags=replaces_tags):
-        found.setdefault(change.field, change)
-    return tuple(found.values())
-
-
-def _closer(sent: ContactUpsert, stored: Contact, *, replaces_tags: bool) -> Iterator[NotApplied]:
-    """Yield what would change although all that was sent can be found there: values beside it that would be lost."""
-    tags = normal_tags(sent)
-    if replaces_tags and sent.tags is not UNSET and set(tags) != set(stored.tags or ()):
-        yield NotApplied("tags", list(tags), stored.tags)
-    if sent.inbound_dnd_settings is not UNSET and stored.inbound_dnd_settings is None:
-        yield NotApplied("inbound_dnd_settings", msgspec.to_builtins(sent.inbound_dnd_settings), None)
-    values = {field.id: field.value for field in stored.custom_fields or ()}
-    for field in sent.custom_fields or ():
-        value = msgspec.to_builtins(field.field_value)
-        if field.id is UNSET:
-            yield NotApplied(f"custom_fields.{field.key}", value, None)
-        elif _has_parts(value) and not _is_empty(value) and not _are_same_parts(value, values.get(field.id)):
-            yield NotApplied(f"custom_fields.{field.id}", value, values.get(field.id))
-
-
-def _has_parts(value: object) -> bool:
-    return isinstance(value, list | dict)
-
-
-def _are_same_parts(sent: Any, stored: Any) -> bool:
-    return isinstance(stored, type(sent)) and {str(part) for part in sent} == {str(part) for part in stored}
+    if sent.tags is not UNSET:
+        kept = () if replaces_tags else stored.tags or ()
+        sent = msgspec.structs.replace(sent, tags=sorted({*normal_tags(sent.tags), *kept}))
+    found = find_not_applied(sent, stored, exactly=True)
+    inbound = sent.inbound_dnd_settings
+    if inbound is not UNSET and stored.inbound_dnd_settings is None and stored.knows("inbound_dnd_settings"):
+        found = (*found, NotApplied("inbound_dnd_settings", msgspec.to_builtins(inbound), None))
+    return found
 
 
 # ---------------------------------------------------------------------------------------------- filling
@@ -80,9 +52,12 @@ def _are_same_parts(sent: Any, stored: Any) -> bool:
 
 def fields_filled(row: ContactUpsert) -> Iterator[str]:
     """Yield the fields that a row may fill, by their names in Python: what they hold must be known before."""
-    for name in ContactUpsert.__struct_fields__:
-        if name not in _NEVER_FILLED and not _is_empty(getattr(row, name) or None):
-            yield name
+    for field in given_fields(row):
+        if field.is_filled and not is_empty(getattr(row, field.name)):
+            yield field.name
+
+
+_BY_PARTS: Final = (*KEYS, *NAMES, "custom_fields")
 
 
 def fill_empty(sent: ContactUpsert, holders: Sequence[Contact], keys: Iterable[str]) -> ContactUpsert | None:
@@ -101,7 +76,7 @@ def fill_empty(sent: ContactUpsert, holders: Sequence[Contact], keys: Iterable[s
     kept |= {name: getattr(sent, name) for name in _kept_names(sent, holders)}
     if custom := [field for field in sent.custom_fields or () if _is_free(field, holders)]:
         kept["custom_fields"] = custom
-    has_new_tags = any(not set(normal_tags(sent)) <= set(holder.tags or ()) for holder in holders)
+    has_new_tags = any(not normal_tags(sent.tags) <= set(holder.tags or ()) for holder in holders)
     if has_new_tags:
         kept["tags"] = sent.tags
     is_key_new = any(not any(getattr(holder, key) for holder in holders) for key in keys)
@@ -110,51 +85,40 @@ def fill_empty(sent: ContactUpsert, holders: Sequence[Contact], keys: Iterable[s
 
 
 def _kept_fields(sent: ContactUpsert, holders: Sequence[Contact]) -> dict[str, Any]:
-    kept = {}
-    for name in ContactUpsert.__struct_fields__:
-        if name in _NEVER_FILLED or name in _BY_PARTS:
-            continue
-        value = getattr(sent, name)
-        if value is not UNSET and not _is_empty(value) and all(lacks(holder, name) for holder in holders):
-            kept[name] = value
-    return kept
+    names = [name for name in fields_filled(sent) if name not in _BY_PARTS]
+    return {name: getattr(sent, name) for name in names if all(lacks(holder, name) for holder in holders)}
 
 
 def lacks(holder: Contact, name: str) -> bool:
     """Whether a contact is known to have nothing in a field."""
-    return _is_empty(getattr(holder, name)) and holder.knows(name)
+    return is_empty(getattr(holder, name)) and holder.knows(name)
 
 
 def _kept_names(sent: ContactUpsert, holders: Sequence[Contact]) -> list[str]:
     """Return which names are sent: parts that are missing beside the other, and the whole where there is none."""
-    given = [name for name in _NAMES if getattr(sent, name) is not UNSET and getattr(sent, name)]
+    given = [name for name in fields_filled(sent) if name in NAMES]
+    *parts, whole = NAMES
     for contact in holders:
-        parts = {"first_name": contact.first_name, "last_name": contact.last_name}
-        has_name = bool(any(parts.values()) or not lacks(contact, "name"))
-        is_in_parts = any(parts.values())
+        is_in_parts = any(getattr(contact, part) for part in parts)
+        has_name = is_in_parts or not lacks(contact, whole)
         given = [name for name in given if not has_name or (is_in_parts and name in parts and lacks(contact, name))]
     return given
 
 
 def _is_free(field: CustomField, holders: Sequence[Contact]) -> bool:
     """Whether a custom field is empty. Answers name fields by id alone: of one known by key it is, where all are."""
-    if _is_empty(field.field_value):
+    if is_empty(field.field_value):
         return False
     if not all(holder.knows("custom_fields") for holder in holders):
         return False
-    values = [value for holder in holders for value in holder.custom_fields or () if not _is_empty(value.value)]
+    values = [value for holder in holders for value in holder.custom_fields or () if not is_empty(value.value)]
     return not values if field.id is UNSET else all(value.id != field.id for value in values)
 
 
-def _is_empty(value: object) -> bool:
-    return value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
-
-
-_FIELDS: Final[tuple[Field, ...]] = ("email", "phone")
-_IS_THERE: Final = "it was there before the load (--only-new)"
-_IS_NOT_THERE: Final = "it was not there before the load (--only-existing)"
-_IS_FULL: Final = "nothing that it would fill was empty (--fill-empty)"
-_IS_THE_SAME: Final = "all of it was stored already (--skip-unchanged)"
+_IS_THERE: Final = "it was there before the load (`only_new`)"
+_IS_NOT_THERE: Final = "it was not there before the load (`only_existing`)"
+_IS_FULL: Final = "nothing that it would fill was empty (`fill_empty`)"
+_IS_THE_SAME: Final = "all of it was stored already (`skip_unchanged`)"
 _BUT_OPT_OUT: Final = "; only its opt-out is sent"
 
 
@@ -176,17 +140,17 @@ class Selection(Struct, frozen=True, kw_only=True):
     @property
     def is_any(self) -> bool:
         """Whether some rows may not be sent, or not as they are."""
-        return bool(self.words())
+        return bool(self.names())
 
-    def words(self) -> list[str]:
-        """Return it as words of a command."""
-        return [f"--{name.replace('_', '-')}" for name, is_set in msgspec.structs.asdict(self).items() if is_set]
+    def names(self) -> list[str]:
+        """Return the names of the options that are set."""
+        return [name for name, is_set in msgspec.structs.asdict(self).items() if is_set]
 
 
 def read_selection(text: str) -> Selection:
-    """Read what `Selection.words` wrote, joined by spaces."""
-    words = text.split()
-    return Selection(**{name: f"--{name.replace('_', '-')}" in words for name in Selection.__struct_fields__})
+    """Read what `Selection.names` wrote, joined by spaces."""
+    names = text.split()
+    return Selection(**{name: name in names for name in Selection.__struct_fields__})
 
 
 class Choice(Struct, frozen=True):
@@ -257,7 +221,7 @@ class Chooser:
             what = ContactUpsert(email=contact.email, location_id=contact.location_id)
         if isinstance(what, ContactUpsert) and not is_apart:
             self._sent.add(keys, {*ids, *(earlier or ())})
-            self._sent.add([_given(one, field) for one in ids for field in _FIELDS if getattr(what, field)], ids)
+            self._sent.add([_given(one, field) for one in ids for field in KEYS if getattr(what, field)], ids)
         is_whole = what is contact or is_apart
         chosen = what if is_whole else self._with_closing(contact, what, stored, identity, earlier)
         return Choice(chosen, stored, changes, earlier is not None)
@@ -298,10 +262,10 @@ class Chooser:
                 return ContactUpsert(**sought, location_id=contact.location_id)
         return None
 
-    def may_set_phone(self, location_id: str, contact_id: str) -> bool:
-        """Whether a phone may be set that a contact has been sent without."""
+    def may_write(self, location_id: str, contact_id: str, field: str) -> bool:
+        """Return whether a step may write a field of a contact that was upserted without it."""
         stored = self._stored.get(location_id, contact_id) if self._selection.fill_empty else None
-        return stored is None or lacks(stored.contact, "phone")
+        return stored is None or lacks(stored.contact, field)
 
     def _lacks_phone(self, stored: StoredContact | None) -> bool:
         return stored is not None and lacks(stored.contact, "phone")
@@ -355,10 +319,10 @@ class Chooser:
 
     def _order_of(self, contact: ContactUpsert) -> list[Field]:
         order = self._stored.location(contact.location_id or self._location_id).rule.order
-        return sorted(_FIELDS, key=lambda field: order.index(field) if field in order else len(order))
+        return sorted(KEYS, key=lambda field: order.index(field) if field in order else len(order))
 
     def _holders(self, identity: Identity) -> Iterator[StoredContact]:
-        for field in _FIELDS:
+        for field in KEYS:
             if (holder := self._stored.holder(identity, field)) is not None:
                 yield holder
 

@@ -4,8 +4,7 @@ locations."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -16,12 +15,14 @@ from ..bulk.source import Closing
 from ..errors import InvalidContactError
 from ..models import ContactUpsert
 from ..models.identity import identity_of
+from ..models.normal import sorted_tags
+from ..run.rows import RunFile, RunRow, pick_rows
 from .mapping.custom_fields import list_emptied
-from .mapping.rows import FileRow, RowFile
+from .mapping.rows import RowFile
 from .matching import Group, Matching
 from .plan import PlannedColumn, PlannedFile, PlannedTags, SharedContact, SharedRow
 from .report.files import who
-from .tagging import TagBatch, TagGroups, normal_tags, without_tags
+from .tagging import TagBatch, TagGroups, without_tags
 
 _MOST_TAGS: Final = 10_000  # kinds that are counted
 _MOST_SHOWN: Final = 20
@@ -35,8 +36,9 @@ class Survey:
 
     Args:
         location_id: Of rows that name none; empty where nothing says it.
-        tags_rule: What `--tags` says.
+        tags_rule: As `MigrationOptions.tags`.
         matching: Takes the identities.
+        may_empty: Whether rows may empty fields: not where an empty cell says nothing, and there is no null.
 
     Attributes:
         rows: How many rows there were.
@@ -47,8 +49,16 @@ class Survey:
         emptied: How many rows empty each field.
     """
 
-    def __init__(self, location_id: str, *, tags_rule: Literal["add", "replace"], matching: Matching) -> None:
+    def __init__(
+        self,
+        location_id: str,
+        *,
+        tags_rule: Literal["add", "replace"],
+        matching: Matching,
+        may_empty: bool = True,
+    ) -> None:
         self._location_id = location_id
+        self._may_empty = may_empty
         self._rule = tags_rule
         self._matching = matching
         self._groups = TagGroups()
@@ -72,9 +82,11 @@ class Survey:
         is_apart = contact.create_new_if_duplicate_allowed is True
         self._matching.add(number, location_id, identity_of(contact, location_id), is_apart=is_apart)
         if contact.tags:
-            self._look_at_tags(number, location_id, normal_tags(contact))
-        self.dnd.update(_wishes(contact))
-        self.emptied.update(list_emptied(without_tags(contact) if self._rule == "add" else contact))
+            self._look_at_tags(number, location_id, sorted_tags(contact.tags))
+        if not (contact.dnd is contact.dnd_settings is contact.inbound_dnd_settings is UNSET):
+            self.dnd.update(_wishes(contact))
+        if self._may_empty:
+            self.emptied.update(list_emptied(without_tags(contact) if self._rule == "add" else contact))
 
     def pass_over(self) -> None:
         """Take note that the next row is not sent."""
@@ -130,59 +142,43 @@ def _wishes(contact: ContactUpsert) -> Iterator[str]:
                 yield f"{name}{channel}: {setting['status']}"
 
 
-def describe_file(file: RowFile) -> PlannedFile:
-    """Return where the columns of a file go."""
+def describe_file(file: RowFile, count: int) -> PlannedFile:
+    """Return where the columns of a file go, given how many rows of it were read."""
     if file.map is None:
         columns = [PlannedColumn(name=name, target=name) for name in file.columns]
-        return PlannedFile(name=file.name, rows=file.count, looks_like=None, columns=columns)
+        return PlannedFile(name=file.name, rows=count, looks_like=None, columns=columns)
     targets = {name: target.text for name, target in file.map.targets.items()}
     reasons = {unsent.name: unsent.reason for unsent in file.map.unsent}
     return PlannedFile(
         name=file.name,
-        rows=file.count,
+        rows=count,
         looks_like=None if file.map.preset is None else file.map.preset.name,
         columns=[PlannedColumn(name=name, target=targets.get(name), reason=reasons.get(name)) for name in file.columns],
     )
 
 
-def find_shared(
-    files: Sequence[RowFile], matching: Matching, is_stopped: Callable[[], bool] = lambda: False
-) -> dict[Kind, list[SharedContact]]:
+def find_shared(files: Sequence[RunFile], matching: Matching) -> dict[Kind, list[SharedContact]]:
     """Return the first contacts that rows would overwrite, the first that they would update, and the first phones that
-    rows of several people have.
-
-    This reads the files once more, up to the last of these rows, as their texts are not kept.
-    """
+    rows of several people have."""
     found: dict[Kind, list[Group]] = {
         "overwrites": matching.groups("overwrites", most=_MOST_GROUPS, most_rows=_MOST_ROWS),
         "updates": matching.groups("updates", most=_MOST_GROUPS, most_rows=_MOST_ROWS),
         "phones": matching.shared_phones(most=_MOST_GROUPS, most_rows=_MOST_ROWS),
     }
-    wanted = {row.number for groups in found.values() for group in groups for row in group.rows}
-    rows = _find_rows(files, wanted, is_stopped)
+    wanted = sorted({row.number for groups in found.values() for group in groups for row in group.rows})
+    rows = dict(zip(wanted, pick_rows(files, wanted), strict=True))
     return {kind: [_show(group, rows) for group in groups] for kind, groups in found.items()}
 
 
-def _find_rows(files: Sequence[RowFile], wanted: set[int], is_stopped: Callable[[], bool]) -> dict[int, FileRow]:
-    found: dict[int, FileRow] = {}
-    for number, row in enumerate(chain.from_iterable(file.rows() for file in files)):
-        if len(found) == len(wanted) or (number % 1000 == 0 and is_stopped()):
-            break
-        if number in wanted:
-            found[number] = row
-    return found
-
-
-def _show(group: Group, rows: dict[int, FileRow]) -> SharedContact:
+def _show(group: Group, rows: dict[int, RunRow]) -> SharedContact:
     shown = [
         SharedRow(where=rows[row.number].where, who=describe_person(rows[row.number]), fate=row.fate, field=row.field)
         for row in group.rows
-        if row.number in rows
     ]
     return SharedContact(size=group.size, rows=shown)
 
 
-def describe_person(row: FileRow) -> str:
+def describe_person(row: RunRow) -> str:
     """Return whom a row is about, as far as it says."""
     contact = row.contact
     if isinstance(contact, InvalidContactError):

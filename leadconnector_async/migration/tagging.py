@@ -6,10 +6,10 @@ set of tags: about one call in a hundred.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -17,63 +17,23 @@ from msgspec import UNSET, Struct
 from ..bulk.report import Outcome, RowError
 from ..bulk.run_log import read_outcome
 from ..bulk.traces import Span
-from ..client import LeadConnector
 from ..contacts.links import MAX_IDS
 from ..errors import CallError, LeadConnectorError
 from ..models import ContactUpsert, TagsReport
 from ..models.contacts import NotApplied
+from ..models.normal import sorted_tags
 from ..protocol import Scope
 from ..protocol.links import build_bulk_tags
+from ..run.database import Database
 from ..run.journal import Journal
-from .books import ADDED, LEFT, REFUSED, TagBook, Tagged
-from .follow_up import Errand, FollowUp
-from .mapping.rows import FileRow, RowFile
-from .sweep import Access
-
-# ---------------------------------------------------------------------------------------------- tags that are missing
+from ..run.rows import RunFile, RunRow
+from .options import MigrationOptions
+from .steps import DONE, LEFT, REFUSED, Step, StepCall, StepRow, StepRun, is_written, with_note
 
 _REFUSED_KIND: Final = CallError.__name__
-
-
-def tell_of_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> Iterator[Outcome]:
-    """Have the outcomes say which tags were not added: a row whose tags were refused has failed, although its contact
-    is written; one whose tags are yet to be added is as good as done."""
-    for outcome in mark_missing(outcomes, missing):
-        tagged = missing.get(outcome.index)
-        if tagged is None or tagged.state != REFUSED or not is_written(outcome):
-            yield outcome
-            continue
-        error = RowError(_REFUSED_KIND, None, f"its tags were not added: {tagged.reason}")
-        note = f"the contact itself was {outcome.status}: {outcome.contact_id}"
-        yield msgspec.structs.replace(outcome, status="failed", error=error, note=_join(outcome.note, note))
-
-
-def mark_missing(outcomes: Iterator[Outcome], missing: dict[int, Tagged]) -> Iterator[Outcome]:
-    """Have the outcomes name the tags that were not added, as fields that did not arrive."""
-    for outcome in outcomes:
-        tagged = missing.get(outcome.index)
-        if tagged is None or not is_written(outcome):
-            yield outcome
-            continue
-        lost = NotApplied("tags", list(tagged.tags), None)
-        note = None if tagged.state == REFUSED else f"its tags were not added: {tagged.reason}"
-        yield msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, lost), note=_join(outcome.note, note))
-
-
-def _join(*notes: str | None) -> str | None:
-    return "; ".join(note for note in notes if note is not None) or None
-
-
-def is_written(outcome: Outcome) -> bool:
-    """Whether a row reached a contact."""
-    return outcome.status in ("created", "updated")
-
-
 _ROWS_AT_ONCE: Final = 1000
 _MOST_WAITING: Final = 20_000  # contacts in groups that are not full, so that memory has a bound
 _KEPT_SHARE: Final = 0.9  # of those, where it is reached
-_MOST_FAILURES: Final = 3  # of one call while others succeed: it may be this one that the service cannot cope with
-_WRITE_SECONDS: Final = 1.0
 _LEFT_REASON: Final = "the load ended before its tags were added"
 _Group: TypeAlias = dict[str, list[int]]  # the rows by contact
 
@@ -128,114 +88,118 @@ class TagGroups:
 
 
 def without_tags(contact: ContactUpsert) -> ContactUpsert:
-    """Return a contact as it is to be upserted where its tags are added later."""
+    """Return a contact without its tags."""
     return contact if contact.tags is UNSET else msgspec.structs.replace(contact, tags=UNSET)
 
 
-def has_tags(files: Sequence[RowFile]) -> bool:
-    """Whether rows of some file may have tags."""
-    return any(file.map is None or "tags" in file.map.fields for file in files)
+class TagStep(Step):
+    """Adds the tags of rows to those their contacts have."""
 
+    name = "tags"
+    work = "adding tags"
 
-class Tagging(FollowUp):
-    """Adding the tags of a load's rows.
+    @classmethod
+    def open(cls, database: Database, options: MigrationOptions, *, retry_refused: bool = False) -> Self | None:
+        """Return the step if the run adds tags rather than replaces them."""
+        return cls(database, retry_refused=retry_refused) if options.tags == "add" else None
 
-    Args:
-        files: As `FollowUp`.
-        journal: As `FollowUp`.
-        book: Which of the rows have their tags.
-        client: As `FollowUp`.
-        access: As `FollowUp`.
-        on_added: Called with the number of rows that have their tags by each call.
-    """
+    def concerns(self, files: Sequence[RunFile]) -> bool:
+        """Return whether rows of some file may have tags."""
+        return any(file.has_tags for file in files)
 
-    def __init__(
-        self,
-        files: Sequence[RowFile],
-        journal: Journal,
-        book: TagBook,
-        client: LeadConnector,
-        access: Access,
-        on_added: Callable[[int], None] = lambda _: None,
-    ) -> None:
-        super().__init__(files, journal, book, client, access)
-        self._on_added = on_added
+    def strip(self, contact: ContactUpsert) -> ContactUpsert:
+        """Return a contact without its tags: an upsert would replace those it has."""
+        return without_tags(contact)
 
-    def _errands(self) -> Iterator[Errand[TagsReport]]:
-        return map(self._errand, self._batches())
+    def conclude(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+        """Return the outcomes as the report counts them.
 
-    def _on_settled(self, told: list[Tagged]) -> None:
-        self._on_added(sum(row.state == ADDED for row in told))
+        A row whose tags were refused has failed, although its contact is written; one whose tags are left for the next
+        session counts as written.
+        """
+        missing = self.records.missing()
+        for outcome in outcomes:
+            row = missing.get(outcome.index)
+            yield outcome if row is None or not is_written(outcome) else self._conclude(outcome, row)
 
-    def _errand(self, batch: TagBatch) -> Errand[TagsReport]:
-        scope = Scope(batch.location_id, self._client.api_version)
-        return Errand(
+    def _conclude(self, outcome: Outcome, row: StepRow) -> Outcome:
+        marked = self._mark(outcome, row)
+        if row.state != REFUSED:
+            return marked
+        error = RowError(_REFUSED_KIND, None, f"its tags were not added: {row.reason}")
+        failed = msgspec.structs.replace(marked, status="failed", error=error)
+        return with_note(failed, f"the contact itself was {outcome.status}: {outcome.contact_id}")
+
+    def _mark(self, outcome: Outcome, row: StepRow) -> Outcome:
+        lost = NotApplied(self.name, list(row.values), None)
+        marked = msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, lost))
+        return with_note(marked, None if row.state == REFUSED else f"its tags were not added: {row.reason}")
+
+    # ------------------------------------------------------------------------------------------ calls
+
+    def calls(self, run: StepRun) -> Iterator[StepCall[TagsReport]]:
+        """Yield calls for contacts that get the same tags: as soon as a group is full, and the rest at the end."""
+        groups = TagGroups()
+        for index, contact, contact_id in self._pending(run):
+            location_id = contact.location_id or run.client.location_id or ""
+            for batch in groups.add(location_id, sorted_tags(contact.tags), contact_id, index):
+                yield self._call(run, batch)
+        for batch in groups.rest():
+            yield self._call(run, batch)
+
+    def due(self, run: StepRun) -> Iterator[StepRow]:
+        """Yield the rows whose tags are still to be added."""
+        return (StepRow(row, LEFT, sorted_tags(contact.tags), _LEFT_REASON) for row, contact, _ in self._pending(run))
+
+    def _call(self, run: StepRun, batch: TagBatch) -> StepCall[TagsReport]:
+        scope = Scope(batch.location_id, run.client.api_version)
+        return StepCall(
             batch.location_id,
-            len(batch.rows),
             build_bulk_tags("add", list(batch.rows), list(batch.tags), scope),
             read=partial(_read_report, batch),
             refuse=partial(_refuse, batch),
-            leave_traces=partial(self._leave_traces, batch),
+            leave_traces=partial(_leave_traces, run.journal, batch),
         )
 
-    def _leave_traces(self, batch: TagBatch, report: TagsReport, span: Span | None) -> None:
-        done = [result.contact_id for result in report.results if result.is_done and result.contact_id in batch.rows]
-        self._journal.change_traces(done, lambda trace: trace.tagged(batch.tags, span))
-
-    # ------------------------------------------------------------------------------------------ what is to be done
-
-    def note_left(self) -> None:
-        """Note the rows that have not got their tags, where it ended early."""
-        left = (Tagged(index, LEFT, normal_tags(contact), _LEFT_REASON) for index, contact, _ in self._pending())
-        while some := list(islice(left, _ROWS_AT_ONCE)):
-            self._book.note(some)
-
-    def _batches(self) -> Iterator[TagBatch]:
-        """Yield the calls: groups as they are full, and the rest in the end."""
-        groups = TagGroups()
-        for index, contact, contact_id in self._pending():
-            location_id = contact.location_id or self._client.location_id or ""
-            yield from groups.add(location_id, normal_tags(contact), contact_id, index)
-        yield from groups.rest()
-
-    def _pending(self) -> Iterator[tuple[int, ContactUpsert, str]]:
-        """Yield the rows whose tags are to be added: position, contact, and the id it got."""
-        rows = (row for file in self._files for row in file.rows())
+    def _pending(self, run: StepRun) -> Iterator[tuple[int, ContactUpsert, str]]:
+        """Yield the rows whose tags are still to be added: position, contact, and the contact's id."""
+        rows = (row for file in run.files for row in file.rows())
         first = 0
         while some := list(islice(rows, _ROWS_AT_ONCE)):
-            yield from self._pending_of(first, some)
+            yield from self._pending_of(run.journal, first, some)
             first += len(some)
 
-    def _pending_of(self, first: int, rows: Sequence[FileRow]) -> Iterator[tuple[int, ContactUpsert, str]]:
-        settled = self._book.settled(first, len(rows))
-        for index, (_, encoded) in self._journal.hashes(first, len(rows)).items():
+    def _pending_of(
+        self, journal: Journal, first: int, rows: Sequence[RunRow]
+    ) -> Iterator[tuple[int, ContactUpsert, str]]:
+        settled = self.records.settled(first, len(rows))
+        for index, (_, encoded) in journal.hashes(first, len(rows)).items():
             outcome = read_outcome(encoded)
             if index in settled or outcome.contact_id is None or not is_written(outcome):
                 continue
             contact = rows[index - first].contact
-            if isinstance(contact, ContactUpsert) and normal_tags(contact):
+            if isinstance(contact, ContactUpsert) and sorted_tags(contact.tags):
                 yield index, contact, outcome.contact_id
 
 
-def normal_tags(contact: ContactUpsert) -> tuple[str, ...]:
-    """Return the tags of a contact as the service keeps them, so that equal sets are equal."""
-    tags = contact.tags or ()
-    return tuple(sorted({tag.strip().lower() for tag in tags} - {""}))
+def _leave_traces(journal: Journal, batch: TagBatch, report: TagsReport, span: Span | None) -> None:
+    done = [result.contact_id for result in report.results if result.is_done and result.contact_id in batch.rows]
+    journal.change_traces(done, lambda trace: trace.tagged(batch.tags, span))
 
 
-def _read_report(batch: TagBatch, report: TagsReport) -> list[Tagged]:
+def _read_report(batch: TagBatch, report: TagsReport) -> list[StepRow]:
     """Say of each row what the answer says of its contact."""
     told = {result.contact_id: result for result in report.results}
     found = []
     for contact_id, rows in batch.rows.items():
         result = told.get(contact_id)
         if result is not None and result.is_done:
-            found += [Tagged(row, ADDED) for row in rows]
+            found += [StepRow(row, DONE) for row in rows]
         else:
             reason = "the service said nothing of this contact" if result is None else result.message or "refused"
-            found += [Tagged(row, REFUSED, batch.tags, reason) for row in rows]
+            found += [StepRow(row, REFUSED, batch.tags, reason) for row in rows]
     return found
 
 
-def _refuse(batch: TagBatch, error: LeadConnectorError) -> list[Tagged]:
-    return [Tagged(row, REFUSED, batch.tags, str(error)) for rows in batch.rows.values() for row in rows]
+def _refuse(batch: TagBatch, error: LeadConnectorError) -> list[StepRow]:
+    return [StepRow(row, REFUSED, batch.tags, str(error)) for rows in batch.rows.values() for row in rows]

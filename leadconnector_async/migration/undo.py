@@ -8,26 +8,24 @@ from __future__ import annotations
 import asyncio
 import csv
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from ..bulk.pool import Pool
 from ..bulk.report import Outcome, has_closed
+from ..bulk.traces import Kept
 from ..client import LeadConnector
-from ..errors import CallError, LeadConnectorError, NotFoundError
+from ..errors import LeadConnectorError, NotFoundError
 from ..private_file import replacing, write_private
 from ..run.journal import Journal
-from .books import UndoBook, Undone
-from .sweep import Access, ends_sweep, sweep
+from .undone import Undone, UndoRecords
 
-T = TypeVar("T")
-
-UNDO_BOOK: Final = "undo.sqlite3"
 UNDO_TABLE: Final = "undo.csv"
 UNDO_REPORT: Final = "undo.json"
 _COLUMNS: Final = ("row", "contact_id", "result", "detail")
@@ -129,9 +127,9 @@ class Undo:
 
     Args:
         client: Of the service that the run loaded into; it is open.
-        book: Where to keep what is done.
+        records: Where to keep what is done.
         journal: Of the run; it knows what the run left of each contact.
-        access: Which locations take calls.
+        pool: Makes the calls.
         is_forced: Whether contacts that changed since are deleted, too. Else each is read before, and kept where
             somebody else changed it, or where that cannot be told: what is deleted is lost, and what is kept can be
             deleted later.
@@ -141,17 +139,17 @@ class Undo:
     def __init__(
         self,
         client: LeadConnector,
-        book: UndoBook,
+        records: UndoRecords,
         journal: Journal,
-        access: Access,
+        pool: Pool,
         *,
         is_forced: bool = False,
         includes_inferred: bool = False,
     ) -> None:
         self._client = client
-        self._book = book
+        self._records = records
         self._journal = journal
-        self._access = access
+        self._pool = pool
         self._is_forced = is_forced
         self._includes_inferred = includes_inferred
 
@@ -175,40 +173,47 @@ class Undo:
             What ended it early, or None.
         """
 
-        async def undo(created: Created) -> None:
-            undone = await self._undo(created)
-            self._book.write(undone)
+        def note(undone: Undone) -> None:
+            self._records.write(undone)
             on_undone(undone)
 
-        left = (created for created in contacts if not self._book.is_done(created.contact_id))
-        return await sweep(left, undo, concurrency=concurrency, stop=stop, access=self._access)
+        async def undo(created: Created) -> None:
+            note(await self._undo(created))
+
+        left = (created for created in contacts if not self._records.is_done(created.contact_id))
+        reason = await self._pool.run(
+            left,
+            undo,
+            location_of=self._location_of,
+            concurrency=concurrency,
+            stop=stop,
+            on_failed=lambda created, error: note(Undone(created.row, created.contact_id, "failed", str(error))),
+        )
+        return reason or self._pool.reason
 
     async def _undo(self, created: Created) -> Undone:
         row, contact_id = created.row, created.contact_id
         try:
-            if reason := await self._why_kept(created):
-                return Undone(row, contact_id, "kept", reason)
+            if kept := await self._why_kept(created):
+                return Undone(row, contact_id, "kept", kept.reason, kept.changes)
             delete = partial(self._client.contacts.delete, contact_id, location_id=created.location_id)
-            await self._call(created, delete)
+            await self._pool.call(self._location_of(created), delete)
         except NotFoundError:
             return Undone(row, contact_id, "gone", "it was not there any more")
-        except CallError as error:
-            if ends_sweep(error):
-                raise
-            return Undone(row, contact_id, "failed", str(error))
         return Undone(row, contact_id, "deleted")
 
-    async def _why_kept(self, created: Created) -> str | None:
+    async def _why_kept(self, created: Created) -> Kept | None:
         if created.is_inferred and not self._includes_inferred:
-            return _INFERRED
+            return Kept(_INFERRED)
         if self._is_forced:
             return None
         get = partial(self._client.contacts.get, created.contact_id, location_id=created.location_id)
-        contact, trace = await self._call(created, get), self._journal.trace(created.contact_id)
-        return _NO_TRACE if trace is None else trace.why_kept(contact)
+        contact = await self._pool.call(self._location_of(created), get)
+        trace = self._journal.trace(created.contact_id)
+        return Kept(_NO_TRACE) if trace is None else trace.why_kept(contact)
 
-    async def _call(self, created: Created, send: Callable[[], Awaitable[T]]) -> T:
-        return await self._access.call(created.location_id or self._client.location_id or "", send)
+    def _location_of(self, created: Created) -> str:
+        return created.location_id or self._client.location_id or ""
 
 
 class UndoReport(Struct, frozen=True, kw_only=True):
@@ -218,6 +223,9 @@ class UndoReport(Struct, frozen=True, kw_only=True):
         created: Contacts to be deleted.
         updated: Contacts to be restored; none where the run kept no snapshot.
         inferred: Contacts that were kept as no answer said that the run created them; `kept` counts them, too.
+        changes: In which ways contacts that were kept, or restored in part, changed since the run, and how many each;
+            one contact may count under several.
+        fields_left: Custom fields that the run made, by their names; they stay.
         left: Contacts with which nothing was done yet.
         stopped: What ended it early, or None.
 
@@ -237,6 +245,8 @@ class UndoReport(Struct, frozen=True, kw_only=True):
     inferred: int
     left: int
     stopped: str | None
+    changes: dict[str, int] = {}
+    fields_left: tuple[str, ...] = ()
 
     @property
     def is_done(self) -> bool:
@@ -245,28 +255,44 @@ class UndoReport(Struct, frozen=True, kw_only=True):
 
 
 def conclude_undo(
-    folder: Path, plan: UndoPlan, book: UndoBook, stopped: str | None, *, restores: bool = False
+    folder: Path,
+    plan: UndoPlan,
+    records: UndoRecords,
+    stopped: str | None,
+    *,
+    restores: bool = False,
+    fields_left: Sequence[str] = (),
 ) -> UndoReport:
     """Write the result files of an undo, and return its report.
 
     Args:
         folder: Of the run.
         plan: What was to be done.
-        book: What was done.
+        records: What was done.
         stopped: What ended it early, or None.
         restores: Whether contacts that were updated were to be restored, too.
+        fields_left: Custom fields that the run made.
 
     Raises:
         OSError: One cannot be written.
     """
-    counts = book.counts()
+    counts = records.counts()
     updated = plan.updated if restores else 0
     left = plan.created + updated - sum(counts.values())
-    inferred = book.count_kept(_INFERRED)
-    report = UndoReport(created=plan.created, updated=updated, **counts, inferred=inferred, left=left, stopped=stopped)
+    inferred = records.count_kept(_INFERRED)
+    report = UndoReport(
+        created=plan.created,
+        updated=updated,
+        **counts,
+        inferred=inferred,
+        left=left,
+        stopped=stopped,
+        changes=records.changes(),
+        fields_left=tuple(fields_left),
+    )
     with replacing(folder / UNDO_TABLE, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
-        writer.writerows((undone.row + 1, undone.contact_id, undone.status, undone.detail) for undone in book.all())
+        writer.writerows((undone.row + 1, undone.contact_id, undone.status, undone.detail) for undone in records.all())
     write_private(folder / UNDO_REPORT, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     return report

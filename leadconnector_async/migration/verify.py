@@ -6,7 +6,7 @@ import asyncio
 import csv
 import math
 import random
-import re
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -17,21 +17,23 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ..bulk.closing import closings_of
+from ..bulk.pool import Pool
 from ..bulk.report import Outcome, has_closed
 from ..calls.server_clock import CLOCK_TOLERANCE, read_time
 from ..client import LeadConnector
-from ..errors import CallError, ConfigurationError, LeadConnectorError, NotFoundError
+from ..errors import CallError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpsert
-from ..models.compare import find_not_applied
+from ..models.compare import CUSTOM_PREFIX, find_not_applied
 from ..models.contacts import NotApplied
+from ..models.normal import sorted_tags
 from ..private_file import open_anew, write_private
 from ..protocol.answers import clean_text
+from ..run.database import Database
 from ..run.journal import Journal
+from ..run.rows import RunFile, RunRow
 from .load import Sending
-from .mapping.rows import FileRow, RowFile
-from .sweep import Access, ends_sweep, sweep
 from .tables.table import text_of
-from .tagging import normal_tags, without_tags
+from .tagging import without_tags
 
 # ---------------------------------------------------------------------------------------------- samples
 
@@ -50,30 +52,19 @@ class Sample(Struct, frozen=True):
     count: int | None = None
     share: float = 1.0
 
+    def __str__(self) -> str:
+        return f"{self.share * 100:.10g}%" if self.count is None else str(self.count)
+
     def size(self, total: int) -> int:
         """Return how many of so many rows that is; of a share at least one."""
         if self.count is not None:
             return min(self.count, total)
         return min(total, math.ceil(total * self.share))
 
-    def pick(self, total: int) -> frozenset[int] | None:
-        """Return which of so many rows, from 0, by chance; None where it is all of them."""
+    def pick(self, total: int, seed: int) -> frozenset[int] | None:
+        """Return which of so many rows, from 0, by chance, the same for one seed; None where it is all of them."""
         size = self.size(total)
-        return None if size == total else frozenset(random.SystemRandom().sample(range(total), size))
-
-
-def read_sample(text: str | None) -> Sample:
-    """Read `--sample`: a number of rows, or a share in percent; without it, all.
-
-    Raises:
-        ConfigurationError: It is neither.
-    """
-    if text is None:
-        return Sample()
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(\s*%)?", text.strip())
-    if match is None or not float(match[1]) or (match[2] and float(match[1]) > 100) or (not match[2] and "." in text):
-        raise ConfigurationError(f"--sample {text!r} has no meaning; write a number of rows, or a share such as 5%")
-    return Sample(share=float(match[1]) / 100) if match[2] else Sample(count=int(match[1]))
+        return None if size == total else frozenset(random.Random(seed).sample(range(total), size))
 
 
 def most_differing(differing: int, compared: int) -> float:
@@ -135,7 +126,7 @@ def read_end(journal: Journal) -> float | None:
     Raises:
         JournalError: The journal cannot be read.
     """
-    noted = journal.told(_ENDED_AT)
+    noted = journal.about(_ENDED_AT)
     known = [time for time in (journal.arrived_until(), None if noted is None else float(noted)) if time is not None]
     return max(known, default=None)
 
@@ -154,7 +145,6 @@ def changed_since(contact: Contact, ended_at: float | None) -> bool | None:
 VERIFY_TABLE: Final = "verify.csv"
 VERIFY_REPORT: Final = "verify.json"
 _COLUMNS: Final = ("row", "contact_id", "field", "sent", "stored", "reason")
-_CUSTOM: Final = "custom_fields."
 _TAGS: Final = "tags"
 GONE: Final = "the contact is not there any more"
 CHANGED: Final = "the contact was changed after the run"
@@ -173,7 +163,7 @@ class Loaded(Struct, frozen=True):
         is_picked: Whether it is to be compared; else it only says what another row of the contact was overwritten by.
     """
 
-    row: FileRow
+    row: RunRow
     outcome: Outcome
     sent: ContactUpsert
     is_picked: bool
@@ -182,7 +172,7 @@ class Loaded(Struct, frozen=True):
 class Difference(Struct, frozen=True):
     """A field of a row that is not stored as it was sent; the field is empty where the whole contact is missing."""
 
-    row: FileRow
+    row: RunRow
     contact_id: str
     field: str
     sent: str
@@ -227,7 +217,7 @@ def is_loaded(outcome: Outcome) -> bool:
 
 
 def group_by_contact(
-    files: Sequence[RowFile],
+    files: Sequence[RunFile],
     outcomes: Iterable[Outcome],
     meetings: Meetings,
     picked: frozenset[int] | None,
@@ -263,7 +253,7 @@ def group_by_contact(
         contact_id = str(outcome.contact_id)
         if isinstance(what, ContactUpsert):
             is_picked = picked is None or position in picked
-            what = without_tags(what) if adds_tags and not normal_tags(what) else what
+            what = without_tags(what) if adds_tags and not sorted_tags(what.tags) else what
             waiting.setdefault(contact_id, []).append(Loaded(row, outcome, what, is_picked))
         if meetings.last_row(contact_id) == index:
             rows = waiting.pop(contact_id, [])
@@ -272,8 +262,71 @@ def group_by_contact(
         outcome = next(told, None)
 
 
+_VERIFY: Final = "verify"
+_ROWS_AT_ONCE: Final = 100  # written in one transaction; what a kill loses of them is compared again
+_VERIFY_SCHEMA: Final = """
+CREATE TABLE verified (row INTEGER PRIMARY KEY, is_overwritten INTEGER NOT NULL);
+"""
+
+
+class VerifyRecords:
+    """Which rows were found as they should be, so that a verification that was stopped goes on.
+
+    Rows that differ are not among them: they are compared anew, as somebody may have mended them meanwhile.
+
+    Args:
+        file: The database of the run.
+        about: What is verified, and of which state of the run. If the last verification was of something else, or came
+            to its end, this one begins anew.
+
+    Attributes:
+        seed: For the sample.
+
+    Raises:
+        JournalError: It cannot be read or written. All methods raise this, too.
+    """
+
+    def __init__(self, file: Database, about: Sequence[object]) -> None:
+        self._file = file
+        self._waiting: list[tuple[int, bool]] = []
+        file.create(_VERIFY_SCHEMA)
+        kind = msgspec.json.encode(about).decode()
+        noted_kind, _, noted_seed = (file.about(_VERIFY) or "").rpartition(" ")
+        self.seed = int(noted_seed) if noted_kind == kind else secrets.randbits(64)
+        if noted_kind != kind:
+            with file.transaction() as db:
+                db.execute("DELETE FROM verified")
+            file.note([(_VERIFY, f"{kind} {self.seed}")])
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many rows were found as they should be, and of how many of them another row of the same person
+        has overwritten a field."""
+        ((rows, overwritten),) = self._file.read("SELECT count(*), coalesce(sum(is_overwritten), 0) FROM verified")
+        return int(rows), int(overwritten)
+
+    def has(self, row: int) -> bool:
+        """Whether a row was found as it should be."""
+        return bool(self._file.read("SELECT 1 FROM verified WHERE row = ?", row))
+
+    def add(self, rows: Iterable[tuple[int, bool]]) -> None:
+        """Note rows that are as they should be, each with whether it was overwritten in part; see `flush`."""
+        self._waiting += rows
+        if len(self._waiting) >= _ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is noted to disk."""
+        with self._file.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO verified VALUES (?, ?)", self._waiting)
+        self._waiting.clear()
+
+    def conclude(self) -> None:
+        """Note that the verification has come to its end: the next one begins anew."""
+        self._file.forget(_VERIFY)
+
+
 class Tally(Struct):
-    """What was found so far.
+    """What was found so far, by earlier sessions, too.
 
     Attributes:
         compared: Rows.
@@ -296,6 +349,7 @@ class Verification:
     Args:
         client: Of the service that was loaded into; it is open.
         folder: Where the table of differences goes.
+        records: Remembers which rows are as they should be.
         ended_at: When the run had ended, by the server's clock, or None.
         adds_tags: Whether tags were added to those a contact had: then those of all its rows must be there.
 
@@ -303,13 +357,24 @@ class Verification:
         tally: What was found so far.
     """
 
-    def __init__(self, client: LeadConnector, folder: Path, *, ended_at: float | None, adds_tags: bool = False) -> None:
+    def __init__(
+        self,
+        client: LeadConnector,
+        folder: Path,
+        records: VerifyRecords,
+        *,
+        ended_at: float | None,
+        adds_tags: bool = False,
+    ) -> None:
         self._client = client
-        self._access = Access(client)
+        self._records = records
+        self._pool = Pool(client)
         self._path = folder / VERIFY_TABLE
         self._ended_at = ended_at
         self._adds_tags = adds_tags
-        self.tally = Tally()
+        compared, overwritten = records.counts()
+        self._has_earlier = bool(compared)
+        self.tally = Tally(compared=compared, overwritten=overwritten)
 
     async def run(
         self,
@@ -319,7 +384,7 @@ class Verification:
         concurrency: int = 64,
         on_compared: Callable[[], None] = lambda: None,
     ) -> LeadConnectorError | None:
-        """Compare the rows of contacts; one call for each contact.
+        """Compare the rows of contacts; one call for each contact that was not found as it should be before.
 
         Args:
             groups: The rows of each, as of `group_by_contact`.
@@ -331,73 +396,100 @@ class Verification:
             What ended it early, or None.
 
         Raises:
+            JournalError: The run cannot be read, or it cannot be noted there how far this came.
             OSError: The table cannot be written.
         """
+        if self._has_earlier:
+            groups = (rows for rows in groups if not all(self._records.has(one.outcome.index) for one in _picked(rows)))
         with open_anew(self._path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
 
-            async def verify(rows: list[Loaded]) -> None:
-                for found in await self._verify(rows):
+            def write(rows: list[Loaded], differences: list[Difference]) -> None:
+                for found in differences:
                     told = [clean_text(text) for text in (found.contact_id, found.field)]
                     writer.writerow([found.row.where, *told, found.sent, found.stored, found.reason])
-                for loaded in rows:
-                    if loaded.is_picked:
-                        on_compared()
+                for _ in _picked(rows):
+                    on_compared()
 
-            return await sweep(groups, verify, concurrency=concurrency, stop=stop, access=self._access)
+            async def verify(rows: list[Loaded]) -> None:
+                write(rows, await self._verify(rows))
+
+            try:
+                reason = await self._pool.run(
+                    groups,
+                    verify,
+                    location_of=self._location_of,
+                    concurrency=concurrency,
+                    stop=stop,
+                    on_failed=lambda rows, error: write(rows, self._note_unread(rows, error)),
+                )
+            finally:
+                self._records.flush()
+            return reason or self._pool.reason
+
+    def _location_of(self, rows: list[Loaded]) -> str:
+        return rows[-1].sent.location_id or self._client.location_id or ""
 
     async def _verify(self, rows: list[Loaded]) -> list[Difference]:
-        picked = [loaded for loaded in rows if loaded.is_picked]
-        contact_id = str(rows[0].outcome.contact_id)
-        location_id = rows[-1].sent.location_id or None
-        get = partial(self._client.contacts.get, contact_id, location_id=location_id)
+        contact_id, location_id = str(rows[0].outcome.contact_id), self._location_of(rows)
+        get = partial(self._client.contacts.get, contact_id, location_id=location_id or None)
         try:
-            contact = await self._access.call(location_id or self._client.location_id or "", get)
+            contact = await self._pool.call(location_id, get)
         except NotFoundError:
-            found = [Difference(loaded.row, contact_id, "", "", "", GONE) for loaded in picked]
-        except CallError as error:
-            if ends_sweep(error):
-                raise
-            self.tally.unread += len(picked)
-            reason = f"the contact could not be read: {error}"
-            return [Difference(loaded.row, contact_id, "", "", "", reason) for loaded in picked]
+            found, overwritten = _about_whole(rows, GONE), set[int]()
         else:
-            found = self._compare(rows, contact)
-        self._count(picked, found)
+            found, overwritten = self._compare(rows, contact)
+        picked = _picked(rows)
+        self._count(picked, found, len(overwritten))
+        if not found:
+            self._records.add([(one.outcome.index, one.outcome.index in overwritten) for one in picked])
         return found
 
-    def _compare(self, rows: list[Loaded], contact: Contact) -> list[Difference]:
+    def _note_unread(self, rows: list[Loaded], error: CallError) -> list[Difference]:
+        self.tally.unread += len(_picked(rows))
+        return _about_whole(rows, f"the contact could not be read: {error}")
+
+    def _compare(self, rows: list[Loaded], contact: Contact) -> tuple[list[Difference], set[int]]:
+        """Return what differs, and the rows of which another row of the same person has overwritten a field."""
         missing = [find_not_applied(loaded.sent, contact) for loaded in rows]
-        found = []
+        found, overwritten = [], set()
         for loaded, fields in zip(rows, missing, strict=True):
             if not loaded.is_picked:
                 continue
-            is_overwritten = False
             for field in fields:
                 is_added = self._adds_tags and field.field == _TAGS
                 by = None if is_added else _overwritten_by(field.field, rows, missing)
                 if by is not None and not _are_of_two_people(loaded, by):
-                    is_overwritten = True
+                    overwritten.add(loaded.outcome.index)
                     continue
                 reason = self._explain(field, loaded, contact) if by is None else OVERWRITTEN
                 told = text_of(field.sent), text_of(field.stored)
                 found.append(Difference(loaded.row, contact.id, field.field, *told, reason))
-            self.tally.overwritten += is_overwritten
-        return found
+        return found, overwritten
 
     def _explain(self, field: NotApplied, loaded: Loaded, contact: Contact) -> str:
         if any(told.field == field.field for told in loaded.outcome.not_applied):
             return NOT_TAKEN
         return CHANGED if changed_since(contact, self._ended_at) else UNEXPLAINED
 
-    def _count(self, picked: list[Loaded], found: list[Difference]) -> None:
+    def _count(self, picked: list[Loaded], found: list[Difference], overwritten: int) -> None:
         tally = self.tally
         tally.compared += len(picked)
+        tally.overwritten += overwritten
         tally.differing += len({id(difference.row) for difference in found})
         for difference in found:
             key = difference.field, difference.reason
             tally.reasons[key] = tally.reasons.get(key, 0) + 1
+
+
+def _picked(rows: list[Loaded]) -> list[Loaded]:
+    return [loaded for loaded in rows if loaded.is_picked]
+
+
+def _about_whole(rows: list[Loaded], reason: str) -> list[Difference]:
+    """Say the same of all rows of a contact that are to be compared."""
+    return [Difference(one.row, str(one.outcome.contact_id), "", "", "", reason) for one in _picked(rows)]
 
 
 def _overwritten_by(field: str, rows: list[Loaded], missing: Sequence[Sequence[NotApplied]]) -> Loaded | None:
@@ -409,9 +501,9 @@ def _overwritten_by(field: str, rows: list[Loaded], missing: Sequence[Sequence[N
 
 
 def _sends(contact: ContactUpsert, field: str) -> bool:
-    if not field.startswith(_CUSTOM):
+    if not field.startswith(CUSTOM_PREFIX):
         return getattr(contact, field) is not UNSET
-    key = field.removeprefix(_CUSTOM)
+    key = field.removeprefix(CUSTOM_PREFIX)
     return any(key in (custom.id, custom.key) for custom in contact.custom_fields or [])
 
 

@@ -238,7 +238,8 @@ class Contact(Received, kw_only=True):
     @property
     def is_whole(self) -> bool:
         """Whether every field is known, as of a contact that was read by its id and holds nothing strange."""
-        return "_shape_name" not in self.__dict__ and not (self._strange and self._unread())
+        beside = self.__dict__
+        return "_shape_name" not in beside and not (beside.get("_strange_names") and self._unread())
 
     def knows(self, name: str) -> bool:
         """Whether the answer says what a field holds, also where that is nothing.
@@ -308,10 +309,11 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
     """What an upsert did.
 
     Attributes:
-        new: True where the contact was created, False where one was updated.
-        is_new_by_date: Where an earlier try's answer was lost and this one says that the contact is not new, whether
-            `dateAdded` shows that the earlier try created it (a contact that somebody else created in the two seconds
-            before would look the same): True or False; None where that is unknown, or there was no such doubt.
+        new: True where the contact was created, False where one was updated; see `is_new_by_date`.
+        is_new_by_date: Where the answer to an earlier try was lost and this one says that the contact is not new,
+            whether the earlier try created it. True is an inference: `dateAdded` lies within that very try, and the
+            contact holds nothing but what was sent, but somebody else may have sent the same just then; `new` is True
+            as well. False: the contact is older. None: it cannot be told, or no answer was lost.
         contact: The contact as it is stored now.
         trace_id: The API's id of the call for its support, or None.
         attempts: Tries it took, those answered 429 not counted.

@@ -150,10 +150,10 @@ class _Type:
         kind = type(value)
         if kind in _PLAIN:
             return value
+        if isinstance(value, _LISTS):  # before mappings, as that question takes many times as long
+            return value if _are_plain(value) else self._read_list(value)
         if kind is dict or isinstance(value, Mapping):
             return self._read_dict(value) if self._fields is None else self._fields.read_nested(value)
-        if isinstance(value, _LISTS):
-            return value if _are_plain(value) else self._read_list(value)
         if isinstance(value, Struct):
             return self.read(_items_of(value))
         return UNSET if is_missing(value) else value

@@ -1,19 +1,23 @@
-"""Normal forms of emails, phones and birthdays: one for each, whatever form the value came in."""
+"""Normal forms of emails, phones, tags and birthdays: one for each, whatever form the value came in."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Final
+
+from msgspec import UnsetType
 
 _NOT_DIGITS = re.compile(r"\D+")
 _EXTENSION = re.compile(r"(?:ext(?:ension)?[.=]?|x|#)\s*\d{1,7}\s*$", re.I)  # the service does not store it
 _US_NUMBER_DIGITS = 10  # a national number without `+`; the service, too, reads it as one of the location's country
 
 
-def normal_email(email: str) -> str:
-    """Trim an address and put it into lower case, as the service does before it compares."""
-    return email.strip().lower()
+def normal_email(email: str | None) -> str:
+    """Trim an address and put it into lower case, as the service does before it compares; None is none."""
+    return (email or "").strip().lower()
 
 
 def normal_phone(phone: str) -> str:
@@ -25,13 +29,33 @@ def normal_phone(phone: str) -> str:
     """
     if phone[:1] == "+" and phone[1:].isdecimal():
         return phone[1:]
-    digits = _NOT_DIGITS.sub("", _EXTENSION.sub("", phone))
+    digits = phone_digits(phone)
     if phone.lstrip().startswith("+"):
         return digits
     for exit_code in ("00", "011"):
         if digits.startswith(exit_code):
             return digits.removeprefix(exit_code)
     return "1" + digits if len(digits) == _US_NUMBER_DIGITS else digits
+
+
+def phone_digits(phone: str) -> str:
+    """Return the digits of a phone number as they are written, without an extension."""
+    return _NOT_DIGITS.sub("", _EXTENSION.sub("", phone))
+
+
+def normal_tags(tags: Iterable[str] | UnsetType | None) -> frozenset[str]:
+    """Trim tags and put them into lower case, as the service stores them."""
+    return frozenset([normal for tag in tags or () if (normal := tag.strip().lower())])
+
+
+def sorted_tags(tags: Iterable[str] | UnsetType | None) -> tuple[str, ...]:
+    """Return tags as the service stores them, in order, so that equal sets are equal."""
+    return _sorted_tags(tuple(tags)) if tags else ()
+
+
+@lru_cache(maxsize=1024)  # the rows of a file share few sets of tags
+def _sorted_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(normal_tags(tags)))
 
 
 # ---------------------------------------------------------------------------------------------- birthdays

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ..errors import UsageError
 from .contacts import AttributionSource, Contact, ShapeName
+from .fields import FIELDS
 from .given import is_missing
 from .structs import JSON, SentStruct, format_time, read_items, read_part, read_parts
 from .wire import read_contact
@@ -26,33 +27,12 @@ Moment: TypeAlias = str | int | float | datetime
 Cursor: TypeAlias = list[str | int | float | bool | None]
 """The place of a contact in the order of a search; it goes back to the service as it came."""
 
-SORT_FIELDS: Final = {
-    "email": "email",
-    "dnd": "dnd",
-    "source": "source",
-    "first_name_lower_case": "firstNameLowerCase",
-    "last_name_lower_case": "lastNameLowerCase",
-    "date_added": "dateAdded",
-    "date_updated": "dateUpdated",
-}
+SORT_FIELDS: Final = {field.name: field.wire for field in FIELDS if field.is_sorted}
 """The fields that a search can be ordered by, and their names on the wire."""
-SEARCH_FIELDS: Final = SORT_FIELDS | {
-    "id": "id",
-    "contact_name": "contactName",
-    "phone": "phone",
-    "address": "address",
-    "city": "city",
-    "state": "state",
-    "country": "country",
-    "postal_code": "postalCode",
-    "company_name": "companyName",
-    "business_name": "businessName",
-    "assigned_to": "assignedTo",
+SEARCH_FIELDS: Final = {field.name: field.wire for field in FIELDS if field.is_searched} | {
     "is_valid_whatsapp": "isValidWhatsapp",
-    "followers": "followers",
     "last_email_clicked_date": "lastEmailClickedDate",
     "last_email_opened_date": "lastEmailOpenedDate",
-    "tags": "tags",
     "dnd_settings.email.status": "dndSettings.Email.status",
     "dnd_settings.sms.status": "dndSettings.SMS.status",
     "dnd_settings.call.status": "dndSettings.Call.status",

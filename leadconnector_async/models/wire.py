@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from ..errors import InvalidContactError
 from .contacts import SHAPES, Contact, ContactUpdate, ContactUpsert, ShapeName, UpsertResult, written_name
 from .dnd import V3_CHANNELS, give_way
+from .fields import given_fields
 from .given import is_plain, read_given
 from .normal import read_birthday
 from .structs import ENCODING_ERRORS, check_id, describe, read_received
@@ -74,6 +75,18 @@ def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False, 
     if has_null_words or (v3 and (contact.dnd_settings or contact.custom_fields)):
         return _respell(body, v3=v3)
     return body
+
+
+def refuse_nulls(contact: ContactUpsert, version: str) -> None:
+    """Refuse null for a field for which a version of the API does not take it, though others do.
+
+    Raises:
+        InvalidContactError: There is such a field; the message names it.
+    """
+    for field in given_fields(contact):
+        if getattr(contact, field.name) is None and version not in field.nulls.split():
+            sentence = f'{field.name}: version {version} of the API takes no null here; send "" to empty it'
+            raise InvalidContactError(sentence, field=field.name)
 
 
 def _respell(body: bytes, *, v3: bool) -> bytes:

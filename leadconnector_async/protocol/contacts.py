@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
-from ..models.wire import decode_created
+from ..models.wire import decode_created, refuse_nulls
 from .answers import read_success
 from .request import HEADERS, Request, Scope, build_request, fill_path
 
@@ -17,6 +17,8 @@ _CONTACT = "/contacts/{contact_id}"
 
 def build_upsert(contact: ContactUpsert, version: str, *, is_checked: bool = False) -> Request[UpsertResult]:
     """POST /contacts/upsert, for a contact whose `location_id` is set."""
+    if version == "2023-02-21":  # the Structs allow null where the other versions take it
+        refuse_nulls(contact, version)
     return Request(
         method="POST",
         path="/contacts/upsert",

@@ -6,9 +6,10 @@ returns the text to go on with, or a `Fixed` where people should know what it ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
+from ..models.fields import UPSERT_FIELDS, Kind
 from .checks import Checks
 from .emails import email_syntax, one_address
 from .phones import e164, one_number
@@ -18,23 +19,23 @@ from .texts import date_of_birth, not_too_long, web_address
 
 Rule: TypeAlias = Callable[[str, Checks], str | Fixed]
 
-_TEXT: Final[Sequence[Rule]] = (not_too_long,)
-RULES: Final[dict[str, Sequence[Rule]]] = {
+_RULES: Final[Mapping[Kind, Sequence[Rule]]] = {
+    "text": [not_too_long],
+    "word": [not_too_long],
     "email": [one_address, email_syntax],
     "phone": [one_number, e164],
-    "dateOfBirth": [date_of_birth],
+    "day": [date_of_birth],
     "country": [country_code],
-    "timezone": [time_zone],
-    "website": [web_address, not_too_long],
-    **dict.fromkeys("firstName lastName name address1 city state postalCode companyName gender source".split(), _TEXT),
+    "zone": [time_zone],
+    "url": [web_address, not_too_long],
 }
+RULES: Final = {field.wire: _RULES[field.kind] for field in UPSERT_FIELDS if field.kind in _RULES}
 """The rules of each field of a contact, in the order in which they are asked."""
 
-REFUSING: Final = frozenset(
-    # Without a wrong email, the phone alone would decide whose contact is written. Without a wrong location or
-    # do-not-disturb setting, the opposite of what was meant would happen. Broken JSON means that columns have moved.
-    "email locationId dnd dndSettings inboundDndSettings createNewIfDuplicateAllowed tags customFields".split()
-)
+# Without a wrong email, the phone alone would decide whose contact is written. Without a wrong location or
+# do-not-disturb setting, the opposite of what was meant would happen. Broken JSON means that columns have moved.
+_REFUSING: Final = ("email", "location", "switch", "channels", "inbound", "option", "tags", "custom")
+REFUSING: Final = frozenset(field.wire for field in UPSERT_FIELDS if field.kind in _REFUSING)
 """Fields of which a cell that cannot be used keeps its row from being sent; of all others the cell is left out."""
 
 

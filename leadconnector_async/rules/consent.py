@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from ..models import UPSERT_NAMES
 from ..models.dnd import V3_CHANNELS
+from ..models.fields import CHANNEL_KINDS, UPSERT_FIELDS
 from .problems import Fixed
 
 ConsentKind: TypeAlias = Literal["opt-out", "opt-in"]
@@ -487,7 +488,7 @@ def _read(cell: str, kind: ConsentKind, is_time: bool) -> bool | Fixed | None:
 
 # ---------------------------------------------------------------------------------------------- openings
 
-_SETTINGS: Final = ("dndSettings", "inboundDndSettings")
+_SETTINGS: Final = [field.wire for field in UPSERT_FIELDS if field.kind in CHANNEL_KINDS]
 _SPELLINGS: Final = frozenset(name for name, wire in UPSERT_NAMES.items() if wire in ("dnd", *_SETTINGS))
 
 

@@ -22,7 +22,7 @@ _SPREADSHEET: Final = re.compile(r"\d(?:[.,]\d+)?E\+?\d+", re.I)
 _FEWEST_DIGITS, _MOST_DIGITS = 7, 15
 _NAMES_NO_COUNTRY: Final = (
     "names no country: it is sent as it stands, and the service reads it as of the location's own "
-    "(--default-country has it checked)"
+    "(`default_country` has it checked)"
 )
 
 

@@ -58,9 +58,11 @@ def _read_day(cell: str, order: str | None) -> str | Fixed:
 def _read_year_last(first: str, second: str, year: str, order: str | None) -> str | Fixed:
     if order is None:
         if int(first) > 12:
-            raise UnusableCellError(f"{_has_day_first(first, second)}; --date-order dmy reads it so")
+            raise UnusableCellError(f"{_has_day_first(first, second)}; `date_order='dmy'` reads it so")
         if int(second) <= 12 and first != second:
-            raise UnusableCellError("may be month and day, or day and month; --date-order mdy or dmy decides")
+            raise UnusableCellError(
+                "may be month and day, or day and month; `date_order='mdy'` or `date_order='dmy'` decides"
+            )
         return _day(year, first, second)
     month, day = (first, second) if order == "mdy" else (second, first)
     if int(month) > 12 >= int(day):

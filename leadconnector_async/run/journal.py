@@ -7,14 +7,11 @@ checksums of its fields.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from struct import pack, unpack
 from types import TracebackType
@@ -23,136 +20,74 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ..bulk.outcome import AGAIN, DONE, FAILED, PLAIN, UNKNOWN, Entry, LastRow
-from ..bulk.report import BatchReport, Outcome, RowError
-from ..bulk.run_log import MOST_READ_AHEAD, MOST_REFUSED, NO_PACE, Earlier, Pace
+from ..bulk.outcome import (
+    DONE,
+    PLAIN,
+    UNKNOWN,
+    Entry,
+    LastRow,
+    LostTries,
+    LostTriesOfRow,
+    TriesBefore,
+    calls_cut_off,
+    lost_tries_of,
+    outcome_cut_off,
+    states_sent_again,
+    with_unwritten,
+)
+from ..bulk.report import NO_CALLS_COUNTED, BatchReport, CallCount, Outcome, calls_of
+from ..bulk.run_log import LATEST_SECONDS, NO_PACE, RECENT_SECONDS, Earlier, Intent, LastCalls, Pace
 from ..bulk.traces import Trace, follow, trace_of
-from ..errors import ConfigurationError, JournalError
-from ..private_file import keep_database_private
-from .timeline import LaterCall, Second, add_later_calls, add_to_timeline, prepare_timeline, read_timeline
+from ..errors import ConfigurationError
+from .database import CUT_OFF, ENDED, Database
+from .target import is_same_target
+from .timeline import RECENT_CALLS, TIMELINE_SCHEMA, LaterCall, Second, add_later_calls, add_to_timeline, read_timeline
 
-# ---------------------------------------------------------------------------------------------- the file
-
-_APPLICATION_ID: Final = 0x4C436A31
-_VERSION: Final = 1
 _SCHEMA: Final = """
-CREATE TABLE load (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE sittings (
-    number INTEGER PRIMARY KEY,
-    began_at REAL NOT NULL,
-    concurrency INTEGER NOT NULL,
-    server_began_at REAL,
-    server_until REAL,
-    rows_read INTEGER NOT NULL DEFAULT 0,
-    has_ended INTEGER NOT NULL DEFAULT 0,
-    reach INTEGER NOT NULL DEFAULT 0
-);
 CREATE TABLE outcomes (
     row INTEGER PRIMARY KEY, state INTEGER NOT NULL, written INTEGER NOT NULL, hash BLOB NOT NULL, outcome BLOB NOT NULL
 );
-CREATE TABLE intents (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, at TEXT NOT NULL);
+CREATE TABLE intents (
+    row INTEGER PRIMARY KEY, hash BLOB NOT NULL, at TEXT NOT NULL,
+    calls INTEGER NOT NULL, attempts INTEGER NOT NULL, rate_limited INTEGER NOT NULL
+);
+CREATE TABLE lost_tries (
+    row INTEGER PRIMARY KEY, hash BLOB NOT NULL, spans BLOB NOT NULL,
+    calls INTEGER, attempts INTEGER, rate_limited INTEGER
+);
+CREATE TABLE other_calls (
+    number INTEGER PRIMARY KEY,
+    requests INTEGER NOT NULL, retries INTEGER NOT NULL, rate_limited INTEGER NOT NULL, in_doubt INTEGER NOT NULL
+);
 CREATE TABLE contacts (id TEXT PRIMARY KEY, row INTEGER NOT NULL, email INTEGER, phone INTEGER) WITHOUT ROWID;
-CREATE TABLE delivered (written INTEGER NOT NULL);
-INSERT INTO delivered VALUES (0);
-"""
-_TRACES: Final = """
-CREATE TABLE IF NOT EXISTS traces (
+CREATE TABLE delivered (number INTEGER PRIMARY KEY, written INTEGER NOT NULL);
+CREATE TABLE traces (
     id TEXT PRIMARY KEY, updated_at REAL, since REAL, until REAL,
     fields BLOB NOT NULL, tags BLOB NOT NULL, touched TEXT NOT NULL
-) WITHOUT ROWID
+) WITHOUT ROWID;
 """
-
-
-def open_journal_file(path: Path) -> sqlite3.Connection:
-    """Open a journal, or make one where there is none.
-
-    Raises:
-        ConfigurationError: It is in use, cannot be written, or is something else, which is then left as it is; its
-            `__cause__` is SQLite's error, where there was one.
-    """
-    try:
-        keep_database_private(path)
-        db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    except (sqlite3.Error, OSError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        raise ConfigurationError(f"{path}: the journal cannot be opened ({reason})") from error
-    try:
-        _prepare(db, path)
-    except sqlite3.Error as error:
-        db.close()
-        raise ConfigurationError(f"{path}: {_why_not_opened(error)}") from error
-    except ConfigurationError:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    # One process at a time, for as long as it is open; the lock goes with the process.
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    _check_kind(db, path)  # before anything is changed
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("BEGIN IMMEDIATE")
-    if _check_kind(db, path):
-        for statement in _SCHEMA.split(";"):
-            db.execute(statement)
-        db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {_VERSION}")
-    prepare_timeline(db)
-    prepare_traces(db)
-    db.execute("COMMIT")
-
-
-def _check_kind(db: sqlite3.Connection, path: Path) -> bool:
-    """Return whether the database is new; refuse what is no journal of this version."""
-    (kind,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if kind == 0 and db.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
-        return True
-    if kind != _APPLICATION_ID:
-        raise ConfigurationError(f"{path}: is no journal of a load; name another file")
-    if version != _VERSION:
-        raise ConfigurationError(f"{path}: was made by another version of leadconnector-async; finish it there")
-    return False
-
-
-def _why_not_opened(error: sqlite3.Error) -> str:
-    text = str(error)
-    if "locked" in text:
-        return "another process, or another load of this one, works on this journal; wait until it has ended"
-    if "not a database" in text or "malformed" in text or "encrypted" in text:
-        return f"is no journal of a load, or is damaged ({text}); name another file"
-    return f"the journal cannot be written ({text})"
-
-
 _log = logging.getLogger(__name__)
 
 _WHOLE: Final = {  # what must be the same when a load goes on, and how to say that it is not
-    "files": "was made for another file, or the file has changed since",
     "location": "was made for another location",
     "target": "was made for another service",
     "api_version": "was made with another API version",
-    "mapping": "was made when other columns went to other fields",
-    "checks": "was made with another --date-order or --default-country",
-    "tags": "was made with another --tags",
-    "phone_conflict": "was made with another --phone-conflict",
-    "limit": "was made with another --limit",
-    "empty": "was made with another --empty",
-    "snapshot": "was made with another --snapshot",
-    "selection": "was made with other of --only-new, --only-existing, --fill-empty and --skip-unchanged",
 }
-_CUT_OFF: Final = RowError("LoadStoppedError", None, "the load was cut off while this row was in flight")
-
-_READ_AHEAD: Final = 8  # rows for each worker; twice what a load reads
-_LATEST_SECONDS: Final = 300.0  # after the last write of a sitting that was cut off, none of its calls arrives any more
+_TARGET: Final = "target"
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Outcome).decode
+_encode_spans: Final = msgspec.msgpack.Encoder().encode
+_decode_spans: Final = msgspec.msgpack.Decoder(LostTries).decode
 
 
-class Sitting(Struct, frozen=True):
-    """One run of a load.
+def _is_same(name: str, before: str, now: str | None) -> bool:
+    """Whether something that a load is known by is as it was."""
+    return is_same_target(before, now) if name == _TARGET and now is not None else before == now
+
+
+class Session(Struct, frozen=True):
+    """One process's work on a load.
 
     Attributes:
         began_at: Seconds since 1970, by this machine.
@@ -165,28 +100,11 @@ class Sitting(Struct, frozen=True):
     has_ended: bool
 
 
-def is_journal_of(path: Path, whole: Mapping[str, str]) -> bool:
-    """Whether a file is the journal of a load, as far as `whole` tells. A file that is none is left as it is.
-
-    Raises:
-        ConfigurationError: It is in use, so that nobody can tell.
-    """
-    try:
-        with Journal(path) as journal:
-            return journal.is_of(whole)
-    except ConfigurationError as error:
-        if isinstance(error.__cause__, sqlite3.OperationalError):
-            raise
-        return False
-
-
 class Journal:
     """The journal of one load.
 
     Args:
-        path: The SQLite file; made where it is not there.
-        whole: What must be the same when the load goes on, besides what `begin` is given: `files` and `mapping`. Where
-            it has `files`, a row's position tells which it is, else its position and content.
+        place: The database of the run; or the path of a journal, which is made where it is not there.
         retry_failed: Whether rows that failed are sent once more.
 
     Attributes:
@@ -196,20 +114,26 @@ class Journal:
         ConfigurationError: The file is no journal, is in use, or cannot be written.
     """
 
-    def __init__(self, path: str | Path, *, whole: Mapping[str, str] | None = None, retry_failed: bool = False) -> None:
-        self.path = Path(path)
-        self._whole = dict(whole or {})
+    def __init__(self, place: str | Path | Database, *, retry_failed: bool = False) -> None:
+        self._file = place if isinstance(place, Database) else Database(Path(place), "journal")
+        self._file.create(_SCHEMA)
+        self._file.create(TIMELINE_SCHEMA)
+        self._whole: dict[str, str] = {}
         self._retry_failed = retry_failed
-        self._lock = threading.RLock()
         self._finished = bytearray()  # a byte a row: its state where it is not to be sent again, else 0
         self._pending = bytearray()  # the same of rows that are to be sent again
-        self._reach = 0  # rows from this one on were never sent
+        self._has_outcome = bytearray()  # a byte a row
+        self._lost_tries: dict[int, tuple[bytes, LostTries]] = {}
         self._written = 0  # groups so far
-        self._sitting = 0
+        self._session = 0
         self._is_in_use = False
         self._unwritten: dict[int, Entry] = {}
         self.keeps_traces = True
-        self._db = open_journal_file(self.path)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path or Path()
 
     def __enter__(self) -> Journal:
         return self
@@ -223,41 +147,30 @@ class Journal:
 
     @property
     def is_by_position(self) -> bool:
-        """Whether a row's position alone tells which row it is."""
-        return "files" in self._whole
+        """Whether a row's position alone tells which row it is, as the run keeps its rows."""
+        return self._file.kind == "run"
 
     @property
     def _may_restore(self) -> bool:
         """Whether an undo may restore what the load updated: it can where a snapshot was taken."""
-        return self._whole.get("snapshot") != ""
+        return self.about("snapshot") != ""
 
     @property
     def is_begun(self) -> bool:
         """Whether a load was begun with it, in this process or another."""
-        return bool(self._read("SELECT 1 FROM sittings"))
+        return bool(self._file.read("SELECT 1 FROM sessions"))
 
-    def is_of(self, whole: Mapping[str, str]) -> bool:
-        """Whether a load that is described so far was begun with it."""
-        before = dict(self._read("SELECT name, value FROM load"))
-        return bool(before) and whole.items() <= before.items()
-
-    def told(self, name: str) -> str | None:
-        """Return what `tell` noted in an earlier sitting, or None."""
-        found = self._read("SELECT value FROM load WHERE name = ?", name)
-        return str(found[0][0]) if found else None
-
-    def tell(self, name: str, value: str) -> None:
-        """Note something of the load for later sittings, when this one begins."""
-        self._whole[name] = value
+    def about(self, name: str) -> str | None:
+        """Return what was noted of the load under a name, or None."""
+        return self._file.about(name)
 
     def note(self, told: Mapping[str, str]) -> None:
-        """Note something of the load at once, all of it or nothing: half of what a load is known by is another load's.
+        """Note something of the load at once, all of it or nothing.
 
         Raises:
             JournalError: It could not be written.
         """
-        with self._transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO load VALUES (?, ?)", told.items())
+        self._file.note([*told.items()])
 
     def check(self, whole: Mapping[str, str]) -> None:
         """Refuse a journal of another load.
@@ -265,18 +178,18 @@ class Journal:
         Raises:
             ConfigurationError: It is of another one; the sentence says in what.
         """
-        before = dict(self._read("SELECT name, value FROM load"))
         for name, sentence in _WHOLE.items():
-            if before and before.get(name) != whole.get(name):
+            before = self.about(name)
+            if before is not None and not _is_same(name, before, whole.get(name)):
                 raise ConfigurationError(
-                    f"{self.path}: this journal {sentence}; name another place for this one, or load that one"
+                    f"{self.path}: this {self._file.kind} {sentence}; name another place for this one, or load that one"
                 )
 
     def begin(self, *, whole: Mapping[str, str], concurrency: int, now: float, retry_failed: bool = False) -> Earlier:
-        """Begin a sitting.
+        """Begin a session.
 
         Args:
-            whole: What else must be the same: `location`, `target`, `api_version`.
+            whole: What must be the same as in earlier sessions: `location`, `target`, `api_version`.
             concurrency: Rows in flight at most.
             now: Seconds since 1970 by this machine.
             retry_failed: Whether rows that failed are sent once more, also where the journal was not told so.
@@ -286,106 +199,117 @@ class Journal:
             JournalError: It cannot be read or written.
         """
         if self._is_in_use:
-            raise ConfigurationError(f"{self.path}: another load works on this journal; wait until it has ended")
-        whole = {**whole, **self._whole}
-        self.check(whole)
-        with self._transaction() as db:
-            self._note_cut_off(db)
-            earlier = self._read_earlier(db, now)
-            db.executemany("INSERT OR REPLACE INTO load VALUES (?, ?)", whole.items())
-            self._sitting = earlier.sessions + 1
-            sitting = (self._sitting, now, concurrency)
-            db.execute("INSERT INTO sittings (number, began_at, concurrency) VALUES (?, ?, ?)", sitting)
+            raise ConfigurationError(
+                f"{self.path}: another load works on this {self._file.kind}; wait until it has ended"
+            )
+        if self.is_by_position:
+            whole = {}  # what a run is known by was noted when it was prepared, and checked when it was opened
+        else:
+            self.check(whole)
+        with self._file.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO delivered VALUES (1, 0)")
+            earlier = msgspec.structs.replace(self._read_earlier(db, now), last_calls=self.last_calls())
+            db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", whole.items())
+            self._session = earlier.sessions + 1
+            session = (self._session, now, concurrency)
+            db.execute("INSERT INTO sessions (number, began_at, concurrency) VALUES (?, ?, ?)", session)
             self._settle_intents(db)
             self._read_states(db, retry_failed=retry_failed or self._retry_failed)
+        self._file.checkpoint()  # before the first call: from now on, a file without its log has lost something
         self._is_in_use = True
         if earlier.sessions:
-            _log.info("%s: going on, sitting %d", self.path, self._sitting)
+            _log.info("%s: going on, session %d", self.path, self._session)
         return earlier
 
-    def _note_cut_off(self, db: sqlite3.Connection) -> None:
-        """Note how far the last sitting can have come, where it was cut off."""
-        db.execute(
-            "UPDATE sittings SET has_ended = 1, server_until = server_until + ?,"
-            " reach = max(rows_read, (SELECT count(*) FROM outcomes)) + iif(rows_read, 0, ?) + ? + concurrency * ?"
-            " WHERE NOT has_ended",
-            (_LATEST_SECONDS, MOST_READ_AHEAD, MOST_REFUSED, _READ_AHEAD),
-        )
-
     def _read_earlier(self, db: sqlite3.Connection, now: float) -> Earlier:
-        (self._written,) = db.execute("SELECT coalesce(max(written), 0) FROM outcomes").fetchone()
-        sittings, began_at, self._reach = db.execute(
-            "SELECT count(*), min(began_at), coalesce(max(reach), 0) FROM sittings"
-        ).fetchone()
-        since, until = db.execute("SELECT min(server_began_at), max(server_until) FROM sittings").fetchone()
-        return Earlier(sittings, now if began_at is None else began_at, since, until)
+        # Not below what was delivered: groups of rows that were not sent after all left no outcome.
+        latest = "SELECT max((SELECT max(written) FROM delivered), coalesce((SELECT max(written) FROM outcomes), 0))"
+        (self._written,) = db.execute(latest).fetchone()
+        sessions, began_at = db.execute("SELECT count(*), min(began_at) FROM sessions").fetchone()
+        return Earlier(sessions, now if began_at is None else began_at)
 
     def _settle_intents(self, db: sqlite3.Connection) -> None:
-        """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows."""
+        """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows. The tries of the
+        others are counted."""
         self._written += 1
-        for row, row_hash, at in db.execute("SELECT row, hash, at FROM intents").fetchall():
-            note = f"it may have been applied at {at}; look the contact up before sending it again"
-            outcome = Outcome(index=row, status="unknown", error=_CUT_OFF, attempts=1, note=note)
-            record = row, UNKNOWN, self._written, row_hash, _encode(outcome)
+        count = NO_CALLS_COUNTED
+        for row, row_hash, at, *tries in db.execute("SELECT * FROM intents").fetchall():
+            record = row, UNKNOWN, self._written, row_hash, _encode(outcome_cut_off(row, at, TriesBefore(*tries)))
+            count = count.plus(_calls_shown(db, row)).plus(CallCount(in_doubt=1))
             db.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", record)
         db.execute("DELETE FROM intents")
+        for tries in db.execute("SELECT calls, attempts, rate_limited FROM lost_tries WHERE calls IS NOT NULL"):
+            count = count.plus(calls_cut_off(TriesBefore(*tries)))
+        db.execute("UPDATE lost_tries SET calls = NULL WHERE calls IS NOT NULL")
+        _count_calls(db, count)
 
     def _read_states(self, db: sqlite3.Connection, *, retry_failed: bool) -> None:
         (last,) = db.execute("SELECT max(row) FROM outcomes").fetchone()
         self._finished = bytearray(0 if last is None else last + 1)
         self._pending = bytearray(len(self._finished))
-        again = {AGAIN, FAILED} if retry_failed else {AGAIN}
+        self._has_outcome = bytearray(len(self._finished))
+        again = states_sent_again(retry_failed=retry_failed)
         for row, state in db.execute("SELECT row, state FROM outcomes"):
             states = self._pending if state in again else self._finished
             states[row] = state
+            self._has_outcome[row] = 1
+        lost = db.execute("SELECT row, hash, spans FROM lost_tries")  # no more rows than were in flight, or in doubt
+        self._lost_tries = {row: (row_hash, _decode_spans(spans)) for row, row_hash, spans in lost}
 
     # ------------------------------------------------------------------------------------------ what is there
 
     def is_finished(self, row: int) -> bool:
-        """Whether an earlier sitting settled a row for good."""
+        """Whether an earlier session settled a row for good."""
         return row < len(self._finished) and self._finished[row] != 0
 
     def pending(self, row: int, row_hash: bytes) -> Outcome | None:
         """Return the outcome that a row has so far, where it has one and is to be sent again all the same."""
         if row >= len(self._pending) or not self._pending[row]:
             return None
-        ((before, outcome),) = self._read("SELECT hash, outcome FROM outcomes WHERE row = ?", row)
+        ((before, outcome),) = self._file.read("SELECT hash, outcome FROM outcomes WHERE row = ?", row)
         return _decode(outcome) if before == row_hash else None
 
-    def may_have_been_sent(self, row: int, row_hash: bytes) -> bool:
-        """Whether an earlier sitting may have sent a row, and not heard what became of it."""
-        if row < len(self._pending) and self._pending[row]:
-            before = self.pending(row, row_hash)
-            return before is not None and before.note is not None  # a doubt is always noted
-        return row < self._reach and not self.is_finished(row)
+    def lost_tries(self, row: int, row_hash: bytes) -> LostTries:
+        """Return the tries of earlier sessions that may have been applied to a row that is to be sent again."""
+        before, spans = self._lost_tries.get(row, (row_hash, ()))
+        return spans if before == row_hash else ()
 
     def hashes(self, first: int, count: int) -> dict[int, tuple[bytes, bytes]]:
         """Return hash and encoded outcome of the rows from one on that are settled; see `read_outcome`."""
         last = first + count
-        found = self._read("SELECT row, hash, outcome FROM outcomes WHERE row >= ? AND row < ?", first, last)
+        found = self._file.read("SELECT row, hash, outcome FROM outcomes WHERE row >= ? AND row < ?", first, last)
         return {row: (row_hash, outcome) for row, row_hash, outcome in found}
 
     def fold_into(self, report: BatchReport) -> None:
-        """Count the outcomes of earlier sittings that stand."""
+        """Count the outcomes of earlier sessions that are final, and all calls that these sessions made."""
         plain = [] if report.keeps_outcomes else list(PLAIN)
         for state in plain:
             report.add_plain(PLAIN[state], self._finished.count(state))
         for outcome in self.outcomes(but=plain):
             if self.is_finished(outcome.index):
                 report.add(outcome)
+            else:
+                report.add_count(calls_of(outcome))
+        report.add_count(self._other_calls())
 
     def fold_all_into(self, report: BatchReport) -> None:
-        """Count the outcomes of all sittings, in constant memory.
+        """Count the outcomes of all sessions, in constant memory.
 
         Raises:
             JournalError: The journal cannot be read.
         """
         plain = [] if self._unwritten else list(PLAIN)
         for state in plain:
-            ((count,),) = self._read("SELECT count(*) FROM outcomes WHERE state = ?", state)
+            ((count,),) = self._file.read("SELECT count(*) FROM outcomes WHERE state = ?", state)
             report.add_plain(PLAIN[state], count)
         for outcome in self.outcomes(but=plain):
             report.add(outcome)
+        report.add_count(self._other_calls())
+
+    def _other_calls(self) -> CallCount:
+        """Return the calls that no outcome shows: of rows that were sent again later, or were cut off."""
+        found = self._file.read("SELECT requests, retries, rate_limited, in_doubt FROM other_calls")
+        return CallCount(*found[0]) if found else NO_CALLS_COUNTED
 
     def outcomes(self, *, but: Sequence[int] = ()) -> Iterator[Outcome]:
         """Yield all outcomes in the order of the rows, also those that could not be written.
@@ -393,40 +317,44 @@ class Journal:
         Raises:
             JournalError: The journal cannot be read.
         """
-        written = (outcome for outcome in self._written_outcomes(but) if outcome.index not in self._unwritten)
-        unwritten = (self._unwritten[row].outcome for row in sorted(self._unwritten))
-        unwritten = (outcome for outcome in unwritten if outcome.status != "not_attempted")
-        return heapq.merge(written, unwritten, key=lambda outcome: outcome.index)
+        return with_unwritten(self._written_outcomes(but), self._unwritten)
 
     def _written_outcomes(self, but: Sequence[int]) -> Iterator[Outcome]:
         states = ",".join(map(str, but))
         query = f"SELECT outcome FROM outcomes WHERE state NOT IN ({states}) ORDER BY row"  # noqa: S608  (numbers)
-        try:
-            for (outcome,) in self._db.execute(query):
-                yield _decode(outcome)
-        except sqlite3.Error as error:
-            raise self._unreadable(error) from error
+        return (_decode(outcome) for (outcome,) in self._file.walk(query))
 
     def collisions(self) -> dict[int, int]:
         """Return each row that met the contact of another one, which is about another person, and that other row."""
-        outcomes = (_decode(outcome) for (outcome,) in self._read("SELECT outcome FROM outcomes WHERE state = ?", DONE))
+        outcomes = (
+            _decode(outcome) for (outcome,) in self._file.read("SELECT outcome FROM outcomes WHERE state = ?", DONE)
+        )
         return {outcome.index: other for outcome in outcomes if (other := outcome.collision_with) is not None}
 
     def undelivered(self) -> list[Outcome]:
-        """Return the outcomes that an earlier sitting wrote and may not have handed to its consumer."""
-        found = self._read("SELECT outcome FROM outcomes WHERE written > (SELECT written FROM delivered) ORDER BY row")
+        """Return the outcomes that an earlier session wrote and may not have handed to its consumer."""
+        found = self._file.read(
+            "SELECT outcome FROM outcomes WHERE written > (SELECT written FROM delivered) ORDER BY row"
+        )
         outcomes = [_decode(outcome) for (outcome,) in found]
         return [outcome for outcome in outcomes if self.is_finished(outcome.index)]
 
-    def sittings(self) -> list[Sitting]:
-        """Return all sittings, in order."""
-        found = self._read("SELECT began_at, concurrency, has_ended AND NOT reach FROM sittings ORDER BY number")
-        return [Sitting(began_at, concurrency, bool(in_order)) for began_at, concurrency, in_order in found]
+    def sessions(self) -> list[Session]:
+        """Return all sessions, in order."""
+        found = self._file.read("SELECT began_at, concurrency, state FROM sessions ORDER BY number")
+        return [Session(began_at, concurrency, state == ENDED) for began_at, concurrency, state in found]
+
+    def last_calls(self) -> LastCalls:
+        """Return the calls that the last sessions made, those of the last minutes."""
+        seconds = self._file.read(RECENT_CALLS, RECENT_SECONDS)
+        last = self._file.read("SELECT state FROM sessions ORDER BY number DESC LIMIT 1")
+        return LastCalls(tuple(seconds), is_whole=last != [(CUT_OFF,)])
 
     def arrived_until(self) -> float | None:
         """Return by when all that the load sent had arrived, in seconds since 1970 by the server's clock, as far as the
         times of its outcomes tell; None where no answer told its time."""
-        ((until,),) = self._read("SELECT max(server_until + iif(has_ended, 0, ?)) FROM sittings", _LATEST_SECONDS)
+        query = "SELECT max(server_until + iif(state = ?, 0, ?)) FROM sessions"
+        ((until,),) = self._file.read(query, ENDED, LATEST_SECONDS)
         return None if until is None else float(until)
 
     def trace(self, contact_id: str) -> Trace | None:
@@ -435,32 +363,15 @@ class Journal:
         Raises:
             JournalError: The journal cannot be read.
         """
-        with self._lock:
-            try:
-                return read_trace(self._db, contact_id)
-            except sqlite3.Error as error:
-                raise self._unreadable(error) from error
+        return _trace_of(self._file.read(_READ_TRACE, contact_id))
 
     def timeline(self) -> Iterator[Second]:
-        """Yield the seconds in which outcomes became known, in order, those of all sittings.
+        """Yield the seconds in which outcomes became known, in order, those of all sessions.
 
         Raises:
             JournalError: The journal cannot be read.
         """
-        try:
-            yield from read_timeline(self._db)
-        except sqlite3.Error as error:
-            raise self._unreadable(error) from error
-
-    def _read(self, query: str, *values: object) -> list[Any]:
-        with self._lock:
-            try:
-                return self._db.execute(query, values).fetchall()
-            except sqlite3.Error as error:
-                raise self._unreadable(error) from error
-
-    def _unreadable(self, error: sqlite3.Error) -> JournalError:
-        return JournalError(f"{self.path}: the journal cannot be read ({error})")
+        return read_timeline(self._file.walk)
 
     # ------------------------------------------------------------------------------------------ writing
 
@@ -470,7 +381,6 @@ class Journal:
         *,
         is_delivered: bool = True,
         server_times: tuple[float, float] | None = None,
-        rows_read: int = 0,
         pace: Pace = NO_PACE,
     ) -> list[Outcome]:
         """Write a group of outcomes.
@@ -478,8 +388,7 @@ class Journal:
         Args:
             entries: The outcomes.
             is_delivered: Whether the consumer has done with all groups before this one.
-            server_times: When this sitting began, and now, by the server's clock, once that is known.
-            rows_read: How many rows may have been sent by now.
+            server_times: When this session began, and now, by the server's clock, once that is known.
             pace: What the limits allow by now.
 
         Returns:
@@ -489,29 +398,45 @@ class Journal:
         Raises:
             JournalError: They could not be written; none of them was.
         """
-        if not self.path.exists():  # SQLite would go on with the file that nobody can find any more
-            raise JournalError(f"{self.path}: the journal is gone")
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             if is_delivered:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))
             self._written += 1
-            db.execute("UPDATE sittings SET rows_read = ? WHERE number = ?", (rows_read, self._sitting))
             if server_times is not None:
                 db.execute(
-                    "UPDATE sittings SET server_began_at = ?, server_until = ? WHERE number = ?",
-                    (*server_times, self._sitting),
+                    "UPDATE sessions SET server_began_at = ?, server_until = ? WHERE number = ?",
+                    (*server_times, self._session),
                 )
             outcomes = [self._meet(db, entry) for entry in entries]
             for entry, outcome in zip(entries, outcomes, strict=True):
                 _leave_trace(db, entry, outcome, of_updated=self._may_restore)
             pairs = list(zip(entries, outcomes, strict=True))
+            _count_calls(db, reduce(CallCount.plus, self._calls_not_shown(db, pairs), NO_CALLS_COUNTED))
             db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", self._records(pairs))
             add_to_timeline(db, ((entry.at, outcome) for entry, outcome in pairs), pace)
+            _keep_lost_tries(db, lost_tries_of(entries))
             # Of a row that was not sent after all, too.
             db.executemany(
                 "DELETE FROM intents WHERE row = ?", [(e.outcome.index,) for e in entries if not e.is_repeatable]
             )
         return outcomes
+
+    def _calls_not_shown(self, db: sqlite3.Connection, pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[CallCount]:
+        """Yield the calls that no outcome shows once these are written."""
+        for entry, outcome in pairs:
+            if outcome.status == "not_attempted":
+                if outcome.has_calls:
+                    yield calls_of(outcome)
+            elif self._is_replaced(outcome.index) and not entry.is_standing:
+                yield _calls_shown(db, outcome.index)
+
+    def _is_replaced(self, row: int) -> bool:
+        """Note that a row gets an outcome, and return whether it has one."""
+        if row >= len(self._has_outcome):
+            self._has_outcome.extend(bytes(row + 1 - len(self._has_outcome)))
+        is_replaced = bool(self._has_outcome[row])
+        self._has_outcome[row] = 1
+        return is_replaced
 
     def _records(self, pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[tuple[Any, ...]]:
         for entry, outcome in pairs:
@@ -520,15 +445,10 @@ class Journal:
 
     def _meet(self, db: sqlite3.Connection, entry: Entry) -> Outcome:
         """Look up and note whose contact this is."""
-        outcome = entry.outcome
-        if outcome.contact_id is None or outcome.status == "skipped":  # which has written nothing
-            return outcome
-        met: LastRow | None = None
-        if not outcome.new:  # else its id is a new one, too
-            found = db.execute("SELECT row, email, phone FROM contacts WHERE id = ?", (outcome.contact_id,)).fetchone()
-            met = None if found is None else (found[0], found[1:])
-        outcome, (row, (email, phone)) = entry.resolve(met, entry.signature)
-        db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", (outcome.contact_id, row, email, phone))
+        outcome, last = entry.meet(partial(_last_row, db))
+        if last is not None:
+            row, (email, phone) = last
+            db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", (outcome.contact_id, row, email, phone))
         return outcome
 
     def change_traces(self, contact_ids: Iterable[str], change: Callable[[Trace], Trace]) -> None:
@@ -537,7 +457,7 @@ class Journal:
         Raises:
             JournalError: It could not be written.
         """
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             for contact_id in contact_ids:
                 if (trace := read_trace(db, contact_id)) is not None:
                     write_trace(db, contact_id, change(trace))
@@ -552,30 +472,35 @@ class Journal:
         Raises:
             JournalError: They could not be written.
         """
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             add_later_calls(db, calls)
 
-    def intend(self, rows: Iterable[tuple[int, bytes]], now: float) -> None:
-        """Write that rows are about to be sent whose calls are not safe to repeat.
+    def intend(self, intents: Iterable[Intent], now: float) -> None:
+        """Write that rows are about to be sent.
 
         Args:
-            rows: Positions and hashes.
+            intents: Which.
             now: Seconds since 1970 by this machine.
 
         Raises:
             JournalError: It could not be written; they must not be sent.
         """
         when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
-        with self._transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?)", [(*row, when) for row in rows])
+        intents = list(intents)
+        unsafe = [(one.row, one.row_hash, when, *_tries(one)) for one in intents if not one.is_repeatable]
+        safe = [
+            (one.row, one.row_hash, _encode_spans(one.lost_tries), *_tries(one)) for one in intents if one.is_repeatable
+        ]
+        with self._file.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?)", unsafe)
+            db.executemany("INSERT OR REPLACE INTO lost_tries VALUES (?, ?, ?, ?, ?, ?)", safe)
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
-        with self._lock:
-            self._db.close()
+        self._file.close()
 
     def end(self, *, is_delivered: bool) -> None:
-        """End the sitting, and try once more to write what was kept.
+        """End the session, and try once more to write what was kept.
 
         Args:
             is_delivered: Whether the consumer has done with all outcomes.
@@ -587,24 +512,45 @@ class Journal:
         if self._unwritten:
             self.write([self._unwritten[row] for row in sorted(self._unwritten)], is_delivered=False)
             self._unwritten.clear()
-        with self._transaction() as db:
-            db.execute("UPDATE sittings SET has_ended = 1 WHERE number = ?", (self._sitting,))
+        with self._file.transaction() as db:
+            db.execute("UPDATE sessions SET state = ? WHERE number = ?", (ENDED, self._session))
             if is_delivered:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                    self._db.execute("COMMIT")
-                finally:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-            except sqlite3.Error as error:
-                raise JournalError(f"{self.path}: the journal cannot be written ({error})") from error
+
+def _keep_lost_tries(db: sqlite3.Connection, rows: Sequence[LostTriesOfRow]) -> None:
+    """Keep what may have been applied, in place of what the intents of the rows say."""
+    db.executemany("DELETE FROM lost_tries WHERE row = ?", [(row,) for row, _, spans in rows if not spans])
+    lost = [(row, row_hash, _encode_spans(spans)) for row, row_hash, spans in rows if spans]
+    db.executemany("INSERT OR REPLACE INTO lost_tries (row, hash, spans) VALUES (?, ?, ?)", lost)
+
+
+def _tries(intent: Intent) -> tuple[int, int, int]:
+    before = intent.before
+    return before.calls, before.attempts, before.rate_limited
+
+
+def _calls_shown(db: sqlite3.Connection, row: int) -> CallCount:
+    """Return the calls that the outcome of a row shows, which is about to be replaced."""
+    found = db.execute("SELECT outcome FROM outcomes WHERE row = ?", (row,)).fetchone()
+    return NO_CALLS_COUNTED if found is None else calls_of(_decode(found[0]))
+
+
+def _count_calls(db: sqlite3.Connection, calls: CallCount) -> None:
+    """Count calls that no outcome shows any more."""
+    if calls == NO_CALLS_COUNTED:
+        return
+    db.execute("INSERT OR IGNORE INTO other_calls VALUES (1, 0, 0, 0, 0)")
+    db.execute(
+        "UPDATE other_calls SET requests = requests + ?, retries = retries + ?, rate_limited = rate_limited + ?, "
+        "in_doubt = in_doubt + ?",
+        (calls.requests, calls.retries, calls.rate_limited, calls.in_doubt),
+    )
+
+
+def _last_row(db: sqlite3.Connection, contact_id: str) -> LastRow | None:
+    found = db.execute("SELECT row, email, phone FROM contacts WHERE id = ?", (contact_id,)).fetchone()
+    return None if found is None else (found[0], found[1:])
 
 
 def _leave_trace(db: sqlite3.Connection, entry: Entry, outcome: Outcome, *, of_updated: bool) -> None:
@@ -622,19 +568,18 @@ def _leave_trace(db: sqlite3.Connection, entry: Entry, outcome: Outcome, *, of_u
 # ---------------------------------------------------------------------------------------------- traces
 
 
-def prepare_traces(db: sqlite3.Connection) -> None:
-    """Make traces where it is not there."""
-    db.execute(_TRACES)
+_READ_TRACE: Final = "SELECT updated_at, since, until, fields, tags, touched FROM traces WHERE id = ?"
 
 
 def read_trace(db: sqlite3.Connection, contact_id: str) -> Trace | None:
     """Return what the load left of a contact; None where that is not known."""
-    found = db.execute(
-        "SELECT updated_at, since, until, fields, tags, touched FROM traces WHERE id = ?", (contact_id,)
-    ).fetchone()
-    if found is None:
+    return _trace_of(db.execute(_READ_TRACE, (contact_id,)).fetchall())
+
+
+def _trace_of(found: Sequence[Any]) -> Trace | None:
+    if not found:
         return None
-    updated_at, since, until, fields, tags, touched = found
+    updated_at, since, until, fields, tags, touched = found[0]
     return Trace(
         updated_at=updated_at,
         span=None if since is None else (since, until),

@@ -6,16 +6,16 @@ A table of the journal, so that a load that goes on has the whole. It is written
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
 from msgspec import Struct
 
 from ..bulk.report import Outcome
 from ..bulk.run_log import Pace
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS timeline (
+TIMELINE_SCHEMA: Final = """
+CREATE TABLE timeline (
     second INTEGER PRIMARY KEY,
     created INTEGER NOT NULL,
     updated INTEGER NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS timeline (
     window REAL,
     left_today INTEGER,
     tagged INTEGER NOT NULL DEFAULT 0
-)
+);
 """
 _ADD: Final = """
 INSERT INTO timeline (second, created, updated, failed, repeated, per_second, window, left_today, tagged)
@@ -42,6 +42,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (second) DO UPDATE SET
 _READ: Final = """
 SELECT second, created, updated, failed, repeated, tagged, per_second, window, left_today FROM timeline ORDER BY second
 """
+RECENT_CALLS: Final = """
+SELECT second, created + updated + failed + repeated + tagged FROM timeline
+WHERE second > (SELECT max(second) FROM timeline) - ? ORDER BY second
+"""
+"""The seconds of the last time in which calls were made, each with how many had ended in it."""
 _CREATED, _UPDATED, _FAILED, _REPEATED = range(4)
 _PLACES: Final = {"created": _CREATED, "updated": _UPDATED}
 
@@ -87,13 +92,6 @@ class Second(Struct, frozen=True):
         return self.created + self.updated + self.failed + self.repeated + self.tagged
 
 
-def prepare_timeline(db: sqlite3.Connection) -> None:
-    """Make the table where it is not there: journals of earlier versions have none, or one that knows no tags."""
-    db.execute(_SCHEMA)
-    if "tagged" not in {name for _, name, *_ in db.execute("PRAGMA table_info(timeline)")}:
-        db.execute("ALTER TABLE timeline ADD COLUMN tagged INTEGER NOT NULL DEFAULT 0")
-
-
 def add_to_timeline(db: sqlite3.Connection, outcomes: Iterable[tuple[float, Outcome]], pace: Pace) -> None:
     """Count outcomes, each with the time when it became known (seconds since 1970); rows not sent do not count."""
     counts: dict[int, list[int]] = {}
@@ -116,7 +114,7 @@ def add_later_calls(db: sqlite3.Connection, calls: Iterable[LaterCall]) -> None:
         db.execute(_ADD, (int(call.at), 0, 0, 0, call.tries - 1, *limits, 1))
 
 
-def read_timeline(db: sqlite3.Connection) -> Iterator[Second]:
-    """Yield the seconds in which something became known, in order."""
-    for second, created, updated, failed, repeated, tagged, *pace in db.execute(_READ):
+def read_timeline(walk: Callable[[str], Iterator[Any]]) -> Iterator[Second]:
+    """Yield the seconds in which something became known, in order, as what walks over a query finds them."""
+    for second, created, updated, failed, repeated, tagged, *pace in walk(_READ):
         yield Second(second, created, updated, failed, repeated, Pace(*pace), tagged)

@@ -341,13 +341,13 @@ class Sandbox:
         self.requests += 1
         try:
             answer = Answer(0, b"") if fault in ("reset-before", "hang") else await self._service.answer(request, fault)
-        except ConnectionError:  # the client went away before its request was complete
+            if delay:
+                await self._sleep(delay - before)
+            # Clients compare `dateAdded` with it, so it must come from the same clock.
+            answer.headers["Date"] = http_date(int(self._wall()))
+            return await send(request, answer, fault)
+        except ConnectionError:  # the client went away before its request was complete, or before its answer was
             return web.Response()
-        if delay:
-            await self._sleep(delay - before)
-        # Clients compare `dateAdded` with it, so it must come from the same clock.
-        answer.headers["Date"] = http_date(int(self._wall()))
-        return await send(request, answer, fault)
 
 
 def _break_connections(server: web.Server) -> None:

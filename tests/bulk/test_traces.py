@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from leadconnector_async import (
     Contact,
     ContactUpdate,
     ContactUpsert,
+    CustomFieldValue,
     DndSetting,
     DndSettings,
     InboundDndSetting,
@@ -26,7 +26,8 @@ from leadconnector_async.bulk.traces import (
     follow,
     trace_of,
 )
-from leadconnector_async.run.journal import prepare_traces, read_trace, write_trace
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.journal import Journal, read_trace, write_trace
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
 
@@ -132,6 +133,14 @@ def test_a_contact_is_kept_unless_it_is_known_to_be_as_it_was_left(left: Trace, 
         ({"gender": "female"}, {}),
         ({}, {"inbound_dnd_settings": InboundDndSettings(all=InboundDndSetting(status="inactive"))}),
         ({"dnd_settings": DndSettings(email=DndSetting(status="inactive"))}, {}),
+        ({"dnd_settings": DndSettings(email=DndSetting(status="inactive", message=None, code=""))}, {}),
+        *(
+            (
+                {"custom_fields": [CustomFieldValue(id="f", value=one)]},
+                {"custom_fields": [CustomFieldValue(id="f", value=other)]},
+            )
+            for one, other in ((["b", "a"], ["a", "b"]), (100, "100"), (100, 100.0), ("x", " x"))
+        ),
     ],
 )
 def test_another_form_of_the_same_value_is_no_change(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -169,13 +178,15 @@ def test_an_answer_that_comes_late_changes_nothing() -> None:
     assert left.why_kept(late) is None
 
 
-def test_a_trace_is_read_as_it_was_written() -> None:
+def test_a_trace_is_read_as_it_was_written(tmp_path: Path) -> None:
     left = trace(contact(city="Rome", tags=["b", "a"])).tagged(["c"], (1.5, 2.5))
     touched = follow(left, Written(ContactUpdate(phone="+16175550100"), contact(city="Bonn"), None))
     assert touched.touched == ("city", "tags")
-    with closing(sqlite3.connect(":memory:")) as db:
-        prepare_traces(db)
+    with Database(tmp_path / "run.sqlite3") as file:
+        journal = Journal(file)
         for one in (left, touched):
-            write_trace(db, LOCATION, one)
-            assert read_trace(db, LOCATION) == one
-        assert read_trace(db, "another") is None
+            with file.transaction() as db:
+                write_trace(db, LOCATION, one)
+                assert read_trace(db, LOCATION) == one
+            assert journal.trace(LOCATION) == one
+        assert journal.trace("another") is None

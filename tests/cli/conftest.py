@@ -17,9 +17,10 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, chdir, closing, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
+from urllib.parse import urlsplit
 
 import pytest
 import typer
@@ -27,7 +28,9 @@ import typer
 from leadconnector_async import LeadConnector
 from leadconnector_async.cli.commands import app
 from leadconnector_async.models import Contact
-from leadconnector_async.testing import run_sandbox
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import RUN_FILE
+from leadconnector_async.testing import RunningSandbox, run_sandbox
 from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
@@ -138,14 +141,29 @@ def people(path: Path, count: int) -> Path:
 
 
 @pytest.fixture
-def served() -> Iterator[Callable[..., str]]:
-    """Start sandboxes in threads of this process, and return their URLs."""
+def open_sandbox() -> Iterator[Callable[..., RunningSandbox]]:
+    """Start sandboxes in threads of this process."""
     with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(run_sandbox(**options))
 
-        def serve(**options: Any) -> str:
-            return stack.enter_context(run_sandbox(**options)).url
 
-        yield serve
+@pytest.fixture
+def served(open_sandbox: Callable[..., RunningSandbox]) -> Callable[..., str]:
+    """Start sandboxes in threads of this process, and return their URLs."""
+    return lambda **options: open_sandbox(**options).url
+
+
+def port_of(url: str) -> int:
+    """Return the port of a sandbox, for one that is to take its place: a run is known by its address."""
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+def note_target(folder: Path, target: str) -> None:
+    """Have a run say that it was loaded into a service."""
+    with Database(folder / RUN_FILE) as file:
+        file.note([("target", target)])
 
 
 def _environ(url: str, token: str) -> dict[str, str]:
@@ -229,10 +247,22 @@ def delete(url: str, contact_id: str) -> None:
 
 def let_time_pass(folder: Path) -> None:
     """Have a run be an hour old, as far as it knows."""
-    with sqlite3.connect(folder / "journal.sqlite3") as db:
-        db.execute("UPDATE load SET value = value - 3600 WHERE name = 'ended_at'")
-        db.execute("UPDATE sittings SET server_until = server_until - 3600")
-    db.close()
+    with change_run(folder) as db:
+        db.execute("UPDATE about SET value = value - 3600 WHERE name = 'ended_at'")
+        db.execute("UPDATE sessions SET server_until = server_until - 3600")
+
+
+@contextmanager
+def change_run(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Change what a run has kept, as the product itself does it."""
+    with Database(folder / "run.sqlite3") as file, file.transaction() as db:
+        yield db
+
+
+def lose_table(folder: Path, name: str) -> None:
+    """Have a run lose a table, as no write of the product can."""
+    with closing(sqlite3.connect(folder / "run.sqlite3", isolation_level=None)) as db:
+        db.execute(f"DROP TABLE {name}")
 
 
 def add_tag(url: str, contact_id: str, tag: str) -> None:

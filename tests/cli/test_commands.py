@@ -23,8 +23,9 @@ from leadconnector_async.cli import terminal as progress
 from leadconnector_async.cli.options import read_faults, read_latency, read_rate
 from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.limits.limit import RateLimit
+from leadconnector_async.migration.steps import StepProgress
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import COMMAND, Run, load, people, start, table
+from tests.cli.conftest import COMMAND, Run, count, load, people, start, table
 from tests.waiting import PATIENCE, wait_until
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "contacts.csv"
@@ -252,9 +253,9 @@ def limited_to(size: int, path: Path, *arguments: str) -> subprocess.CompletedPr
 
 def test_a_full_disk_stops_the_load_in_order_and_it_goes_on_later(run: Run, tmp_path: Path) -> None:
     path = people(tmp_path / "a.csv", 2_000)
-    done = limited_to(50_000, path, "--out", "out")
+    done = limited_to(300_000, path, "--out", "out")
     assert (done.returncode, done.stderr) == (3, "")
-    assert "the journal cannot be written" in done.stdout
+    assert "the run cannot be written" in done.stdout
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["total"] == 2_000
     assert 0 < report["created"] < 2_000
@@ -267,17 +268,21 @@ def test_a_full_disk_stops_the_load_in_order_and_it_goes_on_later(run: Run, tmp_
 
 
 def test_a_disk_that_is_full_from_the_start_is_told_in_a_sentence(tmp_path: Path) -> None:
-    done = limited_to(5_000, people(tmp_path / "a.csv", 400), "--out", "out")
-    assert done.returncode == 2
-    assert re.fullmatch(r"leadconnector: .*the journal cannot be written \(.*\)\n", done.stderr)
+    """Whether it is full at once, or while the rows are prepared."""
+    for size, rows in ((5_000, 400), (50_000, 2_000), (150_000, 2_000)):
+        done = limited_to(size, people(tmp_path / "a.csv", rows), "--out", "out")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert re.fullmatch(r"leadconnector: .*the run cannot be written \(.*\).*\n", done.stderr)
+        assert not (tmp_path / "out").exists()
 
 
-def test_results_that_cannot_be_written_are_told_in_a_sentence(tmp_path: Path) -> None:
-    process = start("sandbox", people(tmp_path / "a.csv", 300), "--sandbox", "--rate", "100/1")
-    wait_until((tmp_path / "out" / "journal.sqlite3-wal").exists, process)
+def test_results_that_cannot_be_written_are_told_in_a_sentence(served: Callable[..., str], tmp_path: Path) -> None:
+    url = served()
+    process = start(url, people(tmp_path / "a.csv", 300))
+    wait_until(lambda: count(url), process)
     shutil.rmtree(tmp_path / "out")
     out, err = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, "Traceback" in err) == (3, False)
+    assert (process.returncode, "Traceback" in err) == (3, False), err
     assert "Stopped early: the results in" in out
 
 
@@ -292,13 +297,15 @@ def test_progress_turns_into_lines_where_there_is_no_terminal(
             report.add(outcome := Outcome(index=index, status="created"))
             lines.update(outcome)
         time.sleep(0.001)
-        lines.add_tagged(100)
+        lines.update_step(StepProgress("setting shared phones", 7, 10))
         time.sleep(0.001)
-        lines.add_tagged(1_150)
+        lines.update_step(StepProgress("adding tags", 1_250, None))
     pattern = r"2/70 rows, 10.0 a second, 0:07 to go, 2 created, 0 updated, 0 failed, 199,930 calls left today"
     told = capsys.readouterr().err.splitlines()
     assert re.fullmatch(pattern, told[1])
-    assert told[2:] == [f"adding tags: {rows} rows have theirs, 199,930 calls left today" for rows in ("100", "1,250")]
+    assert told[2:] == [
+        f"{step}, 199,930 calls left today" for step in ("setting shared phones: 7/10 rows", "adding tags: 1,250 rows")
+    ]
 
 
 @pytest.mark.slow

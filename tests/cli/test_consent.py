@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async import LeadConnector
+from leadconnector_async.cli.flags import with_flags
 from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import LOCATION, Run, stored, table, update
 
@@ -64,7 +65,7 @@ def test_a_column_that_cannot_be_read_stops_the_load_before_the_first_write(run:
     assert closed(url) == {}
     code, out, _ = run("plan", path, "--json")
     planned = json.loads(out)
-    assert (code, [f"leadconnector: {obstacle}\n" for obstacle in planned["obstacles"]]) == (1, [told])
+    assert (code, [f"leadconnector: {with_flags(obstacle)}\n" for obstacle in planned["obstacles"]]) == (1, [told])
     assert run("upsert", path, "--dry-run")[0] == 2
     assert run("upsert", path, "--out", "one", "--map", "Text Opt-Out=opt-out:SMS")[0] == 0
     assert closed(url) == {"a@example.com": {"SMS"}, "b@example.com": {"SMS"}}
@@ -201,13 +202,13 @@ def test_each_selection_closes_whom_it_leaves_out_and_the_plan_says_so(
 def test_what_was_sent_of_whom_was_left_out_is_told(run: Run, url: str, tmp_path: Path) -> None:
     load(url, *PEOPLE)
     code, out, _ = run("upsert", write(tmp_path / "a.csv", *ROWS), "--out", "out", "--only-new")
-    told = "it was there before the load (--only-new); only its opt-out is sent"
-    assert (code, f"2 x not sent, as {told} (see skipped.csv)" in out) == (0, True)
+    told = "it was there before the load (`only_new`); only its opt-out is sent"
+    assert (code, f"2 x not sent, as {with_flags(told)} (see skipped.csv)" in out) == (0, True)
     skipped = {row["email"][:3]: row["reason"] for row in table(tmp_path / "out" / "skipped.csv")}
     assert skipped == {
         "ann": f"{told} (do not disturb was sent: SMS)",
         "bob": f"{told} (do not disturb was sent: dnd, SMS)",
-        "cyd": "it was there before the load (--only-new)",
+        "cyd": "it was there before the load (`only_new`)",
     }
     done = report(tmp_path / "out")
     assert (done["created"], done["updated"], done["skipped"], done["requests"], done["retries"]) == (2, 0, 3, 6, 0)
@@ -238,16 +239,17 @@ def test_a_row_whose_opt_out_cannot_be_sent_has_failed(run: Run, url: str, tmp_p
 
     run("plan", path, "--only-new")
     # What was there is read, and then he is gone: as if somebody deleted him while the load ran.
-    from leadconnector_async.cli import stock
+    from leadconnector_async.migration import migration
 
-    original = stock.take_stock
+    original = migration.open_chooser
 
-    async def take_stock(*arguments: Any) -> None:
-        await original(*arguments)
+    async def open_and_delete(*arguments: Any, **options: Any) -> Any:
+        chooser = await original(*arguments, **options)
         await delete_bob()
+        return chooser
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stock, "take_stock", take_stock)
+        patch.setattr(migration, "open_chooser", open_and_delete)
         code, _, _ = run("upsert", path, "--out", "out", "--only-new")
     assert code == 1
     (failed,) = table(tmp_path / "out" / "failed.csv")
@@ -333,7 +335,7 @@ def test_a_row_that_is_left_out_and_meets_nobody_closes_nobody(
     code, _, _ = run("upsert", write(tmp_path / "a.csv", *rows), "--out", "out", "--only-existing")
     assert (code, closed(url)) == (0, {"ann@example.com": set()})
     (row,) = table(tmp_path / "out" / "skipped.csv")
-    assert row["reason"].endswith("(--only-existing) (no contact has its email or phone, so there is nothing to close)")
+    assert row["reason"].endswith("(`only_existing`) (no contact has its email or phone, so there is nothing to close)")
 
 
 @pytest.mark.parametrize("options", [("--only-existing",), ("--only-existing", "--skip-unchanged"), ("--only-new",)])

@@ -257,7 +257,7 @@ def test_ctrl_c_and_a_kill_are_a_pause(
         (["there.csv", "--location", "L"], "there.csv: is there already"),
         (["there.csv", "--location", "L", "--resume"], "there.csv: is there already"),
         (["no/folder/a.csv", "--location", "L"], "there is no folder"),
-        (["cut.csv", "--location", "L"], "cut.csv: an export into it was cut off; go on with --resume"),
+        (["cut.csv", "--location", "L"], "cut.csv: an export into it was cut off; go on with it (--resume)"),
         (["cut.csv", "--location", "L", "--resume"], "cut.csv.resume: cannot be used"),
         (["a.csv", "--location", "L", "--rate", "fast"], "is no rate"),
         (["a.csv", "--location", "L", "--query", "x" * 76], "75"),

@@ -12,7 +12,7 @@ import pytest
 
 from leadconnector_async.sandbox import Applied, Sandbox
 from leadconnector_async.testing import RunningSandbox, run_sandbox
-from tests.cli.conftest import Run, table
+from tests.cli.conftest import Run, note_target, table
 
 SENTENCE = "takes no calls: The token does not have access to this location."
 Serve = Callable[..., RunningSandbox]
@@ -175,10 +175,12 @@ def test_an_address_where_nothing_is_found_passes_for_no_deletion(
     sandbox = serve()
     assert run("upsert", agency(tmp_path / "people.csv", "AX", 20), "--out", "out", "--rate", "10000/1")[0] == 0
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", f"{sandbox.url}/wrong")
+    note_target(tmp_path / "out", f"{sandbox.url}/wrong")
     code, out, _ = run(command, "out", *(["--yes"] if command == "undo" else []))
     assert (code, "takes no calls: Cannot GET /wrong/contacts" in out) == (3, True)
     assert "not there any more" not in out
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", sandbox.url)
+    note_target(tmp_path / "out", sandbox.url)
     assert len(sandbox.contacts()) == 40
     code, _, _ = run(command, "out", *(["--yes", "--resume"] if command == "undo" else []), "--rate", "10000/1")
     assert code == 0

@@ -43,7 +43,7 @@ def test_a_messy_export_loads_without_flags_and_what_was_set_aside_is_told(run: 
     assert (report["total"], report["created"], report["updated"], report["failed"]) == (120, 111, 2, 7)
     assert report["partially_applied"] == report["collisions"] == 0
     assert "looks like an export of HubSpot" in err
-    assert "ignored columns: Contact owner (no --owners FILE tells the ids of users)" in err
+    assert "ignored columns: Contact owner (there is no file of owners to look up their ids in (--owners))" in err
     assert "3 x Date of birth has the day first, which the service does not read" in err
     assert "15 cells left out and 2 changed before they were sent (see problems.csv)" in out
     problems = table(tmp_path / "out" / "problems.csv")
@@ -180,8 +180,8 @@ def test_locations_by_name_are_looked_up(tmp_path: Path, served: Callable[..., s
         (["--map", "Cty=city"], "--map 'Cty': no file has such a column; did you mean 'City'?"),
         (["--ignore", "Cty"], "--ignore 'Cty': no file has such a column; did you mean 'City'?"),
         (["--ignore", "email"], "there is no column for email or phone (found: email, City)"),
-        (["--mapping", "gone.toml"], "--mapping gone.toml: cannot be read"),
-        (["--owners", "gone.csv"], "--owners gone.csv: cannot be read"),
+        (["--mapping", "gone.toml"], "mapping file gone.toml: cannot be read"),
+        (["--owners", "gone.csv"], "owners file gone.csv: cannot be read"),
         (["--default-country", "Atlantis"], "'Atlantis' is no country; give its two letters, such as US"),
         (["--date-order", "ymd"], "'ymd' is no order of dates; give mdy or dmy"),
     ],

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import json
 import signal
-import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import Run, end, load, start, stored, table
+from leadconnector_async.migration.options import MigrationOptions
+from leadconnector_async.migration.phones import PhoneStep
+from leadconnector_async.run.database import Database
+from leadconnector_async.testing import RunningSandbox, run_sandbox
+from tests.cli.conftest import Run, change_run, end, load, lose_table, start, stored, table
 from tests.waiting import wait_until
 
 HOUSE, OWN, NEW = "+16175550100", "+16175550101", "+16175550102"
@@ -151,7 +152,10 @@ def test_a_load_without_shared_phones_makes_no_call_and_leaves_no_file_more(
         code, _, err = run("upsert", path, "--out", "out")
     assert (code, report_of(tmp_path / "out")["requests"]) == (0, 3)
     assert "phone of another" not in err
-    assert not (tmp_path / "out" / "phones.sqlite3").exists()
+    names = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert names == ["report.html", "report.json", "run.sqlite3", "succeeded.csv"]
+    with Database(tmp_path / "out" / "run.sqlite3") as file:
+        assert PhoneStep.open(file, MigrationOptions()) is None
 
 
 def test_a_phone_is_left_to_its_owner_while_that_row_is_not_done(run: Run, tmp_path: Path, connect: Connect) -> None:
@@ -166,20 +170,17 @@ def test_a_phone_is_left_to_its_owner_while_that_row_is_not_done(run: Run, tmp_p
     with run_sandbox() as sandbox:
         connect(sandbox.url)
         assert run("upsert", path, "--out", "out")[0] == 0
-        with sqlite3.connect(tmp_path / "out" / "journal.sqlite3") as db:  # as if Ann's row had been refused
+        with change_run(tmp_path / "out") as db:  # as if Ann's row had been refused, and Bob's phone not been set
             outcome = '{"index": 0, "status": "failed", "attempts": 1}'
             db.execute("UPDATE outcomes SET state = 4, outcome = ? WHERE row = 0", (outcome.encode(),))
-        db.close()
-        with sqlite3.connect(tmp_path / "out" / "phones.sqlite3") as db:
-            db.execute("DELETE FROM rows")
-        db.close()
+            db.execute("DELETE FROM steps")
         assert run("upsert", path, "--out", "out", "--resume")[0] == 1
         (lost,) = table(tmp_path / "out" / "not_applied.csv")
         assert (lost["email"], lost["field"]) == ("bob@x.example", "phone")
         before = report_of(tmp_path / "out")["requests"]
         assert run("upsert", path, "--out", "out", "--retry-failed")[0] == 0
         assert phones(sandbox.url) == {"ann": HOUSE, "bob": None}
-        assert report_of(tmp_path / "out")["requests"] == before + 1  # Bob's update; Ann's row counts once
+        assert report_of(tmp_path / "out")["requests"] == before + 2  # Ann's row once more, and Bob's update
 
 
 def test_verify_tells_of_a_phone_that_was_not_taken(run: Run, tmp_path: Path, connect: Connect) -> None:
@@ -207,10 +208,10 @@ def test_a_run_goes_on_with_the_same_rule_alone_and_not_without_its_book(
         assert run("upsert", path, "--out", "out", "--resume")[0] == 0
         after = report_of(tmp_path / "out")
         assert (after["requests"], after["partially_applied"]) == (before["requests"], 1)
-        (tmp_path / "out" / "phones.sqlite3").unlink()
+        lose_table(tmp_path / "out", "conflicts")
         code, _, err = run("upsert", path, "--out", "out", "--resume")
     assert (code, err.count("\n")) == (2, 1)
-    assert "phones.sqlite3: is gone" in err
+    assert "run.sqlite3: is damaged" in err
 
 
 def test_a_dry_run_and_a_no_write_and_leave_nothing(
@@ -249,12 +250,15 @@ def houses(path: Path, count: int) -> Path:
 
 @pytest.mark.parametrize("moment", ["rows", "phones"])
 def test_a_load_that_was_killed_goes_on_as_it_was_settled(
-    served: Callable[..., str], tmp_path: Path, moment: str
+    open_sandbox: Callable[..., RunningSandbox], tmp_path: Path, moment: str
 ) -> None:
-    url, path = served(max_requests=1_000, per_seconds=1, latency=(0.04, 0.08)), houses(tmp_path / "a.csv", 160)
+    sandbox = open_sandbox(max_requests=1_000, per_seconds=1, latency=(0.04, 0.08))
+    url, path = sandbox.url, houses(tmp_path / "a.csv", 160)
     process = start(url, path, "--rate", "1000/1", "--concurrency", "4")
-    table_name, database = ("outcomes", "journal") if moment == "rows" else ("rows", "phones")
-    wait_until(lambda: _has_rows(tmp_path / "out" / f"{database}.sqlite3", table_name), process)
+    if moment == "rows":
+        wait_until(lambda: len(sandbox.applied) > 20, process)
+    else:
+        wait_until(lambda: sets_phones(sandbox), process)
     process.kill()
     process.communicate()
     code, out, err = load(url, path, "--rate", "1000/1", "--resume")
@@ -265,33 +269,24 @@ def test_a_load_that_was_killed_goes_on_as_it_was_settled(
     assert sum(phone is not None for phone in phones(url).values()) == 80
 
 
-def _has_rows(path: Path, name: str) -> bool:
-    if not path.exists():
-        return False
-    if name == "outcomes":
-        return path.with_name("journal.sqlite3-wal").exists() and time.sleep(0.5) is None  # nobody else may open it
-    db = sqlite3.connect(path, timeout=5)
-    try:
-        return bool(db.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone())
-    except sqlite3.OperationalError:
-        return False
-    finally:
-        db.close()
+def sets_phones(sandbox: RunningSandbox) -> bool:
+    return any(call.method == "PUT" for call in sandbox.arrivals)
 
 
 @pytest.mark.parametrize("how", ["interrupt", "day"])
 def test_a_stop_in_order_tells_of_the_phones_left_and_goes_on(
-    served: Callable[..., str], tmp_path: Path, how: str
+    open_sandbox: Callable[..., RunningSandbox], tmp_path: Path, how: str
 ) -> None:
     path = houses(tmp_path / "a.csv", 40)
     if how == "day":
-        url = served(daily=50)
+        url = open_sandbox(daily=50).url
         code, out, err = load(url, path)
         assert code == 3, (out, err)
     else:
-        url = served(max_requests=50, per_seconds=5)
+        sandbox = open_sandbox(max_requests=50, per_seconds=5)
+        url = sandbox.url
         process = start(url, path, "--rate", "50/5")  # so that it waits in the midst of the phones
-        wait_until(lambda: _has_rows(tmp_path / "out" / "phones.sqlite3", "rows"), process)
+        wait_until(lambda: sets_phones(sandbox), process)
         process.send_signal(signal.SIGINT)
         code, out, err = end(process)
         assert code == 130, (out, err)
@@ -303,9 +298,8 @@ def test_a_stop_in_order_tells_of_the_phones_left_and_goes_on(
     if how != "day":
         report = report_of(tmp_path / "out")
         assert report["requests"] - report["rate_limited"] - report["retries"] >= 40 + 20
-        with sqlite3.connect(tmp_path / "out" / "phones.sqlite3") as db:
-            assert db.execute("SELECT count(*) FROM rows WHERE state = 2").fetchone() == (20,)
-        db.close()
+        with Database(tmp_path / "out" / "run.sqlite3") as file:
+            assert file.read("SELECT count(*) FROM steps WHERE step = 'phones' AND state = 2") == [(20,)]
 
 
 def test_it_holds_under_faults(served: Callable[..., str], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from leadconnector_async.migration.survey import Survey
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import Run, people, table
+from tests.cli.conftest import Run, people, stored, table
 from tests.page_reader import PageReader
 
 EXPORT = Path(__file__).parent.parent / "migration" / "mapping" / "messy_hubspot.csv"
@@ -155,7 +155,7 @@ def test_options_that_are_missing_and_strict_are_told_as_what_they_are(run: Run,
     assert "add the option in the location's settings" in obstacle
     assert run("upsert", path, *options)[2].strip() == f"leadconnector: {obstacle}"
     (strict,) = plan(run, family, "--strict", code=1)["obstacles"]
-    assert "with --strict nothing is sent" in strict
+    assert "with `strict` nothing is sent" in strict
     assert "Nothing would be sent\n" in run("plan", family, "--strict")[1]
 
 
@@ -272,3 +272,53 @@ def test_a_header_alone_is_no_end(run: Run, tmp_path: Path) -> None:
     assert run("plan", tmp_path / "a.csv", "--html", "plan.html")[0] == 0
     assert PageReader((tmp_path / "plan.html").read_text()).headings[0] == "There is nothing to load"
     assert (told["rows"], told["calls"], told["days"], told["effects"]) == (0, 0, 0, [])
+
+
+# ---------------------------------------------------------------------------------------------- planned, then loaded
+
+
+def change(path: Path) -> None:
+    path.write_text(path.read_text().replace("P1", "Q1"))
+
+
+@pytest.mark.parametrize("spoil", [change, lambda path: path.write_bytes(b"\0")], ids=["changed", "unreadable"])
+def test_a_plan_whose_source_changed_is_loaded_only_as_planned(
+    url: str, run: Run, tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    path = people(tmp_path / "a.csv", 3)
+    assert run("plan", path, "--out", "kept")[0] == 0
+    spoil(path)
+    code, out, err = run("upsert", "kept", "--yes")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert str(path) in err
+    assert "--as-planned" in err
+    assert not stored(url)
+    assert run("upsert", "kept", "--yes", "--as-planned", "--limit", "2")[0] == 0
+    assert run("upsert", "kept", "--yes")[0] == 0  # begun, it goes on
+    assert sorted(str(contact.first_name) for contact in stored(url)) == ["P0", "P1", "P2"]
+
+
+@pytest.mark.parametrize("options", [(), ("--as-planned",)], ids=" ".join)
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: None, Path.touch], ids=["gone", "the same", "touched"])
+def test_a_plan_whose_source_is_gone_or_the_same_is_loaded(
+    url: str, run: Run, tmp_path: Path, spoil: Callable[[Path], object], options: tuple[str, ...]
+) -> None:
+    path = people(tmp_path / "a.csv", 3)
+    assert run("plan", path, "--out", "kept")[0] == 0
+    spoil(path)
+    assert run("upsert", "kept", "--yes", *options)[0] == 0
+    assert len(stored(url)) == 3
+
+
+@pytest.mark.parametrize("options", [(), ("--as-planned",)], ids=" ".join)
+def test_a_plan_of_standard_input_is_loaded_without_it(url: str, run: Run, options: tuple[str, ...]) -> None:
+    assert run("plan", "-", "--format", "csv", "--out", "kept", stdin=b"email\na@x.example\n")[0] == 0
+    assert run("upsert", "kept", "--yes", *options, stdin=b"email\nother@x.example\n")[0] == 0
+    assert [contact.email for contact in stored(url)] == ["a@x.example"]
+
+
+def test_as_planned_is_for_a_plan(url: str, run: Run, tmp_path: Path) -> None:
+    code, out, err = run("upsert", people(tmp_path / "a.csv", 3), "--yes", "--as-planned")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "plan --out" in err
+    assert not stored(url)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import finish_draft
 from leadconnector_async.testing import RunningSandbox, run_sandbox
 from tests.cli.conftest import COMMAND, LOCATION, Run
 
@@ -83,6 +87,20 @@ def sandbox(watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         yield sandbox
 
 
+@pytest.fixture
+def look_at_inputs(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Look at all once more before what could be read only once is removed; returns the names that it had."""
+    remove, found = shutil.rmtree, set[str]()
+
+    def look_and_remove(folder: str, **options: Any) -> None:
+        watch.look()
+        found.update(str(path.relative_to(Path.cwd())) for path in Path(folder).iterdir())
+        remove(folder, **options)
+
+    monkeypatch.setattr("leadconnector_async.migration.tables.inputs.shutil.rmtree", look_and_remove)
+    return found
+
+
 def check(watch: Watch, *names: str) -> None:
     """All that was seen is private, and what was expected was seen."""
     watch.look()
@@ -91,26 +109,33 @@ def check(watch: Watch, *names: str) -> None:
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_a_run_and_all_that_is_done_with_it(run: Run, watch: Watch) -> None:
+def test_a_run_and_all_that_is_done_with_it(run: Run, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_and_finish(folder: Path, draft: Database) -> Database:  # no call is made while a run is prepared
+        watch.look()
+        return finish_draft(folder, draft)
+
+    monkeypatch.setattr("leadconnector_async.migration.migration.finish_draft", look_and_finish)
     assert run("upsert", "people.csv", "--out", "a/run", "--snapshot", "--phone-conflict", "allow")[0] == 1
     results = "report.json report.html succeeded.csv failed.csv problems.csv not_applied.csv collisions.csv".split()
-    databases = "journal.sqlite3 journal.sqlite3-wal before.sqlite3 snapshot.sqlite3 snapshot.sqlite3-wal".split()
+    databases = "run.sqlite3.part run.sqlite3 run.sqlite3-wal".split()
     check(watch, "a", "a/run", *(f"a/run/{name}" for name in (*results, *databases)), "sandbox.sqlite3-wal")
     assert run("verify", "a/run")[0] in (0, 1)
     check(watch, "a/run/verify.csv", "a/run/verify.json")
     assert run("undo", "a/run", "--yes")[0] in (0, 1)
-    check(watch, "a/run/undo.csv", "a/run/undo.json", "a/run/undo.sqlite3")
+    check(watch, "a/run/undo.csv", "a/run/undo.json")
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_what_other_ways_to_load_leave(run: Run, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_other_ways_to_load_leave(
+    run: Run, watch: Watch, look_at_inputs: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run("upsert", "people.csv", "--out", "second", "--tags", "add")[0] == 1
-    check(watch, "second/phones.sqlite3", "second/tags.sqlite3")
+    check(watch, "second/run.sqlite3", "second/run.sqlite3-wal")
     assert run("upsert", "people.csv", "--out", "new", "--only-new")[0] == 1
-    check(watch, "new/skipped.csv", "new/before.sqlite3", "new/before.sqlite3-wal")
+    check(watch, "new/skipped.csv", "new/run.sqlite3", "new/run.sqlite3-wal")
     query = ("--sql", "SELECT * FROM people", "--from", "sqlite:///crm.sqlite3")
     assert run("upsert", *query, "--out", "query")[0] == 0
-    check(watch, "query/input.csv")
+    check(watch, "query/run.sqlite3", look_at_inputs.pop())
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PEOPLE.encode())))
     with (Path.cwd() / "people.csv").open("rb") as stdin:
         saved = os.dup(0)
@@ -120,7 +145,8 @@ def test_what_other_ways_to_load_leave(run: Run, watch: Watch, monkeypatch: pyte
         finally:
             os.dup2(saved, 0)
             os.close(saved)
-    check(watch, "stdin/input.csv")
+    check(watch, "stdin/run.sqlite3", look_at_inputs.pop())
+    assert list((Path.cwd() / "tmp").iterdir()) == []
     Path("lines.jsonl").write_text('{"email": "nobody"}\n')
     Path("lines.jsonl").chmod(0o600)
     assert run("upsert", "lines.jsonl", "--out", "lines")[0] == 1
@@ -144,7 +170,7 @@ def test_a_folder_that_was_there_is_left_as_it_is_and_its_files_are_private(run:
     assert run("upsert", "people.csv", "--out", "run", "--snapshot")[0] == 1
     watch.look()
     assert watch.open_to_others == {"run": "drwxr-xr-x"}
-    assert "run/journal.sqlite3" in watch.seen
+    assert "run/run.sqlite3" in watch.seen
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -169,7 +195,9 @@ def test_a_folder_that_holds_other_things_keeps_its_mode_when_its_run_is_used_ag
 
 
 @pytest.mark.usefixtures("sandbox")
-@pytest.mark.parametrize("name", ["journal.sqlite3", "report.json.part", "failed.csv.part", "report.html.part"])
+@pytest.mark.parametrize(
+    "name", ["run.sqlite3", "run.sqlite3-wal", "report.json.part", "failed.csv.part", "report.html.part"]
+)
 def test_no_link_is_followed(name: str, run: Run, watch: Watch, tmp_path: Path) -> None:
     """Somebody else may write to the folder that --out names."""
     victim = tmp_path / "victim"
@@ -177,7 +205,33 @@ def test_no_link_is_followed(name: str, run: Run, watch: Watch, tmp_path: Path) 
     (tmp_path / "run" / name).unlink(missing_ok=True)
     (tmp_path / "run" / name).symlink_to(victim)
     code, _, err = run("upsert", "people.csv", "--out", "run", "--resume")
-    assert (code, "it is a link" in err) == ((2, True) if name == "journal.sqlite3" else (1, False))
+    kinds = {"run.sqlite3": (2, "is not empty"), "run.sqlite3-wal": (2, "it is a link")}
+    expected, sentence = kinds.get(name, (1, ""))
+    assert (code, sentence in err) == (expected, True)
+    assert not victim.exists()
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("name", ["run.sqlite3", "run.sqlite3-wal"])
+def test_no_link_to_another_run_is_followed(name: str, run: Run, watch: Watch, tmp_path: Path) -> None:
+    for folder in ("run", "another"):
+        assert run("upsert", "people.csv", "--out", folder)[0] == 1
+    victim = tmp_path / "another" / "run.sqlite3"
+    victim.chmod(0o644)
+    before = victim.read_bytes()
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    (tmp_path / "run" / name).symlink_to(victim)
+    code, _, err = run("upsert", "people.csv", "--out", "run", "--resume")
+    assert (code, "it is a link" in err) == (2, True)
+    assert (victim.read_bytes(), stat.S_IMODE(victim.stat().st_mode)) == (before, 0o644)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_link_in_the_place_of_a_draft_is_removed(run: Run, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.sqlite3.part").symlink_to(victim)
+    assert run("upsert", "people.csv", "--out", "run")[0] == 1
     assert not victim.exists()
 
 

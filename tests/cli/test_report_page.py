@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async.migration.report.files import Results
-from tests.cli.conftest import Run, load, people, table
+from leadconnector_async.testing import run_sandbox
+from tests.cli.conftest import Run, load, people, port_of, table
 from tests.cli.test_commands import EXAMPLE
 from tests.page_reader import PageReader, read_page
 
@@ -146,11 +147,11 @@ def test_rows_that_overwrote_another_person_stand_side_by_side(run: Run, tmp_pat
     assert ["city", "C1", "C2"] in page.rows
 
 
-def test_a_load_that_stopped_says_how_to_go_on_and_the_end_has_all_sittings(
+def test_a_load_that_stopped_says_how_to_go_on_and_the_end_has_all_sessions(
     served: Callable[..., str], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = served(daily=7)
-    code, out, _ = load(url, people(tmp_path / "a.csv", 20), "--concurrency", "1")
+    with run_sandbox(daily=7) as sandbox:
+        code, out, _ = load(sandbox.url, people(tmp_path / "a.csv", 20), "--concurrency", "1")
     assert code == 3
     page = assert_numbers_are_those_of_the_report(tmp_path / "out")
     assert page.headings[0] == "Stopped early: 7 of 20 rows are done"
@@ -160,13 +161,13 @@ def test_a_load_that_stopped_says_how_to_go_on_and_the_end_has_all_sittings(
     assert "--resume" in command
     assert "Rows to fix" not in page.headings  # there is nothing wrong with them
 
-    for name, value in (("TOKEN", "sandbox"), ("BASE_URL", served()), ("LOCATION_ID", "L")):
+    for name, value in (("TOKEN", "sandbox"), ("BASE_URL", served(port=port_of(sandbox.url))), ("LOCATION_ID", "L")):
         monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
     assert run(*shlex.split(command)[1:])[0] == 0
     page = assert_numbers_are_those_of_the_report(tmp_path / "out")
     assert page.headings[0] == "All 20 rows are done"
     assert page.number("sittings") == 2
-    assert [(row[0], row[-1]) for row in page.rows_of["sittings"]] == [("1", "in order"), ("2", "in order")]
+    assert [(row[0], row[-1]) for row in page.rows_of["sessions"]] == [("1", "in order"), ("2", "in order")]
 
 
 def test_hostile_data_is_text(run: Run, tmp_path: Path) -> None:

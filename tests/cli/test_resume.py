@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import Run, count, end, load, people, start, table
+from tests.cli.conftest import Run, count, end, load, people, port_of, start, table
 from tests.waiting import wait_until
 
 
@@ -58,9 +58,9 @@ def test_failed_rows_are_sent_again_where_that_is_wanted(
 ) -> None:
     path = people(tmp_path / "a.csv", 30)
     path.write_text(path.read_text() + "no address,X\n")
-    url = served(faults={"422-created": 1})  # every row is refused, though it is written
-    assert load(url, path)[0] == 1
-    good = served()
+    with run_sandbox(faults={"422-created": 1}) as sandbox:  # every row is refused, though it is written
+        assert load(sandbox.url, path)[0] == 1
+    good = served(port=port_of(sandbox.url))
     code, out, err = load(good, path, "--resume")
     assert code == 1, err
     assert "31 failed" in out
@@ -74,8 +74,8 @@ def test_failed_rows_are_sent_again_where_that_is_wanted(
     ("change", "sentence"),
     [
         ("file", "another file, or the file has changed"),
-        ("location", "another location"),
-        ("sandbox", "another service"),
+        ("location", "is for location L1, and the client for L2"),
+        ("sandbox", "was loaded into the sandbox, and the settings name services.leadconnectorhq.com"),
     ],
 )
 def test_a_run_of_another_load_is_refused(run: Run, tmp_path: Path, change: str, sentence: str) -> None:
@@ -96,12 +96,34 @@ def test_a_run_of_another_load_is_refused(run: Run, tmp_path: Path, change: str,
     assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
 
 
+@pytest.mark.parametrize("ending", ["vanishes", "grows", "comes back"])
+def test_a_source_may_vanish_and_must_not_change(served: Callable[..., str], tmp_path: Path, ending: str) -> None:
+    path, url = people(tmp_path / "a.csv", 100), served(latency=(0.02, 0.04), max_requests=1_000, per_seconds=1)
+    process = start(url, path, "--concurrency", "2")
+    wait_until(lambda: count(url), process)
+    process.kill()
+    process.communicate()
+    done, kept = count(url), path.read_bytes()
+    path.unlink()
+    if ending == "grows":
+        path.write_bytes(kept + b"one@example.com,One\n")
+    if ending == "comes back":
+        path.write_bytes(kept)
+    code, _, err = load(url, path, "--resume")
+    if ending == "grows":
+        assert (code, "was made for another file, or the file has changed since" in err) == (2, True)
+        assert count(url) == done
+    else:
+        assert (code, count(url)) == (0, 100), err
+        assert len(table(tmp_path / "out" / "succeeded.csv")) == 100
+
+
 def test_a_run_is_not_overwritten_and_says_how_to_go_on(run: Run, tmp_path: Path) -> None:
     path = people(tmp_path / "a.csv", 3)
     assert run("upsert", path, "--sandbox", "--out", "out")[0] == 0
     code, _, err = run("upsert", path, "--sandbox", "--out", "out")
     assert code == 2
-    assert "go on with that run with --resume" in err
+    assert "go on with the run in it (--resume)" in err
 
 
 def test_a_second_process_is_refused(served: Callable[..., str], tmp_path: Path) -> None:
@@ -110,7 +132,7 @@ def test_a_second_process_is_refused(served: Callable[..., str], tmp_path: Path)
     wait_until(lambda: count(url), first)
     code, _, err = load(url, path, "--resume")
     assert code == 2
-    assert "another process, or another load of this one, works on this journal" in err
+    assert "another process, or another load of this one, works on this run" in err
     first.kill()
     first.communicate()
 
@@ -157,7 +179,7 @@ def test_a_spent_day_is_waited_for_where_that_is_wanted(tmp_path: Path) -> None:
 
 
 def test_the_run_of_this_location_goes_on_whatever_else_lies_there(
-    served: Callable[..., str], run: Run, tmp_path: Path
+    served: Callable[..., str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = people(tmp_path / "a.csv", 3)
     names = []
@@ -170,6 +192,15 @@ def test_the_run_of_this_location_goes_on_whatever_else_lies_there(
         code, out, _ = run("upsert", path, "--sandbox", "--location", location, "--resume")
         assert code == 0
         assert f"Results: {name}/" in out
+    monkeypatch.setenv("LEADCONNECTOR_TOKEN", "pit-x")
+    for location in ("LA", "LB"):  # the service itself has no such run
+        code, _, err = run("upsert", path, "--location", location, "--resume")
+        assert (code, "there is no run of this load here to go on with" in err) == (2, True)
+    for name, value in {"TOKEN": "sandbox", "BASE_URL": served()}.items():
+        monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
+    assert run("upsert", path, "--location", "LA", "--out", "leadconnector-run-0")[0] == 0
+    code, out, err = run("upsert", path, "--location", "LA", "--resume")
+    assert (code, "Results: leadconnector-run-0/" in out) == (0, True), err
 
 
 def wait_until_open(process: subprocess.Popen[str], path: Path) -> None:

@@ -10,7 +10,7 @@ from shutil import copytree
 import pytest
 
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import Run, people
+from tests.cli.conftest import Run, note_target, people
 from tests.echo import SHAPES, SPELLINGS, Echo, echoing, find_leaks
 from tests.test_security import APP_SECRET, CODE, EVERY_SECRET, PAIR, PIT, REFRESH_TOKEN
 
@@ -38,6 +38,7 @@ def echo(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
     with run_sandbox(token=PIT) as sandbox:
         monkeypatch.setenv("LEADCONNECTOR_BASE_URL", sandbox.url)
         assert run("upsert", people(tmp_path / "people.csv", 3), "--out", "run")[0] == 0
+    note_target(tmp_path / "run", "127.0.0.1")  # as earlier versions did, which tell no two ports apart
     with echoing() as server:
         monkeypatch.setenv("LEADCONNECTOR_BASE_URL", server.url)
         yield server

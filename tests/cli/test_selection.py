@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from leadconnector_async import LeadConnector
-from tests.cli.conftest import LOCATION, Run, end, load, start, stored, table
+from leadconnector_async.testing import RunningSandbox
+from tests.cli.conftest import LOCATION, Run, end, load, lose_table, start, stored, table
 from tests.cli.conftest import people as people_file
 from tests.waiting import wait_until
 
@@ -71,7 +72,7 @@ def test_only_new_leaves_alone_who_was_there(run: Run, there: str, tmp_path: Pat
     assert (code, "Reading what is there: location L holds 2 contacts; all of them read, 1 call" in err) == (1, True)
     told = report(tmp_path / "out")
     assert (told["created"], told["updated"], told["skipped"], told["failed"]) == (1, 1, 2, 1)
-    assert told["skip_reasons"] == {"it was there before the load (--only-new)": 2}
+    assert told["skip_reasons"] == {"it was there before the load (`only_new`)": 2}
     assert "2 x not sent, as it was there before the load (--only-new) (see skipped.csv)" in out
     assert "Stopped early" not in out
     after = people(there)
@@ -85,7 +86,7 @@ def test_only_new_leaves_alone_who_was_there(run: Run, there: str, tmp_path: Pat
     assert {row["contact_id"] for row in skipped} == {one.id for one in stored(there) if one.email != "eve@x.de"}
     assert len(table(tmp_path / "out" / "succeeded.csv")) == 2
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "it was there before the load (--only-new)" in page
+    assert "it was there before the load (`only_new`)" in page
 
 
 def test_only_existing_makes_nobody(run: Run, there: str, tmp_path: Path) -> None:
@@ -187,16 +188,15 @@ def test_a_load_that_goes_on_does_not_take_its_own_writes_for_what_was_there(
     assert told["skipped"] == 2
     assert 0 < told["created"] < 58
     assert "--only-new" in out.split("rows left:")[1]
-    assert stat.S_IMODE((tmp_path / "out" / "before.sqlite3").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "out" / "run.sqlite3").stat().st_mode) == 0o600
     code, out, err = load(url, path, "--only-new", "--resume")
     assert (code, "Reading" in err) == (3, False)  # the day is still spent
     assert report(tmp_path / "out")["created"] == told["created"]
     code, _, err = load(url, path, "--resume")
-    assert (code, "was made with other of --only-new" in err) == (2, True)
-    for file in (tmp_path / "out").glob("before.sqlite3*"):
-        file.unlink()
+    assert (code, "was made with other settings of --only-new" in err) == (2, True)
+    lose_table(tmp_path / "out", "before_contacts")
     code, _, err = load(url, path, "--only-new", "--resume")
-    assert (code, "not known any more" in err) == (2, True)
+    assert (code, "run.sqlite3: is damaged" in err) == (2, True)
 
 
 def test_a_reading_that_is_cut_short_goes_on(served: Callable[..., str], tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_what_is_there_cannot_be_compared_without_asking(
     code, _, err = run("plan", path, "--compare", "--offline")
     assert (code, "--offline asks for nothing" in err) == (2, True)
     code, out, _ = run("plan", path, "--only-new")
-    assert (code, "which --only-new leaves out, what is there would tell" in out) == (0, True)
+    assert (code, "which of them --only-new would leave out is not known offline" in out) == (0, True)
 
 
 def test_a_day_that_is_spent_ends_the_plan_in_one_sentence(
@@ -310,18 +310,22 @@ def test_verify_looks_for_what_was_sent_alone(run: Run, there: str, tmp_path: Pa
     run("upsert", sheet(tmp_path, *ROWS), "--out", "out", "--fill-empty")
     code, out, _ = run("verify", "out")
     assert (code, "No difference." in out) == (0, True), out
-    (tmp_path / "out" / "before.sqlite3").unlink()
+    lose_table(tmp_path / "out", "before_contacts")
     code, _, err = run("verify", "out")
-    assert (code, "before.sqlite3: is gone" in err) == (2, True)
+    assert (code, "run.sqlite3: is damaged" in err) == (2, True)
 
 
-def test_a_process_that_is_killed_while_it_reads_goes_on_and_loads(served: Callable[..., str], tmp_path: Path) -> None:
-    url, path = served(max_requests=100, per_seconds=5), tmp_path / "a.csv"
+def test_a_process_that_is_killed_while_it_reads_goes_on_and_loads(
+    open_sandbox: Callable[..., RunningSandbox], tmp_path: Path
+) -> None:
+    sandbox = open_sandbox(max_requests=100, per_seconds=5)
+    url, path = sandbox.url, tmp_path / "a.csv"
     names = [f"p{number}@x.de" for number in range(12)]
     path.write_text("\n".join(["email", *names, *(f"new{number}@x.de" for number in range(3)), ""]))
     write(url, *({"email": name} for name in names), *({"email": f"more{number}@x.de"} for number in range(60)))
+    before = len(sandbox.arrivals)
     process = start(url, path, "--only-new", "--rate", "1/2")  # so that it waits for its turn
-    wait_until((tmp_path / "out" / "before.sqlite3").exists, process)
+    wait_until(lambda: len(sandbox.arrivals) > before + 1, process)
     process.kill()
     process.communicate()
     code, out, err = load(url, path, "--only-new", "--resume")
@@ -330,10 +334,11 @@ def test_a_process_that_is_killed_while_it_reads_goes_on_and_loads(served: Calla
     assert (told["created"], told["skipped"]) == (3, 12)
 
 
-def test_an_interrupt_while_it_reads_ends_in_order(served: Callable[..., str], tmp_path: Path) -> None:
-    url, path = served(), people_file(tmp_path / "a.csv", 3)
+def test_an_interrupt_while_it_reads_ends_in_order(open_sandbox: Callable[..., RunningSandbox], tmp_path: Path) -> None:
+    sandbox = open_sandbox()
+    url, path = sandbox.url, people_file(tmp_path / "a.csv", 3)
     process = start(url, path, "--only-new", "--rate", "1/3")
-    wait_until((tmp_path / "out" / "before.sqlite3").exists, process)
+    wait_until(lambda: sandbox.arrivals, process)
     process.send_signal(signal.SIGINT)
     code, out, err = end(process)
     assert (code, "Nothing was sent. Next, to go on" in out) == (130, True), (out, err)

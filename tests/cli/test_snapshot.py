@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from leadconnector_async import LeadConnector
-from tests.cli.conftest import COMMAND, LOCATION, Run, count, end, start, stored, table, update
+from tests.cli.conftest import COMMAND, LOCATION, Run, count, end, lose_table, start, stored, table, update
 from tests.waiting import wait_until
 
 HEADER = "email,phone,firstName,lastName,city,companyName,website,dateOfBirth,tags"
@@ -69,7 +69,7 @@ def test_a_location_is_as_before(run: Run, filled: str, tmp_path: Path, options:
     was = state(filled)
     code, _, err = run("upsert", mixed(tmp_path / "new.csv"), "--out", "out", "--snapshot", *options, *QUICK)
     assert code == 0, err
-    assert "is kept for undo, in before.sqlite3 and snapshot.sqlite3: data of people" in err
+    assert "is kept for undo, in run.sqlite3: data of people" in err
     assert state(filled) != was
     code, out, err = run("undo", "out", "--yes", *QUICK)
     assert code == 0, (out, err)
@@ -122,8 +122,8 @@ def settled(url: str) -> list[dict[str, Any]]:
 def test_files_of_a_snapshot_are_for_their_owner_alone(run: Run, filled: str, tmp_path: Path) -> None:
     code, _, err = run("upsert", mixed(tmp_path / "new.csv"), "--out", "out", "--snapshot", *QUICK)
     assert code == 0, err
-    for name in ("before.sqlite3", "snapshot.sqlite3"):
-        assert stat.S_IMODE((tmp_path / "out" / name).stat().st_mode) == 0o600
+    (kept,) = (tmp_path / "out").glob("*.sqlite3*")
+    assert (kept.name, stat.S_IMODE(kept.stat().st_mode)) == ("run.sqlite3", 0o600)
 
 
 def test_a_run_goes_on_only_with_the_snapshot_that_it_took(run: Run, filled: str, tmp_path: Path) -> None:
@@ -132,10 +132,15 @@ def test_a_run_goes_on_only_with_the_snapshot_that_it_took(run: Run, filled: str
     code, _, err = run("upsert", path, "--out", "out", "--resume", *QUICK)
     assert (code, "was made with another --snapshot" in err) == (2, True)
     assert run("upsert", path, "--out", "out", "--resume", "--snapshot", *QUICK)[0] == 0
-    for file in (tmp_path / "out").glob("snapshot.sqlite3*"):
-        file.unlink()
+    now = state(filled)
+    lose_table(tmp_path / "out", "before_snapshot")
+    for command in (("upsert", path, "--out", "out", "--resume", "--snapshot"), ("undo", "out", "--yes")):
+        code, _, err = run(*command, *QUICK)
+        assert (code, "run.sqlite3: is damaged" in err) == (2, True)
+    (tmp_path / "out" / "run.sqlite3").unlink()
     code, _, err = run("upsert", path, "--out", "out", "--resume", "--snapshot", *QUICK)
-    assert (code, "what was there before the load is not known any more" in err) == (2, True)
+    assert (code, "out: is not empty; name a new folder" in err) == (2, True)
+    assert state(filled) == now
 
 
 def test_without_a_snapshot_what_was_updated_stays(run: Run, filled: str, tmp_path: Path) -> None:

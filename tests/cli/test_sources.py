@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.rows import Rows
 from tests.cli.conftest import COMMAND, Run, count, invoke, people, table
 from tests.migration.tables.test_nasty_files import REFUSED, TOLD
 from tests.waiting import PATIENCE, wait_until
@@ -41,9 +43,11 @@ def test_standard_input_is_kept_where_nobody_else_can_read_it(tmp_path: Path) ->
     text = b"email;zip\na@b.co;02134\nno address;1\n"
     code, out, err = pipe(text, "-", "--format", "csv", "--sandbox", "--out", "out", cwd=tmp_path)
     assert (code, "1 created, 1 failed" in out) == (1, True), err
-    kept = tmp_path / "out" / "input.csv"
-    assert kept.read_bytes() == text
+    kept = tmp_path / "out" / "run.sqlite3"
     assert kept.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in kept.parent.glob("input*")) == []
+    with Database(kept) as file:
+        assert [list(row.cells) for row in Rows(file).walk(0, 2)] == [["a@b.co", "02134"], ["no address", "1"]]
     assert "upsert out/failed.csv --sandbox" in out
 
 
@@ -79,20 +83,20 @@ def test_standard_input_goes_on_from_what_was_kept(served: Callable[..., str], t
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["-"], "does not tell what it is: give --format"),
+        (["-"], "no name to show its format: give --format, such as csv"),
         (["-", "a.csv", "--format", "csv"], "standard input (-) is loaded alone"),
-        (["-", "--format", "nonsense"], "--format 'nonsense' is none that can be read"),
+        (["-", "--format", "nonsense"], "--format 'nonsense' cannot be read"),
         (["-", "--format", "csv"], "standard input: is empty"),
         (["-", "--format", "parquet"], "standard input: cannot be read"),
-        ([], "name files to load, or a query with --sql and --from"),
+        ([], "name files to load, or a query (--sql and --from)"),
         (["a.csv", "--sql", "SELECT 1", "--from", "x.sqlite"], "name files to load, or a query"),
         (["--sql", "SELECT 1"], "give both, or neither"),
         (["--from", "x.sqlite"], "give both, or neither"),
-        (["--sql", "SELECT 1", "--from", "x.sqlite"], "--from x.sqlite: there is no such file"),
+        (["--sql", "SELECT 1", "--from", "x.sqlite"], "database x.sqlite: there is no such file"),
         (["--sql", "SELECT 1", "--from", "env:GONE"], "the environment has no GONE"),
         (["--sql", "SELECT 1", "--from", "x.sqlite", "--sheet", "A"], "--format, --encoding and --sheet are for files"),
         (["a.csv", "--sheet", "People"], "--sheet is for workbooks"),
-        (["a.csv", "--encoding", "klingon"], "--encoding 'klingon' is none that is known"),
+        (["a.csv", "--encoding", "klingon"], "--encoding 'klingon' is not known"),
         (["*.parquet"], "*.parquet: there is no such file, and none that is called like that"),
         ([""], "FILE is empty: leave it out, or give it a value"),
         (["."], "is no file but a folder; name its files"),
@@ -137,7 +141,8 @@ def test_a_query_is_loaded_and_goes_on_with_the_rows_that_it_gave(run: Run, tmp_
     code, out, err = run("upsert", *arguments)
     assert (code, "3 created" in out) == (0, True), err
     assert [row["zip"] for row in table(tmp_path / "out" / "succeeded.csv")] == ["02134"] * 3
-    assert (tmp_path / "out" / "input.csv").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "out" / "run.sqlite3").stat().st_mode & 0o777 == 0o600
+    assert not list((tmp_path / "out").glob("input*"))
     with sqlite3.connect(path) as connection:
         connection.execute("DELETE FROM people")
     connection.close()
@@ -186,8 +191,8 @@ def test_patterns_packed_files_and_every_kind_in_one_load(run: Run, tmp_path: Pa
     book.save(tmp_path / "e.xlsx")
     code, out, err = run("upsert", "*.csv", "c.jsonl.gz", "d.json", "e.xlsx", "--sandbox", "--out", "out")
     assert (code, "6 created, 1 failed" in out) == (1, True), err
-    assert "a.csv: is not UTF-8, and read as Windows-1252 (--encoding says otherwise)" in err
-    assert "e.xlsx: the sheet 'Sheet' is read (there are 'More'; choose with --sheet)" in err
+    assert "a.csv: is not UTF-8, and read as Windows-1252 (--encoding chooses another)" in err
+    assert "e.xlsx: the sheet 'Sheet' is read (there are 'More'; --sheet chooses another)" in err
     rows = table(tmp_path / "out" / "succeeded.csv")
     assert [row["email"] for row in rows][:2] == ["x@b.co", "person0@example.com"]
     assert rows[0]["first name"] == "Günther"

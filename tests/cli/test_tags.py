@@ -6,17 +6,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sqlite3
 import subprocess
 from collections.abc import Callable
-from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from leadconnector_async import LeadConnector, RateLimit
 from leadconnector_async.models import Contact
-from tests.cli.conftest import Run, load, start, table
+from leadconnector_async.testing import RunningSandbox
+from tests.cli.conftest import Run, change_run, load, start, table
 from tests.waiting import PATIENCE, wait_until
 
 QUICK = ("--rate", "5000/1")
@@ -117,13 +116,17 @@ def test_the_load_holds_under_faults_and_a_tight_limit(served: Callable[..., str
     assert report["partially_applied"] == 0
 
 
-def test_what_was_cut_off_between_upserts_and_tags_goes_on(served: Callable[..., str], tmp_path: Path) -> None:
-    url, path = (
-        served(max_requests=1_000, per_seconds=1, latency=(0.04, 0.08)),
-        tagged_people(tmp_path / "a.csv", 120, sets=40),
-    )
-    process = start(url, path, "--rate", "1000/1")
-    wait_until((tmp_path / "out" / "tags.sqlite3").exists, process)
+def adds_tags(sandbox: RunningSandbox) -> bool:
+    return any("/tags" in call.path for call in sandbox.arrivals)
+
+
+def test_what_was_cut_off_between_upserts_and_tags_goes_on(
+    open_sandbox: Callable[..., RunningSandbox], tmp_path: Path
+) -> None:
+    sandbox = open_sandbox(max_requests=1_000, per_seconds=1, latency=(0.04, 0.08))
+    url, path = sandbox.url, tagged_people(tmp_path / "a.csv", 120, sets=40)
+    process = start(url, path, "--rate", "1000/1", "--concurrency", "4")
+    wait_until(lambda: adds_tags(sandbox), process)
     process.kill()
     process.communicate()
     code, out, err = load(url, path, "--rate", "1000/1", "--resume")
@@ -137,27 +140,20 @@ def test_what_was_cut_off_between_upserts_and_tags_goes_on(served: Callable[...,
     assert report_of(tmp_path / "out")["requests"] == report["requests"]  # nothing was sent again
 
 
-def _has_rows(path: Path) -> bool:
-    if not path.exists():
-        return False
-    with closing(sqlite3.connect(path)) as db, suppress(sqlite3.OperationalError):
-        return bool(db.execute("SELECT 1 FROM rows LIMIT 1").fetchone())
-    return False
-
-
 @pytest.mark.parametrize("how", ["interrupt", "day"])
 def test_a_stop_in_order_tells_of_the_tags_left_and_goes_on(
-    served: Callable[..., str], tmp_path: Path, how: str
+    open_sandbox: Callable[..., RunningSandbox], tmp_path: Path, how: str
 ) -> None:
     path = tagged_people(tmp_path / "a.csv", 40, sets=40)
     if how == "day":
-        url = served(daily=60)
+        url = open_sandbox(daily=60).url
         code, out, err = load(url, path)
         assert code == 3, (out, err)
     else:
-        url = served(max_requests=50, per_seconds=5)
+        sandbox = open_sandbox(max_requests=50, per_seconds=5)
+        url = sandbox.url
         process = start(url, path, "--rate", "50/5")  # so that it waits in the midst of the tags
-        wait_until(lambda: _has_rows(tmp_path / "out" / "tags.sqlite3"), process)
+        wait_until(lambda: adds_tags(sandbox), process)
         process.send_signal(signal.SIGINT)
         code, out, err = end(process)
         assert code == 130, (out, err)
@@ -189,10 +185,8 @@ def test_tags_that_the_service_refuses_are_told_and_tried_again_where_wanted(
             await client.contacts.delete(contact_id)
 
     asyncio.run(delete(contacts["p1@example.com"].id))
-    book = sqlite3.connect(tmp_path / "out" / "tags.sqlite3")
-    book.execute("DELETE FROM rows")  # as if it had been lost
-    book.commit()
-    book.close()
+    with change_run(tmp_path / "out") as db:
+        db.execute("DELETE FROM steps")  # as if it had not been written
     code, out, _ = load(url, path, "--resume")
     assert code == 1
     (lost,) = table(tmp_path / "out" / "not_applied.csv")

@@ -11,13 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async.cli.options import Saying
-from leadconnector_async.cli.past_runs import note_run
-from leadconnector_async.migration.mapping.rows import open_row_file
+from leadconnector_async.migration.migration import Migration
 from leadconnector_async.migration.tables.inputs import Sources
 from leadconnector_async.migration.tables.queries import Query
-from leadconnector_async.run.journal import Journal
-from tests.cli.conftest import COMMAND, Run, add_tag, count, delete, end, people, start, stored, table, update
+from tests.cli.conftest import (
+    COMMAND,
+    Run,
+    add_tag,
+    count,
+    delete,
+    end,
+    note_target,
+    people,
+    start,
+    stored,
+    table,
+    update,
+)
 from tests.redis_server import RedisServer, needs_redis
 from tests.waiting import wait_until
 
@@ -28,7 +38,7 @@ def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, u
     assert len(stored(url)) == 8
     code, out, err = run("undo", "out", "--yes")
     assert code == 0, err
-    assert "out: 5 contacts created in location L at 127.0.0.1" in out
+    assert f"out: 5 contacts created in location L at {url.removeprefix('http://')}" in out
     assert "3 contacts that were there before were updated" in out
     assert "5 contacts: 5 deleted" in out
     assert {contact.email for contact in stored(url)} == {f"person{n}@example.com" for n in range(3)}
@@ -41,6 +51,20 @@ def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, u
     assert (report["created"], report["deleted"], report["left"], report["stopped"]) == (5, 5, 0, None)
 
 
+def test_it_needs_the_folder_alone(run: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the file, nor the folder in which it was loaded, nor the location named in the environment."""
+    path = people(tmp_path / "a.csv", 8)
+    assert run("upsert", path, "--out", "out")[0] == 0
+    path.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").rename(tmp_path / "elsewhere" / "run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.delenv("LEADCONNECTOR_LOCATION_ID")
+    code, out, err = run("undo", "run", "--yes")
+    assert (code, "8 contacts: 8 deleted" in out) == (0, True), err
+    assert stored(url) == []
+
+
 def test_what_changed_since_is_kept_and_told_and_deleted_by_force(run: Run, url: str, tmp_path: Path) -> None:
     assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "out")[0] == 0
     edited = stored(url)[1].id
@@ -51,6 +75,8 @@ def test_what_changed_since_is_kept_and_told_and_deleted_by_force(run: Run, url:
     (kept,) = [row for row in table(tmp_path / "out" / "undo.csv") if row["result"] == "kept"]
     assert kept["contact_id"] == edited
     assert "it changed after the load last wrote to it, at 20" in kept["detail"]
+    assert kept["detail"].endswith(": city")
+    assert "  1 x city\n" in out
     assert "undo out --resume --force" in out
     code, out, _ = run("undo", "out", "--yes", "--resume", "--force")
     assert (code, "3 contacts: 3 deleted" in out) == (0, True)
@@ -75,6 +101,77 @@ def test_what_others_edit_while_a_load_is_at_work_is_kept(run: Run, url: str, tm
     assert {contact.id for contact in stored(url)} == kept
     told = {row["contact_id"]: row["detail"] for row in table(tmp_path / "out" / "undo.csv") if row["detail"]}
     assert told.keys() == kept
+
+
+def test_what_workflows_changed_is_listed_by_kind_and_undone_by_force(run: Run, url: str, tmp_path: Path) -> None:
+    """Workflows touch contacts seconds after they are created, so that without a look at what changed an undo would
+    either keep all or spare none."""
+    assert run("upsert", people(tmp_path / "a.csv", 6), "--out", "out")[0] == 0
+    found = stored(url)
+    for contact in found[:4]:
+        add_tag(url, contact.id, "welcome \x1b[31m")
+    for contact in found[3:5]:
+        update(url, contact.id, assigned_to="y0BeYjuRIlDwsDcOHOJo")
+    update(url, found[0].id, dnd=True)
+    code, out, _ = run("undo", "out", "--yes")
+    assert (code, "1 deleted, 5 kept, as they changed since" in out) == (1, True)
+    kinds = ["  4 x tag added: welcome [31m", "  2 x assigned_to", "  1 x do not disturb"]
+    assert [line for line in out.splitlines() if line.startswith("  ")] == kinds
+    assert "--force undoes these contacts, too" in out
+    report = json.loads((tmp_path / "out" / "undo.json").read_text())
+    assert sorted(report["changes"].values()) == [1, 2, 4]
+    code, out, _ = run("undo", "out", "--yes", "--resume", "--force")
+    assert (code, "6 contacts: 6 deleted" in out, "What changed" in out) == (0, True, False)
+    assert stored(url) == []
+
+
+def test_custom_fields_that_the_run_made_are_named_as_left_behind(run: Run, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("email,Shoe size\na@example.com,42\nb@example.com,43\n")
+    load = ("upsert", path, "--out", "out", "--map", "Shoe size=custom:Shoe size", "--create-fields")
+    assert run(*load)[0] == 0
+    assert run(*load, "--resume")[0] == 0
+    code, out, _ = run("undo", "out", "--yes")
+    assert (code, "custom fields that the run made (Shoe size)" in out) == (0, True), out
+    assert json.loads((tmp_path / "out" / "undo.json").read_text())["fields_left"] == ["Shoe size"]
+
+
+def test_another_port_or_path_of_the_host_is_another_service(
+    run: Run, url: str, tmp_path: Path, served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("upsert", people(tmp_path / "a.csv", 2), "--out", "out")[0] == 0
+    for other in (served(), f"{url}/v2"):
+        monkeypatch.setenv("LEADCONNECTOR_BASE_URL", other)
+        code, out, err = run("undo", "out", "--yes")
+        assert (code, out) == (2, "")
+        assert f"was loaded into {url.removeprefix('http://')}, and the settings name" in err
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", f"{url}/")
+    assert run("undo", "out", "--yes")[0] == 0
+
+
+def test_a_run_that_noted_the_host_alone_is_known_by_it(
+    run: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = people(tmp_path / "a.csv", 2)
+    assert run("upsert", path, "--out", "out")[0] == 0
+    note_target(tmp_path / "out", "127.0.0.1")
+    assert run("upsert", path, "--out", "out", "--resume")[0] == 0
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", "https://services.leadconnectorhq.com")
+    assert run("undo", "out", "--yes")[0] == 2
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", url)
+    assert run("undo", "out", "--yes")[0] == 0
+
+
+def test_the_help_says_what_undo_does(run: Run) -> None:
+    _, out, _ = run("undo", "--help")
+    said = " ".join(out.split())
+    for part in (
+        "restore those that it updated",
+        "is kept, unless --force",
+        "Custom fields that the run created always stay",
+    ):
+        assert part in said
+    assert "Those that it updated stay as they are" not in said
 
 
 def test_what_is_gone_already_is_done(run: Run, url: str, tmp_path: Path) -> None:
@@ -172,14 +269,22 @@ def test_a_token_that_is_refused_stops_it_and_is_nowhere_told(run: Run, url: str
     assert len(stored(url)) == 3
 
 
-def test_a_password_of_a_database_is_not_kept(tmp_path: Path) -> None:
+class Database(Query, frozen=True):
+    """A query whose server need not be there."""
+
+    def keep_rows(self, path: Path) -> None:
+        people(path, 1)
+
+
+async def test_a_password_of_a_database_is_not_kept(tmp_path: Path) -> None:
     secret = "s3cret-w0rd"
-    query = Query("SELECT 1", f"postgresql://me:{secret}@localhost/crm")
-    path = people(tmp_path / "input.csv", 1)
-    with Journal(tmp_path / "journal.sqlite3") as journal:
-        note_run(Sources(query=query), Saying(), [open_row_file(path)], tmp_path, journal)
-        journal.begin(whole={"location": "L", "target": "T", "api_version": "V"}, concurrency=1, now=0.0)
-    assert secret.encode() not in b"".join(file.read_bytes() for file in tmp_path.glob("journal*"))
+    sources = Sources(query=Database("SELECT 1", f"postgresql://me:{secret}@localhost/crm"))
+    async with await Migration.prepare(None, sources, folder=tmp_path / "out") as run:
+        assert (run.plan.rows, secret in str(run.plan), secret in str(run.notes)) == (1, False, False)
+        assert run.is_same(sources, run.options)
+        kept = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    assert {"run.sqlite3", "run.sqlite3-wal"} <= kept.keys()
+    assert secret.encode() not in b"".join(kept.values())
 
 
 @needs_redis

@@ -161,19 +161,31 @@ def test_it_stops_early_where_the_day_is_spent(
     assert run("upsert", people(tmp_path / "a.csv", 10), "--out", "out")[0] == 0
     code, out, _ = run("verify", "out", "--concurrency", "1")
     assert (code, "Stopped early" in out, "No difference" in out) == (3, True, False)
+    assert "Next: leadconnector verify out\n" in out
     assert report(tmp_path / "out")["compared"] == 5
 
 
 @pytest.mark.parametrize("change", ["content", "gone"])
-def test_a_file_that_is_not_as_it_was_is_refused(run: Run, url: str, tmp_path: Path, change: str) -> None:
+def test_it_compares_with_what_the_run_kept_whatever_became_of_the_file(
+    run: Run, url: str, tmp_path: Path, change: str
+) -> None:
     path = people(tmp_path / "a.csv", 3)
     assert run("upsert", path, "--out", "out")[0] == 0
     path.unlink()
     if change == "content":
         people(path, 4)
     code, out, err = run("verify", "out")
-    assert (code, out) == (2, "")
-    assert ("changed since the run" if change == "content" else "is not there any more; put it back") in err
+    assert (code, "out: all 3 rows" in out, "No difference." in out) == (0, True, True), (out, err)
+    changed = stored(url)[1]
+    update(url, changed.id, first_name="Other")
+    assert run("verify", "out")[0] == 1
+    (row,) = table(tmp_path / "out" / "verify.csv")
+    assert (row["contact_id"], row["field"], row["sent"], row["stored"]) == (
+        changed.id,
+        "first_name",
+        changed.first_name,
+        "Other",
+    )
 
 
 @pytest.mark.parametrize("sample", ["0", "some", "101%", "-3", "1.5"])

@@ -106,6 +106,22 @@ def test_machines_are_told_as_of_an_ordinary_load(server: Server, cluster: Any, 
     }
 
 
+@pytest.mark.parametrize("command", [["verify"], ["undo", "--yes"]], ids=["verify", "undo"])
+def test_a_run_on_a_cluster_is_neither_verified_nor_undone_for_now(
+    server: Server, cluster: Any, tmp_path: Path, command: list[str]
+) -> None:
+    write_people(tmp_path / "people.csv", locations=1, rows=2)
+    assert load(server, "people.csv", "--out", "run", folder=tmp_path, cluster=cluster)[0] == 0
+    server.look()
+    before = len(server.arrivals), server.contacts
+    for folder in ("run", "s3://exports/run", "memory://run"):
+        code, out, err = invoke(*command, folder, cwd=tmp_path, **environ_of(server))
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"{folder}: holds a run on a cluster (--dask), which cannot be verified or undone for now" in err
+    server.look()
+    assert (len(server.arrivals), server.contacts) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async.cluster import Progress
-from tests.cluster.conftest import Server, load, pids, results, told, write_people
+from tests.cluster.conftest import LEASE_SECONDS, Server, load, pids, results, told, write_people
 
 LOCATIONS, ROWS = 8, 120
 
@@ -90,7 +90,7 @@ class Sleeper:
             asyncio.get_running_loop().call_later(self._seconds, os.kill, self.stopped[0], signal.SIGCONT)
 
 
-@pytest.mark.parametrize("seconds", [1.0, pytest.param(5.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [1.0, pytest.param(1.5 * LEASE_SECONDS, marks=pytest.mark.slow)])
 async def test_a_worker_that_stood_still_sends_nothing_that_others_have_taken_over(
     cluster: Any, tmp_path: Path, server: Server, seconds: float
 ) -> None:

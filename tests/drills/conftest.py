@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 
@@ -35,6 +35,14 @@ class Drill(Struct, frozen=True):
 
 
 StartDrill: TypeAlias = Callable[..., Awaitable[Drill]]
+
+
+@pytest.fixture(autouse=True)
+def no_error_within_the_sandbox(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail where the sandbox or the witness broke: a client takes the 500 for one more fault of the service."""
+    yield
+    broken = [record for record in caplog.get_records("call") if record.exc_info and "sandbox" in record.name]
+    assert not broken, broken[0].getMessage()
 
 
 @pytest.fixture

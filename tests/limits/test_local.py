@@ -559,3 +559,24 @@ def test_each_header_is_read_by_itself_and_nonsense_tells_nothing(
     said = read_quota({f"x-ratelimit-{name}": value for name, value in headers.items()})
     assert said is not None
     assert msgspec.structs.astuple(said) == expected
+
+
+@pytest.mark.parametrize(("used", "at_once"), [(0, 5), (3, 2), (7, 0), (None, 0)])
+async def test_slots_that_another_process_used_are_left_until_they_are_free(
+    clock: FakeClock, used: int | None, at_once: int
+) -> None:
+    limits = LocalLimits(clock=clock)
+    known = limits.window("known", RateLimit(5, 10.0))
+    limits.assume_used(used, 4.0)
+    for window in (known, limits.window("new", RateLimit(5, 10.0))):
+        window._has_answer = True
+        assert [window.is_ready() and await window.acquire(bulk=True) is not None for _ in range(at_once)] == [
+            True
+        ] * at_once
+        assert window.is_ready() == (used == 0 and at_once < 5)
+    await clock.sleep(4.1)
+    if used != 0:
+        assert all(limits.window(name, None).is_ready() for name in ("known", "new"))
+    limits.assume_used(None, 4.0)
+    if at_once:  # what has been used by this process, it knows itself
+        assert known.in_use() == at_once

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from leadconnector_async import (
     Contact,
     ContactUpsert,
+    CustomFieldValue,
     DndSetting,
     DndSettings,
     InboundDndSetting,
@@ -28,28 +29,34 @@ from leadconnector_async import (
     RateLimit,
     RetryPolicy,
 )
+from leadconnector_async.bulk.pool import Pool
 from leadconnector_async.bulk.report import BatchReport
 from leadconnector_async.bulk.traces import Trace, Written, trace_of
-from leadconnector_async.migration.before import BEFORE, Snapshot, StoredContacts
-from leadconnector_async.migration.books import UndoBook, Undone
+from leadconnector_async.migration.before import Snapshot, StoredContacts
 from leadconnector_async.migration.inventory import Inventory, complete_contacts
 from leadconnector_async.migration.load import FileLoad
 from leadconnector_async.migration.mapping.directories import fetch_fields
 from leadconnector_async.migration.mapping.meaning import Meaning
-from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
+from leadconnector_async.migration.mapping.rows import open_row_file
 from leadconnector_async.migration.report.files import Results
 from leadconnector_async.migration.restore import Restore, assume_met
 from leadconnector_async.migration.restoring import Sent, fields_changed, find_restoration
-from leadconnector_async.migration.sweep import Access
+from leadconnector_async.migration.tagging import TagStep
 from leadconnector_async.migration.undo import Undo, read_created
+from leadconnector_async.migration.undone import Undone, UndoRecords
 from leadconnector_async.migration.verify import Meetings, group_by_contact, note_end
 from leadconnector_async.models.search import FoundContact
 from leadconnector_async.models.wire import read_contact
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import RUN_FILE
 from leadconnector_async.run.journal import Journal
+from leadconnector_async.run.rows import Rows
 from leadconnector_async.sandbox import Sandbox, search
+from leadconnector_async.sandbox.books import Records
 from leadconnector_async.sandbox.shapes import FOUND
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
+from tests.kept_rows import keep
 
 CUSTOM = {"Nickname": "custom:nickname", "Interests": "custom:interests", "Score": "custom:score"}
 QUICK = RateLimit(max_requests=10_000, per_seconds=1.0, daily=None)
@@ -103,7 +110,6 @@ class Run:
         self._adds_tags = adds_tags
         self._clears = clears
         self._more = more or {}
-        self._files: list[RowFile] = []
         self.when_kept: Callable[[], None] = lambda: None
         self.report = BatchReport()
 
@@ -114,40 +120,36 @@ class Run:
             empties_tags=not self._adds_tags,
             fields=await fetch_fields(self._client),
         )
-        self._files = files = [open_row_file(write(self._folder / "rows.csv", rows, self._more), meaning)]
-        with StoredContacts(self._folder / BEFORE) as stored, Snapshot(self._folder, stored) as snapshot:
-            limit, access = RateLimit(), Access(self._client)
-            await Inventory(self._client, stored, files, access=access, limit=limit, tell=lambda _: None).run(
+        with Database(self._folder / RUN_FILE) as file:
+            files = keep([open_row_file(write(self._folder / "rows.csv", rows, self._more), meaning)], file)
+            stored = StoredContacts(file)
+            snapshot, limit, pool = Snapshot(file, stored), RateLimit(), Pool(self._client)
+            await Inventory(self._client, stored, files, pool=pool, limit=limit, tell=lambda _: None).run(
                 asyncio.Event()
             )
-            await complete_contacts(
-                self._client, snapshot, stored, files, fields_changed, asyncio.Event(), access=access
-            )
-        self.when_kept()
-        with self._open_journal() as journal:
-            load = FileLoad(files, Results(self._folder, files), journal, adds_tags=self._adds_tags)
+            await complete_contacts(self._client, snapshot, stored, files, fields_changed, asyncio.Event(), pool=pool)
+            self.when_kept()
+            journal, results = Journal(file), Results(self._folder, files)
+            steps = [TagStep(file)] if self._adds_tags else []
+            load = FileLoad(files, results, journal, steps=steps)
             self.report = await load.run(self._client, asyncio.Event(), wait_for_quota=True, on_outcome=lambda _: None)
             note_end(journal, self._client)
 
-    def _open_journal(self) -> Journal:
-        return Journal(self._folder / "journal.sqlite3", whole={"files": "1"})
-
     async def undo(self, client: LeadConnector, *, is_forced: bool = False) -> list[Undone]:
         with ExitStack() as opened:
-            journal = opened.enter_context(self._open_journal())
-            book = opened.enter_context(UndoBook(self._folder / "undo.sqlite3"))
-            stored = opened.enter_context(StoredContacts(self._folder / BEFORE))
-            snapshot = opened.enter_context(Snapshot(self._folder, stored))
-            told = list(assume_met(self._files, journal.outcomes(), stored, LOCATION))
+            file = opened.enter_context(Database(self._folder / RUN_FILE))
+            files, journal, records, stored = Rows(file).files(), Journal(file), UndoRecords(file), StoredContacts(file)
+            snapshot = Snapshot(file, stored)
+            told = list(assume_met(files, journal.outcomes(), stored, LOCATION))
             meetings = opened.enter_context(Meetings(told))
             created = [one for one in read_created(journal) if not snapshot.was_there(LOCATION, one.contact_id)]
-            access = Access(client)
-            work = Undo(client, book, journal, access, is_forced=is_forced)
+            pool = Pool(client)
+            work = Undo(client, records, journal, pool, is_forced=is_forced)
             assert await work.run(created, asyncio.Event(), concurrency=4) is None
-            groups = group_by_contact(self._files, told, meetings, None, adds_tags=self._adds_tags)
-            restore = Restore(client, book, snapshot, journal, access, adds_tags=self._adds_tags, is_forced=is_forced)
+            groups = group_by_contact(files, told, meetings, None, adds_tags=self._adds_tags)
+            restore = Restore(client, records, snapshot, journal, pool, adds_tags=self._adds_tags, is_forced=is_forced)
             assert await restore.run(groups, asyncio.Event(), concurrency=4) is None
-            return list(book.all())
+            return list(records.all())
 
 
 def state_of(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
@@ -257,6 +259,14 @@ async def test_what_somebody_changed_since_is_left_alone_and_told_unless_forced(
     assert state_of(sandbox) == was
 
 
+def test_a_value_that_came_in_another_form_before_has_not_changed() -> None:
+    sent = Sent(rows=[ContactUpsert(city="Oslo", country="DE")], adds_tags=True)
+    before = Contact(id="x", city="Bonn ", country="us")
+    now = Contact(id="x", city="Bonn", country="US")
+    found = find_restoration(before, now, sent)  # the service took nothing of the row
+    assert (found.changes, found.left) == ({}, [])
+
+
 async def test_the_state_before_the_first_of_several_rows_counts(
     client: LeadConnector, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -354,7 +364,7 @@ async def test_a_contact_that_was_there_is_restored_where_its_row_passes_for_new
     await fill(client, tmp_path, [row(email=f"p{n}@x.example", city="Rome") for n in range(30)])
     was = state_of(sandbox)  # just now: dateAdded cannot tell whether the load has made them
     run = Run(client, tmp_path)
-    run.when_kept = lambda: sandbox._faults._chances.update({"reset-after": 0.5})
+    run.when_kept = lambda: sandbox._faults._chances.update({"reset-after": 0.5, "422-created": 0.2})
     await run.load([row(email=f"p{n}@x.example", city="Bonn") for n in range(30)])
     sandbox._faults._chances.clear()
     assert run.report.created > 0
@@ -487,6 +497,40 @@ def test_nothing_is_opened_where_it_is_not_known_who_wrote_last(name: str, has_t
     now.date_updated = None
     found = find_restoration(Contact(id="x"), now, Sent(rows=[sent], adds_tags=True), trace=trace)
     assert (found.changes, len(found.left)) == ({}, 1)
+
+
+async def test_an_option_that_somebody_added_since_stays(
+    client: LeadConnector, sandbox: Sandbox, clock: FakeClock, tmp_path: Path
+) -> None:
+    await fill(client, tmp_path, [row(email="a@x.example", city="Rome")])
+    (was,) = state_of(sandbox).values()
+    run = Run(client, tmp_path)
+    await run.load([row(email="a@x.example", city="Bonn", Interests="Music")])
+    (field,) = (await client.contacts.get(was["id"])).custom_fields or ()
+    await clock.sleep(5)
+    change = {"id": field.id, "field_value": ["Music", "Sport"]}
+    await client.contacts.update(was["id"], {"custom_fields": [change]})
+    (told,) = await run.undo(client)
+    assert (told.status, told.detail.partition(":")[0]) == ("partly", f"custom_fields.{field.id}")
+    now = await client.contacts.get(was["id"])
+    assert (now.city, now.custom_fields) == ("Rome", [CustomFieldValue(id=field.id, value=["Music", "Sport"])])
+
+
+@pytest.mark.parametrize(("name", "wire"), [("dnd", "dnd"), ("tags", "tags"), ("dnd_settings.Email", "dndSettings")])
+async def test_what_the_service_does_not_give_back_is_said_of_every_kind_of_field(
+    client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, wire: str
+) -> None:
+    await fill(client, tmp_path, [row(email="a@x.example", tags="vip")])
+    run = Run(client, tmp_path, adds_tags=False, more={"Out": "dnd", "No email": "dnd:Email"})
+    await run.load([{**row(email="a@x.example", tags="new"), "Out": "yes", "No email": "yes"}])
+    update = Records.update
+
+    def forget(records: Records, contact_id: str, fields: dict[str, Any]) -> Any:
+        return update(records, contact_id, {key: value for key, value in fields.items() if key != wire})
+
+    monkeypatch.setattr(Records, "update", forget)
+    (told,) = await run.undo(client)
+    assert (told.status, told.detail) == ("partly", f"{name}: the service did not take what it held")
 
 
 async def test_what_somebody_set_to_a_value_of_an_earlier_row_is_theirs(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadconnector_async import ContactUpsert
+from leadconnector_async import ContactUpsert, DndSetting, DndSettings
 from leadconnector_async.bulk.source import Closing, Skipped
 from leadconnector_async.migration.before import LocationRead, StoredContacts
 from leadconnector_async.migration.matching import MatchRule
@@ -21,6 +21,7 @@ from leadconnector_async.models import Contact, CustomField, read_mapping
 from leadconnector_async.models.custom_fields import CustomFieldValue
 from leadconnector_async.models.search import FoundContact
 from leadconnector_async.models.wire import read_contact
+from leadconnector_async.run.database import Database
 from leadconnector_async.sandbox.books import Records
 from leadconnector_async.sandbox.custom_fields import CustomFieldDefinition
 from leadconnector_async.sandbox.shapes import FOUND
@@ -84,7 +85,8 @@ def held(books: Records) -> dict[str, Row]:
 
 def taken(books: Records, order: tuple[str, ...], rows: list[Row], **wanted: bool) -> Iterator[tuple[Choice, Row]]:
     """Have the books take what is chosen of rows, tags being added, and yield each choice with its row."""
-    with StoredContacts(None) as stored:
+    with Database(None) as file:
+        stored = StoredContacts(file)
         stored.begin("L", LocationRead(rule=MatchRule(order=order), country="US"))
         there = [
             read_contact(msgspec.json.encode(FOUND.spell(one, "2021-07-28")), FoundContact, "found")
@@ -235,6 +237,7 @@ def test_rows_that_change_nothing_are_not_missed(order: tuple[str, ...], before:
 
 BOXES = CustomField(id="one", field_value=["y", "x"])
 BY_KEY = CustomField(key="k", field_value="x")
+SAID = DndSettings(sms=DndSetting(status="active", message="by phone"))
 
 
 def person(**fields: Any) -> Contact:
@@ -315,6 +318,15 @@ def test_custom_fields_are_filled_by_id_and_by_key_only_where_there_are_none() -
         ({"custom_fields": [BOXES]}, {"custom_fields": {"one": ["x", "y", "z"]}}, ["custom_fields.one"]),
         ({"custom_fields": [BY_KEY]}, {"custom_fields": {"one": "x"}}, ["custom_fields.k"]),
         ({"custom_fields": [CustomField(id="one", field_value=5)]}, {"custom_fields": {"one": "5"}}, []),
+        (
+            {"custom_fields": [CustomField(id="one", field_value="1.50")]},
+            {"custom_fields": {"one": "1.5"}},
+            ["custom_fields.one"],
+        ),
+        ({"tags": []}, {"tags": ["a"]}, []),  # none is added
+        ({"dnd_settings": SAID}, {"dnd_settings": DndSettings(sms=DndSetting(status="active"))}, ["dnd_settings"]),
+        ({"dnd_settings": SAID}, {"dnd_settings": DndSettings(sms=DndSetting(status="permanent"))}, []),
+        ({"dnd_settings": SAID}, {"dnd_settings": SAID}, []),
     ],
 )
 def test_what_would_change(sent: dict[str, Any], there: dict[str, Any], fields: list[str]) -> None:

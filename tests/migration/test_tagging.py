@@ -10,15 +10,18 @@ import pytest
 
 from leadconnector_async import LeadConnector, OutageError, RetryPolicy, ServerError
 from leadconnector_async.bulk.report import BatchReport
-from leadconnector_async.migration.books import TAGS, read_missing
 from leadconnector_async.migration.load import FileLoad
 from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
 from leadconnector_async.migration.report.charts import show_throughput
 from leadconnector_async.migration.report.files import Results
-from leadconnector_async.migration.verify import UNEXPLAINED, Meetings, Verification, group_by_contact
+from leadconnector_async.migration.steps import StepProgress
+from leadconnector_async.migration.tagging import TagStep
+from leadconnector_async.migration.verify import UNEXPLAINED, Meetings, Verification, VerifyRecords, group_by_contact
+from leadconnector_async.run.database import Database
 from leadconnector_async.run.journal import Journal
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import OpenSandbox
+from tests.kept_rows import keep
 
 QUICK = RetryPolicy(max_attempts=2, first_delay=0.1, max_outage=600.0)
 
@@ -48,8 +51,11 @@ class Load:
         self, client: LeadConnector, files: list[RowFile], folder: Path, *, retry_failed: bool = False
     ) -> None:
         self._client = client
-        self.journal = Journal(folder / "journal.sqlite3", whole={"files": "1"})
-        self.load = FileLoad(files, Results(folder, files), self.journal, adds_tags=True, retry_failed=retry_failed)
+        self.file = Database(folder / "run.sqlite3")
+        kept, self.journal = keep(files, self.file), Journal(self.file)
+        self.step = TagStep(self.file, retry_refused=retry_failed)
+        results = Results(folder, kept)
+        self.load = FileLoad(kept, results, self.journal, steps=[self.step])
         self.tagged = 0
 
     async def run(self) -> BatchReport:
@@ -59,14 +65,15 @@ class Load:
                 asyncio.Event(),
                 wait_for_quota=False,
                 on_outcome=lambda _: None,
-                on_tagged=self._count,
+                on_step=self._count,
             )
         finally:
             self.calls = sum(second.tagged for second in self.journal.timeline())
+            self.missing = self.step.records.missing()
             self.journal.close()
 
-    def _count(self, rows: int) -> None:
-        self.tagged += rows
+    def _count(self, progress: StepProgress) -> None:
+        self.tagged = progress.done
 
 
 async def tags_in(client: LeadConnector) -> list[list[str]]:
@@ -89,7 +96,7 @@ async def test_an_outage_amid_the_tags_costs_no_row_its_tags(
     assert load.calls >= sets
 
 
-async def test_an_outage_without_end_stops_the_load_and_the_next_sitting_goes_on(
+async def test_an_outage_without_end_stops_the_load_and_the_next_session_goes_on(
     client: LeadConnector, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     files = tagged_people(tmp_path / "a.csv", 150, sets=10)
@@ -120,9 +127,10 @@ async def test_a_call_that_the_service_cannot_cope_with_fails_its_rows_alone(
     monkeypatch.setattr(LeadConnector, "send", send_poisoned)
     report = await (load := Load(client, files, tmp_path)).run()
     assert (report.created, report.failed, report.total, report.stopped) == (58, 2, 60, None)
-    assert load.tagged == 58
+    assert load.tagged == 60
     assert not report.is_complete
-    assert all(found.reason for found in read_missing(tmp_path / TAGS).values())
+    assert len(load.missing) == 2
+    assert all(found.reason for found in load.missing.values())
     poison = b"nothing"
     report = await Load(client, files, tmp_path, retry_failed=True).run()
     assert (report.created, report.failed, report.is_complete) == (60, 0, True)
@@ -154,10 +162,12 @@ async def test_a_tag_that_is_gone_is_found_also_where_another_row_of_the_contact
     (contact,) = [found async for found in client.contacts.search() if found.email == "a@example.com"]
 
     async def differences() -> list[tuple[str, str, int]]:
-        with Journal(tmp_path / "journal.sqlite3") as journal, Meetings(journal.outcomes()) as meetings:
-            work = Verification(client, tmp_path, ended_at=None, adds_tags=True)
-            groups = group_by_contact(files, journal.outcomes(), meetings, None, adds_tags=True)
+        with Journal(Database(tmp_path / "run.sqlite3")) as journal, Meetings(journal.outcomes()) as meetings:
+            records = VerifyRecords(journal._file, [])
+            work = Verification(client, tmp_path, records, ended_at=None, adds_tags=True)
+            groups = group_by_contact(keep(files, journal._file), journal.outcomes(), meetings, None, adds_tags=True)
             assert await work.run(groups, asyncio.Event()) is None
+            records.conclude()
             assert work.tally.compared == 4
             return [(*key, count) for key, count in work.tally.reasons.items()]
 

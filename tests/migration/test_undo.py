@@ -7,7 +7,7 @@ import contextlib
 import csv
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadconnector_async import DuplicateContactError, LeadConnector, RateLimit, RetryPolicy
-from leadconnector_async.cli.preparation import PhoneConflicts
-from leadconnector_async.migration.books import UndoBook, Undone
-from leadconnector_async.migration.load import FileLoad
-from leadconnector_async.migration.mapping.meaning import Meaning
-from leadconnector_async.migration.mapping.rows import open_row_file
-from leadconnector_async.migration.matching import Matching
-from leadconnector_async.migration.report.files import Results
-from leadconnector_async.migration.sweep import Access
+from leadconnector_async import DuplicateContactError, LeadConnector, RetryPolicy, ServerError
+from leadconnector_async.bulk.pool import Pool
+from leadconnector_async.migration.migration import Migration
 from leadconnector_async.migration.undo import Created, Undo, plan_undo, read_created
+from leadconnector_async.migration.undone import Undone, UndoRecords
 from leadconnector_async.migration.verify import changed_since, note_end
 from leadconnector_async.models import Contact
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import RUN_FILE
 from leadconnector_async.run.journal import Journal
 from leadconnector_async.sandbox import Applied, Sandbox
 from tests.bulk.test_traces import OTHERS
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
+
+
+@contextlib.contextmanager
+def open_run(folder: Path) -> Iterator[tuple[Journal, UndoRecords]]:
+    """Open the run of a folder."""
+    (folder / "run").mkdir(exist_ok=True)
+    with Database(folder / "run" / RUN_FILE) as file:
+        yield Journal(file), UndoRecords(file)
 
 
 async def load(client: LeadConnector, journal: Journal, count: int) -> None:
@@ -41,22 +46,22 @@ async def load(client: LeadConnector, journal: Journal, count: int) -> None:
 
 
 async def test_only_what_changed_after_the_run_is_kept(client: LeadConnector, clock: FakeClock, tmp_path: Path) -> None:
-    with Journal(tmp_path / "journal.sqlite3") as journal, UndoBook(tmp_path / "undo.sqlite3") as book:
+    with open_run(tmp_path) as (journal, book):
         await load(client, journal, 5)
         created = list(read_created(journal))
         assert plan_undo(journal).created == len(created) == 5
         await clock.sleep(60)
         await client.contacts.update(created[2].contact_id, {"city": "Rome"})
-        work = Undo(client, book, journal, Access(client))
+        work = Undo(client, book, journal, Pool(client))
         assert await work.run(created, asyncio.Event()) is None
         assert [undone.status for undone in book.all()] == ["deleted", "deleted", "kept", "deleted", "deleted"]
         assert (await client.contacts.get(created[2].contact_id)).city == "Rome"
 
 
 async def test_a_run_whose_end_was_not_noted_is_known_by_its_outcomes(client: LeadConnector, tmp_path: Path) -> None:
-    with Journal(tmp_path / "journal.sqlite3") as journal, UndoBook(tmp_path / "undo.sqlite3") as book:
+    with open_run(tmp_path) as (journal, book):
         await client.contacts.bulk_upsert([{"email": "a@example.com"}], journal=journal)  # and no end
-        work = Undo(client, book, journal, Access(client))
+        work = Undo(client, book, journal, Pool(client))
         assert await work.run(read_created(journal), asyncio.Event()) is None
         assert book.counts()["deleted"] == 1
 
@@ -64,10 +69,10 @@ async def test_a_run_whose_end_was_not_noted_is_known_by_its_outcomes(client: Le
 async def test_it_keeps_to_the_limits_and_no_call_is_refused(
     client: LeadConnector, sandbox: Sandbox, clock: FakeClock, tmp_path: Path
 ) -> None:
-    with Journal(tmp_path / "journal.sqlite3") as journal, UndoBook(tmp_path / "undo.sqlite3") as book:
+    with open_run(tmp_path) as (journal, book):
         await load(client, journal, 250)
         began = clock.monotonic()
-        work = Undo(client, book, journal, Access(client))
+        work = Undo(client, book, journal, Pool(client))
         assert await work.run(read_created(journal), asyncio.Event()) is None
         assert book.counts()["deleted"] == 250
         assert clock.monotonic() - began == pytest.approx(50.05)  # 500 calls, a hundred at a time
@@ -75,16 +80,21 @@ async def test_it_keeps_to_the_limits_and_no_call_is_refused(
 
 
 async def test_one_that_cannot_be_deleted_does_not_end_it(
-    connect: OpenSandbox, open_sandbox: OpenSandbox, tmp_path: Path
+    client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sandbox = await open_sandbox(faults={"500": 1})
-    good = await open_sandbox()
-    with Journal(tmp_path / "journal.sqlite3") as journal, UndoBook(tmp_path / "undo.sqlite3") as book:
-        await load(await connect(good), journal, 3)
-        failing = await connect(sandbox)
-        work = Undo(failing, book, journal, Access(failing), is_forced=True)
+    with open_run(tmp_path) as (journal, book):
+        await load(client, journal, 3)
+        bad, send = next(read_created(journal)).contact_id, LeadConnector.send
+
+        async def send_poisoned(self: LeadConnector, call: Any) -> Any:
+            if call.request.method == "DELETE" and bad in call.request.path:
+                raise ServerError(500, ("Internal server error",))
+            return await send(self, call)
+
+        monkeypatch.setattr(LeadConnector, "send", send_poisoned)
+        work = Undo(client, book, journal, Pool(client), is_forced=True)
         assert await work.run(read_created(journal), asyncio.Event()) is None
-        assert book.counts()["failed"] == 3
+        assert (book.counts()["deleted"], book.counts()["failed"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -169,20 +179,16 @@ async def load_file(client: LeadConnector, folder: Path, rows: Sequence[Mapping[
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    files = [open_row_file(path, Meaning())]
-    with Matching() as matching, Journal(folder / "journal.sqlite3", whole={"files": "1"}) as journal:
-        conflicts = PhoneConflicts("second-pass", client, RateLimit(), matching, lambda: False)
-        phones = await conflicts.open_book(folder, journal, files, retry_refused=False)
-        load = FileLoad(files, Results(folder, files), journal, adds_tags=True, phones=phones)
-        await load.run(client, asyncio.Event(), wait_for_quota=False, on_outcome=lambda _: None)
-        return list(read_created(journal))
+    async with await Migration.prepare(client, [path], folder=folder / "run", ask_locations=False) as run:
+        await run.upsert()
+        return list(read_created(run.journal))
 
 
 async def undo_run(
     client: LeadConnector, folder: Path, created: Iterable[Created], **options: bool
 ) -> dict[str, Undone]:
-    with Journal(folder / "journal.sqlite3") as journal, UndoBook(folder / "undo.sqlite3") as book:
-        assert await Undo(client, book, journal, Access(client), **options).run(created, asyncio.Event()) is None
+    with open_run(folder) as (journal, book):
+        assert await Undo(client, book, journal, Pool(client), **options).run(created, asyncio.Event()) is None
         return {undone.contact_id: undone for undone in book.all()}
 
 
@@ -339,7 +345,7 @@ async def test_an_edit_in_the_midst_of_a_long_load_is_kept(
     client: LeadConnector, sandbox: Sandbox, connect: OpenSandbox, clock: FakeClock, tmp_path: Path
 ) -> None:
     writer = OtherWriter(await connect(sandbox, rate_limit=None), sandbox, clock)
-    with Journal(tmp_path / "journal.sqlite3") as journal:
+    with open_run(tmp_path) as (journal, _):
         loading = asyncio.ensure_future(load(client, journal, 400))  # for half a minute
         await writer.edit(15.0, "p5@example.com", "city")
         await loading
@@ -350,11 +356,14 @@ async def test_an_edit_in_the_midst_of_a_long_load_is_kept(
     assert left["city"] == BY_HAND
 
 
-async def test_a_run_of_an_earlier_version_keeps_all_its_contacts(client: LeadConnector, tmp_path: Path) -> None:
-    with Journal(tmp_path / "journal.sqlite3") as journal:
+async def test_a_run_that_does_not_know_what_it_wrote_keeps_all_its_contacts(
+    client: LeadConnector, tmp_path: Path
+) -> None:
+    with open_run(tmp_path) as (journal, _):
         await load(client, journal, 3)
         created = list(read_created(journal))
-        journal._db.execute("DELETE FROM traces")
+        with journal._file.transaction() as db:
+            db.execute("DELETE FROM traces")
     undone = await undo_run(client, tmp_path, created)
     assert {one.status for one in undone.values()} == {"kept"}
     assert {one.detail for one in undone.values()} == {"it is not known when the run last wrote to it"}
@@ -367,7 +376,7 @@ async def test_a_creation_that_no_answer_told_is_kept_unless_it_is_included(
     client: LeadConnector, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sandbox.fail_next("reset-after")
-    with Journal(tmp_path / "journal.sqlite3") as journal:
+    with open_run(tmp_path) as (journal, _):
         report = await client.contacts.bulk_upsert([{"email": f"p{n}@example.com"} for n in range(3)], journal=journal)
         assert (report.created, report.inferred) == (3, 1)
         assert report.to_dict()["inferred"] == 1
@@ -387,7 +396,7 @@ async def test_an_inferred_creation_that_changed_since_is_kept_also_where_it_is_
     client: LeadConnector, sandbox: Sandbox, clock: FakeClock, tmp_path: Path
 ) -> None:
     sandbox.fail_next("reset-after")
-    with Journal(tmp_path / "journal.sqlite3") as journal:
+    with open_run(tmp_path) as (journal, _):
         await load(client, journal, 1)
         (created,) = read_created(journal)
     await clock.sleep(1)

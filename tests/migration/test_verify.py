@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leadconnector_async.cli.options import read_sample
 from leadconnector_async.errors import ConfigurationError
-from leadconnector_async.migration.verify import Sample, describe_confidence, most_differing, read_sample
+from leadconnector_async.migration.verify import Sample, describe_confidence, most_differing
 
 
 def test_the_sentence_of_none() -> None:
@@ -32,16 +33,17 @@ def test_the_bound_lies_above_what_was_found_and_grows_with_it(compared: int, da
         assert most_differing(differing - 1, compared) <= most_differing(differing, compared)
 
 
-@given(total=st.integers(0, 500), count=st.integers(1, 600))
-def test_a_sample_has_as_many_rows_as_it_says(total: int, count: int) -> None:
-    picked = Sample(count=count).pick(total)
+@given(total=st.integers(0, 500), count=st.integers(1, 600), seed=st.integers(0, 2**64 - 1))
+def test_a_sample_has_as_many_rows_as_it_says(total: int, count: int, seed: int) -> None:
+    picked = Sample(count=count).pick(total, seed)
     assert picked is None if count >= total else picked is not None and len(picked) == count
+    assert picked == Sample(count=count).pick(total, seed), "and the same ones, where it goes on"
 
 
 def test_a_share_is_at_least_one_row() -> None:
     assert read_sample("1%").size(7) == 1
-    assert read_sample("100 %").pick(7) is None
-    assert read_sample(None).pick(7) is None
+    assert read_sample("100 %").pick(7, 1) is None
+    assert read_sample(None).pick(7, 1) is None
     assert read_sample("12").size(100) == 12
 
 

@@ -167,10 +167,14 @@ def test_the_eight_forms_of_the_service(cell: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "order", "told"),
     [
-        ("25.09.1990", None, "- has the day first, which the service does not read; --date-order dmy reads it so"),
+        ("25.09.1990", None, "- has the day first, which the service does not read; `date_order='dmy'` reads it so"),
         ("25.09.1990", "dmy", "1990-09-25"),
         ("25.09.1990", "mdy", "- has the day first, which the service does not read, and is not of the order mdy"),
-        ("03/04/1990", None, "- may be month and day, or day and month; --date-order mdy or dmy decides"),
+        (
+            "03/04/1990",
+            None,
+            "- may be month and day, or day and month; `date_order='mdy'` or `date_order='dmy'` decides",
+        ),
         ("03/04/1990", "mdy", "1990-03-04"),
         ("03/04/1990", "dmy", "1990-04-03"),
         ("04/04/1990", None, "1990-04-04"),
@@ -179,7 +183,7 @@ def test_the_eight_forms_of_the_service(cell: str) -> None:
         ("1990-9-5", None, "1990-09-05"),
         ("1990-09-25T00:00:00.000Z", None, "1990-09-25"),
         ("1990-09-25 12:30", None, "1990-09-25"),
-        ("31.31.1990", None, "- is a day that there is not; --date-order dmy reads it so"),
+        ("31.31.1990", None, "- is a day that there is not; `date_order='dmy'` reads it so"),
         ("1990-02-30", None, "- is a day that there is not"),
         ("02/30/1990", None, "- is a day that there is not"),
         ("02/30/1990", "dmy", "- is a day that there is not"),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -77,7 +75,7 @@ async def test_without_limits_there_is_none_to_tell(
     assert {second.pace.per_second for second in timeline(path)} == {None}
 
 
-async def test_a_load_that_goes_on_has_the_time_of_all_sittings(client: LeadConnector, path: Path) -> None:
+async def test_a_load_that_goes_on_has_the_time_of_all_sessions(client: LeadConnector, path: Path) -> None:
     stop = asyncio.Event()
     await client.contacts.bulk_upsert(
         people(300), journal=path, stop=stop, on_outcome=lambda outcome: stop.set(), concurrency=8
@@ -86,15 +84,7 @@ async def test_a_load_that_goes_on_has_the_time_of_all_sittings(client: LeadConn
     report = await client.contacts.bulk_upsert(people(300), journal=path)
     assert total(timeline(path), "calls") == report.requests == 300
     with Journal(path) as journal:
-        assert [sitting.has_ended for sitting in journal.sittings()] == [True, True]
-
-
-async def test_a_journal_of_an_earlier_version_goes_on(client: LeadConnector, path: Path) -> None:
-    await client.contacts.bulk_upsert(people(3), journal=path)
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("DROP TABLE timeline")
-    report = await client.contacts.bulk_upsert(people(3), journal=path)
-    assert (report.created, timeline(path)) == (3, [])
+        assert [session.has_ended for session in journal.sessions()] == [True, True]
 
 
 async def test_rows_cut_off_are_counted_when_they_were(client: LeadConnector, sandbox: Sandbox, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import UNSET, Struct
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, option
 from ...rules import RULES, action_of, reader_of
 from ...rules.consent import ALL, CLOSED, ConsentKind, consent_reader, find_consent, judge, plain, says_nothing
 from ...rules.problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
@@ -91,7 +91,7 @@ def choose_column(position: int, name: str, header: str, meaning: Meaning, prese
         ConfigurationError: What the user says is no target, or one that the location does not have.
     """
     if name in meaning.ignored or header in meaning.ignored:
-        return Unsent(name, "--ignore")
+        return Unsent(name, "it is to be ignored")
     said = next((text for text in (name, header) if text in meaning.columns), None)
     if said is not None:
         target, rank = read_target(meaning.columns[said]), (_SAID, list(meaning.columns).index(said))
@@ -105,7 +105,7 @@ def choose_column(position: int, name: str, header: str, meaning: Meaning, prese
         return Unsent(name, found)
     target, rank = found
     if target.field == "assignedTo" and rank[0] == _OF_PRESET and not meaning.owners.is_known:
-        return Unsent(name, "no --owners FILE tells the ids of users")
+        return Unsent(name, "there is no file of owners to look up their ids in (`owners`)")
     return _column(position, name, header, target, rank, meaning)
 
 
@@ -226,7 +226,7 @@ def _of_custom_field(position: int, name: str, target: Target, rank: Rank, meani
     field = None if meaning.fields is None else meaning.fields.find(said)
     if field is None and meaning.fields is not None and is_said:
         hint = meaning.fields.nearest(said)
-        raise ConfigurationError(f"the location has no custom field {said!r} ({hint}); --create-fields makes it")
+        raise ConfigurationError(f"the location has no custom field {said!r} ({hint}); `create_fields` makes it")
     if field is None:
         read = _by_key(said)
     else:
@@ -418,9 +418,9 @@ def require_identity(columns: ColumnMap, names: Sequence[str], file: str) -> Non
         ConfigurationError: No column is known, or none is for email or phone.
     """
     found = ", ".join(names[:12]) or "nothing"
-    way = "name them email, phone, firstName, ..., or say what they are with --map 'Column=field'"
+    way = f"name them email, phone, firstName, ..., or say what they are: {option('columns', {'Column': 'field'})}"
     if not columns.columns:
         raise ConfigurationError(f"{file}: no column is known (found: {found}); {way}")
     if not columns.fields.intersection(_IDENTITIES):
-        way = "add one of them, or say which it is with --map 'Column=email'"
+        way = f"add one of them, or say which it is: {option('columns', {'Column': 'email'})}"
         raise ConfigurationError(f"{file}: there is no column for email or phone (found: {found}); {way}")

@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct
 
 from ...errors import ConfigurationError
 from ...models import ContactUpsert
+from ...models.fields import CHANNEL_KINDS, FIELD_OF, KEYS, NAMES, UPSERT_FIELDS, Kind, given_fields, is_empty
 from ...rules import RULES, Checks, apply_rules
 from ...rules.problems import Fixed, UnknownOptionError, UnusableCellError
 from .targets import Target, split_list
@@ -184,19 +185,17 @@ def _choose_all(field: FieldDefinition, cell: str) -> list[str]:
 # How a field is emptied differs: the service blanks a text that is sent empty; what it checks for its form it takes as
 # null alone; some it takes in no empty form at all.
 
-_NAME_PARTS: Final = ("firstName", "lastName")
-_TEXTS: Final = (*_NAME_PARTS, "name", "address1", "city", "state", "postalCode", "website", "companyName", "source")
-EMPTY_VALUES: Final[dict[str, str | None]] = {**dict.fromkeys(_TEXTS, ""), "dateOfBirth": None, "timezone": None}
-"""What empties a field, by its name on the wire."""
-_NOT_EMPTIED: Final = {
-    "by which contacts are found": ("email", "phone"),
-    "of which the service takes no empty value": ("country", "assignedTo"),
-    "which the service never changes": ("gender",),
-    "which nothing in a file lifts": ("dnd", "dndSettings", "inboundDndSettings"),
-    "which hold several fields": ("customFields",),
-    "which are added (--tags replace empties them)": ("tags",),
+*_NAME_PARTS, _NAME = (FIELD_OF[name].wire for name in NAMES)
+_EMPTY_VALUES: Final = {field.wire: field.empty_upsert for field in UPSERT_FIELDS}
+_WHY_NOT: Final[dict[str, tuple[Kind, ...]]] = {
+    "by which contacts are found": KEYS,
+    "of which the service takes no empty value": ("country", "id"),
+    "which the service never changes": ("word",),
+    "which nothing in a file lifts": ("switch", *CHANNEL_KINDS),
+    "which hold several fields": ("custom",),
+    "which are added (`tags='replace'` empties them)": ("tags",),
 }
-"""Why some fields are not; those of no contact, such as `locationId`, are not spoken of."""
+"""Why fields of some kinds are not emptied, unless they are."""
 
 
 def empty_value(target: Target, *, with_tags: bool) -> Any:
@@ -210,7 +209,7 @@ def empty_value(target: Target, *, with_tags: bool) -> Any:
         return {"key": target.part, "field_value": ""}
     if target.field == "tags":
         return [] if with_tags else UNSET
-    return EMPTY_VALUES.get(target.field, UNSET)
+    return _EMPTY_VALUES[target.field]
 
 
 def empty_custom_value(field: FieldDefinition) -> dict[str, Any]:
@@ -230,13 +229,13 @@ def settle_names(values: dict[str, Any], empties: Collection[str]) -> None:
         values: The fields of a row; changed.
         empties: Those that columns of their own may empty.
     """
-    if values.get("name"):
+    if values.get(_NAME):
         for part in _NAME_PARTS:
             if values.get(part) == "":
                 del values[part]
-    elif values.get("name") == "":
+    elif values.get(_NAME) == "":
         if any(values.get(part) for part in _NAME_PARTS):
-            del values["name"]
+            del values[_NAME]
             return
         for part in _NAME_PARTS:
             if part not in empties:
@@ -245,20 +244,13 @@ def settle_names(values: dict[str, Any], empties: Collection[str]) -> None:
 
 def list_emptied(contact: ContactUpsert) -> Iterator[str]:
     """Yield the fields that a contact would empty, as people write them."""
-    for wire, name in _PYTHON_NAMES.items():
-        value = getattr(contact, name)
-        if value is None or value in ("", []):
-            yield wire
+    for emptied in given_fields(contact):
+        is_emptied = emptied.empty_upsert is not UNSET or emptied.kind == "tags"
+        if is_emptied and is_empty(getattr(contact, emptied.name)):
+            yield emptied.wire
     for field in contact.custom_fields or ():
-        if field.field_value is None or field.field_value in ("", []):
+        if is_empty(field.field_value):
             yield f"custom:{field.key or field.id}"
-
-
-def _python_name(wire: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in wire)
-
-
-_PYTHON_NAMES: Final = {wire: _python_name(wire) for wire in (*EMPTY_VALUES, "tags")}
 
 
 def about_emptied(names: Iterable[str]) -> str | None:
@@ -270,7 +262,8 @@ def about_emptied(names: Iterable[str]) -> str | None:
 def about_not_emptied(fields: Iterable[str]) -> str | None:
     """Say in one sentence which fields of some stay as they are where their cells are empty, and why."""
     known, reasons = set(fields), []
-    for reason, names in _NOT_EMPTIED.items():
-        if found := [name for name in names if name in known]:
+    left = [field for field in UPSERT_FIELDS if field.wire in known and field.empty_upsert is UNSET]
+    for reason, kinds in _WHY_NOT.items():
+        if found := [field.wire for field in left if field.kind in kinds]:
             reasons.append(f"{' and '.join(found)}, {reason}")
     return f"Empty cells do not empty {'; '.join(reasons)}." if reasons else None

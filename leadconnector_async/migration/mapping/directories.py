@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from ...bulk.pool import Pool
 from ...client import LeadConnector
 from ...errors import CallError, ConfigurationError
 from ...models import CustomFieldDefinition
@@ -18,7 +20,7 @@ from .custom_fields import FieldBook, FieldDefinition
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _ID_NAMES: Final = ("id", "userid", "user", "assignedto", "locationid")
 _NO_TABLE: Final = {
-    "owner": "is no id of a user, and no --owners FILE tells whose it is",
+    "owner": "is not the id of a user, and there is no file of owners to look it up in (`owners`)",
     "location": "is no id of a location, and nothing tells the ids of names",
 }
 
@@ -77,7 +79,7 @@ def read_owners(path: Path) -> Directory:
             return Directory("owner", _ids_of(csv.DictReader(file), path))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no CSV in UTF-8"
-        raise ConfigurationError(f"--owners {path}: cannot be read ({reason})") from None
+        raise ConfigurationError(f"owners file {path}: cannot be read ({reason})") from None
 
 
 def _ids_of(rows: csv.DictReader[str], path: Path) -> dict[str, str]:
@@ -85,7 +87,7 @@ def _ids_of(rows: csv.DictReader[str], path: Path) -> dict[str, str]:
     id_name = next((names[name] for name in _ID_NAMES if name in names), None)
     others = [name for name in names.values() if name != id_name]
     if id_name is None or not others:
-        raise ConfigurationError(f"--owners {path}: needs a column id, and a column email or name")
+        raise ConfigurationError(f"owners file {path}: needs a column id, and a column email or name")
     return dict(_pairs(rows, id_name, others))
 
 
@@ -121,27 +123,35 @@ def _read_definition(definition: CustomFieldDefinition) -> FieldDefinition:
     )
 
 
-async def create_fields(client: LeadConnector, names: Iterable[str]) -> None:
-    """Define custom fields of one line of text.
+async def create_field(client: LeadConnector, name: str) -> None:
+    """Define a custom field of one line of text.
 
     Raises:
-        CallError: One could not be defined, those before it were.
+        CallError: It could not be defined.
     """
-    for name in names:
-        await client.locations.custom_fields.create(name, "TEXT", model="contact")
+    await client.locations.custom_fields.create(name, "TEXT", model="contact")
 
 
-async def fetch_locations(client: LeadConnector) -> Directory:
+async def fetch_locations(client: LeadConnector, stop: asyncio.Event) -> Directory:
     """Ask for the ids of an agency's locations by their names; a name that several have stands for none.
 
+    Where the client has a location, and the service answers questions about that, a lasting failure is no outage.
+
     Raises:
+        InterruptedError: `stop` was set.
         ConfigurationError: They cannot be had; it needs a token of the agency.
+        OutageError: The service was down for too long.
     """
     ids: dict[str, str | None] = {}
-    try:
+
+    async def read() -> None:
+        ids.clear()
         async for location in client.locations.search():
             name = (location.name or location.id).strip().lower()
             ids[name] = location.id if name not in ids else None
+
+    try:
+        await Pool(client).ask(client.location_id or "", read, stop=stop)
     except CallError as error:
         raise ConfigurationError(
             f"locations are given by name, and their ids cannot be looked up ({error}): that needs a token of the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from textwrap import fill
@@ -26,9 +26,8 @@ _SETTINGS: Final = ("default_country", "date_order")
 _MOST_SAMPLE_CHARS: Final = 32
 _SAMPLED_ROWS: Final = 200
 _HEAD: Final = """\
-# Which column goes to which field of a contact{preset}. Correct it, and give it back:
-#   leadconnector upsert {files} --mapping THIS_FILE
-#
+# Which column goes to which field of a contact{preset}. Correct it, and give it back{colon}
+{usage}#
 # Only columns that are not commented out are sent. Of several columns for one field the first that is filled is
 # sent, in the order in which they stand here; of columns for "tags" all are.
 {fields}
@@ -70,12 +69,12 @@ def read_mapping_file(path: Path) -> MappingFile:
         found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(f"--mapping {path}: cannot be read ({reason})") from None
+        raise ConfigurationError(f"mapping file {path}: cannot be read ({reason})") from None
     columns, settings = _texts(path, found, "columns"), _texts(path, found, "settings")
     strange = [*(found.keys() - {"columns", "settings"}), *(settings.keys() - set(_SETTINGS))]
     if strange or not columns:
         what = f"{strange[0]!r} has no meaning in it" if strange else "there is no table [columns] in it"
-        raise ConfigurationError(f"--mapping {path}: {what}; leadconnector map FILE writes one to start from")
+        raise ConfigurationError(f"mapping file {path}: {what}; leadconnector map FILE writes one to start from")
     for column, target in columns.items():
         _check_target(path, column, target)
     return MappingFile(columns=columns, settings=settings)
@@ -84,7 +83,7 @@ def read_mapping_file(path: Path) -> MappingFile:
 def _texts(path: Path, found: Mapping[str, Any], name: str) -> dict[str, str]:
     table = found.get(name, {})
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-        raise ConfigurationError(f'--mapping {path}: [{name}] must hold lines such as "Column" = "email"')
+        raise ConfigurationError(f'mapping file {path}: [{name}] must hold lines such as "Column" = "email"')
     return table
 
 
@@ -92,21 +91,26 @@ def _check_target(path: Path, column: str, target: str) -> None:
     try:
         read_target(target)
     except ConfigurationError as error:
-        raise ConfigurationError(f"--mapping {path}, column {column!r}: {error}") from None
+        raise ConfigurationError(f"mapping file {path}, column {column!r}: {error}") from None
 
 
-def write_mapping(tables: Sequence[Table], meaning: Meaning = NOTHING_SAID) -> Iterator[str]:
+def write_mapping(
+    tables: Sequence[Table], meaning: Meaning = NOTHING_SAID, *, usage: Callable[[str], str] | None = None
+) -> Iterator[str]:
     """Write what would be sent of tables, line by line, with the columns that would not be commented out.
 
     Args:
         tables: A column that several have is told once.
         meaning: What the user says already.
+        usage: Returns how to give the file back, for the head of the file, from the names of the tables as words of
+            a shell.
     """
     maps = [ColumnMap(*input_columns(table), meaning) for table in tables]
     presets = dict.fromkeys(columns.preset.name for columns in maps if columns.preset is not None)
-    names = [table.name for table in tables]
+    files = clean_text(shlex.join(table.name for table in tables))
     yield _HEAD.format(
-        files=clean_text(shlex.join(names)),
+        colon="." if usage is None else ":",
+        usage=f"#   {usage(files)}\n" if usage is not None else "",
         preset=f" (it looks like an export of {', '.join(presets)})" if presets else "",
         fields=fill(f"Fields: {', '.join(FIELDS)}.", 118, initial_indent="# ", subsequent_indent="# "),
         channels=", ".join(CHANNELS),

@@ -4,40 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...models import UPSERT_NAMES
+from ...models.fields import UPSERT_FIELDS
 from ...rules.consent import CHANNELS, find_consent, plain
 from .targets import CUSTOM_PREFIX, Target, consent_target
 
 RESULT_COLUMNS: Final = ("status", "error", "trace_id")
 """What `failed.csv` adds; a file that ends in these is one of ours, and they are no input."""
 
-# By field, in the order in which columns for it are preferred where a file has several.
-_NAMES: Final = {
-    "firstName": "givenname first",
-    "lastName": "familyname surname last",
-    "name": "fullname contactname",
-    "email": "emailaddress mail primaryemail email1 workemail businessemail email2 secondaryemail personalemail "
-    "homeemail email3 otheremail additionalemail additionalemails",
-    "phone": "phonenumber telephone primaryphone phone1 mobile mobilephone mobilephonenumber mobilenumber cell "
-    "cellphone workphone businessphone phone2 homephone phone3 otherphone additionalphone additionalphones",
-    "address1": "address street streetaddress addressline1",
-    "state": "stateregion stateprovince region province",
-    "postalCode": "zip zipcode postcode zippostalcode",
-    "country": "countryregion countrycode",
-    "companyName": "company organization organisation businessname",
-    "website": "websiteurl url web homepage",
-    "dateOfBirth": "birthday birthdate dob",
-    "dnd": "donotdisturb",
-    "source": "leadsource contactsource",
-    "tags": "tag labels",
-    "gender": "sex",
-}
-
 
 def _targets() -> dict[str, tuple[Target, int]]:
-    found = {plain(wire): (Target(wire), 0) for wire in UPSERT_NAMES.values()}
-    for field, names in _NAMES.items():
-        found |= {name: (Target(field), rank) for rank, name in enumerate(names.split(), 1)}
+    """Return what each header is for, and its place among the headers for that: the lowest is preferred."""
+    found = {plain(field.wire): (Target(field.wire), 0) for field in UPSERT_FIELDS}
+    for field in UPSERT_FIELDS:
+        found |= {name: (Target(field.wire), rank) for rank, name in enumerate(field.headers.split(), 1)}
     for channel in CHANNELS:
         target = Target("dndSettings", channel)
         found |= {f"dnd{channel.lower()}": (target, 0), f"{channel.lower()}dnd": (target, 1)}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property
-from itertools import chain, count, islice
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
 from ...rules import RULES, Checks, action_of, reader_of
 from ...rules.consent import without_openings
 from ...rules.problems import Fixed, Problem, UnusableCellError
+from ...run.rows import KeptFile, KeptRow, place_cells
 from ..tables import Reading, Record, Table, open_table
 from ..tables.text import is_text
 from .columns import ColumnMap, require_identity
@@ -109,6 +109,7 @@ class RowFile:
         keys: Of each column what it shares with columns of other files for the same field; no two here share one.
         has_locations: Whether some column names a location.
         is_lines: Whether it has objects, of which a cell cannot tell null from an empty text.
+        has_tags: Whether rows may have tags.
 
     Raises:
         ConfigurationError: Its columns are not those of contacts.
@@ -119,7 +120,6 @@ class RowFile:
         self.name = table.name
         self.is_lines = table.has_objects
         self.meaning = meaning
-        self.most: int | None = None
         header = table.columns
         self.columns, inputs = input_columns(table)
         self._width, self._inputs = len(header), len(inputs)
@@ -132,6 +132,7 @@ class RowFile:
         self.ignored = [] if self.map is None else [unsent.name for unsent in self.map.unsent]
         self.keys = _keys(self.columns, self.mapping) if self.map else [column_key(name) for name in self.columns]
         fields = header if self.map is None else self.map.fields
+        self.has_tags = self.map is None or "tags" in self.map.fields
         self.has_locations = bool({"locationId", "location_id"}.intersection(fields))
 
     def key_of(self, name: str) -> str:
@@ -140,25 +141,35 @@ class RowFile:
 
     def rows(self) -> Iterator[FileRow]:
         """Yield all rows; reading goes on after one that cannot be read."""
-        return (FileRow(self, record) for record in islice(self.table.rows(), self.most))
+        return (FileRow(self, record) for record in self.table.rows())
 
-    @cached_property
-    def count(self) -> int:
-        """How many rows there are. This reads the whole file (or all that is wanted of it), and so finds what makes it
-        unreadable.
+    def keep(self, row: FileRow) -> KeptRow:
+        """Return a row as a run keeps it."""
+        record = row.record
+        contact, problems = self.read(row)
+        return KeptRow(record.number, record.cells, record.error, contact, problems, record.line)
 
-        Raises:
-            ConfigurationError: From some place on, its rows cannot be told apart.
-        """
-        return self.table.count if self.most is None else sum(1 for _ in self.rows())
+    def about(self, count: int) -> KeptFile:
+        """Return what a run keeps of the file, given how many rows it has."""
+        return KeptFile(
+            name=_printable(self.name),
+            row_word=self.table.row_word,
+            path=_printable(str(self.table.file.path.absolute())),
+            content=self.table.describe(),
+            header=self.table.columns,
+            inputs=self._inputs,
+            columns=self.columns,
+            keys=self.keys,
+            mapping=self.mapping,
+            is_lines=self.is_lines,
+            has_locations=self.has_locations,
+            has_tags=self.has_tags,
+            count=count,
+        )
 
     def cells_of(self, record: Record) -> Sequence[str]:
         """Return what `FileRow.cells` tells."""
-        cells = record.cells
-        if record.error is not None:
-            # After all columns, so that it is not sent where it is loaded again as it is.
-            return [*[""] * len(self.columns), *cells]
-        return [*cells[: self._inputs], *[""] * (self._inputs - len(cells)), *cells[self._width :]]
+        return place_cells(record.cells, record.error, inputs=self._inputs, width=self._width)
 
     def read(self, row: FileRow) -> tuple[ContactUpsert | InvalidContactError, list[Problem]]:
         """Return what `FileRow.contact` and `FileRow.problems` tell."""
@@ -230,7 +241,7 @@ class RowFile:
 
 
 def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading = Reading()) -> RowFile:  # noqa: B008
-    """Look at a file before anything is sent; `count` then looks through it.
+    """Look at a file before anything is sent.
 
     Args:
         path: The file.
@@ -243,15 +254,9 @@ def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading 
     return RowFile(open_table(path, reading), meaning)
 
 
-def take_first(files: Sequence[RowFile], most: int) -> None:
-    """Have files give no more than so many rows, those of the first files first.
-
-    Raises:
-        ConfigurationError: The rows of a file cannot be told apart.
-    """
-    for file in files:
-        file.most = most
-        most -= file.count
+def _printable(name: str) -> str:
+    """Return a name of a file as text that can be encoded: on Linux a name is any bytes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def input_columns(table: Table) -> tuple[list[str], list[str]]:

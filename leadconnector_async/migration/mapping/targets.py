@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import ConfigurationError
-from ...models import UPSERT_NAMES
+from ...models.fields import UPSERT_FIELDS, Kind
 from ...rules.consent import ALL, CHANNELS, CLOSED, KINDS, Consent, ConsentKind, judge, plain
 from ...rules.problems import Fixed, UnusableCellError
 
@@ -109,7 +109,7 @@ def _read_channel_name(text: str, known: Sequence[str]) -> str:
     return channel
 
 
-FIELDS: Final = tuple(dict.fromkeys(UPSERT_NAMES.values()))
+FIELDS: Final = tuple(field.wire for field in UPSERT_FIELDS)
 _SPELLINGS: Final = {plain(wire): wire for wire in FIELDS}
 
 
@@ -185,12 +185,13 @@ def _closes(cell: str) -> dict[str, str] | None:
     return dict(CLOSED) if verdict == "closes" else None
 
 
-VALUE_READERS: Final[dict[str, Callable[[str], Any]]] = {
-    "dnd": read_dnd,
-    "createNewIfDuplicateAllowed": read_flag,
+_READERS: Final[dict[Kind, Callable[[str], Any]]] = {
+    "switch": read_dnd,
+    "option": read_flag,
     "tags": read_tags,
-    "dndSettings": lambda cell: read_json(cell, dict[str, Any]),
-    "inboundDndSettings": lambda cell: read_json(cell, dict[str, Any]),
-    "customFields": lambda cell: read_json(cell, list[dict[str, Any]]),
+    "channels": lambda cell: read_json(cell, dict[str, Any]),
+    "inbound": lambda cell: read_json(cell, dict[str, Any]),
+    "custom": lambda cell: read_json(cell, list[dict[str, Any]]),
 }
+VALUE_READERS: Final = {field.wire: _READERS[field.kind] for field in UPSERT_FIELDS if field.kind in _READERS}
 """Of fields that are no text: what makes their value of a cell. It raises `UnusableCellError` with the reason."""

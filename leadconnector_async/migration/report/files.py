@@ -11,19 +11,15 @@ from typing import IO, Any, Final, TypeAlias
 from msgspec import Struct, field
 
 from ...bulk.report import BatchReport, Outcome, RowError, row_error
-from ...errors import ConfigurationError, StopRequestedError
+from ...errors import StopRequestedError
 from ...models import ContactUpsert
 from ...private_file import (
-    keep_files_private,
-    keep_folder_private,
-    make_private_folder,
     open_anew,
-    open_private,
     write_private,
 )
 from ...rules.problems import Action, Problem, ProblemTally
+from ...run.rows import RunFile, RunRow
 from ..mapping.headers import RESULT_COLUMNS
-from ..mapping.rows import FileRow, RowFile
 from ..tables.table import text_of
 from .html import shorten
 
@@ -140,14 +136,14 @@ class Findings(Struct):
             examples.append(CellExample(place, number, shorten(problem.value)))
 
     def add_not_done(
-        self, row: FileRow, outcome: Outcome, cells: Mapping[str, str], surplus: Sequence[str], number: int
+        self, row: RunRow, outcome: Outcome, cells: Mapping[str, str], surplus: Sequence[str], number: int
     ) -> None:
         """Take note of a row that is not done.
 
         Args:
             row: The row.
             outcome: What became of it.
-            cells: Its cells by what they are for (see `RowFile.keys`).
+            cells: Its cells by what they are for (see `RunFile.keys`).
             surplus: What there is of it beyond.
             number: Its row in `failed.csv`.
         """
@@ -171,7 +167,7 @@ class Findings(Struct):
             return []
         return self.errors.setdefault(kind, [])
 
-    def add_dropped(self, row: FileRow, outcome: Outcome, cells: Mapping[str, str], told: Sequence[str]) -> None:
+    def add_dropped(self, row: RunRow, outcome: Outcome, cells: Mapping[str, str], told: Sequence[str]) -> None:
         """Take note of a field that was not applied: its name, what was sent, what is stored."""
         name, sent, stored = told
         if name not in self.dropped and len(self.dropped) >= _MOST_KINDS:
@@ -181,7 +177,7 @@ class Findings(Struct):
             examples.append(Dropped(row.where, who(cells), shorten(sent), shorten(stored), outcome.contact_id))
 
     def add_meeting(
-        self, contact_id: str | None, first: tuple[FileRow, Mapping[str, str]], later: tuple[FileRow, Mapping[str, str]]
+        self, contact_id: str | None, first: tuple[RunRow, Mapping[str, str]], later: tuple[RunRow, Mapping[str, str]]
     ) -> None:
         """Take note of two rows that met the same contact, each with its cells."""
         if len(self.meetings) < MOST_MEETINGS:
@@ -214,7 +210,6 @@ def find_cell(error: RowError, cells: Mapping[str, str], key_of: Callable[[str],
 
 _SKIPPED_COLUMNS: Final = ("contact_id", "reason")
 _SUCCESS_COLUMNS: Final = ("contact_id", "new", "trace_id", "inferred")
-JOURNAL: Final = "journal.sqlite3"
 REPORT: Final = "report.json"
 SUCCEEDED: Final = "succeeded.csv"
 FAILED: Final = "failed.csv"
@@ -243,7 +238,7 @@ class Results:
         findings: Examples of what stands in them.
     """
 
-    def __init__(self, folder: Path, files: Sequence[RowFile]) -> None:
+    def __init__(self, folder: Path, files: Sequence[RunFile]) -> None:
         self.folder = folder
         self._files = files
         self._columns: dict[str, str] = {}  # by what they are for: files may spell one field in several ways
@@ -274,7 +269,7 @@ class Results:
         outcomes: Iterable[Outcome],
         collisions: Mapping[int, int],
         report: BatchReport,
-        explain: Callable[[FileRow], RowError],
+        explain: Callable[[RunRow], RowError],
     ) -> None:
         """Write all files anew; each takes its place only when it is whole.
 
@@ -306,15 +301,15 @@ class Results:
         self,
         outcomes: Iterable[Outcome],
         collisions: Mapping[int, int],
-        explain: Callable[[FileRow], RowError],
+        explain: Callable[[RunRow], RowError],
     ) -> None:
         involved = {*collisions, *collisions.values()}
-        met: dict[int, tuple[FileRow, Outcome]] = {}
+        met: dict[int, tuple[RunRow, Outcome]] = {}
         told = iter(outcomes)
         outcome = next(told, None)
         for index, row in enumerate(row for file in self._files for row in file.rows()):
             if self._is_given_up:
-                raise InterruptedError(0, "interrupted; --resume writes them")
+                raise InterruptedError(0, "interrupted; go on with the run to write them")
             self._add_problems(row)
             if outcome is None or outcome.index != index:
                 self._add(row, Outcome(index=index, status="not_attempted", error=explain(row)))
@@ -337,7 +332,7 @@ class Results:
             else:
                 (self.folder / name).unlink(missing_ok=True)
 
-    def _add(self, row: FileRow, outcome: Outcome) -> None:
+    def _add(self, row: RunRow, outcome: Outcome) -> None:
         cells, surplus = self._place(row)
         self._add_dropped(row, outcome, cells)
         if outcome.status in ("created", "updated"):
@@ -354,7 +349,7 @@ class Results:
         if row.line is not None and not _must_be_looked_up(row, outcome):
             self._file(FAILED_LINES).write(row.line + "\n")
 
-    def _add_dropped(self, row: FileRow, outcome: Outcome, cells: Sequence[str]) -> None:
+    def _add_dropped(self, row: RunRow, outcome: Outcome, cells: Sequence[str]) -> None:
         for missing in outcome.not_applied:
             told = [missing.field, text_of(missing.sent), text_of(missing.stored)]
             self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, outcome.contact_id, *told, outcome.note or ""])
@@ -365,7 +360,7 @@ class Results:
         told = [outcome.contact_id or "", is_new, outcome.trace_id or "", "true" if outcome.inferred else ""]
         self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, *told])
 
-    def _add_problems(self, row: FileRow) -> None:
+    def _add_problems(self, row: RunRow) -> None:
         problems = row.problems
         if problems:
             self.problems.add(problems, row.where)
@@ -376,18 +371,18 @@ class Results:
                     self._rows[PROBLEMS] = self._rows.get(PROBLEMS, 1) + 1
                     self.findings.add_problem(problem, row.where, self._rows[PROBLEMS])
 
-    def _add_collision(self, one: tuple[FileRow, Outcome], other: tuple[FileRow, Outcome]) -> None:
+    def _add_collision(self, one: tuple[RunRow, Outcome], other: tuple[RunRow, Outcome]) -> None:
         (row, outcome), (other_row, _) = one, other
         cells, _ = self._place(row)
         self._write(COLLISIONS, _COLLISION_COLUMNS, [*cells, outcome.contact_id, row.where, other_row.where])
 
-    def _fields_of(self, row: FileRow) -> Mapping[str, str]:
+    def _fields_of(self, row: RunRow) -> Mapping[str, str]:
         return self._by_field(self._place(row)[0])
 
     def _by_field(self, cells: Sequence[str]) -> Mapping[str, str]:
         return dict(zip(self._columns, cells, strict=True))
 
-    def _place(self, row: FileRow) -> tuple[list[str], Sequence[str]]:
+    def _place(self, row: RunRow) -> tuple[list[str], Sequence[str]]:
         """Put a row's cells under the columns of all files, and return what is too much for them apart."""
         cells, columns = row.cells, row.file.columns
         placed: dict[str, str] = {}
@@ -419,7 +414,7 @@ class Results:
         return self.folder / f"{name}.part"
 
 
-def _must_be_looked_up(row: FileRow, outcome: Outcome) -> bool:
+def _must_be_looked_up(row: RunRow, outcome: Outcome) -> bool:
     """Whether loading a row again could make a second contact."""
     contact = row.contact
     return (
@@ -434,7 +429,7 @@ def why_not_attempted(report: BatchReport) -> RowError:
     return row_error(report.stopped or StopRequestedError("the load was cancelled"))
 
 
-def why_row_not_attempted(report: BatchReport, row: FileRow, home: str | None) -> RowError:
+def why_row_not_attempted(report: BatchReport, row: RunRow, home: str | None) -> RowError:
     """Say why a row was not sent: its location takes no calls, or the load ended before.
 
     Args:
@@ -446,45 +441,3 @@ def why_row_not_attempted(report: BatchReport, row: FileRow, home: str | None) -
     location_id = contact.location_id if isinstance(contact, ContactUpsert) else None
     closed = report.closed_locations.get(location_id or home or "")
     return why_not_attempted(report) if closed is None else row_error(closed)
-
-
-# What a run writes, by all before the first dot.
-_OF_RUNS: Final = frozenset(
-    "journal before snapshot tags phones undo report succeeded failed skipped not_applied collisions problems verify "
-    "input".split()
-)
-
-
-def keep_run_private(folder: Path) -> None:
-    """Take the rights of others from a run that is used again: from its files, and from its folder, unless that holds
-    anything else, so that others may have business there.
-
-    Raises:
-        OSError: Something belongs to somebody else.
-    """
-    keep_files_private(folder)
-    names = [path.name for path in folder.iterdir()]
-    if JOURNAL in names and all(name.partition(".")[0] in _OF_RUNS for name in names):
-        keep_folder_private(folder)
-
-
-def make_folder(folder: Path, *, is_resumed: bool) -> None:
-    """Make the folder for results and journal.
-
-    Raises:
-        ConfigurationError: It cannot be used, or holds something and no earlier run is to go on.
-    """
-    try:
-        make_private_folder(folder)
-        if is_resumed:
-            keep_run_private(folder)
-        if not is_resumed and any(folder.iterdir()):
-            way = (
-                "or go on with that run with --resume" if (folder / JOURNAL).exists() else "as it holds something else"
-            )
-            raise ConfigurationError(f"{folder}: is not empty; name a new folder for the results with --out, {way}")
-        open(folder / REPORT, "a", opener=open_private).close()
-        if not (folder / REPORT).stat().st_size:
-            (folder / REPORT).unlink()
-    except OSError as error:
-        raise ConfigurationError(f"{folder}: cannot hold the results ({error.strerror or error})") from None

@@ -12,7 +12,7 @@ from msgspec import Struct
 from ...bulk.report import BatchReport, ErrorCount
 from ...private_file import write_private
 from ...rules.problems import Action, ProblemCount
-from ...run.journal import Sitting
+from ...run.journal import Session
 from ...version import __version__
 from .charts import Throughput, duration, show_throughput
 from .files import (
@@ -109,7 +109,7 @@ class FinishedRun(Struct, frozen=True, kw_only=True):
     findings: Findings
     problems: Sequence[ProblemCount] = ()
     throughput: Throughput | None
-    sittings: Sequence[Sitting]
+    sittings: Sequence[Session]
     written: Sequence[str]
     stopped: str | None
     next_steps: Sequence[NextStep]
@@ -150,7 +150,7 @@ def build_report_page(run: FinishedRun) -> str:
     if report.collisions:
         page.add_section("Collisions", _collisions(run))
     if len(run.sittings) > 1:
-        page.add_section("Sittings", _sittings(run))
+        page.add_section("Sessions", _sittings(run))
     files = [[" ", link_to_file(name)] for name in run.written if name != REPORT_PAGE]
     made = f"leadconnector-async {__version__}. This page holds data of people; keep it as you keep the file."
     return page.render("Beside this page:", files, element("br"), made)
@@ -239,7 +239,7 @@ def _facts(run: FinishedRun) -> Iterator[tuple[str, Content]]:
         yield "Of what the limits allow", f"{run.throughput.share:.0%}"
     if run.throughput is not None and run.throughput.left_today is not None:
         yield "Calls left of the day then", number(run.throughput.left_today)
-    yield "Sittings", number(report.sittings, key="sittings")
+    yield "Sessions", number(report.sittings, key="sittings")
 
 
 def _errors(run: FinishedRun) -> list[Content]:
@@ -388,7 +388,7 @@ def _differences(run: FinishedRun, meeting: Meeting) -> list[list[Content]]:
 
 
 def _sittings(run: FinishedRun) -> Html:
-    columns = [Column("Sitting", "number"), Column("Begun"), Column("Calls at once", "number")]
+    columns = [Column("Session", "number"), Column("Begun"), Column("Calls at once", "number")]
     columns.append(Column("Ended"))
     first = max(len(run.sittings) - _MOST_SITTINGS, 0)
     rows: list[list[Content]] = [
@@ -399,7 +399,7 @@ def _sittings(run: FinishedRun) -> Html:
     return build_table(caption, columns, rows)
 
 
-def _end(sitting: Sitting) -> str:
+def _end(sitting: Session) -> str:
     return "in order" if sitting.has_ended else "cut off"
 
 

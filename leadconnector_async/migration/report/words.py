@@ -66,7 +66,7 @@ def about_matching(plan: Plan) -> Iterator[str]:
         if lost:
             yield f"{count_of(lost, 'row')} would lose the {name}, as the contact of another row has it"
     if plan.comparison is None:
-        yield "What is there already is not compared (--compare does): a row may also update a contact that is there"
+        yield "What is there already is not compared (`compare` does): a row may also update a contact that is there"
 
 
 def about_comparison(found: Comparison) -> Iterator[str]:
@@ -80,7 +80,7 @@ def about_comparison(found: Comparison) -> Iterator[str]:
     for reason, count in found.skipped.items():
         yield f"{count_of(count, 'row')} not sent, as {reason}"
     if found.same and not found.skipped:
-        yield f"--skip-unchanged would save the calls of {count_of(found.same, 'row')}"
+        yield f"`skip_unchanged` would save the calls of {count_of(found.same, 'row')}"
     if found.fields:
         shown = sorted(found.fields.items(), key=lambda pair: -pair[1])[:_MOST_FIELDS]
         more = len(found.fields) - len(shown)
@@ -95,7 +95,7 @@ def _about_phones(told: Forecast, *, is_wanted: bool) -> Iterator[str]:
         refused = f"; the service will refuse it on {told.refused_phones:,}, as that person has it"
         yield f"That phone is set by an update after all rows{refused if told.refused_phones else ''}"
     if told.skipped:
-        why = "--phone-conflict skip" if is_wanted else "their location matches by phone alone"
+        why = "`phone_conflict='skip'`" if is_wanted else "their location matches by phone alone"
         rows = count_of(told.skipped, "row")
         yield f"{rows} would be left out, as a row of another person before has the same phone ({why})"
 

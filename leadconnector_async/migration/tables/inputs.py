@@ -13,13 +13,14 @@ from typing import Final
 from msgspec import Struct
 
 from ...errors import ConfigurationError
-from ...private_file import move_private, open_anew
+from ...private_file import open_anew
 from . import Reading, Table, find_files, open_table
 from .open import TEXT_KINDS, WORKBOOK_KINDS
 from .queries import Query
 
 STDIN: Final = Path("-")
 _KEPT: Final = "input"
+_STDIN_NAME: Final = "standard input"
 _READ_BYTES: Final = 1024 * 1024
 _LOOK_UP_SECONDS: Final = 0.2
 
@@ -42,13 +43,13 @@ class Sources(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if bool(self.files) == (self.query is not None):
-            raise ConfigurationError("name files to load, or a query with --sql and --from, and not both")
+            raise ConfigurationError("name files to load, or a query (`sql` and `database`), and not both")
         if self.query is not None and self.reading != Reading():
-            raise ConfigurationError("--format, --encoding and --sheet are for files, not for --sql")
+            raise ConfigurationError("`format`, `encoding` and `sheet` are for files, not for a query")
         if STDIN in self.files and len(self.files) > 1:
             raise ConfigurationError("standard input (-) is loaded alone; load the files in a run of their own")
         if STDIN in self.files and self.reading.format is None:
-            raise ConfigurationError("standard input (-) does not tell what it is: give --format csv, jsonl, ...")
+            raise ConfigurationError("standard input (-) has no name to show its format: give `format`, such as csv")
 
     @property
     def is_asked_once(self) -> bool:
@@ -57,17 +58,15 @@ class Sources(Struct, frozen=True, kw_only=True):
 
 
 class Inputs:
-    """Opens what a load is to read. What can be read only once is kept in a file, at first in a folder of its own.
+    """Opens what a load is to read. What can be read only once is kept in a file until this is closed.
 
     Args:
         sources: What to read.
-        kept: The folder of an earlier run, which may have kept what it read; None to read anew.
         is_stopped: Tells while standard input is read whether to give up.
     """
 
-    def __init__(self, sources: Sources, *, kept: Path | None, is_stopped: Callable[[], bool]) -> None:
+    def __init__(self, sources: Sources, *, is_stopped: Callable[[], bool]) -> None:
         self._sources = sources
-        self._kept = kept
         self._is_stopped = is_stopped
         self._folder: Path | None = None
         self._tables: list[Table] = []
@@ -88,7 +87,7 @@ class Inputs:
         """
         sources = self._sources
         if sources.is_asked_once:
-            name = "standard input" if sources.query is None else "the query"
+            name = _STDIN_NAME if sources.query is None else "the query"
             reading = sources.reading if sources.query is None else Reading(format="csv", encoding="utf-8")
             table = open_table(self._keep_once(reading), reading, name=name)
             table.part += sources.query.describe() if sources.query is not None else ""
@@ -98,36 +97,28 @@ class Inputs:
         self._check_options()
         return self._tables
 
-    def keep_in(self, folder: Path) -> None:
-        """Move what was read once into the folder of the run, so that it can go on.
+    def describe_stdin(self) -> list[int | str] | None:
+        """Return what the content of standard input is known by; None where it gives nothing, or is a terminal.
 
         Raises:
-            ConfigurationError: It cannot be moved there.
+            ConfigurationError: It cannot be read as rows.
+            InterruptedError: `is_stopped` said so.
         """
-        file = self._tables[0].file
-        target = folder / file.path.name
-        if file.path.parent != self._folder or target.exists():
-            return  # what an earlier run kept stays: if it is not the same, the journal refuses to go on
-        try:
-            move_private(file.path, target)
-        except OSError as error:
-            raise ConfigurationError(f"{folder}: cannot keep the rows ({error.strerror or error})") from None
-        file.path = target
+        if os.isatty(0):
+            return None
+        reading = self._sources.reading
+        path = self._keep_once(reading)
+        return open_table(path, reading, name=_STDIN_NAME).describe() if path.stat().st_size else None
 
     def _keep_once(self, reading: Reading) -> Path:
         """Return the file that holds what can be read only once."""
-        name = f"{_KEPT}.{reading.format}"
-        kept = None if self._kept is None or not (self._kept / name).is_file() else self._kept / name
-        query = self._sources.query
-        if kept is not None and (query is not None or os.isatty(0)):
-            return kept  # asked again, a database might give other rows
         self._folder = Path(tempfile.mkdtemp(prefix="leadconnector-"))
-        path = self._folder / name
-        if query is not None:
-            query.keep_rows(path)
+        path = self._folder / f"{_KEPT}.{reading.format}"
+        if self._sources.query is not None:
+            self._sources.query.keep_rows(path)
         else:
             self._keep_stdin(path)
-        return kept if kept is not None and not path.stat().st_size else path
+        return path
 
     def _keep_stdin(self, path: Path) -> None:
         try:
@@ -151,6 +142,6 @@ class Inputs:
         reading = self._sources.reading
         kinds = {table.file.kind for table in self._tables}
         if reading.sheet is not None and kinds.isdisjoint(WORKBOOK_KINDS):
-            raise ConfigurationError("--sheet is for workbooks, and none is among the files")
+            raise ConfigurationError("`sheet` is for workbooks, and none of the files is one")
         if reading.encoding is not None and kinds.isdisjoint(TEXT_KINDS):
-            raise ConfigurationError("--encoding is for text, and no such file is among those to load")
+            raise ConfigurationError("`encoding` is for text files, and none of the files is one")

@@ -46,9 +46,7 @@ class Reading(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
-            raise ConfigurationError(
-                f"--format {self.format!r} is none that can be read; it is one of {', '.join(FORMATS)}"
-            )
+            raise ConfigurationError(f"`format` {self.format!r} cannot be read; it is one of {', '.join(FORMATS)}")
 
 
 def open_table(path: Path, reading: Reading = Reading(), *, name: str | None = None) -> Table:  # noqa: B008 - it is frozen
@@ -71,7 +69,7 @@ def open_table(path: Path, reading: Reading = Reading(), *, name: str | None = N
         return WorkbookTable(file, reading.sheet)
     names = f"{', '.join(_KINDS)}, perhaps with {', '.join(PACKINGS)} after it"
     raise ConfigurationError(
-        f"{file.name}: is of no kind that can be read; the name must end in {names}, or give --format"
+        f"{file.name}: is not a kind of file that can be read; the name must end in {names}, or give `format`"
     )
 
 

@@ -71,12 +71,10 @@ class Query(Struct, frozen=True):
             return _postgres_rows(self.database, self.sql)
         if mark and scheme not in _FILES:
             what = f"{scheme}:// is no database that can be asked"
-            raise ConfigurationError(
-                f"--from: {what}; give sqlite:///FILE, postgresql://HOST/DATABASE or a DuckDB file"
-            )
+            raise ConfigurationError(f"{what}; give sqlite:///FILE, postgresql://HOST/DATABASE or a DuckDB file")
         # As SQLAlchemy has it, three slashes come before a path, and four where that begins with one.
         path = Path(rest.removeprefix("/") if mark else self.database)
-        return _file_rows(File(path, name=f"--from {path}"), self.sql)
+        return _file_rows(File(path, name=f"database {path}"), self.sql)
 
 
 def has_password(database: str) -> bool:
@@ -131,7 +129,7 @@ def _sqlite_rows(file: File, sql: str) -> Rows:
 
 
 def _postgres_rows(address: str, sql: str) -> Rows:
-    library = load_library("psycopg", "--from postgresql://")
+    library = load_library("psycopg", "reading from PostgreSQL")
     reason = None
     try:
         with library.connect(address) as connection:

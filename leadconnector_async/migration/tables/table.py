@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -61,15 +60,6 @@ class Table:
             ConfigurationError: From here on, rows cannot be told apart, or the source ends in the midst of one.
         """
         raise NotImplementedError
-
-    @cached_property
-    def count(self) -> int:
-        """How many rows there are. This reads the whole table, and so finds what makes it unreadable.
-
-        Raises:
-            ConfigurationError: As `rows`.
-        """
-        return sum(1 for _ in self.rows())
 
     def describe(self) -> list[int | str]:
         """Return what the content is known by: size and SHA-256 of the file, and which part of it is read."""

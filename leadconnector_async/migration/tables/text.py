@@ -114,7 +114,7 @@ def _named(name: str) -> Encoding:
     try:
         "".encode(name)  # raises for what is a codec and no encoding, too
     except (LookupError, UnicodeError):
-        raise ConfigurationError(f"--encoding {name!r} is none that is known; try utf-8, cp1252 or utf-16") from None
+        raise ConfigurationError(f"`encoding` {name!r} is not known; try utf-8, cp1252 or utf-16") from None
     return _UTF8 if codecs.lookup(name).name == "utf-8" else Encoding(name)
 
 
@@ -176,12 +176,12 @@ def _guess(file: File) -> Encoding:
     matches = list(library.from_bytes(_sample(file), cp_isolation=list(_LEGACY)))
     if not matches:
         raise ConfigurationError(
-            f"{file.name}: is in no encoding that can be told; save it as UTF-8, or give --encoding"
+            f"{file.name}: is in an encoding that cannot be recognised; save it as UTF-8, or give `encoding`"
         )
     least = min(match.chaos for match in matches) + _AS_LIKELY
     likely = {name for match in matches if match.chaos <= least for name in match.could_be_from_charset}
     name = next(name for name in _LEGACY if name in likely)
-    return Encoding(name, f"is not UTF-8, and read as {_LEGACY[name]} (--encoding says otherwise)")
+    return Encoding(name, f"is not UTF-8, and read as {_LEGACY[name]} (`encoding` chooses another)")
 
 
 def _sample(file: File) -> bytes:
@@ -218,7 +218,7 @@ def undecodable(name: str, error: UnicodeError) -> ConfigurationError:
     """Say that a text is not in the encoding that it should be in."""
     what, reason = (error.encoding, error.reason) if isinstance(error, UnicodeDecodeError) else ("text", str(error))
     return ConfigurationError(
-        f"{name}: cannot be read as {what} to its end ({reason}); export it anew, or see --encoding"
+        f"{name}: cannot be read as {what} to its end ({reason}); export it again, or give `encoding`"
     )
 
 

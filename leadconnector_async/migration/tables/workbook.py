@@ -103,10 +103,10 @@ class WorkbookTable(Table):
             shown = [sheet.name for sheet in workbook.sheets_metadata if sheet.visible == visible]
             filled = [name for name in shown if self._open_sheet(workbook, name).end is not None]
         if not filled:
-            raise ConfigurationError(f"{self.name}: no sheet that is shown holds anything; name one with --sheet")
+            raise ConfigurationError(f"{self.name}: no sheet that is shown holds anything; name one (`sheet`)")
         if len(filled) > 1:
             others = ", ".join(map(repr, filled[1:6]))
-            self.notes.append(f"the sheet {filled[0]!r} is read (there are {others}; choose with --sheet)")
+            self.notes.append(f"the sheet {filled[0]!r} is read (there are {others}; `sheet` chooses another)")
         return str(filled[0])
 
     def _named(self, wanted: str, names: list[str]) -> str:

@@ -202,7 +202,7 @@ def test_a_column_goes_where_the_user_says() -> None:
     }
     assert {unsent.name: unsent.reason for unsent in result.unsent} == {
         "Email": "it is to be ignored",
-        "City": "--ignore",
+        "City": "it is to be ignored",
     }
 
 
@@ -221,7 +221,7 @@ def test_a_mapping_that_is_whole_sends_nothing_else() -> None:
         ("opt-out:Fax", "there are Call, Email.*, all"),
         ("opt-in:", "is no field"),
         ("custom:", "is no field"),
-        ("custom:Nickname X", "has no custom field 'Nickname X' .did you mean 'Nick Name'.*--create-fields"),
+        ("custom:Nickname X", "has no custom field 'Nickname X' .did you mean 'Nick Name'.*`create_fields`"),
         ("custom:Contract", "holds files"),
         ("custom:twin", "several custom fields are called 'twin'.*custom:contact.twin_1 or custom:contact.twin_2"),
     ],
@@ -232,11 +232,11 @@ def test_a_target_that_is_none_is_told_with_what_may_be_meant(target: str, hint:
 
 
 def test_a_column_that_there_is_not_is_told() -> None:
-    with pytest.raises(ConfigurationError, match="--map 'Nmae': no file has such a column; did you mean 'Name'"):
-        check_names("--map", ["Nmae"], ["Name", "Email"])
-    with pytest.raises(ConfigurationError, match="--ignore 'X': no file has such a column; there are Name, Email"):
-        check_names("--ignore", ["X"], ["Name", "Email"])
-    check_names("--ignore", ["Name"], ["Name", "Email"])
+    with pytest.raises(ConfigurationError, match="`columns` 'Nmae': no file has such a column; did you mean 'Name'"):
+        check_names("`columns`", ["Nmae"], ["Name", "Email"])
+    with pytest.raises(ConfigurationError, match="`ignore` 'X': no file has such a column; there are Name, Email"):
+        check_names("`ignore`", ["X"], ["Name", "Email"])
+    check_names("`ignore`", ["Name"], ["Name", "Email"])
 
 
 # ---------------------------------------------------------------------------------------------- custom fields
@@ -344,7 +344,7 @@ def test_owners_by_email_or_name(tmp_path: Path) -> None:
 def test_an_owner_by_email_needs_a_table() -> None:
     assert read("email,assignedTo", "a@b.co", "y0BeYjuRIlDwsDcOHOJo")[0]["assignedTo"] == "y0BeYjuRIlDwsDcOHOJo"
     assert read("email,assignedTo", "a@b.co", "sam@x.com")[1] == [
-        "assignedTo skipped: is no id of a user, and no --owners FILE tells whose it is"
+        "assignedTo skipped: is not the id of a user, and there is no file of owners to look it up in (`owners`)"
     ]
 
 

@@ -94,6 +94,6 @@ def test_a_mapping_file_that_is_wrong_is_told_in_a_sentence(tmp_path: Path, text
     path = write(tmp_path, text, "mapping.toml")
     with pytest.raises(ConfigurationError, match=told) as caught:
         read_mapping_file(path)
-    assert str(caught.value).startswith(f"--mapping {path}")
+    assert str(caught.value).startswith(f"mapping file {path}")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_mapping_file(tmp_path / "gone.toml")

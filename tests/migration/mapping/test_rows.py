@@ -23,7 +23,11 @@ from leadconnector_async import (
 )
 from leadconnector_async.errors import InvalidContactError
 from leadconnector_async.migration.mapping.rows import FileRow, open_row_file
-from leadconnector_async.migration.report.files import Results, make_folder, why_not_attempted
+from leadconnector_async.migration.report.files import Results, why_not_attempted
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import make_folder
+from leadconnector_async.run.rows import RunFile
+from tests.kept_rows import keep
 
 
 def write(folder: Path, text: str | bytes, name: str = "people.csv") -> Path:
@@ -33,10 +37,7 @@ def write(folder: Path, text: str | bytes, name: str = "people.csv") -> Path:
 
 
 def read(path: Path) -> list[FileRow]:
-    file = open_row_file(path)
-    rows = list(file.rows())
-    assert len(rows) == file.count
-    return rows
+    return list(open_row_file(path).rows())
 
 
 def contacts(path: Path) -> list[ContactUpsert | str]:
@@ -133,7 +134,7 @@ def test_quoted_newlines_stay_in_their_cell(tmp_path: Path) -> None:
     ("name", "content", "expected"),
     [
         ("gone.csv", None, "there is no such file"),
-        ("people.docx", b"PK", "is of no kind that can be read"),
+        ("people.docx", b"PK", "is not a kind of file that can be read"),
         ("people.csv", b"", "is empty"),
         ("people.csv", b" \n\n", "is empty"),
         ("people.csv", b"email\na\0@b.co\n", "save it as UTF-8"),
@@ -194,7 +195,7 @@ def test_a_bad_row_is_told_by_row_and_column_and_reading_goes_on(tmp_path: Path)
 def test_where_cells_and_rows_cannot_be_told_apart_nothing_is_sent(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, f"email,city\na@b.co,{text}\nc@b.co,Ulm\n")
     with pytest.raises(ConfigurationError, match="row 2: its quotes cannot be read"):
-        _ = open_row_file(path).count
+        list(open_row_file(path).rows())
 
 
 @pytest.mark.parametrize("broken", ['b@b.co,"closed" too early'])
@@ -267,8 +268,12 @@ def table_of(path: Path) -> list[list[str]]:
 
 
 def settle(paths: list[Path], folder: Path, status: Any = "failed") -> Results:
-    files = [open_row_file(path) for path in paths]
-    make_folder(folder, is_resumed=False)
+    make_folder(folder)
+    with Database(None) as database:
+        return write_results(keep([open_row_file(path) for path in paths], database), folder, status)
+
+
+def write_results(files: list[RunFile], folder: Path, status: Any) -> Results:
     results = Results(folder, files)
     error = RowError("ValidationError", 422, "no") if status == "failed" else None
     outcomes = (
@@ -415,9 +420,9 @@ def test_what_cannot_be_read_is_not_sent_when_it_is_loaded_again(tmp_path: Path,
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="is not empty"):
-        make_folder(tmp_path, is_resumed=False)
+        make_folder(tmp_path)
     with pytest.raises(ConfigurationError, match="cannot hold the results"):
-        make_folder(tmp_path / "report.json" / "below", is_resumed=False)
+        make_folder(tmp_path / "report.json" / "below")
 
 
 def test_a_row_that_may_have_been_applied_is_not_loaded_again_by_mistake(tmp_path: Path) -> None:

@@ -1,0 +1,883 @@
+"""Migration: rows of files on their way into locations, planned, loaded, verified and undone.
+
+A migration has a folder. `prepare` reads, maps and checks its rows and keeps them there; everything later reads the
+folder alone, in this process or another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ..bulk.contacts import leave_used_slots
+from ..bulk.pool import Pool
+from ..bulk.report import BatchReport, Outcome
+from ..bulk.source import Closing, Skipped
+from ..client import LeadConnector
+from ..errors import ConfigurationError, JournalError, LeadConnectorError
+from ..limits.limit import RateLimit
+from ..models import ContactUpsert
+from ..protocol.answers import clean_text
+from ..run.database import Database
+from ..run.folder import discard_folder, finish_draft, make_folder, open_draft, open_run
+from ..run.journal import Journal
+from ..run.rows import Rows, RunFile
+from ..run.target import describe_target, is_same_target
+from .before import Snapshot, StoredContacts
+from .existing import Reading, compare_with_existing, open_chooser, take_snapshot
+from .load import FileLoad, Sending, open_steps
+from .mapping.custom_fields import about_not_emptied
+from .mapping.meaning import Meaning
+from .mapping.rows import RowFile, split_emptied
+from .matching import Matching
+from .options import CHANGED, MigrationOptions
+from .plan import Comparison, Plan
+from .planning import Seen as Planned
+from .planning import make_plan
+from .prepare import Preparation, Seen, fields_made
+from .report.files import Results
+from .restore import Restore, assume_met
+from .select import Chooser, read_selection
+from .steps import StepProgress
+from .survey import Survey
+from .tables import Reading as TableReading
+from .tables import find_files, open_table
+from .tables.inputs import STDIN, Inputs, Sources
+from .undo import Created, Undo, UndoPlan, UndoReport, conclude_undo, correct_plan, plan_undo, read_created
+from .undone import Undone, UndoRecords
+from .verify import (
+    Meetings,
+    Sample,
+    Verification,
+    VerifyRecords,
+    VerifyReport,
+    group_by_contact,
+    most_differing,
+    note_end,
+    read_end,
+)
+
+_OPTIONS: Final = "options"
+_PLAN: Final = "plan"
+_NOTES: Final = "notes"
+_FILES: Final = "files"
+_LOADING: Final = "loading"
+_HAS_LOCATIONS: Final = "has_locations"
+IN_SANDBOX: Final = "the sandbox"
+"""The target of a load into a sandbox that ends with its process."""
+
+Tell = Callable[[str], None]
+Content = list[int | str]
+"""What the content of a source is known by."""
+
+
+class Migration:
+    """A migration. Open it with `prepare` or `open`, and close it, as with `async with`.
+
+    Attributes:
+        folder: Where it is kept; None where nothing is.
+        options: What is done with rows.
+        plan: What the load will do.
+        notes: What was taken for granted when it was prepared, in sentences.
+        shared: What is done about rows that share a phone, in sentences; of a run that was just prepared.
+        read_files: What was read, of a run that was just prepared.
+        load: The load of the last `upsert`, with its results; None before.
+    """
+
+    def __init__(
+        self,
+        client: LeadConnector | None,
+        folder: Path | None,
+        file: Database,
+        options: MigrationOptions,
+        plan: Plan,
+        notes: list[str],
+        *,
+        target: str | None = None,
+    ) -> None:
+        self._client = client
+        self._file = file
+        self._target = target
+        self.folder = folder
+        self.options = options
+        self.plan = plan
+        self.notes = notes
+        self.shared: list[str] = []
+        self.read_files: list[RowFile] = []
+        self.load: FileLoad | None = None
+
+    # ------------------------------------------------------------------------------------------ opening
+
+    @classmethod
+    async def prepare(
+        cls,
+        client: LeadConnector | None,
+        sources: Sequence[str | Path] | Sources,
+        *,
+        folder: str | Path | None,
+        options: MigrationOptions = MigrationOptions(),  # noqa: B008  (it is frozen)
+        compare: bool = False,
+        ask_locations: bool = True,
+        keep_with_obstacles: bool = False,
+        rate_limit: RateLimit | None = None,
+        location_id: str | None = None,
+        target: str | None = None,
+        stop: asyncio.Event | None = None,
+        tell: Tell = lambda _: None,
+    ) -> Migration:
+        """Read, map and check rows, and say what a load will do. Nothing is sent.
+
+        Args:
+            client: Of where the load goes; it is open. None to plan offline: what names in cells stand for, and how
+                locations match, is then looked up when the load begins.
+            sources: The files; or what else gives rows.
+            folder: Where the run is kept; a new or empty folder. None: nothing is kept, and nothing can be loaded.
+            options: What is done with rows.
+            compare: Whether rows are compared with what is there.
+            ask_locations: Whether locations are asked for their limits and how they match; else those alone where rows
+                of several people share a phone.
+            keep_with_obstacles: Whether a run that cannot be loaded as it is, is kept; `plan.obstacles` says why.
+            rate_limit: Our own limits of each location, where there is no client.
+            location_id: The location of rows that name none, where there is no client.
+            target: How the service is called; the client's address by default.
+            stop: Set it to give up.
+            tell: Called with what is read from the service for a comparison, and how long that takes.
+
+        Raises:
+            ConfigurationError: Something cannot be read, or the load cannot begin as it is; no run was kept.
+            LeadConnectorError: What is there cannot be read.
+            InterruptedError: `stop` was set.
+        """
+        sources = sources if isinstance(sources, Sources) else Sources(files=[Path(path) for path in sources])
+        meaning = await asyncio.to_thread(options.read_meaning)
+        stop = stop or asyncio.Event()
+        place = None if folder is None else Path(folder)
+        if place is not None:
+            await asyncio.to_thread(make_folder, place)
+        try:
+            draft = _Draft(
+                client,
+                place,
+                options,
+                limit=(rate_limit if client is None else client.rate_limit) or RateLimit(),
+                location_id=location_id,
+                target=target,
+                stop=stop,
+                tell=tell,
+            )
+            return await draft.prepare(
+                sources, meaning, compare=compare, asks_all=ask_locations, keep_with_obstacles=keep_with_obstacles
+            )
+        except JournalError as error:
+            if place is not None:
+                discard_folder(place)
+            raise ConfigurationError(f"{error}; nothing was sent: make room, and begin again") from error
+        except BaseException:
+            if place is not None:
+                discard_folder(place)
+            raise
+
+    @classmethod
+    async def open(cls, client: LeadConnector | None, folder: str | Path, *, target: str | None = None) -> Migration:
+        """Open a run of an earlier process.
+
+        Args:
+            client: Of the service and location that it is for; it is open. None where it comes later, with `use`.
+            folder: Of the run.
+            target: How the service is called; the client's address by default.
+
+        Raises:
+            ConfigurationError: There is no run, it is damaged or in use, or it is for another service or location.
+        """
+        place = Path(folder)
+        file = await asyncio.to_thread(open_run, place)
+        try:
+            options, plan, notes = _read_about(file)
+            run = cls(None, place, file, options, plan, notes, target=target)
+            if client is not None:
+                run.use(client)
+        except BaseException:
+            file.close()
+            raise
+        return run
+
+    def use(self, client: LeadConnector) -> None:
+        """Take a client, which is open.
+
+        Raises:
+            ConfigurationError: The run is for another service or location.
+        """
+        target = self._target or client.target
+        if self.target is not None and not is_same_target(self.target, target):
+            there, here = describe_target(self.target), describe_target(target)
+            raise ConfigurationError(
+                f"{self.folder}: was loaded into {clean_text(there)}, and the settings name {clean_text(here)}; set "
+                "LEADCONNECTOR_BASE_URL as it was then"
+            )
+        if self.location_id is not None and client.location_id != self.location_id:
+            raise ConfigurationError(
+                f"{self.folder}: is for location {clean_text(self.location_id)}, and the client for "
+                f"{clean_text(client.location_id or 'none')}; name the location of the run"
+            )
+        self._client = client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder. May be called twice."""
+        self._file.close()
+
+    def discard(self) -> None:
+        """Remove a run that was not begun, with its folder where that holds nothing else; then it is closed."""
+        self.close()
+        if self.folder is not None:
+            discard_folder(self.folder)
+
+    # ------------------------------------------------------------------------------------------ what it is
+
+    @property
+    def location_id(self) -> str | None:
+        """The location of rows that name none, where it is known."""
+        return self._file.about("location") or None
+
+    @property
+    def target(self) -> str | None:
+        """The service, where it is known."""
+        return self._file.about("target")
+
+    @property
+    def fields_made(self) -> list[str]:
+        """The custom fields that were made for it, by their names."""
+        return fields_made(self._file)
+
+    @property
+    def has_locations(self) -> bool:
+        """Whether rows name their locations."""
+        return self._file.about(_HAS_LOCATIONS) == "yes"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether rows may have been sent."""
+        return self._journal().is_begun
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a load was begun, be it that it only read what was there."""
+        return self._file.about(_LOADING) is not None
+
+    @property
+    def files(self) -> list[RunFile]:
+        """Its rows."""
+        return Rows(self._file).files()
+
+    @property
+    def journal(self) -> Journal:
+        """What became of its rows."""
+        return self._journal()
+
+    def _journal(self, *, retry_failed: bool = False) -> Journal:
+        return Journal(self._file, retry_failed=retry_failed)
+
+    def check_same(self, sources: Sources, options: MigrationOptions, *, piped: Content | None = None) -> None:
+        """Refuse to go on with other rows or options. A file that is gone is fine; a query is not asked again.
+
+        Args:
+            sources: The rows.
+            options: What is done with them.
+            piped: What standard input gives this time, as of `Inputs.describe_stdin`; None where it gives nothing.
+
+        Raises:
+            ConfigurationError: Something is not the same; the sentence says what.
+        """
+        found = options.describe(options.read_meaning())
+        changed = [name for name, value in found.items() if self._file.about(f"same.{name}") != value]
+        if self._is_changed(sources, piped):
+            changed.insert(0, _FILES)
+        if changed:
+            raise ConfigurationError(
+                f"{self._file.path}: this run {CHANGED[changed[0]]}; name another place for this one, or load that one"
+            )
+
+    def find_changed(self) -> list[str]:
+        """Return the files that hold something else than when they were read for this run.
+
+        A file that is gone is not among them, nor is what could be read only once: their rows are kept.
+        """
+        kind = self._file.about(_FILES) or ""
+        if not kind.startswith("{"):  # a query, or standard input
+            return []
+        reading = msgspec.json.decode(kind, type=TableReading)
+        return [file.about.path for file in self.files if _holds_otherwise(file, reading)]
+
+    def is_same(self, sources: Sources, options: MigrationOptions, *, piped: Content | None = None) -> bool:
+        """Whether a run is of these sources and options; see `check_same`."""
+        try:
+            self.check_same(sources, options, piped=piped)
+        except ConfigurationError:
+            return False
+        return True
+
+    def _is_changed(self, sources: Sources, piped: Content | None) -> bool:
+        if self._file.about(_FILES) != _kind_of(sources):
+            return True
+        kept = [file.about for file in self.files]
+        if sources.is_asked_once:
+            return piped is not None and [piped] != [about.content for about in kept]
+        contents = {about.path: about.content for about in kept}
+        try:
+            paths = find_files(sources.files)
+        except ConfigurationError:  # a pattern that no file matches any more
+            return False
+        found = [
+            open_table(path, sources.reading).describe() if path.exists() else contents.get(str(path.absolute()))
+            for path in paths
+        ]
+        return found != [about.content for about in kept]
+
+    # ------------------------------------------------------------------------------------------ upsert
+
+    async def upsert(
+        self,
+        *,
+        on_outcome: Callable[[Outcome], None] | None = None,
+        on_step: Callable[[StepProgress], None] = lambda _: None,
+        on_read: Callable[[int], None] = lambda _: None,
+        on_load: Callable[[FileLoad], None] = lambda _: None,
+        tell: Tell = lambda _: None,
+        stop: asyncio.Event | None = None,
+        wait_for_quota: bool = False,
+        retry_failed: bool = False,
+        limit: int | None = None,
+        as_planned: bool = False,
+    ) -> BatchReport:
+        """Load all rows, or go on where an earlier call or process left off, and write the result files.
+
+        Args:
+            on_outcome: Called with each outcome once it is on disk.
+            on_step: Called after each call that follows the upserts, such as one that adds tags.
+            on_read: Called with how many contacts more were read that were there before.
+            on_load: Called with the load before its first row.
+            tell: Called with what is done before the first row, in sentences.
+            stop: Set it to end in order.
+            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
+            retry_failed: Whether rows that failed are sent once more.
+            limit: How many rows, from the first, are loaded this time; None for all.
+            as_planned: Whether rows are loaded as they were read for a plan of another process, although a file has
+                changed since. A load that was begun goes on in any case, and so does one whose file is gone.
+
+        Returns:
+            The counts of all sessions.
+
+        Raises:
+            ConfigurationError: The load cannot begin, as where a file has changed; nothing was sent.
+            LoadStoppedError: The results could not be written.
+            LeadConnectorError: What is there could not be read; nothing was sent, and what was read is kept.
+            InterruptedError: `stop` was set before anything was read or sent.
+        """
+        client, stop = self._opened_client(), stop or asyncio.Event()
+        if not as_planned:
+            await self._refuse_changed()
+        journal = self._journal(retry_failed=retry_failed)
+        await self._begin(client, journal, stop, tell)
+        is_begun = journal.is_begun
+        pool = Pool(client, waits_for_quota=wait_for_quota)
+        files = _first(self.files, limit)
+        async with AsyncExitStack() as stack:
+            reading = self._reading(client, waits=wait_for_quota, tell=tell, on_read=on_read)
+            if self.options.snapshot:
+                await take_snapshot(reading, client, files, self._file, stop, pool, is_begun=is_begun)
+            chooser = await open_chooser(reading, client, files, self._file, stop, stack, pool, is_begun=is_begun)
+            if self.options.snapshot or chooser is not None:
+                StoredContacts(self._file).settle(pool.closed)
+            self.load = FileLoad(
+                files,
+                Results(self._folder(), files),
+                journal,
+                steps=open_steps(self._file, self.options, retry_refused=retry_failed),
+                chooser=chooser,
+                closed=pool.closed,
+            )
+            on_load(self.load)
+            try:
+                return await self.load.run(
+                    client,
+                    stop,
+                    wait_for_quota=wait_for_quota,
+                    on_outcome=on_outcome or (lambda _: None),
+                    on_step=on_step,
+                )
+            finally:
+                with suppress(JournalError):  # what it tells of its end is then less exact
+                    note_end(journal, client)
+
+    async def _refuse_changed(self) -> None:
+        """Refuse a plan of another process that is not begun, and of which a file has changed since."""
+        if self.read_files or self.is_loading:
+            return
+        if changed := await asyncio.to_thread(self.find_changed):
+            raise ConfigurationError(
+                f"{changed[0]}: has changed since this run was planned; plan anew, or load with as_planned what was "
+                "planned"
+            )
+
+    async def _begin(self, client: LeadConnector, journal: Journal, stop: asyncio.Event, tell: Tell) -> None:
+        """Note where the load goes, and resolve what was left open when it was planned."""
+        whole = {
+            "location": client.location_id or "",
+            "target": self._target or client.target,
+            "api_version": client.api_version,
+        }
+        journal.check(whole)
+        if self.plan.obstacles:
+            raise ConfigurationError("; ".join(self.plan.obstacles))
+        if not journal.is_begun:
+            await self._resolve(client, stop, tell)
+            self._file.note([*whole.items(), (_LOADING, "yes")])
+
+    async def _resolve(self, client: LeadConnector, stop: asyncio.Event, tell: Tell) -> None:
+        preparation = Preparation(
+            self.options,
+            client,
+            self._file,
+            limit=client.rate_limit or RateLimit(),
+            location_id=client.location_id or "",
+            stop=stop,
+            tell=tell,
+        )
+        made = self.fields_made
+        await preparation.resolve([name for name in self.plan.new_fields if name not in made])
+
+    def _reading(
+        self, client: LeadConnector, *, waits: bool, tell: Tell, on_read: Callable[[int], None] = lambda _: None
+    ) -> Reading:
+        return _reading_of(self.options, client, waits=waits, tell=tell, on_read=on_read)
+
+    def _opened_client(self) -> LeadConnector:
+        if self._client is None:
+            raise ConfigurationError("this run was opened without a client; give it one with `use`")
+        if self.folder is None:
+            raise ConfigurationError("this plan was not kept; prepare it with a folder to load it")
+        leave_used_slots(self._client, self.journal.last_calls())
+        return self._client
+
+    def _folder(self) -> Path:
+        assert self.folder is not None  # noqa: S101  (of a run that can be loaded there is one)
+        return self.folder
+
+    # ------------------------------------------------------------------------------------------ verify
+
+    async def verify(
+        self,
+        *,
+        sample: int | Sample | None = None,
+        stop: asyncio.Event | None = None,
+        concurrency: int = 64,
+        on_start: Callable[[int], None] = lambda _: None,
+        on_compared: Callable[[], None] = lambda: None,
+    ) -> VerifyReport:
+        """Read the contacts of the run back, compare them with what was sent, and write `verify.json` and `.csv`.
+
+        If the last verification of the same sample was stopped, this one goes on: it passes over rows that were found
+        as they should be, and compares those that differed once more.
+
+        Args:
+            sample: How many rows to compare, by chance; None for all.
+            stop: Set it to end in order.
+            concurrency: Contacts read at a time.
+            on_start: Called with how many rows are left to compare.
+            on_compared: Called after each row.
+
+        Raises:
+            ConfigurationError: A result cannot be written.
+            JournalError: The run cannot be read or written.
+        """
+        client, stop = self._opened_client(), stop or asyncio.Event()
+        journal, adds_tags = self.journal, self.options.tags == "add"
+        picking = Sample(count=sample) if isinstance(sample, int) else sample or Sample()
+        with ExitStack() as opened:
+            meetings = opened.enter_context(await asyncio.to_thread(Meetings, journal.outcomes()))
+            ended_at = read_end(journal)
+            records = VerifyRecords(self._file, [str(picking), meetings.total, ended_at, self.is_undo_begun])
+            picked = picking.pick(meetings.total, records.seed)
+            wanted = meetings.total if picked is None else len(picked)
+            work = Verification(client, self._folder(), records, ended_at=ended_at, adds_tags=adds_tags)
+            on_start(wanted - work.tally.compared)
+            outcomes = journal.outcomes()
+            for step in open_steps(self._file, self.options):
+                outcomes = step.mark(outcomes)
+            sending = self._sending(client, opened)
+            groups = group_by_contact(self.files, outcomes, meetings, picked, sending, adds_tags=adds_tags)
+            try:
+                stopped = await _ending(work.run(groups, stop, concurrency=concurrency, on_compared=on_compared), stop)
+                if stopped is None:
+                    records.conclude()
+                report = _report_of(work, meetings.total, wanted, stopped, is_sample=picked is not None)
+                report.write(self._folder())
+            except OSError as error:
+                reason = error.strerror or error
+                raise ConfigurationError(f"{self.folder}: cannot hold the results ({reason})") from None
+        return report
+
+    def _sending(self, client: LeadConnector, opened: ExitStack) -> Sending | None:
+        """Return what was sent of each row; None where rows were sent as they are."""
+        selection = read_selection(self._file.about("same.selection") or "")
+        if not selection.fill_empty:
+            return None
+        stored, replaces_tags = StoredContacts(self._file), self.options.tags == "replace"
+        chooser = Chooser(selection, stored, location_id=client.location_id or "", replaces_tags=replaces_tags)
+        opened.callback(chooser.close)
+        return Sending(open_steps(self._file, self.options), chooser)
+
+    # ------------------------------------------------------------------------------------------ undo
+
+    @property
+    def is_undo_begun(self) -> bool:
+        """Whether an undo was begun."""
+        return UndoRecords(self._file).is_begun
+
+    @property
+    def restores(self) -> bool:
+        """Whether an undo restores what was updated, as the run kept what contacts were before."""
+        return self.options.snapshot
+
+    async def plan_undo(self) -> UndoPlan:
+        """Return what an undo is about; nothing is done."""
+        return await asyncio.to_thread(_Past(self, self._opened_client()).plan)
+
+    async def undo(
+        self,
+        *,
+        force: bool = False,
+        include_inferred: bool = False,
+        stop: asyncio.Event | None = None,
+        concurrency: int = 64,
+        on_start: Callable[[int], None] = lambda _: None,
+        on_undone: Callable[[Undone], None] = lambda _: None,
+    ) -> UndoReport:
+        """Delete the contacts that the run created, restore those that it updated where it kept what they were, and
+        write `undo.json` and `.csv`. Called again, it goes on.
+
+        Args:
+            force: Whether contacts and fields that somebody changed since are undone, too.
+            include_inferred: Whether contacts are deleted, too, that the run may not have created.
+            stop: Set it to end in order.
+            concurrency: Contacts at a time.
+            on_start: Called with how many contacts there are, before the deletions and before the restoring.
+            on_undone: Called with what became of each.
+
+        Raises:
+            ConfigurationError: A result cannot be written.
+            JournalError: The run cannot be read or written.
+        """
+        client, stop = self._opened_client(), stop or asyncio.Event()
+        past, book, pool = _Past(self, client), UndoRecords(self._file), Pool(client)
+        plan = await asyncio.to_thread(past.plan)
+        if not book.is_begun:
+            book.begin(client.clock.time())
+        work = Undo(client, book, self.journal, pool, is_forced=force, includes_inferred=include_inferred)
+        on_start(plan.created)
+        running = work.run(past.created(), stop, concurrency=concurrency, on_undone=on_undone)
+        reason = await _ending(running, stop)
+        if past.snapshot is not None and reason in (None, _words_of(pool.reason)):
+            on_start(plan.updated)
+            with ExitStack() as opened:
+                meetings = opened.enter_context(await asyncio.to_thread(Meetings, past.outcomes()))
+                adds_tags = self.options.tags == "add"
+                sending = self._sending(client, opened)
+                groups = group_by_contact(self.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
+                restore = Restore(client, book, past.snapshot, self.journal, pool, adds_tags=adds_tags, is_forced=force)
+                running = restore.run(groups, stop, concurrency=concurrency, on_undone=on_undone)
+                reason = await _ending(running, stop)
+        try:
+            return conclude_undo(
+                self._folder(), plan, book, reason, restores=self.restores, fields_left=self.fields_made
+            )
+        except OSError as error:
+            raise ConfigurationError(f"{self.folder}: cannot hold the results ({error.strerror or error})") from None
+
+
+class _Draft:
+    """Prepares a run."""
+
+    def __init__(
+        self,
+        client: LeadConnector | None,
+        folder: Path | None,
+        options: MigrationOptions,
+        *,
+        limit: RateLimit,
+        location_id: str | None,
+        target: str | None,
+        stop: asyncio.Event,
+        tell: Tell,
+    ) -> None:
+        self._client = client
+        self._folder = folder
+        self._options = options
+        self._location_id = (location_id if client is None else client.location_id) or ""
+        self._target = target or (None if client is None else client.target)
+        self._named_target = target
+        self._stop = stop
+        self._tell = tell
+        self._limit = limit
+        self._notes: list[str] = []
+        self._file = Database(None) if folder is None else open_draft(folder)
+        self._preparation = Preparation(
+            options,
+            client,
+            self._file,
+            limit=self._limit,
+            location_id=self._location_id,
+            stop=stop,
+            tell=self._notes.append,
+        )
+
+    async def prepare(
+        self, sources: Sources, meaning: Meaning, *, compare: bool, asks_all: bool, keep_with_obstacles: bool
+    ) -> Migration:
+        try:
+            with Matching() as matching, Inputs(sources, is_stopped=self._stop.is_set) as inputs:
+                tables = await asyncio.to_thread(inputs.open)
+                self._notes += [f"{table.name}: {note}" for table in tables for note in table.notes]
+                self._notes += self._assume()
+                if meaning.empties_fields:
+                    files = [RowFile(table, meaning) for table in tables]
+                    self._notes += filter(None, [about_not_emptied(split_emptied(files)[1])])
+                seen = await self._preparation.read(tables, meaning, matching, asks_all=asks_all)
+                if not keep_with_obstacles:
+                    self._preparation.refuse(seen.tally)
+                plan = await self._plan(seen, compare=compare)
+            if self._stop.is_set():
+                raise InterruptedError(0, "interrupted")
+            self._note(sources, meaning, seen, plan)
+            return self._finish(seen, plan)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _assume(self) -> Iterator[str]:
+        """Yield what is taken for granted where nothing can be asked."""
+        if self._client is None:
+            yield "The service was not asked: limits and matching are taken to be as usual."
+            if names := " and ".join(f"`{name}`" for name in self._options.selection.names()):
+                yield f"All rows are counted as sent: which of them {names} would leave out is not known offline."
+
+    async def _plan(self, seen: Seen, *, compare: bool) -> Plan:
+        comparison = None
+        survey, matching = seen.survey, seen.matching
+        with ExitStack() as opened:
+            if compare and self._client is not None:
+                matching = opened.enter_context(Matching())
+                survey = Survey(self._location_id, tags_rule=self._options.tags, matching=matching)
+                comparison = await self._compare(self._client, seen, survey)
+                await asyncio.to_thread(matching.find_shared_phones)
+                rules = {name: one.rule for name, one in seen.asked.items()}
+                await asyncio.to_thread(matching.settle_phones, self._options.phone_conflict, rules)
+            planned = Planned(
+                files=self._preparation.files,
+                rows=seen.files,
+                survey=survey,
+                tally=seen.tally,
+                matching=matching,
+                asked=seen.asked,
+                limit=self._limit,
+                target=None if self._target is None else urlsplit(self._target).hostname or self._target,
+                obstacles=self._preparation.obstacles(seen.tally),
+                new_fields=self._preparation.missing,
+                assumptions=self._notes,
+                comparison=comparison,
+                phone_conflict=self._options.phone_conflict,
+            )
+            return await asyncio.to_thread(make_plan, planned, self._stop.is_set)
+
+    async def _compare(self, client: LeadConnector, seen: Seen, survey: Survey) -> Comparison:
+        def look(what: ContactUpsert | Skipped | Closing | None) -> None:
+            if isinstance(what, Closing):
+                survey.look_at_closing(what)
+            elif isinstance(what, ContactUpsert):
+                survey.look(what)
+            else:
+                survey.pass_over()
+
+        reading = _reading_of(self._options, client, waits=False, tell=self._tell)
+        conflicts = seen.matching.phones.conflicts()
+        return await compare_with_existing(reading, client, seen.files, self._stop, conflicts=conflicts, on_row=look)
+
+    def _note(self, sources: Sources, meaning: Meaning, seen: Seen, plan: Plan) -> None:
+        """Note what the run is known by, and what it will do."""
+        same = {f"same.{name}": value for name, value in self._options.describe(meaning).items()}
+        where = {"location": self._location_id} if self._location_id else {}
+        if self._target is not None and self._client is not None:
+            where |= {"target": self._target, "location": self._location_id, "api_version": self._client.api_version}
+        about = {
+            **same,
+            **where,
+            "snapshot": same["same.snapshot"],
+            _FILES: _kind_of(sources),
+            _HAS_LOCATIONS: "yes" if any(file.has_locations for file in seen.files) else "",
+            _OPTIONS: _encode(self._options),
+            _NOTES: _encode(self._notes),
+            _PLAN: _encode(plan),
+        }
+        self._file.note([*about.items()])
+
+    def _finish(self, seen: Seen, plan: Plan) -> Migration:
+        file = self._file if self._folder is None else finish_draft(self._folder, self._file)
+        run = Migration(self._client, self._folder, file, self._options, plan, self._notes, target=self._named_target)
+        run.shared, run.read_files = seen.shared, self._preparation.files
+        return run
+
+
+class _Past:
+    """What a run has left, for an undo."""
+
+    def __init__(self, run: Migration, client: LeadConnector) -> None:
+        self._run = run
+        self._client = client
+        self._stored = StoredContacts(run._file) if run.restores else None
+        self.snapshot = None if self._stored is None else Snapshot(run._file, self._stored)
+
+    def plan(self) -> UndoPlan:
+        """Return what an undo is about."""
+        plan = plan_undo(self._run.journal, self.outcomes())
+        return plan if self.snapshot is None else correct_plan(plan, filter(self._was_there, self._told_created()))
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield the outcomes, with the contacts that rows met where only what was there tells it."""
+        found = self._run.journal.outcomes()
+        if self._stored is None:
+            return found
+        return assume_met(self._run.files, found, self._stored, self._client.location_id or "")
+
+    def created(self) -> Iterator[Created]:
+        """Yield the contacts that are to be deleted."""
+        return (created for created in self._told_created() if not self._was_there(created))
+
+    def _told_created(self) -> Iterator[Created]:
+        journal, files = self._run.journal, self._run.files
+        return read_created(journal, _location_of(files)) if self._run.has_locations else read_created(journal)
+
+    def _was_there(self, created: Created) -> bool:
+        location_id = created.location_id or self._client.location_id or ""
+        return self.snapshot is not None and self.snapshot.was_there(location_id, created.contact_id)
+
+
+def _location_of(files: Sequence[RunFile]) -> Callable[[int], str | None]:
+    """Return what tells the location that a row names; it is asked for rows in their order."""
+    numbered = enumerate(row for file in files for row in file.rows())
+
+    def find(index: int) -> str | None:
+        contact = next(row for number, row in numbered if number == index).contact
+        return (contact.location_id or None) if isinstance(contact, ContactUpsert) else None
+
+    return find
+
+
+async def _ending(running: Any, stop: asyncio.Event) -> str | None:
+    """Return what ended work early, in words, or None."""
+    try:
+        reason = await running
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return "interrupted at once"
+    return _words_of(reason) or ("interrupted" if stop.is_set() else None)
+
+
+def _words_of(reason: LeadConnectorError | None) -> str | None:
+    return None if reason is None else str(reason)
+
+
+def _report_of(work: Verification, loaded: int, wanted: int, stopped: str | None, *, is_sample: bool) -> VerifyReport:
+    tally = work.tally
+    is_told = is_sample and stopped is None and tally.compared > 0
+    return VerifyReport(
+        loaded=loaded,
+        wanted=wanted,
+        compared=tally.compared,
+        differing=tally.differing,
+        unread=tally.unread,
+        overwritten=tally.overwritten,
+        reasons=sorted((*key, count) for key, count in tally.reasons.items()),
+        most_differing=most_differing(tally.differing, tally.compared) if is_told else None,
+        stopped=stopped,
+    )
+
+
+def _reading_of(
+    options: MigrationOptions,
+    client: LeadConnector,
+    *,
+    waits: bool,
+    tell: Tell,
+    on_read: Callable[[int], None] = lambda _: None,
+) -> Reading:
+    return Reading(
+        selection=options.selection,
+        replaces_tags=options.tags == "replace",
+        limit=client.rate_limit or RateLimit(),
+        waits=waits,
+        tell=tell,
+        on_progress=on_read,
+    )
+
+
+def _holds_otherwise(file: RunFile, reading: TableReading) -> bool:
+    """Whether a file is there, and holds something else than when its rows were read."""
+    path = Path(file.about.path)
+    if not path.exists():
+        return False
+    try:
+        return open_table(path, reading).describe() != file.about.content
+    except ConfigurationError:  # it cannot even be read any more
+        return True
+
+
+def _first(files: list[RunFile], limit: int | None) -> list[RunFile]:
+    """Return files with the first rows alone."""
+    if limit is None:
+        return files
+    shortened = []
+    for file in files:
+        shortened.append(file.first(limit))
+        limit -= shortened[-1].count
+    return shortened
+
+
+def _kind_of(sources: Sources) -> str:
+    """Return what is known of sources beside the content of files: how these are read, or which query it is."""
+    if sources.query is not None:
+        return _encode(sources.query.describe())
+    return "standard input" if STDIN in sources.files else _encode(sources.reading)
+
+
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def _read_about(file: Database) -> tuple[MigrationOptions, Plan, list[str]]:
+    told: Mapping[str, str | None] = {name: file.about(name) for name in (_OPTIONS, _PLAN, _NOTES)}
+    if None in told.values():
+        raise ConfigurationError(f"{file.path}: is not a run that was prepared whole; prepare it again")
+    options = msgspec.json.decode(told[_OPTIONS] or "", type=MigrationOptions, dec_hook=lambda kind, text: kind(text))
+    plan = msgspec.json.decode(told[_PLAN] or "", type=Plan)
+    return options, plan, msgspec.json.decode(told[_NOTES] or "", type=list[str])

@@ -1,0 +1,146 @@
+"""What a migration is to do with rows: all that a plan fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import ConfigurationError
+from ..rules.checks import read_checks
+from .mapping.directories import Directory, read_owners
+from .mapping.file import MappingFile, read_mapping_file
+from .mapping.meaning import Meaning
+from .matching import PHONE_RULES, PhoneRule
+from .select import Selection
+
+TagsRule: TypeAlias = Literal["add", "replace"]
+EmptyRule: TypeAlias = Literal["keep", "clear"]
+_NO_FILE: Final = MappingFile(columns={}, settings={})
+
+
+class MigrationOptions(Struct, frozen=True, kw_only=True):
+    """What is done with rows. A plan fixes it; limits, the token and the like are the client's.
+
+    Attributes:
+        columns: The target of columns by their header, such as `{"Work e-mail": "email"}`; headers tell the others.
+        mapping: A mapping file, which then names all columns that are sent.
+        ignore: Headers of columns that are not sent.
+        owners: A CSV file of users, with a column `id` and any of `email` and `name`, for columns that name owners.
+        default_country: Country of phone numbers without a country code, as two letters, e.g. `US`.
+        date_order: How dates such as 03/04/2020 are meant: `mdy` or `dmy`.
+        strict: Whether nothing is sent as long as a cell or row cannot be.
+        create_fields: Whether custom fields that columns are for and that are missing are made, as one line of text.
+        empty: What an empty cell does: `keep` what is stored, or `clear` it.
+        tags: Whether tags are added to those a contact has, or `replace` them.
+        only_new: Whether rows are sent only where no contact was there before the load.
+        only_existing: Whether rows are sent only where one was.
+        fill_empty: Whether only fields are sent that were empty.
+        skip_unchanged: Whether rows that would change nothing are left out.
+        phone_conflict: What is done about rows of several people with one phone: the phone is set after all rows
+            (`second-pass`), the row is left out (`skip`), or it is sent as it is and may overwrite (`allow`).
+        limit: How many rows, from the first, there are to be; None for all.
+        snapshot: Whether what contacts were before is kept, so that an undo can restore it.
+
+    Raises:
+        ConfigurationError: They contradict each other.
+    """
+
+    columns: Mapping[str, str] = {}
+    mapping: Path | None = None
+    ignore: Sequence[str] = ()
+    owners: Path | None = None
+    default_country: str | None = None
+    date_order: str | None = None
+    strict: bool = False
+    create_fields: bool = False
+    empty: EmptyRule = "keep"
+    tags: TagsRule = "add"
+    only_new: bool = False
+    only_existing: bool = False
+    fill_empty: bool = False
+    skip_unchanged: bool = False
+    phone_conflict: PhoneRule = "second-pass"
+    limit: int | None = None
+    snapshot: bool = False
+
+    def __post_init__(self) -> None:
+        if self.only_new and self.only_existing:
+            raise ConfigurationError("`only_new` and `only_existing` leave no row to send: give one of them")
+        if self.only_new and self.fill_empty:
+            raise ConfigurationError(
+                "`fill_empty` is about contacts that are there, which `only_new` leaves alone: give one of them"
+            )
+        if self.fill_empty and self.tags == "replace":
+            raise ConfigurationError("`fill_empty` overwrites nothing, and `tags='replace'` does: give one of them")
+        if self.fill_empty and self.empty == "clear":
+            raise ConfigurationError("`fill_empty` overwrites nothing, and `empty='clear'` does: give one of them")
+        if self.phone_conflict not in PHONE_RULES:
+            rules = ", ".join(PHONE_RULES)
+            raise ConfigurationError(f"`phone_conflict` {self.phone_conflict!r} has no meaning; write {rules}")
+
+    @property
+    def selection(self) -> Selection:
+        """Which rows are sent, and what of them."""
+        return Selection(
+            only_new=self.only_new,
+            only_existing=self.only_existing,
+            fill_empty=self.fill_empty,
+            skip_unchanged=self.skip_unchanged,
+        )
+
+    def read_meaning(self) -> Meaning:
+        """Read the files that are named, and return what all of it says of columns and cells.
+
+        Raises:
+            ConfigurationError: A file cannot be read, or something has no meaning.
+        """
+        file = _NO_FILE if self.mapping is None else read_mapping_file(self.mapping)
+        more = {column: target for column, target in file.columns.items() if column not in self.columns}
+        return Meaning(
+            columns={**self.columns, **more},
+            is_whole=self.mapping is not None,
+            ignored=frozenset(self.ignore),
+            checks=read_checks(
+                self.default_country or file.settings.get("default_country"),
+                self.date_order or file.settings.get("date_order"),
+            ),
+            empties_fields=self.empty == "clear",
+            empties_tags=self.empty == "clear" and self.tags == "replace",
+            owners=Directory("owner") if self.owners is None else read_owners(self.owners),
+        )
+
+    def describe(self, meaning: Meaning) -> dict[str, str]:
+        """Return what must be the same when a load goes on, and `CHANGED` has a sentence for."""
+        mapped = [meaning.columns, meaning.is_whole, sorted(meaning.ignored), meaning.owners.describe()]
+        return {
+            "mapping": _text([*mapped, self.create_fields]),
+            "checks": _text(meaning.checks),
+            "tags": self.tags,
+            "phone_conflict": self.phone_conflict,
+            "limit": "" if self.limit is None else str(self.limit),
+            "empty": self.empty,
+            "snapshot": "kept" if self.snapshot else "",
+            "selection": " ".join(self.selection.names()),
+        }
+
+
+CHANGED: Final = {
+    "files": "was made for another file, or the file has changed since",
+    "mapping": "was made when other columns went to other fields",
+    "checks": "was made with another `date_order` or `default_country`",
+    "tags": "was made with another `tags`",
+    "phone_conflict": "was made with another `phone_conflict`",
+    "limit": "was made with another `limit`",
+    "empty": "was made with another `empty`",
+    "snapshot": "was made with another `snapshot`",
+    "selection": "was made with other settings of `only_new`, `only_existing`, `fill_empty` and `skip_unchanged`",
+}
+"""How to say what of a run is not the same."""
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

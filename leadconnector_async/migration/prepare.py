@@ -1,0 +1,409 @@
+"""Read, map and check rows once, before the first is sent, and keep them in the run.
+
+Nothing is written to the service here but custom fields that are to be made, by `resolve`, before a load begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from ..bulk.pool import Pool
+from ..client import LeadConnector
+from ..errors import CallError, ConfigurationError, option
+from ..limits.limit import RateLimit
+from ..protocol.answers import clean_text
+from ..rules.problems import ProblemTally, UnreadColumn
+from ..run.database import Database
+from ..run.rows import KeptRow, Rows, RunFile
+from .check import ConsentCells, describe_unread, has_location_names, refuse_missing_options, refuse_problems
+from .mapping.custom_fields import FieldBook
+from .mapping.directories import Directory, create_field, fetch_fields, fetch_locations
+from .mapping.meaning import Meaning, check_names
+from .mapping.rows import FileRow, RowFile
+from .mapping.targets import read_target
+from .matching import Matching, MatchRule, action_for
+from .options import MigrationOptions
+from .phones import keep_shared_rows
+from .planning import MOST_ASKED, Asked, ask_locations
+from .report.html import count_of
+from .survey import Survey
+from .tables import Record, Table
+from .tables.file import File
+
+_ASKED_EVERY: Final = 1000
+_CLOSING_WORDS: Final = {"opt-out": "yes", "opt-in": "no"}
+_FIELDS_MADE: Final = "fields_made"
+_UNRESOLVED: Final = "unresolved"  # noted where names stand for ids that nobody was asked for
+
+
+def fields_made(file: Database) -> list[str]:
+    """Return the custom fields that were made for a run, by their names."""
+    return msgspec.json.decode(file.about(_FIELDS_MADE) or "[]", type=list[str])
+
+
+class Seen(Struct):
+    """What was seen of the rows.
+
+    Attributes:
+        files: The rows, as they are kept.
+        tally: What is wrong with them.
+        survey: What they will do.
+        matching: Their identities; which of them share a phone is settled.
+        asked: What locations said.
+        shared: What is done about rows that share a phone, in sentences.
+    """
+
+    files: list[RunFile]
+    tally: ProblemTally
+    survey: Survey
+    matching: Matching
+    asked: dict[str, Asked]
+    shared: list[str]
+
+
+class Preparation:
+    """Prepares one run.
+
+    Args:
+        options: What is to be done with rows.
+        client: Of where the load goes; it is open. None where nothing can be asked: names stand for themselves then.
+        file: The database of the run.
+        limit: Our own limits of each location.
+        location_id: The location of rows that name none; empty where it is not known.
+        stop: Looked at now and then, and while the service is asked; where it is set, `InterruptedError` is raised.
+        tell: Called with what cannot be looked up, and what is done about it.
+
+    Attributes:
+        files: The files, once `read` has opened them.
+        missing: Custom fields that are to be made.
+    """
+
+    def __init__(
+        self,
+        options: MigrationOptions,
+        client: LeadConnector | None,
+        file: Database,
+        *,
+        limit: RateLimit,
+        location_id: str,
+        stop: asyncio.Event,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._options = options
+        self._client = client
+        self._file = file
+        self._limit = limit
+        self._location_id = location_id
+        self._stop = stop
+        self._tell = tell
+        self._asked_for: set[str] = set()  # locations, be it that they did not answer
+        self.files: list[RowFile] = []
+        self.missing: list[str] = []
+
+    async def read(self, tables: Sequence[Table], meaning: Meaning, matching: Matching, *, asks_all: bool) -> Seen:
+        """Read all rows, and keep them.
+
+        Args:
+            tables: The rows.
+            meaning: What is known of columns and cells.
+            matching: Takes their identities.
+            asks_all: Whether all locations are asked how they match; else those alone where rows share a phone.
+
+        Raises:
+            ConfigurationError: They cannot be read as rows of contacts, or something that is needed cannot be had.
+            JournalError: They cannot be kept.
+            InterruptedError: `stop` was set.
+        """
+        files = [RowFile(table, meaning) for table in tables]
+        self._check_names(files)
+        self._check_location(files)
+        self.files = files = await self._look_up(files)
+        one_pass, rows = _Pass(self._survey(matching, files), files), Rows(self._file)
+        await asyncio.to_thread(self._keep, files, rows, one_pass)
+        return await self._conclude(one_pass, rows, matching, asks_all=asks_all)
+
+    def _check_names(self, files: Sequence[RowFile]) -> None:
+        names = [name for file in files for name in (*file.columns, *file.table.columns)]
+        check_names("`columns`", self._options.columns, names)
+        check_names("`ignore`", self._options.ignore, names)
+
+    def _check_location(self, files: Sequence[RowFile]) -> None:
+        if self._client is not None and not self._location_id and not all(file.has_locations for file in files):
+            raise ConfigurationError(
+                "there is no location: give `location_id`, set LEADCONNECTOR_LOCATION_ID, or add a column locationId"
+            )
+
+    def _survey(self, matching: Matching, files: Sequence[RowFile]) -> Survey:
+        may_empty = self._options.empty == "clear" or any(file.is_lines for file in files)
+        return Survey(self._location_id, tags_rule=self._options.tags, matching=matching, may_empty=may_empty)
+
+    def _keep(self, files: Sequence[RowFile], rows: Rows, one_pass: _Pass) -> None:
+        left = self._options.limit
+        for number, file in enumerate(files):
+            count = 0
+            for row in islice(file.rows(), left):
+                rows.add(number, one_pass.look(number, row))
+                count += 1
+                if count % _ASKED_EVERY == 0:
+                    self._check_stop()
+            one_pass.end_file(number)
+            rows.end_file(number, file.about(count))
+            left = None if left is None else left - count
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise InterruptedError(0, "interrupted")
+
+    async def _conclude(self, one_pass: _Pass, rows: Rows, matching: Matching, *, asks_all: bool) -> Seen:
+        self._check_stop()
+        files = rows.files()
+        names = [name for name, _ in one_pass.survey.by_location.most_common()] if asks_all else []
+        asked = await self._ask(names, is_needed=False)
+        shared = await self._settle_phones(matching, files, asked)
+        return Seen(files, one_pass.tally, one_pass.survey, matching, asked, shared)
+
+    # ------------------------------------------------------------------------------------------ names and ids
+
+    async def _look_up(self, files: Sequence[RowFile]) -> list[RowFile]:
+        """Ask the service for what columns need: definitions of custom fields, ids of locations."""
+        meaning = more = files[0].meaning
+        if any(column.target.is_custom_field for file in files if file.map for column in file.map.columns):
+            more = msgspec.structs.replace(more, fields=await self._fetch_fields(files, meaning))
+        if await asyncio.to_thread(has_location_names, files):
+            more = msgspec.structs.replace(more, locations=await self._fetch_locations(meaning))
+        return list(files) if more == meaning else [RowFile(file.table, more) for file in files]
+
+    async def _fetch_locations(self, meaning: Meaning) -> Directory:
+        if self._client is not None:
+            return await fetch_locations(self._client, self._stop)
+        self._note_unresolved(
+            "Rows give locations by name, and nothing is asked that tells their ids: those rows are refused here."
+        )
+        return meaning.locations
+
+    async def _fetch_fields(self, files: Sequence[RowFile], meaning: Meaning) -> FieldBook | None:
+        if self._client is None:
+            self._note_unresolved("Custom fields are not checked, as the location is not asked for them.")
+            return None
+        if not self._client.location_id or any(file.has_locations for file in files):
+            self._tell("Custom fields are sent by key and are not checked, as each row may be for another location.")
+            return None
+        targets = [read_target(text) for text in meaning.columns.values()]
+        said = [target.part for target in targets if target is not None and target.is_custom_field]
+        try:
+            fetch = partial(fetch_fields, self._client)
+            book = await Pool(self._client).ask(self._client.location_id, fetch, stop=self._stop)
+        except CallError as error:
+            if said:
+                raise ConfigurationError(f"the custom fields of the location cannot be looked up ({error})") from None
+            reason = clean_text(str(error))
+            self._tell(f"Custom fields are sent by key and are not checked, as they cannot be looked up ({reason}).")
+            return None
+        if self._options.create_fields:
+            self.missing = [name for name in dict.fromkeys(said) if book.find(name) is None]
+        return book.with_texts(self.missing)
+
+    def _note_unresolved(self, sentence: str) -> None:
+        self._file.note([(_UNRESOLVED, "yes")])
+        self._tell(sentence)
+
+    async def resolve(self, missing: Sequence[str]) -> Seen | None:
+        """Make the custom fields that are missing, look up what names stand for, and read the cells of all rows anew
+        with that; None where there is nothing to do.
+
+        Raises:
+            ConfigurationError: A field cannot be made; those before it were. Or the load cannot begin; see `refuse`.
+            InterruptedError: `stop` was set; the same call goes on later.
+        """
+        assert self._client is not None  # noqa: S101  (a load has one)
+        if missing:
+            await self._make_fields(self._client, missing)
+        if self._file.about(_UNRESOLVED) is None:
+            return None
+        rows, meaning = Rows(self._file), self._options.read_meaning()
+        kept = [_KeptTable(file) for file in rows.files()]
+        files = await self._look_up([RowFile(table, meaning) for table in kept])
+        if self.missing:  # planned without the service, which fields are missing is known only now
+            await self._make_fields(self._client, self.missing)
+            files = await self._look_up([RowFile(table, meaning) for table in kept])
+        self.files = files
+        with Matching() as matching:
+            one_pass = _Pass(self._survey(matching, files), files)
+            await asyncio.to_thread(rows.change, one_pass.look_again)
+            seen = await self._conclude(one_pass, rows, matching, asks_all=False)
+        self.refuse(seen.tally)
+        self._file.forget(_UNRESOLVED)
+        return seen
+
+    async def _make_fields(self, client: LeadConnector, missing: Sequence[str]) -> None:
+        """Make custom fields. Each is noted at once, so that a load that goes on makes none twice; so is that rows are
+        to be read anew, as the load may be cut off before they are."""
+        made = fields_made(self._file)
+        for name in missing:
+            self._check_stop()
+            try:
+                await create_field(client, name)
+            except CallError as error:
+                raise ConfigurationError(f"the missing custom fields cannot be made ({error})") from None
+            made.append(name)
+            self._file.note([(_FIELDS_MADE, msgspec.json.encode(made).decode()), (_UNRESOLVED, "yes")])
+        self._tell(f"Custom fields made, of one line of text: {clean_text(', '.join(missing))}")
+
+    # ------------------------------------------------------------------------------------------ what stops a load
+
+    def refuse(self, tally: ProblemTally) -> None:
+        """Refuse a load that cannot begin as it is.
+
+        Raises:
+            ConfigurationError: A column about consent cannot be read, an option is missing, or there is a problem and
+                none is wanted.
+        """
+        _refuse_unread(tally)
+        refuse_missing_options(tally)
+        if self._options.strict:
+            refuse_problems(tally)
+
+    def obstacles(self, tally: ProblemTally) -> list[str]:
+        """Return why the load cannot begin as it is."""
+        try:
+            self.refuse(tally)
+        except ConfigurationError as error:
+            return [str(error)]
+        return []
+
+    # ------------------------------------------------------------------------------------------ locations and phones
+
+    async def _ask(self, names: Sequence[str], *, is_needed: bool) -> dict[str, Asked]:
+        """Ask locations how they match; those that are not asked are taken to be as usual.
+
+        Args:
+            names: Their ids.
+            is_needed: Whether a load depends on it, so that an outage is waited out; not where it is only told.
+        """
+        if self._client is None:
+            return {}
+        unasked = [name for name in names[:MOST_ASKED] if name not in self._asked_for]
+        self._asked_for.update(unasked)
+        asked = await ask_locations(self._client, unasked, self._limit, self._tell, waits=is_needed, stop=self._stop)
+        if len(names) > MOST_ASKED:
+            more = len(names) - MOST_ASKED
+            self._tell(f"{more:,} more locations were not asked: limits and matching are taken to be as usual.")
+        return asked
+
+    async def _settle_phones(self, matching: Matching, files: Sequence[RunFile], asked: dict[str, Asked]) -> list[str]:
+        """Settle what is done about rows that share a phone with another person's, and say it in sentences."""
+        rule = self._options.phone_conflict
+        locations = await asyncio.to_thread(matching.find_shared_phones)
+        told: list[str] = []
+        if locations and rule != "allow":
+            unasked = [name for name in locations if name not in asked]
+            asked |= await self._ask(unasked, is_needed=True)
+            rules = dict.fromkeys(locations, MatchRule()) | {name: one.rule for name, one in asked.items()}
+            await asyncio.to_thread(matching.settle_phones, rule, rules)
+            waiting, skipped = (matching.phones.count(action) for action in ("wait", "skip"))
+            calls = sum(matching.phone_calls().values())
+            told += describe_conflicts(waiting, skipped, calls, is_wanted=rule == "skip")
+            if any(action_for(rule, rules[name]) is None for name in locations):
+                told.append("Where a location matches by email alone, rows that share a phone do not meet.")
+            await asyncio.to_thread(keep_shared_rows, self._file, matching, files)
+        return told
+
+
+class _Pass:
+    """One pass over all rows.
+
+    Args:
+        survey: Takes note of what they will do.
+        files: Maps and checks them.
+    """
+
+    def __init__(self, survey: Survey, files: Sequence[RowFile]) -> None:
+        self.tally = ProblemTally()
+        self.survey = survey
+        self._files = files
+        self._cells = [ConsentCells(file) for file in files]
+
+    def look(self, number: int, row: FileRow) -> KeptRow:
+        """Map and check the next row of a file."""
+        kept = row.file.keep(row)
+        if kept.problems:
+            self.tally.add(kept.problems, row.where)
+        self._cells[number].add(row.record)
+        self.survey.look(kept.contact)
+        return kept
+
+    def look_again(self, number: int, kept: KeptRow) -> KeptRow:
+        """Map and check a row that is kept."""
+        return self.look(number, FileRow(self._files[number], _record_of(kept)))
+
+    def end_file(self, number: int) -> None:
+        """Take note that a file has no more rows."""
+        self.tally.unread += self._cells[number].unread()
+
+
+class _KeptTable(Table):
+    """A file of a run as the table that it was: its cells are read from the run."""
+
+    def __init__(self, file: RunFile) -> None:
+        about = file.about
+        self._file = file
+        self.name = about.name
+        self.row_word = about.row_word
+        self.columns = about.header
+        self.has_objects = about.is_lines
+
+    @property
+    def file(self) -> File:  # type: ignore[override]
+        raise NotImplementedError("its file may be gone")
+
+    def rows(self) -> Iterator[Record]:
+        """Yield all rows."""
+        return (_record_of(row.row) for row in self._file.rows())
+
+
+def _record_of(kept: KeptRow) -> Record:
+    is_object = kept.line is not None and kept.error is None
+    value = msgspec.json.decode(kept.line) if is_object and kept.line is not None else None
+    return Record(kept.number, kept.cells, kept.error, value, kept.line)
+
+
+def _refuse_unread(tally: ProblemTally) -> None:
+    """Refuse a load of which a column about consent cannot be read: people who opted out could be in it.
+
+    Raises:
+        ConfigurationError: There is one; the sentence names the ways to say what it means.
+    """
+    if tally.unread:
+        told = "; ".join(clean_text(f"{describe_unread(unread)}; {_ways_to_settle(unread)}") for unread in tally.unread)
+        raise ConfigurationError(told)
+
+
+def _ways_to_settle(unread: UnreadColumn) -> str:
+    targets = {f"{kind}:{unread.channels}": word for kind, word in _CLOSING_WORDS.items()}
+    ways = [f"{option('columns', {unread.column: target})} where {word} closes" for target, word in targets.items()]
+    return f"say what it means: {', '.join(ways)}, or {option('ignore', [unread.column])}"
+
+
+def describe_conflicts(waiting: int, skipped: int, calls: int, *, is_wanted: bool) -> list[str]:
+    """Say what is done about rows that share a phone."""
+    told = []
+    if waiting:
+        told.append(
+            f"{_rows(waiting)} the phone of another person in a row before. To overwrite nobody, the phone is left out "
+            f"there and set after all rows, by {count_of(calls, 'more call')} (`phone_conflict='second-pass'`)."
+        )
+    if skipped:
+        why = "`phone_conflict='skip'`" if is_wanted else "their location matches by phone alone"
+        told.append(f"{_rows(skipped)} the phone of another person in a row before: left out ({why}).")
+    return told
+
+
+def _rows(count: int) -> str:
+    return "1 row has" if count == 1 else f"{count:,} rows have"
