@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import RUN_FILE
 from leadconnector_async.run.journal import Journal
 from tests.waiting import PATIENCE
 
@@ -127,7 +129,7 @@ _OF_THE_WAY = "requests retries rate_limited started_at finished_at duration_sec
 
 
 def count_untimed(out: Path) -> int:
-    with Journal(out / "journal.sqlite3") as journal:
+    with Journal(Database(out / RUN_FILE)) as journal:
         notes = [outcome.note or "" for outcome in journal.outcomes() if outcome.status == "updated"]
     return sum("may have created it" in note for note in notes)
 
