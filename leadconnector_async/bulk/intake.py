@@ -153,12 +153,13 @@ class Intake:
             earlier=EarlierTries(lost) if lost else NO_EARLIER_TRIES,
         )
 
-    async def _intend(self, item: Upsert) -> None:
-        """Have it on disk that a try of a row is about to be made, and when, before its bytes leave."""
+    async def _intend(self, item: Upsert, *, stores: bool) -> None:
+        """Have it on disk that a try of a row is about to be made, and when if it stores it."""
         client = self._contacts.client
-        now = client.server_clock.span(client.clock.monotonic())
-        this = None if now is None else (now[0], now[1] + client.longest_try)
-        lost = (*item.lost_tries(client.server_clock), this)
+        lost = item.lost_tries(client.server_clock)
+        if stores:
+            now = client.server_clock.span(client.clock.monotonic())
+            lost = (*lost, None if now is None else (now[0], now[1] + client.longest_try))
         await self._delivery.intend(Intent(item.index, item.row_hash, item.request.repeatable, lost, item.tries_before))
 
     def _check_closing(self, index: int, row: Closing, row_hash: bytes) -> Upsert:

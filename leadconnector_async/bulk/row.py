@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -47,6 +47,13 @@ class GaveWayError(Exception):
     """A row of several calls stops between two of them: its location is paused, or the load ends. Stays in the load."""
 
 
+class IntendRow(Protocol):
+    """Notes that a call of a row is about to be made."""
+
+    def __call__(self, item: Upsert, /, *, stores: bool) -> Awaitable[None]:
+        """Return once it is noted; `stores` says whether it is the call that stores the row."""
+
+
 class Upsert(Item):
     """A row that was checked: the contact, and the call that is to store it.
 
@@ -82,7 +89,7 @@ class Upsert(Item):
         row_hash: bytes,
         *,
         on_retry: Callable[[str], None] | None = None,
-        intend: Callable[[Upsert], Awaitable[None]] | None = None,
+        intend: IntendRow | None = None,
         closing: Closing | None = None,
         earlier: EarlierTries = NO_EARLIER_TRIES,
     ) -> None:
@@ -121,8 +128,11 @@ class Upsert(Item):
 
     def _new_call(self, request: Request[T]) -> Call[T]:
         before_send = None
-        if self._intend is not None and request is self.request:
-            before_send = partial(self._intend, self)
+        stores = request is self.request
+        # What comes before the upsert of a row that an earlier session may have sent is noted, too: it is known from
+        # that session, so that a crash leaves nothing else by which these calls are counted.
+        if self._intend is not None and (stores or not self.is_looked_up):
+            before_send = partial(self._intend, self, stores=stores)
         return Call(request, is_bulk=True, before_send=before_send, on_retry=self._on_retry)
 
     def lost_tries(self, server_clock: ServerClock) -> LostTries:

@@ -88,7 +88,8 @@ class Intent(Struct, frozen=True, gc=False):
         row: Its position.
         row_hash: Its hash.
         is_repeatable: Whether it may be sent again where its outcome is not known.
-        lost_tries: The try that is about to be made, and those before it that may have been applied.
+        lost_tries: The try that is about to be made, unless it only reads, and those before it that may have been
+            applied.
         before: The tries of this session before it.
     """
 

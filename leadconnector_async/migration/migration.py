@@ -199,6 +199,7 @@ class Migration:
         place = Path(folder)
         file = await asyncio.to_thread(open_run, place)
         try:
+            await asyncio.to_thread(Rows(file).check)
             options, plan, notes = _read_about(file)
             run = cls(None, place, file, options, plan, notes, target=target)
             if client is not None:

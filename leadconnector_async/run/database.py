@@ -4,8 +4,10 @@ SQLite does not notice a flipped bit in a record, and takes one in its write-ahe
 later groups are lost without a word. Here both are noticed:
 
 - A *ledger* holds of each table how many records it has and the sum of their checksums. Triggers keep it, and it is
-  written in the transaction that changes the table. Opening the file adds everything up again. Tables of large records
-  are *sealed*: each record carries its own checksum, which is compared when the record is read.
+  written in the transaction that changes the table. Opening the file adds everything up again. The tables and triggers
+  themselves are in it, too: a trigger that is damaged would keep a false ledger. Tables of large records
+  are *sealed*: their large values carry checksums of their own, which are compared when they are read, and the ledger
+  has the other columns alone.
 - The *log* is read before SQLite reads it. A bad frame in its last group is what a power cut leaves: that group was
   never reported as written, and is dropped. A group after a bad frame shows that the frame was whole once.
 - A *session* is noted in the main file before its first write to the service, and its first group stays in the log. So
@@ -53,6 +55,10 @@ CREATE TABLE ledger (
     name TEXT PRIMARY KEY, records INTEGER NOT NULL, total INTEGER NOT NULL, is_sealed INTEGER NOT NULL
 ) WITHOUT ROWID
 """
+_SCHEMA_TABLE: Final = "sqlite_master"
+_SUM_OF_SCHEMA: Final = (  # as a record of the ledger
+    "SELECT 'sqlite_master', count(*), sum(checksum(type, name, tbl_name, rootpage, sql)), 0 FROM sqlite_master"
+)
 _TABLE: Final = re.compile(r"CREATE TABLE (\w+)")
 _RECORDS_AT_ONCE: Final = 20  # some of them hold hundreds of rows
 _CACHE: Final = -8192  # KiB of pages in memory, in SQLite's own way to say it
@@ -77,7 +83,7 @@ class Database:
 
     Raises:
         ConfigurationError: It is in use, damaged, incomplete, of another version, something else, or cannot be written.
-            It was left as it is; `__cause__` is SQLite's error, where there was one.
+            It was left as it is; `__cause__` is SQLite's error where it is in use or cannot be written.
     """
 
     def __init__(self, path: Path | None, kind: Kind = "run", *, is_draft: bool = False) -> None:
@@ -88,9 +94,10 @@ class Database:
         self._db = _connect(path, kind)
         try:
             self._prepare(is_draft=is_draft or path is None)
-        except sqlite3.Error as error:
+        except _DAMAGE_OR_WORSE as error:
             self._db.close()
-            raise ConfigurationError(f"{path}: {_why_not_opened(error, kind)}") from error
+            reason = _why_not_opened(error, kind)
+            raise ConfigurationError(f"{path}: {reason}") from (None if _is_damage(error) else error)
         except JournalError as error:
             self.close()
             raise ConfigurationError(str(error)) from error
@@ -130,6 +137,7 @@ class Database:
     def _prepare(self, *, is_draft: bool) -> None:
         db = self._db
         db.create_function("note_change", -1, self._note_change, deterministic=False)
+        db.create_function("checksum", -1, _checksum, deterministic=True)
         # One process at a time, for as long as it is open; the lock goes with the process.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         is_new = self._check_kind()  # before anything is changed
@@ -178,7 +186,7 @@ class Database:
 
         Args:
             schema: `CREATE TABLE` statements, each ended by a semicolon, without comments.
-            sealed: Tables whose records carry a checksum of their own, so that opening the file need not read them.
+            sealed: Tables whose BLOBs carry checksums of their own, so that opening the file need not read them.
 
         Raises:
             JournalError: They cannot be written.
@@ -194,27 +202,27 @@ class Database:
             for name in _TABLE.findall(statement):
                 self._db.execute("INSERT INTO ledger VALUES (?, 0, 0, ?)", (name, name in sealed))
                 self._watch(name, is_sealed=name in sealed)
+        self._db.execute(f"INSERT OR REPLACE INTO ledger {_SUM_OF_SCHEMA}")
 
     def _watch(self, name: str, *, is_sealed: bool) -> None:
-        columns = [] if is_sealed else self._columns(name)
+        columns = self._summed_columns(name, is_sealed=is_sealed)
         new, old = (", ".join(f"{version}.{column}" for column in columns) for version in ("NEW", "OLD"))
         for event, changes in (
             ("INSERT", [(1, new)]),
             ("DELETE", [(-1, old)]),
             ("UPDATE", [(-1, old), (1, new)]),
         ):
-            calls = " ".join(
-                f"SELECT note_change('{name}', {sign}{', ' if values else ''}{values});" for sign, values in changes
-            )
+            calls = " ".join(f"SELECT note_change('{name}', {sign}, {values});" for sign, values in changes)
             self._db.execute(f"CREATE TRIGGER {name}_{event.lower()} AFTER {event} ON {name} BEGIN {calls} END")
 
-    def _columns(self, name: str) -> list[str]:
-        return [column for _, column, *_ in self._db.execute(f"PRAGMA table_info({name})")]
+    def _summed_columns(self, name: str, *, is_sealed: bool) -> list[str]:
+        columns = self._db.execute(f"PRAGMA table_info({name})")
+        return [column for _, column, kind, *_ in columns if not (is_sealed and kind == "BLOB")]
 
     def _note_change(self, name: str, sign: int, *values: object) -> None:
         change = self._added[name]
         change[0] += sign
-        change[1] += sign * _checksum(*values) if values else 0  # of a sealed table none are given
+        change[1] += sign * _checksum(*values)
 
     def _check_ledger(self) -> None:
         """Add up all tables, and compare them with the ledger; look into their trees, too.
@@ -222,22 +230,30 @@ class Database:
         Raises:
             ConfigurationError: A record, a table or a page is not as it was written.
         """
-        self._db.create_function("checksum", -1, _checksum, deterministic=True)
         ledger = self._db.execute("SELECT name, records, total, is_sealed FROM ledger").fetchall()
+        schema = self._db.execute(_SUM_OF_SCHEMA).fetchone()
         tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables - {"ledger"} != {name for name, *_ in ledger}:
+        if schema not in ledger or tables - {"ledger"} != {name for name, *_ in ledger} - {_SCHEMA_TABLE}:
             raise self._damaged("its tables are not those that were made")
-        for name, records, total, is_sealed in ledger:
+        for name, records, total, is_sealed in filter(lambda one: one != schema, ledger):
             if self._add_up(name, is_sealed=is_sealed) != (records, total):
                 raise self._damaged(f"records of {name} are not as they were written")
-            if not is_sealed and self._db.execute(f"PRAGMA integrity_check({name})").fetchall() != [("ok",)]:
+            if not self._is_sound(name, is_sealed=is_sealed):
                 raise self._damaged(f"the pages of {name} do not fit together")
 
     def _add_up(self, name: str, *, is_sealed: bool) -> tuple[int, int]:
-        columns = "" if is_sealed else ", ".join(self._columns(name))
-        total = "0" if is_sealed else f"coalesce(sum(checksum({columns})), 0)"
-        records, checksums = self._db.execute(f"SELECT count(*), {total} FROM {name}").fetchone()  # noqa: S608  (ours)
+        columns = ", ".join(self._summed_columns(name, is_sealed=is_sealed))
+        # Of the table itself: an index may hold the same columns.
+        query = f"SELECT count(*), coalesce(sum(checksum({columns})), 0) FROM {name} NOT INDEXED"  # noqa: S608  (ours)
+        records, checksums = self._db.execute(query).fetchone()
         return records, checksums
+
+    def _is_sound(self, name: str, *, is_sealed: bool) -> bool:
+        """Whether the trees of a table fit together. That reads all of it, so it is left out where it finds nothing
+        that the ledger and the seals do not: of a sealed table without an index."""
+        if is_sealed and not self._db.execute(f"PRAGMA index_list({name})").fetchall():
+            return True
+        return bool(self._db.execute(f"PRAGMA integrity_check({name})").fetchall() == [("ok",)])
 
     def _damaged(self, what: str) -> ConfigurationError:
         return ConfigurationError(f"{self.path}: is damaged ({what}); put back a whole copy of it")
@@ -253,7 +269,7 @@ class Database:
         with self._lock:
             try:
                 return self._db.execute(query, values).fetchall()
-            except sqlite3.Error as error:
+            except _DAMAGE_OR_WORSE as error:
                 raise self.unreadable(error) from error
 
     def walk(self, query: str, *values: object) -> Iterator[Any]:
@@ -274,7 +290,7 @@ class Database:
                 if not records:
                     return
                 yield from records
-        except sqlite3.Error as error:
+        except _DAMAGE_OR_WORSE as error:
             raise self.unreadable(error) from error
         finally:
             if cursor is not None:
@@ -283,7 +299,12 @@ class Database:
 
     def unreadable(self, error: Exception) -> JournalError:
         """Say that the file cannot be read."""
-        return JournalError(f"{self._name}: the {self.kind} cannot be read ({error})")
+        return self._failed("read", error)
+
+    def _failed(self, what: str, error: Exception) -> JournalError:
+        if isinstance(error, sqlite3.ProgrammingError):  # the one of them that we can cause: it was closed
+            return JournalError(f"{self._name}: the {self.kind} is closed; open it again")
+        return JournalError(f"{self._name}: the {self.kind} cannot be {what} ({error})")
 
     @property
     def _name(self) -> str:
@@ -310,7 +331,7 @@ class Database:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
             except sqlite3.Error as error:
-                raise JournalError(f"{self._name}: the {self.kind} cannot be written ({error})") from error
+                raise self._failed("written", error) from error
 
     def _write_ledger(self) -> None:
         changes = [(records, total, name) for name, (records, total) in self._added.items()]
@@ -326,7 +347,7 @@ class Database:
             try:
                 self._db.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
             except sqlite3.Error as error:
-                raise JournalError(f"{self._name}: the {self.kind} cannot be written ({error})") from error
+                raise self._failed("written", error) from error
 
     # ------------------------------------------------------------------------------------------ what it is about
 
@@ -369,9 +390,8 @@ def unseal(sealed: bytes, place: int = 0) -> bytes:
     Raises:
         JournalError: It is not as it was written.
     """
-    (checksum,) = _SEAL.unpack_from(sealed)
     content = sealed[_SEAL.size :]
-    if crc32(content, place) != checksum:
+    if sealed != seal(content, place):
         raise JournalError("a record is damaged: put back a whole copy of the run")
     return content
 
@@ -392,13 +412,37 @@ def _connect(path: Path | None, kind: Kind) -> sqlite3.Connection:
         raise ConfigurationError(f"{path}: the {kind} cannot be opened ({reason})") from error
 
 
-def _why_not_opened(error: sqlite3.Error, kind: Kind) -> str:
-    text = str(error)
-    if "locked" in text:
+# Where SQLite repeats a text that is not UTF-8 in a message, Python cannot even read the message.
+_DAMAGE_OR_WORSE: Final = (sqlite3.Error, UnicodeDecodeError)
+_IN_USE: Final = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED))
+_UNWRITABLE: Final = frozenset(
+    (
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOMEM,
+    )
+)
+
+
+def _code_of(error: Exception) -> int:
+    """Return SQLite's primary result code of an error."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether an error on opening is of what the file holds: our own statements are right for a file that is whole."""
+    return _code_of(error) not in _IN_USE | _UNWRITABLE
+
+
+def _why_not_opened(error: Exception, kind: Kind) -> str:
+    if _code_of(error) in _IN_USE:
         return f"another process, or another load of this one, works on this {kind}; wait until it has ended"
-    if "not a database" in text or "malformed" in text or "encrypted" in text:
-        return f"is not a {kind} of leadconnector-async, or is damaged ({text}); name another file"
-    return f"the {kind} cannot be written ({text})"
+    if _is_damage(error):
+        return f"is not a {kind} of leadconnector-async, or is damaged ({error}); name another file"
+    return f"the {kind} cannot be written ({error})"
 
 
 # ---------------------------------------------------------------------------------------------- the write-ahead log
@@ -432,7 +476,7 @@ def _check_log(path: Path, kind: Kind) -> None:
 def _has_open_session(path: Path) -> bool:
     """Whether the main file alone says that a session has begun and not ended."""
     address = f"{path.absolute().as_uri()}?immutable=1"  # as if there were no log
-    with suppress(sqlite3.Error):  # no table of sessions: a file of another kind is refused later
+    with suppress(*_DAMAGE_OR_WORSE):  # no table of sessions: a file of another kind is refused later
         db = sqlite3.connect(address, uri=True)
         try:
             return bool(db.execute("SELECT 1 FROM sessions WHERE state = 0").fetchone())

@@ -10,11 +10,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 
-from ..errors import InvalidContactError, JournalError
+from ..errors import ConfigurationError, InvalidContactError, JournalError
 from ..models import ContactUpsert
 from ..rules.problems import Action, Problem
 from .database import Database, seal, unseal
@@ -141,14 +142,15 @@ class Rows:
         """
         for first, file in self._file.read("SELECT first, file FROM rows ORDER BY first"):
             _, rows = self._block_of(first)
-            data = seal(_encode_block([_to_store(change(file, row)) for row in rows]), first)
+            data = seal(_encode_block([_to_store(change(file, row)) for row in rows]), _place(first, file))
             with self._file.transaction() as db:
                 db.execute("UPDATE rows SET data = ? WHERE first = ?", (data, first))
 
     def _end_block(self, file: int) -> None:
         if self._waiting:
             count = len(self._waiting)
-            self._blocks.append((self._next, count, file, seal(_encode_block(self._waiting), self._next)))
+            data = seal(_encode_block(self._waiting), _place(self._next, file))
+            self._blocks.append((self._next, count, file, data))
             self._waiting, self._next = [], self._next + count
         if len(self._blocks) >= _BLOCKS_AT_ONCE:
             self._write_blocks()
@@ -159,6 +161,24 @@ class Rows:
         self._blocks = []
 
     # ------------------------------------------------------------------------------------------ reading
+
+    def check(self) -> None:
+        """Compare all rows with their checksums, and see that none is missing.
+
+        Raises:
+            ConfigurationError: They are not as they were written.
+        """
+        end = 0
+        try:
+            for first, count, file, data in self._file.walk("SELECT first, count, file, data FROM rows ORDER BY first"):
+                if first != end:
+                    raise JournalError(f"row {end} is missing: put back a whole copy of the run")
+                unseal(data, _place(first, file))
+                end += count
+        except JournalError as error:
+            raise ConfigurationError(f"{self._file.path}: {error}") from error
+        if end != sum(file.count for file in self.files()):
+            raise ConfigurationError(f"{self._file.path}: rows are missing: put back a whole copy of the run")
 
     def files(self) -> list[RunFile]:
         """Return the files, in order."""
@@ -184,9 +204,9 @@ class Rows:
         return rows[number - first]
 
     def _block_of(self, number: int) -> tuple[int, list[KeptRow]]:
-        query = "SELECT first, count, data FROM rows WHERE first <= ? ORDER BY first DESC LIMIT 1"
-        for first, count, data in self._file.read(query, number):
-            rows = _decode(unseal(data, first))
+        query = "SELECT first, count, file, data FROM rows WHERE first <= ? ORDER BY first DESC LIMIT 1"
+        for first, count, file, data in self._file.read(query, number):
+            rows = _decode(unseal(data, _place(first, file)))
             if first <= number < first + count and count == len(rows):
                 return first, [_from_store(row) for row in rows]
         raise JournalError(f"{self._file.path}: row {number} is missing; put back a whole copy of the run")
@@ -286,6 +306,11 @@ def place_cells(cells: Sequence[str], error: str | None, *, inputs: int, width: 
 
 
 # ---------------------------------------------------------------------------------------------- the form in the file
+
+
+def _place(first: int, file: int) -> int:
+    """Return the place of a block, for its checksum."""
+    return crc32(f"{first} {file}".encode())
 
 
 def _to_store(row: KeptRow) -> _Stored:

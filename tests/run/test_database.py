@@ -251,3 +251,48 @@ file.close()
 
 def test_a_thread_that_reads_never_blocks_one_that_writes_for_good(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", READ_AND_WRITE, tmp_path / NAME], check=True, timeout=PATIENCE)
+
+
+def test_a_closed_file_says_so(tmp_path: Path) -> None:
+    file = Database(tmp_path / NAME)
+    file.close()
+    with pytest.raises(JournalError, match="is closed; open it again"):
+        file.read("SELECT 1")
+    with pytest.raises(JournalError, match="is closed; open it again"), file.transaction():
+        pass
+
+
+def whole_run(folder: Path) -> bytes:
+    """A file that has ended, with a sealed table that has an index."""
+    folder.mkdir(exist_ok=True)
+    with Database(folder / NAME) as file:
+        schema = "CREATE TABLE things (id TEXT NOT NULL, raw BLOB NOT NULL, PRIMARY KEY (id));"
+        file.create(schema, sealed=["things"])
+        with file.transaction() as db:
+            db.executemany("INSERT INTO things VALUES (?, ?)", ((f"id {n}", seal(b"raw")) for n in range(9)))
+    return (folder / NAME).read_bytes()
+
+
+def places_of(content: bytes, text: bytes) -> list[int]:
+    starts = [start for start in range(len(content)) if content.startswith(text, start)]
+    return [place for start in starts for place in range(start, start + len(text))]
+
+
+@pytest.mark.parametrize("text", [b"note_change('things', 1", b"CREATE TABLE sessions", b"PRIMARY KEY (id)", b"id 7"])
+@pytest.mark.parametrize("bits", [0x01, 0x20, 0x80])
+def test_damage_of_tables_triggers_and_keys_is_found_on_opening(tmp_path: Path, text: bytes, bits: int) -> None:
+    content = whole_run(tmp_path / "run")
+    assert places_of(content, text)
+    for place in places_of(content, text):
+        damaged = bytearray(content)
+        damaged[place] ^= bits
+        path = lay(tmp_path / "copy", bytes(damaged), None)
+        with pytest.raises(ConfigurationError, match="damaged") as error:
+            Database(path)
+        assert error.value.__cause__ is None
+
+
+@pytest.mark.parametrize("sealed", [b"", b"abc", b"abcd"])
+def test_a_sealed_record_that_is_cut_is_reported(sealed: bytes) -> None:
+    with pytest.raises(JournalError, match="is damaged"):
+        unseal(sealed, 1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from leadconnector_async.errors import InvalidContactError, JournalError
+from leadconnector_async.errors import ConfigurationError, InvalidContactError, JournalError
 from leadconnector_async.models import ContactUpsert
 from leadconnector_async.rules.problems import ACTIONS, Problem
 from leadconnector_async.run.database import Database
@@ -91,6 +91,7 @@ def test_single_rows_are_found_in_any_block(tmp_path: Path) -> None:
             *(("file 2", number) for number in (0, 200, 449)),
         ]
         assert [row.row.number for row in files[2].first(3).rows()] == [0, 1, 2]
+        Rows(file).check()
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,7 @@ def test_single_rows_are_found_in_any_block(tmp_path: Path) -> None:
         "UPDATE rows SET data = (SELECT data FROM rows WHERE first = 0) WHERE first = 200",
         "UPDATE rows SET data = CAST(substr(data, 1, 40) || x'00' || substr(data, 42) AS BLOB) WHERE first = 200",
         "UPDATE rows SET first = 250 WHERE first = 200",
+        "UPDATE rows SET file = 1 WHERE first = 200",
     ],
 )
 def test_rows_that_are_damaged_or_gone_are_reported(tmp_path: Path, damage: str) -> None:
@@ -109,6 +111,17 @@ def test_rows_that_are_damaged_or_gone_are_reported(tmp_path: Path, damage: str)
             db.execute(damage)
         with pytest.raises(JournalError, match="put back a whole copy of the run"):
             list(kept.rows())
+        with pytest.raises(ConfigurationError, match="put back a whole copy of the run"):
+            Rows(file).check()
+
+
+def test_rows_that_are_missing_at_the_end_are_reported(tmp_path: Path) -> None:
+    with Database(tmp_path / "run.sqlite3") as file:
+        keep(file, numbered(550))
+        with file.transaction() as db:
+            db.execute("DELETE FROM rows WHERE first = 400")
+        with pytest.raises(ConfigurationError, match="put back a whole copy of the run"):
+            Rows(file).check()
 
 
 def test_rows_can_be_read_anew(tmp_path: Path) -> None:
