@@ -291,7 +291,7 @@ class FileLoad:
             self.results.write(self._outcomes(), self._journal.collisions(), self.report, explain)
         except (OSError, ConfigurationError, JournalError) as error:  # of the results, of an input, of the journal
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            sentence = f"the results in {self.results.folder} could not be written whole ({reason})"
+            sentence = f"the results in {self.results.folder} could not be written completely ({reason})"
             raise LoadStoppedError(sentence, report=self.report) from error
 
     def _explain_not_attempted(self, home: str | None) -> Callable[[RunRow], RowError]:

@@ -177,7 +177,7 @@ class Migration:
         except JournalError as error:
             if place is not None:
                 discard_folder(place)
-            raise ConfigurationError(f"{error}; nothing was sent: make room, and begin again") from error
+            raise ConfigurationError(f"{error}; nothing was sent; free disk space, and start again") from error
         except BaseException:
             if place is not None:
                 discard_folder(place)
@@ -217,13 +217,13 @@ class Migration:
         if self.target is not None and not is_same_target(self.target, target):
             there, here = describe_target(self.target), describe_target(target)
             raise ConfigurationError(
-                f"{self.folder}: was loaded into {clean_text(there)}, and the settings name {clean_text(here)}; set "
-                "LEADCONNECTOR_BASE_URL as it was then"
+                f"{self.folder}: was loaded into {clean_text(there)}, but the settings name {clean_text(here)}; set "
+                "LEADCONNECTOR_BASE_URL to what it was then"
             )
         if self.location_id is not None and client.location_id != self.location_id:
             raise ConfigurationError(
-                f"{self.folder}: is for location {clean_text(self.location_id)}, and the client for "
-                f"{clean_text(client.location_id or 'none')}; name the location of the run"
+                f"{self.folder}: is for location {clean_text(self.location_id)}, but the client is for "
+                f"{clean_text(client.location_id or 'none')}; give the location of the run"
             )
         self._client = client
 
@@ -313,7 +313,8 @@ class Migration:
             changed.insert(0, _FILES)
         if changed:
             raise ConfigurationError(
-                f"{self._file.path}: this run {CHANGED[changed[0]]}; name another place for this one, or load that one"
+                f"{self._file.path}: this run {CHANGED[changed[0]]}; name another one for this load, or give what it "
+                "was made for"
             )
 
     def find_changed(self) -> list[str]:
@@ -434,8 +435,8 @@ class Migration:
             return
         if changed := await asyncio.to_thread(self.find_changed):
             raise ConfigurationError(
-                f"{changed[0]}: has changed since this run was planned; plan anew, or load with as_planned what was "
-                "planned"
+                f"{changed[0]}: has changed since this run was planned; plan again, or load it as it was planned "
+                "(`as_planned`)"
             )
 
     async def _begin(self, client: LeadConnector, journal: Journal, stop: asyncio.Event, tell: Tell) -> None:
@@ -581,11 +582,11 @@ class Migration:
             JournalError: The run cannot be read or written.
         """
         client, stop = self._opened_client(), stop or asyncio.Event()
-        past, book, pool = _Past(self, client), UndoRecords(self._file), Pool(client)
+        past, records, pool = _Past(self, client), UndoRecords(self._file), Pool(client)
         plan = await asyncio.to_thread(past.plan)
-        if not book.is_begun:
-            book.begin(client.clock.time())
-        work = Undo(client, book, self.journal, pool, is_forced=force, includes_inferred=include_inferred)
+        if not records.is_begun:
+            records.begin(client.clock.time())
+        work = Undo(client, records, self.journal, pool, is_forced=force, includes_inferred=include_inferred)
         on_start(plan.created)
         running = work.run(past.created(), stop, concurrency=concurrency, on_undone=on_undone)
         reason = await _ending(running, stop)
@@ -596,12 +597,14 @@ class Migration:
                 adds_tags = self.options.tags == "add"
                 sending = self._sending(client, opened)
                 groups = group_by_contact(self.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
-                restore = Restore(client, book, past.snapshot, self.journal, pool, adds_tags=adds_tags, is_forced=force)
+                restore = Restore(
+                    client, records, past.snapshot, self.journal, pool, adds_tags=adds_tags, is_forced=force
+                )
                 running = restore.run(groups, stop, concurrency=concurrency, on_undone=on_undone)
                 reason = await _ending(running, stop)
         try:
             return conclude_undo(
-                self._folder(), plan, book, reason, restores=self.restores, fields_left=self.fields_made
+                self._folder(), plan, records, reason, restores=self.restores, fields_left=self.fields_made
             )
         except OSError as error:
             raise ConfigurationError(f"{self.folder}: cannot hold the results ({error.strerror or error})") from None
@@ -669,9 +672,9 @@ class _Draft:
     def _assume(self) -> Iterator[str]:
         """Yield what is taken for granted where nothing can be asked."""
         if self._client is None:
-            yield "The service was not asked: limits and matching are taken to be as usual."
+            yield "The service was not asked: the usual limits and matching are assumed."
             if names := " and ".join(f"`{name}`" for name in self._options.selection.names()):
-                yield f"All rows are counted as sent: which of them {names} would leave out is not known offline."
+                yield f"All rows count as sent: offline it is not known which of them {names} would leave out."
 
     async def _plan(self, seen: Seen, *, compare: bool) -> Plan:
         comparison = None
@@ -869,7 +872,7 @@ def _encode(value: Any) -> str:
 def _read_about(file: Database) -> tuple[MigrationOptions, Plan, list[str]]:
     told: Mapping[str, str | None] = {name: file.about(name) for name in (_OPTIONS, _PLAN, _NOTES)}
     if None in told.values():
-        raise ConfigurationError(f"{file.path}: is not a run that was prepared whole; prepare it again")
+        raise ConfigurationError(f"{file.path}: its preparation was not finished; prepare the run again")
     options = msgspec.json.decode(told[_OPTIONS] or "", type=MigrationOptions, dec_hook=lambda kind, text: kind(text))
     plan = msgspec.json.decode(told[_PLAN] or "", type=Plan)
     return options, plan, msgspec.json.decode(told[_NOTES] or "", type=list[str])

@@ -69,18 +69,20 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.only_new and self.only_existing:
-            raise ConfigurationError("`only_new` and `only_existing` leave no row to send: give one of them")
+            raise ConfigurationError("`only_new` and `only_existing` leave no row to send: give only one of them")
         if self.only_new and self.fill_empty:
             raise ConfigurationError(
-                "`fill_empty` is about contacts that are there, which `only_new` leaves alone: give one of them"
+                "`fill_empty` is about contacts that exist, and `only_new` leaves those alone: give only one of them"
             )
         if self.fill_empty and self.tags == "replace":
-            raise ConfigurationError("`fill_empty` overwrites nothing, and `tags='replace'` does: give one of them")
+            raise ConfigurationError(
+                "`fill_empty` overwrites nothing, but `tags='replace'` does: give only one of them"
+            )
         if self.fill_empty and self.empty == "clear":
-            raise ConfigurationError("`fill_empty` overwrites nothing, and `empty='clear'` does: give one of them")
+            raise ConfigurationError("`fill_empty` overwrites nothing, but `empty='clear'` does: give only one of them")
         if self.phone_conflict not in PHONE_RULES:
             rules = ", ".join(PHONE_RULES)
-            raise ConfigurationError(f"`phone_conflict` {self.phone_conflict!r} has no meaning; write {rules}")
+            raise ConfigurationError(f"`phone_conflict` {self.phone_conflict!r} is not valid; write {rules}")
 
     @property
     def selection(self) -> Selection:
@@ -130,7 +132,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
 
 CHANGED: Final = {
     "files": "was made for another file, or the file has changed since",
-    "mapping": "was made when other columns went to other fields",
+    "mapping": "was made with another mapping of columns to fields",
     "checks": "was made with another `date_order` or `default_country`",
     "tags": "was made with another `tags`",
     "phone_conflict": "was made with another `phone_conflict`",

@@ -199,7 +199,7 @@ class Undo:
             delete = partial(self._client.contacts.delete, contact_id, location_id=created.location_id)
             await self._pool.call(self._location_of(created), delete)
         except NotFoundError:
-            return Undone(row, contact_id, "gone", "it was not there any more")
+            return Undone(row, contact_id, "gone", "it no longer existed")
         return Undone(row, contact_id, "deleted")
 
     async def _why_kept(self, created: Created) -> Kept | None:

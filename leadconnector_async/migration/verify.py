@@ -144,9 +144,9 @@ VERIFY_TABLE: Final = "verify.csv"
 VERIFY_REPORT: Final = "verify.json"
 _COLUMNS: Final = ("row", "contact_id", "field", "sent", "stored", "reason")
 _TAGS: Final = "tags"
-GONE: Final = "the contact is not there any more"
+GONE: Final = "the contact no longer exists"
 CHANGED: Final = "the contact was changed after the run"
-NOT_TAKEN: Final = "was not taken when it was loaded (see not_applied.csv)"
+NOT_TAKEN: Final = "was not accepted when it was loaded (see not_applied.csv)"
 OVERWRITTEN: Final = "was overwritten by a row about another person (see collisions.csv)"
 UNEXPLAINED: Final = "differs"
 

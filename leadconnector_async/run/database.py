@@ -226,12 +226,12 @@ class Database:
         ledger = self._db.execute("SELECT name, records, total, is_sealed FROM ledger").fetchall()
         tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if tables - {"ledger"} != {name for name, *_ in ledger}:
-            raise self._damaged("its tables are not those that were made")
+            raise self._damaged("its tables have changed")
         for name, records, total, is_sealed in ledger:
             if self._add_up(name, is_sealed=is_sealed) != (records, total):
-                raise self._damaged(f"records of {name} are not as they were written")
+                raise self._damaged(f"records of {name} have changed")
             if not is_sealed and self._db.execute(f"PRAGMA integrity_check({name})").fetchall() != [("ok",)]:
-                raise self._damaged(f"the pages of {name} do not fit together")
+                raise self._damaged(f"the pages of {name} are inconsistent")
 
     def _add_up(self, name: str, *, is_sealed: bool) -> tuple[int, int]:
         columns = "" if is_sealed else ", ".join(self._columns(name))
@@ -240,7 +240,7 @@ class Database:
         return records, checksums
 
     def _damaged(self, what: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.path}: is damaged ({what}); put back a whole copy of it")
+        return ConfigurationError(f"{self.path}: is damaged ({what}); restore a complete copy of it")
 
     # ------------------------------------------------------------------------------------------ reading and writing
 
@@ -372,7 +372,7 @@ def unseal(sealed: bytes, place: int = 0) -> bytes:
     (checksum,) = _SEAL.unpack_from(sealed)
     content = sealed[_SEAL.size :]
     if crc32(content, place) != checksum:
-        raise JournalError("a record is damaged: put back a whole copy of the run")
+        raise JournalError("a record is damaged: restore a complete copy of the run")
     return content
 
 
@@ -395,7 +395,7 @@ def _connect(path: Path | None, kind: Kind) -> sqlite3.Connection:
 def _why_not_opened(error: sqlite3.Error, kind: Kind) -> str:
     text = str(error)
     if "locked" in text:
-        return f"another process, or another load of this one, works on this {kind}; wait until it has ended"
+        return f"another process, or another load in this one, is using this {kind}; wait until it ends"
     if "not a database" in text or "malformed" in text or "encrypted" in text:
         return f"is not a {kind} of leadconnector-async, or is damaged ({text}); name another file"
     return f"the {kind} cannot be written ({text})"
@@ -424,9 +424,7 @@ def _check_log(path: Path, kind: Kind) -> None:
                 f"{log}: is missing, and the {kind} was in use when it was copied; copy the whole folder again"
             )
     elif is_log_damaged(content):
-        raise ConfigurationError(
-            f"{log}: is damaged, so that outcomes may be lost; put back a whole copy of the {kind}"
-        )
+        raise ConfigurationError(f"{log}: is damaged, so outcomes may be lost; restore a complete copy of the {kind}")
 
 
 def _has_open_session(path: Path) -> bool:

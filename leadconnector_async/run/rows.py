@@ -189,7 +189,7 @@ class Rows:
             rows = _decode(unseal(data, first))
             if first <= number < first + count and count == len(rows):
                 return first, [_from_store(row) for row in rows]
-        raise JournalError(f"{self._file.path}: row {number} is missing; put back a whole copy of the run")
+        raise JournalError(f"{self._file.path}: row {number} is missing; restore a complete copy of the run")
 
 
 class RunFile:

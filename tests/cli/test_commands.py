@@ -102,7 +102,7 @@ def test_a_header_alone_is_done_at_once(run: Run, tmp_path: Path) -> None:
         (["people.csv", "--token-file", "empty"], "--token-file empty: is empty"),
         (["people.csv", "--token-file", "token"], "there is no location: give --location"),
         (["people.csv", "--sandbox", "--rate", "fast"], "--rate 'fast' is no rate"),
-        (["people.csv", "--sandbox", "--rate", "0/10"], "both of its numbers must be above 0"),
+        (["people.csv", "--sandbox", "--rate", "0/10"], "both numbers must be above 0"),
         (["people.csv", "--sandbox", "--out", "full"], "full: is not empty"),
         (["people.csv", "--sandbox", "--out", "people.csv/x"], "cannot hold the results"),
         (["people.csv", "bad.csv", "--sandbox"], "bad.csv: no column is known"),

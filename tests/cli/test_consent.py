@@ -106,7 +106,7 @@ def test_columns_about_consent_are_named_before_the_load(run: Run, url: str, tmp
     assert code == 0
     assert "a.csv: read as consent: Unsubscribed (opt-out:Email), Accepts SMS Marketing (opt-in:SMS)" in err
     assert "ignored columns: Do Not Mail (it is about post or fax, for which there is no channel)" in err
-    assert "ignored columns: Opt-in Time (no field is known for it)" in err
+    assert "ignored columns: Opt-in Time (no field matches it)" in err
     assert closed(url) == {"a@example.com": {"SMS"}}
     assert run("verify", "out")[0] == 0
 
@@ -194,7 +194,7 @@ def test_each_selection_closes_whom_it_leaves_out_and_the_plan_says_so(
     assert planned["comparison"]["skipped"] == done.get("skip_reasons", {})
     assert planned["calls"] >= done["requests"]
     code, out, _ = run("verify", "out")
-    assert (code, "No difference." in out) == (0, True), out
+    assert (code, "No differences." in out) == (0, True), out
     assert run("undo", "out", "--yes", "--force")[0] == 0
     assert closed(url) == {"ann@example.com": {"Call"}, "bob@example.com": set(), "cyd@example.com": {"dnd", "SMS"}}
 
@@ -208,7 +208,7 @@ def test_what_was_sent_of_whom_was_left_out_is_told(run: Run, url: str, tmp_path
     assert skipped == {
         "ann": f"{told} (do not disturb was sent: SMS)",
         "bob": f"{told} (do not disturb was sent: dnd, SMS)",
-        "cyd": "it was there before the load (`only_new`)",
+        "cyd": "the contact existed before the load (`only_new`)",
     }
     done = report(tmp_path / "out")
     assert (done["created"], done["updated"], done["skipped"], done["requests"], done["retries"]) == (2, 0, 3, 6, 0)

@@ -97,7 +97,7 @@ def test_rows_are_left_out_where_that_is_wanted(run: Run, tmp_path: Path, connec
     with run_sandbox() as sandbox:
         connect(sandbox.url)
         assert (
-            "3 rows looked at: 2 would be sent, 0 would not, 1 would be left out"
+            "3 rows checked: 2 would be sent, 0 would not, 1 would be left out"
             in run("upsert", path, "--dry-run", *options)[1]
         )
         code, out, _ = run("upsert", path, "--out", "out", *options)
@@ -190,7 +190,7 @@ def test_verify_tells_of_a_phone_that_was_not_taken(run: Run, tmp_path: Path, co
         assert run("upsert", path, "--out", "out")[0] == 0
         code, out, _ = run("verify", "out")
     assert code == 1
-    assert "1 x phone was not taken when it was loaded (see not_applied.csv)" in out
+    assert "1 x phone was not accepted when it was loaded (see not_applied.csv)" in out
 
 
 def test_a_run_goes_on_with_the_same_rule_alone_and_not_without_its_book(
@@ -221,7 +221,7 @@ def test_a_dry_run_and_a_no_write_and_leave_nothing(
     with run_sandbox() as sandbox:
         connect(sandbox.url)
         code, out, err = run("upsert", path, "--dry-run")
-        assert (code, out.splitlines()[0]) == (0, "2 rows looked at: 2 would be sent, 0 would not")
+        assert (code, out.splitlines()[0]) == (0, "2 rows checked: 2 would be sent, 0 would not")
         assert "1 row has the phone of another person in a row before" in err
 
         async def refuse(*_: object) -> bool:

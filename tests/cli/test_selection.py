@@ -69,10 +69,13 @@ ROWS = (
 def test_only_new_leaves_alone_who_was_there(run: Run, there: str, tmp_path: Path) -> None:
     before = people(there)
     code, out, err = run("upsert", sheet(tmp_path, *ROWS), "--out", "out", "--only-new")
-    assert (code, "Reading what is there: location L holds 2 contacts; all of them read, 1 call" in err) == (1, True)
+    assert (code, "Reading the existing contacts: location L holds 2 contacts; all of them read, 1 call" in err) == (
+        1,
+        True,
+    )
     told = report(tmp_path / "out")
     assert (told["created"], told["updated"], told["skipped"], told["failed"]) == (1, 1, 2, 1)
-    assert told["skip_reasons"] == {"it was there before the load (`only_new`)": 2}
+    assert told["skip_reasons"] == {"the contact existed before the load (`only_new`)": 2}
     assert "2 x not sent, as it was there before the load (--only-new) (see skipped.csv)" in out
     assert "Stopped early" not in out
     after = people(there)
@@ -86,7 +89,7 @@ def test_only_new_leaves_alone_who_was_there(run: Run, there: str, tmp_path: Pat
     assert {row["contact_id"] for row in skipped} == {one.id for one in stored(there) if one.email != "eve@x.de"}
     assert len(table(tmp_path / "out" / "succeeded.csv")) == 2
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "it was there before the load (`only_new`)" in page
+    assert "the contact existed before the load (`only_new`)" in page
 
 
 def test_only_existing_makes_nobody(run: Run, there: str, tmp_path: Path) -> None:
@@ -277,7 +280,7 @@ def test_the_plan_shows_what_would_change_old_beside_new(run: Run, there: str, t
     code, out, err = run("plan", path, "--compare", "--html", page)
     assert (code, "Reading what is there" in err) == (0, True)
     assert "Compared with 2 contacts: 1 new, 1 would change one, 1 would change nothing" in out
-    assert "1 row more about somebody whom an earlier row is sent about" in out
+    assert "1 row more about a person of an earlier row" in out
     assert "--skip-unchanged would save the calls of 1 row" in out
     assert "    city: Bonn -> Ulm <b>" in out
     assert '    tags: ["kept"] -> ["kept","new"]' in out
@@ -309,7 +312,7 @@ def test_a_day_that_is_spent_ends_the_plan_in_one_sentence(
 def test_verify_looks_for_what_was_sent_alone(run: Run, there: str, tmp_path: Path) -> None:
     run("upsert", sheet(tmp_path, *ROWS), "--out", "out", "--fill-empty")
     code, out, _ = run("verify", "out")
-    assert (code, "No difference." in out) == (0, True), out
+    assert (code, "No differences." in out) == (0, True), out
     lose_table(tmp_path / "out", "before_contacts")
     code, _, err = run("verify", "out")
     assert (code, "run.sqlite3: is damaged" in err) == (2, True)

@@ -99,7 +99,7 @@ def test_standard_input_goes_on_from_what_was_kept(served: Callable[..., str], t
         (["a.csv", "--encoding", "klingon"], "--encoding 'klingon' is not known"),
         (["*.parquet"], "*.parquet: there is no such file, and none that is called like that"),
         ([""], "FILE is empty: leave it out, or give it a value"),
-        (["."], "is no file but a folder; name its files"),
+        (["."], "is a folder, not a file; name its files"),
     ],
 )
 def test_sources_that_make_no_sense_are_one_sentence(tmp_path: Path, arguments: list[str], expected: str) -> None:

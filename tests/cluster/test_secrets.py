@@ -89,7 +89,7 @@ def test_a_password_is_no_part_of_a_files_address() -> None:
     [
         ("env", "set LEADCONNECTOR_TOKEN in the environment of each worker"),
         ("file:/nowhere/token", "no token can be read there"),
-        ("leadconnector_async:nothing", "there is nothing called so"),
+        ("leadconnector_async:nothing", "there is no such module or name"),
         ("leadconnector_async.distributed:upsert_partitions", "raised TypeError"),
         ("leadconnector_async:errors", "is neither a token nor a token source"),
     ],

@@ -71,7 +71,7 @@ async def test_planned_offline_names_are_looked_up_before_the_first_write(
     path = write(tmp_path / "a.csv", 3, "email,firstName,tags,Choice", f",{option.upper()}")
     options = {"columns": {"Choice": f"custom:{field.name}"}}
     async with await prepare(None, path, tmp_path / "run", **options) as run:
-        assert "Custom fields are not checked, as the location is not asked for them." in run.notes
+        assert "Custom fields are not checked, because the location is not asked for them." in run.notes
     async with await Migration.open(client, tmp_path / "run") as run:
         assert (await run.upsert()).created == 3
         assert (await run.verify()).differing == 0
@@ -324,7 +324,7 @@ async def test_a_damaged_row_is_not_sent(client: LeadConnector, sandbox: Sandbox
         pass
     _flip(tmp_path / "run")
     async with await Migration.open(client, tmp_path / "run") as run:
-        with pytest.raises(Exception, match="put back a whole copy of the run"):
+        with pytest.raises(Exception, match="restore a complete copy of the run"):
             await run.upsert()
     assert not sandbox.contacts(LOCATION)
 

@@ -107,7 +107,7 @@ def test_rows_that_are_damaged_or_gone_are_reported(tmp_path: Path, damage: str)
         (kept,) = keep(file, numbered(550))
         with file.transaction() as db:
             db.execute(damage)
-        with pytest.raises(JournalError, match="put back a whole copy of the run"):
+        with pytest.raises(JournalError, match="restore a complete copy of the run"):
             list(kept.rows())
 
 

@@ -370,9 +370,9 @@ def test_cells_that_are_set_aside_are_told_by_row(tmp_path: Path) -> None:
     # Without its email, the phone alone would decide whose contact is written.
     assert (
         sentence(third)
-        == f"{path}, row 4, column email: is no email address (there must be something after the @-sign)"
+        == f"{path}, row 4, column email: is not an email address (there must be something after the @-sign)"
     )
-    assert sentence(second) == f"{path}, row 3, column phone: is no phone number"
+    assert sentence(second) == f"{path}, row 3, column phone: is not a phone number"
     assert [(problem.column, problem.action) for problem in second.problems] == [("phone", "refused")]
 
 
@@ -385,7 +385,7 @@ def test_lines_of_json_are_checked_as_cells_are(tmp_path: Path) -> None:
     first, second, third = read(write(tmp_path, "\n".join(lines), "people.jsonl"))
     assert first.contact == ContactUpsert(email="a@b.co", phone="+16175550100", country="CH", city=None)
     assert [(problem.column, problem.value) for problem in first.problems] == [("dateOfBirth", "25.09.1990")]
-    assert "line 2, column email: is no email address" in sentence(second)
+    assert "line 2, column email: is not an email address" in sentence(second)
     assert third.contact == ContactUpsert(email="a@b.co", date_of_birth="1990-09-25", timezone="")
     assert [(problem.column, problem.action) for problem in third.problems] == [("website", "skipped")]
 
