@@ -507,7 +507,7 @@ async def _ask_as(client: LeadConnector, location_id: str | None) -> str:
     except NotFoundError:
         return "taken"
     except PermissionDeniedError as error:
-        return f"accepted, but it may not read contacts ({clean_text(str(error))})"
+        return f"taken, but it may not read contacts ({clean_text(str(error))})"
     return "taken"
 
 

@@ -202,8 +202,8 @@ def test_each_selection_closes_whom_it_leaves_out_and_the_plan_says_so(
 def test_what_was_sent_of_whom_was_left_out_is_told(run: Run, url: str, tmp_path: Path) -> None:
     load(url, *PEOPLE)
     code, out, _ = run("upsert", write(tmp_path / "a.csv", *ROWS), "--out", "out", "--only-new")
-    told = "it was there before the load (`only_new`); only its opt-out is sent"
-    assert (code, f"2 x not sent, as {with_flags(told)} (see skipped.csv)" in out) == (0, True)
+    told = "the contact existed before the load (`only_new`); only its opt-out is sent"
+    assert (code, f"2 x not sent: {with_flags(told)} (see skipped.csv)" in out) == (0, True)
     skipped = {row["email"][:3]: row["reason"] for row in table(tmp_path / "out" / "skipped.csv")}
     assert skipped == {
         "ann": f"{told} (do not disturb was sent: SMS)",
@@ -320,7 +320,7 @@ def test_a_row_that_is_left_out_for_its_phone_says_what_it_closed(
     who, other = ("zoe@example.com", "ann@example.com") if options else ("ann@example.com", "")
     assert (code, closed(url)) == (0, {who: {"Call", "SMS"}} | ({other: set()} if other else {})), out
     (row,) = [row for row in table(tmp_path / "out" / "skipped.csv") if row["email"] == "zoe@example.com"]
-    assert row["reason"].endswith(f"(the other is {path}, row 2; do not disturb was sent: Call, SMS)")
+    assert row["reason"].endswith(f"(the other row is {path}, row 2; do not disturb was sent: Call, SMS)")
     assert run("verify", "out")[0] == 0
     assert run("undo", "out", "--yes", "--force")[0] == 0
     assert not any(closed(url).values())

@@ -59,7 +59,7 @@ def test_what_was_set_aside_is_decided_by_options_and_the_next_command_keeps_the
     options = ["--default-country", "US", "--date-order", "dmy", "--ignore", "Notes", "--map", "Lifecycle Stage=tags"]
     code, out, err = run("upsert", EXPORT, "--sandbox", "--out", "out", "--rate", "1000/1", *options)
     assert code == 1
-    assert "names no country" not in err
+    assert "has no country code" not in err
     assert not any(row["value"] == "25.09.1990" for row in table(tmp_path / "out" / "problems.csv"))
     command = next(line for line in out.splitlines() if line.startswith("Next")).partition("then: leadconnector ")[2]
     words = shlex.split(command)
@@ -161,7 +161,7 @@ def test_owners_by_email_need_a_table(run: Run, tmp_path: Path, served: Callable
         "y0BeYjuRIlDwsDcOHOJo",
         None,
     ]
-    assert "1 x Rep is not in the table of owners; left out" in err
+    assert "1 x Rep is not among the known owners; left out" in err
 
 
 def test_locations_by_name_are_looked_up(tmp_path: Path, served: Callable[..., str]) -> None:
@@ -173,20 +173,20 @@ def test_locations_by_name_are_looked_up(tmp_path: Path, served: Callable[..., s
     code, _, err = load(url, write(tmp_path / "second.csv", text), "--out", str(tmp_path / "second"))
     assert code == 1, err
     assert [row["email"] for row in table(tmp_path / "second" / "succeeded.csv")] == ["b@example.com"]
-    assert table(tmp_path / "second" / "failed.csv")[0]["error"].endswith("is not in the table of locations")
+    assert table(tmp_path / "second" / "failed.csv")[0]["error"].endswith("is not among the known locations")
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (["--map", "email"], "--map 'email' is not valid; write --map \"Column=field\""),
-        (["--map", "City=town"], "--map 'City=town': 'town' is no field of a contact"),
+        (["--map", "City=town"], "--map 'City=town': 'town' is not a field of a contact"),
         (["--map", "Cty=city"], "--map 'Cty': no file has such a column; did you mean 'City'?"),
         (["--ignore", "Cty"], "--ignore 'Cty': no file has such a column; did you mean 'City'?"),
         (["--ignore", "email"], "there is no column for email or phone (found: email, City)"),
         (["--mapping", "gone.toml"], "mapping file gone.toml: cannot be read"),
         (["--owners", "gone.csv"], "owners file gone.csv: cannot be read"),
-        (["--default-country", "Atlantis"], "'Atlantis' is no country; give its two letters, such as US"),
+        (["--default-country", "Atlantis"], "'Atlantis' is not a country; give its two letters, such as US"),
         (["--date-order", "ymd"], "'ymd' is not a date order; give mdy or dmy"),
     ],
 )

@@ -85,7 +85,7 @@ def test_without_a_token_it_is_told_that_nothing_was_asked(run: Run, family: Pat
     assert "The service was not asked: the usual limits and matching are assumed." in out
     assert "email      -> email" in out
     assert "7 rows: 6 would be sent, 1 would not" in out
-    assert "2 rows would be sent without the phone, as a row of another person before has it" in out
+    assert "2 rows would be sent without the phone, because an earlier row of another person has it" in out
     assert "set by an update after all rows; the service will refuse it on 2, because that person has it" in out
     assert f"{family}, row 3: Bob, bob@x.example, +16175550100 (is sent without it; set afterwards" in out
     allowed = run("plan", family, "--phone-conflict", "allow")[1]
@@ -240,7 +240,7 @@ def test_the_page_shows_the_numbers_of_the_plan_and_text_stays_text(
         (("a.csv", "--html", "."), "--html .: cannot be written"),
         (("b.csv",), "b.csv"),
         (("a.csv", "--map", "Nope=email"), "no file has such a column"),
-        (("a.csv", "--tags", "maybe"), "--tags 'maybe' has no meaning"),
+        (("a.csv", "--tags", "maybe"), "--tags 'maybe' is not valid"),
         (("a.csv", "--phone-conflict", "maybe"), "write second-pass, skip, allow"),
         (("a.csv", "--store", "nowhere.sqlite3"), "there is no token"),
         ((), "name files to load"),

@@ -138,7 +138,7 @@ async def test_no_field_is_made_twice_and_an_undo_names_those_that_were_made(
 
     monkeypatch.setattr(CustomFields, "create", create_once)
     async with await prepare(client, path, tmp_path / "run", columns=columns, create_fields=True) as run:
-        with pytest.raises(ConfigurationError, match="cannot be made"):
+        with pytest.raises(ConfigurationError, match="cannot be created"):
             await run.upsert()
         assert run.fields_made == ["Shoe size"]
     assert not sandbox.contacts(LOCATION)

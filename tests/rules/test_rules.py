@@ -111,7 +111,7 @@ def test_phones_are_sent_as_e164(cell: str, country: str | None, sent: str) -> N
 
 def test_a_number_of_no_country_goes_as_it_stands_and_that_is_told() -> None:
     for cell in ("(617) 555-0100", "1-617-555-0100", "044 668 18 00", "617 555 0100 x12"):
-        assert ask("phone", cell).startswith(f"{cell} | names no country: it is sent as it stands")
+        assert ask("phone", cell).startswith(f"{cell} | has no country code: it is sent as it is")
 
 
 def test_a_number_that_is_possible_but_not_in_use_is_sent() -> None:
@@ -270,7 +270,7 @@ def test_a_text_that_is_far_too_long_is_told(field: str) -> None:
 def test_what_is_taken_for_granted_is_checked_itself() -> None:
     assert read_checks("united kingdom", "DMY") == Checks(default_country="GB", date_order="dmy")
     assert read_checks(None, None) == Checks()
-    with pytest.raises(ConfigurationError, match="'Atlantis' is no country"):
+    with pytest.raises(ConfigurationError, match="'Atlantis' is not a country"):
         read_checks("Atlantis", None)
     with pytest.raises(ConfigurationError, match="'ymd' is not a date order; give mdy or dmy"):
         read_checks(None, "ymd")

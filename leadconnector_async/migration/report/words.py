@@ -92,7 +92,7 @@ def _about_phones(told: Forecast, *, is_wanted: bool) -> Iterator[str]:
     if told.deferred:
         rows = count_of(told.deferred, "row")
         yield (
-            f"{rows} would be sent without its phone, because an earlier row of another person has it; nobody is "
+            f"{rows} would be sent without the phone, because an earlier row of another person has it; nobody is "
             "overwritten"
         )
         refused = f"; the service will refuse it for {told.refused_phones:,}, because that person has it"

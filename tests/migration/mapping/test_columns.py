@@ -219,8 +219,8 @@ def test_a_mapping_that_is_whole_sends_nothing_else() -> None:
         ("xyz", "there are firstName"),
         ("dnd:Fax", "there are Call, Email"),
         ("opt-out:Fax", "there are Call, Email.*, all"),
-        ("opt-in:", "is no field"),
-        ("custom:", "is no field"),
+        ("opt-in:", "is not a field"),
+        ("custom:", "is not a field"),
         ("custom:Nickname X", "has no custom field 'Nickname X' .did you mean 'Nick Name'.*`create_fields`"),
         ("custom:Contract", "holds files"),
         ("custom:twin", "several custom fields are called 'twin'.*custom:contact.twin_1 or custom:contact.twin_2"),
@@ -283,9 +283,9 @@ def test_a_cell_becomes_what_its_custom_field_holds(name: str, cell: str, value:
     [
         ("Plan", "Gold", "X missing: holds 'Gold', which is not an option of the custom field 'Plan'"),
         ("Likes", "Sport, Chess", "X missing: holds 'Chess', which is not an option of the custom field 'Likes'"),
-        ("Score", "many", "X skipped: is no number"),
-        ("Score", "1-2", "X skipped: is no number"),
-        ("Score", "nan", "X skipped: is no number"),
+        ("Score", "many", "X skipped: is not a number"),
+        ("Score", "1-2", "X skipped: is not a number"),
+        ("Score", "nan", "X skipped: is not a number"),
         ("Since", "soon", "X skipped: is not a date in a form that the service reads; write it as YYYY-MM-DD"),
         ("Nick Name", "x" * 257, "X sent: is longer than 256 characters, and may be cut by the service"),
     ],
@@ -336,7 +336,7 @@ def test_owners_by_email_or_name(tmp_path: Path) -> None:
     for cell in ("sam@x.com", "SAM", "y0BeYjuRIlDwsDcOHOJo", "ocQHyuzHvysMo5N5VsXc"):
         assert "assignedTo" in read("Email,Owner", "a@b.co", cell, owners=owners, columns={"Owner": "owner"})[0]
     fields, told = read("Email,Owner", "a@b.co", "kim@x.com", owners=owners, columns={"Owner": "owner"})
-    assert (fields, told) == ({"email": "a@b.co"}, ["Owner skipped: is not in the table of owners"])
+    assert (fields, told) == ({"email": "a@b.co"}, ["Owner skipped: is not among the known owners"])
     hubspot = map_of(EXPORTS["HubSpot"], owners=owners)
     assert "Contact owner" in [column.name for column in hubspot.columns]
 
@@ -364,7 +364,7 @@ def test_a_location_by_name_and_one_that_is_not_known() -> None:
         "locationId": "ve9EPM428h8vShlRW1KT",
     }
     assert read("email,locationId", "a@b.co", "Ulm Office", locations=locations)[1] == [
-        "locationId refused: is not in the table of locations"
+        "locationId refused: is not among the known locations"
     ]
     assert read("email,locationId", "a@b.co", "Ulm Office")[1] == [
         "locationId refused: is not the id of a location, and names cannot be looked up here"

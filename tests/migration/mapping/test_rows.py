@@ -160,7 +160,7 @@ def test_a_file_that_cannot_be_loaded_is_told_in_one_sentence(
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(ConfigurationError, match="is no file"):
+    with pytest.raises(ConfigurationError, match="is a folder, not a file"):
         open_row_file(tmp_path / "folder.csv")
 
 
