@@ -186,7 +186,7 @@ class FileLoad:
         Args:
             client: Where to send them.
             stop: Set it to end in order.
-            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
+            wait_for_quota: Whether to wait for the next day when the day's calls are spent.
             on_outcome: Called with each outcome after it was written to the journal.
             on_step: Called after each call that follows the upserts.
 

@@ -1,6 +1,6 @@
-"""Migration: rows of files on their way into locations, planned, loaded, verified and undone.
+"""Plan, load, verify and undo a migration of rows from files into locations.
 
-A migration has a folder. `prepare` reads, maps and checks its rows and keeps them there; everything later reads the
+A migration has a folder. `prepare` reads, maps and checks its rows and keeps them there; all later steps read the
 folder alone, in this process or another.
 """
 
@@ -81,10 +81,10 @@ class Migration:
     """A migration. Open it with `prepare` or `open`, and close it, as with `async with`.
 
     Attributes:
-        folder: Where it is kept; None where nothing is.
+        folder: Where it is kept; None if it is not kept.
         options: What is done with rows.
         plan: What the load will do.
-        notes: What was taken for granted when it was prepared, in sentences.
+        notes: What was assumed when it was prepared, in sentences.
         shared: What is done about rows that share a phone, in sentences; of a run that was just prepared.
         read_files: What was read, of a run that was just prepared.
         load: The load of the last `upsert`, with its results; None before.
@@ -134,24 +134,24 @@ class Migration:
         """Read, map and check rows, and say what a load will do. Nothing is sent.
 
         Args:
-            client: Of where the load goes; it is open. None to plan offline: what names in cells stand for, and how
-                locations match, is then looked up when the load begins.
-            sources: The files; or what else gives rows.
-            folder: Where the run is kept; a new or empty folder. None: nothing is kept, and nothing can be loaded.
+            client: An open client of the location to load into. None to plan offline: what names in cells
+                stand for, and how locations match, is then looked up when the load starts.
+            sources: The files, or another source of rows.
+            folder: A new or empty folder to keep the run in. None to keep nothing; such a run cannot be loaded.
             options: What is done with rows.
-            compare: Whether rows are compared with what is there.
-            ask_locations: Whether locations are asked for their limits and how they match; else those alone where rows
+            compare: Whether to compare rows with the contacts that exist.
+            ask_locations: Whether to ask all locations for their limits and how they match; else only those where rows
                 of several people share a phone.
-            keep_with_obstacles: Whether a run that cannot be loaded as it is, is kept; `plan.obstacles` says why.
+            keep_with_obstacles: Whether to keep a run that cannot be loaded as it is; `plan.obstacles` says why.
             rate_limit: Our own limits of each location, where there is no client.
-            location_id: The location of rows that name none, where there is no client.
-            target: How the service is called; the client's address by default.
+            location_id: The location of rows that name none, if there is no client.
+            target: The name of the service; by default the client's address.
             stop: Set it to give up.
             tell: Called with what is read from the service for a comparison, and how long that takes.
 
         Raises:
-            ConfigurationError: Something cannot be read, or the load cannot begin as it is; no run was kept.
-            LeadConnectorError: What is there cannot be read.
+            ConfigurationError: Something cannot be read, or the load cannot start as it is; no run was kept.
+            LeadConnectorError: The existing contacts cannot be read.
             InterruptedError: `stop` was set.
         """
         sources = sources if isinstance(sources, Sources) else Sources(files=[Path(path) for path in sources])
@@ -188,9 +188,9 @@ class Migration:
         """Open a run of an earlier process.
 
         Args:
-            client: Of the service and location that it is for; it is open. None where it comes later, with `use`.
+            client: An open client of the run's service and location. None to give one later, with `use`.
             folder: Of the run.
-            target: How the service is called; the client's address by default.
+            target: The name of the service; by default the client's address.
 
         Raises:
             ConfigurationError: There is no run, it is damaged or in use, or it is for another service or location.
@@ -242,11 +242,11 @@ class Migration:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder. May be called twice."""
+        """Release the folder. May be called twice."""
         self._file.close()
 
     def discard(self) -> None:
-        """Remove a run that was not begun, with its folder where that holds nothing else; then it is closed."""
+        """Remove a run that was not loaded, and its folder if that holds nothing else; then close it."""
         self.close()
         if self.folder is not None:
             discard_folder(self.folder)
@@ -280,7 +280,7 @@ class Migration:
 
     @property
     def is_loading(self) -> bool:
-        """Whether a load was begun, be it that it only read what was there."""
+        """Whether a load has started, even if it only read the existing contacts."""
         return self._file.about(_LOADING) is not None
 
     @property
@@ -318,9 +318,9 @@ class Migration:
             )
 
     def find_changed(self) -> list[str]:
-        """Return the files that hold something else than when they were read for this run.
+        """Return the files whose content has changed since they were read for this run.
 
-        A file that is gone is not among them, nor is what could be read only once: their rows are kept.
+        Files that are gone, and sources that could be read only once, are left out: their rows are kept.
         """
         kind = self._file.about(_FILES) or ""
         if not kind.startswith("{"):  # a query, or standard input
@@ -374,13 +374,13 @@ class Migration:
         Args:
             on_outcome: Called with each outcome once it is on disk.
             on_step: Called after each call that follows the upserts, such as one that adds tags.
-            on_read: Called with how many contacts more were read that were there before.
+            on_read: Called with the number of further existing contacts that were read.
             on_load: Called with the load before its first row.
-            tell: Called with what is done before the first row, in sentences.
+            tell: Called with sentences on what happens before the first row.
             stop: Set it to end in order.
-            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
-            retry_failed: Whether rows that failed are sent once more.
-            limit: How many rows, from the first, are loaded this time; None for all.
+            wait_for_quota: Whether to wait for the next day when the day's calls are spent.
+            retry_failed: Whether to send failed rows again.
+            limit: The number of rows to load this time, from the first; None for all.
             as_planned: Whether rows are loaded as they were read for a plan of another process, although a file has
                 changed since. A load that was begun goes on in any case, and so does one whose file is gone.
 
@@ -388,9 +388,9 @@ class Migration:
             The counts of all sessions.
 
         Raises:
-            ConfigurationError: The load cannot begin, as where a file has changed; nothing was sent.
+            ConfigurationError: The load cannot start, e.g. because a file has changed; nothing was sent.
             LoadStoppedError: The results could not be written.
-            LeadConnectorError: What is there could not be read; nothing was sent, and what was read is kept.
+            LeadConnectorError: The existing contacts could not be read; nothing was sent, and what was read is kept.
             InterruptedError: `stop` was set before anything was read or sent.
         """
         client, stop = self._opened_client(), stop or asyncio.Event()
@@ -497,7 +497,7 @@ class Migration:
         """Read the contacts of the run back, compare them with what was sent, and write `verify.json` and `.csv`.
 
         Args:
-            sample: How many rows to compare, by chance; None for all.
+            sample: How many rows to compare, chosen at random; None for all.
             stop: Set it to end in order.
             concurrency: Contacts read at a time.
             on_start: Called with how many rows are to be compared.
@@ -544,16 +544,16 @@ class Migration:
 
     @property
     def is_undo_begun(self) -> bool:
-        """Whether an undo was begun."""
+        """Whether an undo has started."""
         return UndoRecords(self._file).is_begun
 
     @property
     def restores(self) -> bool:
-        """Whether an undo restores what was updated, as the run kept what contacts were before."""
+        """Whether an undo restores updated contacts, because the run kept them as they were before."""
         return self.options.snapshot
 
     async def plan_undo(self) -> UndoPlan:
-        """Return what an undo is about; nothing is done."""
+        """Count what an undo would delete and restore; change nothing."""
         return await asyncio.to_thread(_Past(self, self._opened_client()).plan)
 
     async def undo(
@@ -570,12 +570,12 @@ class Migration:
         write `undo.json` and `.csv`. Called again, it goes on.
 
         Args:
-            force: Whether contacts and fields that somebody changed since are undone, too.
-            include_inferred: Whether contacts are deleted, too, that the run may not have created.
+            force: Whether to undo also contacts and fields that somebody has changed since.
+            include_inferred: Whether to delete also contacts that the run may not have created.
             stop: Set it to end in order.
             concurrency: Contacts at a time.
             on_start: Called with how many contacts there are, before the deletions and before the restoring.
-            on_undone: Called with what became of each.
+            on_undone: Called with the result of each.
 
         Raises:
             ConfigurationError: A result cannot be written.
@@ -752,7 +752,7 @@ class _Past:
         self.snapshot = None if self._stored is None else Snapshot(run._file, self._stored)
 
     def plan(self) -> UndoPlan:
-        """Return what an undo is about."""
+        """Count what an undo would delete and restore."""
         plan = plan_undo(self._run.journal, self.outcomes())
         return plan if self.snapshot is None else correct_plan(plan, filter(self._was_there, self._told_created()))
 

@@ -98,7 +98,7 @@ class Restore:
                 out.
             stop: Set it to end in order.
             concurrency: How many at a time.
-            on_undone: Called with what became of each.
+            on_undone: Called with the result of each.
 
         Returns:
             What ended it early, or None.

@@ -105,7 +105,7 @@ class Journal:
 
     Args:
         place: The database of the run; or the path of a journal, which is made where it is not there.
-        retry_failed: Whether rows that failed are sent once more.
+        retry_failed: Whether to send failed rows again.
 
     Attributes:
         keeps_traces: Whether it keeps what the load left in each contact, for an undo.

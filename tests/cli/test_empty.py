@@ -96,4 +96,4 @@ def test_to_fill_and_to_empty_contradict_each_other(run: Run, tmp_path: Path) ->
     path = write(tmp_path / "a.csv", FULL)
     code, _, err = run("upsert", path, "--sandbox", "--empty", "clear", "--fill-empty")
     assert code == 2
-    assert err == "leadconnector: --fill-empty overwrites nothing, and --empty clear does: give only one of them\n"
+    assert err == "leadconnector: --fill-empty overwrites nothing, but --empty clear does: give only one of them\n"

@@ -303,7 +303,7 @@ async def test_another_export_is_not_gone_on_with(tmp_path: Path, monkeypatch: p
         with pytest.raises(ConfigurationError, match="was another one"):
             await export(sandbox, tmp_path / "a.csv", tags=("vip",))
         (tmp_path / "a.csv.part").write_text("")
-        with pytest.raises(ConfigurationError, match="is not what was written"):
+        with pytest.raises(ConfigurationError, match="has changed since it was written"):
             await export(sandbox, tmp_path / "a.csv")
 
 

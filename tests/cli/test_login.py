@@ -97,8 +97,8 @@ def test_a_login_is_pasted_used_and_forgotten(run: Run, paste: Login, tmp_path: 
     assert (code, "3 created" in out) == (0, True)
     assert re.search(r"quota: [\d,]+ calls left today", run("whoami")[1])
     code, out, _ = run("logout")
-    assert (code, f"Forgotten: {L}. Its access token stays valid until" in out) == (0, True)
-    assert "stays installed until it is removed" in out
+    assert (code, f"Logged out: {L}. Its access token stays valid until" in out) == (0, True)
+    assert "stays installed until you remove it" in out
     code, out, err = run("whoami")
     assert (code, out) == (2, "")
     assert "you are not logged in; log in with: leadconnector login" in err

@@ -53,8 +53,8 @@ def test_nobody_is_overwritten_and_a_refused_phone_is_told(run: Run, tmp_path: P
         code, out, err = run("upsert", path, "--out", "out")
         assert phones(sandbox.url) == {"ann": HOUSE, "bob": None, "cid": OWN}
     assert code == 0
-    assert "1 row has the phone of another person in a row before." in err
-    assert "set after all rows, by 1 more call (--phone-conflict second-pass)." in err
+    assert "1 row has the phone of another person in an earlier row." in err
+    assert "set after all rows, with 1 more call (--phone-conflict second-pass)." in err
     assert "phone not applied on 1 row: another contact holds it (see not_applied.csv)" in out
     (lost,) = table(tmp_path / "out" / "not_applied.csv")
     assert (lost["email"], lost["field"], lost["sent"], lost["stored"]) == ("bob@x.example", "phone", HOUSE, "")

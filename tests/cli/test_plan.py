@@ -86,7 +86,7 @@ def test_without_a_token_it_is_told_that_nothing_was_asked(run: Run, family: Pat
     assert "email      -> email" in out
     assert "7 rows: 6 would be sent, 1 would not" in out
     assert "2 rows would be sent without the phone, because an earlier row of another person has it" in out
-    assert "set by an update after all rows; the service will refuse it on 2, because that person has it" in out
+    assert "is set after all rows; the service will refuse it for 2, because that person has it" in out
     assert f"{family}, row 3: Bob, bob@x.example, +16175550100 (is sent without it; set afterwards" in out
     allowed = run("plan", family, "--phone-conflict", "allow")[1]
     assert "2 rows would OVERWRITE the contact of another person" in allowed

@@ -74,7 +74,7 @@ def test_failed_rows_are_sent_again_where_that_is_wanted(
     ("change", "sentence"),
     [
         ("file", "another file, or the file has changed"),
-        ("location", "is for location L1, and the client for L2"),
+        ("location", "is for location L1, but the client is for L2"),
         ("sandbox", "was loaded into the sandbox, but the settings name services.leadconnectorhq.com"),
     ],
 )
@@ -142,7 +142,7 @@ def test_rows_that_met_another_persons_contact_are_listed_side_by_side(run: Run,
     path.write_text("email,phone\nann@b.co,+16175550100\ncarl@b.co,\nbob@b.co,+16175550100\n")
     code, out, _ = run("upsert", path, "--sandbox", "--out", "out", "--phone-conflict", "allow")
     assert code == 0
-    assert "1 row met the contact of another person in this load, and overwrote it (see collisions.csv)" in out
+    assert "1 row overwrote the contact of another person in this load (see collisions.csv)" in out
     one, other = table(tmp_path / "out" / "collisions.csv")
     assert (one["email"], other["email"]) == ("ann@b.co", "bob@b.co")
     assert one["contact_id"] == other["contact_id"]

@@ -83,8 +83,8 @@ def test_only_new_leaves_alone_who_was_there(run: Run, there: str, tmp_path: Pat
     assert after["eve@x.de"] == (None, "Eva", None, "Jena", "new")
     skipped = table(tmp_path / "out" / "skipped.csv")
     assert [(row["email"], row["reason"][:19]) for row in skipped] == [
-        ("ADA@x.de", "it was there before"),
-        ("bob@x.de", "it was there before"),
+        ("ADA@x.de", "the contact existed"),
+        ("bob@x.de", "the contact existed"),
     ]
     assert {row["contact_id"] for row in skipped} == {one.id for one in stored(there) if one.email != "eve@x.de"}
     assert len(table(tmp_path / "out" / "succeeded.csv")) == 2
@@ -208,7 +208,7 @@ def test_a_reading_that_is_cut_short_goes_on(served: Callable[..., str], tmp_pat
     write(url, *({"email": f"p{number}@x.de"} for number in range(4)))
     code, out, err = load(url, path, "--only-new")
     assert (code, "Nothing was sent. Next, to go on reading" in out) == (3, True), (out, err)
-    command = shlex.split(out.split("what is there: ")[-1])
+    command = shlex.split(out.split("the existing contacts: ")[-1])
     assert command[-2:] == ["--resume", "--only-new"]
     assert not (tmp_path / "out" / "report.json").exists()
     code, out, err = load(url, path, "--only-new", "--resume")
@@ -281,7 +281,7 @@ def test_the_plan_shows_what_would_change_old_beside_new(run: Run, there: str, t
     assert (code, "Reading the existing contacts" in err) == (0, True)
     assert "Compared with 2 contacts: 1 new, 1 would change one, 1 would change nothing" in out
     assert "1 row more about a person of an earlier row" in out
-    assert "--skip-unchanged would save the calls of 1 row" in out
+    assert "--skip-unchanged would save the calls for 1 row" in out
     assert "    city: Bonn -> Ulm <b>" in out
     assert '    tags: ["kept"] -> ["kept","new"]' in out
     assert "not compared" not in out
@@ -297,7 +297,7 @@ def test_what_is_there_cannot_be_compared_without_asking(
     code, _, err = run("plan", path, "--compare", "--offline")
     assert (code, "--offline calls nothing" in err) == (2, True)
     code, out, _ = run("plan", path, "--only-new")
-    assert (code, "which of them --only-new would leave out is not known offline" in out) == (0, True)
+    assert (code, "offline it is not known which of them --only-new would leave out" in out) == (0, True)
 
 
 def test_a_day_that_is_spent_ends_the_plan_in_one_sentence(

@@ -172,7 +172,10 @@ def test_nobody_to_ask_is_no_yes(run: Run, filled: str, tmp_path: Path) -> None:
     assert run("upsert", path, "--out", "out", "--snapshot", *QUICK)[0] == 0
     now = state(filled)
     code, _, err = run("undo", "out", *QUICK)
-    assert (code, "whether to delete and restore contacts; give --yes if so" in err) == (2, True)
+    assert (code, "this would delete and restore contacts, and there is no terminal to ask on; give --yes" in err) == (
+        2,
+        True,
+    )
     assert state(filled) == now
 
 

@@ -137,7 +137,7 @@ async def test_a_run_that_was_refused_early_leaves_a_folder_that_can_be_used(
 ) -> None:
     people, out = tmp_path / "people.csv", tmp_path / "out"
     write_people(people, locations=1, rows=2)
-    with pytest.raises(ConfigurationError, match="no token can be read there"):
+    with pytest.raises(ConfigurationError, match="the token cannot be read"):
         await load(server, people, out, cluster, client_options=server.options(token_source=f"file:{tmp_path}/no"))
     report = await load(server, people, out, cluster)
     assert report.total == 2
@@ -150,7 +150,7 @@ def _fail(frame: Any) -> Any:
 async def test_a_dataframe_that_fails_is_a_sentence(cluster: Any, server: Server, tmp_path: Path) -> None:
     pandas, dataframe = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
     frame = dataframe.from_pandas(pandas.DataFrame({"locationId": ["L"], "email": ["a@example.com"]}), npartitions=1)
-    with pytest.raises(OutageError, match=r"could not bring the rows together .*the warehouse is closed"):
+    with pytest.raises(OutageError, match=r"could not group the rows by location .*the warehouse is closed"):
         await load(server, frame.map_partitions(_fail, meta=frame._meta), tmp_path / "out", cluster)
     server.look()
     assert server.arrivals == []
