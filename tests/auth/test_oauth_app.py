@@ -165,7 +165,7 @@ async def test_without_a_client_that_is_open(app: OAuthApp, sandbox: Sandbox) ->
 
 
 async def test_nobody_is_logged_in(lc: LeadConnector, sandbox: Sandbox) -> None:
-    with pytest.raises(LoginRequiredError, match="not logged in"):
+    with pytest.raises(LoginRequiredError, match="nobody is logged in"):
         await lc.contacts.upsert(PERSON)
     assert sandbox.requests == 0
 
@@ -589,7 +589,7 @@ async def test_logging_out(sandbox: Sandbox, app: OAuthApp, lc: LeadConnector) -
     assert await app.accounts() == []
     with pytest.raises(LoginRequiredError, match="is not logged in"):
         await account.token(LOCATION)
-    with pytest.raises(LoginRequiredError, match="not logged in"):
+    with pytest.raises(LoginRequiredError, match="nobody is logged in"):
         await lc.contacts.upsert(PERSON)
     with pytest.raises(ConfigurationError, match="by the id"):
         app.account("")

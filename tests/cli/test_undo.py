@@ -121,7 +121,7 @@ def test_what_workflows_changed_is_listed_by_kind_and_undone_by_force(run: Run, 
     report = json.loads((tmp_path / "out" / "undo.json").read_text())
     assert sorted(report["changes"].values()) == [1, 2, 4]
     code, out, _ = run("undo", "out", "--yes", "--resume", "--force")
-    assert (code, "6 contacts: 6 deleted" in out, "What changed" in out) == (0, True, False)
+    assert (code, "6 contacts: 6 deleted" in out, "What has changed" in out) == (0, True, False)
     assert stored(url) == []
 
 

@@ -175,7 +175,7 @@ def test_it_compares_with_what_the_run_kept_whatever_became_of_the_file(
     if change == "content":
         people(path, 4)
     code, out, err = run("verify", "out")
-    assert (code, "out: all 3 rows" in out, "No differences." in out) == (0, True, True), (out, err)
+    assert (code, "out: all 3 loaded rows" in out, "No differences." in out) == (0, True, True), (out, err)
     changed = stored(url)[1]
     update(url, changed.id, first_name="Other")
     assert run("verify", "out")[0] == 1

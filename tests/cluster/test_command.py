@@ -83,7 +83,7 @@ def test_interrupting_ends_in_order(server: Server, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     code, out, err = end(process)
     assert code == 130
-    assert "Stopping: calls in flight finish." in err
+    assert "Stopping when the calls in flight have finished." in err
     assert "Stopped early: the load was asked to stop" in out
     assert f"upsert people.csv --dask local --out run --resume --rate 40/{WINDOW}" in out
     report = json.loads((tmp_path / "run" / "report.json").read_text())

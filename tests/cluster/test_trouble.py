@@ -67,7 +67,7 @@ def test_the_description_of_a_load_is_not_replaced_by_one_that_comes_late(server
     whole = describe(server.options(), [], NOTHING_SAID)
     first, late = (open_folder(store, whole, is_resumed=False) for _ in range(2))
     taken = take_folder(store, first)
-    with pytest.raises(ConfigurationError, match="another process has begun a load there"):
+    with pytest.raises(ConfigurationError, match="another process has started a load there"):
         take_folder(store, late)
     assert open_folder(store, whole, is_resumed=True) == taken
 
