@@ -38,7 +38,7 @@ TOLD = {
     66: ("Date of birth", "skipped", "may be month and day, or day and month"),
     67: ("Date of birth", "skipped", "is a day that does not exist"),
     73: ("Country/Region", "skipped", "is not a country that the service knows"),
-    74: ("Time Zone", "skipped", "is no time zone"),
+    74: ("Time Zone", "skipped", "is not a time zone"),
     75: ("Website URL", "skipped", "is not a web address"),
     76: ("Unsubscribed from all email", "fixed", "is neither yes nor no, and is taken for an opt-out"),
     77: ("City", "skipped", "is longer than 1,000 characters"),
