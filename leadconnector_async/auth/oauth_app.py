@@ -85,7 +85,7 @@ class OAuthApp:
         if not client_secret.strip():
             raise ConfigurationError("there is no client secret: make one in the app's settings in the marketplace")
         if urlsplit(redirect_uri).scheme not in ("http", "https"):
-            raise ConfigurationError(f"redirect_uri {redirect_uri!r} is no address; it looks like https://...")
+            raise ConfigurationError(f"redirect_uri {redirect_uri!r} is not an address; write one such as https://...")
         self.scopes = tuple(scopes.split() if isinstance(scopes, str) else scopes)
         if not self.scopes:
             raise ConfigurationError("an app needs scopes, such as contacts.write")

@@ -589,7 +589,7 @@ class Load:
     # ------------------------------------------------------------------------------------------ what is left
 
     def _stop_error(self) -> RowError:
-        return row_error(self.stopped or StopRequestedError("the load was cut off"))
+        return row_error(self.stopped or StopRequestedError("the load was interrupted"))
 
     def _left(self) -> tuple[list[Entry], Iterator[Outcome]]:
         """Settle the rows that were read and have no outcome, after the workers ended."""

@@ -87,7 +87,7 @@ def open_store(where: str | None, *, is_new: bool = False) -> TokenStore:
     if where is None and is_new:
         _make_folder(folder)
     if not is_new and not os.path.lexists(path):
-        raise LoginRequiredError(f"nobody is logged in; {_LOG_IN}")
+        raise LoginRequiredError(f"you are not logged in; {_LOG_IN}")
     return SQLiteTokenStore(path)
 
 
@@ -119,11 +119,11 @@ async def load_login(store: TokenStore) -> Login:
     """
     value = await store.load(_KEY)
     if value is None:
-        raise LoginRequiredError(f"nobody is logged in; {_LOG_IN}")
+        raise LoginRequiredError(f"you are not logged in; {_LOG_IN}")
     try:
         return msgspec.json.decode(value, type=Login)
     except msgspec.DecodeError:
-        raise TokenStoreError(f"what is stored of the login is damaged; {_LOG_IN}") from None
+        raise TokenStoreError(f"the stored login is damaged; {_LOG_IN}") from None
 
 
 def read_client(options: LoginOptions, client_id: str | None) -> tuple[str, str]:
@@ -134,13 +134,13 @@ def read_client(options: LoginOptions, client_id: str | None) -> tuple[str, str]
     """
     client_id = client_id or read_variable(CLIENT_ID)
     if client_id is None:
-        raise ConfigurationError(f"there is no client id: set {CLIENT_ID} to that of your marketplace app")
+        raise ConfigurationError(f"there is no client id: set {CLIENT_ID} to the client id of your marketplace app")
     if options.secret_file is not None:
         return client_id, read_secret_file("--client-secret-file", options.secret_file, "the client secret of the app")
     secret = read_variable(CLIENT_SECRET)
     if secret is None:
         raise ConfigurationError(
-            f"there is no client secret, which renewing a login takes: set {CLIENT_SECRET}, or give "
+            f"there is no client secret, and a login cannot be renewed without it: set {CLIENT_SECRET}, or give "
             "--client-secret-file"
         )
     return client_id, secret
@@ -161,7 +161,7 @@ async def open_app(options: LoginOptions) -> tuple[OAuthApp, dict[str, Any]]:
     found: dict[str, Any] = {"base_url": login.base_url} if login.base_url else {}
     accounts = await app.logins.accounts()
     if not accounts:
-        raise LoginRequiredError(f"nobody is logged in; {_LOG_IN}")
+        raise LoginRequiredError(f"you are not logged in; {_LOG_IN}")
     if list(accounts.values()) == ["Location"]:
         found["location_id"] = next(iter(accounts))
     return app, found
@@ -216,12 +216,12 @@ class Loopback:
             url = URL(redirect_uri)
         except ValueError:
             raise ConfigurationError(
-                f"{redirect_uri!r} is no address; it looks like http://localhost:8000/callback"
+                f"{redirect_uri!r} is not an address; write one such as http://localhost:8000/callback"
             ) from None
         if url.scheme != "http" or url.host not in _LOCAL:
             raise ConfigurationError(
-                f"{redirect_uri} is no address of this machine, so that no code can be received there; take it to the "
-                "command line with --paste"
+                f"{redirect_uri} is not an address of this machine, so no code can arrive there; paste the code "
+                "instead (--paste)"
             )
         self._url = url
         self._state = state
@@ -235,7 +235,8 @@ class Loopback:
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigurationError(
-                f"port {self._url.port} cannot be used ({error.strerror}); end what uses it, or use --paste"
+                f"port {self._url.port} cannot be used ({error.strerror}); stop the program that uses it, or use "
+                "--paste"
             ) from None
         return self
 
@@ -257,22 +258,22 @@ class Loopback:
             async with asyncio.timeout(seconds):
                 return await self._code
         except TimeoutError:
-            raise LoginRequiredError(f"nobody came back from the page within {seconds:.0f} s; log in again") from None
+            raise LoginRequiredError(f"the login page sent no answer within {seconds:.0f} s; log in again") from None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "GET" or request.path != self._url.path:
             return _page(404, "There is nothing here.")
         if not hmac.compare_digest(request.query.get("state", "").encode(), self._state.encode()):
-            return _page(400, "This is not the login that was begun on the command line. Begin it there once more.")
+            return _page(400, "This is not the login that the command line started. Start it there again.")
         if self._code.done():
-            return _page(200, "This login is done already. You can close this page.")
+            return _page(200, "This login is already done. You can close this page.")
         code = request.query.get("code", "")
         if not code:
             reason = clean_text(request.query.get("error", "it sent no code"))
             self._code.set_exception(LoginRequiredError(f"the login was refused on the page ({reason}); log in again"))
             return _page(400, f"The login was refused ({reason}).")
         self._code.set_result(code)
-        return _page(200, "You can close this page, and go on at the command line.")
+        return _page(200, "You can close this page and go back to the command line.")
 
 
 def _page(status: int, sentence: str) -> web.Response:
@@ -341,10 +342,10 @@ async def _ask_for_code(order: LoginOrder, app: OAuthApp, state: str) -> str:
     url = app.authorization_url(state, white_label=order.is_white_label)
     if order.is_pasted:
         tell(f"Open this page, and choose the account:\n{url}")
-        tell("Then paste the address that the browser ends at (or the code in it):")
+        tell("Then paste the address that the browser arrives at, or the code in it:")
         return _read_pasted(await asyncio.to_thread(sys.stdin.readline), state)
     async with Loopback(order.redirect_uri, state) as loopback:
-        tell(f"Choose the account on the page that opens. If none does, open it yourself:\n{url}")
+        tell(f"Choose the account on the page that opens. If no page opens, open this one yourself:\n{url}")
         if order.opens_browser:
             await asyncio.to_thread(webbrowser.open, url)
         return await loopback.code(_WAIT_SECONDS)
@@ -357,8 +358,8 @@ def _read_pasted(text: str, state: str) -> str:
     fields = parse_qs(urlsplit(text).query)
     if fields.get("state") != [state]:
         raise LoginRequiredError(
-            "the address that was pasted is not of the login that was just begun (its state is another): log in again, "
-            "and paste the address of that page"
+            "the pasted address belongs to another login (its state differs): log in again, and paste the address "
+            "that its page ends at"
         )
     return fields.get("code", [""])[0]
 
@@ -405,10 +406,13 @@ async def log_out(account_id: str | None, options: LoginOptions) -> int:
         if not await logins.remove(each):
             raise LoginRequiredError(f"{each} was not logged in", account_id=each)
         forgotten.append({"id": each, "access_token_until": None if grant is None else _iso(grant.expires_at)})
-        until = "until it ends" if grant is None else f"until {_time(grant.expires_at)}"
-        show(f"Forgotten: {clean_text(each)}. Its access token stays good {until}.")
+        until = "until it expires" if grant is None else f"until {_time(grant.expires_at)}"
+        show(f"Logged out: {clean_text(each)}. Its access token stays valid {until}.")
     show_document({"forgotten": forgotten})
-    show("The service was not told: each app stays installed until it is removed in the account's settings.")
+    show(
+        "Only this machine has forgotten the login: the app stays installed until you remove it in the account's "
+        "settings."
+    )
     return 0
 
 
@@ -453,8 +457,9 @@ async def _tell_of_login_or_why_not(client: LeadConnector, app: OAuthApp, info: 
 async def _tell_of_token(client: LeadConnector) -> dict[str, object]:
     async with client:
         remark = await _ask_as(client, client.location_id)
-        show(f"A token of its own (private integration, or given by somebody else), for {client.host}: {remark}.")
-        show(f"  location: {client.location_id or 'not given (--location); the service does not tell whose it is'}")
+        show(f"A token that no login gave (of a private integration, or from elsewhere), for {client.host}: {remark}.")
+        unknown = "not given (--location); the service does not say which location the token is for"
+        show(f"  location: {client.location_id or unknown}")
         left = _show_quota(client, client.location_id)
     return {
         "type": "token",
@@ -474,8 +479,8 @@ async def _tell_of_login(client: LeadConnector, app: OAuthApp, info: AccountInfo
     show(f"{_name(info)}, at {info.base_url}: {remark}.")
     if not is_agency and info.company_id:
         show(f"  agency: {clean_text(info.company_id)}")
-    show(f"  scopes: {clean_text(' '.join(info.scopes)) or 'not told'}")
-    show(f"  access token: until {_time(info.expires_at)}, renewed before that")
+    show(f"  scopes: {clean_text(' '.join(info.scopes)) or 'unknown'}")
+    show(f"  access token: valid until {_time(info.expires_at)}, renewed before then")
     told = {**_document(info), "remark": remark}
     if is_agency:
         return {**told, "locations": await _show_locations(app, info)}
@@ -486,7 +491,7 @@ async def _show_locations(app: OAuthApp, info: AccountInfo) -> list[dict[str, st
     try:
         found = [each async for each in app.account(info.account_id).installed_locations()]
     except PermissionDeniedError as error:
-        show(f"  locations: not told ({clean_text(str(error))})")
+        show(f"  locations: unknown ({clean_text(str(error))})")
         return None
     for each in found[:_MOST_LOCATIONS]:
         show(f"  location: {clean_text(f'{each.id} {each.name}')}")
@@ -508,7 +513,7 @@ async def _ask_as(client: LeadConnector, location_id: str | None) -> str:
 
 def _show_quota(client: LeadConnector, location_id: str | None) -> int | None:
     left = client.calls_left_today(location_id)
-    show("  quota: not told" if left is None else f"  quota: {left:,} calls left today")
+    show("  quota: unknown" if left is None else f"  quota: {left:,} calls left today")
     return left
 
 

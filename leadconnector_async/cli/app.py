@@ -73,7 +73,7 @@ def run(work: Coroutine[Any, Any, int], *, as_json: bool) -> None:
     except LeadConnectorError as error:
         tell(f"leadconnector: {clean_text(str(error))}")
         if isinstance(error, OutageError):  # before anything was begun that could be gone on with
-            tell("Next: the same command again.")
+            tell("Next: run the same command again.")
         code = 3 if isinstance(error, JournalError | OutageError) else 2
     except KeyboardInterrupt:  # before anything began
         code = 130

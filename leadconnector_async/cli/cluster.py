@@ -68,7 +68,7 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
         except asyncio.CancelledError:
             if not stop.is_set():
                 raise
-            tell("Stopped at once; what became of rows is in the folder of the run.")
+            tell("Stopped at once; the run's folder shows what happened to each row.")
             _show_way_on(order, scheduler, out)
             return INTERRUPTED
     if asking.is_refused:
@@ -105,7 +105,7 @@ def _refuse_options(order: Order, scheduler: str) -> None:
     if order.is_sandbox and scheduler != _LOCAL:
         raise ConfigurationError("--sandbox is on this machine, and a cluster may not be: use --dask local")
     if order.is_resumed and order.out is None:
-        raise ConfigurationError("--resume goes on with a run on a cluster where --out names its folder")
+        raise ConfigurationError("--resume on a cluster needs --out: give it the folder of the run")
 
 
 async def _choose_options(order: Order, stack: AsyncExitStack) -> ClientOptions:
@@ -154,7 +154,10 @@ class Asking:
         for note in parts.notes:
             tell(clean_text(note))
         if self._order.options.phone_conflict != "allow":
-            tell("Rows that share a phone are not looked for on a cluster: a later one overwrites the contact.")
+            tell(
+                "A load on a cluster does not look for rows that share a phone: a later row overwrites the contact "
+                "of an earlier one."
+            )
         if not self._order.is_sandbox:
             tell("Each write fires the location's contact webhooks and workflows.")
         is_asked = not (self._order.is_agreed or self._order.is_sandbox or self._order.is_resumed)
@@ -195,7 +198,7 @@ def _conclude(order: Order, scheduler: str, out: str, report: BatchReport, *, is
     for field, count in report.not_applied.items():
         show(f"  {field} not applied on {count} rows (see not_applied in results/)")
     if report.collisions:
-        show(f"  {report.collisions} rows met the contact of another person (see collision_with in results/)")
+        show(f"  {report.collisions} rows overwrote the contact of another person (see collision_with in results/)")
     if report.stopped is not None:
         show(f"Stopped early: {clean_text(str(report.stopped))}")
     show(f"Results: {out}/ (report.json, results/*.parquet)")

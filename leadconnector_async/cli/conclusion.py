@@ -111,15 +111,18 @@ def _document(load: FileLoad, reason: str | None, steps: list[NextStep]) -> dict
 def _summarise(report: BatchReport, results: Results, reason: str | None) -> None:
     tell_counts(report)
     if report.inferred:
-        show(f"  {report.inferred} created as far as the date shows, as the answers were lost: inferred in {SUCCEEDED}")
+        show(
+            f"  {report.inferred} of those created: inferred from the date, because the answer was lost (see "
+            f"{SUCCEEDED})"
+        )
     for why, count in report.skip_reasons.items():
-        show(f"  {count} x not sent, as {clean_text(why)} (see {SKIPPED})")
+        show(f"  {count} x not sent: {clean_text(why)} (see {SKIPPED})")
     for field, count in report.not_applied.items():
         rows = "1 row" if count == 1 else f"{count} rows"
         show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")
     if report.collisions:
-        met = "1 row met" if report.collisions == 1 else f"{report.collisions} rows met"
-        show(f"  {met} the contact of another person in this load, and overwrote it (see {COLLISIONS})")
+        met = "1 row" if report.collisions == 1 else f"{report.collisions} rows"
+        show(f"  {met} overwrote the contact of another person in this load (see {COLLISIONS})")
     left_out, changed = (sum(kind.count for kind in results.problems.kinds(action)) for action in ("skipped", "fixed"))
     if left_out or changed:
         show(f"  {count_of(left_out, 'cell')} left out and {changed:,} changed before they were sent (see {PROBLEMS})")
@@ -134,7 +137,7 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
 def tell_counts(report: BatchReport) -> None:
     """Print what became of rows and calls, and the errors of rows by kind, the most frequent first."""
     counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
-    sittings = f" and {report.sittings} sittings" if report.sittings > 1 else ""
+    sittings = f" over {report.sittings} sessions" if report.sittings > 1 else ""
     show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
     show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
     for error in report.errors[:_MOST_ERRORS]:
@@ -156,25 +159,27 @@ def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopp
         return
     if report.unknown:
         yield NextStep(
-            f"Look up the {report.unknown} unknown rows of {FAILED} first: they may have been applied, and are not "
-            "sent again as long as their status says so."
+            f"First look up the {report.unknown} unknown rows in {FAILED}: they may have been applied, and are not "
+            "sent again until you clear their status."
         )
     again = results.to_load_again
     if again is None:
         return
     path = results.folder / again
-    why = f" ({FAILED} tells why)" if again == FAILED_LINES else ""
+    why = f" ({FAILED} says why)" if again == FAILED_LINES else ""
     yield NextStep(f"Next: correct {path} where needed{why}, then:", describe_command(order, [str(path)]))
     if again == FAILED and FAILED_LINES in results.written:
-        yield NextStep(f"A null of JSON Lines is an empty cell there; {FAILED_LINES} has those rows as they were.")
+        yield NextStep(
+            f"{FAILED} shows a null of JSON Lines as an empty cell; {FAILED_LINES} holds those rows unchanged."
+        )
 
 
 def _what_is_left(report: BatchReport) -> str:
     if "phone" in report.not_applied and "tags" not in report.not_applied:
-        return "to set the phones of rows that share one, as all rows are written"
+        return "to set the phones that rows share (all rows are written)"
     if "tags" in report.not_applied:
-        return f"to add the tags of {report.not_applied['tags']} rows, as all rows are written"
-    return "as all rows are done, to have the results written"
+        return f"to add the tags of {report.not_applied['tags']} rows (all rows are written)"
+    return "to write the results (all rows are done)"
 
 
 # ---------------------------------------------------------------------------------------------- a dry run
@@ -196,7 +201,7 @@ def conclude_dry_run(plan: Plan) -> int:
         }
     )
     left_out = f", {plan.skipped} would be left out" if plan.skipped else ""
-    show(f"{plan.rows} rows looked at: {plan.to_send} would be sent, {plan.refused} would not{left_out}")
+    show(f"{plan.rows} rows checked: {plan.to_send} would be sent, {plan.refused} would not{left_out}")
     for sentence in about_comparison(plan.comparison) if plan.comparison is not None else ():
         show(f"  {clean_text(sentence)}")
     show("Nothing was written: this was a dry run.")

@@ -19,18 +19,18 @@ from .options import read_limits, read_rate, read_token_file
 from .terminal import INTERRUPTED, STOPPED, calling_on_signals, show, show_document, tell
 
 _LINE_SECONDS: Final = 5.0
-_BY_ID: Final = "--by-id reads each contact by its id, at a call each"
+_BY_ID: Final = "--by-id reads each contact by its id, with one call each"
 _ASKED: Final = f"{', '.join(ASKED[:-1])} or {ASKED[-1]}"
 _NOT_ASKED: Final = f"{', '.join(NOT_ASKED[:-1])} or {NOT_ASKED[-1]}"
 _DOUBTS: Final[dict[Doubt, str]] = {
     "unasked": (
-        "do-not-disturb by channel is not in the file: searches return none, and the service does not say who has a "
-        "channel closed"
+        "do-not-disturb by channel is not in the file: searches return none, and the service does not say which "
+        "contacts have a channel closed"
     ),
-    "unseen": f"nobody has {_ASKED} closed; searches may not show who has only {_NOT_ASKED} closed",
+    "unseen": f"no contact has {_ASKED} closed; searches may not show contacts that have only {_NOT_ASKED} closed",
     "seen": (
         "searches leave out do-not-disturb by channel: it was read by id for {count} with "
-        f"{', '.join(ASKED)} or inbound messages closed; who has only {_NOT_ASKED} closed is not known"
+        f"{', '.join(ASKED)} or inbound messages closed; which contacts have only {_NOT_ASKED} closed is not known"
     ),
 }
 
@@ -75,7 +75,7 @@ async def export(command: ExportCommand) -> int:
     )
     with Export(command.path, order, is_resumed=command.is_resumed) as work:
         if command.is_resumed:
-            beginning = "There is no export into that file that was cut off: beginning one."
+            beginning = "There is no interrupted export into that file: starting a new one."
             tell(f"Going on after {work.progress.contacts:,} contacts." if work.is_going_on else beginning)
         return await _run(command, client, work)
 
@@ -120,12 +120,13 @@ def _summarise(command: ExportCommand, work: Export) -> None:
     show(f"{progress.contacts:,} contacts in {command.path}")
     if progress.undefined:
         show(
-            f"  {progress.undefined:,} values are of custom fields that the location does not define (any more), and "
-            "have no column; a .jsonl file holds them"
+            f"  {progress.undefined:,} values belong to custom fields that the location does not define (any more), "
+            "and have no column; export to .jsonl to keep them"
         )
     if progress.unreadable:
         show(
-            f"  {progress.unreadable:,} values of an unknown kind were written as they came; --raw writes all values so"
+            f"  {progress.unreadable:,} values of an unknown kind were written as they came; --raw writes all values "
+            "that way"
         )
     if untold := find_untold(work.order, progress):
         show(f"  searches do not return {' and '.join(untold)}, which stay empty; {_BY_ID}")

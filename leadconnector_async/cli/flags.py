@@ -37,6 +37,7 @@ FLAGS: Final = {
     # Migration, the client, exports, loads on a cluster
     "Migration.open": "--resume",
     "compare": "--compare",
+    "as_planned": "--as-planned",
     "folder": "--out",
     "is_resumed": "--resume",
     "location_id": "--location",

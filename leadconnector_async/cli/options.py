@@ -38,7 +38,7 @@ def read_tags_rule(text: str) -> TagsRule:
         ConfigurationError: It is none of its values.
     """
     if text not in _TAGS_RULES:
-        raise ConfigurationError(f"--tags {text!r} has no meaning; write add or replace")
+        raise ConfigurationError(f"--tags {text!r} is not valid; write add or replace")
     return _TAGS_RULES[text]
 
 
@@ -49,7 +49,7 @@ def read_empty_rule(text: str) -> EmptyRule:
         ConfigurationError: It is none of its values.
     """
     if text not in _EMPTY_RULES:
-        raise ConfigurationError(f"--empty {text!r} has no meaning; write clear or keep")
+        raise ConfigurationError(f"--empty {text!r} is not valid; write clear or keep")
     return _EMPTY_RULES[text]
 
 
@@ -62,7 +62,7 @@ def read_phone_rule(text: str) -> PhoneRule:
     for rule in PHONE_RULES:
         if text == rule:
             return rule
-    raise ConfigurationError(f"--phone-conflict {text!r} has no meaning; write {', '.join(PHONE_RULES)}")
+    raise ConfigurationError(f"--phone-conflict {text!r} is not valid; write {', '.join(PHONE_RULES)}")
 
 
 def check_dry_run(is_wanted: bool, *, is_resumed: bool) -> bool:
@@ -87,10 +87,10 @@ def read_rate(text: str | None, daily: int | None) -> RateLimit:
     if text is not None:
         match = re.fullmatch(r"(\d+)/(\d+(?:\.\d+)?)s?", text.strip())
         if match is None:
-            raise ConfigurationError(f"--rate {text!r} is no rate; write calls/seconds, such as 100/10")
+            raise ConfigurationError(f"--rate {text!r} is not a rate; write calls/seconds, such as 100/10")
         calls, seconds = int(match[1]), float(match[2])
         if not calls or not seconds:
-            raise ConfigurationError(f"--rate {text}: both of its numbers must be above 0")
+            raise ConfigurationError(f"--rate {text}: both numbers must be above 0")
     return RateLimit(max_requests=calls, per_seconds=seconds, daily=usual.daily if daily is None else daily)
 
 
@@ -105,7 +105,7 @@ def read_limits(redis: str | None) -> Limits | None:
     if _holds_password(redis):
         raise ConfigurationError(
             "--redis holds a password, which everybody on this machine could read; "
-            f"leave it out there, and set {REDIS_PASSWORD}"
+            f"leave it out, and set {REDIS_PASSWORD} instead"
         )
     return RedisLimits(redis, password=read_variable(REDIS_PASSWORD))
 
@@ -126,7 +126,7 @@ def read_sample(text: str | None) -> Sample:
         return Sample()
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(\s*%)?", text.strip())
     if match is None or not float(match[1]) or (match[2] and float(match[1]) > 100) or (not match[2] and "." in text):
-        raise ConfigurationError(f"--sample {text!r} has no meaning; write a number of rows, or a share such as 5%")
+        raise ConfigurationError(f"--sample {text!r} is not valid; write a number of rows, or a share such as 5%")
     return Sample(share=float(match[1]) / 100) if match[2] else Sample(count=int(match[1]))
 
 
@@ -140,7 +140,7 @@ def read_latency(text: str | None) -> tuple[float, float]:
         return 0.0, 0.0
     match = _LATENCY.fullmatch(text.strip())
     if match is None or float(match[1]) > float(match[2]):
-        raise ConfigurationError(f"--latency {text!r} is no latency; write least-most, such as 0.05-0.5 or 50-500ms")
+        raise ConfigurationError(f"--latency {text!r} is not a latency; write least-most, such as 0.05-0.5 or 50-500ms")
     least, most, unit = float(match[1]), float(match[2]), match[3]
     is_milliseconds = unit == "ms" or (unit is None and most > _MOST_SECONDS)
     return (least / 1000, most / 1000) if is_milliseconds else (least, most)
@@ -158,7 +158,9 @@ def read_faults(texts: list[str]) -> dict[str, float]:
         try:
             faults[kind.strip()] = float(chance)
         except ValueError:
-            raise ConfigurationError(f"--fault {text!r} is none; write kind=probability, such as 500=0.1") from None
+            raise ConfigurationError(
+                f"--fault {text!r} is not valid; write kind=probability, such as 500=0.1"
+            ) from None
     return faults
 
 
@@ -185,7 +187,7 @@ def read_secret_file(option: str, path: Path, what: str) -> str:
     try:
         secret = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f"{option} {path}: cannot be read ({reason})") from None
     if not secret:
         raise ConfigurationError(f"{option} {path}: is empty; it should hold {what}")
@@ -305,7 +307,10 @@ PhoneConflict: TypeAlias = Annotated[
     typer.Option(
         metavar="|".join(PHONE_RULES),
         autocompletion=offer(PHONE_RULES),
-        help="Rows that share a phone with another person: set it after all rows, skip the row, or allow overwriting.",
+        help=(
+            "If a row shares its phone with another person: set the phone after all rows, skip the row, or allow "
+            "overwriting."
+        ),
     ),
 ]
 Empty: TypeAlias = Annotated[
@@ -355,7 +360,7 @@ Dask: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SCHEDULER",
-        help="Load on a Dask cluster: its address, or `local`. Such runs have no verify and undo yet.",
+        help="Load on a Dask cluster: its address, or `local`. Such runs cannot be verified or undone yet.",
         show_default=False,
     ),
 ]
@@ -371,16 +376,17 @@ Redis: TypeAlias = Annotated[
     str | None,
     typer.Option(help="Share the limits with other processes through Redis: redis://host:6379.", show_default=False),
 ]
-Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Most calls in flight at once.")]
+Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Maximum number of calls in flight.")]
 NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Do not show progress.")]
 AsJson: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--json", help="Print the result as one JSON document on stdout, all else on stderr; with exit code 2, none."
+        "--json",
+        help="Print the result as one JSON document on stdout, and all else on stderr. Exit code 2 prints no document.",
     ),
 ]
 RunFolder: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="RUN", help="Folder of the run, as `upsert` wrote it.", show_default=False)
+    Path, typer.Argument(metavar="RUN", help="Folder of the run, written by `upsert`.", show_default=False)
 ]
 
 
@@ -419,7 +425,7 @@ def read_maps(texts: Iterable[str]) -> dict[str, str]:
 def _read_map(text: str) -> tuple[str, str]:
     column, sign, target = text.rpartition("=")
     if not sign or not column.strip():
-        raise ConfigurationError(f'--map {text!r} has no meaning; write --map "Column=field"')
+        raise ConfigurationError(f'--map {text!r} is not valid; write --map "Column=field"')
     try:
         read_target(target)
     except ConfigurationError as error:

@@ -93,14 +93,14 @@ def refuse_fixed(options: MigrationOptions, *, others: Mapping[str, object]) -> 
     given = words_of(fixed, goes_on=False) or [name for name, value in others.items() if value]
     if given:
         raise ConfigurationError(
-            f"{given[0]} was fixed when this run was planned; leave it out, or plan anew with it and another --out"
+            f"{given[0]} was fixed when this run was planned; leave it out, or plan again with it and another --out"
         )
 
 
 def check_as_planned(is_as_planned: bool, run: Path | None) -> bool:
     """Refuse `--as-planned` where no run is named."""
     if is_as_planned and run is None:
-        raise ConfigurationError("--as-planned is for a run that `plan --out` has kept: name its folder")
+        raise ConfigurationError("--as-planned loads a run that `plan --out` kept: give its folder in place of files")
     return is_as_planned
 
 
@@ -144,12 +144,12 @@ def _find_database(given: str) -> str:
         name = given.removeprefix(_FROM_ENVIRONMENT)
         database = os.environ.get(name, "").strip()
         if not database:
-            raise ConfigurationError(f"--from {given}: the environment has no {name}")
+            raise ConfigurationError(f"--from {given}: {name} is not set in the environment")
         return database
     if has_password(given):
         raise ConfigurationError(
-            "--from: a password on the command line is seen by everyone on this machine; "
-            "set PGPASSWORD, or put the whole address into the environment and name it: --from env:DATABASE_URL"
+            "--from holds a password, which everybody on this machine could read; set PGPASSWORD, or put the whole "
+            "address into an environment variable and name that: --from env:DATABASE_URL"
         )
     return given
 

@@ -63,8 +63,8 @@ async def open_run(folder: Path) -> Migration:
     if run.target == IN_SANDBOX:
         run.close()
         raise ConfigurationError(
-            f"{folder}: was loaded into a sandbox that ended with it (--sandbox); start one that stays with "
-            "`leadconnector sandbox` and load into that"
+            f"{folder}: was loaded into a sandbox that ended with the load (--sandbox); start a lasting one with "
+            "`leadconnector sandbox`, and load into that"
         )
     return run
 
@@ -94,10 +94,10 @@ def _why_no_run(folder: Path) -> str:
     address = address_of(str(folder))
     if "://" in address or is_cluster_run(folder):  # loads on a cluster alone have addresses
         return (
-            f"{address}: holds a run on a cluster (--dask), which cannot be verified or undone for now; results/ and "
-            "report.json in it say what became of each row"
+            f"{address}: was loaded on a cluster (--dask), and such runs cannot be verified or undone yet; its "
+            "results/ and report.json show what happened to each row"
         )
-    return f"{folder}: is no folder of a run; name the one that upsert wrote (--out)"
+    return f"{folder}: is not the folder of a run; name the folder that upsert wrote (--out)"
 
 
 class Pace:

@@ -66,7 +66,7 @@ def describe_plan(plan: Plan) -> Iterator[str]:
 
 
 _FIRST: Final = "Columns"
-COMPARISON_TITLE: Final = "Against what is there"
+COMPARISON_TITLE: Final = "Compared with the stored contacts"
 
 
 def _sections(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
@@ -77,11 +77,11 @@ def _sections(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
     yield "Nothing would be sent", map(clean_text, plan.obstacles)
     yield "Tags", [] if plan.tags is None else _tags(plan.tags)
     yield f"Do not disturb ({DND_WORDS})", (f"{word} on {count:,} rows" for word, count in plan.dnd.items())
-    yield "Fields that empty cells would empty", _emptied(plan)
-    yield "Custom fields that would be made", map(clean_text, plan.new_fields)
+    yield "Fields that empty cells would clear", _emptied(plan)
+    yield "Custom fields that would be created", map(clean_text, plan.new_fields)
     yield "Calls and time", _locations(plan)
     yield "What else happens", plan.effects
-    yield "Taken for granted", map(clean_text, plan.assumptions)
+    yield "Assumptions", map(clean_text, plan.assumptions)
 
 
 def _columns(file: PlannedFile, *, is_alone: bool) -> Iterator[str]:
@@ -123,7 +123,7 @@ def _groups(title: str, groups: list[SharedContact], rows: int) -> Iterator[str]
         if group.size > len(group.rows):
             yield f"    and {group.size - len(group.rows):,} more rows"
     if len(groups) > _MOST_GROUPS:
-        yield f"  and more, of {rows:,} rows in all; --html and --json show more"
+        yield f"  and more ({rows:,} rows in all); --html and --json show them"
 
 
 def _fate(row: SharedRow) -> str:
@@ -159,7 +159,7 @@ def _locations(plan: Plan) -> Iterator[str]:
     if plan.location_count > _MOST:
         yield f"and {plan.location_count - _MOST:,} more locations"
     if plan.location_count > 1:
-        yield f"All together: at most {plan.calls:,} calls, {about_time(plan.seconds, plan.days)}"
+        yield f"In total: at most {plan.calls:,} calls, {about_time(plan.seconds, plan.days)}"
 
 
 def _location(location: PlannedLocation) -> Iterator[str]:
@@ -209,11 +209,11 @@ async def plan(order: PlanOrder) -> int:
         except READING_ENDS as error:
             made = None
             if not stop.is_set():
-                tell(f"Stopped early: {clean_text(str(error))}. There is no plan.")
-                tell("Next: the same command again.")
+                tell(f"Stopped early: {clean_text(str(error))}. No plan was made.")
+                tell("Next: run the same command again.")
                 return STOPPED
     if made is None:
-        tell("Interrupted: there is no plan.")
+        tell("Interrupted: no plan was made.")
         return INTERRUPTED
     _tell_plan(order, made)
     return 1 if made.refused or made.obstacles else 0
@@ -221,12 +221,14 @@ async def plan(order: PlanOrder) -> int:
 
 def _check(order: PlanOrder) -> None:
     if order.is_compared and order.is_offline:
-        raise ConfigurationError("--compare reads what is there, and --offline asks for nothing: give one of them")
+        raise ConfigurationError(
+            "--compare reads the location's contacts, and --offline calls nothing: give only one of them"
+        )
     if order.html is not None and (order.html.is_dir() or not order.html.parent.is_dir()):
-        raise ConfigurationError(f"--html {order.html}: cannot be written; name a file in a folder that is there")
+        raise ConfigurationError(f"--html {order.html}: cannot be written; name a file in an existing folder")
     if order.load.out is not None and order.load.is_sandbox:
         raise ConfigurationError(
-            "--sandbox ends with the command, and a run that is kept is for later: start one that stays with "
+            "--out keeps the run for later, but a --sandbox ends with this command: start a lasting one with "
             "`leadconnector sandbox`"
         )
 
@@ -241,7 +243,7 @@ def _tell_plan(order: PlanOrder, made: Plan) -> None:
         tell(f"As a page: {order.html}")
     if order.load.out is not None:
         tell(
-            f"Kept in {order.load.out}/, which holds data of people. Next, to load exactly this: {_command(order.load)}"
+            f"Kept in {order.load.out}/, which holds personal data. Next, to load exactly this: {_command(order.load)}"
         )
 
 
@@ -259,7 +261,9 @@ async def _plan(order: PlanOrder, stop: asyncio.Event) -> Plan:
         rate = read_rate(load.rate, load.daily)
         client = await _find_client(order, rate, stack)
         if client is None and order.is_compared:
-            raise ConfigurationError("--compare reads what is there, and there is no token: set LEADCONNECTOR_TOKEN")
+            raise ConfigurationError(
+                "--compare needs a token, to read the location's contacts: set LEADCONNECTOR_TOKEN"
+            )
         run = await Migration.prepare(
             client,
             load.sources,

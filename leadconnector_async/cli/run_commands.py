@@ -34,7 +34,7 @@ def verify_run(
         str | None,
         typer.Option(
             metavar="N|P%",
-            help="Compare only so many rows, or this share of them, picked at random.",
+            help="Compare only this many rows, or this share of them, chosen at random.",
             show_default="all rows",
         ),
     ] = None,

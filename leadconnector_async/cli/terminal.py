@@ -160,7 +160,7 @@ def stopping_in_order(stop: asyncio.Event) -> Iterator[None]:
 
     def interrupt() -> None:
         if not stop.is_set():
-            tell("\nStopping: calls in flight finish. Once more to stop at once.")
+            tell("\nStopping when the calls in flight have finished. Interrupt again to stop at once.")
             stop.set()
         elif work is not None:
             work.cancel()

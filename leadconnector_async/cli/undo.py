@@ -1,4 +1,4 @@
-"""`leadconnector undo`: what a run created is deleted, and what it updated is restored where the run kept it."""
+"""`leadconnector undo`: delete what a run created, and restore what it updated where the run kept it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ async def undo(order: UndoOrder) -> int:
             run = stack.enter_context(await open_run(past.folder))
             run.use(await stack.enter_async_context(await make_client(run, past)))
             if run.is_undo_begun and not order.is_resumed:
-                raise ConfigurationError(f"{past.folder}: an undo of this run was begun before; go on with --resume")
+                raise ConfigurationError(
+                    f"{past.folder}: an undo of this run has already started; continue it with --resume"
+                )
             plan = await run.plan_undo()
             _tell_beforehand(order, run, plan, read_rate(past.rate, past.daily))
             if not await _may_begin(order, plan, stop, restores=run.restores):
@@ -67,7 +69,10 @@ async def undo(order: UndoOrder) -> int:
 def _tell_beforehand(order: UndoOrder, run: Migration, plan: UndoPlan, rate: RateLimit) -> None:
     calls = _count_to_delete(order, plan) * (1 if order.is_forced else 2)
     show(f"{run.folder}: {plan.created:,} contacts created in {describe_place(run)}")
-    show(f"Undo deletes them, with all that belongs to them: {calls:,} calls, which take {_least_time(calls, rate)}.")
+    show(
+        f"Undo deletes them with everything that belongs to them: {calls:,} calls, which take "
+        f"{_least_time(calls, rate)}."
+    )
     if plan.created:
         _tell_of_changed(order)
     if plan.inferred:
@@ -76,10 +81,11 @@ def _tell_beforehand(order: UndoOrder, run: Migration, plan: UndoPlan, rate: Rat
         _tell_of_restoring(order, plan, rate)
     elif plan.updated:
         show(
-            f"{plan.updated:,} contacts that were there before were updated; what they held is not known, so they stay."
+            f"{plan.updated:,} contacts that already existed were updated; the load did not keep what they held "
+            "before, so they stay as they are."
         )
     if plan.unknown:
-        show(f"{plan.unknown:,} rows may have created contacts, which nobody knows: look them up (failed.csv).")
+        show(f"{plan.unknown:,} rows may have created contacts, but no answer says so: look them up (failed.csv).")
 
 
 def _count_to_delete(order: UndoOrder, plan: UndoPlan) -> int:
@@ -88,39 +94,44 @@ def _count_to_delete(order: UndoOrder, plan: UndoPlan) -> int:
 
 def _tell_of_inferred(order: UndoOrder, plan: UndoPlan) -> None:
     what = (
-        "are deleted, too (--include-inferred)"
+        "are deleted too (--include-inferred)"
         if order.includes_inferred
-        else "are kept (--include-inferred deletes them, too)"
+        else "are kept (--include-inferred deletes them too)"
     )
-    show(f"{plan.inferred:,} of them may be somebody else's, as no answer said that the run created them: they {what}.")
+    show(
+        f"{plan.inferred:,} of them may be somebody else's, because no answer confirmed that the run created them: "
+        f"they {what}."
+    )
 
 
 def _tell_of_changed(order: UndoOrder) -> None:
     if order.is_forced:
-        show("Those that somebody changed since are deleted, too (--force).")
+        show("Those that somebody has changed since are deleted too (--force).")
     else:
-        show("Those that somebody changed since are kept (--force deletes them, too).")
+        show("Those that somebody has changed since are kept (--force deletes them too).")
 
 
 def _tell_of_restoring(order: UndoOrder, plan: UndoPlan, rate: RateLimit) -> None:
     calls = 2 * plan.updated
     show(
-        f"{plan.updated:,} contacts that were there before were updated. Undo makes the fields that the run sent what "
-        f"they were: {calls:,} calls, which take {_least_time(calls, rate)}, and three more where a company changed."
+        f"{plan.updated:,} contacts that already existed were updated. Undo restores the fields that the run sent: "
+        f"{calls:,} calls, which take {_least_time(calls, rate)}, and three more for each company that changed."
     )
     if order.is_forced:
-        show("Fields that somebody changed since go back, too (--force).")
+        show("Fields that somebody has changed since are restored too (--force).")
     else:
-        show("Fields that somebody changed since stay, and are told (--force restores them, too).")
-    show("Not undone: notes, tasks and workflows that came of the run, and fields that the service lets nobody change.")
+        show("Fields that somebody has changed since are kept and reported (--force restores them too).")
+    show(
+        "Not undone: notes, tasks and workflows that the run caused, and fields that cannot be changed through the API."
+    )
 
 
 def _least_time(calls: int, rate: RateLimit) -> str:
     """Say how long calls to one location take at least."""
     if rate.daily is not None and calls > rate.daily:
-        return f"{math.ceil(calls / rate.daily)} days at least"
+        return f"at least {math.ceil(calls / rate.daily)} days"
     seconds = max(math.ceil(calls / rate.max_requests) - 1, 0) * rate.per_seconds
-    return f"{seconds:.0f} s at least" if seconds < 2 * _MINUTE else f"{seconds / _MINUTE:.0f} minutes at least"
+    return f"at least {seconds:.0f} s" if seconds < 2 * _MINUTE else f"at least {seconds / _MINUTE:.0f} minutes"
 
 
 async def _may_begin(order: UndoOrder, plan: UndoPlan, stop: asyncio.Event, *, restores: bool) -> bool:
@@ -134,7 +145,7 @@ async def _may_begin(order: UndoOrder, plan: UndoPlan, stop: asyncio.Event, *, r
         return True
     if not is_person_there():
         what = "delete contacts" if not updated else "delete and restore contacts"
-        raise ConfigurationError(f"nobody is there to be asked whether to {what}; give --yes if so")
+        raise ConfigurationError(f"this would {what}, and there is no terminal to ask on; give --yes to agree")
     counts = (("delete", _count_to_delete(order, plan)), ("restore", updated))
     parts = [f"{verb} {count:,} contacts" for verb, count in counts if count]
     question = " and ".join(parts)
@@ -154,7 +165,10 @@ def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> 
     _show_changes(order, report)
     if report.fields_left:
         names = clean_text(", ".join(report.fields_left))
-        show(f"Left behind: the custom fields that the run made ({names}). Delete them in the location's settings.")
+        show(
+            f"Left in place: the custom fields that the run created ({names}). You can delete them in the location's "
+            "settings."
+        )
     show(f"Results: {folder}/ ({UNDO_REPORT}, {UNDO_TABLE})")
     if is_stopped:
         show(f"Next: {_command(order)} --resume{' --force' * order.is_forced}")
@@ -167,14 +181,14 @@ def _show_changes(order: UndoOrder, report: UndoReport) -> None:
     """Show what others changed, by kind: workflows touch contacts soon after they are created."""
     if not report.changes:
         return
-    show("What changed since the run last wrote to them (a contact may count more than once):")
+    show("What has changed since the run last wrote to these contacts (one may count more than once):")
     kinds = list(report.changes.items())
     for change, count in kinds[:_MOST_KINDS]:
         show(f"  {count:,} x {clean_text(change)}")
     if len(kinds) > _MOST_KINDS:
         show(f"  and {len(kinds) - _MOST_KINDS:,} more kinds of change, see {UNDO_TABLE}")
     if not order.is_forced:
-        show("If your own workflows made these changes, --force undoes these contacts, too.")
+        show("If your own workflows made these changes, --force undoes these contacts too.")
 
 
 def _tell_of_kept(order: UndoOrder, report: UndoReport) -> None:
@@ -185,18 +199,18 @@ def _tell_of_kept(order: UndoOrder, report: UndoReport) -> None:
         more += " --include-inferred"
     if more:
         table = order.past.folder / UNDO_TABLE
-        show(f"Next: look at those that were kept in {table}, then: {_command(order)} --resume{more}")
+        show(f"Next: see in {table} what was kept and why, then: {_command(order)} --resume{more}")
 
 
 _WORDS: Final = {
     "deleted": "deleted",
     "restored": "restored",
-    "same": "as before already",
-    "gone": "not there any more",
-    "kept": "kept, as they changed since",
-    "inferred": "kept, as no answer said that the run created them",
+    "same": "already as before",
+    "gone": "already gone",
+    "kept": "kept because they have changed since",
+    "inferred": "kept because no answer confirmed that the run created them",
     "partly": "restored in part",
-    "unseen": "kept, as what they held is not known",
+    "unseen": "kept because what they held before is not known",
     "failed": "failed",
     "left": "left",
 }

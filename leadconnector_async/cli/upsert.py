@@ -49,12 +49,10 @@ _SANDBOX_LOCATION: Final = "ve9EPM428h8vShlRW1KT"
 _MOST_KINDS: Final = 12
 _LINE_SECONDS: Final = 5.0
 _TAGS_SENTENCES: Final[dict[TagsRule, str]] = {
-    "add": "Tags are added to those a contact has, after the upserts, a hundred contacts a call.",
-    "replace": "Tags replace all that a contact has.",
+    "add": "Tags are added to those that a contact has, after the upserts, with 100 contacts per call.",
+    "replace": "Tags replace all tags of a contact.",
 }
-_SNAPSHOT_SENTENCE: Final = (
-    f"What contacts hold before they are changed is kept for undo, in {RUN_FILE}: data of people."
-)
+_SNAPSHOT_SENTENCE: Final = f"Contacts are kept for undo as they were before the load, in {RUN_FILE} (personal data)."
 
 
 async def load(order: Order) -> int:
@@ -90,7 +88,7 @@ async def _load(order: Order, stop: asyncio.Event) -> int:
             if not order.is_dry_run:
                 raise
             tell(f"Stopped early: {clean_text(str(error))}. Nothing was written: this was a dry run.")
-            tell("Next: the same command again.")
+            tell("Next: run the same command again.")
             return INTERRUPTED if stop.is_set() else STOPPED
         if stop.is_set():
             raise asyncio.CancelledError
@@ -168,7 +166,7 @@ async def _open_planned(order: Order, folder: Path) -> Migration:
     try:
         if not order.is_as_planned and not run.is_loading and (changed := await asyncio.to_thread(run.find_changed)):
             raise ConfigurationError(
-                f"{clean_text(changed[0])}: has changed since {folder} was planned; plan anew, or load what was "
+                f"{clean_text(changed[0])}: has changed since {folder} was planned; plan again, or load it as it was "
                 "planned with --as-planned"
             )
     except BaseException:
@@ -210,8 +208,8 @@ async def _latest_run(order: Order, piped: Content | None) -> Migration:
             return run
         run.close()
     raise unopened or ConfigurationError(
-        f"there is no run of this load here to go on with (looked for {_RUN}*/{RUN_FILE}); name its folder with --out, "
-        "or leave --resume out to begin anew"
+        f"found no run of this load to resume here (looked for {_RUN}*/{RUN_FILE}); name its folder with --out, or "
+        "leave out --resume to start a new one"
     )
 
 
@@ -276,7 +274,11 @@ async def _make_client(order: Order, location_id: str | None, **options: Any) ->
 
 def _tell_beforehand(order: Order, run: Migration, *, is_found: bool) -> None:
     if order.is_resumed:
-        tell("Going on with an earlier run." if is_found else "There is no earlier run in that folder: beginning one.")
+        tell(
+            "Going on with an earlier run."
+            if is_found
+            else "There is no earlier run in that folder: starting a new one."
+        )
     _tell_of_rows(run)
     if run.options.snapshot:
         tell(_SNAPSHOT_SENTENCE)
@@ -380,7 +382,7 @@ class _Reading:
         now = time.monotonic()
         if self._is_wanted and now - self._told >= _LINE_SECONDS:
             self._told = now
-            tell(f"Reading what is there: {self._done:,} so far")
+            tell(f"Reading the existing contacts: {self._done:,} so far")
 
 
 def _conclude_reading(order: Order, folder: Path | None, error: LeadConnectorError) -> int:
@@ -388,5 +390,5 @@ def _conclude_reading(order: Order, folder: Path | None, error: LeadConnectorErr
     is_wish = isinstance(error, StopRequestedError)
     show("Interrupted." if is_wish else f"Stopped early: {clean_text(str(error))}")
     command = describe_command(order, describe_sources(order.sources), "--out", str(folder), "--resume")
-    show(f"Nothing was sent. Next, to go on with reading what is there: {command}")
+    show(f"Nothing was sent. Next, to go on reading the existing contacts: {command}")
     return INTERRUPTED if is_wish else STOPPED

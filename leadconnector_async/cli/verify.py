@@ -51,11 +51,11 @@ async def verify(order: VerifyOrder) -> int:
 def _conclude(order: VerifyOrder, run: Migration, report: VerifyReport, *, is_interrupted: bool) -> int:
     show_document({"folder": str(run.folder), **msgspec.structs.asdict(report)})
     rows = "all" if report.compared == report.loaded else f"{report.compared:,} of"
-    show(f"{run.folder}: {rows} {report.loaded:,} rows that were loaded compared with {describe_place(run)}")
+    show(f"{run.folder}: {rows} {report.loaded:,} loaded rows compared with {describe_place(run)}")
     if report.differing:
         show(f"{report.differing:,} {'row differs' if report.differing == 1 else 'rows differ'}:")
     elif not report.unread and report.stopped is None:
-        show("No difference.")
+        show("No differences.")
     for field, reason, count in report.reasons[:_MOST_REASONS]:
         show(f"  {count:,} x {clean_text(f'{field} {reason}'.strip())}")
     if len(report.reasons) > _MOST_REASONS:
@@ -63,8 +63,8 @@ def _conclude(order: VerifyOrder, run: Migration, report: VerifyReport, *, is_in
     if report.unread:
         show(f"The contacts of {report.unread:,} rows could not be read.")
     if report.overwritten:
-        stand = "row stands" if report.overwritten == 1 else "rows stand"
-        show(f"{report.overwritten:,} {stand} as other rows of the same person have it.")
+        rows = "row was" if report.overwritten == 1 else "rows were"
+        show(f"{report.overwritten:,} {rows} overwritten by another row of the same person, as intended.")
     if report.most_differing is not None:
         sentence = describe_confidence(report.differing, report.compared)
         show(f"{sentence[:1].upper()}{sentence[1:]}.")

@@ -34,7 +34,7 @@ class LoadSetup(Struct, frozen=True, kw_only=True):
         locations_at_once: Locations that a worker loads at the same time.
         lease_seconds: How long a worker goes on unheard.
         compare: Whether to compare what was sent with what was stored.
-        wait_for_quota: Whether to wait for the next day where the day's calls are spent.
+        wait_for_quota: Whether to wait for the next day when the day's calls are spent.
     """
 
     store_url: str

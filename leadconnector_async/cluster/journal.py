@@ -155,7 +155,7 @@ class Records:
             if match := _NAME.fullmatch(name):
                 numbers.setdefault(int(match[1]), set()).add(int(match[2]))
         if self._epoch in numbers or any(epoch > self._epoch for epoch in numbers):
-            raise JournalError(f"{self.place}: another worker has this location by now")
+            raise JournalError(f"{self.place}: another worker has taken this location over")
         counts = {epoch: next(n for n in range(len(there) + 1) if n not in there) for epoch, there in numbers.items()}
         return {epoch: count for epoch, count in counts.items() if count and self._load(epoch, 0) is not None}
 
@@ -445,7 +445,7 @@ class StoreLog:
     def begin(self, *, whole: Mapping[str, str], concurrency: int, now: float, retry_failed: bool = False) -> Earlier:
         """Begin a session, as `RunLog`."""
         if self._is_in_use:
-            raise ConfigurationError(f"{self._records.place}: another load works on this log; wait until it has ended")
+            raise ConfigurationError(f"{self._records.place}: another load is using this log; wait until it ends")
         whole = {**whole, **self._whole}
         self._check(whole)
         last_calls = self.last_calls()
@@ -472,7 +472,8 @@ class StoreLog:
         for name, sentence in DIFFERENCES.items():
             if self._earlier_whole.get(name, whole.get(name)) != whole.get(name):
                 raise ConfigurationError(
-                    f"{self._records.place}: is of a run with {sentence}; name another folder, or load the same"
+                    f"{self._records.place}: belongs to a run with {sentence}; name another folder, or give what that "
+                    "run was made for"
                 )
 
     # ------------------------------------------------------------------------------------------ what is there

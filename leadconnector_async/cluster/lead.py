@@ -138,7 +138,7 @@ class Lead:
         if self._attended or self._dispatcher.is_over:
             self._alone_since = now
         elif now - self._alone_since > _PATIENCE_SECONDS:
-            self._give_up(OutageError(f"no worker of the cluster has taken part for {_PATIENCE_SECONDS:.0f} s"))
+            self._give_up(OutageError(f"the cluster has had no working worker for {_PATIENCE_SECONDS:.0f} s"))
         if self._leadership.ended is not None:
             self._give_up(self._leadership.ended)
 

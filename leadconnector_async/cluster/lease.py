@@ -23,7 +23,7 @@ from ..limits.limit import RateLimit
 from ..limits.local import LocalLimits, LocalWindow
 from .store import Store
 
-_LOST = "nothing was heard of the load's lead for {:g} s, so that another worker may have its locations"
+_LOST = "the process that leads the load was silent for {:g} s, so another worker may have these locations"
 
 
 def _seconds() -> float:
@@ -188,7 +188,7 @@ class Leadership:
             await asyncio.sleep(self._lease.seconds * _PATIENCE / _BEATS)
             if await self._find() != before:
                 raise ConfigurationError(
-                    f"{self._store.url}: another process works on this load; wait until it has ended"
+                    f"{self._store.url}: another process is working on this load; wait until it ends"
                 )
 
     async def confirm(self) -> None:

@@ -140,7 +140,7 @@ class LocationLoad:
 
     def _conclude(self, log: StoreLog) -> Ending:
         """Write the results, and what they add up to, which says that the location is done."""
-        reason = row_error(self.report.stopped or StopRequestedError("the load was cut off"))
+        reason = row_error(self.report.stopped or StopRequestedError("the load was interrupted"))
         counts = BatchReport(keep_outcomes=False)
         log.fold_all_into(counts)
         counts.add_rest(self._assignment.rows - counts.total, reason)

@@ -94,7 +94,7 @@ class Merge:
         self.done[ending.location_id] = ending.epoch
         rest = self._shares[ending.location_id].rows - sum(ending.tally.counts.values())
         self.report.add_tally(ending.tally)
-        self.report.add_rest(rest, row_error(StopRequestedError(ending.stopped or "the load was cut off")))
+        self.report.add_rest(rest, row_error(StopRequestedError(ending.stopped or "the load was interrupted")))
         if ending.stopped is not None and self._stopped is None:
             self._stopped = ending.stopped
 
@@ -205,7 +205,9 @@ def open_folder(store: Store, whole: dict[str, str], *, is_resumed: bool) -> Des
         raise ConfigurationError(f"{store.url}: holds a run; name a new folder, or go on with that one (`resume`)")
     for name, sentence in _OTHER.items():
         if before.whole.get(name) != whole[name]:
-            raise ConfigurationError(f"{store.url}: holds a run with {sentence}; name another folder, or load the same")
+            raise ConfigurationError(
+                f"{store.url}: holds a run with {sentence}; name another folder, or give what that run was made for"
+            )
     return before
 
 
@@ -227,7 +229,7 @@ def take_folder(store: Store, description: Description) -> Description:
     """
     before = store.decode(_LOAD, Description)
     if before is not None and before.split_id != description.split_id:
-        raise ConfigurationError(f"{store.url}: another process has begun a load there; name another folder")
+        raise ConfigurationError(f"{store.url}: another process has started a load there; name another folder")
     began_at = description.began_at or time.time()
     description = msgspec.structs.replace(description, began_at=began_at)
     store.write(_LOAD, msgspec.json.encode(description))

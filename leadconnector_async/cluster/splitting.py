@@ -73,8 +73,8 @@ def find_parts(source: Source) -> list[str] | Frame:
 def _matches(name: str) -> list[str]:
     if urlsplit(name).password:
         raise ConfigurationError(
-            "the address of a file holds a password, which would be seen on the cluster; leave it out, and have the "
-            "workers find it in their environment"
+            "the address of a file holds a password, which the whole cluster could read; leave it out, and set it in "
+            "the environment of the workers"
         )
     if "://" not in name:
         return [str(path.resolve()) for path in find_files([Path(name)])]
@@ -83,7 +83,7 @@ def _matches(name: str) -> list[str]:
     fs, pattern = load_cluster_library("fsspec").core.url_to_fs(name)
     found = sorted(fs.unstrip_protocol(path) for path in fs.glob(pattern))
     if not found:
-        raise ConfigurationError(f"{name}: there is no file that is called like that")
+        raise ConfigurationError(f"{name}: no file has such a name")
     return found
 
 
@@ -226,7 +226,7 @@ def _batches(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
         yield batch
 
 
-_NOWHERE: Final = "has no location: give it one, or name one for rows without (`location_id`)"
+_NOWHERE: Final = "has no location: give it one, or name one for rows without a location (`location_id`)"
 
 
 class SourcePart(Struct, frozen=True, kw_only=True):

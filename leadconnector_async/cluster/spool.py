@@ -67,4 +67,4 @@ def _guarded() -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:  # a ValueError where it is closed
         reason = (isinstance(error, OSError) and error.strerror) or error
-        raise JournalError(f"{tempfile.gettempdir()}: cannot hold what a load puts aside ({reason})") from error
+        raise JournalError(f"{tempfile.gettempdir()}: cannot hold the temporary files of a load ({reason})") from error

@@ -57,8 +57,8 @@ class Store:
     def __init__(self, url: str) -> None:
         if urlsplit(url).password:
             raise ConfigurationError(
-                "the address of the results holds a password, which would be seen on the cluster; leave it out, and "
-                "have the workers find it in their environment"
+                "the address of the results holds a password, which the whole cluster could read; leave it out, and "
+                "set it in the environment of the workers"
             )
         fsspec = load_cluster_library("fsspec")
         self.url = url if "://" in url else str(Path(url).resolve())

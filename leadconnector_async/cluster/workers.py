@@ -65,7 +65,9 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
         self._client("never-sent", concurrency=self.concurrency)
         is_named = ":" in self.token_source and not any(map(str.isspace, self.token_source))
         if self.token_source not in (FROM_ENVIRONMENT, OF_SANDBOX) and not is_named:
-            raise ConfigurationError("token_source says where a token is, not which: env, file:PATH or module:name")
+            raise ConfigurationError(
+                "token_source says where the token is, and is not the token itself: give env, file:PATH or module:name"
+            )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: object) -> ClientOptions:
@@ -133,8 +135,8 @@ def _read_file(path: Path) -> str:
     try:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigurationError(f"{path}: no token can be read there ({reason})") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(f"{path}: the token cannot be read ({reason})") from None
     if not token:
         raise ConfigurationError(f"{path}: is empty; it should hold a Private Integration Token")
     return token
@@ -145,7 +147,7 @@ def _find_by_name(name: str) -> str | TokenSource:
     try:
         found: object = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError):
-        raise ConfigurationError(f"token source {name}: there is nothing called so") from None
+        raise ConfigurationError(f"token source {name}: there is no such module or name") from None
     if callable(found) and not hasattr(found, "token"):
         try:
             found = found()
@@ -159,7 +161,7 @@ def _find_by_name(name: str) -> str | TokenSource:
 _CONNECT_SECONDS: Final = 20
 _ANSWER_SECONDS: Final = 30
 _PROBE: Final = "probe"
-_NOT_SPLIT: Final = "the cluster could not bring the rows together"
+_NOT_SPLIT: Final = "the cluster could not group the rows by location"
 _PRELOAD: Final = f"{__package__}.own_worker"
 _DASHBOARD: Final = "127.0.0.1:0"  # Dask serves one in any case
 
@@ -204,7 +206,7 @@ async def _find_scheduler(distributed: Any, address: str) -> None:
     except (OSError, TimeoutError, ValueError, KeyError) as error:
         raise ConfigurationError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}); give the address that it printed when "
-            "it began, such as tcp://10.0.0.5:8786"
+            "it started, such as tcp://10.0.0.5:8786"
         ) from None
     await comm.close()
 
@@ -229,7 +231,7 @@ class Cluster:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return sorted(await self._client.nthreads())
         except Exception as error:  # Dask's own, and those of its connections
-            raise OutageError(f"the Dask scheduler does not answer any more ({type(error).__name__})") from error
+            raise OutageError(f"the Dask scheduler no longer answers ({type(error).__name__})") from error
 
     async def call(self, worker: str, function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
         """Call a function in the event loop of a worker.
@@ -303,7 +305,7 @@ class Cluster:
             if await self.workers():
                 return
             await asyncio.sleep(1.0)
-        raise ConfigurationError("the cluster has no workers; start some, as with: dask worker ADDRESS")
+        raise ConfigurationError("the cluster has no workers; start some, for example: dask worker ADDRESS")
 
     async def _check_versions(self) -> None:
         for worker, version in sorted((await self.ask_all(find_version)).items()):
@@ -330,7 +332,7 @@ async def _result(future: Any) -> Any:
 def _sentence_of(problem: BaseException) -> str:
     if isinstance(problem, ImportError | AttributeError):
         return (
-            "cannot import what runs here: install leadconnector-async[dask] there, in the same version "
+            "cannot import the package: install leadconnector-async[dask] there, in the same version "
             f"({__version__}) ({problem})"
         )
     return str(problem) if isinstance(problem, LeadConnectorError) else f"{type(problem).__name__}: {problem}"

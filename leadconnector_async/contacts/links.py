@@ -96,7 +96,7 @@ class Tags(OperationGroup):
 
 
 def _without_result(contact_id: str) -> TagResult:
-    return TagResult(contact_id=contact_id, message="the service said nothing of this contact")
+    return TagResult(contact_id=contact_id, message="the service's answer did not mention this contact")
 
 
 def in_hundreds(contact_ids: Iterable[str]) -> Iterator[list[str]]:

@@ -103,8 +103,9 @@ def refuse_problems(tally: ProblemTally) -> None:
         first, count = faults[0], sum(kind.count for kind in faults)
         what = f"{first.column}: " if first.column else ""
         raise ConfigurationError(
-            f"{first.where}: {what}{first.sentence}; with `strict` nothing is sent as long as a cell or row cannot be "
-            f"({count} of them; without `strict` they are set aside)"
+            f"{first.where}: {what}{first.sentence}; with `strict` nothing is sent while any cell or row cannot be "
+            "sent "
+            f"({count} of them; without `strict` they are left out)"
         )
 
 

@@ -47,7 +47,7 @@ READING_ENDS: Final = (
     TokenSourceError,
 )
 """Errors that interrupt reading; it can be resumed."""
-_GONE: Final = "what was there before the load is gone or not whole; begin anew in another folder"
+_GONE: Final = "what this run read before the load is missing or incomplete; start again in another folder"
 
 
 class Reading(Struct, frozen=True, kw_only=True):

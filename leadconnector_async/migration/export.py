@@ -421,13 +421,13 @@ class Export:
 
     def _check_place(self, *, is_resumed: bool) -> None:
         if self.path.exists():
-            raise ConfigurationError(f"{self.path}: is there already; name another file")
+            raise ConfigurationError(f"{self.path}: already exists; name another file")
         if not self.path.parent.is_dir():
-            raise ConfigurationError(f"{self.path}: there is no folder {self.path.parent}; make it first")
+            raise ConfigurationError(f"{self.path}: the folder {self.path.parent} does not exist; create it first")
         if self.is_going_on and not is_resumed:
             raise ConfigurationError(
-                f"{self.path}: an export into it was cut off; go on with it (`is_resumed`), "
-                f"or remove {self._part} and {self._resume}"
+                f"{self.path}: an export into it was interrupted; go on with it (`is_resumed`), or remove "
+                f"{self._part} and {self._resume}"
             )
 
     def _take_over(self, db: sqlite3.Connection) -> None:
@@ -437,12 +437,14 @@ class Export:
         kept = _read_kept(text, self._resume)
         if kept.order != self.order:
             raise ConfigurationError(
-                f"{self.path}: the export that was cut off is another one (location, service, tags, query or form "
-                "differ); give what it was begun with, or name another file"
+                f"{self.path}: the interrupted export was another one (location, service, tags, query or form "
+                "differ); give the same as then, or name another file"
             )
         size = self._part.stat().st_size if self._part.exists() else -1
         if size < kept.progress.size:
-            raise ConfigurationError(f"{self._part}: is not what was written; remove it and {self._resume}, begin anew")
+            raise ConfigurationError(
+                f"{self._part}: has changed since it was written; remove it and {self._resume}, and start again"
+            )
         self._fields, self.progress = kept.fields, kept.progress
 
     def __enter__(self) -> Export:
@@ -674,7 +676,7 @@ class Export:
                 db.close()
             is_locked = "locked" in str(error)
             why = (
-                "another process is at this export; wait until it has ended"
+                "another process is writing this export; wait until it ends"
                 if is_locked
                 else f"cannot be used: {error}"
             )
@@ -688,7 +690,7 @@ def _read_kept(text: str, path: Path) -> _Kept:
         return msgspec.json.decode(text, type=_Kept)
     except msgspec.DecodeError:
         raise ConfigurationError(
-            f"{path}: was made by another version of leadconnector-async; finish it there"
+            f"{path}: was made by another version of leadconnector-async; finish it with that version"
         ) from None
 
 
@@ -696,9 +698,11 @@ def _read_kind(path: Path, order: ExportOrder) -> bool:
     """Return whether a file is one of JSON Lines."""
     kind = path.suffix.lower()
     if kind not in (_CSV, *_LINES, _PARQUET):
-        raise ConfigurationError(f"{path}: is of no kind that can be written; end it in .csv, .jsonl or .parquet")
+        raise ConfigurationError(f"{path}: cannot be written in this format; end the name in .csv, .jsonl or .parquet")
     if order.is_raw and kind not in _LINES:
-        raise ConfigurationError(f"{path}: what the service returns to the letter is JSON; end the name in .jsonl")
+        raise ConfigurationError(
+            f"{path}: contacts exactly as the service returns them are JSON; end the name in .jsonl"
+        )
     if kind == _PARQUET:
         check_duckdb()
     return kind in _LINES

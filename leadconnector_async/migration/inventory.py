@@ -236,7 +236,7 @@ async def _run(
 
 def _check(stop: asyncio.Event) -> None:
     if stop.is_set():
-        raise StopRequestedError("the reading of what is there was asked to stop")
+        raise StopRequestedError("reading the existing contacts was stopped on request")
 
 
 def _count_pages(total: int | None) -> int:
@@ -248,9 +248,9 @@ def _describe(location_id: str, asked: Asked, *, total: int | None, rows: int, w
     calls = rows if way == "rows" else _count_pages(total)
     told = about_time(*time_needed(calls, asked.limit, asked.left_today))
     there = "contacts" if total is None else count_of(total, "contact")
-    how = f"each of {count_of(rows, 'row')} looked up" if way == "rows" else "all of them read"
+    how = f"{count_of(rows, 'row')} to look up" if way == "rows" else "all of them to read"
     name = f"location {clean_text(location_id)}"
-    return f"Reading what is there: {name} holds {there}; {how}, {count_of(calls, 'call')}, {told}"
+    return f"Reading the existing contacts: {name} holds {there}; {how}, {count_of(calls, 'call')}, {told}"
 
 
 def _contacts(files: Sequence[RunFile], location_id: str) -> Iterator[tuple[str, ContactUpsert]]:

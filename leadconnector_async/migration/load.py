@@ -186,7 +186,7 @@ class FileLoad:
         Args:
             client: Where to send them.
             stop: Set it to end in order.
-            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
+            wait_for_quota: Whether to wait for the next day when the day's calls are spent.
             on_outcome: Called with each outcome after it was written to the journal.
             on_step: Called after each call that follows the upserts.
 
@@ -290,7 +290,7 @@ class FileLoad:
             self.results.write(self._outcomes(), self._journal.collisions(), self.report, explain)
         except (OSError, ConfigurationError, JournalError) as error:  # of the results, of an input, of the journal
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            sentence = f"the results in {self.results.folder} could not be written whole ({reason})"
+            sentence = f"the results in {self.results.folder} could not be written completely ({reason})"
             raise LoadStoppedError(sentence, report=self.report) from error
 
     def _explain_not_attempted(self, home: str | None) -> Callable[[RunRow], RowError]:

@@ -414,7 +414,8 @@ def _telling() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise ConfigurationError(
-            f"a file for what rows share cannot be written ({error}); make room, or name another folder with TMPDIR"
+            f"the temporary file to find rows that share an email or phone cannot be written ({error}); free disk "
+            "space, or name another folder with TMPDIR"
         ) from None
 
 

@@ -1,6 +1,6 @@
-"""Migration: rows of files on their way into locations, planned, loaded, verified and undone.
+"""Plan, load, verify and undo a migration of rows from files into locations.
 
-A migration has a folder. `prepare` reads, maps and checks its rows and keeps them there; everything later reads the
+A migration has a folder. `prepare` reads, maps and checks its rows and keeps them there; all later steps read the
 folder alone, in this process or another.
 """
 
@@ -82,10 +82,10 @@ class Migration:
     """A migration. Open it with `prepare` or `open`, and close it, as with `async with`.
 
     Attributes:
-        folder: Where it is kept; None where nothing is.
+        folder: Where it is kept; None if it is not kept.
         options: What is done with rows.
         plan: What the load will do.
-        notes: What was taken for granted when it was prepared, in sentences.
+        notes: What was assumed when it was prepared, in sentences.
         shared: What is done about rows that share a phone, in sentences; of a run that was just prepared.
         read_files: What was read, of a run that was just prepared.
         load: The load of the last `upsert`, with its results; None before.
@@ -135,24 +135,24 @@ class Migration:
         """Read, map and check rows, and say what a load will do. Nothing is sent.
 
         Args:
-            client: Of where the load goes; it is open. None to plan offline: what names in cells stand for, and how
-                locations match, is then looked up when the load begins.
-            sources: The files; or what else gives rows.
-            folder: Where the run is kept; a new or empty folder. None: nothing is kept, and nothing can be loaded.
+            client: An open client of the location to load into. None to plan offline: what names in cells
+                stand for, and how locations match, is then looked up when the load starts.
+            sources: The files, or another source of rows.
+            folder: A new or empty folder to keep the run in. None to keep nothing; such a run cannot be loaded.
             options: What is done with rows.
-            compare: Whether rows are compared with what is there.
-            ask_locations: Whether locations are asked for their limits and how they match; else those alone where rows
+            compare: Whether to compare rows with the contacts that exist.
+            ask_locations: Whether to ask all locations for their limits and how they match; else only those where rows
                 of several people share a phone.
-            keep_with_obstacles: Whether a run that cannot be loaded as it is, is kept; `plan.obstacles` says why.
+            keep_with_obstacles: Whether to keep a run that cannot be loaded as it is; `plan.obstacles` says why.
             rate_limit: Our own limits of each location, where there is no client.
-            location_id: The location of rows that name none, where there is no client.
-            target: How the service is called; the client's address by default.
+            location_id: The location of rows that name none, if there is no client.
+            target: The name of the service; by default the client's address.
             stop: Set it to give up.
             tell: Called with what is read from the service for a comparison, and how long that takes.
 
         Raises:
-            ConfigurationError: Something cannot be read, or the load cannot begin as it is; no run was kept.
-            LeadConnectorError: What is there cannot be read.
+            ConfigurationError: Something cannot be read, or the load cannot start as it is; no run was kept.
+            LeadConnectorError: The existing contacts cannot be read.
             InterruptedError: `stop` was set.
         """
         sources = sources if isinstance(sources, Sources) else Sources(files=[Path(path) for path in sources])
@@ -178,7 +178,7 @@ class Migration:
         except JournalError as error:
             if place is not None:
                 discard_folder(place)
-            raise ConfigurationError(f"{error}; nothing was sent: make room, and begin again") from error
+            raise ConfigurationError(f"{error}; nothing was sent; free disk space, and start again") from error
         except BaseException:
             if place is not None:
                 discard_folder(place)
@@ -189,9 +189,9 @@ class Migration:
         """Open a run of an earlier process.
 
         Args:
-            client: Of the service and location that it is for; it is open. None where it comes later, with `use`.
+            client: An open client of the run's service and location. None to give one later, with `use`.
             folder: Of the run.
-            target: How the service is called; the client's address by default.
+            target: The name of the service; by default the client's address.
 
         Raises:
             ConfigurationError: There is no run, it is damaged or in use, or it is for another service or location.
@@ -219,13 +219,13 @@ class Migration:
         if self.target is not None and not is_same_target(self.target, target):
             there, here = describe_target(self.target), describe_target(target)
             raise ConfigurationError(
-                f"{self.folder}: was loaded into {clean_text(there)}, and the settings name {clean_text(here)}; set "
-                "LEADCONNECTOR_BASE_URL as it was then"
+                f"{self.folder}: was loaded into {clean_text(there)}, but the settings name {clean_text(here)}; set "
+                "LEADCONNECTOR_BASE_URL to what it was then"
             )
         if self.location_id is not None and client.location_id != self.location_id:
             raise ConfigurationError(
-                f"{self.folder}: is for location {clean_text(self.location_id)}, and the client for "
-                f"{clean_text(client.location_id or 'none')}; name the location of the run"
+                f"{self.folder}: is for location {clean_text(self.location_id)}, but the client is for "
+                f"{clean_text(client.location_id or 'none')}; give the location of the run"
             )
         self._client = client
 
@@ -244,11 +244,11 @@ class Migration:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder. May be called twice."""
+        """Release the folder. May be called twice."""
         self._file.close()
 
     def discard(self) -> None:
-        """Remove a run that was not begun, with its folder where that holds nothing else; then it is closed."""
+        """Remove a run that was not loaded, and its folder if that holds nothing else; then close it."""
         self.close()
         if self.folder is not None:
             discard_folder(self.folder)
@@ -282,7 +282,7 @@ class Migration:
 
     @property
     def is_loading(self) -> bool:
-        """Whether a load was begun, be it that it only read what was there."""
+        """Whether a load has started, even if it only read the existing contacts."""
         return self._file.about(_LOADING) is not None
 
     @property
@@ -315,13 +315,14 @@ class Migration:
             changed.insert(0, _FILES)
         if changed:
             raise ConfigurationError(
-                f"{self._file.path}: this run {CHANGED[changed[0]]}; name another place for this one, or load that one"
+                f"{self._file.path}: this run {CHANGED[changed[0]]}; name another one for this load, or give what it "
+                "was made for"
             )
 
     def find_changed(self) -> list[str]:
-        """Return the files that hold something else than when they were read for this run.
+        """Return the files whose content has changed since they were read for this run.
 
-        A file that is gone is not among them, nor is what could be read only once: their rows are kept.
+        Files that are gone, and sources that could be read only once, are left out: their rows are kept.
         """
         kind = self._file.about(_FILES) or ""
         if not kind.startswith("{"):  # a query, or standard input
@@ -375,13 +376,13 @@ class Migration:
         Args:
             on_outcome: Called with each outcome once it is on disk.
             on_step: Called after each call that follows the upserts, such as one that adds tags.
-            on_read: Called with how many contacts more were read that were there before.
+            on_read: Called with the number of further existing contacts that were read.
             on_load: Called with the load before its first row.
-            tell: Called with what is done before the first row, in sentences.
+            tell: Called with sentences on what happens before the first row.
             stop: Set it to end in order.
-            wait_for_quota: Whether to wait for the next day where the day's calls are spent.
-            retry_failed: Whether rows that failed are sent once more.
-            limit: How many rows, from the first, are loaded this time; None for all.
+            wait_for_quota: Whether to wait for the next day when the day's calls are spent.
+            retry_failed: Whether to send failed rows again.
+            limit: The number of rows to load this time, from the first; None for all.
             as_planned: Whether rows are loaded as they were read for a plan of another process, although a file has
                 changed since. A load that was begun goes on in any case, and so does one whose file is gone.
 
@@ -389,9 +390,9 @@ class Migration:
             The counts of all sessions.
 
         Raises:
-            ConfigurationError: The load cannot begin, as where a file has changed; nothing was sent.
+            ConfigurationError: The load cannot start, e.g. because a file has changed; nothing was sent.
             LoadStoppedError: The results could not be written.
-            LeadConnectorError: What is there could not be read; nothing was sent, and what was read is kept.
+            LeadConnectorError: The existing contacts could not be read; nothing was sent, and what was read is kept.
             InterruptedError: `stop` was set before anything was read or sent.
         """
         client, stop = self._opened_client(), stop or asyncio.Event()
@@ -436,8 +437,8 @@ class Migration:
             return
         if changed := await asyncio.to_thread(self.find_changed):
             raise ConfigurationError(
-                f"{changed[0]}: has changed since this run was planned; plan anew, or load with as_planned what was "
-                "planned"
+                f"{changed[0]}: has changed since this run was planned; plan again, or load it as it was planned "
+                "(`as_planned`)"
             )
 
     async def _begin(self, client: LeadConnector, journal: Journal, stop: asyncio.Event, tell: Tell) -> None:
@@ -501,7 +502,7 @@ class Migration:
         as they should be, and compares those that differed once more.
 
         Args:
-            sample: How many rows to compare, by chance; None for all.
+            sample: How many rows to compare, chosen at random; None for all.
             stop: Set it to end in order.
             concurrency: Contacts read at a time.
             on_start: Called with how many rows are left to compare.
@@ -552,16 +553,16 @@ class Migration:
 
     @property
     def is_undo_begun(self) -> bool:
-        """Whether an undo was begun."""
+        """Whether an undo has started."""
         return UndoRecords(self._file).is_begun
 
     @property
     def restores(self) -> bool:
-        """Whether an undo restores what was updated, as the run kept what contacts were before."""
+        """Whether an undo restores updated contacts, because the run kept them as they were before."""
         return self.options.snapshot
 
     async def plan_undo(self) -> UndoPlan:
-        """Return what an undo is about; nothing is done."""
+        """Count what an undo would delete and restore; change nothing."""
         return await asyncio.to_thread(_Past(self, self._opened_client()).plan)
 
     async def undo(
@@ -578,23 +579,23 @@ class Migration:
         write `undo.json` and `.csv`. Called again, it goes on.
 
         Args:
-            force: Whether contacts and fields that somebody changed since are undone, too.
-            include_inferred: Whether contacts are deleted, too, that the run may not have created.
+            force: Whether to undo also contacts and fields that somebody has changed since.
+            include_inferred: Whether to delete also contacts that the run may not have created.
             stop: Set it to end in order.
             concurrency: Contacts at a time.
             on_start: Called with how many contacts there are, before the deletions and before the restoring.
-            on_undone: Called with what became of each.
+            on_undone: Called with the result of each.
 
         Raises:
             ConfigurationError: A result cannot be written.
             JournalError: The run cannot be read or written.
         """
         client, stop = self._opened_client(), stop or asyncio.Event()
-        past, book, pool = _Past(self, client), UndoRecords(self._file), Pool(client)
+        past, records, pool = _Past(self, client), UndoRecords(self._file), Pool(client)
         plan = await asyncio.to_thread(past.plan)
-        if not book.is_begun:
-            book.begin(client.clock.time())
-        work = Undo(client, book, self.journal, pool, is_forced=force, includes_inferred=include_inferred)
+        if not records.is_begun:
+            records.begin(client.clock.time())
+        work = Undo(client, records, self.journal, pool, is_forced=force, includes_inferred=include_inferred)
         on_start(plan.created)
         running = work.run(past.created(), stop, concurrency=concurrency, on_undone=on_undone)
         reason = await _ending(running, stop)
@@ -605,12 +606,14 @@ class Migration:
                 adds_tags = self.options.tags == "add"
                 sending = self._sending(client, opened)
                 groups = group_by_contact(self.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
-                restore = Restore(client, book, past.snapshot, self.journal, pool, adds_tags=adds_tags, is_forced=force)
+                restore = Restore(
+                    client, records, past.snapshot, self.journal, pool, adds_tags=adds_tags, is_forced=force
+                )
                 running = restore.run(groups, stop, concurrency=concurrency, on_undone=on_undone)
                 reason = await _ending(running, stop)
         try:
             return conclude_undo(
-                self._folder(), plan, book, reason, restores=self.restores, fields_left=self.fields_made
+                self._folder(), plan, records, reason, restores=self.restores, fields_left=self.fields_made
             )
         except OSError as error:
             raise ConfigurationError(f"{self.folder}: cannot hold the results ({error.strerror or error})") from None
@@ -678,9 +681,9 @@ class _Draft:
     def _assume(self) -> Iterator[str]:
         """Yield what is taken for granted where nothing can be asked."""
         if self._client is None:
-            yield "The service was not asked: limits and matching are taken to be as usual."
+            yield "The service was not asked: the usual limits and matching are assumed."
             if names := " and ".join(f"`{name}`" for name in self._options.selection.names()):
-                yield f"All rows are counted as sent: which of them {names} would leave out is not known offline."
+                yield f"All rows count as sent: offline it is not known which of them {names} would leave out."
 
     async def _plan(self, seen: Seen, *, compare: bool) -> Plan:
         comparison = None
@@ -758,7 +761,7 @@ class _Past:
         self.snapshot = None if self._stored is None else Snapshot(run._file, self._stored)
 
     def plan(self) -> UndoPlan:
-        """Return what an undo is about."""
+        """Count what an undo would delete and restore."""
         plan = plan_undo(self._run.journal, self.outcomes())
         return plan if self.snapshot is None else correct_plan(plan, filter(self._was_there, self._told_created()))
 
@@ -878,7 +881,7 @@ def _encode(value: Any) -> str:
 def _read_about(file: Database) -> tuple[MigrationOptions, Plan, list[str]]:
     told: Mapping[str, str | None] = {name: file.about(name) for name in (_OPTIONS, _PLAN, _NOTES)}
     if None in told.values():
-        raise ConfigurationError(f"{file.path}: is not a run that was prepared whole; prepare it again")
+        raise ConfigurationError(f"{file.path}: its preparation was not finished; prepare the run again")
     options = msgspec.json.decode(told[_OPTIONS] or "", type=MigrationOptions, dec_hook=lambda kind, text: kind(text))
     plan = msgspec.json.decode(told[_PLAN] or "", type=Plan)
     return options, plan, msgspec.json.decode(told[_NOTES] or "", type=list[str])

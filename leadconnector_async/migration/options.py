@@ -1,4 +1,4 @@
-"""What a migration is to do with rows: all that a plan fixes."""
+"""The options of a migration that its plan fixes."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
     """What is done with rows. A plan fixes it; limits, the token and the like are the client's.
 
     Attributes:
-        columns: The target of columns by their header, such as `{"Work e-mail": "email"}`; headers tell the others.
-        mapping: A mapping file, which then names all columns that are sent.
+        columns: The target of columns by header, e.g. `{"Work e-mail": "email"}`; other columns go by their headers.
+        mapping: A mapping file; it names all columns that are sent.
         ignore: Headers of columns that are not sent.
         owners: A CSV file of users, with a column `id` and any of `email` and `name`, for columns that name owners.
         default_country: Country of phone numbers without a country code, as two letters, e.g. `US`.
         date_order: How dates such as 03/04/2020 are meant: `mdy` or `dmy`.
-        strict: Whether nothing is sent as long as a cell or row cannot be.
-        create_fields: Whether custom fields that columns are for and that are missing are made, as one line of text.
+        strict: Whether to send nothing while any cell or row cannot be sent.
+        create_fields: Whether to create custom fields that columns need and the location lacks, as single-line text.
         empty: What an empty cell does: `keep` what is stored, or `clear` it.
-        tags: Whether tags are added to those a contact has, or `replace` them.
-        only_new: Whether rows are sent only where no contact was there before the load.
-        only_existing: Whether rows are sent only where one was.
-        fill_empty: Whether only fields are sent that were empty.
-        skip_unchanged: Whether rows that would change nothing are left out.
+        tags: `add` tags to those that a contact has, or `replace` them.
+        only_new: Whether to send only rows whose contact did not exist before the load.
+        only_existing: Whether to send only rows whose contact existed before the load.
+        fill_empty: Whether to send only fields that were empty.
+        skip_unchanged: Whether to leave out rows that would change nothing.
         phone_conflict: What is done about rows of several people with one phone: the phone is set after all rows
             (`second-pass`), the row is left out (`skip`), or it is sent as it is and may overwrite (`allow`).
-        limit: How many rows, from the first, there are to be; None for all.
-        snapshot: Whether what contacts were before is kept, so that an undo can restore it.
+        limit: The number of rows to load, from the first; None for all.
+        snapshot: Whether to keep contacts as they were before the load, so that an undo can restore them.
 
     Raises:
         ConfigurationError: They contradict each other.
@@ -69,22 +69,24 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.only_new and self.only_existing:
-            raise ConfigurationError("`only_new` and `only_existing` leave no row to send: give one of them")
+            raise ConfigurationError("`only_new` and `only_existing` leave no row to send: give only one of them")
         if self.only_new and self.fill_empty:
             raise ConfigurationError(
-                "`fill_empty` is about contacts that are there, which `only_new` leaves alone: give one of them"
+                "`fill_empty` is about contacts that exist, and `only_new` leaves those alone: give only one of them"
             )
         if self.fill_empty and self.tags == "replace":
-            raise ConfigurationError("`fill_empty` overwrites nothing, and `tags='replace'` does: give one of them")
+            raise ConfigurationError(
+                "`fill_empty` overwrites nothing, but `tags='replace'` does: give only one of them"
+            )
         if self.fill_empty and self.empty == "clear":
-            raise ConfigurationError("`fill_empty` overwrites nothing, and `empty='clear'` does: give one of them")
+            raise ConfigurationError("`fill_empty` overwrites nothing, but `empty='clear'` does: give only one of them")
         if self.phone_conflict not in PHONE_RULES:
             rules = ", ".join(PHONE_RULES)
-            raise ConfigurationError(f"`phone_conflict` {self.phone_conflict!r} has no meaning; write {rules}")
+            raise ConfigurationError(f"`phone_conflict` {self.phone_conflict!r} is not valid; write {rules}")
 
     @property
     def selection(self) -> Selection:
-        """Which rows are sent, and what of them."""
+        """Which rows, and which of their fields, are sent."""
         return Selection(
             only_new=self.only_new,
             only_existing=self.only_existing,
@@ -93,7 +95,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         )
 
     def read_meaning(self) -> Meaning:
-        """Read the files that are named, and return what all of it says of columns and cells.
+        """Read the mapping and owners files, and return what columns and cells mean.
 
         Raises:
             ConfigurationError: A file cannot be read, or something has no meaning.
@@ -114,7 +116,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         )
 
     def describe(self, meaning: Meaning) -> dict[str, str]:
-        """Return what must be the same when a load goes on, and `CHANGED` has a sentence for."""
+        """Return what must be the same when a load goes on; `CHANGED` has a sentence for each."""
         mapped = [meaning.columns, meaning.is_whole, sorted(meaning.ignored), meaning.owners.describe()]
         return {
             "mapping": _text([*mapped, self.create_fields]),
@@ -130,7 +132,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
 
 CHANGED: Final = {
     "files": "was made for another file, or the file has changed since",
-    "mapping": "was made when other columns went to other fields",
+    "mapping": "was made with another mapping of columns to fields",
     "checks": "was made with another `date_order` or `default_country`",
     "tags": "was made with another `tags`",
     "phone_conflict": "was made with another `phone_conflict`",

@@ -46,7 +46,7 @@ from .steps import (
 SKIP_REASON: Final = "it shares its phone with a row of another person, whose contact it would overwrite"
 _LEFT_REASON: Final = "the load ended before it was set"
 _LATER_REASON: Final = "a later row of the same person, which has another phone, is not done"
-_OWNER_REASON: Final = "that row is not done, and the phone is left to it"
+_OWNER_REASON: Final = "the phone is that row's, and that row is not done yet"
 
 
 # ---------------------------------------------------------------------------------------------- which rows share one
@@ -131,7 +131,7 @@ def what_to_send(
     if isinstance(contact, InvalidContactError):
         return contact
     if shared.conflict.action == "skip":
-        skipped, wanted = Skipped(SKIP_REASON, note=f"the other is {shared.place}"), closings_of(contact)
+        skipped, wanted = Skipped(SKIP_REASON, note=f"the other row is {shared.place}"), closings_of(contact)
         return skipped if wanted is None else Closing(None, wanted, skipped)
     return msgspec.structs.replace(contact, phone=UNSET)
 
@@ -293,10 +293,13 @@ def _mark(outcome: Outcome, shared: SharedRow) -> Outcome:
     if outcome.status == "skipped":
         return outcome
     if not is_written(outcome):
-        note = f"its phone is that of {shared.place}, about another person: sent with it, it would overwrite that one"
+        note = (
+            f"{shared.place} has the same phone and is about another person: with the phone, this row would overwrite "
+            "that one"
+        )
         return with_note(outcome, note)
     if shared.missing is None:
         return outcome
     lost = NotApplied("phone", next(iter(shared.missing.values), None), None)
     marked = msgspec.structs.replace(outcome, not_applied=(*outcome.not_applied, lost))
-    return with_note(marked, f"its phone, which {shared.place} has as well, was not set: {shared.missing.reason}")
+    return with_note(marked, f"its phone, which {shared.place} also has, was not set: {shared.missing.reason}")

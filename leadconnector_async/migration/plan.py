@@ -265,9 +265,9 @@ def effects_of(writes: int, tagged: int) -> list[str]:
     """Say what a load sets going in the account."""
     if not writes:
         return []
-    whose = "starts workflows whose trigger is a contact that is created or changed"
+    whose = "starts workflows that are triggered by a created or changed contact"
     told = [f"Each of the {writes:,} writes fires the location's contact webhooks, and {whose}."]
-    return [*told, f"Tags of {tagged:,} rows start workflows whose trigger is a tag."] if tagged else told
+    return [*told, f"Tags of {tagged:,} rows start workflows that are triggered by a tag."] if tagged else told
 
 
 def longest(locations: Sequence[PlannedLocation]) -> tuple[float, int]:

@@ -95,13 +95,16 @@ async def ask_locations(
             if pool is not None and pool.note_refusal(location_id, error):
                 continue
             reason = clean_text(str(error))
-            tell(f"Location {location_id} could not be asked how it matches contacts ({reason}): email, then phone.")
+            tell(
+                f"Location {location_id} could not be asked how it matches contacts ({reason}); assumed: email, then "
+                "phone."
+            )
             continue
         settings = location.settings
         order = None if settings is None else settings.contact_unique_identifiers
         known = tuple(name for name in order or () if name in USUAL_ORDER)
         if not known:
-            tell(f"Location {location_id} does not say how it matches contacts: email, then phone.")
+            tell(f"Location {location_id} does not say how it matches contacts; assumed: email, then phone.")
         asked[location_id] = Asked(
             rule=MatchRule(
                 order=known or USUAL_ORDER,

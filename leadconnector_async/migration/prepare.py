@@ -23,7 +23,7 @@ from ..rules.problems import ProblemTally, UnreadColumn
 from ..run.database import Database
 from ..run.rows import KeptRow, Rows, RunFile
 from .check import ConsentCells, describe_unread, has_location_names, refuse_missing_options, refuse_problems
-from .mapping.custom_fields import FieldBook
+from .mapping.custom_fields import FieldDefinitions
 from .mapping.directories import Directory, create_field, fetch_fields, fetch_locations
 from .mapping.meaning import Meaning, check_names
 from .mapping.rows import FileRow, RowFile
@@ -184,31 +184,35 @@ class Preparation:
         if self._client is not None:
             return await fetch_locations(self._client, self._stop)
         self._note_unresolved(
-            "Rows give locations by name, and nothing is asked that tells their ids: those rows are refused here."
+            "Rows give locations by name, and their ids cannot be looked up offline: this plan refuses those rows."
         )
         return meaning.locations
 
-    async def _fetch_fields(self, files: Sequence[RowFile], meaning: Meaning) -> FieldBook | None:
+    async def _fetch_fields(self, files: Sequence[RowFile], meaning: Meaning) -> FieldDefinitions | None:
         if self._client is None:
-            self._note_unresolved("Custom fields are not checked, as the location is not asked for them.")
+            self._note_unresolved("Custom fields are not checked, because the location is not asked for them.")
             return None
         if not self._client.location_id or any(file.has_locations for file in files):
-            self._tell("Custom fields are sent by key and are not checked, as each row may be for another location.")
+            self._tell(
+                "Custom fields are sent by key and are not checked, because each row may be for another location."
+            )
             return None
         targets = [read_target(text) for text in meaning.columns.values()]
         said = [target.part for target in targets if target is not None and target.is_custom_field]
         try:
             fetch = partial(fetch_fields, self._client)
-            book = await Pool(self._client).ask(self._client.location_id, fetch, stop=self._stop)
+            definitions = await Pool(self._client).ask(self._client.location_id, fetch, stop=self._stop)
         except CallError as error:
             if said:
                 raise ConfigurationError(f"the custom fields of the location cannot be looked up ({error})") from None
             reason = clean_text(str(error))
-            self._tell(f"Custom fields are sent by key and are not checked, as they cannot be looked up ({reason}).")
+            self._tell(
+                f"Custom fields are sent by key and are not checked, because they cannot be looked up ({reason})."
+            )
             return None
         if self._options.create_fields:
-            self.missing = [name for name in dict.fromkeys(said) if book.find(name) is None]
-        return book.with_texts(self.missing)
+            self.missing = [name for name in dict.fromkeys(said) if definitions.find(name) is None]
+        return definitions.with_texts(self.missing)
 
     def _note_unresolved(self, sentence: str) -> None:
         self._file.note([(_UNRESOLVED, "yes")])
@@ -251,10 +255,10 @@ class Preparation:
             try:
                 await create_field(client, name)
             except CallError as error:
-                raise ConfigurationError(f"the missing custom fields cannot be made ({error})") from None
+                raise ConfigurationError(f"the missing custom fields cannot be created ({error})") from None
             made.append(name)
             self._file.note([(_FIELDS_MADE, msgspec.json.encode(made).decode()), (_UNRESOLVED, "yes")])
-        self._tell(f"Custom fields made, of one line of text: {clean_text(', '.join(missing))}")
+        self._tell(f"Custom fields created, each a single line of text: {clean_text(', '.join(missing))}")
 
     # ------------------------------------------------------------------------------------------ what stops a load
 
@@ -294,7 +298,7 @@ class Preparation:
         asked = await ask_locations(self._client, unasked, self._limit, self._tell, waits=is_needed, stop=self._stop)
         if len(names) > MOST_ASKED:
             more = len(names) - MOST_ASKED
-            self._tell(f"{more:,} more locations were not asked: limits and matching are taken to be as usual.")
+            self._tell(f"{more:,} more locations were not asked: the usual limits and matching are assumed.")
         return asked
 
     async def _settle_phones(self, matching: Matching, files: Sequence[RunFile], asked: dict[str, Asked]) -> list[str]:
@@ -311,7 +315,9 @@ class Preparation:
             calls = sum(matching.phone_calls().values())
             told += describe_conflicts(waiting, skipped, calls, is_wanted=rule == "skip")
             if any(action_for(rule, rules[name]) is None for name in locations):
-                told.append("Where a location matches by email alone, rows that share a phone do not meet.")
+                told.append(
+                    "Where a location matches by email alone, rows that share only a phone do not overwrite each other."
+                )
             await asyncio.to_thread(keep_shared_rows, self._file, matching, files)
         return told
 
@@ -396,12 +402,12 @@ def describe_conflicts(waiting: int, skipped: int, calls: int, *, is_wanted: boo
     told = []
     if waiting:
         told.append(
-            f"{_rows(waiting)} the phone of another person in a row before. To overwrite nobody, the phone is left out "
-            f"there and set after all rows, by {count_of(calls, 'more call')} (`phone_conflict='second-pass'`)."
+            f"{_rows(waiting)} the phone of another person in an earlier row. To overwrite nobody, the phone is left "
+            f"out there and set after all rows, with {count_of(calls, 'more call')} (`phone_conflict='second-pass'`)."
         )
     if skipped:
         why = "`phone_conflict='skip'`" if is_wanted else "their location matches by phone alone"
-        told.append(f"{_rows(skipped)} the phone of another person in a row before: left out ({why}).")
+        told.append(f"{_rows(skipped)} the phone of another person in an earlier row: left out ({why}).")
     return told
 
 

@@ -29,7 +29,7 @@ from ..models.fields import CHANNEL_KINDS, FIELD_OF, KEYS, UPSERT_FIELDS
 from ..run.journal import Journal
 from ..run.rows import RunFile
 from .before import Snapshot, StoredContacts
-from .mapping.custom_fields import FieldBook
+from .mapping.custom_fields import FieldDefinitions
 from .mapping.directories import fetch_fields
 from .restoring import Left, Restoration, Sent, find_restoration
 from .undone import Undone, UndoRecords, UndoStatus
@@ -37,8 +37,8 @@ from .verify import Loaded
 
 _BY_CHANNEL: Final = [field.name for field in UPSERT_FIELDS if field.kind in CHANNEL_KINDS]
 _TAKEN: Final = "another contact has it now"
-_NOT_TAKEN: Final = "the service did not take what it held"
-_UNSEEN: Final = "it was not found before the run, so that what it held is not known"
+_NOT_TAKEN: Final = "the service did not accept what it held before"
+_UNSEEN: Final = "it was not found before the run, so what it held then is not known"
 
 
 _Work: TypeAlias = Callable[[list[Loaded]], Awaitable[None]]
@@ -81,7 +81,7 @@ class Restore:
         self._pool = pool
         self._adds_tags = adds_tags
         self._is_forced = is_forced
-        self._custom_fields: dict[str, asyncio.Future[FieldBook | None]] = {}
+        self._custom_fields: dict[str, asyncio.Future[FieldDefinitions | None]] = {}
 
     async def run(
         self,
@@ -98,7 +98,7 @@ class Restore:
                 out.
             stop: Set it to end in order.
             concurrency: How many at a time.
-            on_undone: Called with what became of each.
+            on_undone: Called with the result of each.
 
         Returns:
             What ended it early, or None.
@@ -196,7 +196,7 @@ class Restore:
                     found.left.append(Left(name, _TAKEN))
             await self._apply(contact_id, rows, found)
         except NotFoundError:
-            return _undone(rows, "gone", "it was not there any more")
+            return _undone(rows, "gone", "it no longer existed")
         except InvalidContactError as error:
             return _undone(rows, "failed", str(error))
         changes = tuple(left.field for left in found.left if left.is_changed)
@@ -217,10 +217,10 @@ class Restore:
             return None
         get = partial(self._client.contacts.get, contact_id, location_id=location_id or None)
         now = await self._pool.call(location_id, get)
-        book = None
+        definitions = None
         if any(loaded.sent.custom_fields for loaded in rows):
-            book = await self._find_custom_fields(location_id)
-        sent = Sent(rows=[loaded.sent for loaded in rows], adds_tags=self._adds_tags, custom_fields=book)
+            definitions = await self._find_custom_fields(location_id)
+        sent = Sent(rows=[loaded.sent for loaded in rows], adds_tags=self._adds_tags, custom_fields=definitions)
         emptied = KEYS if self._records.is_waiting(contact_id) else ()
         trace = await asyncio.to_thread(self._trace_of, rows)
         return find_restoration(before, now, sent, trace=trace, emptied=emptied, is_forced=self._is_forced)
@@ -239,7 +239,7 @@ class Restore:
             stored = await self._pool.call(location_id or "", update)
             found.left += _not_taken(found.changes, stored)
         if found.company_name is not UNSET and not await self._set_company(contact_id, location_id, found.company_name):
-            reason = "only an upsert changes it, and none would meet this contact"
+            reason = "only an upsert changes it, and no upsert would match this contact"
             found.left.append(Left("company_name", reason, is_lost=True))
             found.company_name = UNSET
 
@@ -266,7 +266,7 @@ class Restore:
             return
         emptied: dict[str, object] = {name: None for name in KEYS if name in found.changes}
         if emptied:
-            self._records.write(_undone(rows, "waiting", "its email or phone was emptied, to be restored"))
+            self._records.write(_undone(rows, "waiting", "its email or phone was cleared, and is still to be restored"))
             # With all else that goes back: once this has moved `dateUpdated`, no channel is opened any more.
             changes = found.changes | emptied
             location_id = self._location_of(rows)
@@ -276,7 +276,7 @@ class Restore:
     def _location_of(self, rows: Sequence[Loaded]) -> str:
         return rows[-1].sent.location_id or self._client.location_id or ""
 
-    async def _find_custom_fields(self, location_id: str) -> FieldBook | None:
+    async def _find_custom_fields(self, location_id: str) -> FieldDefinitions | None:
         """Ask a location once for its custom fields; once more where the service was down."""
         if location_id not in self._custom_fields:
             self._custom_fields[location_id] = asyncio.ensure_future(self._fetch_fields(location_id))
@@ -288,7 +288,7 @@ class Restore:
                 del self._custom_fields[location_id]
             raise
 
-    async def _fetch_fields(self, location_id: str) -> FieldBook | None:
+    async def _fetch_fields(self, location_id: str) -> FieldDefinitions | None:
         try:
             return await fetch_fields(self._client, location_id or None)
         except CallError as error:

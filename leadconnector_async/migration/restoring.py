@@ -32,14 +32,14 @@ from ..models.fields import (
     words_of,
 )
 from ..models.normal import normal_tags
-from .mapping.custom_fields import FieldBook, empty_field_value
+from .mapping.custom_fields import FieldDefinitions, empty_field_value
 from .tables.table import text_of
 
 _PLAIN: Final = [one for one in UPSERT_FIELDS if one.is_stored and one.kind not in PART_KINDS and one.name not in NAMES]
 _SETTINGS: Final = [field for field in UPSERT_FIELDS if field.kind in CHANNEL_KINDS]
 _CUSTOM: Final = "custom_fields"
 _CHANGED: Final = "it changed since the run"
-_NOT_KNOWN: Final = "what it held is not known"
+_NOT_KNOWN: Final = "what it held before is not known"
 _UNREADABLE: Final = "what it holds now cannot be read"
 _STAYS_CLOSED: Final = "the API cannot close it as it was closed before, but it stays closed"
 _CLOSED_OTHERWISE: Final = "the API cannot close it as it was closed before, so it is closed as `active`"
@@ -48,7 +48,7 @@ _NOT_TRACED: Final = (
     "it is not known when the run last wrote to it; somebody may have closed this since, so it stays closed"
 )
 _CLOSED_FOR_GOOD: Final = "it is closed permanently, and the API cannot change that"
-_STRANGE_BESIDE: Final = "another channel holds something that sending it along might lose, so this one stays closed"
+_STRANGE_BESIDE: Final = "the update might lose a setting of another channel, so this one stays closed"
 
 
 class Left(Struct, frozen=True):
@@ -97,7 +97,7 @@ class Sent(Struct, frozen=True, kw_only=True):
 
     rows: Sequence[ContactUpsert]
     adds_tags: bool
-    custom_fields: FieldBook | None = None
+    custom_fields: FieldDefinitions | None = None
 
     def values(self, name: str) -> list[Any]:
         """Return what was sent for a field."""
@@ -325,13 +325,13 @@ class _Comparison:
     def _by_id(self, sent: Iterable[CustomField]) -> dict[str, list[Any]]:
         values: dict[str, list[Any]] = {}
         for field in sent:
-            book = self._sent.custom_fields
-            known = None if book is None else book.find(str(field.id or field.key))
+            definitions = self._sent.custom_fields
+            known = None if definitions is None else definitions.find(str(field.id or field.key))
             if known is not None or field.id:
                 values.setdefault(known.id if known else str(field.id), []).append(
                     msgspec.to_builtins(field.field_value)
                 )
-            elif book is None:
+            elif definitions is None:
                 self._leave(f"{CUSTOM_PREFIX}{field.key}", "which custom field it is is not known", is_lost=True)
         return values
 

@@ -115,10 +115,10 @@ def _is_free(field: CustomField, holders: Sequence[Contact]) -> bool:
     return not values if field.id is UNSET else all(value.id != field.id for value in values)
 
 
-_IS_THERE: Final = "it was there before the load (`only_new`)"
-_IS_NOT_THERE: Final = "it was not there before the load (`only_existing`)"
-_IS_FULL: Final = "nothing that it would fill was empty (`fill_empty`)"
-_IS_THE_SAME: Final = "all of it was stored already (`skip_unchanged`)"
+_IS_THERE: Final = "the contact existed before the load (`only_new`)"
+_IS_NOT_THERE: Final = "the contact did not exist before the load (`only_existing`)"
+_IS_FULL: Final = "all fields that it would fill were filled already (`fill_empty`)"
+_IS_THE_SAME: Final = "everything in it was stored already (`skip_unchanged`)"
 _BUT_OPT_OUT: Final = "; only its opt-out is sent"
 
 

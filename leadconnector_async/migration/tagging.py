@@ -196,7 +196,9 @@ def _read_report(batch: TagBatch, report: TagsReport) -> list[StepRow]:
         if result is not None and result.is_done:
             found += [StepRow(row, DONE) for row in rows]
         else:
-            reason = "the service said nothing of this contact" if result is None else result.message or "refused"
+            reason = (
+                "the service's answer did not mention this contact" if result is None else result.message or "refused"
+            )
             found += [StepRow(row, REFUSED, batch.tags, reason) for row in rows]
     return found
 

@@ -1,6 +1,6 @@
-"""A run undone: the contacts that it created are deleted again, but for those that somebody changed since.
+"""Undo a run: delete the contacts that it created, except those that somebody has changed since.
 
-Contacts that it updated are restored where it kept what they were: see `restore`.
+Contacts that it updated are restored if it kept them as they were before: see `restore`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Created(Struct, frozen=True):
     """A contact that a run created.
 
     Attributes:
-        row: The row that it is of, from 0.
+        row: The number of its row, from 0.
         contact_id: Its id.
         location_id: Its location, where that is not the client's.
         is_inferred: Whether no answer said that the run created it.
@@ -52,13 +52,13 @@ class Created(Struct, frozen=True):
 
 
 class UndoPlan(Struct, frozen=True):
-    """What an undo is about.
+    """What an undo would delete and restore.
 
     Attributes:
         created: Contacts that the run created.
-        inferred: Those of them of which no answer said so.
-        updated: Contacts that were there before, and that the run updated; they stay so unless it kept a snapshot.
-        unknown: Rows that may have created a contact, which nobody knows.
+        inferred: How many of these no answer confirmed.
+        updated: Contacts that existed before and that the run updated; they stay so unless it kept a snapshot.
+        unknown: Rows that may have created a contact; no answer says so.
     """
 
     created: int
@@ -72,7 +72,7 @@ def plan_undo(journal: Journal, outcomes: Iterable[Outcome] | None = None) -> Un
 
     Args:
         journal: Of the run.
-        outcomes: Its outcomes, where more is known of them than the journal tells.
+        outcomes: Its outcomes, if more is known about them than the journal says.
 
     Raises:
         JournalError: The journal cannot be read.
@@ -104,7 +104,7 @@ AND NOT EXISTS (SELECT 1 FROM met WHERE id = one.id AND status = 'created')
 
 
 def correct_plan(plan: UndoPlan, were_there: Iterable[Created]) -> UndoPlan:
-    """Return a plan that takes contacts as updated of which a row was told to have created them."""
+    """Count as updated the contacts that a row seemed to create, but that existed before."""
     were_inferred = [created.is_inferred for created in were_there]
     return UndoPlan(
         plan.created - len(were_inferred),
@@ -133,7 +133,7 @@ class Undo:
         is_forced: Whether contacts that changed since are deleted, too. Else each is read before, and kept where
             somebody else changed it, or where that cannot be told: what is deleted is lost, and what is kept can be
             deleted later.
-        includes_inferred: Whether contacts are deleted, too, of which no answer said that the run created them.
+        includes_inferred: Whether to delete also contacts that no answer confirmed as created by the run.
     """
 
     def __init__(
@@ -161,13 +161,13 @@ class Undo:
         concurrency: int = 64,
         on_undone: Callable[[Undone], None] = lambda _: None,
     ) -> LeadConnectorError | None:
-        """Delete contacts; those that an earlier sitting deleted are left out.
+        """Delete contacts, except those that an earlier session deleted.
 
         Args:
             contacts: Which.
             stop: Set it to end in order.
             concurrency: How many at a time.
-            on_undone: Called with what became of each.
+            on_undone: Called with the result of each.
 
         Returns:
             What ended it early, or None.
@@ -199,7 +199,7 @@ class Undo:
             delete = partial(self._client.contacts.delete, contact_id, location_id=created.location_id)
             await self._pool.call(self._location_of(created), delete)
         except NotFoundError:
-            return Undone(row, contact_id, "gone", "it was not there any more")
+            return Undone(row, contact_id, "gone", "it no longer existed")
         return Undone(row, contact_id, "deleted")
 
     async def _why_kept(self, created: Created) -> Kept | None:
@@ -217,16 +217,16 @@ class Undo:
 
 
 class UndoReport(Struct, frozen=True, kw_only=True):
-    """An undo as a whole; the counts are of all its sittings.
+    """An undo as a whole; the counts are of all its sessions.
 
     Attributes:
         created: Contacts to be deleted.
         updated: Contacts to be restored; none where the run kept no snapshot.
-        inferred: Contacts that were kept as no answer said that the run created them; `kept` counts them, too.
+        inferred: Contacts kept because no answer confirmed that the run created them; `kept` counts them too.
         changes: In which ways contacts that were kept, or restored in part, changed since the run, and how many each;
             one contact may count under several.
         fields_left: Custom fields that the run made, by their names; they stay.
-        left: Contacts with which nothing was done yet.
+        left: Contacts that are still to be undone.
         stopped: What ended it early, or None.
 
     The other counts are those of `Undone.status`; with `left` they add up to `created` and `updated`.
@@ -250,7 +250,7 @@ class UndoReport(Struct, frozen=True, kw_only=True):
 
     @property
     def is_done(self) -> bool:
-        """Whether all is as before the run, as far as contacts are there still."""
+        """Whether all contacts that still exist are as before the run."""
         return not (self.partly or self.kept or self.unseen or self.failed or self.left)
 
 

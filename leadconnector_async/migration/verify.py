@@ -1,4 +1,4 @@
-"""A run proved: its contacts are read back by their ids and compared with the rows that were sent."""
+"""Verify a run: read its contacts back by their ids and compare them with the rows that were sent."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class Sample(Struct, frozen=True):
         return f"{self.share * 100:.10g}%" if self.count is None else str(self.count)
 
     def size(self, total: int) -> int:
-        """Return how many of so many rows that is; of a share at least one."""
+        """Return the size of the sample for a number of rows; of a share at least one."""
         if self.count is not None:
             return min(self.count, total)
         return min(total, math.ceil(total * self.share))
 
     def pick(self, total: int, seed: int) -> frozenset[int] | None:
-        """Return which of so many rows, from 0, by chance, the same for one seed; None where it is all of them."""
+        """Choose rows at random, counted from 0, the same for one seed; None for all."""
         size = self.size(total)
         return None if size == total else frozenset(random.Random(seed).sample(range(total), size))
 
@@ -98,7 +98,7 @@ def _log_ways(most: int, tries: int) -> list[float]:
 
 
 def describe_confidence(differing: int, compared: int) -> str:
-    """Say in plain words what a sample tells of all rows."""
+    """Say in plain words what a sample says about all rows."""
     found = "none" if not differing else f"{differing:,}"
     share = math.ceil(most_differing(differing, compared) * 10_000) / 100
     return f"{found} of {compared:,} differed: with 95 % confidence at most {share:g} % of all rows do"
@@ -121,7 +121,7 @@ def note_end(journal: Journal, client: LeadConnector) -> None:
 
 
 def read_end(journal: Journal) -> float | None:
-    """Return when a run had ended, in seconds since 1970 by the server's clock; None where that is not known.
+    """Return when a run ended, in seconds since 1970 by the server's clock; None if that is not known.
 
     Raises:
         JournalError: The journal cannot be read.
@@ -132,9 +132,9 @@ def read_end(journal: Journal) -> float | None:
 
 
 def changed_since(contact: Contact, ended_at: float | None) -> bool | None:
-    """Whether a contact was changed after a run, by its `dateUpdated`; None where that cannot be told.
+    """Whether a contact was changed after a run, by its `dateUpdated`; None if that cannot be known.
 
-    What changed it may be a person, or an automation that the run itself has set off.
+    The change may come from a person, or from an automation that the run itself triggered.
     """
     updated = read_time(contact.date_updated)
     if updated is None or ended_at is None:
@@ -146,9 +146,9 @@ VERIFY_TABLE: Final = "verify.csv"
 VERIFY_REPORT: Final = "verify.json"
 _COLUMNS: Final = ("row", "contact_id", "field", "sent", "stored", "reason")
 _TAGS: Final = "tags"
-GONE: Final = "the contact is not there any more"
+GONE: Final = "the contact no longer exists"
 CHANGED: Final = "the contact was changed after the run"
-NOT_TAKEN: Final = "was not taken when it was loaded (see not_applied.csv)"
+NOT_TAKEN: Final = "was not accepted when it was loaded (see not_applied.csv)"
 OVERWRITTEN: Final = "was overwritten by a row about another person (see collisions.csv)"
 UNEXPLAINED: Final = "differs"
 
@@ -170,7 +170,7 @@ class Loaded(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """A field of a row that is not stored as it was sent; the field is empty where the whole contact is missing."""
+    """A field of a row that is not stored as it was sent; "" if the whole contact is missing."""
 
     row: RunRow
     contact_id: str
@@ -332,7 +332,7 @@ class Tally(Struct):
         compared: Rows.
         differing: Rows with a difference.
         unread: Rows whose contact could not be read.
-        overwritten: Rows of which a field stands as another row of the same person has it, which is as it should be.
+        overwritten: Rows with a field that another row of the same person overwrote, as it should.
         reasons: How many differences there are, by field and reason; the contact as a whole is the field "".
     """
 
@@ -517,7 +517,7 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
 
     Attributes:
         loaded: Rows of the run that reached a contact.
-        wanted: Rows of these that were to be compared.
+        wanted: How many of these were to be compared.
         reasons: Differences by field and reason.
         most_differing: Of a sample, the share of all loaded rows that differs at most, at 95 % confidence.
         stopped: What ended it early, or None.

@@ -27,7 +27,7 @@ class TagResult(Received, kw_only=True):
 
     Attributes:
         contact_id: Whose.
-        type: `success` or `error`; None where the service said nothing of this contact.
+        type: `success` or `error`; None where the service's answer did not mention this contact.
         message: The service's own sentence.
         old_tags: The tags it had before.
         tags_added: Those that were added.

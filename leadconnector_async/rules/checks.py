@@ -28,9 +28,9 @@ class Checks(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.default_country is not None and self.default_country not in country_codes():
-            raise ConfigurationError(f"{self.default_country!r} is no country; give its two letters, such as US")
+            raise ConfigurationError(f"{self.default_country!r} is not a country; give its two letters, such as US")
         if self.date_order not in (None, *DATE_ORDERS):
-            raise ConfigurationError(f"{self.date_order!r} is no order of dates; give {' or '.join(DATE_ORDERS)}")
+            raise ConfigurationError(f"{self.date_order!r} is not a date order; give {' or '.join(DATE_ORDERS)}")
 
 
 def read_checks(default_country: str | None, date_order: str | None) -> Checks:

@@ -56,5 +56,5 @@ def _ask_library(cell: str) -> str:
         validate_email(cell, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as error:
         reason = str(error)
-        raise UnusableCellError(f"is no email address ({reason[0].lower()}{reason[1:].rstrip('.')})") from None
+        raise UnusableCellError(f"is not an email address ({reason[0].lower()}{reason[1:].rstrip('.')})") from None
     return cell

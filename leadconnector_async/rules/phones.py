@@ -21,8 +21,8 @@ _SEVERAL: Final = re.compile(r"\s*(?::::|[;,|\n])\s*")
 _SPREADSHEET: Final = re.compile(r"\d(?:[.,]\d+)?E\+?\d+", re.I)
 _FEWEST_DIGITS, _MOST_DIGITS = 7, 15
 _NAMES_NO_COUNTRY: Final = (
-    "names no country: it is sent as it stands, and the service reads it as of the location's own "
-    "(`default_country` has it checked)"
+    "has no country code: it is sent as it is, and the service takes it for one of the location's country (give "
+    "`default_country` to have it checked)"
 )
 
 
@@ -68,9 +68,9 @@ def read_as_of(phone: str, country: str | None) -> str:
 def _as_it_stands(cell: str) -> Fixed:
     digits = sum(map(str.isdecimal, cell))
     if _SPREADSHEET.fullmatch(cell):
-        raise UnusableCellError("was a number in a spreadsheet that has cut its digits; get it from the source anew")
+        raise UnusableCellError("was a number in a spreadsheet that has cut its digits; get it from its source again")
     if not _NATIONAL.fullmatch(cell):
-        raise UnusableCellError("is no phone number")
+        raise UnusableCellError("is not a phone number")
     if digits < _FEWEST_DIGITS or digits > _MOST_DIGITS:
         raise UnusableCellError(f"is too {'short' if digits < _FEWEST_DIGITS else 'long'} to be a phone number")
     return Fixed(cell, _NAMES_NO_COUNTRY, "assumed")
@@ -86,11 +86,11 @@ def _parse(number: str, country: str | None) -> tuple[str, bool]:
             "checking phone numbers needs phonenumberslite: pip install 'leadconnector-async[cli]'"
         ) from error
     if _SPREADSHEET.fullmatch(number):
-        raise UnusableCellError("was a number in a spreadsheet that has cut its digits; get it from the source anew")
+        raise UnusableCellError("was a number in a spreadsheet that has cut its digits; get it from its source again")
     try:
         parsed = phonenumbers.parse(number, country)
     except phonenumbers.NumberParseException as error:
-        reason = _PARSE_REASONS.get(error.error_type, "is no phone number")
+        reason = _PARSE_REASONS.get(error.error_type, "is not a phone number")
         raise UnusableCellError(reason) from None
     fault = _FAULTS.get(phonenumbers.is_possible_number_with_reason(parsed))
     if fault is not None:
@@ -104,13 +104,13 @@ def _parse(number: str, country: str | None) -> tuple[str, bool]:
 
 # By the library's constants, which are not there until it is asked for: NumberParseException and ValidationResult.
 _PARSE_REASONS: Final = {
-    0: "begins with a country code that there is not",
+    0: "begins with a country code that does not exist",
     2: "is too short to be a phone number",
     3: "is too short to be a phone number",
     4: "is too long to be a phone number",
 }
 _FAULTS: Final = {
-    1: "begins with a country code that there is not",
+    1: "begins with a country code that does not exist",
     2: "is too short to be a phone number of its country",
     3: "is too long to be a phone number of its country",
     4: "lacks its area code",

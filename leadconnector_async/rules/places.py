@@ -19,7 +19,7 @@ def country_code(cell: str, checks: Checks) -> str:
 def _country(cell: str) -> str:
     code = find_country(cell)
     if code is None:
-        raise UnusableCellError("is no country that the service knows; write its two letters, such as US")
+        raise UnusableCellError("is not a country that the service knows; write its two letters, such as US")
     return code
 
 
@@ -36,7 +36,7 @@ def _zone(cell: str) -> str:
     # HubSpot's own values are such as america_slash_new_york.
     name = zones.get(cell.replace("_slash_", "/").replace(" ", "_").lower())
     if name is None:
-        raise UnusableCellError("is no time zone; write it as America/New_York")
+        raise UnusableCellError("is not a time zone; write it as America/New_York")
     return name
 
 

@@ -25,7 +25,7 @@ def not_too_long(cell: str, checks: Checks) -> str:
 def web_address(cell: str, checks: Checks) -> str:
     """Refuse what is no address on the web; `https://` may be left out, and is not added."""
     if not _ADDRESS.fullmatch(cell):
-        raise UnusableCellError("is no web address")
+        raise UnusableCellError("is not a web address")
     return cell
 
 
@@ -35,8 +35,8 @@ def web_address(cell: str, checks: Checks) -> str:
 # The eight forms: the year first or last, and one of / - . _ between. A time of day behind it is of no matter.
 _YEAR_FIRST: Final = re.compile(r"(\d{4})([/._-])(\d{1,2})\2(\d{1,2})(?:[T ]\d{1,2}:\d{2}.*)?", re.ASCII)
 _YEAR_LAST: Final = re.compile(r"(\d{1,2})([/._-])(\d{1,2})\2(\d{4})(?:,? \d{1,2}:\d{2}.*)?", re.ASCII)
-_NO_DATE: Final = "is no date in a form that the service takes; write it as YYYY-MM-DD"
-_NO_DAY: Final = "is a day that there is not"
+_NO_DATE: Final = "is not a date in a form that the service reads; write it as YYYY-MM-DD"
+_NO_DAY: Final = "is a day that does not exist"
 
 
 def date_of_birth(cell: str, checks: Checks) -> str | Fixed:
@@ -74,7 +74,7 @@ def _read_year_last(first: str, second: str, year: str, order: str | None) -> st
 
 
 def _has_day_first(first: str, second: str) -> str:
-    return "is a day that there is not" if int(second) > 12 else "has the day first, which the service does not read"
+    return "is a day that does not exist" if int(second) > 12 else "has the day first, which the service does not read"
 
 
 def _day(year: str, month: str, day: str) -> str:

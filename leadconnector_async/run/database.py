@@ -234,12 +234,12 @@ class Database:
         schema = self._db.execute(_SUM_OF_SCHEMA).fetchone()
         tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if schema not in ledger or tables - {"ledger"} != {name for name, *_ in ledger} - {_SCHEMA_TABLE}:
-            raise self._damaged("its tables are not those that were made")
+            raise self._damaged("its tables have changed")
         for name, records, total, is_sealed in filter(lambda one: one != schema, ledger):
             if self._add_up(name, is_sealed=is_sealed) != (records, total):
-                raise self._damaged(f"records of {name} are not as they were written")
+                raise self._damaged(f"records of {name} have changed")
             if not self._is_sound(name, is_sealed=is_sealed):
-                raise self._damaged(f"the pages of {name} do not fit together")
+                raise self._damaged(f"the pages of {name} are inconsistent")
 
     def _add_up(self, name: str, *, is_sealed: bool) -> tuple[int, int]:
         columns = ", ".join(self._summed_columns(name, is_sealed=is_sealed))
@@ -256,7 +256,7 @@ class Database:
         return bool(self._db.execute(f"PRAGMA integrity_check({name})").fetchall() == [("ok",)])
 
     def _damaged(self, what: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.path}: is damaged ({what}); put back a whole copy of it")
+        return ConfigurationError(f"{self.path}: is damaged ({what}); restore a complete copy of it")
 
     # ------------------------------------------------------------------------------------------ reading and writing
 
@@ -392,7 +392,7 @@ def unseal(sealed: bytes, place: int = 0) -> bytes:
     """
     content = sealed[_SEAL.size :]
     if sealed != seal(content, place):
-        raise JournalError("a record is damaged: put back a whole copy of the run")
+        raise JournalError("a record is damaged: restore a complete copy of the run")
     return content
 
 
@@ -439,7 +439,7 @@ def _is_damage(error: Exception) -> bool:
 
 def _why_not_opened(error: Exception, kind: Kind) -> str:
     if _code_of(error) in _IN_USE:
-        return f"another process, or another load of this one, works on this {kind}; wait until it has ended"
+        return f"another process, or another load in this one, is using this {kind}; wait until it ends"
     if _is_damage(error):
         return f"is not a {kind} of leadconnector-async, or is damaged ({error}); name another file"
     return f"the {kind} cannot be written ({error})"
@@ -468,9 +468,7 @@ def _check_log(path: Path, kind: Kind) -> None:
                 f"{log}: is missing, and the {kind} was in use when it was copied; copy the whole folder again"
             )
     elif is_log_damaged(content):
-        raise ConfigurationError(
-            f"{log}: is damaged, so that outcomes may be lost; put back a whole copy of the {kind}"
-        )
+        raise ConfigurationError(f"{log}: is damaged, so outcomes may be lost; restore a complete copy of the {kind}")
 
 
 def _has_open_session(path: Path) -> bool:

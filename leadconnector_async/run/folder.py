@@ -79,7 +79,7 @@ def open_run(folder: Path) -> Database:
                 f"{folder}: was made by version 0.1 of leadconnector-async; finish it with that version"
             )
         if is_run(folder):
-            raise ConfigurationError(f"{folder / RUN_FILE}: is missing; put back a whole copy of the run")
+            raise ConfigurationError(f"{folder / RUN_FILE}: is missing; restore a complete copy of the run")
         raise ConfigurationError(f"{folder}: holds no run; name the folder that the load wrote (`folder`)")
     database = Database(folder / RUN_FILE)
     try:

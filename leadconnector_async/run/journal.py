@@ -105,7 +105,7 @@ class Journal:
 
     Args:
         place: The database of the run; or the path of a journal, which is made where it is not there.
-        retry_failed: Whether rows that failed are sent once more.
+        retry_failed: Whether to send failed rows again.
 
     Attributes:
         keeps_traces: Whether it keeps what the load left in each contact, for an undo.
@@ -182,7 +182,8 @@ class Journal:
             before = self.about(name)
             if before is not None and not _is_same(name, before, whole.get(name)):
                 raise ConfigurationError(
-                    f"{self.path}: this {self._file.kind} {sentence}; name another place for this one, or load that one"
+                    f"{self.path}: this {self._file.kind} {sentence}; name another one for this load, or give what it "
+                    "was made for"
                 )
 
     def begin(self, *, whole: Mapping[str, str], concurrency: int, now: float, retry_failed: bool = False) -> Earlier:
@@ -199,9 +200,7 @@ class Journal:
             JournalError: It cannot be read or written.
         """
         if self._is_in_use:
-            raise ConfigurationError(
-                f"{self.path}: another load works on this {self._file.kind}; wait until it has ended"
-            )
+            raise ConfigurationError(f"{self.path}: another load is using this {self._file.kind}; wait until it ends")
         if self.is_by_position:
             whole = {}  # what a run is known by was noted when it was prepared, and checked when it was opened
         else:

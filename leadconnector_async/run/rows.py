@@ -172,13 +172,13 @@ class Rows:
         try:
             for first, count, file, data in self._file.walk("SELECT first, count, file, data FROM rows ORDER BY first"):
                 if first != end:
-                    raise JournalError(f"row {end} is missing: put back a whole copy of the run")
+                    raise JournalError(f"row {end} is missing: restore a complete copy of the run")
                 unseal(data, _place(first, file))
                 end += count
         except JournalError as error:
             raise ConfigurationError(f"{self._file.path}: {error}") from error
         if end != sum(file.count for file in self.files()):
-            raise ConfigurationError(f"{self._file.path}: rows are missing: put back a whole copy of the run")
+            raise ConfigurationError(f"{self._file.path}: rows are missing: restore a complete copy of the run")
 
     def files(self) -> list[RunFile]:
         """Return the files, in order."""
@@ -209,7 +209,7 @@ class Rows:
             rows = _decode(unseal(data, _place(first, file)))
             if first <= number < first + count and count == len(rows):
                 return first, [_from_store(row) for row in rows]
-        raise JournalError(f"{self._file.path}: row {number} is missing; put back a whole copy of the run")
+        raise JournalError(f"{self._file.path}: row {number} is missing; restore a complete copy of the run")
 
 
 class RunFile:

@@ -85,7 +85,7 @@ def test_the_page_is_asked_for_with_all_that_it_needs() -> None:
     [
         (("", "s"), {}, "no client id"),
         (("i", " "), {}, "no client secret"),
-        (("i", "s"), {"redirect_uri": "callback"}, "is no address"),
+        (("i", "s"), {"redirect_uri": "callback"}, "is not an address"),
         (("i", "s"), {"scopes": ()}, "needs scopes"),
     ],
 )

@@ -101,8 +101,8 @@ def test_a_header_alone_is_done_at_once(run: Run, tmp_path: Path) -> None:
         (["people.csv", "--token-file", "gone"], "--token-file gone: cannot be read"),
         (["people.csv", "--token-file", "empty"], "--token-file empty: is empty"),
         (["people.csv", "--token-file", "token"], "there is no location: give --location"),
-        (["people.csv", "--sandbox", "--rate", "fast"], "--rate 'fast' is no rate"),
-        (["people.csv", "--sandbox", "--rate", "0/10"], "both of its numbers must be above 0"),
+        (["people.csv", "--sandbox", "--rate", "fast"], "--rate 'fast' is not a rate"),
+        (["people.csv", "--sandbox", "--rate", "0/10"], "both numbers must be above 0"),
         (["people.csv", "--sandbox", "--out", "full"], "full: is not empty"),
         (["people.csv", "--sandbox", "--out", "people.csv/x"], "cannot hold the results"),
         (["people.csv", "bad.csv", "--sandbox"], "bad.csv: no column is known"),
@@ -264,7 +264,7 @@ def test_a_full_disk_stops_the_load_in_order_and_it_goes_on_later(run: Run, tmp_
     code, out, _ = run(*command[1].split(), "--rate", "5000/1")
     assert code == 0
     assert "2000 rows in" in out
-    assert "2 sittings" in out
+    assert "over 2 sessions" in out
 
 
 def test_a_disk_that_is_full_from_the_start_is_told_in_a_sentence(tmp_path: Path) -> None:

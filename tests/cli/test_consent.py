@@ -106,7 +106,7 @@ def test_columns_about_consent_are_named_before_the_load(run: Run, url: str, tmp
     assert code == 0
     assert "a.csv: read as consent: Unsubscribed (opt-out:Email), Accepts SMS Marketing (opt-in:SMS)" in err
     assert "ignored columns: Do Not Mail (it is about post or fax, for which there is no channel)" in err
-    assert "ignored columns: Opt-in Time (no field is known for it)" in err
+    assert "ignored columns: Opt-in Time (no field matches it)" in err
     assert closed(url) == {"a@example.com": {"SMS"}}
     assert run("verify", "out")[0] == 0
 
@@ -194,7 +194,7 @@ def test_each_selection_closes_whom_it_leaves_out_and_the_plan_says_so(
     assert planned["comparison"]["skipped"] == done.get("skip_reasons", {})
     assert planned["calls"] >= done["requests"]
     code, out, _ = run("verify", "out")
-    assert (code, "No difference." in out) == (0, True), out
+    assert (code, "No differences." in out) == (0, True), out
     assert run("undo", "out", "--yes", "--force")[0] == 0
     assert closed(url) == {"ann@example.com": {"Call"}, "bob@example.com": set(), "cyd@example.com": {"dnd", "SMS"}}
 
@@ -202,13 +202,13 @@ def test_each_selection_closes_whom_it_leaves_out_and_the_plan_says_so(
 def test_what_was_sent_of_whom_was_left_out_is_told(run: Run, url: str, tmp_path: Path) -> None:
     load(url, *PEOPLE)
     code, out, _ = run("upsert", write(tmp_path / "a.csv", *ROWS), "--out", "out", "--only-new")
-    told = "it was there before the load (`only_new`); only its opt-out is sent"
-    assert (code, f"2 x not sent, as {with_flags(told)} (see skipped.csv)" in out) == (0, True)
+    told = "the contact existed before the load (`only_new`); only its opt-out is sent"
+    assert (code, f"2 x not sent: {with_flags(told)} (see skipped.csv)" in out) == (0, True)
     skipped = {row["email"][:3]: row["reason"] for row in table(tmp_path / "out" / "skipped.csv")}
     assert skipped == {
         "ann": f"{told} (do not disturb was sent: SMS)",
         "bob": f"{told} (do not disturb was sent: dnd, SMS)",
-        "cyd": "it was there before the load (`only_new`)",
+        "cyd": "the contact existed before the load (`only_new`)",
     }
     done = report(tmp_path / "out")
     assert (done["created"], done["updated"], done["skipped"], done["requests"], done["retries"]) == (2, 0, 3, 6, 0)
@@ -320,7 +320,7 @@ def test_a_row_that_is_left_out_for_its_phone_says_what_it_closed(
     who, other = ("zoe@example.com", "ann@example.com") if options else ("ann@example.com", "")
     assert (code, closed(url)) == (0, {who: {"Call", "SMS"}} | ({other: set()} if other else {})), out
     (row,) = [row for row in table(tmp_path / "out" / "skipped.csv") if row["email"] == "zoe@example.com"]
-    assert row["reason"].endswith(f"(the other is {path}, row 2; do not disturb was sent: Call, SMS)")
+    assert row["reason"].endswith(f"(the other row is {path}, row 2; do not disturb was sent: Call, SMS)")
     assert run("verify", "out")[0] == 0
     assert run("undo", "out", "--yes", "--force")[0] == 0
     assert not any(closed(url).values())

@@ -45,7 +45,7 @@ def test_empty_cells_empty_fields_where_told_and_verify_finds_no_difference(run:
     assert (contact.tags, contact.custom_fields) == ([], [])
     assert json.loads((tmp_path / "out" / "report.json").read_text())["partially_applied"] == 0
     code, out, err = run("verify", "out")
-    assert (code, "No difference." in out) == (0, True), err
+    assert (code, "No differences." in out) == (0, True), err
     update(url, contact.id, city="Bonn", tags=["back"], dateOfBirth="1990-09-25")
     code, out, _ = run("verify", "out")
     assert code == 1
@@ -89,11 +89,11 @@ def test_a_plan_tells_what_would_be_emptied(run: Run, tmp_path: Path) -> None:
 
 def test_another_word_is_one_sentence(run: Run, tmp_path: Path) -> None:
     code, _, err = run("upsert", write(tmp_path / "a.csv", FULL), "--sandbox", "--empty", "yes")
-    assert (code, err) == (2, "leadconnector: --empty 'yes' has no meaning; write clear or keep\n")
+    assert (code, err) == (2, "leadconnector: --empty 'yes' is not valid; write clear or keep\n")
 
 
 def test_to_fill_and_to_empty_contradict_each_other(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", FULL)
     code, _, err = run("upsert", path, "--sandbox", "--empty", "clear", "--fill-empty")
     assert code == 2
-    assert err == "leadconnector: --fill-empty overwrites nothing, and --empty clear does: give one of them\n"
+    assert err == "leadconnector: --fill-empty overwrites nothing, but --empty clear does: give only one of them\n"

@@ -252,14 +252,14 @@ def test_ctrl_c_and_a_kill_are_a_pause(
     ("arguments", "expected"),
     [
         (["a.csv"], "there is no location"),
-        (["a.xlsx", "--location", "L"], "a.xlsx: is of no kind that can be written"),
+        (["a.xlsx", "--location", "L"], "a.xlsx: cannot be written in this format"),
         (["a.csv", "--location", "L", "--raw"], "end the name in .jsonl"),
-        (["there.csv", "--location", "L"], "there.csv: is there already"),
-        (["there.csv", "--location", "L", "--resume"], "there.csv: is there already"),
-        (["no/folder/a.csv", "--location", "L"], "there is no folder"),
-        (["cut.csv", "--location", "L"], "cut.csv: an export into it was cut off; go on with it (--resume)"),
+        (["there.csv", "--location", "L"], "there.csv: already exists"),
+        (["there.csv", "--location", "L", "--resume"], "there.csv: already exists"),
+        (["no/folder/a.csv", "--location", "L"], "the folder no/folder does not exist"),
+        (["cut.csv", "--location", "L"], "cut.csv: an export into it was interrupted; go on with it (--resume)"),
         (["cut.csv", "--location", "L", "--resume"], "cut.csv.resume: cannot be used"),
-        (["a.csv", "--location", "L", "--rate", "fast"], "is no rate"),
+        (["a.csv", "--location", "L", "--rate", "fast"], "is not a rate"),
         (["a.csv", "--location", "L", "--query", "x" * 76], "75"),
     ],
 )
@@ -300,10 +300,10 @@ async def test_another_export_is_not_gone_on_with(tmp_path: Path, monkeypatch: p
         with pytest.raises(OSError, match="broken"):
             await export(sandbox, tmp_path / "a.csv")
         monkeypatch.undo()
-        with pytest.raises(ConfigurationError, match="is another one"):
+        with pytest.raises(ConfigurationError, match="was another one"):
             await export(sandbox, tmp_path / "a.csv", tags=("vip",))
         (tmp_path / "a.csv.part").write_text("")
-        with pytest.raises(ConfigurationError, match="is not what was written"):
+        with pytest.raises(ConfigurationError, match="has changed since it was written"):
             await export(sandbox, tmp_path / "a.csv")
 
 
@@ -315,6 +315,6 @@ async def test_two_processes_do_not_write_one_file(tmp_path: Path, monkeypatch: 
         order = ExportOrder(target="127.0.0.1", location_id=LOCATION)
         with (
             Export(tmp_path / "a.csv", order, is_resumed=True),
-            pytest.raises(ConfigurationError, match="another process is at this export"),
+            pytest.raises(ConfigurationError, match="another process is writing this export"),
         ):
             Export(tmp_path / "a.csv", order, is_resumed=True)

@@ -72,7 +72,7 @@ def test_a_load_its_plan_its_proof_and_its_undoing(ask: Ask, service: Sandbox, t
     assert "3 rows in" in err  # what people read
     code, told, err = ask("verify", "out")
     assert (code, told["compared"], told["differing"], told["folder"]) == (0, 2, 0, "out")
-    assert "No difference." in err
+    assert "No differences." in err
     code, told, err = ask("undo", "out", "--yes", "--force")
     assert (code, told["created"], told["deleted"], told["stopped"]) == (0, 2, 2, None)
     assert "2 contacts created" in err
@@ -140,7 +140,7 @@ def test_who_a_token_is(ask: Ask, service: Sandbox) -> None:
         None,
     )
     assert account["calls_left_today"] > 0
-    assert "A token of its own" in err
+    assert "A token that no login gave" in err
 
 
 def test_a_login_who_it_is_and_its_end(ask: Ask, served: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

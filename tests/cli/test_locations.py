@@ -178,7 +178,7 @@ def test_an_address_where_nothing_is_found_passes_for_no_deletion(
     note_target(tmp_path / "out", f"{sandbox.url}/wrong")
     code, out, _ = run(command, "out", *(["--yes"] if command == "undo" else []))
     assert (code, "takes no calls: Cannot GET /wrong/contacts" in out) == (3, True)
-    assert "not there any more" not in out
+    assert "already gone" not in out
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", sandbox.url)
     note_target(tmp_path / "out", sandbox.url)
     assert len(sandbox.contacts()) == 40

@@ -92,16 +92,16 @@ def test_a_login_is_pasted_used_and_forgotten(run: Run, paste: Login, tmp_path: 
     assert (code, err) == (0, "")
     assert f"location {L}, at {url}: taken." in out
     assert "scopes: contacts.readonly contacts.write" in out
-    assert re.search(r"access token: until \d{4}-\d\d-\d\d \d\d:\d\d UTC, renewed before that", out)
+    assert re.search(r"access token: valid until \d{4}-\d\d-\d\d \d\d:\d\d UTC, renewed before then", out)
     code, out, _ = run("upsert", people(tmp_path / "a.csv", 3))
     assert (code, "3 created" in out) == (0, True)
     assert re.search(r"quota: [\d,]+ calls left today", run("whoami")[1])
     code, out, _ = run("logout")
-    assert (code, f"Forgotten: {L}. Its access token stays good until" in out) == (0, True)
-    assert "stays installed until it is removed" in out
+    assert (code, f"Logged out: {L}. Its access token stays valid until" in out) == (0, True)
+    assert "stays installed until you remove it" in out
     code, out, err = run("whoami")
     assert (code, out) == (2, "")
-    assert "nobody is logged in; log in with: leadconnector login" in err
+    assert "you are not logged in; log in with: leadconnector login" in err
 
 
 def test_a_login_as_an_agency(run: Run, paste: Login, tmp_path: Path) -> None:
@@ -135,14 +135,14 @@ def test_a_file_of_ones_own_and_the_secret_in_a_file(
     code, _, err = run("whoami", "--store", "mine.sqlite3")
     assert (code, "there is no client secret" in err) == (2, True)
     assert run("logout", "--store", "mine.sqlite3")[0] == 0
-    assert "nobody is logged in" in run("whoami", *options)[2]
+    assert "you are not logged in" in run("whoami", *options)[2]
 
 
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda address: address.replace("state=", "state=x"), "its state is another"),
-        (lambda address: address.split("&state")[0], "its state is another"),
+        (lambda address: address.replace("state=", "state=x"), "its state differs"),
+        (lambda address: address.split("&state")[0], "its state differs"),
         (lambda address: "nonsense", "does not take this code"),
         (lambda address: "", "sent no code"),
     ],
@@ -161,13 +161,13 @@ def test_what_is_pasted_is_wrong(paste: Login, spoil: Callable[[str], str], sent
         (["login"], "CLIENT_ID", "there is no client id"),
         (["login"], "CLIENT_SECRET", "there is no client secret"),
         (["login", "--client-secret-file", "gone"], "CLIENT_SECRET", "--client-secret-file gone: cannot be read"),
-        (["login", "--redirect-uri", "https://example.com/cb"], "", "take it to the command line with --paste"),
-        (["login", "--redirect-uri", "cb", "--paste"], "", "is no address"),
+        (["login", "--redirect-uri", "https://example.com/cb"], "", "paste the code instead (--paste)"),
+        (["login", "--redirect-uri", "cb", "--paste"], "", "is not an address"),
         (["login", "--store", "gone/logins"], "", "gone/logins: cannot be made"),
         (["login", "--store", "open"], "", "others can read it"),
-        (["whoami"], "", "nobody is logged in"),
-        (["whoami", "--store", "empty"], "", "nobody is logged in"),
-        (["logout"], "", "nobody is logged in"),
+        (["whoami"], "", "you are not logged in"),
+        (["whoami", "--store", "empty"], "", "you are not logged in"),
+        (["logout"], "", "you are not logged in"),
         (["upsert", "a.csv"], "", "there is no token: set LEADCONNECTOR_TOKEN"),
     ],
 )
@@ -283,14 +283,15 @@ def test_a_port_that_is_in_use(url: str, run: Run) -> None:
 def test_nobody_comes_back(url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("leadconnector_async.cli.accounts._WAIT_SECONDS", 0.05)
     code, _, err = run("login", "--no-browser", "--redirect-uri", f"http://127.0.0.1:{_free_port()}/callback")
-    assert (code, "nobody came back from the page" in err) == (2, True)
+    assert (code, "the login page sent no answer" in err) == (2, True)
 
 
 def test_whoami_with_a_plain_token(run: Run, served: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", served())
     (tmp_path / "token").write_text("sandbox\n")
     code, out, _ = run("whoami", "--token-file", "token")
-    assert (code, "A token of its own" in out, "does not tell whose it is" in out) == (0, True, True)
+    assert (code, "A token that no login gave" in out) == (0, True)
+    assert "does not say which location the token is for" in out
     monkeypatch.setenv("LEADCONNECTOR_TOKEN", "sandbox")
     code, out, _ = run("whoami", "--location", "L7")
     assert (code, "location: L7" in out) == (0, True)

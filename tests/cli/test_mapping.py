@@ -59,7 +59,7 @@ def test_what_was_set_aside_is_decided_by_options_and_the_next_command_keeps_the
     options = ["--default-country", "US", "--date-order", "dmy", "--ignore", "Notes", "--map", "Lifecycle Stage=tags"]
     code, out, err = run("upsert", EXPORT, "--sandbox", "--out", "out", "--rate", "1000/1", *options)
     assert code == 1
-    assert "names no country" not in err
+    assert "has no country code" not in err
     assert not any(row["value"] == "25.09.1990" for row in table(tmp_path / "out" / "problems.csv"))
     command = next(line for line in out.splitlines() if line.startswith("Next")).partition("then: leadconnector ")[2]
     words = shlex.split(command)
@@ -102,7 +102,7 @@ def test_an_option_that_there_is_not_is_told_before_anything_is_sent(run: Run, t
     path = write(tmp_path / "a.csv", "email,Level\na@example.com,Pro\nb@example.com,Gold\nc@example.com,Gold\n")
     code, out, err = run("upsert", path, "--sandbox", "--map", "Level=custom:Plan")
     assert (code, out) == (2, "")
-    assert "Level holds 'Gold', which is no option of the custom field 'Plan' (2 cells, the first in" in err
+    assert "Level holds 'Gold', which is not an option of the custom field 'Plan' (2 cells, the first in" in err
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv"]
 
 
@@ -115,7 +115,7 @@ def test_a_custom_field_that_there_is_not_is_made_where_that_is_wanted(
     url = served()
     code, _, err = load(url, path, "--map", "Shoe=custom:Shoe size", "--create-fields")
     assert code == 0, err
-    assert "Custom fields made, of one line of text: Shoe size" in err
+    assert "Custom fields created, each a single line of text: Shoe size" in err
     (contact,) = stored(url, table(tmp_path / "out" / "succeeded.csv")[0]["contact_id"])
     assert contact.__dict__["named"] == {"Shoe size": "47"}
 
@@ -123,7 +123,11 @@ def test_a_custom_field_that_there_is_not_is_made_where_that_is_wanted(
 def test_a_token_that_may_not_look_is_told_without_it(tmp_path: Path, served: Callable[..., str]) -> None:
     url = served()
     for header, code, told in (
-        ("email,custom:plan", 3, "Custom fields are sent by key and are not checked, as they cannot be looked up (401"),
+        (
+            "email,custom:plan",
+            3,
+            "Custom fields are sent by key and are not checked, because they cannot be looked up (401",
+        ),
         ("email,Level", 2, "the custom fields of the location cannot be looked up (401"),
     ):
         path = write(tmp_path / f"{code}.csv", f"{header}\na@example.com,Pro\n")
@@ -157,7 +161,7 @@ def test_owners_by_email_need_a_table(run: Run, tmp_path: Path, served: Callable
         "y0BeYjuRIlDwsDcOHOJo",
         None,
     ]
-    assert "1 x Rep is not in the table of owners; left out" in err
+    assert "1 x Rep is not among the known owners; left out" in err
 
 
 def test_locations_by_name_are_looked_up(tmp_path: Path, served: Callable[..., str]) -> None:
@@ -169,21 +173,21 @@ def test_locations_by_name_are_looked_up(tmp_path: Path, served: Callable[..., s
     code, _, err = load(url, write(tmp_path / "second.csv", text), "--out", str(tmp_path / "second"))
     assert code == 1, err
     assert [row["email"] for row in table(tmp_path / "second" / "succeeded.csv")] == ["b@example.com"]
-    assert table(tmp_path / "second" / "failed.csv")[0]["error"].endswith("is not in the table of locations")
+    assert table(tmp_path / "second" / "failed.csv")[0]["error"].endswith("is not among the known locations")
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--map", "email"], "--map 'email' has no meaning; write --map \"Column=field\""),
-        (["--map", "City=town"], "--map 'City=town': 'town' is no field of a contact"),
+        (["--map", "email"], "--map 'email' is not valid; write --map \"Column=field\""),
+        (["--map", "City=town"], "--map 'City=town': 'town' is not a field of a contact"),
         (["--map", "Cty=city"], "--map 'Cty': no file has such a column; did you mean 'City'?"),
         (["--ignore", "Cty"], "--ignore 'Cty': no file has such a column; did you mean 'City'?"),
         (["--ignore", "email"], "there is no column for email or phone (found: email, City)"),
         (["--mapping", "gone.toml"], "mapping file gone.toml: cannot be read"),
         (["--owners", "gone.csv"], "owners file gone.csv: cannot be read"),
-        (["--default-country", "Atlantis"], "'Atlantis' is no country; give its two letters, such as US"),
-        (["--date-order", "ymd"], "'ymd' is no order of dates; give mdy or dmy"),
+        (["--default-country", "Atlantis"], "'Atlantis' is not a country; give its two letters, such as US"),
+        (["--date-order", "ymd"], "'ymd' is not a date order; give mdy or dmy"),
     ],
 )
 def test_wrong_use_is_one_sentence(run: Run, tmp_path: Path, options: list[str], told: str) -> None:

@@ -233,7 +233,7 @@ def next_command(case: Case, printed: str) -> list[str]:
     """Return the command that a command that ended early names."""
     (line,) = [line for line in printed.splitlines() if "Next" in line]
     words = shlex.split(line[line.rindex("leadconnector ") :]) if "leadconnector " in line else []
-    assert words or line == "Next: the same command again."
+    assert words or line == "Next: run the same command again."
     return [*words[1:], *["--yes"] * ("undo" in words)] or case.command
 
 

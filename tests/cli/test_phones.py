@@ -53,12 +53,12 @@ def test_nobody_is_overwritten_and_a_refused_phone_is_told(run: Run, tmp_path: P
         code, out, err = run("upsert", path, "--out", "out")
         assert phones(sandbox.url) == {"ann": HOUSE, "bob": None, "cid": OWN}
     assert code == 0
-    assert "1 row has the phone of another person in a row before." in err
-    assert "set after all rows, by 1 more call (--phone-conflict second-pass)." in err
+    assert "1 row has the phone of another person in an earlier row." in err
+    assert "set after all rows, with 1 more call (--phone-conflict second-pass)." in err
     assert "phone not applied on 1 row: another contact holds it (see not_applied.csv)" in out
     (lost,) = table(tmp_path / "out" / "not_applied.csv")
     assert (lost["email"], lost["field"], lost["sent"], lost["stored"]) == ("bob@x.example", "phone", HOUSE, "")
-    assert lost["note"].startswith(f"its phone, which {path}, row 2 has as well, was not set: contact ")
+    assert lost["note"].startswith(f"its phone, which {path}, row 2 also has, was not set: contact ")
     report = report_of(tmp_path / "out")
     assert (report["created"], report["updated"], report["partially_applied"]) == (3, 1, 1)
     assert (report["requests"], report["collisions"]) == (4 + 1, 0)
@@ -97,7 +97,7 @@ def test_rows_are_left_out_where_that_is_wanted(run: Run, tmp_path: Path, connec
     with run_sandbox() as sandbox:
         connect(sandbox.url)
         assert (
-            "3 rows looked at: 2 would be sent, 0 would not, 1 would be left out"
+            "3 rows checked: 2 would be sent, 0 would not, 1 would be left out"
             in run("upsert", path, "--dry-run", *options)[1]
         )
         code, out, _ = run("upsert", path, "--out", "out", *options)
@@ -108,7 +108,7 @@ def test_rows_are_left_out_where_that_is_wanted(run: Run, tmp_path: Path, connec
     assert "2 created, 1 skipped" in out
     (skipped,) = table(tmp_path / "out" / "skipped.csv")
     assert skipped["email"] == "bob@x.example"
-    assert skipped["reason"].endswith(f"whose contact it would overwrite (the other is {path}, row 2)")
+    assert skipped["reason"].endswith(f"whose contact it would overwrite (the other row is {path}, row 2)")
     report = report_of(tmp_path / "out")
     assert (report["total"], report["created"], report["skipped"]) == (3, 2, 1)
 
@@ -121,7 +121,7 @@ def test_what_is_right_is_done_where_a_location_matches_by_one_field_alone(
         connect(sandbox.url)
         code, _, err = run("upsert", path, "--out", "email")
         assert (code, phones(sandbox.url)) == (0, {"ann": HOUSE, "bob": HOUSE})
-    assert "matches by email alone, rows that share a phone do not meet" in err
+    assert "matches by email alone, rows that share only a phone do not overwrite each other" in err
     with run_sandbox(unique_identifiers=("phone",)) as sandbox:
         connect(sandbox.url)
         code, _, err = run("upsert", path, "--out", "phone")
@@ -139,7 +139,7 @@ def test_each_location_is_asked_and_served_by_its_own_rule(run: Run, tmp_path: P
         code, _, err = run("upsert", path, "--out", "out")
         assert code == 0
         assert len(sandbox.contacts()) == 4
-    assert "2 rows have the phone of another person in a row before" in err
+    assert "2 rows have the phone of another person in an earlier row" in err
     assert report_of(tmp_path / "out")["partially_applied"] == 2
 
 
@@ -190,7 +190,7 @@ def test_verify_tells_of_a_phone_that_was_not_taken(run: Run, tmp_path: Path, co
         assert run("upsert", path, "--out", "out")[0] == 0
         code, out, _ = run("verify", "out")
     assert code == 1
-    assert "1 x phone was not taken when it was loaded (see not_applied.csv)" in out
+    assert "1 x phone was not accepted when it was loaded (see not_applied.csv)" in out
 
 
 def test_a_run_goes_on_with_the_same_rule_alone_and_not_without_its_book(
@@ -221,8 +221,8 @@ def test_a_dry_run_and_a_no_write_and_leave_nothing(
     with run_sandbox() as sandbox:
         connect(sandbox.url)
         code, out, err = run("upsert", path, "--dry-run")
-        assert (code, out.splitlines()[0]) == (0, "2 rows looked at: 2 would be sent, 0 would not")
-        assert "1 row has the phone of another person in a row before" in err
+        assert (code, out.splitlines()[0]) == (0, "2 rows checked: 2 would be sent, 0 would not")
+        assert "1 row has the phone of another person in an earlier row" in err
 
         async def refuse(*_: object) -> bool:
             return False
@@ -292,7 +292,7 @@ def test_a_stop_in_order_tells_of_the_phones_left_and_goes_on(
         assert code == 130, (out, err)
     report = report_of(tmp_path / "out")
     assert (report["created"], report["partially_applied"]) == (40, 20)  # refused, or left
-    assert "to set the phones of rows that share one" in out
+    assert "to set the phones that rows share" in out
     code, out, err = load(url, path, "--resume", "--rate", "1000/1")
     assert code == (3 if how == "day" else 0), (out, err)
     if how != "day":

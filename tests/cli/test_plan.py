@@ -82,16 +82,16 @@ def test_the_plan_is_what_the_load_then_does(
 def test_without_a_token_it_is_told_that_nothing_was_asked(run: Run, family: Path) -> None:
     code, out, _ = run("plan", family)
     assert code == 1
-    assert "The service was not asked: limits and matching are taken to be as usual." in out
+    assert "The service was not asked: the usual limits and matching are assumed." in out
     assert "email      -> email" in out
     assert "7 rows: 6 would be sent, 1 would not" in out
-    assert "2 rows would be sent without the phone, as a row of another person before has it" in out
-    assert "set by an update after all rows; the service will refuse it on 2, as that person has it" in out
+    assert "2 rows would be sent without the phone, because an earlier row of another person has it" in out
+    assert "is set after all rows; the service will refuse it for 2, because that person has it" in out
     assert f"{family}, row 3: Bob, bob@x.example, +16175550100 (is sent without it; set afterwards" in out
     allowed = run("plan", family, "--phone-conflict", "allow")[1]
     assert "2 rows would OVERWRITE the contact of another person" in allowed
     assert f"{family}, row 3: Bob, bob@x.example, +16175550100 (overwrites it, by phone)" in allowed
-    assert "1 x email is no email address" in out
+    assert "1 x email is not an email address" in out
     assert "Each of the 6 writes fires the location's contact webhooks, and starts workflows" in out
     assert list(family.parent.iterdir()) == [family]
 
@@ -180,7 +180,7 @@ def test_days_where_the_daily_quota_counts_and_locations_side_by_side(run: Run, 
     assert (by_id["A"]["days"], by_id["A"]["seconds"]) == (3, 2 * 86_400.0)
     assert (by_id["B"]["days"], by_id["B"]["seconds"]) == (1, 10.0)
     assert (told["calls"], told["days"], told["seconds"]) == (350, 3, 2 * 86_400.0)
-    assert "All together: at most 350 calls, 2 d at least, on 3 days" in run("plan", path, "--daily", "120")[1]
+    assert "In total: at most 350 calls, at least 2 d, on 3 days" in run("plan", path, "--daily", "120")[1]
 
 
 def test_what_tags_and_wishes_will_do(run: Run, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_what_tags_and_wishes_will_do(run: Run, tmp_path: Path) -> None:
     assert told["tags"] == {"rule": "add", "rows": 2, "calls": 2, "names": {"vip": 2, "lead": 1}, "kinds": 2}
     assert told["dnd"] == {"SMS: active": 1, "dnd: true": 1}
     assert plan(run, path, "--tags", "replace")["tags"]["calls"] == 0
-    assert "They replace all that a contact has." in run("plan", path, "--tags", "replace")[1]
+    assert "They replace all tags of a contact." in run("plan", path, "--tags", "replace")[1]
 
 
 def test_columns_for_one_field_are_told_as_such(run: Run, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_the_page_shows_the_numbers_of_the_plan_and_text_stays_text(
         (("a.csv", "--html", "."), "--html .: cannot be written"),
         (("b.csv",), "b.csv"),
         (("a.csv", "--map", "Nope=email"), "no file has such a column"),
-        (("a.csv", "--tags", "maybe"), "--tags 'maybe' has no meaning"),
+        (("a.csv", "--tags", "maybe"), "--tags 'maybe' is not valid"),
         (("a.csv", "--phone-conflict", "maybe"), "write second-pass, skip, allow"),
         (("a.csv", "--store", "nowhere.sqlite3"), "there is no token"),
         ((), "name files to load"),
@@ -264,7 +264,7 @@ def test_ctrl_c_ends_it_without_a_plan(run: Run, tmp_path: Path, monkeypatch: py
         seen.append(contact)
 
     monkeypatch.setattr(Survey, "look", look)
-    assert run("plan", people(tmp_path / "a.csv", 3000)) == (130, "", "Interrupted: there is no plan.\n")
+    assert run("plan", people(tmp_path / "a.csv", 3000)) == (130, "", "Interrupted: no plan was made.\n")
 
 
 def test_a_header_alone_is_no_end(run: Run, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_the_same_command_with_resume_goes_on(served: Callable[..., str], tmp_pa
     code, out, err = load(url, path, "--resume", "--rate", "1000/1")
     assert code == 0, err
     assert "Going on with an earlier run." in err
-    assert re.search(r"300 rows in .* s and 2 sittings: 300 created", out)
+    assert re.search(r"300 rows in .* s over 2 sessions: 300 created", out)
     assert [row["email"] for row in table(tmp_path / "out" / "succeeded.csv")] == [row["email"] for row in table(path)]
     assert json.loads((tmp_path / "out" / "report.json").read_text())["sittings"] == 2
     code, again, _ = load(url, path, "--resume")
@@ -41,7 +41,7 @@ def test_without_out_the_latest_run_of_this_load_goes_on(run: Run, tmp_path: Pat
     path = people(tmp_path / "a.csv", 3)
     code, _, err = run("upsert", path, "--sandbox", "--resume")
     assert code == 2
-    assert "no run of this load here" in err
+    assert "found no run of this load to resume" in err
     assert run("upsert", path, "--sandbox")[0] == 0
     (first,) = tmp_path.glob("leadconnector-run-*")
     assert run("upsert", people(tmp_path / "b.csv", 4), "--sandbox", "--out", f"{first}9")[0] == 0
@@ -74,8 +74,8 @@ def test_failed_rows_are_sent_again_where_that_is_wanted(
     ("change", "sentence"),
     [
         ("file", "another file, or the file has changed"),
-        ("location", "is for location L1, and the client for L2"),
-        ("sandbox", "was loaded into the sandbox, and the settings name services.leadconnectorhq.com"),
+        ("location", "is for location L1, but the client is for L2"),
+        ("sandbox", "was loaded into the sandbox, but the settings name services.leadconnectorhq.com"),
     ],
 )
 def test_a_run_of_another_load_is_refused(run: Run, tmp_path: Path, change: str, sentence: str) -> None:
@@ -132,7 +132,7 @@ def test_a_second_process_is_refused(served: Callable[..., str], tmp_path: Path)
     wait_until(lambda: count(url), first)
     code, _, err = load(url, path, "--resume")
     assert code == 2
-    assert "another process, or another load of this one, works on this run" in err
+    assert "another process, or another load in this one, is using this run" in err
     first.kill()
     first.communicate()
 
@@ -142,7 +142,7 @@ def test_rows_that_met_another_persons_contact_are_listed_side_by_side(run: Run,
     path.write_text("email,phone\nann@b.co,+16175550100\ncarl@b.co,\nbob@b.co,+16175550100\n")
     code, out, _ = run("upsert", path, "--sandbox", "--out", "out", "--phone-conflict", "allow")
     assert code == 0
-    assert "1 row met the contact of another person in this load, and overwrote it (see collisions.csv)" in out
+    assert "1 row overwrote the contact of another person in this load (see collisions.csv)" in out
     one, other = table(tmp_path / "out" / "collisions.csv")
     assert (one["email"], other["email"]) == ("ann@b.co", "bob@b.co")
     assert one["contact_id"] == other["contact_id"]
@@ -195,7 +195,7 @@ def test_the_run_of_this_location_goes_on_whatever_else_lies_there(
     monkeypatch.setenv("LEADCONNECTOR_TOKEN", "pit-x")
     for location in ("LA", "LB"):  # the service itself has no such run
         code, _, err = run("upsert", path, "--location", location, "--resume")
-        assert (code, "there is no run of this load here to go on with" in err) == (2, True)
+        assert (code, "found no run of this load to resume here" in err) == (2, True)
     for name, value in {"TOKEN": "sandbox", "BASE_URL": served()}.items():
         monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
     assert run("upsert", path, "--location", "LA", "--out", "leadconnector-run-0")[0] == 0

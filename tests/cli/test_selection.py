@@ -69,24 +69,27 @@ ROWS = (
 def test_only_new_leaves_alone_who_was_there(run: Run, there: str, tmp_path: Path) -> None:
     before = people(there)
     code, out, err = run("upsert", sheet(tmp_path, *ROWS), "--out", "out", "--only-new")
-    assert (code, "Reading what is there: location L holds 2 contacts; all of them read, 1 call" in err) == (1, True)
+    assert (code, "Reading the existing contacts: location L holds 2 contacts; all of them to read, 1 call" in err) == (
+        1,
+        True,
+    )
     told = report(tmp_path / "out")
     assert (told["created"], told["updated"], told["skipped"], told["failed"]) == (1, 1, 2, 1)
-    assert told["skip_reasons"] == {"it was there before the load (`only_new`)": 2}
-    assert "2 x not sent, as it was there before the load (--only-new) (see skipped.csv)" in out
+    assert told["skip_reasons"] == {"the contact existed before the load (`only_new`)": 2}
+    assert "2 x not sent: the contact existed before the load (--only-new) (see skipped.csv)" in out
     assert "Stopped early" not in out
     after = people(there)
     assert {name: after[name] for name in before} == before
     assert after["eve@x.de"] == (None, "Eva", None, "Jena", "new")
     skipped = table(tmp_path / "out" / "skipped.csv")
     assert [(row["email"], row["reason"][:19]) for row in skipped] == [
-        ("ADA@x.de", "it was there before"),
-        ("bob@x.de", "it was there before"),
+        ("ADA@x.de", "the contact existed"),
+        ("bob@x.de", "the contact existed"),
     ]
     assert {row["contact_id"] for row in skipped} == {one.id for one in stored(there) if one.email != "eve@x.de"}
     assert len(table(tmp_path / "out" / "succeeded.csv")) == 2
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "it was there before the load (`only_new`)" in page
+    assert "the contact existed before the load (`only_new`)" in page
 
 
 def test_only_existing_makes_nobody(run: Run, there: str, tmp_path: Path) -> None:
@@ -163,8 +166,8 @@ def test_skip_unchanged_sends_what_changes_something(run: Run, there: str, tmp_p
     ("options", "sentence"),
     [
         (("--only-new", "--only-existing"), "--only-new and --only-existing leave no row"),
-        (("--only-new", "--fill-empty"), "--fill-empty is about contacts that are there"),
-        (("--fill-empty", "--tags", "replace"), "--fill-empty overwrites nothing, and --tags replace does"),
+        (("--only-new", "--fill-empty"), "--fill-empty is about contacts that exist"),
+        (("--fill-empty", "--tags", "replace"), "--fill-empty overwrites nothing, but --tags replace does"),
     ],
 )
 @pytest.mark.parametrize("command", ["upsert", "plan"])
@@ -204,8 +207,8 @@ def test_a_reading_that_is_cut_short_goes_on(served: Callable[..., str], tmp_pat
     path.write_text("email\na@x.de\nb@x.de\n")
     write(url, *({"email": f"p{number}@x.de"} for number in range(4)))
     code, out, err = load(url, path, "--only-new")
-    assert (code, "Nothing was sent. Next, to go on with reading" in out) == (3, True), (out, err)
-    command = shlex.split(out.split("what is there: ")[-1])
+    assert (code, "Nothing was sent. Next, to go on reading" in out) == (3, True), (out, err)
+    command = shlex.split(out.split("the existing contacts: ")[-1])
     assert command[-2:] == ["--resume", "--only-new"]
     assert not (tmp_path / "out" / "report.json").exists()
     code, out, err = load(url, path, "--only-new", "--resume")
@@ -275,10 +278,10 @@ def test_the_plan_shows_what_would_change_old_beside_new(run: Run, there: str, t
     page = tmp_path / "plan.html"
     path = sheet(tmp_path, "ada@x.de,,Ada,Ulm <b>,new", "ada@x.de,,Ada,,", "fay@x.de,,,,", ",+4930123456,,,")
     code, out, err = run("plan", path, "--compare", "--html", page)
-    assert (code, "Reading what is there" in err) == (0, True)
+    assert (code, "Reading the existing contacts" in err) == (0, True)
     assert "Compared with 2 contacts: 1 new, 1 would change one, 1 would change nothing" in out
-    assert "1 row more about somebody whom an earlier row is sent about" in out
-    assert "--skip-unchanged would save the calls of 1 row" in out
+    assert "1 row more about a person of an earlier row" in out
+    assert "--skip-unchanged would save the calls for 1 row" in out
     assert "    city: Bonn -> Ulm <b>" in out
     assert '    tags: ["kept"] -> ["kept","new"]' in out
     assert "not compared" not in out
@@ -290,11 +293,11 @@ def test_what_is_there_cannot_be_compared_without_asking(
 ) -> None:
     path = sheet(tmp_path, "ada@x.de,,,,")
     code, _, err = run("plan", path, "--compare")
-    assert (code, "--compare reads what is there, and there is no token" in err) == (2, True)
+    assert (code, "--compare needs a token" in err) == (2, True)
     code, _, err = run("plan", path, "--compare", "--offline")
-    assert (code, "--offline asks for nothing" in err) == (2, True)
+    assert (code, "--offline calls nothing" in err) == (2, True)
     code, out, _ = run("plan", path, "--only-new")
-    assert (code, "which of them --only-new would leave out is not known offline" in out) == (0, True)
+    assert (code, "offline it is not known which of them --only-new would leave out" in out) == (0, True)
 
 
 def test_a_day_that_is_spent_ends_the_plan_in_one_sentence(
@@ -309,7 +312,7 @@ def test_a_day_that_is_spent_ends_the_plan_in_one_sentence(
 def test_verify_looks_for_what_was_sent_alone(run: Run, there: str, tmp_path: Path) -> None:
     run("upsert", sheet(tmp_path, *ROWS), "--out", "out", "--fill-empty")
     code, out, _ = run("verify", "out")
-    assert (code, "No difference." in out) == (0, True), out
+    assert (code, "No differences." in out) == (0, True), out
     lose_table(tmp_path / "out", "before_contacts")
     code, _, err = run("verify", "out")
     assert (code, "run.sqlite3: is damaged" in err) == (2, True)

@@ -93,7 +93,8 @@ def test_an_export_has_the_street_the_birthday_and_who_is_not_to_be_disturbed(
     assert channels(eve["dndSettings"]) == ({"WhatsApp": "active"} if is_told else {})
     assert "searches do not return timezone and gender, which stay empty; --by-id reads each contact" in out
     doubt = (
-        "it was read by id for 1 contact with Email, SMS, Call or inbound messages closed; who has only WhatsApp, GMB"
+        "it was read by id for 1 contact with Email, SMS, Call or inbound messages closed; "
+        "which contacts have only WhatsApp, GMB"
     )
     assert (doubt in out) is not is_told
     assert ada["timezone"] == ada["gender"] == ""

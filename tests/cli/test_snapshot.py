@@ -69,13 +69,13 @@ def test_a_location_is_as_before(run: Run, filled: str, tmp_path: Path, options:
     was = state(filled)
     code, _, err = run("upsert", mixed(tmp_path / "new.csv"), "--out", "out", "--snapshot", *options, *QUICK)
     assert code == 0, err
-    assert "is kept for undo, in run.sqlite3: data of people" in err
+    assert "are kept for undo as they were before the load, in run.sqlite3 (personal data)" in err
     assert state(filled) != was
     code, out, err = run("undo", "out", "--yes", *QUICK)
     assert code == 0, (out, err)
     assert "out: 20 contacts created in" in out
     updated = len({row["contact_id"] for row in table(tmp_path / "out" / "undo.csv") if row["result"] != "deleted"})
-    assert f"{updated} contacts that were there before were updated. Undo makes the fields" in out
+    assert f"{updated} contacts that already existed were updated. Undo restores the fields" in out
     assert state(filled) == was
     report = json.loads((tmp_path / "out" / "undo.json").read_text())
     assert (report["created"], report["deleted"], report["left"], report["stopped"]) == (20, 20, 0, None)
@@ -146,7 +146,7 @@ def test_a_run_goes_on_only_with_the_snapshot_that_it_took(run: Run, filled: str
 def test_without_a_snapshot_what_was_updated_stays(run: Run, filled: str, tmp_path: Path) -> None:
     assert run("upsert", mixed(tmp_path / "new.csv"), "--out", "out", *QUICK)[0] == 0
     code, out, _ = run("undo", "out", "--yes", *QUICK)
-    assert (code, "what they held is not known, so they stay" in out) == (0, True)
+    assert (code, "did not keep what they held before, so they stay" in out) == (0, True)
     report = json.loads((tmp_path / "out" / "undo.json").read_text())
     assert (report["created"], report["updated"], report["restored"]) == (20, 0, 0)
 
@@ -172,7 +172,10 @@ def test_nobody_to_ask_is_no_yes(run: Run, filled: str, tmp_path: Path) -> None:
     assert run("upsert", path, "--out", "out", "--snapshot", *QUICK)[0] == 0
     now = state(filled)
     code, _, err = run("undo", "out", *QUICK)
-    assert (code, "whether to delete and restore contacts; give --yes if so" in err) == (2, True)
+    assert (code, "this would delete and restore contacts, and there is no terminal to ask on; give --yes" in err) == (
+        2,
+        True,
+    )
     assert state(filled) == now
 
 
@@ -186,7 +189,7 @@ def test_reading_what_is_there_goes_on_where_the_day_was_spent(
     path = tmp_path / "b.csv"  # no search tells the time zone, so that each contact is read by its id
     path.write_text("\n".join(["email,timezone", *(f"p{number}@example.com,Europe/Rome" for number in range(50))]))
     code, out, err = run("upsert", path, "--out", "out", "--snapshot", *QUICK)
-    assert (code, "Nothing was sent. Next, to go on with reading" in out) == (3, True), (out, err)
+    assert (code, "Nothing was sent. Next, to go on reading" in out) == (3, True), (out, err)
     assert "--out out --resume" in out
     assert "--snapshot" in out
     assert not (tmp_path / "out" / "report.json").exists()

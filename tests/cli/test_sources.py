@@ -93,13 +93,13 @@ def test_standard_input_goes_on_from_what_was_kept(served: Callable[..., str], t
         (["--sql", "SELECT 1"], "give both, or neither"),
         (["--from", "x.sqlite"], "give both, or neither"),
         (["--sql", "SELECT 1", "--from", "x.sqlite"], "database x.sqlite: there is no such file"),
-        (["--sql", "SELECT 1", "--from", "env:GONE"], "the environment has no GONE"),
+        (["--sql", "SELECT 1", "--from", "env:GONE"], "GONE is not set in the environment"),
         (["--sql", "SELECT 1", "--from", "x.sqlite", "--sheet", "A"], "--format, --encoding and --sheet are for files"),
         (["a.csv", "--sheet", "People"], "--sheet is for workbooks"),
         (["a.csv", "--encoding", "klingon"], "--encoding 'klingon' is not known"),
         (["*.parquet"], "*.parquet: there is no such file, and none that is called like that"),
         ([""], "FILE is empty: leave it out, or give it a value"),
-        (["."], "is no file but a folder; name its files"),
+        (["."], "is a folder, not a file; name its files"),
     ],
 )
 def test_sources_that_make_no_sense_are_one_sentence(tmp_path: Path, arguments: list[str], expected: str) -> None:

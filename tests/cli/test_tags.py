@@ -223,4 +223,4 @@ def test_a_run_does_not_go_on_with_another_rule(run: Run, tmp_path: Path) -> Non
 
 def test_an_unknown_rule_is_one_sentence(run: Run, tmp_path: Path) -> None:
     code, _, err = run("upsert", tagged_people(tmp_path / "a.csv", 2), "--sandbox", "--tags", "merge")
-    assert (code, err) == (2, "leadconnector: --tags 'merge' has no meaning; write add or replace\n")
+    assert (code, err) == (2, "leadconnector: --tags 'merge' is not valid; write add or replace\n")

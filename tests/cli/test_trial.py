@@ -22,14 +22,14 @@ def test_a_dry_run_tells_and_writes_nothing(
     options = ("--token-file", "token", "--location", "L", "--create-fields", "--map", "custom:New=custom:New")
     code, out, err = run("upsert", path, *options, "--dry-run")
     assert code == 1, err
-    assert "3 rows looked at: 1 would be sent, 2 would not" in out
+    assert "3 rows checked: 1 would be sent, 2 would not" in out
     assert "dnd" in err
     assert [each for each in sorted(tmp_path.iterdir()) if "data" not in each.name] == [
         each for each in before if "data" not in each.name
     ]
     assert data.stat().st_size == size
     code, out, err = run("upsert", people(tmp_path / "b.csv", 4), "--sandbox", "--dry-run", "--limit", "3")
-    assert (code, "3 rows looked at: 3 would be sent, 0 would not" in out) == (0, True)
+    assert (code, "3 rows checked: 3 would be sent, 0 would not" in out) == (0, True)
     assert not list(tmp_path.glob("leadconnector-run-*"))
 
 

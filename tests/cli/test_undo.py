@@ -39,7 +39,7 @@ def test_what_was_created_is_deleted_and_what_was_there_before_stays(run: Run, u
     code, out, err = run("undo", "out", "--yes")
     assert code == 0, err
     assert f"out: 5 contacts created in location L at {url.removeprefix('http://')}" in out
-    assert "3 contacts that were there before were updated" in out
+    assert "3 contacts that already existed were updated" in out
     assert "5 contacts: 5 deleted" in out
     assert {contact.email for contact in stored(url)} == {f"person{n}@example.com" for n in range(3)}
     assert [(row["row"], row["result"]) for row in table(tmp_path / "out" / "undo.csv")] == [
@@ -70,7 +70,7 @@ def test_what_changed_since_is_kept_and_told_and_deleted_by_force(run: Run, url:
     edited = stored(url)[1].id
     update(url, edited, city="Rome")
     code, out, _ = run("undo", "out", "--yes")
-    assert (code, "2 deleted, 1 kept, as they changed since" in out) == (1, True)
+    assert (code, "2 deleted, 1 kept because they have changed since" in out) == (1, True)
     assert [contact.id for contact in stored(url)] == [edited]
     (kept,) = [row for row in table(tmp_path / "out" / "undo.csv") if row["result"] == "kept"]
     assert kept["contact_id"] == edited
@@ -97,7 +97,7 @@ def test_what_others_edit_while_a_load_is_at_work_is_kept(run: Run, url: str, tm
     assert all("vip" in (contact.tags or []) for contact in stored(url))
     code, out, _ = run("undo", "out", "--yes", "--rate", "10000/1")
     kept = {edited, labelled}
-    assert (code, f"{90 - len(kept)} deleted, {len(kept)} kept, as they changed since" in out) == (1, True)
+    assert (code, f"{90 - len(kept)} deleted, {len(kept)} kept because they have changed since" in out) == (1, True)
     assert {contact.id for contact in stored(url)} == kept
     told = {row["contact_id"]: row["detail"] for row in table(tmp_path / "out" / "undo.csv") if row["detail"]}
     assert told.keys() == kept
@@ -114,14 +114,14 @@ def test_what_workflows_changed_is_listed_by_kind_and_undone_by_force(run: Run, 
         update(url, contact.id, assigned_to="y0BeYjuRIlDwsDcOHOJo")
     update(url, found[0].id, dnd=True)
     code, out, _ = run("undo", "out", "--yes")
-    assert (code, "1 deleted, 5 kept, as they changed since" in out) == (1, True)
+    assert (code, "1 deleted, 5 kept because they have changed since" in out) == (1, True)
     kinds = ["  4 x tag added: welcome [31m", "  2 x assigned_to", "  1 x do not disturb"]
     assert [line for line in out.splitlines() if line.startswith("  ")] == kinds
-    assert "--force undoes these contacts, too" in out
+    assert "--force undoes these contacts too" in out
     report = json.loads((tmp_path / "out" / "undo.json").read_text())
     assert sorted(report["changes"].values()) == [1, 2, 4]
     code, out, _ = run("undo", "out", "--yes", "--resume", "--force")
-    assert (code, "6 contacts: 6 deleted" in out, "What changed" in out) == (0, True, False)
+    assert (code, "6 contacts: 6 deleted" in out, "What has changed" in out) == (0, True, False)
     assert stored(url) == []
 
 
@@ -132,7 +132,7 @@ def test_custom_fields_that_the_run_made_are_named_as_left_behind(run: Run, url:
     assert run(*load)[0] == 0
     assert run(*load, "--resume")[0] == 0
     code, out, _ = run("undo", "out", "--yes")
-    assert (code, "custom fields that the run made (Shoe size)" in out) == (0, True), out
+    assert (code, "custom fields that the run created (Shoe size)" in out) == (0, True), out
     assert json.loads((tmp_path / "out" / "undo.json").read_text())["fields_left"] == ["Shoe size"]
 
 
@@ -144,7 +144,7 @@ def test_another_port_or_path_of_the_host_is_another_service(
         monkeypatch.setenv("LEADCONNECTOR_BASE_URL", other)
         code, out, err = run("undo", "out", "--yes")
         assert (code, out) == (2, "")
-        assert f"was loaded into {url.removeprefix('http://')}, and the settings name" in err
+        assert f"was loaded into {url.removeprefix('http://')}, but the settings name" in err
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", f"{url}/")
     assert run("undo", "out", "--yes")[0] == 0
 
@@ -178,7 +178,7 @@ def test_what_is_gone_already_is_done(run: Run, url: str, tmp_path: Path) -> Non
     assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "out")[0] == 0
     delete(url, stored(url)[0].id)
     code, out, _ = run("undo", "out", "--yes")
-    assert (code, "3 contacts: 2 deleted, 1 not there any more" in out) == (0, True)
+    assert (code, "3 contacts: 2 deleted, 1 already gone" in out) == (0, True)
     assert stored(url) == []
 
 
@@ -186,7 +186,7 @@ def test_without_a_yes_nothing_is_deleted_where_nobody_can_be_asked(run: Run, ur
     assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "out")[0] == 0
     before = sorted(path.name for path in (tmp_path / "out").iterdir())
     code, _, err = run("undo", "out")
-    assert (code, "nobody is there to be asked" in err) == (2, True)
+    assert (code, "there is no terminal to ask on; give --yes" in err) == (2, True)
     assert len(stored(url)) == 3
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
 
@@ -206,7 +206,7 @@ def test_an_undo_that_was_stopped_goes_on_where_that_is_said(
     assert 0 < report["deleted"] < 10
     assert report["deleted"] + report["left"] == 10
     code, _, err = run("undo", "out", "--yes")
-    assert (code, "go on with --resume" in err) == (2, True)
+    assert (code, "continue it with --resume" in err) == (2, True)
 
 
 def test_rows_of_other_locations_are_deleted_there(run: Run, url: str, tmp_path: Path) -> None:
@@ -220,8 +220,8 @@ def test_rows_of_other_locations_are_deleted_there(run: Run, url: str, tmp_path:
 @pytest.mark.parametrize(
     ("folder", "sentence"),
     [
-        ("gone", "gone: is no folder of a run"),
-        ("tried", "was loaded into a sandbox that ended with it"),
+        ("gone", "gone: is not the folder of a run"),
+        ("tried", "was loaded into a sandbox that ended with the load"),
         ("elsewhere", "was loaded into 127.0.0.1"),
     ],
 )

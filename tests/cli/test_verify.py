@@ -23,8 +23,8 @@ def test_a_run_that_was_taken_whole_shows_no_difference(run: Run, url: str, tmp_
     assert run("upsert", people(tmp_path / "a.csv", 30), "--out", "out")[0] == 0
     code, out, err = run("verify", "out")
     assert code == 0, err
-    assert "out: all 30 rows that were loaded compared with location L at 127.0.0.1" in out
-    assert "No difference." in out
+    assert "out: all 30 loaded rows compared with location L at 127.0.0.1" in out
+    assert "No differences." in out
     assert table(tmp_path / "out" / "verify.csv") == []
     assert report(tmp_path / "out") == {
         "loaded": 30,
@@ -56,12 +56,12 @@ def test_what_differs_is_told_row_by_row_with_its_reason(run: Run, url: str, tmp
     assert (changed["field"], changed["sent"], changed["stored"]) == ("first_name", "P1", "Changed")
     assert changed["contact_id"] == ids[1]
     assert changed["reason"] == "differs"  # within the tolerance of the clocks, nobody can tell
-    assert (gone["field"], gone["reason"]) == ("", "the contact is not there any more")
+    assert (gone["field"], gone["reason"]) == ("", "the contact no longer exists")
     let_time_pass(tmp_path / "out")
     assert run("verify", "out")[0] == 1
     assert {row["reason"] for row in table(tmp_path / "out" / "verify.csv")} == {
         "the contact was changed after the run",
-        "the contact is not there any more",
+        "the contact no longer exists",
     }
 
 
@@ -73,7 +73,7 @@ def test_what_the_load_told_already_is_told_as_such(run: Run, url: str, tmp_path
     assert run("upsert", path, "--out", "out")[0] == 0
     assert [row["field"] for row in table(tmp_path / "out" / "not_applied.csv")] == ["gender"]
     code, out, _ = run("verify", "out")
-    assert (code, "1 x gender was not taken when it was loaded (see not_applied.csv)" in out) == (1, True)
+    assert (code, "1 x gender was not accepted when it was loaded (see not_applied.csv)" in out) == (1, True)
 
 
 def test_rows_of_one_person_are_no_difference_and_those_of_two_are(run: Run, url: str, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_rows_of_one_person_are_no_difference_and_those_of_two_are(run: Run, url
     path.write_text("email,firstName,city\nann@b.co,Ann,Rome\nann@b.co,Anna,\nann@b.co,Annie,\n")
     assert run("upsert", path, "--out", "one")[0] == 0
     code, out, _ = run("verify", "one")
-    assert (code, "2 rows stand as other rows of the same person have it." in out) == (0, True)
+    assert (code, "2 rows were overwritten by another row of the same person, as intended." in out) == (0, True)
     path.write_text("email,phone\ncarl@b.co,+16175550100\nbob@b.co,+16175550100\n")
     assert run("upsert", path, "--out", "two", "--phone-conflict", "allow")[0] == 0
     code, out, _ = run("verify", "two")
@@ -98,7 +98,7 @@ def test_the_example_differs_only_in_what_its_load_told(run: Run, url: str, tmp_
     assert code == 1, err
     told = {(row["contact_id"], row["field"]) for row in table(tmp_path / "out" / "not_applied.csv")}
     assert {(row["contact_id"], row["field"]) for row in found} == told
-    assert {row["reason"] for row in found} == {"was not taken when it was loaded (see not_applied.csv)"}
+    assert {row["reason"] for row in found} == {"was not accepted when it was loaded (see not_applied.csv)"}
 
 
 def test_a_sample_says_how_sure_it_is(run: Run, url: str, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_sample_says_how_sure_it_is(run: Run, url: str, tmp_path: Path) -> Non
     code, out, _ = run("verify", "out", "--sample", "50%", "--rate", "10000/1")
     assert code == 0
     assert "None of 30 differed: with 95 % confidence at most 9.51 % of all rows do." in out
-    assert "30 of 60 rows that were loaded compared" in out
+    assert "30 of 60 loaded rows compared" in out
     for contact in stored(url):
         delete(url, contact.id)
     code, out, _ = run("verify", "out", "--sample", "7", "--rate", "10000/1")
@@ -128,7 +128,7 @@ def test_other_kinds_of_files_and_meanings_are_compared_as_they_were_sent(
     monkeypatch.chdir(tmp_path / "elsewhere")
     for folder in ("out", "lines"):
         code, out, err = run("verify", tmp_path / folder)
-        assert (code, "No difference." in out) == (0, True), err
+        assert (code, "No differences." in out) == (0, True), err
 
 
 def test_rows_of_a_query_are_compared_with_what_the_run_kept(run: Run, url: str, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_rows_of_a_query_are_compared_with_what_the_run_kept(run: Run, url: str,
     assert code == 0, err
     (tmp_path / "crm.sqlite3").unlink()
     code, out, err = run("verify", "out")
-    assert (code, "No difference." in out) == (0, True), err
+    assert (code, "No differences." in out) == (0, True), err
 
 
 def test_what_was_not_loaded_is_not_compared(run: Run, url: str, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_it_compares_with_what_the_run_kept_whatever_became_of_the_file(
     if change == "content":
         people(path, 4)
     code, out, err = run("verify", "out")
-    assert (code, "out: all 3 rows" in out, "No difference." in out) == (0, True, True), (out, err)
+    assert (code, "out: all 3 loaded rows" in out, "No differences." in out) == (0, True, True), (out, err)
     changed = stored(url)[1]
     update(url, changed.id, first_name="Other")
     assert run("verify", "out")[0] == 1

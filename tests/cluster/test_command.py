@@ -83,7 +83,7 @@ def test_interrupting_ends_in_order(server: Server, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     code, out, err = end(process)
     assert code == 130
-    assert "Stopping: calls in flight finish." in err
+    assert "Stopping when the calls in flight have finished." in err
     assert "Stopped early: the load was asked to stop" in out
     assert f"upsert people.csv --dask local --out run --resume --rate 40/{WINDOW}" in out
     report = json.loads((tmp_path / "run" / "report.json").read_text())
@@ -117,7 +117,7 @@ def test_a_run_on_a_cluster_is_neither_verified_nor_undone_for_now(
     for folder in ("run", "s3://exports/run", "memory://run"):
         code, out, err = invoke(*command, folder, cwd=tmp_path, **environ_of(server))
         assert (code, out, err.count("\n")) == (2, "", 1)
-        assert f"{folder}: holds a run on a cluster (--dask), which cannot be verified or undone for now" in err
+        assert f"{folder}: was loaded on a cluster (--dask), and such runs cannot be verified or undone yet" in err
     server.look()
     assert (len(server.arrivals), server.contacts) == before
 
@@ -128,9 +128,9 @@ def test_a_run_on_a_cluster_is_neither_verified_nor_undone_for_now(
         (["people.csv", "--limit", "3"], "--dask does not go with --limit"),
         (["people.csv", "--dry-run"], "--dask does not go with --dry-run"),
         (["--sql", "select 1", "--from", "sqlite:///x"], "--dask does not go with --sql"),
-        (["people.csv", "--resume"], "where --out names its folder"),
+        (["people.csv", "--resume"], "--resume on a cluster needs --out"),
         (["nothing.csv"], "there is no such file"),
-        (["people.csv", "--token-file", "nowhere"], "no token can be read there"),
+        (["people.csv", "--token-file", "nowhere"], "the token cannot be read"),
         (["tagged.csv"], "can only replace all tags of a contact: give --tags replace"),
     ],
 )

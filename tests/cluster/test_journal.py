@@ -127,7 +127,7 @@ def test_nothing_is_written_without_a_lease(take: OpenLog, store: Store) -> None
 
 def test_who_comes_late_is_refused(take: OpenLog) -> None:
     take(7)
-    with pytest.raises(JournalError, match="another worker has this location"):
+    with pytest.raises(JournalError, match="another worker has taken this location over"):
         take(6)
 
 
@@ -280,7 +280,7 @@ def test_a_disk_that_is_full_stops_the_load(take: OpenLog) -> None:
     groups = iter([created(row) for row in range(first, first + 100)] for first in range(0, 10_000, 100))
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))  # the system's own error
-        with pytest.raises(JournalError, match=r"cannot hold what a load puts aside \(File too large\)"):
+        with pytest.raises(JournalError, match=r"cannot hold the temporary files of a load \(File too large\)"):
             all(map(log.write, groups))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -146,7 +146,7 @@ async def test_a_scheduler_that_is_lost_ends_the_load_and_another_cluster_goes_o
     address = scheduler.stdout.readline().strip()
     report = await load(server, people, tmp_path / "out", scheduler=address, on_progress=kill)
     scheduler.communicate()
-    assert "the Dask scheduler does not answer any more" in str(report.stopped)
+    assert "the Dask scheduler no longer answers" in str(report.stopped)
     assert report.total == LOCATIONS * ROWS
     server.look()
     applied = sum(server.writes.values())

@@ -166,7 +166,7 @@ async def test_a_token_that_is_refused_stops_the_load(cluster: Any, server: Serv
     assert report.total == report.failed + report.not_attempted == 120
     failed = [row for row in results(tmp_path / "out") if row["status"] == "failed"]
     assert len(failed) == report.failed <= 6
-    assert all("is no email address" in row["error"] for row in failed)
+    assert all("is not an email address" in row["error"] for row in failed)
     assert "401" in str(report.stopped)
 
 

@@ -67,7 +67,7 @@ async def test_the_folder_of_a_run_is_its_owners_alone(server: Server, tmp_path:
 
 
 def test_a_token_cannot_be_given_where_it_would_travel() -> None:
-    with pytest.raises(ConfigurationError, match="says where a token is, not which") as caught:
+    with pytest.raises(ConfigurationError, match="says where the token is, and is not the token itself") as caught:
         ClientOptions(token_source=SECRET)
     assert SECRET not in str(caught.value)
 
@@ -88,8 +88,8 @@ def test_a_password_is_no_part_of_a_files_address() -> None:
     ("source", "sentence"),
     [
         ("env", "set LEADCONNECTOR_TOKEN in the environment of each worker"),
-        ("file:/nowhere/token", "no token can be read there"),
-        ("leadconnector_async:nothing", "there is nothing called so"),
+        ("file:/nowhere/token", "the token cannot be read"),
+        ("leadconnector_async:nothing", "there is no such module or name"),
         ("leadconnector_async.distributed:upsert_partitions", "raised TypeError"),
         ("leadconnector_async:errors", "is neither a token nor a token source"),
     ],

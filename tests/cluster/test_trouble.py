@@ -67,7 +67,7 @@ def test_the_description_of_a_load_is_not_replaced_by_one_that_comes_late(server
     whole = describe(server.options(), [], NOTHING_SAID)
     first, late = (open_folder(store, whole, is_resumed=False) for _ in range(2))
     taken = take_folder(store, first)
-    with pytest.raises(ConfigurationError, match="another process has begun a load there"):
+    with pytest.raises(ConfigurationError, match="another process has started a load there"):
         take_folder(store, late)
     assert open_folder(store, whole, is_resumed=True) == taken
 
@@ -137,7 +137,7 @@ async def test_a_run_that_was_refused_early_leaves_a_folder_that_can_be_used(
 ) -> None:
     people, out = tmp_path / "people.csv", tmp_path / "out"
     write_people(people, locations=1, rows=2)
-    with pytest.raises(ConfigurationError, match="no token can be read there"):
+    with pytest.raises(ConfigurationError, match="the token cannot be read"):
         await load(server, people, out, cluster, client_options=server.options(token_source=f"file:{tmp_path}/no"))
     report = await load(server, people, out, cluster)
     assert report.total == 2
@@ -150,7 +150,7 @@ def _fail(frame: Any) -> Any:
 async def test_a_dataframe_that_fails_is_a_sentence(cluster: Any, server: Server, tmp_path: Path) -> None:
     pandas, dataframe = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
     frame = dataframe.from_pandas(pandas.DataFrame({"locationId": ["L"], "email": ["a@example.com"]}), npartitions=1)
-    with pytest.raises(OutageError, match=r"could not bring the rows together .*the warehouse is closed"):
+    with pytest.raises(OutageError, match=r"could not group the rows by location .*the warehouse is closed"):
         await load(server, frame.map_partitions(_fail, meta=frame._meta), tmp_path / "out", cluster)
     server.look()
     assert server.arrivals == []

@@ -193,7 +193,7 @@ async def test_a_contact_of_which_nothing_is_said_counts_as_failed() -> None:
     async with answering(answer, status=201) as script, LeadConnector("x", base_url=script.url, location_id="L") as lc:
         report = await lc.contacts.tags.add_to_many(["a", "b"], ["vip"])
     assert [(result.contact_id, result.is_done) for result in report.results] == [("a", False), ("b", True)]
-    assert report.failed[0].message == "the service said nothing of this contact"
+    assert report.failed[0].message == "the service's answer did not mention this contact"
     assert report.results[1].extra == {"tagsAdded": "odd"}
 
 

@@ -174,7 +174,7 @@ def test_contacts_that_others_create_after_a_crash_are_theirs(server: Server, wi
     assert inferred
     assert inferred <= theirs - named
     assert len(inferred) <= 64
-    assert f"{len(inferred)} created as far as the date shows" in out
+    assert f"{len(inferred)} of those created: inferred from the date" in out
 
     code, out = undo(wire.url, tmp_path / "out")
     assert (code, emails_at(server)) == (1, sorted(theirs)), out

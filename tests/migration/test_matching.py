@@ -129,7 +129,7 @@ def test_a_full_disk_is_told_in_one_sentence() -> None:
         matching._db.execute("PRAGMA max_page_count = 12")
         for number in range(4_999):
             matching.add(number, "L", identity_of(ContactUpsert(email=f"p{number}@x.example"), "L"))
-        with pytest.raises(ConfigurationError, match=r"cannot be written .*; make room"):
+        with pytest.raises(ConfigurationError, match=r"cannot be written .*; free disk space"):
             matching.forecast({})
 
 

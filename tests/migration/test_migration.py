@@ -76,7 +76,7 @@ async def test_planned_offline_names_are_looked_up_before_the_first_write(
     path = write(tmp_path / "a.csv", 3, "email,firstName,tags,Choice", f",{option.upper()}")
     options = {"columns": {"Choice": f"custom:{field.name}"}}
     async with await prepare(None, path, tmp_path / "run", **options) as run:
-        assert "Custom fields are not checked, as the location is not asked for them." in run.notes
+        assert "Custom fields are not checked, because the location is not asked for them." in run.notes
     async with await Migration.open(client, tmp_path / "run") as run:
         assert (await run.upsert()).created == 3
         assert (await run.verify()).differing == 0
@@ -143,7 +143,7 @@ async def test_no_field_is_made_twice_and_an_undo_names_those_that_were_made(
 
     monkeypatch.setattr(CustomFields, "create", create_once)
     async with await prepare(client, path, tmp_path / "run", columns=columns, create_fields=True) as run:
-        with pytest.raises(ConfigurationError, match="cannot be made"):
+        with pytest.raises(ConfigurationError, match="cannot be created"):
             await run.upsert()
         assert run.fields_made == ["Shoe size"]
     assert not sandbox.contacts(LOCATION)

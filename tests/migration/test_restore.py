@@ -530,7 +530,7 @@ async def test_what_the_service_does_not_give_back_is_said_of_every_kind_of_fiel
 
     monkeypatch.setattr(Records, "update", forget)
     (told,) = await run.undo(client)
-    assert (told.status, told.detail) == ("partly", f"{name}: the service did not take what it held")
+    assert (told.status, told.detail) == ("partly", f"{name}: the service did not accept what it held before")
 
 
 async def test_what_somebody_set_to_a_value_of_an_earlier_row_is_theirs(

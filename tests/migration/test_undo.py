@@ -46,35 +46,35 @@ async def load(client: LeadConnector, journal: Journal, count: int) -> None:
 
 
 async def test_only_what_changed_after_the_run_is_kept(client: LeadConnector, clock: FakeClock, tmp_path: Path) -> None:
-    with open_run(tmp_path) as (journal, book):
+    with open_run(tmp_path) as (journal, records):
         await load(client, journal, 5)
         created = list(read_created(journal))
         assert plan_undo(journal).created == len(created) == 5
         await clock.sleep(60)
         await client.contacts.update(created[2].contact_id, {"city": "Rome"})
-        work = Undo(client, book, journal, Pool(client))
+        work = Undo(client, records, journal, Pool(client))
         assert await work.run(created, asyncio.Event()) is None
-        assert [undone.status for undone in book.all()] == ["deleted", "deleted", "kept", "deleted", "deleted"]
+        assert [undone.status for undone in records.all()] == ["deleted", "deleted", "kept", "deleted", "deleted"]
         assert (await client.contacts.get(created[2].contact_id)).city == "Rome"
 
 
 async def test_a_run_whose_end_was_not_noted_is_known_by_its_outcomes(client: LeadConnector, tmp_path: Path) -> None:
-    with open_run(tmp_path) as (journal, book):
+    with open_run(tmp_path) as (journal, records):
         await client.contacts.bulk_upsert([{"email": "a@example.com"}], journal=journal)  # and no end
-        work = Undo(client, book, journal, Pool(client))
+        work = Undo(client, records, journal, Pool(client))
         assert await work.run(read_created(journal), asyncio.Event()) is None
-        assert book.counts()["deleted"] == 1
+        assert records.counts()["deleted"] == 1
 
 
 async def test_it_keeps_to_the_limits_and_no_call_is_refused(
     client: LeadConnector, sandbox: Sandbox, clock: FakeClock, tmp_path: Path
 ) -> None:
-    with open_run(tmp_path) as (journal, book):
+    with open_run(tmp_path) as (journal, records):
         await load(client, journal, 250)
         began = clock.monotonic()
-        work = Undo(client, book, journal, Pool(client))
+        work = Undo(client, records, journal, Pool(client))
         assert await work.run(read_created(journal), asyncio.Event()) is None
-        assert book.counts()["deleted"] == 250
+        assert records.counts()["deleted"] == 250
         assert clock.monotonic() - began == pytest.approx(50.05)  # 500 calls, a hundred at a time
         assert sandbox.requests == 750  # none was answered 429 and sent again
 
@@ -82,7 +82,7 @@ async def test_it_keeps_to_the_limits_and_no_call_is_refused(
 async def test_one_that_cannot_be_deleted_does_not_end_it(
     client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_run(tmp_path) as (journal, book):
+    with open_run(tmp_path) as (journal, records):
         await load(client, journal, 3)
         bad, send = next(read_created(journal)).contact_id, LeadConnector.send
 
@@ -92,9 +92,9 @@ async def test_one_that_cannot_be_deleted_does_not_end_it(
             return await send(self, call)
 
         monkeypatch.setattr(LeadConnector, "send", send_poisoned)
-        work = Undo(client, book, journal, Pool(client), is_forced=True)
+        work = Undo(client, records, journal, Pool(client), is_forced=True)
         assert await work.run(read_created(journal), asyncio.Event()) is None
-        assert (book.counts()["deleted"], book.counts()["failed"]) == (2, 1)
+        assert (records.counts()["deleted"], records.counts()["failed"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ async def load_file(client: LeadConnector, folder: Path, rows: Sequence[Mapping[
 async def undo_run(
     client: LeadConnector, folder: Path, created: Iterable[Created], **options: bool
 ) -> dict[str, Undone]:
-    with open_run(folder) as (journal, book):
-        assert await Undo(client, book, journal, Pool(client), **options).run(created, asyncio.Event()) is None
-        return {undone.contact_id: undone for undone in book.all()}
+    with open_run(folder) as (journal, records):
+        assert await Undo(client, records, journal, Pool(client), **options).run(created, asyncio.Event()) is None
+        return {undone.contact_id: undone for undone in records.all()}
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])

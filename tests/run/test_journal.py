@@ -524,7 +524,7 @@ async def test_a_second_process_is_refused(client: LeadConnector, path: Path) ->
 async def test_two_loads_at_once_on_one_journal_are_refused(client: LeadConnector, path: Path) -> None:
     with Journal(path) as journal:
         journal.begin(whole=whole_of(client), concurrency=1, now=0.0)  # as the first of two loads does
-        with pytest.raises(ConfigurationError, match="another load works on this journal"):
+        with pytest.raises(ConfigurationError, match="another load is using this journal"):
             await client.contacts.bulk_upsert(people(20), journal=journal)
         journal.end(is_delivered=True)
         report = await client.contacts.bulk_upsert(people(20), journal=journal)

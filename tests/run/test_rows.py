@@ -109,9 +109,9 @@ def test_rows_that_are_damaged_or_gone_are_reported(tmp_path: Path, damage: str)
         (kept,) = keep(file, numbered(550))
         with file.transaction() as db:
             db.execute(damage)
-        with pytest.raises(JournalError, match="put back a whole copy of the run"):
+        with pytest.raises(JournalError, match="restore a complete copy of the run"):
             list(kept.rows())
-        with pytest.raises(ConfigurationError, match="put back a whole copy of the run"):
+        with pytest.raises(ConfigurationError, match="restore a complete copy of the run"):
             Rows(file).check()
 
 
@@ -120,7 +120,7 @@ def test_rows_that_are_missing_at_the_end_are_reported(tmp_path: Path) -> None:
         keep(file, numbered(550))
         with file.transaction() as db:
             db.execute("DELETE FROM rows WHERE first = 400")
-        with pytest.raises(ConfigurationError, match="put back a whole copy of the run"):
+        with pytest.raises(ConfigurationError, match="restore a complete copy of the run"):
             Rows(file).check()
 
 

@@ -22,7 +22,7 @@ from .targets import CONSENT_PREFIXES, CUSTOM_PREFIX, DND_PREFIX, VALUE_READERS,
 
 # ---------------------------------------------------------------------------------------------- one column
 
-NOT_KNOWN: Final = "no field is known for it"
+NOT_KNOWN: Final = "no field matches it"
 _NO_CHANNEL: Final = "it is about post or fax, for which there is no channel"
 Rank: TypeAlias = tuple[int, int]
 _SAID, _OF_PRESET, _BY_NAME = range(3)
@@ -91,12 +91,12 @@ def choose_column(position: int, name: str, header: str, meaning: Meaning, prese
         ConfigurationError: What the user says is no target, or one that the location does not have.
     """
     if name in meaning.ignored or header in meaning.ignored:
-        return Unsent(name, "it is to be ignored")
+        return Unsent(name, "ignored on request")
     said = next((text for text in (name, header) if text in meaning.columns), None)
     if said is not None:
         target, rank = read_target(meaning.columns[said]), (_SAID, list(meaning.columns).index(said))
         if target is None:
-            return Unsent(name, "it is to be ignored")
+            return Unsent(name, "ignored on request")
         return _column(position, name, header, target, rank, meaning)
     if meaning.is_whole and not _is_about_consent(header):
         return Unsent(name, "it is not in the mapping file")

@@ -45,8 +45,8 @@ class FieldDefinition(Struct, frozen=True, kw_only=True):
     takes_others: bool = False
 
 
-class FieldBook:
-    """The custom fields of a location, to be found by what people call them."""
+class FieldDefinitions:
+    """The custom fields of a location, found by id, key or name."""
 
     def __init__(self, definitions: Iterable[FieldDefinition]) -> None:
         self._definitions = tuple(definitions)
@@ -71,9 +71,9 @@ class FieldBook:
             raise ConfigurationError(f"several custom fields are called {text!r}; say which by its key: {keys}")
         return found or (named[0] if named else None)
 
-    def with_texts(self, names: Iterable[str]) -> FieldBook:
+    def with_texts(self, names: Iterable[str]) -> FieldDefinitions:
         """Return this with fields of one line of text that are yet to be made."""
-        return FieldBook(
+        return FieldDefinitions(
             [*self._definitions, *(FieldDefinition(id=name, key=name, name=name, data_type="TEXT") for name in names)]
         )
 
@@ -145,12 +145,12 @@ _AMOUNT: Final = re.compile(r"(?:[A-Z]{3}|[$€£¥₹])?\s*([-+]?[\d.,'\u00a0 ]
 def _read_number(cell: str) -> float | int:
     match = _AMOUNT.fullmatch(cell)
     if match is None:
-        raise UnusableCellError("is no number")
+        raise UnusableCellError("is not a number")
     digits = re.sub(r"['\u00a0 ]", "", match[1])
     try:
         number = float(_with_decimal_point(digits))
     except ValueError:
-        raise UnusableCellError("is no number") from None
+        raise UnusableCellError("is not a number") from None
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
@@ -166,7 +166,7 @@ def _choose(field: FieldDefinition, cell: str) -> str:
     options = {option.lower(): option for option in field.options}
     found = cell if cell in field.options else options.get(cell.lower())
     if found is None and not field.takes_others:
-        raise UnknownOptionError(f"holds {cell!r}, which is no option of the custom field {field.name!r}")
+        raise UnknownOptionError(f"holds {cell!r}, which is not an option of the custom field {field.name!r}")
     return found or cell
 
 

@@ -15,13 +15,13 @@ from ...errors import CallError, ConfigurationError
 from ...models import CustomFieldDefinition
 from ...rules.consent import plain
 from ...rules.problems import UnusableCellError
-from .custom_fields import FieldBook, FieldDefinition
+from .custom_fields import FieldDefinition, FieldDefinitions
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _ID_NAMES: Final = ("id", "userid", "user", "assignedto", "locationid")
 _NO_TABLE: Final = {
     "owner": "is not the id of a user, and there is no file of owners to look it up in (`owners`)",
-    "location": "is no id of a location, and nothing tells the ids of names",
+    "location": "is not the id of a location, and names cannot be looked up here",
 }
 
 
@@ -54,9 +54,9 @@ class Directory:
         if found is not None:
             return found
         if not may_be_id(cell):
-            raise UnusableCellError(f"is not in the table of {self._kind}s" if self._ids else _NO_TABLE[self._kind])
+            raise UnusableCellError(f"is not among the known {self._kind}s" if self._ids else _NO_TABLE[self._kind])
         if self._ids and cell not in self._all and not _has_shape_of_id(cell):
-            raise UnusableCellError(f"is not in the table of {self._kind}s")
+            raise UnusableCellError(f"is not among the known {self._kind}s")
         return cell
 
     def describe(self) -> list[tuple[str, str]]:
@@ -78,7 +78,7 @@ def read_owners(path: Path) -> Directory:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return Directory("owner", _ids_of(csv.DictReader(file), path))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no CSV in UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not CSV in UTF-8"
         raise ConfigurationError(f"owners file {path}: cannot be read ({reason})") from None
 
 
@@ -102,14 +102,14 @@ def _pairs(rows: Iterable[Mapping[str, str]], id_name: str, others: Iterable[str
 # ---------------------------------------------------------------------------------------------- asked beforehand
 
 
-async def fetch_fields(client: LeadConnector, location_id: str | None = None) -> FieldBook:
+async def fetch_fields(client: LeadConnector, location_id: str | None = None) -> FieldDefinitions:
     """Ask for the custom fields of a location, the client's unless told else, in one call.
 
     Raises:
         CallError: They cannot be had; the token may not read them, for one.
     """
     definitions = await client.locations.custom_fields.list(model="contact", location_id=location_id)
-    return FieldBook(_read_definition(definition) for definition in definitions)
+    return FieldDefinitions(_read_definition(definition) for definition in definitions)
 
 
 def _read_definition(definition: CustomFieldDefinition) -> FieldDefinition:

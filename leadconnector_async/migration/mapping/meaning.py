@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ...errors import ConfigurationError
 from ...rules import Checks
-from .custom_fields import FieldBook
+from .custom_fields import FieldDefinitions
 from .directories import Directory
 
 
@@ -36,7 +36,7 @@ class Meaning(Struct, frozen=True, kw_only=True):
     checks: Checks = Checks()
     empties_fields: bool = False
     empties_tags: bool = False
-    fields: FieldBook | None = None
+    fields: FieldDefinitions | None = None
     owners: Directory = Directory("owner")
     locations: Directory = Directory("location")
 

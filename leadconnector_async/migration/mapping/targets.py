@@ -98,14 +98,14 @@ def read_target(text: str) -> Target | None:
         near = get_close_matches(text, [*FIELDS, "owner", "location"], 1, 0.5)
         others = "custom:NAME, dnd:CHANNEL, opt-out:CHANNEL and opt-in:CHANNEL"
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIELDS)}, {others}"
-        raise ConfigurationError(f"{text!r} is no field of a contact; {hint}")
+        raise ConfigurationError(f"{text!r} is not a field of a contact; {hint}")
     return Target(field, group=group.strip()) if field else None
 
 
 def _read_channel_name(text: str, known: Sequence[str]) -> str:
     channel = {name.lower(): name for name in known}.get(text.strip().lower())
     if channel is None:
-        raise ConfigurationError(f"{text.strip()!r} is no channel; there are {', '.join(known)}")
+        raise ConfigurationError(f"{text.strip()!r} is not a channel; there are {', '.join(known)}")
     return channel
 
 

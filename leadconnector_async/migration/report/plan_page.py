@@ -49,7 +49,7 @@ def build_plan_page(plan: Plan) -> str:
     if plan.repeated:
         page.add_section("Repeated", _shared("Contacts that more than one row is about.", plan.repeated))
     if plan.comparison is not None:
-        page.add_section("Against what is there", _comparison(plan.comparison))
+        page.add_section("Compared with the stored contacts", _comparison(plan.comparison))
     if plan.problems:
         page.add_section("Problems", _problems(plan))
     if plan.tags is not None:
@@ -61,8 +61,8 @@ def build_plan_page(plan: Plan) -> str:
         page.add_section("Emptied fields", _emptied(plan.emptied))
     page.add_section("Calls and time", _locations(plan))
     if plan.assumptions:
-        page.add_section("Taken for granted", _list(plan.assumptions))
-    made = f"leadconnector-async {__version__}. Nothing was written. This page holds data of people."
+        page.add_section("Assumptions", _list(plan.assumptions))
+    made = f"leadconnector-async {__version__}. Nothing was written. This page holds personal data."
     return page.render(made)
 
 
@@ -97,7 +97,7 @@ def _parts(plan: Plan) -> list[Part]:
 def _to_know(plan: Plan) -> Html:
     told = [*plan.obstacles, *about_matching(plan), *plan.effects]
     if plan.new_fields:
-        told.append(f"Custom fields would be made: {', '.join(plan.new_fields)}")
+        told.append(f"Custom fields would be created: {', '.join(plan.new_fields)}")
     return element("div", element("h2", "What to know before"), _list(told), class_="todo")
 
 

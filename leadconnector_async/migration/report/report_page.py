@@ -152,7 +152,7 @@ def build_report_page(run: FinishedRun) -> str:
     if len(run.sittings) > 1:
         page.add_section("Sessions", _sittings(run))
     files = [[" ", link_to_file(name)] for name in run.written if name != REPORT_PAGE]
-    made = f"leadconnector-async {__version__}. This page holds data of people; keep it as you keep the file."
+    made = f"leadconnector-async {__version__}. This page holds personal data; keep it as you keep the file."
     return page.render("Beside this page:", files, element("br"), made)
 
 

@@ -14,8 +14,8 @@ from .charts import duration
 from .html import count_of
 
 TAGS_WORDS: Final[dict[Literal["add", "replace"], str]] = {
-    "add": "They are added to those a contact has, after the upserts, a hundred contacts a call.",
-    "replace": "They replace all that a contact has.",
+    "add": "They are added to those that a contact has, after the upserts, with 100 contacts per call.",
+    "replace": "They replace all tags of a contact.",
 }
 _MOST_FIELDS: Final = 12
 ACTION_WORDS: Final = {
@@ -54,19 +54,19 @@ def about_matching(plan: Plan) -> Iterator[str]:
         return
     orders = sorted({" and then ".join(location.match_order) for location in plan.locations})
     known = all(location.is_asked for location in plan.locations)
-    asked = "" if known else "; as is usual, as not all were asked" if plan.target else "; as is usual"
-    yield f"They are {count_of(told.contacts, 'contact')}, as they are matched by {' or by '.join(orders)}{asked}"
+    asked = "" if known else " (the usual order; not all locations were asked)" if plan.target else " (the usual order)"
+    yield f"They make {count_of(told.contacts, 'contact')}, matched by {' or by '.join(orders)}{asked}"
     if told.repeats:
         yield f"{count_of(told.repeats, 'row')} would update the contact of an earlier row about the same person"
     if told.overwrites:
         rows = count_of(told.overwrites, "row")
-        yield f"{rows} would OVERWRITE the contact of another person, as they share an email or phone"
+        yield f"{rows} would OVERWRITE the contact of another person, because they share an email or phone"
     yield from _about_phones(told, is_wanted=plan.phone_conflict == "skip")
     for lost, name in ((told.lost_emails, "email"), (told.lost_phones, "phone")):
         if lost:
-            yield f"{count_of(lost, 'row')} would lose the {name}, as the contact of another row has it"
+            yield f"{count_of(lost, 'row')} would lose the {name}, because the contact of another row has it"
     if plan.comparison is None:
-        yield "What is there already is not compared (`compare` does): a row may also update a contact that is there"
+        yield "Existing contacts are not compared (`compare` does that): a row may also update one of them"
 
 
 def about_comparison(found: Comparison) -> Iterator[str]:
@@ -76,11 +76,11 @@ def about_comparison(found: Comparison) -> Iterator[str]:
         f"{found.same:,} would change nothing"
     )
     if found.repeated:
-        yield f"{count_of(found.repeated, 'row')} more about somebody whom an earlier row is sent about"
+        yield f"{count_of(found.repeated, 'row')} more about a person of an earlier row"
     for reason, count in found.skipped.items():
-        yield f"{count_of(count, 'row')} not sent, as {reason}"
+        yield f"{count_of(count, 'row')} not sent: {reason}"
     if found.same and not found.skipped:
-        yield f"`skip_unchanged` would save the calls of {count_of(found.same, 'row')}"
+        yield f"`skip_unchanged` would save the calls for {count_of(found.same, 'row')}"
     if found.fields:
         shown = sorted(found.fields.items(), key=lambda pair: -pair[1])[:_MOST_FIELDS]
         more = len(found.fields) - len(shown)
@@ -91,18 +91,21 @@ def about_comparison(found: Comparison) -> Iterator[str]:
 def _about_phones(told: Forecast, *, is_wanted: bool) -> Iterator[str]:
     if told.deferred:
         rows = count_of(told.deferred, "row")
-        yield f"{rows} would be sent without the phone, as a row of another person before has it, and overwrite nobody"
-        refused = f"; the service will refuse it on {told.refused_phones:,}, as that person has it"
-        yield f"That phone is set by an update after all rows{refused if told.refused_phones else ''}"
+        yield (
+            f"{rows} would be sent without the phone, because an earlier row of another person has it; nobody is "
+            "overwritten"
+        )
+        refused = f"; the service will refuse it for {told.refused_phones:,}, because that person has it"
+        yield f"That phone is set after all rows{refused if told.refused_phones else ''}"
     if told.skipped:
         why = "`phone_conflict='skip'`" if is_wanted else "their location matches by phone alone"
         rows = count_of(told.skipped, "row")
-        yield f"{rows} would be left out, as a row of another person before has the same phone ({why})"
+        yield f"{rows} would be left out, because an earlier row of another person has the same phone ({why})"
 
 
 def about_time(seconds: float, days: int) -> str:
     """Return how long something takes."""
-    least = f"{duration(seconds)} at least" if seconds else "done within one window of the limit"
+    least = f"at least {duration(seconds)}" if seconds else "done within one window of the limit"
     return f"{least}, on {days:,} days" if days > 1 else least
 
 

@@ -97,7 +97,7 @@ class DelimitedTable(Table):
     def _error_of(self, cells: list[str], lines: Lines) -> str | None:
         """Say why cells that were read are not to be trusted, or None."""
         if len(cells) < self._width and not lines.last.endswith(("\n", "\r")):
-            return "the file ends in the midst of it; export it anew"
+            return "the file ends in the middle of it; export it again"
         if self._encoding.is_guess and any(map(self._encoding.hides_utf8, cells)):
             return OTHER_ENCODING
         return None

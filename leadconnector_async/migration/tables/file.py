@@ -97,18 +97,18 @@ class File:
         if isinstance(error, OSError) and error.errno is not None:
             return ConfigurationError(f"{self.name}: cannot be read ({error.strerror})")
         what = "cut off or damaged" if self.is_packed else "not to be read"
-        return ConfigurationError(f"{self.name}: is {what} ({error}); nothing of it can be trusted, so export it anew")
+        return ConfigurationError(f"{self.name}: is {what} ({error}); none of it can be trusted, so export it again")
 
     def _check(self) -> None:
         try:
             mode = self.path.stat().st_mode
             if stat.S_ISDIR(mode):
                 raise ConfigurationError(
-                    f"{self.name}: is no file but a folder; name its files, such as '{self.path}/*.csv'"
+                    f"{self.name}: is a folder, not a file; name its files, such as '{self.path}/*.csv'"
                 )
             if not stat.S_ISREG(mode):
                 raise ConfigurationError(
-                    f"{self.name}: is no file but a pipe or device; send it to the standard input of `-`"
+                    f"{self.name}: is a pipe or device, not a file; send it to the standard input of `-`"
                 )
             self.path.open("rb").close()
         except OSError as error:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError
 from leadconnector_async.migration.mapping.columns import ColumnMap
-from leadconnector_async.migration.mapping.custom_fields import FieldBook, FieldDefinition
+from leadconnector_async.migration.mapping.custom_fields import FieldDefinition, FieldDefinitions
 from leadconnector_async.migration.mapping.directories import Directory, read_owners
 from leadconnector_async.migration.mapping.meaning import Meaning, check_names
 from leadconnector_async.migration.mapping.presets import PRESETS, recognise
 from leadconnector_async.rules import Checks
 from leadconnector_async.rules.problems import ProblemTally
 
-FIELDS = FieldBook(
+FIELDS = FieldDefinitions(
     [
         FieldDefinition(id="F1", key="contact.nickname", name="Nick Name", data_type="TEXT"),
         FieldDefinition(id="F2", key="contact.plan", name="Plan", data_type="SINGLE_OPTIONS", options=("Free", "Pro")),
@@ -147,7 +147,7 @@ def test_two_columns_that_say_the_same_lose_nothing() -> None:
 def test_a_first_column_that_cannot_be_used_gives_way_to_the_next() -> None:
     fields, told = read("Email,Email 2", "a@", "b@b.co")
     assert fields == {"email": "b@b.co"}
-    assert told == ["Email skipped: is no email address (there must be something after the @-sign)"]
+    assert told == ["Email skipped: is not an email address (there must be something after the @-sign)"]
     assert read("Email,Email 2", "a@", "")[1][0].startswith("Email refused:")
 
 
@@ -201,8 +201,8 @@ def test_a_column_goes_where_the_user_says() -> None:
         "Mail": "email",
     }
     assert {unsent.name: unsent.reason for unsent in result.unsent} == {
-        "Email": "it is to be ignored",
-        "City": "it is to be ignored",
+        "Email": "ignored on request",
+        "City": "ignored on request",
     }
 
 
@@ -219,8 +219,8 @@ def test_a_mapping_that_is_whole_sends_nothing_else() -> None:
         ("xyz", "there are firstName"),
         ("dnd:Fax", "there are Call, Email"),
         ("opt-out:Fax", "there are Call, Email.*, all"),
-        ("opt-in:", "is no field"),
-        ("custom:", "is no field"),
+        ("opt-in:", "is not a field"),
+        ("custom:", "is not a field"),
         ("custom:Nickname X", "has no custom field 'Nickname X' .did you mean 'Nick Name'.*`create_fields`"),
         ("custom:Contract", "holds files"),
         ("custom:twin", "several custom fields are called 'twin'.*custom:contact.twin_1 or custom:contact.twin_2"),
@@ -281,12 +281,12 @@ def test_a_cell_becomes_what_its_custom_field_holds(name: str, cell: str, value:
 @pytest.mark.parametrize(
     ("name", "cell", "told"),
     [
-        ("Plan", "Gold", "X missing: holds 'Gold', which is no option of the custom field 'Plan'"),
-        ("Likes", "Sport, Chess", "X missing: holds 'Chess', which is no option of the custom field 'Likes'"),
-        ("Score", "many", "X skipped: is no number"),
-        ("Score", "1-2", "X skipped: is no number"),
-        ("Score", "nan", "X skipped: is no number"),
-        ("Since", "soon", "X skipped: is no date in a form that the service takes; write it as YYYY-MM-DD"),
+        ("Plan", "Gold", "X missing: holds 'Gold', which is not an option of the custom field 'Plan'"),
+        ("Likes", "Sport, Chess", "X missing: holds 'Chess', which is not an option of the custom field 'Likes'"),
+        ("Score", "many", "X skipped: is not a number"),
+        ("Score", "1-2", "X skipped: is not a number"),
+        ("Score", "nan", "X skipped: is not a number"),
+        ("Since", "soon", "X skipped: is not a date in a form that the service reads; write it as YYYY-MM-DD"),
         ("Nick Name", "x" * 257, "X sent: is longer than 256 characters, and may be cut by the service"),
     ],
 )
@@ -336,7 +336,7 @@ def test_owners_by_email_or_name(tmp_path: Path) -> None:
     for cell in ("sam@x.com", "SAM", "y0BeYjuRIlDwsDcOHOJo", "ocQHyuzHvysMo5N5VsXc"):
         assert "assignedTo" in read("Email,Owner", "a@b.co", cell, owners=owners, columns={"Owner": "owner"})[0]
     fields, told = read("Email,Owner", "a@b.co", "kim@x.com", owners=owners, columns={"Owner": "owner"})
-    assert (fields, told) == ({"email": "a@b.co"}, ["Owner skipped: is not in the table of owners"])
+    assert (fields, told) == ({"email": "a@b.co"}, ["Owner skipped: is not among the known owners"])
     hubspot = map_of(EXPORTS["HubSpot"], owners=owners)
     assert "Contact owner" in [column.name for column in hubspot.columns]
 
@@ -364,10 +364,10 @@ def test_a_location_by_name_and_one_that_is_not_known() -> None:
         "locationId": "ve9EPM428h8vShlRW1KT",
     }
     assert read("email,locationId", "a@b.co", "Ulm Office", locations=locations)[1] == [
-        "locationId refused: is not in the table of locations"
+        "locationId refused: is not among the known locations"
     ]
     assert read("email,locationId", "a@b.co", "Ulm Office")[1] == [
-        "locationId refused: is no id of a location, and nothing tells the ids of names"
+        "locationId refused: is not the id of a location, and names cannot be looked up here"
     ]
     assert read("email,locationId", "a@b.co", "L17")[0]["locationId"] == "L17"
 

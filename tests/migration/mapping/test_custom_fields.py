@@ -10,8 +10,8 @@ import pytest
 from leadconnector_async import ContactUpsert
 from leadconnector_async.migration.mapping.columns import ColumnMap
 from leadconnector_async.migration.mapping.custom_fields import (
-    FieldBook,
     FieldDefinition,
+    FieldDefinitions,
     about_emptied,
     about_not_emptied,
     list_emptied,
@@ -19,7 +19,7 @@ from leadconnector_async.migration.mapping.custom_fields import (
 from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.models import UPSERT_NAMES, read_mapping
 
-BOOK = FieldBook(
+DEFINITIONS = FieldDefinitions(
     [
         FieldDefinition(id="F1", key="plan", name="Plan", data_type="SINGLE_OPTIONS", options=("Free",)),
         FieldDefinition(id="F2", key="likes", name="Likes", data_type="CHECKBOX", options=("Music",)),
@@ -101,7 +101,7 @@ def test_a_name_and_its_parts_agree(header: str, row: str, expected: dict[str, s
 def test_custom_fields_are_emptied_by_id_so_that_answers_tell_it() -> None:
     header = "email,Plan,Likes,Score"
     columns = {name: f"custom:{name}" for name in ("Plan", "Likes", "Score")}
-    found = read(header, "a@b.co,,,", columns=columns, fields=BOOK)
+    found = read(header, "a@b.co,,,", columns=columns, fields=DEFINITIONS)
     assert found["customFields"] == [
         {"id": "F1", "field_value": ""},
         {"id": "F2", "field_value": []},

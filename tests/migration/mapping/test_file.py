@@ -87,7 +87,7 @@ def test_no_header_and_no_cell_breaks_out(
         ("[columns]\nEmail = 3\n", ".columns. must hold lines such as"),
         ('[columns]\nEmail = "email"\n[colums]\n', "'colums' has no meaning"),
         ('[columns]\nEmail = "email"\n[settings]\ncountry = "US"\n', "'country' has no meaning"),
-        ('[columns]\n"X" = "emial"\n', "column 'X': 'emial' is no field of a contact; did you mean email"),
+        ('[columns]\n"X" = "emial"\n', "column 'X': 'emial' is not a field of a contact; did you mean email"),
     ],
 )
 def test_a_mapping_file_that_is_wrong_is_told_in_a_sentence(tmp_path: Path, text: str, told: str) -> None:

@@ -157,7 +157,7 @@ def test_a_file_that_cannot_be_loaded_is_told_in_one_sentence(
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(ConfigurationError, match="is no file"):
+    with pytest.raises(ConfigurationError, match="is a folder, not a file"):
         open_row_file(tmp_path / "folder.csv")
 
 
@@ -367,9 +367,9 @@ def test_cells_that_are_set_aside_are_told_by_row(tmp_path: Path) -> None:
     # Without its email, the phone alone would decide whose contact is written.
     assert (
         sentence(third)
-        == f"{path}, row 4, column email: is no email address (there must be something after the @-sign)"
+        == f"{path}, row 4, column email: is not an email address (there must be something after the @-sign)"
     )
-    assert sentence(second) == f"{path}, row 3, column phone: is no phone number"
+    assert sentence(second) == f"{path}, row 3, column phone: is not a phone number"
     assert [(problem.column, problem.action) for problem in second.problems] == [("phone", "refused")]
 
 
@@ -382,7 +382,7 @@ def test_lines_of_json_are_checked_as_cells_are(tmp_path: Path) -> None:
     first, second, third = read(write(tmp_path, "\n".join(lines), "people.jsonl"))
     assert first.contact == ContactUpsert(email="a@b.co", phone="+16175550100", country="CH", city=None)
     assert [(problem.column, problem.value) for problem in first.problems] == [("dateOfBirth", "25.09.1990")]
-    assert "line 2, column email: is no email address" in sentence(second)
+    assert "line 2, column email: is not an email address" in sentence(second)
     assert third.contact == ContactUpsert(email="a@b.co", date_of_birth="1990-09-25", timezone="")
     assert [(problem.column, problem.action) for problem in third.problems] == [("website", "skipped")]
 

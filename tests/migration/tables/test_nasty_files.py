@@ -225,11 +225,11 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "dangling.csv").symlink_to(tmp_path / "nothing.csv")
     os.mkfifo(tmp_path / "pipe.csv")
     expected = {
-        "folder.csv": f"is no file but a folder; name its files, such as '{tmp_path}/folder.csv/*.csv'",
+        "folder.csv": f"is a folder, not a file; name its files, such as '{tmp_path}/folder.csv/*.csv'",
         "loop.csv": "cannot be read (Too many levels of symbolic links)",
         "dangling.csv": "there is no such file",
         "gone.csv": "there is no such file",
-        "pipe.csv": "is no file but a pipe or device; send it to the standard input of `-`",
+        "pipe.csv": "is a pipe or device, not a file; send it to the standard input of `-`",
         "folder.csv/x.csv": "there is no such file",
         "x" * 300 + ".csv": "cannot be read (File name too long)",
     }

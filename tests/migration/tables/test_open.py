@@ -478,7 +478,7 @@ def test_duckdb_is_read_and_never_written(tmp_path: Path, form: str) -> None:
         ("sqlite:///gone.sqlite", "database gone.sqlite: there is no such file"),
         ("mysql://root@localhost/crm", "mysql:// is no database that can be asked"),
         ("notes.txt", "is neither an SQLite nor a DuckDB file"),
-        (".", "is no file but a folder"),
+        (".", "is a folder, not a file"),
         ("postgresql://x@127.0.0.1:1/crm", "the query: cannot be answered"),
         ("postgresql://x@[bad/crm", "the query: cannot be answered"),
     ],
