@@ -18,6 +18,7 @@ from ..run.folder import is_run
 from ..run.target import describe_target
 from .accounts import LoginOptions, choose_token
 from .options import address_of, read_limits, read_rate
+from .orders import DEFAULT_CONCURRENCY
 from .terminal import tell
 
 _LINE_SECONDS: Final = 5.0
@@ -41,6 +42,7 @@ class PastOrder(Struct, frozen=True, kw_only=True):
             "--rate": self.rate,
             "--daily": self.daily,
             "--redis": self.redis,
+            "--concurrency": None if self.concurrency == DEFAULT_CONCURRENCY else self.concurrency,
             "--token-file": self.token_file,
             "--store": self.login.store,
             "--client-secret-file": self.login.secret_file,

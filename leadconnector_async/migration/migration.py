@@ -7,11 +7,12 @@ folder alone, in this process or another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -37,7 +38,7 @@ from .mapping.custom_fields import about_not_emptied
 from .mapping.meaning import Meaning
 from .mapping.rows import RowFile, split_emptied
 from .matching import Matching
-from .options import CHANGED, MigrationOptions
+from .options import CHANGED, MigrationOptions, RowCount, check_option
 from .plan import Comparison, Plan
 from .planning import Seen as Planned
 from .planning import make_plan
@@ -73,9 +74,24 @@ _HAS_LOCATIONS: Final = "has_locations"
 IN_SANDBOX: Final = "the sandbox"
 """The target of a load into a sandbox that ends with its process."""
 
+T = TypeVar("T")
+P = ParamSpec("P")
 Tell = Callable[[str], None]
 Content = list[int | str]
 """What the content of a source is known by."""
+
+
+def _alone(
+    work: Callable[Concatenate[Migration, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Migration, P], Coroutine[Any, Any, T]]:
+    """Refuse a call while another one works on the run: both would write the same results and records."""
+
+    @wraps(work)
+    async def call(run: Migration, /, *args: P.args, **options: P.kwargs) -> T:
+        with run._working():
+            return await work(run, *args, **options)
+
+    return call
 
 
 class Migration:
@@ -105,6 +121,7 @@ class Migration:
         self._client = client
         self._file = file
         self._target = target
+        self._is_at_work = False
         self.folder = folder
         self.options = options
         self.plan = plan
@@ -119,7 +136,7 @@ class Migration:
     async def prepare(
         cls,
         client: LeadConnector | None,
-        sources: Sequence[str | Path] | Sources,
+        sources: str | Path | Sequence[str | Path] | Sources,
         *,
         folder: str | Path | None,
         options: MigrationOptions = MigrationOptions(),  # noqa: B008  (it is frozen)
@@ -155,7 +172,9 @@ class Migration:
             LeadConnectorError: The existing contacts cannot be read.
             InterruptedError: `stop` was set.
         """
-        sources = sources if isinstance(sources, Sources) else Sources(files=[Path(path) for path in sources])
+        if not isinstance(sources, Sources):
+            paths = [sources] if isinstance(sources, str | Path) else sources
+            sources = Sources(files=[Path(path) for path in paths])
         meaning = await asyncio.to_thread(options.read_meaning)
         stop = stop or asyncio.Event()
         place = None if folder is None else Path(folder)
@@ -218,9 +237,12 @@ class Migration:
         target = self._target or client.target
         if self.target is not None and not is_same_target(self.target, target):
             there, here = describe_target(self.target), describe_target(target)
+            is_sandbox = IN_SANDBOX in (self.target, target)
+            what_to_do = "name that one" if is_sandbox else "set LEADCONNECTOR_BASE_URL to what it was then"
+            what_was_done = "was loaded into" if self.is_loading else "was planned for"
             raise ConfigurationError(
-                f"{self.folder}: was loaded into {clean_text(there)}, but the settings name {clean_text(here)}; set "
-                "LEADCONNECTOR_BASE_URL to what it was then"
+                f"{self.folder}: {what_was_done} {clean_text(there)}, but the settings name {clean_text(here)}; "
+                f"{what_to_do}"
             )
         if self.location_id is not None and client.location_id != self.location_id:
             raise ConfigurationError(
@@ -357,6 +379,7 @@ class Migration:
 
     # ------------------------------------------------------------------------------------------ upsert
 
+    @_alone
     async def upsert(
         self,
         *,
@@ -390,11 +413,13 @@ class Migration:
             The counts of all sessions.
 
         Raises:
-            ConfigurationError: The load cannot start, e.g. because a file has changed; nothing was sent.
+            ConfigurationError: The load cannot start, e.g. because a file has changed or another call works on the run;
+                nothing was sent.
             LoadStoppedError: The results could not be written.
             LeadConnectorError: The existing contacts could not be read; nothing was sent, and what was read is kept.
             InterruptedError: `stop` was set before anything was read or sent.
         """
+        check_option("limit", limit, RowCount | None)
         client, stop = self._opened_client(), stop or asyncio.Event()
         if not as_planned:
             await self._refuse_changed()
@@ -481,12 +506,34 @@ class Migration:
         leave_used_slots(self._client, self.journal.last_calls())
         return self._client
 
+    def _client_of_loaded(self) -> LeadConnector:
+        client = self._opened_client()
+        if not self.is_begun:
+            raise ConfigurationError(f"{self.folder}: no row of this run was sent yet; load it first")
+        return client
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Work on the run, alone.
+
+        Raises:
+            ConfigurationError: Another call does.
+        """
+        if self._is_at_work:
+            raise ConfigurationError(f"{self.folder}: another call works on this run; wait until it has ended")
+        self._is_at_work = True
+        try:
+            yield
+        finally:
+            self._is_at_work = False
+
     def _folder(self) -> Path:
         assert self.folder is not None  # noqa: S101  (of a run that can be loaded there is one)
         return self.folder
 
     # ------------------------------------------------------------------------------------------ verify
 
+    @_alone
     async def verify(
         self,
         *,
@@ -509,10 +556,10 @@ class Migration:
             on_compared: Called after each row.
 
         Raises:
-            ConfigurationError: A result cannot be written.
+            ConfigurationError: Nothing was loaded yet, another call works on the run, or a result cannot be written.
             JournalError: The run cannot be read or written.
         """
-        client, stop = self._opened_client(), stop or asyncio.Event()
+        client, stop = self._client_of_loaded(), stop or asyncio.Event()
         journal, adds_tags = self.journal, self.options.tags == "add"
         picking = Sample(count=sample) if isinstance(sample, int) else sample or Sample()
         with ExitStack() as opened:
@@ -562,9 +609,15 @@ class Migration:
         return self.options.snapshot
 
     async def plan_undo(self) -> UndoPlan:
-        """Count what an undo would delete and restore; change nothing."""
-        return await asyncio.to_thread(_Past(self, self._opened_client()).plan)
+        """Count what an undo would delete and restore; change nothing.
 
+        Raises:
+            ConfigurationError: Nothing was loaded yet.
+            JournalError: The run cannot be read.
+        """
+        return await asyncio.to_thread(_Past(self, self._client_of_loaded()).plan)
+
+    @_alone
     async def undo(
         self,
         *,
@@ -587,10 +640,10 @@ class Migration:
             on_undone: Called with the result of each.
 
         Raises:
-            ConfigurationError: A result cannot be written.
+            ConfigurationError: Nothing was loaded yet, another call works on the run, or a result cannot be written.
             JournalError: The run cannot be read or written.
         """
-        client, stop = self._opened_client(), stop or asyncio.Event()
+        client, stop = self._client_of_loaded(), stop or asyncio.Event()
         past, records, pool = _Past(self, client), UndoRecords(self._file), Pool(client)
         plan = await asyncio.to_thread(past.plan)
         if not records.is_begun:

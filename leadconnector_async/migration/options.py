@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ..errors import ConfigurationError
 from ..rules.checks import read_checks
 from .mapping.directories import Directory, read_owners
 from .mapping.file import MappingFile, read_mapping_file
 from .mapping.meaning import Meaning
-from .matching import PHONE_RULES, PhoneRule
+from .matching import PhoneRule
 from .select import Selection
 
 TagsRule: TypeAlias = Literal["add", "replace"]
 EmptyRule: TypeAlias = Literal["keep", "clear"]
+RowCount: TypeAlias = Annotated[int, Meta(ge=1)]
 _NO_FILE: Final = MappingFile(columns={}, settings={})
 
 
@@ -46,7 +47,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         snapshot: Whether to keep contacts as they were before the load, so that an undo can restore them.
 
     Raises:
-        ConfigurationError: They contradict each other.
+        ConfigurationError: One has no meaning, or they contradict each other.
     """
 
     columns: Mapping[str, str] = {}
@@ -64,10 +65,12 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
     fill_empty: bool = False
     skip_unchanged: bool = False
     phone_conflict: PhoneRule = "second-pass"
-    limit: int | None = None
+    limit: RowCount | None = None
     snapshot: bool = False
 
     def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(self):
+            check_option(field.name, getattr(self, field.name), field.type)
         if self.only_new and self.only_existing:
             raise ConfigurationError("`only_new` and `only_existing` leave no row to send: give only one of them")
         if self.only_new and self.fill_empty:
@@ -80,9 +83,6 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
             )
         if self.fill_empty and self.empty == "clear":
             raise ConfigurationError("`fill_empty` overwrites nothing, but `empty='clear'` does: give only one of them")
-        if self.phone_conflict not in PHONE_RULES:
-            rules = ", ".join(PHONE_RULES)
-            raise ConfigurationError(f"`phone_conflict` {self.phone_conflict!r} is not valid; write {rules}")
 
     @property
     def selection(self) -> Selection:
@@ -142,6 +142,19 @@ CHANGED: Final = {
     "selection": "was made with other settings of `only_new`, `only_existing`, `fill_empty` and `skip_unchanged`",
 }
 """How to say what of a run is not the same."""
+
+
+def check_option(name: str, value: object, kind: Any) -> None:
+    """Refuse the value of an option that is not of its type: Python does not, and it would count as another one.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        words = f"write {', '.join(get_args(kind))}" if get_origin(kind) is Literal else str(error)
+        raise ConfigurationError(f"`{name}` {value!r} is not valid; {words}") from None
 
 
 def _text(value: Any) -> str:

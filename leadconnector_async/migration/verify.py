@@ -21,7 +21,7 @@ from ..bulk.pool import Pool
 from ..bulk.report import Outcome, has_closed
 from ..calls.server_clock import CLOCK_TOLERANCE, read_time
 from ..client import LeadConnector
-from ..errors import CallError, LeadConnectorError, NotFoundError
+from ..errors import CallError, ConfigurationError, LeadConnectorError, NotFoundError
 from ..models import Contact, ContactUpsert
 from ..models.compare import CUSTOM_PREFIX, find_not_applied
 from ..models.contacts import NotApplied
@@ -47,10 +47,17 @@ class Sample(Struct, frozen=True):
     Attributes:
         count: So many, or None where a share is named.
         share: Such a part of all, above 0 and at most 1.
+
+    Raises:
+        ConfigurationError: It is no sample.
     """
 
     count: int | None = None
     share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.count is not None and self.count < 1) or not 0 < self.share <= 1:
+            raise ConfigurationError("`sample` is not valid; give 1 row or more, or a share above 0 and at most 1")
 
     def __str__(self) -> str:
         return f"{self.share * 100:.10g}%" if self.count is None else str(self.count)

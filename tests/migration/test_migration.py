@@ -417,3 +417,86 @@ async def test_a_sample_that_was_stopped_is_of_the_same_rows_when_it_goes_on(
         whole = await run.verify(sample=20)
         assert (whole.wanted, whole.compared, whole.most_differing is not None) == (20, 20, True)
         assert reads(sandbox) - before == 20 - half.compared
+
+
+async def test_one_call_at_a_time_works_on_a_run(client: LeadConnector, sandbox: Sandbox, tmp_path: Path) -> None:
+    async with await prepare(client, write(tmp_path / "a.csv", 20), tmp_path / "run", snapshot=True) as run:
+        refused: list[str] = []
+
+        async def work_too() -> None:
+            for work in (run.upsert, run.verify, run.undo):
+                with pytest.raises(ConfigurationError, match="another call works on this run") as error:
+                    await work()
+                refused.append(str(error.value))
+
+        tasks: list[asyncio.Task[None]] = []
+
+        def begin(_: Outcome) -> None:
+            if not tasks:
+                tasks.append(asyncio.create_task(work_too()))
+
+        assert (await run.upsert(on_outcome=begin)).created == 20
+        await asyncio.gather(*tasks)
+        assert len(refused) == 3
+        assert (await run.undo()).deleted == 20  # it is free again, also after one that failed
+        with pytest.raises(ZeroDivisionError):
+            await run.verify(on_start=lambda _: 1 // 0)  # type: ignore[arg-type, return-value]
+        assert (await run.verify()).compared == 20
+    assert not sandbox.contacts(LOCATION)
+
+
+async def test_nothing_is_proved_or_undone_of_a_run_that_was_only_planned(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with await prepare(client, write(tmp_path / "a.csv", 5), tmp_path / "run") as run:
+        for work in (run.verify, run.plan_undo, run.undo):
+            with pytest.raises(ConfigurationError, match="no row of this run was sent yet; load it first"):
+                await work()
+        assert not run.is_undo_begun
+        assert (await run.upsert()).created == 5
+        assert (await run.undo()).deleted == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tags", "append"),
+        ("empty", "erase"),
+        ("phone_conflict", "overwrite"),
+        ("phone_conflict", ["skip"]),
+        ("limit", 0),
+        ("limit", -1),
+        ("limit", "3"),
+        ("default_country", 49),
+        ("date_order", 3),
+        ("ignore", "email"),
+        ("columns", ["email"]),
+        ("mapping", 3),
+        ("strict", "no"),
+    ],
+)
+def test_an_option_without_meaning_is_refused_at_once(name: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"^`{name}` .* is not valid; ") as error:
+        MigrationOptions(**{name: value})  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+async def test_numbers_of_rows_without_meaning_are_refused(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with await prepare(client, write(tmp_path / "a.csv", 5), tmp_path / "run") as run:
+        for number in (0, -1):
+            with pytest.raises(ConfigurationError, match=r"^`limit` .* is not valid"):
+                await run.upsert(limit=number)
+        assert not sandbox.contacts(LOCATION)
+        await run.upsert()
+        for number in (0, -1):
+            with pytest.raises(ConfigurationError, match="`sample` is not valid"):
+                await run.verify(sample=number)
+
+
+async def test_one_file_needs_no_list(client: LeadConnector, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 5)
+    for number, source in enumerate((path, str(path))):
+        async with await Migration.prepare(client, source, folder=tmp_path / f"{number}") as run:
+            assert run.plan.rows == 5
