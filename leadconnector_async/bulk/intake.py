@@ -156,10 +156,11 @@ class Intake:
     async def _intend(self, item: Upsert, *, stores: bool) -> None:
         """Have it on disk that a try of a row is about to be made, and when if it stores it."""
         client = self._contacts.client
-        lost = item.lost_tries(client.server_clock)
+        lost = item.intended or item.lost_tries(client.server_clock)
         if stores:
             now = client.server_clock.span(client.clock.monotonic())
-            lost = (*lost, None if now is None else (now[0], now[1] + client.longest_try))
+            this = None if now is None else (now[0], now[1] + client.longest_try)
+            lost = item.intended = (*item.lost_tries(client.server_clock), this)
         await self._delivery.intend(Intent(item.index, item.row_hash, item.request.repeatable, lost, item.tries_before))
 
     def _check_closing(self, index: int, row: Closing, row_hash: bytes) -> Upsert:
@@ -170,7 +171,8 @@ class Intake:
         if row.contact_id is not None:
             request = build_get(row.contact_id, scope)
         identity = identity_of(contact, scope.location_id)
-        return Upsert(index, identity, contact, request, row_hash, on_retry=self._on_retry, closing=row)
+        intend = None if self._journal is None else self._intend
+        return Upsert(index, identity, contact, request, row_hash, on_retry=self._on_retry, intend=intend, closing=row)
 
     def _read(self, row: ContactLike | InvalidContactError) -> ContactUpsert:
         if isinstance(row, InvalidContactError):

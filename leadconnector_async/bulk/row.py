@@ -60,7 +60,8 @@ class Upsert(Item):
     `is_doubted` is kept over all its tries: whether a row of the same person may have been applied of late although no
     answer said so. A row may take several calls: `call` is the one that was begun last, and `done` counts those before
     it. Of a row with a `closing`, `closed` says what was closed so far. `earlier` is what earlier sessions may have
-    done to it, and `is_looked_up` whether its contact was looked up because of that.
+    done to it, and `is_looked_up` whether its contact was looked up because of that. `intended` is what the log says of
+    the tries to store it, once there was one.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Upsert(Item):
         "done",
         "earlier",
         "identity",
+        "intended",
         "is_doubted",
         "is_looked_up",
         "lost",
@@ -102,9 +104,10 @@ class Upsert(Item):
         self.row_hash = row_hash
         self._on_retry = on_retry
         self._intend = intend
+        self.intended: LostTries = ()
+        self.closing = closing
         self.call: Call[Any] = self._new_call(request)
         self.is_doubted = False
-        self.closing = closing
         self.closed: Closed | None = None
         self.done = NO_TRIES
         self.earlier = earlier
@@ -127,11 +130,11 @@ class Upsert(Item):
         return call
 
     def _new_call(self, request: Request[T]) -> Call[T]:
+        stores = request is self.request and not (self.closing is not None and isinstance(self.closing.rest, Skipped))
         before_send = None
-        stores = request is self.request
-        # What comes before the upsert of a row that an earlier session may have sent is noted, too: it is known from
-        # that session, so that a crash leaves nothing else by which these calls are counted.
-        if self._intend is not None and (stores or not self.is_looked_up):
+        # Look-ups and closings are noted as well, so that a crash during them leaves by what they are counted. Before
+        # the first try of a call that is not safe to repeat they are not: after a crash the row would be `unknown`.
+        if self._intend is not None and (stores or self.request.repeatable or self.intended):
             before_send = partial(self._intend, self, stores=stores)
         return Call(request, is_bulk=True, before_send=before_send, on_retry=self._on_retry)
 
@@ -170,7 +173,7 @@ class Upsert(Item):
             _with_all(outcome, self.done, self.call.tries),
             self.row_hash,
             self.identity,
-            is_repeatable=self.call.request.repeatable,
+            is_repeatable=self.request.repeatable,  # of the row: its last call may have been one that closes channels
             is_compared=is_compared,
             lost_tries=() if is_applied else self.lost_tries(server_clock),
         )

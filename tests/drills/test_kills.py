@@ -219,9 +219,25 @@ def test_the_report_counts_the_calls_of_all_sessions(
     path, out = tmp_path / "people.csv", tmp_path / "out"
     write_rows(path, allow_duplicates=allow_duplicates)
     server = Server(7, allow_duplicates=allow_duplicates, has_faults=False)  # a fault may have the service probed, too
+    _load_with_stops(server, path, out, signum, times)
+
+
+@pytest.mark.parametrize("selection", ["--only-new", "--fill-empty"])
+def test_the_report_counts_the_calls_that_close_channels(tmp_path: Path, selection: str) -> None:
+    path, closing, out = tmp_path / "people.csv", tmp_path / "closing.csv", tmp_path / "out"
+    write_rows(path, allow_duplicates=False)
+    closing.write_text("email,Opted Out\n" + "".join(f"person{number}@example.com,yes\n" for number in range(PEOPLE)))
+    server = Server(7, allow_duplicates=False, has_faults=False)
+    start(server.url, path, tmp_path / "first").communicate(timeout=PATIENCE)
+    _load_with_stops(server, closing, out, signal.SIGKILL, 3, selection)
+
+
+def _load_with_stops(server: Server, path: Path, out: Path, signum: signal.Signals, times: int, *options: str) -> None:
+    """Load a file that is stopped some times, and compare the calls that its report counts with those that came."""
+    already = server.arrivals()
     resume: tuple[str, ...] = ()
     for number in range(times):
-        process = start(server.url, path, out, *resume)
+        process = start(server.url, path, out, *options, *resume)
         before = server.arrivals()
         while process.poll() is None and server.arrivals() < before + (50 if number else 100):
             time.sleep(0.01)
@@ -230,10 +246,10 @@ def test_the_report_counts_the_calls_of_all_sessions(
             process.send_signal(signum)  # the second cuts off the calls in flight
         process.communicate(timeout=PATIENCE)
         resume = ("--resume",)
-    process = start(server.url, path, out, "--resume")
+    process = start(server.url, path, out, *options, "--resume")
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode in (0, 1), err
-    arrivals = server.arrivals()
+    arrivals = server.arrivals() - already
     server.stop()
     report = json.loads((out / "report.json").read_text())
     in_doubt = report.get("requests_in_doubt", 0)
