@@ -37,7 +37,7 @@ class Intake:
         source: The rows.
         journal: Begun, or None.
         delivery: Takes the intents.
-        on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+        on_replaced: Called with the outcome of an earlier session whose row is another one now.
         on_standing: Called with the outcome of an earlier session that becomes the outcome of this one.
         on_retry: Called with the location of a row that is to be tried again.
 
@@ -69,7 +69,7 @@ class Intake:
         self._hashes: dict[int, tuple[bytes, bytes]] = {}
 
     async def read(self) -> bool:
-        """Read the next rows, and leave out those that an earlier sitting settled; False at the end.
+        """Read the next rows, and leave out those that an earlier session settled; False at the end.
 
         A call that is cancelled loses no rows: the next one, or `unread`, goes on with them.
         """
@@ -100,7 +100,7 @@ class Intake:
         return hash_of(row)
 
     async def _is_same(self, row_hash: bytes) -> bool:
-        """Whether the next row is the one that an earlier sitting settled."""
+        """Whether the next row is the one that an earlier session settled."""
         journal, index = self._journal, self.count
         if journal is None or journal.is_by_position:
             return True
@@ -196,7 +196,7 @@ class Intake:
                 yield self._outcome_unsent(index, self._hash_of(row), reason)
 
     def _outcome_unsent(self, index: int, row_hash: bytes, reason: RowError) -> Outcome:
-        """Return the outcome of a row that was not sent: that of an earlier sitting, if there is one."""
+        """Return the outcome of a row that was not sent: that of an earlier session, if there is one."""
         before = None if self._journal is None else self._journal.pending(index, row_hash)
         if before is None:
             return Outcome(index=index, status="not_attempted", error=reason)

@@ -88,7 +88,7 @@ class Load:
         record: Called once with the outcome of each row that was read, as they come; must not fail.
         on_outcome: Called after `record`, but not for what is left when the load is cancelled or fails.
         on_group: Awaited after outcomes that were written together were handed on.
-        on_replaced: Called with the outcome of an earlier sitting whose row is another one now.
+        on_replaced: Called with the outcome of an earlier session whose row is another one now.
         on_standing: Called with the outcome of an earlier session that becomes the outcome of this one, as its row was
             not sent once more.
         read_rest: Whether a load that is stopped reads a sync source on, to report the rest `not_attempted`.

@@ -54,7 +54,7 @@ def write_page(
         findings=results.findings,
         problems=[kind for kind in results.problems.kinds() if kind.action != "assumed"],
         throughput=load.throughput,
-        sittings=load.sessions,
+        sessions=load.sessions,
         written=results.written,
         stopped=reason or why_stopped(load.report),
         next_steps=next_steps,
@@ -137,8 +137,8 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
 def tell_counts(report: BatchReport) -> None:
     """Print what became of rows and calls, and the errors of rows by kind, the most frequent first."""
     counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
-    sittings = f" over {report.sittings} sessions" if report.sittings > 1 else ""
-    show(f"{report.total} rows in {report.duration_seconds:.1f} s{sittings}: {', '.join(counts) or 'nothing to do'}")
+    sessions = f" over {report.sittings} sessions" if report.sittings > 1 else ""
+    show(f"{report.total} rows in {report.duration_seconds:.1f} s{sessions}: {', '.join(counts) or 'nothing to do'}")
     show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
     for error in report.errors[:_MOST_ERRORS]:
         status = "" if error.status is None else f"{error.status} "

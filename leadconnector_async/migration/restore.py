@@ -91,7 +91,7 @@ class Restore:
         concurrency: int = 64,
         on_undone: Callable[[Undone], None] = lambda _: None,
     ) -> LeadConnectorError | None:
-        """Restore contacts; those that an earlier sitting restored are left out.
+        """Restore contacts; those that an earlier session restored are left out.
 
         Args:
             groups: The rows of each contact, as of `verify.group_by_contact`; contacts that the run created are left

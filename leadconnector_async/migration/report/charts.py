@@ -63,7 +63,7 @@ class Throughput(Struct, frozen=True):
         ended_at: When its last ones did.
         seconds: How long that took, without pauses.
         steps: In order, each as long as the others.
-        pauses: Those longer than the rest warrants, as between two sittings.
+        pauses: Those longer than the rest warrants, as between two sessions.
         share: Of the calls that the limits allowed in that time, how many were made, from 0 to 1; None where nothing
             limits them, or it was over too soon to tell.
         left_today: Calls left of the day in the end; None where that is not known.
@@ -78,7 +78,7 @@ class Throughput(Struct, frozen=True):
     left_today: int | None
 
 
-def measure_throughput(read: Callable[[], Iterable[Second]], sittings: Sequence[float]) -> Throughput | None:
+def measure_throughput(read: Callable[[], Iterable[Second]], sessions: Sequence[float]) -> Throughput | None:
     """Fold the seconds of a load, in constant memory; they are read twice.
 
     Each row counts for the whole window of the service's that its call uses up. So a load that sends all that a window
@@ -87,12 +87,12 @@ def measure_throughput(read: Callable[[], Iterable[Second]], sittings: Sequence[
 
     Args:
         read: Returns the seconds, in order.
-        sittings: When each sitting began, in seconds since 1970.
+        sessions: When each session began, in seconds since 1970.
 
     Returns:
         None where there was no call.
     """
-    axis = _build_axis(read(), sorted(sittings))
+    axis = _build_axis(read(), sorted(sessions))
     if axis is None:
         return None
     steps = [Step() for _ in range(min(math.ceil(axis.length), _STEPS))]
@@ -138,12 +138,12 @@ class _Axis:
 
 
 class _Gap(NamedTuple):
-    is_between_sittings: bool
+    is_between_sessions: bool
     seconds: float
     end: int
 
 
-def _build_axis(seconds: Iterable[Second], sittings: Sequence[float]) -> _Axis | None:
+def _build_axis(seconds: Iterable[Second], sessions: Sequence[float]) -> _Axis | None:
     first = last = None
 
     def gaps() -> Iterator[_Gap]:
@@ -151,15 +151,15 @@ def _build_axis(seconds: Iterable[Second], sittings: Sequence[float]) -> _Axis |
         for one, other in pairwise(_twice_the_first(seconds)):
             first = one.second if first is None else first
             last = other.second
-            is_between = bisect_left(sittings, one.second + 1) < bisect_left(sittings, other.second + 1)
+            is_between = bisect_left(sessions, one.second + 1) < bisect_left(sessions, other.second + 1)
             yield _Gap(is_between, other.second - one.second - max(one.pace.window or 1.0, 1.0), other.second)
 
-    worth = (gap for gap in gaps() if gap.seconds > (0.0 if gap.is_between_sittings else _SHORTEST_CUT))
+    worth = (gap for gap in gaps() if gap.seconds > (0.0 if gap.is_between_sessions else _SHORTEST_CUT))
     longest = heapq.nlargest(_MOST_CUTS, worth)
     if first is None or last is None:
         return None
     rest = last - first + 1 - sum(gap.seconds for gap in longest)
-    cut = [gap for gap in longest if gap.is_between_sittings or gap.seconds * _SHARE_OF_CUT > rest]
+    cut = [gap for gap in longest if gap.is_between_sessions or gap.seconds * _SHARE_OF_CUT > rest]
     return _Axis(first, last, sorted((gap.end, gap.seconds) for gap in cut))
 
 

@@ -51,7 +51,7 @@ REPORT_PAGE: Final = "report.html"
 _MOST_KINDS: Final = 25
 _MOST_FIELDS: Final = 25
 _MOST_DIFFERENCES: Final = 12
-_MOST_SITTINGS: Final = 50
+_MOST_SESSIONS: Final = 50
 _NOTHING: Final = element("span", "nothing", class_="quiet")
 _LOOKS: Final = {
     "created": "created",
@@ -96,7 +96,7 @@ class FinishedRun(Struct, frozen=True, kw_only=True):
         findings: Examples.
         problems: What there was to be told of cells and rows before they were sent, by kind.
         throughput: The load over time, or None where that is not known.
-        sittings: When it was worked on.
+        sessions: When it was worked on.
         written: The names of the files beside the page.
         stopped: What ended the load early, or None.
         next_steps: What to do now.
@@ -109,7 +109,7 @@ class FinishedRun(Struct, frozen=True, kw_only=True):
     findings: Findings
     problems: Sequence[ProblemCount] = ()
     throughput: Throughput | None
-    sittings: Sequence[Session]
+    sessions: Sequence[Session]
     written: Sequence[str]
     stopped: str | None
     next_steps: Sequence[NextStep]
@@ -149,8 +149,8 @@ def build_report_page(run: FinishedRun) -> str:
         page.add_section("Fields not applied", _fields_not_applied(run))
     if report.collisions:
         page.add_section("Collisions", _collisions(run))
-    if len(run.sittings) > 1:
-        page.add_section("Sessions", _sittings(run))
+    if len(run.sessions) > 1:
+        page.add_section("Sessions", _sessions(run))
     files = [[" ", link_to_file(name)] for name in run.written if name != REPORT_PAGE]
     made = f"leadconnector-async {__version__}. This page holds personal data; keep it as you keep the file."
     return page.render("Beside this page:", files, element("br"), made)
@@ -387,20 +387,20 @@ def _differences(run: FinishedRun, meeting: Meeting) -> list[list[Content]]:
     return [*rows, [f"and {more:,} more", "", ""]] if more else rows
 
 
-def _sittings(run: FinishedRun) -> Html:
+def _sessions(run: FinishedRun) -> Html:
     columns = [Column("Session", "number"), Column("Begun"), Column("Calls at once", "number")]
     columns.append(Column("Ended"))
-    first = max(len(run.sittings) - _MOST_SITTINGS, 0)
+    first = max(len(run.sessions) - _MOST_SESSIONS, 0)
     rows: list[list[Content]] = [
         [position, _time(datetime.fromtimestamp(one.began_at, UTC)), one.concurrency, _end(one)]
-        for position, one in enumerate(run.sittings[first:], first + 1)
+        for position, one in enumerate(run.sessions[first:], first + 1)
     ]
-    caption = f"The last {len(rows):,} of {len(run.sittings):,}." if first else "When the load was worked on."
+    caption = f"The last {len(rows):,} of {len(run.sessions):,}." if first else "When the load was worked on."
     return build_table(caption, columns, rows)
 
 
-def _end(sitting: Session) -> str:
-    return "in order" if sitting.has_ended else "cut off"
+def _end(session: Session) -> str:
+    return "in order" if session.has_ended else "cut off"
 
 
 def _time(when: datetime, key: str | None = None) -> Html:

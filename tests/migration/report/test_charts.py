@@ -62,7 +62,7 @@ def test_what_nothing_limits_has_no_line() -> None:
     assert "limits" not in str(show_throughput(told))
 
 
-def test_a_pause_between_sittings_is_left_out_and_told() -> None:
+def test_a_pause_between_sessions_is_left_out_and_told() -> None:
     second = START + 50_000
     told = measure_throughput(lambda: [*bursts(30), *bursts(30, start=second)], [START - 0.3, second - 0.4])
     assert told is not None
@@ -88,13 +88,13 @@ def test_a_wait_for_the_next_day_is_left_out_too_but_no_short_one() -> None:
     st.lists(st.integers(0, 5_000), max_size=5),
 )
 def test_each_row_is_in_the_steps_once(
-    told_of: list[tuple[int, int, int]], window: float | None, sittings: list[int]
+    told_of: list[tuple[int, int, int]], window: float | None, sessions: list[int]
 ) -> None:
     pace = Pace() if window is None else Pace(10.0, window)
     by_second = {START + at: Second(START + at, created, 0, failed, 0, pace) for at, created, failed in told_of}
     seconds = [by_second[at] for at in sorted(by_second)]
     last = Second(seconds[-1].second + 1_000, 0, 0, 0, 0, pace)  # so that no window is cut at the end
-    told = measure_throughput(lambda: [*seconds, last], [START + at for at in sittings])
+    told = measure_throughput(lambda: [*seconds, last], [START + at for at in sessions])
     assert told is not None
     assert len(told.steps) <= 120
     width = told.seconds / len(told.steps)
