@@ -206,7 +206,7 @@ class Contact(Received, kw_only=True):
     first_name_lower_case: str | None = None
     last_name_lower_case: str | None = None
     full_name_lower_case: str | None = None
-    attachments: str | None = None
+    attachments: str | list[JSON] | None = None
     ssn: str | None = None
     keyword: str | None = None
     business_id: str | None = None
@@ -244,22 +244,15 @@ class Contact(Received, kw_only=True):
     def knows(self, name: str) -> bool:
         """Whether the answer says what a field holds, also where that is nothing.
 
-        Searches and lists leave fields out, and what cannot be read is in `extra`: neither is to pass for empty.
+        Searches and lists leave fields out, and what cannot be read, or only in part, is in `extra`: neither is to pass
+        for all that is there.
 
         Args:
             name: The field, by its name in Python.
         """
         return self.is_whole or (self._is_received(name) and name not in self._unread())
 
-    @property
-    def unreadable(self) -> dict[str, JSON]:
-        """What was received of fields that cannot be read, by their names in Python."""
-        unread = self._unread()
-        received: dict[str, JSON] = msgspec.json.decode(self.raw) if unread else {}
-        return {field: received[name] for field, name in unread.items()}
-
     def _unread(self) -> dict[str, str]:
-        """Return the fields that are None as they could not be read, each with the name on the wire of what came."""
         if not self._strange:
             return {}
         names = wire_names_of(type(self))
@@ -267,8 +260,12 @@ class Contact(Received, kw_only=True):
             field: names[source]
             for field in names
             for source in reversed(self._shape.sources_of(field))
-            if getattr(self, field) is None and names.get(source) in self._strange
+            if names.get(source) in self._strange and self._lacks_all_of(field)
         }
+
+    def _lacks_all_of(self, field: str) -> bool:
+        """Whether a strange value under one of its names leaves a field without all that it holds."""
+        return getattr(self, field) is None or self._shape.sources_of(field) == (field,)
 
     def _is_received(self, field: str) -> bool:
         if self._shape.is_whole:

@@ -127,8 +127,8 @@ def without_refused(contact: AnySendable, channels: Iterable[str]) -> AnySendabl
 def read_contact(raw: bytes | msgspec.Raw, model: type[_Contact], shape: ShapeName) -> _Contact:
     """Read a contact that an operation returned, whatever the API version.
 
-    A known field whose value is not of the documented kind is left at None and kept in `Contact.extra`, so that a
-    change of the service never turns a call that succeeded into one that failed.
+    A value that is not of the documented kind is left out and kept in `Contact.extra`, so that a change of the service
+    never turns a call that succeeded into one that failed.
 
     Args:
         raw: Its JSON.
