@@ -88,7 +88,9 @@ def written_name(name: str, first_name: str | None, last_name: str | None) -> st
 
 
 NullableText: TypeAlias = str | UnsetType | None
-"""A text that the API also lets one set to null."""
+"""A text that the API also lets one set to null, in some versions and operations; `fields` says in which."""
+NullableFlag: TypeAlias = bool | UnsetType | None
+"""Likewise."""
 
 if TYPE_CHECKING:
     Birthday: TypeAlias = str
@@ -109,11 +111,11 @@ class _Writable(Struct, kw_only=True, rename="camel", omit_defaults=True, repr_o
     address1: NullableText = UNSET
     city: NullableText = UNSET
     state: NullableText = UNSET
-    postal_code: Text = UNSET
+    postal_code: NullableText = UNSET
     country: Text = UNSET
     website: NullableText = UNSET
     timezone: NullableText = UNSET
-    dnd: bool | UnsetType = UNSET
+    dnd: NullableFlag = UNSET
     dnd_settings: DndSettings | UnsetType = UNSET
     inbound_dnd_settings: InboundDndSettings | UnsetType = UNSET
     tags: list[str] | UnsetType = UNSET
@@ -129,11 +131,11 @@ class ContactUpsert(_Writable, kw_only=True, forbid_unknown_fields=True, gc=Fals
     """
 
     location_id: Text = UNSET
-    gender: Text = UNSET
+    gender: NullableText = UNSET
     company_name: NullableText = UNSET
-    source: Text = UNSET
-    assigned_to: Text = UNSET
-    create_new_if_duplicate_allowed: bool | UnsetType = UNSET
+    source: NullableText = UNSET
+    assigned_to: NullableText = UNSET
+    create_new_if_duplicate_allowed: NullableFlag = UNSET
 
 
 class ContactUpdate(_Writable, kw_only=True, forbid_unknown_fields=True, gc=False):

@@ -278,7 +278,8 @@ def describe(error: Exception, python_names: Mapping[str, str], *, what: str = "
     """Turn "Expected `bool`, got `str` - at `$.dnd`" into "dnd: expected bool, got str", and the field at fault."""
     if isinstance(error, WrongKeyError):
         return _describe_key(error, python_names)
-    sentence, _, path = str(error).replace("`", "").partition(" - at $")
+    # Which fields may be null, and where, is another question, and has an answer of its own.
+    sentence, _, path = str(error).replace("`", "").replace(" | null", "").partition(" - at $")
     match = re.match(r"\.(\w+)", path)
     if match is None:
         return f"{what} cannot be encoded: {sentence}", None

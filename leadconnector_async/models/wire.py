@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -12,13 +13,14 @@ from msgspec import UNSET, Struct, UnsetType
 from ..errors import InvalidContactError
 from .contacts import SHAPES, Contact, ContactUpdate, ContactUpsert, ShapeName, UpsertResult, written_name
 from .dnd import V3_CHANNELS, give_way
-from .fields import given_fields
+from .fields import FIELD_OF, ContactField, Operation, given_fields
 from .given import is_plain, read_given
 from .normal import read_birthday
 from .structs import ENCODING_ERRORS, check_id, describe, read_received
 
 AnySendable = TypeVar("AnySendable", bound=ContactUpsert | ContactUpdate)
 _Contact = TypeVar("_Contact", bound=Contact)
+_GOT_NULL: Final = re.compile(r": expected .*, got null")  # after the name of a field, and nothing within it
 _ENCODE: Final = msgspec.json.Encoder().encode
 _DECODERS: Final[dict[type[Struct], msgspec.json.Decoder[Any]]] = {
     model: msgspec.json.Decoder(model) for model in (ContactUpsert, ContactUpdate)
@@ -50,7 +52,7 @@ def _check(contact: AnySendable) -> tuple[AnySendable, bytes]:
         body = _ENCODE(read_given(contact, model))
         return decode(body), body
     except ENCODING_ERRORS as error:
-        raise _invalid_contact(error) from None
+        raise _invalid_contact(error, model) from None
 
 
 def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False, is_checked: bool = False) -> bytes:
@@ -68,7 +70,7 @@ def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False, 
         try:
             body = _ENCODE(contact)
         except ENCODING_ERRORS as error:
-            raise _invalid_contact(error) from None
+            raise _invalid_contact(error, type(contact)) from None
     else:
         contact, body = _check(contact)
     has_null_words = b"null" in body and (contact.dnd_settings or contact.inbound_dnd_settings)
@@ -77,16 +79,28 @@ def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False, 
     return body
 
 
-def refuse_nulls(contact: ContactUpsert, version: str) -> None:
-    """Refuse null for a field for which a version of the API does not take it, though others do.
+def refuse_nulls(
+    contact: ContactUpsert | ContactUpdate, operation: Operation, version: str, *, what: str | None = None
+) -> None:
+    """Refuse null for a field for which an operation in a version of the API does not take it, though others do.
+
+    Args:
+        contact: What is to be sent.
+        operation: How.
+        version: In which version of the API.
+        what: What does not accept the null, as the message has it; the operation in that version by default.
 
     Raises:
-        InvalidContactError: There is such a field; the message names it.
+        InvalidContactError: There is such a field; the message names it, and what empties it.
     """
     for field in given_fields(contact):
-        if getattr(contact, field.name) is None and version not in field.nulls.split():
-            sentence = f'{field.name}: version {version} of the API takes no null here; send "" to empty it'
-            raise InvalidContactError(sentence, field=field.name)
+        if getattr(contact, field.name) is None and not field.takes_null(operation, version):
+            raise _no_null(field, operation, what or f"this {operation} in version {version} of the API")
+
+
+def _no_null(field: ContactField, operation: Operation, what: str) -> InvalidContactError:
+    sentence = f"{field.name}: null is not accepted by {what}; {field.how_to_clear(operation)}"
+    return InvalidContactError(sentence, field=field.name)
 
 
 def _respell(body: bytes, *, v3: bool) -> bytes:
@@ -246,9 +260,12 @@ def read_mapping(row: Mapping[str, object], model: type[AnySendable]) -> AnySend
     try:
         return msgspec.convert(read_given(row, model), model)
     except ENCODING_ERRORS as error:
-        raise _invalid_contact(error) from None
+        raise _invalid_contact(error, model) from None
 
 
-def _invalid_contact(error: Exception) -> InvalidContactError:
+def _invalid_contact(error: Exception, model: type[Struct]) -> InvalidContactError:
     sentence, field = describe(error, _PYTHON_NAMES, what="the contact")
+    if field is not None and field in FIELD_OF and _GOT_NULL.fullmatch(sentence, len(field)):
+        operation: Operation = "update" if model is ContactUpdate else "upsert"
+        return _no_null(FIELD_OF[field], operation, "any version of the API")
     return InvalidContactError(sentence, field=field)

@@ -343,7 +343,7 @@ class Service:
     def _run(self, route: Route, call: IncomingCall) -> Body:
         """Carry a call out; what it changed is kept before it is answered."""
         if route.rules is not None:
-            check(call.body, route.rules)
+            check(call.body, route.rules, call.version)
         value = route.run(self._records, call)
         value["traceId"] = self._new_trace_id()
         if self._data is not None:
