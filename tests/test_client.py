@@ -133,6 +133,25 @@ async def test_none_clears_what_the_version_lets_it_clear(sandbox: Sandbox, conn
     assert all(contact["locationId"] == LOCATION for contact in sandbox.contacts())
 
 
+async def test_what_a_single_call_drops_is_named(client: LeadConnector, sandbox: Sandbox) -> None:
+    other = sandbox.add_contact(LOCATION, phone="+16175550100")["id"]
+    sent = {"email": "a@b.co", "phone": "+16175550100", "city": "Bonn", "gender": "male"}
+    odd = {"custom_fields": [{"key": "plan", "field_value": "Gold"}]}
+    made = await client.contacts.create({"email": "a@b.co", "timezone": "Europe/Rome", **odd})
+    assert [one.field for one in made.not_applied] == ["custom_fields.plan"], "it says nothing of the time zone"
+    result = await client.contacts.upsert({**sent, **odd})
+    assert (result.new, result.contact.id != other) == (False, True)
+    assert {one.field: one.sent for one in result.not_applied} == {
+        "phone": "+16175550100",
+        "gender": "male",
+        "custom_fields.plan": "Gold",
+    }
+    changed = await client.contacts.update(made.id, odd)
+    assert [(one.field, one.sent) for one in changed.not_applied] == [("custom_fields.plan", "Gold")]
+    assert (await client.contacts.upsert({"email": "a@b.co", "city": "Rome"})).not_applied == ()
+    assert (await client.contacts.update(made.id, {"city": "Bonn"})).not_applied == ()
+
+
 async def test_a_contact_of_another_location_goes_there(client: LeadConnector, sandbox: Sandbox) -> None:
     await client.contacts.upsert(ContactUpsert(email="a@b.co", location_id="elsewhere"))
     assert [contact["locationId"] for contact in sandbox.contacts()] == ["elsewhere"]

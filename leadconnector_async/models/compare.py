@@ -74,6 +74,16 @@ def find_not_applied(
     return tuple(missing)
 
 
+def find_dropped(sent: ContactUpsert | ContactUpdate, stored: Contact) -> tuple[NotApplied, ...]:
+    """List the fields of `sent` that an answer shows not to be stored, as `find_not_applied` does; of fields that the
+    answer leaves out nothing is known."""
+    return tuple(one for one in find_not_applied(sent, stored) if _is_shown(one.field.partition(".")[0], stored))
+
+
+def _is_shown(name: str, stored: Contact) -> bool:
+    return stored.knows(name) or name in stored.unreadable
+
+
 _SAME: Final = {field.name: field.comparer() for field in FIELDS if field.is_personal}
 _PERSONAL: Final = [field.name for field in FIELDS if field.is_personal and field.name not in NAMES]
 _EVIDENCE: Final = frozenset((*_PERSONAL, *NAMES, *(field.name for field in FIELDS if field.kind == "custom")))
@@ -153,11 +163,13 @@ def describe_refused(sent: DndSettings, stored: Contact, channels: Collection[st
     return _not_applied_settings("dnd_settings", sent, stored.dnd_settings, channels)
 
 
-def with_refused(missing: Iterable[NotApplied], refused: Iterable[NotApplied]) -> tuple[NotApplied, ...]:
+def with_refused(missing: Iterable[NotApplied], refused: Collection[NotApplied]) -> tuple[NotApplied, ...]:
     """Add channels that the service refused to change to what else did not arrive: one entry for each field.
 
     A refused channel may compare as it should be: one that was to be closed, and is closed permanently.
     """
+    if not refused:
+        return tuple(missing)
     found = {one.field: one for one in missing}
     for one in refused:
         also = found.get(one.field, one)

@@ -225,8 +225,9 @@ class Contact(Received, kw_only=True):
 
     @property
     def not_applied(self) -> tuple[NotApplied, ...]:
-        """Of a contact that `create` or `update` returned: channels of `dnd_settings` that the service refused to
-        change, so that the call was sent again without them; see `PermanentDndError`."""
+        """Of a contact that `create` or `update` returned: what was sent and is not stored, as far as the answer shows
+        it, and channels of `dnd_settings` that the service refused to change, so that the call was sent again without
+        them; see `PermanentDndError`."""
         refused: tuple[NotApplied, ...] = self.__dict__.get("_not_applied", ())
         return refused
 
@@ -317,8 +318,8 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
         trace_id: The API's id of the call for its support, or None.
         attempts: Tries it took, those answered 429 not counted.
         rate_limited: Tries that were answered 429.
-        not_applied: Channels of `dnd_settings` that the service refused to change, so that the upsert was sent again
-            without them: see `PermanentDndError`. What it drops without a word is not looked for here.
+        not_applied: What was sent and is not stored, and channels of `dnd_settings` that the service refused to change,
+            so that the upsert was sent again without them: see `PermanentDndError`. Loads report it in their outcomes.
     """
 
     new: bool

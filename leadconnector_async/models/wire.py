@@ -184,12 +184,16 @@ class _ContactAnswer(Struct, rename="camel", gc=False):
     contact: Contact
     new: bool | None = None
     trace_id: str | None = None
+    succeded: bool | None = None  # the service's own spelling, up to v3
+    succeeded: bool | None = None
 
 
 class _RawContactAnswer(Struct, rename="camel"):
     contact: msgspec.Raw
     new: bool | None = None
     trace_id: Any = None
+    succeded: Any = None
+    succeeded: Any = None
 
 
 _ANSWER: Final = msgspec.json.Decoder(_ContactAnswer)
@@ -207,7 +211,9 @@ def decode_contact(body: bytes) -> Contact:
 
 def decode_created(body: bytes) -> Contact:
     """Decode the contact of an answer to a creation before v3, which leaves fields out; as `decode_contact`."""
-    return read_contact(_RAW_ANSWER.decode(body).contact, Contact, "created")
+    answer = _RAW_ANSWER.decode(body)
+    _check_success(answer)
+    return read_contact(answer.contact, Contact, "created")
 
 
 def decode_upsert(body: bytes) -> UpsertResult:
@@ -223,6 +229,7 @@ def _decode_answer(body: bytes) -> _ContactAnswer:
         answer = _ANSWER.decode(body)
     except msgspec.ValidationError:
         return _decode_leniently(body)
+    _check_success(answer)
     check_id(answer.contact)
     answer.contact.__dict__["_answer"] = body
     _normalise_birthday(answer.contact)
@@ -231,8 +238,14 @@ def _decode_answer(body: bytes) -> _ContactAnswer:
 
 def _decode_leniently(body: bytes) -> _ContactAnswer:
     answer = _RAW_ANSWER.decode(body)
+    _check_success(answer)
     trace_id = answer.trace_id if isinstance(answer.trace_id, str) else None
     return _ContactAnswer(read_contact(answer.contact, Contact, "whole"), answer.new, trace_id)
+
+
+def _check_success(answer: _ContactAnswer | _RawContactAnswer) -> None:
+    if answer.succeded is False or answer.succeeded is False:
+        raise msgspec.ValidationError("the answer says that it did not succeed")
 
 
 def _spellings(model: type[Struct]) -> dict[str, str]:
