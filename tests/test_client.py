@@ -7,6 +7,7 @@ import gzip
 import inspect
 import pickle
 import threading
+from collections.abc import Coroutine
 from typing import Any
 from unittest.mock import Mock
 
@@ -25,6 +26,7 @@ from leadconnector_async import (
     ConfigurationError,
     ConnectFailedError,
     ConnectionLostError,
+    ContactUpdate,
     ContactUpsert,
     DailyQuotaExceededError,
     DuplicateContactError,
@@ -45,6 +47,7 @@ from leadconnector_async import (
     errors,
 )
 from leadconnector_async.clock import SystemClock
+from leadconnector_async.models.fields import FIELD_OF, Operation
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
@@ -98,6 +101,55 @@ async def test_each_version_takes_and_gives_the_same(sandbox: Sandbox, connect: 
     assert [field.value for field in result.contact.custom_fields] == ["Al"]
     assert (await client.contacts.update(result.contact.id, {"city": "Bonn"})).city == "Bonn"
     await client.contacts.delete(result.contact.id)
+
+
+FILLED: dict[str, Any] = {
+    "email": "a@b.co", "phone": "+16175550100", "first_name": "Ann", "city": "Bonn", "postal_code": "53111",
+    "source": "fair", "company_name": "DGS", "timezone": "Europe/Rome", "assigned_to": "u1", "dnd": True,
+}  # fmt: skip
+
+
+async def check_none(
+    call: Coroutine[Any, Any, Any], client: LeadConnector, contact_id: str, operation: Operation, name: str
+) -> None:
+    assert getattr(await client.contacts.get(contact_id), name)
+    if FIELD_OF[name].takes_null(operation, client.api_version):
+        await call
+        assert not getattr(await client.contacts.get(contact_id), name)
+    else:
+        with pytest.raises(InvalidContactError, match=f"^{name}: null is not accepted by this {operation} in version"):
+            await call
+
+
+@pytest.mark.parametrize("version", ["2021-07-28", "2023-02-21", "v3"])
+async def test_none_clears_what_the_version_lets_it_clear(sandbox: Sandbox, connect: OpenSandbox, version: str) -> None:
+    client: LeadConnector = await connect(sandbox, api_version=version)
+    for name in FILLED.keys() - {"email"}:
+        contact_id = (await client.contacts.upsert(FILLED)).contact.id
+        await check_none(client.contacts.upsert({"email": "a@b.co", name: None}), client, contact_id, "upsert", name)
+        if name in ContactUpdate.__struct_fields__:
+            await client.contacts.upsert(FILLED)
+            await check_none(client.contacts.update(contact_id, {name: None}), client, contact_id, "update", name)
+    assert all(contact["locationId"] == LOCATION for contact in sandbox.contacts())
+
+
+async def test_what_a_single_call_drops_is_named(client: LeadConnector, sandbox: Sandbox) -> None:
+    other = sandbox.add_contact(LOCATION, phone="+16175550100")["id"]
+    sent = {"email": "a@b.co", "phone": "+16175550100", "city": "Bonn", "gender": "male"}
+    odd = {"custom_fields": [{"key": "plan", "field_value": "Gold"}]}
+    made = await client.contacts.create({"email": "a@b.co", "timezone": "Europe/Rome", **odd})
+    assert [one.field for one in made.not_applied] == ["custom_fields.plan"], "it says nothing of the time zone"
+    result = await client.contacts.upsert({**sent, **odd})
+    assert (result.new, result.contact.id != other) == (False, True)
+    assert {one.field: one.sent for one in result.not_applied} == {
+        "phone": "+16175550100",
+        "gender": "male",
+        "custom_fields.plan": "Gold",
+    }
+    changed = await client.contacts.update(made.id, odd)
+    assert [(one.field, one.sent) for one in changed.not_applied] == [("custom_fields.plan", "Gold")]
+    assert (await client.contacts.upsert({"email": "a@b.co", "city": "Rome"})).not_applied == ()
+    assert (await client.contacts.update(made.id, {"city": "Bonn"})).not_applied == ()
 
 
 async def test_a_contact_of_another_location_goes_there(client: LeadConnector, sandbox: Sandbox) -> None:

@@ -336,8 +336,8 @@ class BatchReport:
             self.rate_limited += rate_limited * by
         if outcome.not_applied:
             self.partially_applied += by
-            for missing in outcome.not_applied:
-                self.not_applied[missing.field] = self.not_applied.get(missing.field, 0) + by
+            for field in {missing.field: None for missing in outcome.not_applied}:
+                self.not_applied[field] = self.not_applied.get(field, 0) + by
         self.collisions += by * (outcome.collision_with is not None)
         self.inferred += by * outcome.inferred
         if outcome.error is not None:

@@ -241,7 +241,7 @@ def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Ou
         contact_id=result.contact.id,
         new=is_new,
         trace_id=result.trace_id,
-        not_applied=with_refused(missing, result.not_applied) if result.not_applied else missing,
+        not_applied=with_refused(missing, result.not_applied),
         attempts=result.attempts,
         rate_limited=result.rate_limited,
     )

@@ -7,7 +7,7 @@ contact cannot be shown to be as the load left it, `why_kept` says so, and it is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 from zlib import crc32
@@ -26,6 +26,7 @@ Span: TypeAlias = tuple[float, float]
 # Tags are compared one by one.
 _TRACED: Final = [field for field in FIELDS if field.is_traced]
 _FIELDS: Final = tuple(field.name for field in _TRACED)
+_PLACES: Final = {name: place for place, name in enumerate(_FIELDS)}
 _NORMAL_FORMS: Final = [field.normal for field in _TRACED]
 # What some answers do not name is not known after them, rather than empty.
 _NOT_ALWAYS_NAMED: Final = [place for place, field in enumerate(_TRACED) if field.is_unsure]
@@ -112,7 +113,7 @@ class Trace(Struct, frozen=True, kw_only=True, gc=False):
 
     def _changed_tags(self, contact: Contact) -> tuple[str, ...]:
         """Return what became of the tags. Those that are gone have no names here: of them only checksums are known."""
-        there = {_checksum(tag): tag for tag in sorted(normal_tags(contact.tags))}
+        there = {_checksum(tag): tag for tag in sorted(_tags_of(contact))}
         added = [f"tag added: {tag[:_MOST_TAG_CHARS]}" for checksum, tag in there.items() if checksum not in self.tags]
         return (*added, *(["tags removed"] if self.tags - there.keys() else []))
 
@@ -143,7 +144,7 @@ def trace_of(written: Written) -> Trace:
         updated_at=updated_at,
         span=written.span if updated_at is None else None,
         fields=_checksums(stored),
-        tags=_tag_checksums(stored.tags),
+        tags=frozenset(map(_checksum, _tags_of(stored))),
     )
 
 
@@ -200,7 +201,18 @@ def _known_of(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, ...
 
 def _checksums(contact: Contact) -> tuple[int, ...]:
     values = zip(_NORMAL_FORMS, _values_of(contact), strict=True)
-    return tuple([_checksum(normal(value)) if value else 0 for normal, value in values])  # most are empty
+    found = [_checksum(normal(value)) if value else 0 for normal, value in values]  # most are empty
+    for name, value in contact.unreadable.items():  # which must not pass for nothing
+        if name in _PLACES:
+            found[_PLACES[name]] = _checksum(value)
+    return tuple(found)
+
+
+def _tags_of(contact: Contact) -> Set[str]:
+    """Return the tags in their normal form; what could not be read of them is one more, in JSON."""
+    tags = normal_tags(contact.tags)
+    unread = contact.unreadable.get("tags")
+    return tags if unread is None else tags | {msgspec.json.encode(unread).decode()}
 
 
 def _checksum(value: Any) -> int:

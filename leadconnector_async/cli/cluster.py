@@ -51,7 +51,6 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
         try:
             async with AsyncExitStack() as stack:
                 options = await _choose_options(order, stack)
-                asking = Asking(order, options, stop)
                 report = await upsert_partitions(
                     options,
                     [address_of(str(path)) for path in order.sources.files],
@@ -62,18 +61,18 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
                     resume=order.is_resumed,
                     wait_for_quota=order.waits,
                     stop=stop,
-                    on_parts=asking,
+                    on_parts=Asking(order, options, stop),
                     on_progress=Teller() if order.is_progress_wanted else None,
                 )
+        except NotAgreedError:
+            tell("Nothing was sent.")
+            return INTERRUPTED
         except asyncio.CancelledError:
             if not stop.is_set():
                 raise
             tell("Stopped at once; the run's folder shows what happened to each row.")
             _show_way_on(order, scheduler, out)
             return INTERRUPTED
-    if asking.is_refused:
-        tell("Nothing was sent.")
-        return INTERRUPTED
     return _conclude(order, scheduler, out, report, is_interrupted=stop.is_set())
 
 
@@ -127,24 +126,24 @@ async def _open_sandbox(rate: RateLimit, stack: AsyncExitStack) -> str:
     return (await stack.enter_async_context(sandbox)).url
 
 
-class Asking:
-    """Looks at a load when its rows are counted, and asks before the first write where somebody is there.
+class NotAgreedError(Exception):
+    """Somebody was asked whether to send the rows, and said no."""
 
-    Attributes:
-        is_refused: Whether the answer was no.
-    """
+
+class Asking:
+    """Looks at a load when its rows are counted, and asks before the first write where somebody is there."""
 
     def __init__(self, order: Order, options: ClientOptions, stop: asyncio.Event) -> None:
         self._order = order
         self._options = options
         self._stop = stop
-        self.is_refused = False
 
     async def __call__(self, parts: Parts) -> None:
         """Look at the rows, and ask.
 
         Raises:
             ConfigurationError: They have tags, which would replace others.
+            NotAgreedError: The answer was no.
         """
         if parts.has_tags and self._order.options.tags == "add":
             raise ConfigurationError(
@@ -163,9 +162,8 @@ class Asking:
         is_asked = not (self._order.is_agreed or self._order.is_sandbox or self._order.is_resumed)
         if is_asked and is_person_there():
             where = f"{parts.locations} locations at {clean_text(self._options.base_url)}"
-            self.is_refused = not await is_agreed(f"Send {parts.rows:,} rows to {where}?", self._stop)
-            if self.is_refused:
-                self._stop.set()
+            if not await is_agreed(f"Send {parts.rows:,} rows to {where}?", self._stop):
+                raise NotAgreedError
 
 
 class Teller:

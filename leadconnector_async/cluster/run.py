@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -348,6 +349,8 @@ class ClusterLoad:
         self._stop = stop
         self._leadership = Leadership(store, Lease(setup.lease_seconds))
         self._dispatcher: Dispatcher | None = None
+        self._is_new = not description.began_at
+        self._is_refused = False
 
     async def run(
         self,
@@ -368,7 +371,7 @@ class ClusterLoad:
                 )
             shares = gather_shares(found, is_again=self._leadership.session > 1)
             if on_parts is not None:
-                await on_parts(Parts.of(found))
+                await self._ask(on_parts, Parts.of(found))
             await self._leadership.confirm()
             return await self._load(shares, on_progress)
         finally:
@@ -376,7 +379,30 @@ class ClusterLoad:
             await asyncio.wait([keeping])
             if self._lease_left() <= 0:  # else workers may still send, and whoever goes on waits for them
                 with suppress(JournalError):  # then, too
-                    await self._leadership.end()
+                    await self._leave()
+
+    async def _ask(self, on_parts: OnParts, parts: Parts) -> None:
+        try:
+            await on_parts(parts)
+        except Exception:  # whatever the caller refuses it with
+            self._is_refused = True
+            raise
+
+    async def _leave(self) -> None:
+        """Leave the lead, and the folder as it was found if the load was refused before anything was sent: the mended
+        command may name it again."""
+        is_mine = self._is_refused and await asyncio.to_thread(self._has_made_folder)
+        if is_mine:
+            await asyncio.to_thread(self._store.clear, but=_LEFT_BY_REFUSALS)
+        await self._leadership.end()
+        if is_mine:
+            await asyncio.to_thread(self._store.clear)
+
+    def _has_made_folder(self) -> bool:
+        if not self._is_new or self._leadership.ended is not None:
+            return False
+        there = self._store.decode(_LOAD, Description)
+        return there is not None and there.split_id == self._description.split_id
 
     def _lease_left(self) -> float:
         """Return for how many seconds at most some worker may go on by itself."""
@@ -393,13 +419,17 @@ class ClusterLoad:
         count = parts.npartitions if isinstance(parts, Frame) else len(parts)
         missing = [number for number in range(count) if await self._read_part(number) is None]
         workers = len(await self._cluster.workers()) or 1
-        splits = self._cluster.finish_all(self._splits(parts, splitting, missing), most=workers * _PARTS_AT_ONCE)
+        problems: list[str] = []
+        begin = takewhile(lambda _: not problems, self._splits(parts, splitting, missing))
+        splits = self._cluster.finish_all(begin, most=workers * _PARTS_AT_ONCE)
         async with aclosing(splits):
-            async for problem in splits:
-                if problem is not None:
-                    raise ConfigurationError(problem)
-                if self._stop.is_set():
+            async for problem in splits:  # also after a problem: a part that is written late would be taken for another
+                problems += [] if problem is None else [problem]
+                if self._stop.is_set() and not problems:
                     return None
+        if problems:
+            self._is_refused = True
+            raise ConfigurationError(problems[0])
         return [await self._find_part(number) for number in range(count)]
 
     async def _find_part(self, number: int) -> SourcePart:

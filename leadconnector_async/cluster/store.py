@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -142,6 +142,22 @@ class Store:
         """
         with self._guarded(name, "removed"):
             self._fs.rm_file(self._inside(name))
+
+    def clear(self, *, but: Collection[str] = ()) -> None:
+        """Remove what is there, and the folder where it is one of this machine and nothing is left in it.
+
+        Args:
+            but: Names right below the folder that stay.
+
+        Raises:
+            JournalError: It could not be removed.
+        """
+        for name in set(self.names("")) - set(but):
+            with self._guarded(name, "removed"):
+                self._fs.rm(self._inside(name), recursive=True)
+        if self._is_local:
+            with suppress(OSError):  # it is not empty
+                Path(self._root).rmdir()
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the objects right below a folder, sorted; none where there is no such folder.

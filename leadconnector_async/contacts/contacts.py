@@ -22,7 +22,7 @@ from ..models import (
     read_mapping,
     without_refused,
 )
-from ..models.compare import describe_refused
+from ..models.compare import describe_refused, find_dropped, with_refused
 from ..protocol import Request, T, build_create, build_delete, build_get, build_update, build_upsert
 from ..protocol.links import build_bulk_business
 from .activities import Notes, Tasks
@@ -45,9 +45,8 @@ class OneContact(OperationGroup):
             contact: What to store; its own `location_id` wins over the client's. `tags` replaces all tags.
 
         Returns:
-            Whether it is new, the contact as stored, and the API's trace id. A do-not-disturb channel that may not be
-            changed is named in `not_applied`. The service may drop a field without a word: compare `contact` with what
-            was sent.
+            Whether it is new, the contact as stored, and the API's trace id. `not_applied` names what the service
+            dropped without a word, and do-not-disturb channels that may not be changed.
 
         Raises:
             InvalidContactError: It has no email or phone, an unknown field, or a value of the wrong type; not sent.
@@ -55,9 +54,7 @@ class OneContact(OperationGroup):
             DailyQuotaExceededError: The day is spent; not sent.
         """
         contact = self.complete(contact)
-        result = await send_upsert(self.client, self.prepare_upsert(contact), contact)
-        assert result is not PAUSED  # noqa: S101  (only rows of loads give way)
-        return result
+        return await self.finish_upsert(self.prepare_upsert(contact), contact)
 
     def prepare_upsert(self, contact: ContactUpsert) -> Call[UpsertResult]:
         """Check and encode what `complete` returned, to be sent by `finish_upsert`.
@@ -75,13 +72,15 @@ class OneContact(OperationGroup):
         """
         result = await send_upsert(self.client, call, contact)
         assert result is not PAUSED  # noqa: S101  (only rows of loads give way)
-        return result
+        missing = with_refused(find_dropped(contact, result.contact), result.not_applied)
+        return msgspec.structs.replace(result, not_applied=missing) if missing else result
 
     async def create(self, contact: ContactLike) -> Contact:
         """Create a contact; never tried again once it may have been stored, as that could make a second one.
 
         Returns:
-            The contact as stored; its `not_applied` names do-not-disturb channels that may not be set so.
+            The contact as stored; its `not_applied` names what the service dropped without a word, as far as its answer
+            shows it, and do-not-disturb channels that may not be set so.
 
         Raises:
             DuplicateContactError: Another contact has its email or phone; carries `contact_id` and `matching_field`.
@@ -105,7 +104,8 @@ class OneContact(OperationGroup):
             except PermanentDndError as error:
                 allowed = without_permanent(allowed, error, call)
                 call = with_request(call, build(allowed))
-        stored.__dict__["_not_applied"] = _find_refused(contact, allowed, stored)
+        refused = _find_refused(contact, allowed, stored)
+        stored.__dict__["_not_applied"] = with_refused(find_dropped(contact, stored), refused)
         return stored
 
     async def get(self, contact_id: str, *, location_id: str | None = None) -> Contact:
@@ -132,7 +132,8 @@ class OneContact(OperationGroup):
             location_id: As in `get`.
 
         Returns:
-            The contact as stored; its `not_applied` names do-not-disturb channels that may not be changed so.
+            The contact as stored; its `not_applied` names what the service dropped without a word, and do-not-disturb
+            channels that may not be changed so.
 
         Raises:
             NotFoundError: There is no such contact.

@@ -215,7 +215,8 @@ class Finding(OperationGroup):
             limit: Contacts at most, up to 100; 25 by default.
             skip: How many to pass over.
             query: Free text.
-            start_after: Name and id of the last contact of the page before; with `api_version` v3 alone.
+            start_after: `contact_name` (or "") and `id` of the last contact of the page before; with `api_version` v3
+                alone.
             location_id: The location of the business; the client's by default.
 
         Raises:

@@ -34,6 +34,9 @@ class CustomFields(OperationGroup):
         text_box_list_options: Sequence[str | TextBoxOption] | None = None,
         position: int | None = None,
         model: Literal["contact", "opportunity"] | None = None,
+        field_key: str | None = None,
+        parent_id: str | None = None,
+        description: str | None = None,
         location_id: str | None = None,
     ) -> CustomFieldDefinition:
         """Define a custom field. Never tried again once it may have been stored: that could make a second one.
@@ -48,7 +51,13 @@ class CustomFields(OperationGroup):
             text_box_list_options: The text boxes of a `TEXTBOX_LIST`; options of other kinds are plain texts.
             position: Its place among the fields.
             model: Whether contacts have it, or opportunities; the service takes contacts by default.
+            field_key: Its key, by which values can be sent; made of the name by default.
+            parent_id: The id of the folder that it goes into.
+            description: What it is for, as people see it.
             location_id: See the class.
+
+        The reference of the locations API does not list `field_key`, `parent_id` and `description`. Read the definition
+        that is returned to see whether the service took them.
         """
         field = CustomFieldBody(
             name=name,
@@ -60,6 +69,9 @@ class CustomFields(OperationGroup):
             text_box_list_options=_listed(text_box_list_options),
             position=position,
             model=model,
+            field_key=field_key,
+            parent_id=parent_id,
+            description=description,
         )
         return await self._send(calls.build_field_create(field, self._located(location_id)))
 

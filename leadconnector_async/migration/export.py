@@ -40,6 +40,7 @@ _FILE_PREFIX: Final = "file:"  # a load has no value for such a field, and passe
 _EXPORTED: Final = [field for field in FIELDS if field.is_exported]
 _WRITABLE: Final = {field.wire: field.name for field in _EXPORTED if field.is_stored and field.kind != "custom"}
 _READ_ONLY: Final = {field.wire: field.name for field in _EXPORTED if not field.is_stored}
+_CUSTOM: Final = next(field for field in FIELDS if field.kind == "custom")
 _BY_CHANNEL: Final = [field for field in _EXPORTED if field.kind in CHANNEL_KINDS]
 _NAME_PARTS, _NAME = [FIELD_OF[name].wire for name in NAMES[:2]], FIELD_OF[NAMES[2]].wire
 _ATTRIBUTES: Final = frozenset(field.name for field in _EXPORTED)
@@ -105,9 +106,11 @@ def write_raw_lines(contacts: Iterable[FoundContact], fields: Sequence[ExportFie
 
 
 def count_undefined(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> int:
-    """Return how many values are of custom fields that the location does not define (any more)."""
+    """Return how many values are of custom fields that the location does not define (any more), or that do not say of
+    which they are."""
     known = {field.id for field in fields}
-    return sum(value.id not in known for contact in contacts for value in contact.custom_fields or ())
+    undefined = (value.id not in known for contact in contacts for value in contact.custom_fields or ())
+    return sum(undefined) + sum(len(_unread_custom_fields(contact)) for contact in contacts)
 
 
 def count_unreadable(contacts: Iterable[FoundContact]) -> int:
@@ -134,8 +137,8 @@ def _values_of(contact: FoundContact) -> dict[str, Any]:
     values |= _unreadable_of(contact)  # as it came: better than to pass for nothing
     if not all(is_empty(values[part]) for part in _NAME_PARTS):
         del values[_NAME]  # made of these
-    else:
-        values[_NAME] = contact.name or contact.contact_name
+    elif not values[_NAME]:
+        values[_NAME] = contact.contact_name
     for field in _BY_CHANNEL:
         values[field.wire] = _channels_of(values[field.wire])
     return {name: value for name, value in values.items() if not is_empty(value)}
@@ -164,15 +167,23 @@ def _upsert_of(contact: FoundContact, keys: Mapping[str, str]) -> dict[str, Any]
         for one in contact.custom_fields or ()
         if not is_empty(one.value)
     ]
+    custom += _unread_custom_fields(contact)  # as they came: better than to pass for nothing
     return {**values, "customFields": custom} if custom else values
 
 
+def _unread_custom_fields(contact: FoundContact) -> list[Any]:
+    if _CUSTOM.name not in contact.unreadable:
+        return []
+    rest = contact.extra[_CUSTOM.wire]
+    return rest if isinstance(rest, list) else [rest]
+
+
 def _csv_row(contact: FoundContact, fields: Sequence[ExportField]) -> list[str]:
-    values = _values_of(contact)
-    if "tags" not in contact.unreadable:
+    values, unread = _values_of(contact), contact.unreadable
+    if "tags" not in unread:
         values["tags"] = _join_tags(contact.tags or [])
     row = [contact.id, *(text_of(msgspec.to_builtins(values.get(name))) for name in _WRITABLE)]
-    row += [_read_only_text(getattr(contact, attribute)) for attribute in _READ_ONLY.values()]
+    row += [_read_only_text(unread.get(name, getattr(contact, name))) for name in _READ_ONLY.values()]
     custom: dict[str, Any] = {value.id: value.value for value in contact.custom_fields or ()}
     return [*row, *(_custom_text(custom.get(field.id)) for field in fields)]
 

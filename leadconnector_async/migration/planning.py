@@ -18,6 +18,7 @@ from ..client import LeadConnector
 from ..errors import CallError
 from ..limits.limit import RateLimit, Window
 from ..models import ContactUpsert
+from ..models.locations import Location
 from ..protocol.answers import clean_text
 from ..rules.problems import ProblemTally
 from ..run.rows import RunFile, RunRow
@@ -101,8 +102,7 @@ async def ask_locations(
             )
             continue
         settings = location.settings
-        order = None if settings is None else settings.contact_unique_identifiers
-        known = tuple(name for name in order or () if name in USUAL_ORDER)
+        known = _read_order(location)
         if not known:
             tell(f"Location {location_id} does not say how it matches contacts; assumed: email, then phone.")
         asked[location_id] = Asked(
@@ -115,6 +115,15 @@ async def ask_locations(
             country=location.country,
         )
     return asked
+
+
+def _read_order(location: Location) -> tuple[str, ...]:
+    """Return by what a location matches contacts, in order; nothing where it does not say, or says it so that only a
+    part can be read."""
+    settings, odd = location.settings, location.extra.get("settings")
+    if settings is None or (isinstance(odd, dict) and "contactUniqueIdentifiers" in odd):
+        return ()
+    return tuple(name for name in settings.contact_unique_identifiers or () if name in USUAL_ORDER)
 
 
 def _known_limit(window: Window, ours: RateLimit) -> RateLimit:

@@ -211,7 +211,9 @@ class Preparation:
             )
             return None
         if self._options.create_fields:
-            self.missing = [name for name in dict.fromkeys(said) if definitions.find(name) is None]
+            columns = [column for file in files if file.map for column in file.map.columns]
+            named = [column.target.part for column in columns if column.target.is_custom_field]
+            self.missing = [name for name in dict.fromkeys([*said, *named]) if definitions.find(name) is None]
         return definitions.with_texts(self.missing)
 
     def _note_unresolved(self, sentence: str) -> None:

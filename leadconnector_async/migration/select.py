@@ -99,7 +99,7 @@ def _kept_names(sent: ContactUpsert, holders: Sequence[Contact]) -> list[str]:
     given = [name for name in fields_filled(sent) if name in NAMES]
     *parts, whole = NAMES
     for contact in holders:
-        is_in_parts = any(getattr(contact, part) for part in parts)
+        is_in_parts = not all(lacks(contact, part) for part in parts)
         has_name = is_in_parts or not lacks(contact, whole)
         given = [name for name in given if not has_name or (is_in_parts and name in parts and lacks(contact, name))]
     return given

@@ -40,6 +40,9 @@ def find_not_applied(
 ) -> tuple[NotApplied, ...]:
     """List the fields of `sent` that `stored` lacks or leaves unsaid, in the order of the fields.
 
+    What could not be read of an answer may be anything: a field counts as there only where the part that was read shows
+    it.
+
     Args:
         sent: What was sent.
         stored: What is there.
@@ -58,7 +61,8 @@ def find_not_applied(
             continue
         found = getattr(stored, name)
         if not is_whole and not stored.knows(name):
-            missing.append(NotApplied(name, msgspec.to_builtins(value), stored.unreadable.get(name)))
+            if exactly or is_empty(found) or not is_same(value, found):
+                missing.append(NotApplied(name, msgspec.to_builtins(value), stored.unreadable.get(name)))
         elif value != found and not is_same(value, found):
             missing.append(
                 _not_applied_settings(name, value, found, differing_channels(value, found, exactly=exactly))
@@ -70,18 +74,31 @@ def find_not_applied(
     return tuple(missing)
 
 
+def find_dropped(sent: ContactUpsert | ContactUpdate, stored: Contact) -> tuple[NotApplied, ...]:
+    """List the fields of `sent` that an answer shows not to be stored, as `find_not_applied` does; of fields that the
+    answer leaves out nothing is known."""
+    return tuple(one for one in find_not_applied(sent, stored) if _is_shown(one.field.partition(".")[0], stored))
+
+
+def _is_shown(name: str, stored: Contact) -> bool:
+    return stored.knows(name) or name in stored.unreadable
+
+
 _SAME: Final = {field.name: field.comparer() for field in FIELDS if field.is_personal}
 _PERSONAL: Final = [field.name for field in FIELDS if field.is_personal and field.name not in NAMES]
+_EVIDENCE: Final = frozenset((*_PERSONAL, *NAMES, *(field.name for field in FIELDS if field.kind == "custom")))
 
 
 def holds_only_what_was_sent(sent: ContactUpsert, stored: Contact) -> bool:
     """Whether a contact holds no name, email, phone, address or custom field that was not sent with this value.
 
-    One that somebody else made may hold more, or something else.
+    One that somebody else made may hold more, or something else; so may one of which not all of this could be read.
 
     What the service fills in by itself (country, time zone, source, type) proves nothing, nor do tags, which workflows
     add.
     """
+    if not _EVIDENCE.isdisjoint(stored.unreadable):
+        return False
     has_own = all(_holds_what_was_sent(name, sent, stored) for name in _PERSONAL if getattr(stored, name))
     return has_own and _is_named_as_sent(sent, stored) and _holds_only_fields_sent(sent, stored)
 
@@ -146,11 +163,13 @@ def describe_refused(sent: DndSettings, stored: Contact, channels: Collection[st
     return _not_applied_settings("dnd_settings", sent, stored.dnd_settings, channels)
 
 
-def with_refused(missing: Iterable[NotApplied], refused: Iterable[NotApplied]) -> tuple[NotApplied, ...]:
+def with_refused(missing: Iterable[NotApplied], refused: Collection[NotApplied]) -> tuple[NotApplied, ...]:
     """Add channels that the service refused to change to what else did not arrive: one entry for each field.
 
     A refused channel may compare as it should be: one that was to be closed, and is closed permanently.
     """
+    if not refused:
+        return tuple(missing)
     found = {one.field: one for one in missing}
     for one in refused:
         also = found.get(one.field, one)
@@ -163,10 +182,22 @@ def with_refused(missing: Iterable[NotApplied], refused: Iterable[NotApplied]) -
 
 
 def _compare_custom_fields(sent: Iterable[CustomField], stored: Contact, exactly: bool) -> Iterable[NotApplied]:
+    values = stored.custom_fields or []
     if stored.knows("custom_fields"):
-        return _missing_custom_fields(sent, stored.custom_fields or [], exactly)
-    received = stored.unreadable.get("custom_fields")
-    return [NotApplied(CUSTOM_PREFIX + str(field.id or field.key), _plain_value(field), received) for field in sent]
+        return _missing_custom_fields(sent, values, exactly)
+    return _unsure_custom_fields(sent, values, stored.unreadable.get("custom_fields"), exactly)
+
+
+def _unsure_custom_fields(
+    sent: Iterable[CustomField], stored: Iterable[CustomFieldValue], received: Any, exactly: bool
+) -> Iterator[NotApplied]:
+    """Compare where not all values could be read: one that is not among those may be there, or may not be empty."""
+    read = {value.id: value for value in stored}
+    for field in sent:
+        if field.id is not UNSET and field.id in read:
+            yield from _missing_custom_fields([field], [read[field.id]], exactly)
+        elif is_empty(field.field_value) or any(_missing_custom_fields([field], read.values(), exactly)):
+            yield NotApplied(CUSTOM_PREFIX + str(field.id or field.key), _plain_value(field), received)
 
 
 def _missing_custom_fields(

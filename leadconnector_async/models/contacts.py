@@ -88,7 +88,9 @@ def written_name(name: str, first_name: str | None, last_name: str | None) -> st
 
 
 NullableText: TypeAlias = str | UnsetType | None
-"""A text that the API also lets one set to null."""
+"""A text that the API also lets one set to null, in some versions and operations; `fields` says in which."""
+NullableFlag: TypeAlias = bool | UnsetType | None
+"""Likewise."""
 
 if TYPE_CHECKING:
     Birthday: TypeAlias = str
@@ -109,11 +111,11 @@ class _Writable(Struct, kw_only=True, rename="camel", omit_defaults=True, repr_o
     address1: NullableText = UNSET
     city: NullableText = UNSET
     state: NullableText = UNSET
-    postal_code: Text = UNSET
+    postal_code: NullableText = UNSET
     country: Text = UNSET
     website: NullableText = UNSET
     timezone: NullableText = UNSET
-    dnd: bool | UnsetType = UNSET
+    dnd: NullableFlag = UNSET
     dnd_settings: DndSettings | UnsetType = UNSET
     inbound_dnd_settings: InboundDndSettings | UnsetType = UNSET
     tags: list[str] | UnsetType = UNSET
@@ -129,11 +131,11 @@ class ContactUpsert(_Writable, kw_only=True, forbid_unknown_fields=True, gc=Fals
     """
 
     location_id: Text = UNSET
-    gender: Text = UNSET
+    gender: NullableText = UNSET
     company_name: NullableText = UNSET
-    source: Text = UNSET
-    assigned_to: Text = UNSET
-    create_new_if_duplicate_allowed: bool | UnsetType = UNSET
+    source: NullableText = UNSET
+    assigned_to: NullableText = UNSET
+    create_new_if_duplicate_allowed: NullableFlag = UNSET
 
 
 class ContactUpdate(_Writable, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -206,7 +208,7 @@ class Contact(Received, kw_only=True):
     first_name_lower_case: str | None = None
     last_name_lower_case: str | None = None
     full_name_lower_case: str | None = None
-    attachments: str | None = None
+    attachments: str | list[JSON] | None = None
     ssn: str | None = None
     keyword: str | None = None
     business_id: str | None = None
@@ -223,8 +225,9 @@ class Contact(Received, kw_only=True):
 
     @property
     def not_applied(self) -> tuple[NotApplied, ...]:
-        """Of a contact that `create` or `update` returned: channels of `dnd_settings` that the service refused to
-        change, so that the call was sent again without them; see `PermanentDndError`."""
+        """Of a contact that `create` or `update` returned: what was sent and is not stored, as far as the answer shows
+        it, and channels of `dnd_settings` that the service refused to change, so that the call was sent again without
+        them; see `PermanentDndError`."""
         refused: tuple[NotApplied, ...] = self.__dict__.get("_not_applied", ())
         return refused
 
@@ -244,22 +247,15 @@ class Contact(Received, kw_only=True):
     def knows(self, name: str) -> bool:
         """Whether the answer says what a field holds, also where that is nothing.
 
-        Searches and lists leave fields out, and what cannot be read is in `extra`: neither is to pass for empty.
+        Searches and lists leave fields out, and what cannot be read, or only in part, is in `extra`: neither is to pass
+        for all that is there.
 
         Args:
             name: The field, by its name in Python.
         """
         return self.is_whole or (self._is_received(name) and name not in self._unread())
 
-    @property
-    def unreadable(self) -> dict[str, JSON]:
-        """What was received of fields that cannot be read, by their names in Python."""
-        unread = self._unread()
-        received: dict[str, JSON] = msgspec.json.decode(self.raw) if unread else {}
-        return {field: received[name] for field, name in unread.items()}
-
     def _unread(self) -> dict[str, str]:
-        """Return the fields that are None as they could not be read, each with the name on the wire of what came."""
         if not self._strange:
             return {}
         names = wire_names_of(type(self))
@@ -267,8 +263,12 @@ class Contact(Received, kw_only=True):
             field: names[source]
             for field in names
             for source in reversed(self._shape.sources_of(field))
-            if getattr(self, field) is None and names.get(source) in self._strange
+            if names.get(source) in self._strange and self._lacks_all_of(field)
         }
+
+    def _lacks_all_of(self, field: str) -> bool:
+        """Whether a strange value under one of its names leaves a field without all that it holds."""
+        return getattr(self, field) is None or self._shape.sources_of(field) == (field,)
 
     def _is_received(self, field: str) -> bool:
         if self._shape.is_whole:
@@ -318,8 +318,8 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
         trace_id: The API's id of the call for its support, or None.
         attempts: Tries it took, those answered 429 not counted.
         rate_limited: Tries that were answered 429.
-        not_applied: Channels of `dnd_settings` that the service refused to change, so that the upsert was sent again
-            without them: see `PermanentDndError`. What it drops without a word is not looked for here.
+        not_applied: What was sent and is not stored, and channels of `dnd_settings` that the service refused to change,
+            so that the upsert was sent again without them: see `PermanentDndError`. Loads report it in their outcomes.
     """
 
     new: bool

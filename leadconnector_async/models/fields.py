@@ -4,8 +4,9 @@ Whatever walks over the fields of a contact reads `FIELDS`: comparing, skipping 
 empty, verifying, tracing, restoring, exporting, checking cells and reading headers. A field that is added here, and to
 the Structs, is known everywhere.
 
-Sources: the vendor's specification says which fields are written and returned, and where null is allowed. That of the
-version 2023-02-21 is a page of one white label, which allows null in more fields but not in `companyName`.
+Sources: the vendor's specification says which fields are written and returned, and where null is allowed. For the
+version 2023-02-21 there is only a white label's page about the upsert, which allows null in more fields but not in
+`companyName`; creations and updates of that version are sent what both allow.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ AnySetting: TypeAlias = DndSetting | InboundDndSetting
 AnySettings: TypeAlias = DndSettings | InboundDndSettings
 _SETTINGS: Final = (DndSettings, InboundDndSettings)  # quicker to ask for than the union
 Same: TypeAlias = Callable[[Any, Any], bool]
+Operation: TypeAlias = Literal["create", "upsert", "update"]
+"""What sends the fields of a contact."""
 Key: TypeAlias = Literal["email", "phone"]
 KEYS: Final[tuple[Key, ...]] = ("email", "phone")
 """What the service finds a contact by, in its usual order."""
@@ -226,7 +229,7 @@ class ContactField(Struct, frozen=True):
     Attributes:
         name: Its name in Python.
         kind: What it holds.
-        nulls: What takes null for it: an `upsert` or an `update` of the versions 2021-07-28 and v3; `2023-02-21`.
+        nulls: The operations that take null for it, by the version of the API.
         empty_upsert: What empties it in an upsert of a file's row; UNSET where nothing does.
         empty_update: What empties it in an update; UNSET where nothing does.
         restored_by: What can give it back the value that it had, an `update` or an `upsert`; empty where nothing can.
@@ -243,7 +246,7 @@ class ContactField(Struct, frozen=True):
 
     name: str
     kind: Kind
-    nulls: str = ""
+    nulls: Mapping[str, str] = {}
     empty_upsert: Any = UNSET
     empty_update: Any = UNSET
     restored_by: str = ""
@@ -263,6 +266,19 @@ class ContactField(Struct, frozen=True):
         first, *rest = self.name.split("_")
         return first + "".join(word.capitalize() for word in rest)
 
+    def takes_null(self, operation: Operation, version: str) -> bool:
+        """Whether null may be sent for it."""
+        return operation in self.nulls.get(version, "").split()
+
+    def how_to_clear(self, operation: Operation) -> str:
+        """Say what empties it where null does not."""
+        if self.kind in _HOW_TO_CLEAR:
+            return _HOW_TO_CLEAR[self.kind]
+        value = self.empty_update if operation == "update" else self.empty_upsert
+        if value is not UNSET:
+            return 'send "" to empty it'
+        return "nothing empties it" if self.empty_update is UNSET else "only an update can empty it"
+
     @property
     def is_stored(self) -> bool:
         """Whether a contact holds afterwards what is sent for it."""
@@ -281,6 +297,17 @@ class ContactField(Struct, frozen=True):
         return partial(found, exactly=True) if exactly else found
 
 
+_HOW_TO_CLEAR: Final[Mapping[Kind, str]] = {
+    "tags": "send [] to remove all of them",
+    "switch": "send False to switch it off",
+    "channels": 'send the status "inactive" for each channel that is to be open',
+    "inbound": 'send the status "inactive" for "all"',
+    "custom": 'send "" as the value of each field that is to be empty',
+    "location": "leave it out to use the client's location",
+    "option": "leave it out",
+}
+
+
 def _field(*columns: Any, traits: str = "", **more: Any) -> ContactField:
     more |= {f"is_{trait}": True for trait in traits.split()}
     return ContactField(*columns, **more)
@@ -290,7 +317,10 @@ def _received(names: str, traits: str = "") -> list[ContactField]:
     return [_field(name, "received", traits=traits) for name in names.split()]
 
 
-_ALL, _UPDATE, _LATER = "upsert update 2023-02-21", "update 2023-02-21", "2023-02-21"
+_ALL: Final = dict.fromkeys(("2021-07-28", "2023-02-21", "v3"), "create upsert update")
+_COMPANY: Final = dict.fromkeys(("2021-07-28", "v3"), "create upsert")
+_UPDATE: Final = {"2021-07-28": "update", "2023-02-21": "upsert update", "v3": "update"}
+_LATER: Final = {"2023-02-21": "upsert"}
 _WHO, _TEXT = "filled personal traced exported searched", "filled traced exported"
 _EMAILS: Final = (
     "emailaddress mail primaryemail email1 workemail businessemail email2 secondaryemail personalemail homeemail "
@@ -314,14 +344,14 @@ FIELDS: Final[tuple[ContactField, ...]] = (
     # The service refuses an empty text, which is no address and no number.
     _field("email", "email", _ALL, UNSET, None, "update", traits=_WHO + " sorted", headers=_EMAILS),
     _field("phone", "phone", _ALL, UNSET, None, "update", traits=_WHO, headers=_PHONES),
-    _field("company_name", "text", "upsert", "", UNSET, "upsert", traits=_TEXT + " searched",
+    _field("company_name", "text", _COMPANY, "", UNSET, "upsert", traits=_TEXT + " searched",
            headers="company organization organisation businessname"),
     _field("address1", "text", _ALL, "", "", "update", traits="filled personal traced exported",
            headers="address street streetaddress addressline1"),
     _field("city", "text", _ALL, "", "", "update", traits=_WHO),
     _field("state", "text", _ALL, "", "", "update", traits=_WHO, headers="stateregion stateprovince region province"),
     _field("postal_code", "text", _LATER, "", "", "update", traits=_WHO, headers="zip zipcode postcode zippostalcode"),
-    _field("country", "country", "", UNSET, UNSET, "update", traits=_TEXT + " searched",
+    _field("country", "country", {}, UNSET, UNSET, "update", traits=_TEXT + " searched",
            headers="countryregion countrycode"),
     _field("website", "url", _ALL, "", "", "update", traits=_TEXT, headers="websiteurl url web homepage"),
     _field("timezone", "zone", _ALL, None, None, "update", traits=_TEXT),
@@ -332,15 +362,16 @@ FIELDS: Final[tuple[ContactField, ...]] = (
            headers="leadsource contactsource"),
     _field("assigned_to", "id", _UPDATE, UNSET, None, "update", traits=_TEXT + " searched"),
     # A trace has each tag.
-    _field("tags", "tags", "", UNSET, [], "update", traits="exported searched", headers="tag labels"),
+    _field("tags", "tags", {}, UNSET, [], "update", traits="exported searched", headers="tag labels"),
     # Channels are closed whatever else of a contact is filled.
     _field("dnd", "switch", _LATER, UNSET, False, "update", group="dnd", traits="traced exported searched sorted",
            headers="donotdisturb"),
-    _field("dnd_settings", "channels", "", UNSET, UNSET, "update", group="dnd", traits="traced exported"),
-    _field("inbound_dnd_settings", "inbound", "", UNSET, UNSET, "update", traits=_TEXT),
-    _field("custom_fields", "custom", "", UNSET, UNSET, "update", traits=_TEXT),
+    _field("dnd_settings", "channels", {}, UNSET, UNSET, "update", group="dnd", traits="traced exported"),
+    _field("inbound_dnd_settings", "inbound", {}, UNSET, UNSET, "update", traits=_TEXT),
+    _field("custom_fields", "custom", {}, UNSET, UNSET, "update", traits=_TEXT),
     # An export of one location is often for another.
-    _field("location_id", "location", _LATER),
+    # The white label's page takes null for it; a location is named in every call all the same.
+    _field("location_id", "location"),
     _field("create_new_if_duplicate_allowed", "option", _LATER),
     # What the service alone writes, and what only searches and lists return.
     *_received("additional_emails additional_phones", "exported"),

@@ -77,7 +77,7 @@ def read_tags_report(body: bytes) -> TagsReport:
 def _read_result(raw: msgspec.Raw) -> TagResult | None:
     try:
         return read_received(raw, TagResult)
-    except (msgspec.DecodeError, TypeError):
+    except msgspec.DecodeError:
         return None  # it names no contact: of those it may have meant, the report says that nothing was said
 
 

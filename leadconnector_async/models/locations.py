@@ -100,6 +100,8 @@ class CustomFieldDefinition(Received, kw_only=True):
     max_file_limit: int | float | None = None
     location_id: str | None = None
     model: str | None = None
+    parent_id: str | None = None
+    description: str | None = None
 
 
 class TextBoxOption(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
@@ -110,7 +112,7 @@ class TextBoxOption(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 
 
 class CustomFieldBody(SentStruct, frozen=True, kw_only=True):
-    """What a custom field is defined or changed with."""
+    """What a custom field is defined or changed with; the last three are for its definition alone."""
 
     name: str
     data_type: str | None = None
@@ -121,3 +123,6 @@ class CustomFieldBody(SentStruct, frozen=True, kw_only=True):
     text_box_list_options: list[str | TextBoxOption] | None = None
     position: int | None = None
     model: Literal["contact", "opportunity"] | None = None
+    field_key: str | None = None
+    parent_id: str | None = None
+    description: str | None = None

@@ -24,7 +24,7 @@ Operator: TypeAlias = Literal["eq", "not_eq", "contains", "not_contains", "exist
 """How a filter compares; `exists` and `not_exists` take no value, `range` takes a `Range`."""
 Moment: TypeAlias = str | int | float | datetime
 """A bound of a range: a time as `datetime` (with its zone) or ISO 8601 text, or a number."""
-Cursor: TypeAlias = list[str | int | float | bool | None]
+Cursor: TypeAlias = list[JSON]
 """The place of a contact in the order of a search; it goes back to the service as it came."""
 
 SORT_FIELDS: Final = {field.name: field.wire for field in FIELDS if field.is_sorted}
@@ -282,7 +282,7 @@ class FoundContact(Contact, kw_only=True):
         for name in Contact.__struct_fields__:
             setattr(self, name, getattr(whole, name))
         self.__dict__.clear()
-        self.__dict__.update(_raw=whole.raw, _strange_names=whole._strange)
+        self.__dict__.update(whole.__dict__, _raw=whole.raw)
 
 
 class SearchPage(Struct, frozen=True, kw_only=True):

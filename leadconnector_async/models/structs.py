@@ -1,8 +1,9 @@
 """The base of all objects that the service returns: any content can be read, and none of it is lost.
 
-A known field whose value is not of the documented kind is left at None and kept in `extra`, so that a change of the
-service never turns a call that succeeded into one that failed. Do not disturb is the exception: left at None, it would
-read as "open"; what cannot be read of it counts as closed, and is kept in `extra` as well.
+A value that is not of the documented kind is left out and kept in `extra`, and everything around it is read, so that a
+change of the service never turns a call that succeeded into one that failed. A field of which nothing can be read is
+None. Do not disturb is the exception: left at None, it would read as "open"; what cannot be read of it counts as
+closed, and is kept in `extra` as well.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from msgspec import Struct
 from ..errors import UsageError
 from .dnd import read_odd_dnd, read_odd_inbound_settings, read_odd_settings, respell_channels
 from .given import WrongKeyError, is_plain, read_given
+from .lenient import UNREAD, fields_by_wire_name, read_in_part
 
 if TYPE_CHECKING:
     JSON: TypeAlias = str | int | float | bool | list["JSON"] | dict[str, "JSON"] | None
@@ -38,15 +40,42 @@ class Received(Struct, kw_only=True, rename="camel", repr_omit_defaults=True, di
 
     @property
     def extra(self) -> dict[str, JSON]:
-        """What was received under names, or with kinds of value, that this class has no attribute for."""
+        """What was received under names, or with kinds of value, that this class has no attribute for.
+
+        Of an object or a list that was read in part, it holds the odd fields and the odd items alone.
+        """
         received: dict[str, JSON] = msgspec.json.decode(self.raw)
-        known = _fields(type(self))
-        strange = self._strange | self.__dict__.get("_odd_names", set())
-        return {name: value for name, value in received.items() if name in strange or name not in known}
+        found = {name: self._rest_of(name, value) for name, value in received.items()}
+        return {name: rest for name, rest in found.items() if rest is not UNREAD}
+
+    def _rest_of(self, name: str, value: JSON) -> Any:
+        """Return what of a field, by its name on the wire, was not read, or `UNREAD` where that is nothing."""
+        field = fields_by_wire_name(type(self)).get(name)
+        if field is None:
+            return value
+        if name in _READ_ODD:
+            return value if name in self.__dict__.get("_odd_names", ()) else UNREAD
+        _, rest = read_in_part(value, field.type, keeps_unknown=True)
+        return value if rest is UNREAD and name in self._strange else rest
+
+    @property
+    def unreadable(self) -> dict[str, JSON]:
+        """What was received in fields that could not be read, in whole or in part, by their names in Python.
+
+        Such a field is None, or holds the part that could be read: neither is all that the service has there.
+        """
+        unread = self._unread()
+        received: dict[str, JSON] = msgspec.json.decode(self.raw) if unread else {}
+        return {field: received[name] for field, name in unread.items()}
+
+    def _unread(self) -> dict[str, str]:
+        """Return the fields that could not be read, each with its name on the wire."""
+        fields = fields_by_wire_name(type(self))
+        return {fields[name].name: name for name in self._strange}
 
     @property
     def _strange(self) -> set[str]:
-        """The names on the wire of fields that could not be read."""
+        """The names on the wire of fields that could not be read, or not all of them."""
         strange: set[str] = self.__dict__.get("_strange_names", set())
         return strange
 
@@ -66,14 +95,9 @@ AnyKind = TypeVar("AnyKind")
 
 
 @cache
-def _fields(model: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
-    return {field.encode_name: field for field in msgspec.structs.fields(model)}
-
-
-@cache
 def wire_names_of(model: type[Struct]) -> dict[str, str]:
     """Return the names on the wire of the fields of a class."""
-    return {field.name: name for name, field in _fields(model).items()}
+    return {field.name: name for name, field in fields_by_wire_name(model).items()}
 
 
 @cache
@@ -124,26 +148,35 @@ def read_leniently(raw: bytes | msgspec.Raw, model: type[AnyReceived]) -> AnyRec
 
 def _read_by_field(received: Mapping[str, Any], model: type[AnyReceived]) -> AnyReceived:
     """Read an object field by field, and leave out what is not of the documented kind."""
-    known = _fields(model)
+    known = fields_by_wire_name(model)
     values: dict[str, Any] = {}
     strange: set[str] = set()
     odd: set[str] = set()  # read all the same, so that what they hold is known
     for name in received.keys() & known.keys():
         field = known[name]
-        try:
-            values[field.name] = msgspec.convert(received[name], field.type)
-        except msgspec.ValidationError:
-            if name in _READ_ODD:
-                values[field.name] = _READ_ODD[name](received[name])
-                odd.add(name)
-            else:
-                strange.add(name)
-    if "id" in known and "id" not in values:
+        if name in _READ_ODD:
+            values[field.name], is_odd = _read_setting(name, received[name], field.type)
+            odd |= {name} if is_odd else set()
+            continue
+        value, rest = read_in_part(received[name], field.type)
+        if value is not UNREAD:
+            values[field.name] = value
+        if rest is not UNREAD:
+            strange.add(name)
+    if any(field.required and field.name not in values for field in known.values()):
         raise _no_id(model)
     value = model(**values)
     value.__dict__["_strange_names"] = strange
     value.__dict__["_odd_names"] = odd
     return value
+
+
+def _read_setting(name: str, value: Any, kind: Any) -> tuple[Any, bool]:
+    """Read a field about do-not-disturb, and say whether it is not as documented."""
+    try:
+        return msgspec.convert(value, kind), False
+    except msgspec.ValidationError:
+        return _READ_ODD[name](value), True
 
 
 def _no_id(model: type[Received]) -> msgspec.ValidationError:
@@ -197,11 +230,9 @@ def whole(model: type[AnyReceived]) -> Callable[[bytes], AnyReceived]:
 
 
 def read_part(parts: dict[str, msgspec.Raw], name: str, kind: type[AnyKind]) -> AnyKind | None:
-    """Return one part of an answer, or None where it is absent or of another kind."""
-    try:
-        return msgspec.json.decode(parts.get(name, b"null"), type=kind)
-    except msgspec.ValidationError:
-        return None
+    """Return one part of an answer as far as it can be read; None where it is absent or of another kind."""
+    value, _ = read_in_part(msgspec.json.decode(parts.get(name, b"null")), kind)
+    return None if value is UNREAD else value
 
 
 # ---------------------------------------------------------------------------------------------- sent
@@ -247,7 +278,8 @@ def describe(error: Exception, python_names: Mapping[str, str], *, what: str = "
     """Turn "Expected `bool`, got `str` - at `$.dnd`" into "dnd: expected bool, got str", and the field at fault."""
     if isinstance(error, WrongKeyError):
         return _describe_key(error, python_names)
-    sentence, _, path = str(error).replace("`", "").partition(" - at $")
+    # Which fields may be null, and where, is another question, and has an answer of its own.
+    sentence, _, path = str(error).replace("`", "").replace(" | null", "").partition(" - at $")
     match = re.match(r"\.(\w+)", path)
     if match is None:
         return f"{what} cannot be encoded: {sentence}", None

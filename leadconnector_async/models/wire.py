@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -12,13 +13,14 @@ from msgspec import UNSET, Struct, UnsetType
 from ..errors import InvalidContactError
 from .contacts import SHAPES, Contact, ContactUpdate, ContactUpsert, ShapeName, UpsertResult, written_name
 from .dnd import V3_CHANNELS, give_way
-from .fields import given_fields
+from .fields import FIELD_OF, ContactField, Operation, given_fields
 from .given import is_plain, read_given
 from .normal import read_birthday
 from .structs import ENCODING_ERRORS, check_id, describe, read_received
 
 AnySendable = TypeVar("AnySendable", bound=ContactUpsert | ContactUpdate)
 _Contact = TypeVar("_Contact", bound=Contact)
+_GOT_NULL: Final = re.compile(r": expected .*, got null")  # after the name of a field, and nothing within it
 _ENCODE: Final = msgspec.json.Encoder().encode
 _DECODERS: Final[dict[type[Struct], msgspec.json.Decoder[Any]]] = {
     model: msgspec.json.Decoder(model) for model in (ContactUpsert, ContactUpdate)
@@ -50,7 +52,7 @@ def _check(contact: AnySendable) -> tuple[AnySendable, bytes]:
         body = _ENCODE(read_given(contact, model))
         return decode(body), body
     except ENCODING_ERRORS as error:
-        raise _invalid_contact(error) from None
+        raise _invalid_contact(error, model) from None
 
 
 def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False, is_checked: bool = False) -> bytes:
@@ -68,7 +70,7 @@ def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False, 
         try:
             body = _ENCODE(contact)
         except ENCODING_ERRORS as error:
-            raise _invalid_contact(error) from None
+            raise _invalid_contact(error, type(contact)) from None
     else:
         contact, body = _check(contact)
     has_null_words = b"null" in body and (contact.dnd_settings or contact.inbound_dnd_settings)
@@ -77,16 +79,28 @@ def encode_contact(contact: ContactUpsert | ContactUpdate, *, v3: bool = False, 
     return body
 
 
-def refuse_nulls(contact: ContactUpsert, version: str) -> None:
-    """Refuse null for a field for which a version of the API does not take it, though others do.
+def refuse_nulls(
+    contact: ContactUpsert | ContactUpdate, operation: Operation, version: str, *, what: str | None = None
+) -> None:
+    """Refuse null for a field for which an operation in a version of the API does not take it, though others do.
+
+    Args:
+        contact: What is to be sent.
+        operation: How.
+        version: In which version of the API.
+        what: What does not accept the null, as the message has it; the operation in that version by default.
 
     Raises:
-        InvalidContactError: There is such a field; the message names it.
+        InvalidContactError: There is such a field; the message names it, and what empties it.
     """
     for field in given_fields(contact):
-        if getattr(contact, field.name) is None and version not in field.nulls.split():
-            sentence = f'{field.name}: version {version} of the API takes no null here; send "" to empty it'
-            raise InvalidContactError(sentence, field=field.name)
+        if getattr(contact, field.name) is None and not field.takes_null(operation, version):
+            raise _no_null(field, operation, what or f"this {operation} in version {version} of the API")
+
+
+def _no_null(field: ContactField, operation: Operation, what: str) -> InvalidContactError:
+    sentence = f"{field.name}: null is not accepted by {what}; {field.how_to_clear(operation)}"
+    return InvalidContactError(sentence, field=field.name)
 
 
 def _respell(body: bytes, *, v3: bool) -> bytes:
@@ -127,8 +141,8 @@ def without_refused(contact: AnySendable, channels: Iterable[str]) -> AnySendabl
 def read_contact(raw: bytes | msgspec.Raw, model: type[_Contact], shape: ShapeName) -> _Contact:
     """Read a contact that an operation returned, whatever the API version.
 
-    A known field whose value is not of the documented kind is left at None and kept in `Contact.extra`, so that a
-    change of the service never turns a call that succeeded into one that failed.
+    A value that is not of the documented kind is left out and kept in `Contact.extra`, so that a change of the service
+    never turns a call that succeeded into one that failed.
 
     Args:
         raw: Its JSON.
@@ -170,12 +184,16 @@ class _ContactAnswer(Struct, rename="camel", gc=False):
     contact: Contact
     new: bool | None = None
     trace_id: str | None = None
+    succeded: bool | None = None  # the service's own spelling, up to v3
+    succeeded: bool | None = None
 
 
 class _RawContactAnswer(Struct, rename="camel"):
     contact: msgspec.Raw
     new: bool | None = None
     trace_id: Any = None
+    succeded: Any = None
+    succeeded: Any = None
 
 
 _ANSWER: Final = msgspec.json.Decoder(_ContactAnswer)
@@ -193,7 +211,9 @@ def decode_contact(body: bytes) -> Contact:
 
 def decode_created(body: bytes) -> Contact:
     """Decode the contact of an answer to a creation before v3, which leaves fields out; as `decode_contact`."""
-    return read_contact(_RAW_ANSWER.decode(body).contact, Contact, "created")
+    answer = _RAW_ANSWER.decode(body)
+    _check_success(answer)
+    return read_contact(answer.contact, Contact, "created")
 
 
 def decode_upsert(body: bytes) -> UpsertResult:
@@ -209,6 +229,7 @@ def _decode_answer(body: bytes) -> _ContactAnswer:
         answer = _ANSWER.decode(body)
     except msgspec.ValidationError:
         return _decode_leniently(body)
+    _check_success(answer)
     check_id(answer.contact)
     answer.contact.__dict__["_answer"] = body
     _normalise_birthday(answer.contact)
@@ -217,8 +238,14 @@ def _decode_answer(body: bytes) -> _ContactAnswer:
 
 def _decode_leniently(body: bytes) -> _ContactAnswer:
     answer = _RAW_ANSWER.decode(body)
+    _check_success(answer)
     trace_id = answer.trace_id if isinstance(answer.trace_id, str) else None
     return _ContactAnswer(read_contact(answer.contact, Contact, "whole"), answer.new, trace_id)
+
+
+def _check_success(answer: _ContactAnswer | _RawContactAnswer) -> None:
+    if answer.succeded is False or answer.succeeded is False:
+        raise msgspec.ValidationError("the answer says that it did not succeed")
 
 
 def _spellings(model: type[Struct]) -> dict[str, str]:
@@ -246,9 +273,12 @@ def read_mapping(row: Mapping[str, object], model: type[AnySendable]) -> AnySend
     try:
         return msgspec.convert(read_given(row, model), model)
     except ENCODING_ERRORS as error:
-        raise _invalid_contact(error) from None
+        raise _invalid_contact(error, model) from None
 
 
-def _invalid_contact(error: Exception) -> InvalidContactError:
+def _invalid_contact(error: Exception, model: type[Struct]) -> InvalidContactError:
     sentence, field = describe(error, _PYTHON_NAMES, what="the contact")
+    if field is not None and field in FIELD_OF and _GOT_NULL.fullmatch(sentence, len(field)):
+        operation: Operation = "update" if model is ContactUpdate else "upsert"
+        return _no_null(FIELD_OF[field], operation, "any version of the API")
     return InvalidContactError(sentence, field=field)

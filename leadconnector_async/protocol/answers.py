@@ -63,7 +63,8 @@ _ADVICE: Final = (
 
 
 def read_error(response: Response) -> APIError:
-    """Say what an answer of 400 or more means. The HTTP status decides; the body's own is not believed."""
+    """Say what an answer of 400 or more means, or one that says that it did not succeed. The HTTP status decides; the
+    body's own is not believed."""
     fields = _error_fields(response.body)
     status = response.status
     messages = _messages(fields, response)
@@ -121,6 +122,8 @@ def _text(value: object) -> str | None:
 
 
 def _reason(status: int) -> str:
+    if status < _FIRST_ERROR:
+        return "the service says that it did not succeed"
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -140,7 +143,7 @@ def _error_class(status: int, message: str, fields: Mapping[str, Any]) -> type[A
         return ServerError
     if status == HTTPStatus.UNAUTHORIZED:
         return _class_of_401(message)
-    if status == HTTPStatus.BAD_REQUEST:
+    if status == HTTPStatus.BAD_REQUEST or status < _FIRST_ERROR:
         return _class_of_400(message, fields)
     return _CLASSES.get(status, BadRequestError)
 
@@ -253,7 +256,7 @@ def read_response(request: Request[T], response: Response) -> T:
 
     Raises:
         InvalidResponseError: 2xx, but not what the API promises; or a status that is neither success nor error.
-        APIError: The API refused, as the class at hand says.
+        APIError: The API refused, as the class at hand says; also with 2xx and a body that says so.
     """
     status = response.status
     if status >= _FIRST_ERROR:
@@ -268,6 +271,8 @@ def read_response(request: Request[T], response: Response) -> T:
         mended = _mend_characters(response.body)
         if mended != response.body:
             return read_response(request, Response(status, response.headers, mended))
+        if says_no(response.body):
+            raise read_error(response) from None
         kind = (
             "an empty body" if not response.body.strip() else f"a body that cannot be read ({clean_text(str(error))})"
         )
@@ -289,6 +294,12 @@ class _SuccessAnswer(Struct, frozen=True):
     success: bool | None = None
 
 
+def says_no(body: bytes) -> bool:
+    """Whether an answer says in so many words that nothing was done."""
+    fields = _error_fields(body)
+    return any(fields.get(name) is False for name in _SuccessAnswer.__struct_fields__)
+
+
 _SUCCESS: Final = msgspec.json.Decoder(_SuccessAnswer)
 
 
@@ -296,8 +307,8 @@ def read_success(body: bytes) -> None:
     """Read `{"succeded": true}`, in any of its spellings.
 
     Raises:
-        ValueError: It does not say so.
+        ValueError: It does not say so, or says the opposite.
     """
     answer = _SUCCESS.decode(body)
-    if not (answer.succeded or answer.succeeded or answer.success):
+    if says_no(body) or not (answer.succeded or answer.succeeded or answer.success):
         raise ValueError("it does not say that it succeeded")

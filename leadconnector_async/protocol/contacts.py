@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
+from ..models.fields import Operation
 from ..models.wire import decode_created, refuse_nulls
 from .answers import read_success
 from .request import HEADERS, Request, Scope, build_request, fill_path
@@ -17,17 +18,24 @@ _CONTACT = "/contacts/{contact_id}"
 
 def build_upsert(contact: ContactUpsert, version: str, *, is_checked: bool = False) -> Request[UpsertResult]:
     """POST /contacts/upsert, for a contact whose `location_id` is set."""
-    if version == "2023-02-21":  # the Structs allow null where the other versions take it
-        refuse_nulls(contact, version)
     return Request(
         method="POST",
         path="/contacts/upsert",
         headers=HEADERS[version],
-        body=encode_contact(contact, v3=version == "v3", is_checked=is_checked),
+        body=_encode(contact, "upsert", version, is_checked=is_checked),
         location_id=str(contact.location_id),
         repeatable=contact.create_new_if_duplicate_allowed is not True,
         read=decode_upsert,
     )
+
+
+def _encode(
+    contact: ContactUpsert | ContactUpdate, operation: Operation, version: str, *, is_checked: bool = False
+) -> bytes:
+    body = encode_contact(contact, v3=version == "v3", is_checked=is_checked)
+    if b"null" in body:  # quicker than to look at each field, and most rows have none
+        refuse_nulls(contact, operation, version)
+    return body
 
 
 def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
@@ -36,7 +44,7 @@ def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
         method="POST",
         path="/contacts/",
         headers=HEADERS[version],
-        body=encode_contact(contact, v3=version == "v3"),
+        body=_encode(contact, "create", version),
         location_id=str(contact.location_id),
         repeatable=False,
         read=decode_contact if version == "v3" else decode_created,
@@ -45,7 +53,7 @@ def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
 
 def build_update(contact_id: str, changes: ContactUpdate, scope: Scope) -> Request[Contact]:
     """PUT /contacts/{contactId}."""
-    body = encode_contact(changes, v3=scope.version == "v3")
+    body = _encode(changes, "update", scope.version)
     return build_request("PUT", fill_path(_CONTACT, contact_id=contact_id), scope, decode_contact, body=body)
 
 

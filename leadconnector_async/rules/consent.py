@@ -507,7 +507,7 @@ def without_openings(fields: dict[str, Any]) -> dict[str, Any]:
             value = {channel: setting for channel, setting in value.items() if not _opens(setting)}
             if not value:  # none at all could pass for "no channel is closed"
                 continue
-        if not (wire == "dnd" and value is False):
+        if not (wire == "dnd" and (value is False or value is None)):  # null, too, leaves it open
             kept[name] = value
     return kept
 

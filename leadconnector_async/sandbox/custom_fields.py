@@ -23,6 +23,8 @@ class CustomFieldDefinition(Struct, frozen=True, kw_only=True):
         position: Where it stands among the others.
         accepted_formats: What kinds of files it takes.
         max_files: How many of them.
+        parent_id: The folder that it is in, or nothing.
+        description: What it is for, or nothing.
     """
 
     id: str
@@ -35,6 +37,8 @@ class CustomFieldDefinition(Struct, frozen=True, kw_only=True):
     position: float = 0
     accepted_formats: tuple[str, ...] = ()
     max_files: float = 1
+    parent_id: str = ""
+    description: str = ""
 
 
 def _define(number: int, key: str, data_type: str, *options: str) -> CustomFieldDefinition:

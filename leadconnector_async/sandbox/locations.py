@@ -27,7 +27,11 @@ _CHANGEABLE: Final = {
     "position": number,
     "model": one_of(*_MODELS),
 }
-NEW_FIELD: Final = Rules({**_CHANGEABLE, "dataType": one_of(*DATA_TYPES)}, ("name", "dataType"))
+NEW_FIELD: Final = Rules(
+    # The last three are in no reference of this API.
+    {**_CHANGEABLE, "dataType": one_of(*DATA_TYPES), "fieldKey": text, "parentId": text, "description": text},
+    ("name", "dataType"),
+)
 CHANGED_FIELD: Final = Rules(_CHANGEABLE, ("name",))
 
 
@@ -83,12 +87,25 @@ def create_custom_field(records: Records, call: IncomingCall) -> Body:
     location_id, sent = call.params["locationId"], call.body
     present = records.custom_fields(location_id).by_id
     model = sent.get("model", "contact")
-    key = re.sub(r"\W+", "_", sent["name"].strip().lower()).strip("_") or "field"
+    key = _key_of(sent, model)
     if any((field.key, field.model) == (key, model) for field in present.values()):
         raise Refusal(400, f"{model}.{key} already exists")
     new_id = records.new_id(records.contacts)
-    field = CustomFieldDefinition(id=new_id, key=key, name=sent["name"], data_type=sent["dataType"])
+    field = CustomFieldDefinition(
+        id=new_id,
+        key=key,
+        name=sent["name"],
+        data_type=sent["dataType"],
+        parent_id=sent.get("parentId", ""),
+        description=sent.get("description", ""),
+    )
     return _keep(records, location_id, _changed(field, {"position": len(present), **sent}))
+
+
+def _key_of(sent: Body, model: str) -> str:
+    """Return the key that is sent, else one that is made of the name."""
+    named = sent.get("fieldKey", "").removeprefix(f"{model}.") or sent["name"]
+    return re.sub(r"\W+", "_", named.strip().lower()).strip("_") or "field"
 
 
 def get_custom_field(records: Records, call: IncomingCall) -> Body:
@@ -159,4 +176,6 @@ def _spell(field: CustomFieldDefinition, location_id: str) -> Body:
         "maxFileLimit": field.max_files,
         "locationId": location_id,
         "model": field.model,
+        **({"parentId": field.parent_id} if field.parent_id else {}),
+        **({"description": field.description} if field.description else {}),
     }

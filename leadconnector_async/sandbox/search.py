@@ -316,17 +316,30 @@ def _meta(call: IncomingCall, total: int, start: int, page: list[Fields], size: 
     return meta
 
 
+_BY_NAME: Final[SortOrder] = (("name", False),)
+
+
 def list_business(records: Records, call: IncomingCall) -> Body:
+    """Return a page of the contacts of a business, by name and id, which is what its cursor is made of."""
     location_id, business_id = call.must_name_location(), call.params["businessId"]
     query = call.query.get("query", "").strip().lower()
     size = call.count("limit", _USUAL_PAGE_OF_A_BUSINESS, most=_LARGEST_LIST_PAGE)
     found = records.search_view.select(
         location_id,
-        NEWEST_FIRST,
+        _BY_NAME,
         lambda each: each.get("businessId") == business_id and holds(each, query),
         repr(("business", business_id, query)),
     )
-    cursor = call.query_all("startAfter")  # of v3: what the last contact of a page was sorted by
-    start = _list_place_after(cursor, found) if len(cursor) > 1 else call.count("skip", 0)
+    after = call.query_all("startAfter")
+    start = _place_after(_read_pair(after), found, _BY_NAME) if after else call.count("skip", 0)
     page = found[start : start + size]
     return {"contacts": [LISTED.spell(contact, call.version) for contact in page], "count": len(found)}
+
+
+def _read_pair(sent: list[str]) -> list[Any]:
+    """Read a name and an id: with a comma between, as the specification of v3 has them, or one parameter for each, as
+    the vendor's own SDK sends them. A name may hold commas, an id does not."""
+    name, comma, contact_id = ",".join(sent).rpartition(",")
+    if not comma:
+        raise Refusal(422, ["startAfter must be a name and an id"])
+    return [name.strip().lower() or None, contact_id]

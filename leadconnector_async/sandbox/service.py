@@ -264,7 +264,7 @@ class Service:
         try:
             version, bearer = self._admit(request)
             route, params = find_route(request.method, request.path, version)
-            body = read_json(await request.read()) if request.can_read_body else {}
+            body = await _read_body(request, route)
             call = IncomingCall(request, params, body, version)
             location_id = self._location_of(call)
             self._check_location(location_id)
@@ -343,7 +343,7 @@ class Service:
     def _run(self, route: Route, call: IncomingCall) -> Body:
         """Carry a call out; what it changed is kept before it is answered."""
         if route.rules is not None:
-            check(call.body, route.rules)
+            check(call.body, route.rules, call.version)
         value = route.run(self._records, call)
         value["traceId"] = self._new_trace_id()
         if self._data is not None:
@@ -365,6 +365,15 @@ class Service:
     def _new_trace_id(self) -> str:
         digits = f"{self._chance.getrandbits(128):032x}"
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+async def _read_body(request: web.BaseRequest, route: Route) -> Body:
+    """Return the body of a request; where the reference requires one, it must be there, if only as `{}`."""
+    if request.can_read_body:
+        return read_json(await request.read())
+    if route.rules is not None:
+        raise Refusal(400, "Unexpected end of JSON input")
+    return {}
 
 
 def _too_large() -> Refusal:

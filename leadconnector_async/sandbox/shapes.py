@@ -32,6 +32,7 @@ class AnswerShape(Struct, frozen=True):
         makes: How a field is formed, where it is not returned as it is kept.
         has_nulls: Whether what a contact lacks is null; otherwise it is left out.
         always: What is there of every contact, and its value where none is kept.
+        derived: What is there of every contact, and how it is made where none is kept.
     """
 
     names: tuple[str, ...]
@@ -39,6 +40,7 @@ class AnswerShape(Struct, frozen=True):
     makes: Mapping[str, Make] = {}
     has_nulls: bool = False
     always: Mapping[str, Any] = {}
+    derived: Mapping[str, Callable[[Fields], Any]] = {}
 
     def spell(self, contact: Fields, version: str) -> Fields:
         """Return a stored contact as the operation does in a version of the API."""
@@ -49,6 +51,8 @@ class AnswerShape(Struct, frozen=True):
                 answer[name] = self.makes[name](value) if name in self.makes else value
             elif name in self.always:
                 answer[name] = self.always[name]
+            elif name in self.derived:
+                answer[name] = self.derived[name](contact)
             elif self.has_nulls and name not in _NEVER_NULL:
                 answer[name] = None
         return spell_channels(answer, version)
@@ -69,6 +73,11 @@ def _midnight(day: str) -> str:
     return f"{day}T00:00:00.000Z"
 
 
+def _attribution(contact: Fields) -> Fields:
+    """Return where a contact came from that was made by a call: nobody clicked on anything."""
+    return {"url": "", "campaign": None, "referrer": None, "medium": "api", "mediumId": contact["locationId"]}
+
+
 WHOLE: Final = AnswerShape(
     _split("""
         id name locationId firstName lastName email emailLowerCase timezone companyName phone dnd dndSettings type
@@ -76,7 +85,14 @@ WHOLE: Final = AnswerShape(
         attachments ssn keyword firstNameLowerCase fullNameLowerCase lastNameLowerCase lastActivity customFields
         businessId attributionSource lastAttributionSource visitorId gender inboundDndSettings additionalEmails
         additionalPhones followers
-    """)
+    """),
+    always={"attachments": "", "ssn": "", "keyword": ""},
+    derived={
+        "lastActivity": lambda contact: contact["dateUpdated"],
+        "visitorId": lambda contact: contact["id"][::-1],  # any id that is not the contact's own
+        "attributionSource": _attribution,
+        "lastAttributionSource": _attribution,
+    },
 )
 """From a read by id, an upsert and an update, and from a creation with v3; the last line is not in the reference. That
 of a duplicate, too, which no reference describes."""

@@ -168,20 +168,40 @@ class Rules(Struct, frozen=True):
         properties: The check of each property that it knows.
         required: Those that must be there.
         nullable: Those that may be null.
+        nullable_in: The same for versions in which they are others.
     """
 
     properties: Mapping[str, Check]
     required: tuple[str, ...] = ()
     nullable: frozenset[str] = frozenset()
+    nullable_in: Mapping[str, frozenset[str]] = {}
+
+    def may_be_null(self, name: str, version: str) -> bool:
+        """Whether a property may be null in a version of the API."""
+        return name in self.nullable_in.get(version, self.nullable)
 
 
-CREATE: Final = Rules(_OF_A_NEW_ONE, ("locationId",), _NULLABLE)
-UPSERT: Final = Rules({**_OF_A_NEW_ONE, "createNewIfDuplicateAllowed": flag}, ("locationId",), _NULLABLE)
-UPDATE: Final = Rules(_COMMON, nullable=_NULLABLE | {"source", "assignedTo"})
+# 2023-02-21 has no specification but a white label's page about the upsert. It leaves `companyName` out, and takes null
+# for `locationId`, too: which location that would mean it does not say, so the sandbox refuses it.
+_LATER: Final = "2023-02-21"
+_NULLABLE_LATER: Final = _NULLABLE - {"companyName"}
+_NULLABLE_IN_UPSERT: Final = _NULLABLE_LATER | set(
+    "gender postalCode dnd source assignedTo createNewIfDuplicateAllowed".split()
+)
+_NULLABLE_IN_UPDATE: Final = _NULLABLE - {"companyName"} | {"source", "assignedTo"}
+
+CREATE: Final = Rules(_OF_A_NEW_ONE, ("locationId",), _NULLABLE, {_LATER: _NULLABLE_LATER})
+UPSERT: Final = Rules(
+    {**_OF_A_NEW_ONE, "createNewIfDuplicateAllowed": flag},
+    ("locationId",),
+    _NULLABLE,
+    {_LATER: _NULLABLE_IN_UPSERT},
+)
+UPDATE: Final = Rules(_COMMON, nullable=_NULLABLE_IN_UPDATE)
 
 
-def check(body: dict[str, Any], rules: Rules) -> None:
-    """Check a body against the rules of its operation.
+def check(body: dict[str, Any], rules: Rules, version: str) -> None:
+    """Check a body against the rules of its operation in a version of the API.
 
     Raises:
         Refusal: 422 with all that is wrong with it.
@@ -194,10 +214,23 @@ def check(body: dict[str, Any], rules: Rules) -> None:
         elif body[name] == "":
             messages.append(f"{name} should not be empty")
     for name, value in body.items():
-        if name in properties and not (value is None and name in rules.nullable):
-            messages += properties[name](name, value)
+        if name in properties and not (value is None and rules.may_be_null(name, version)):
+            messages += properties[name](name, _without_null_words(name, value) if version == _LATER else value)
     if messages:
         raise Refusal(422, messages)
+
+
+def _without_null_words(name: str, value: Any) -> Any:
+    """Take out of channels what 2023-02-21 also takes as null: `message` and `code`."""
+    if name not in ("dndSettings", "inboundDndSettings") or not isinstance(value, dict):
+        return value
+    return {channel: _drop_null_words(setting) for channel, setting in value.items()}
+
+
+def _drop_null_words(setting: Any) -> Any:
+    if not isinstance(setting, dict):
+        return setting
+    return {word: text for word, text in setting.items() if not (text is None and word in ("message", "code"))}
 
 
 def read_day(text: str) -> str | None:

@@ -70,7 +70,7 @@ class ContactEvent(WebhookEvent, kw_only=True):
     custom_fields: list[CustomFieldValue] | None = None
     source: str | None = None
     assigned_to: str | None = None
-    attachments: list[JSON] | None = None
+    attachments: str | list[JSON] | None = None
     date_added: str | None = None
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from leadconnector_async import LeadConnector
+from leadconnector_async import BatchReport, LeadConnector, NotApplied, Outcome
 from leadconnector_async.bulk.outcome import RecentContacts
 from leadconnector_async.models.identity import is_another_person
 from leadconnector_async.sandbox import Sandbox
@@ -98,3 +100,21 @@ def test_memory_holds_the_last_contacts_and_no_more() -> None:
     assert contacts.get("90000") is not None
     assert contacts.get("1000") is None
     assert len(contacts._recent) + len(contacts._earlier) <= 20_000
+
+
+# ---------------------------------------------------------------------------------------------- what was not applied
+
+missing = st.lists(st.sampled_from(["dnd_settings", "tags", "phone"]).map(lambda field: NotApplied(field, 1, None)))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["created", "updated", "failed"]), missing), max_size=8))
+def test_what_was_not_applied_is_counted_by_rows(rows: list[tuple[Any, list[NotApplied]]]) -> None:
+    """Also where the upsert of a row and the closing of its channels both leave one field out."""
+    report = BatchReport()
+    for index, (status, fields) in enumerate(rows):
+        report.add(Outcome(index=index, status=status, not_applied=tuple(fields)))
+    assert report.partially_applied == sum(bool(fields) for _, fields in rows)
+    names = {one.field for _, fields in rows for one in fields}
+    assert report.not_applied == {
+        name: sum(any(one.field == name for one in fields) for _, fields in rows) for name in names
+    }

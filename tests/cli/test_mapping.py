@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import Contact, LeadConnector
-from tests.cli.conftest import Run, load, table
+from tests.cli.conftest import Run, invoke, load, table
 
 EXPORT = Path(__file__).parent.parent / "migration" / "mapping" / "messy_hubspot.csv"
 
@@ -118,6 +118,30 @@ def test_a_custom_field_that_there_is_not_is_made_where_that_is_wanted(
     assert "Custom fields created, each a single line of text: Shoe size" in err
     (contact,) = stored(url, table(tmp_path / "out" / "succeeded.csv")[0]["contact_id"])
     assert contact.__dict__["named"] == {"Shoe size": "47"}
+
+
+def test_headers_of_an_export_are_resolved_as_mapped_columns(tmp_path: Path, served: Callable[..., str]) -> None:
+    url = served()
+    path = write(
+        tmp_path / "a.csv",
+        "email,custom:plan,custom:interests,custom:score,custom:nickname\n"
+        'a@example.com,Pro,"Sport, Music",7,Ann\nb@example.com,,Travel,7.50,007\n',
+    )
+    assert load(url, path)[0] == 0
+    exported = tmp_path / "all.csv"
+    environ = {"LEADCONNECTOR_BASE_URL": url, "LEADCONNECTOR_TOKEN": "sandbox"}
+    code, _, err = invoke("export", exported, "--location", "L", **environ)
+    assert code == 0, err
+    assert "custom:plan" in exported.read_text(encoding="utf-8")
+    code, out, err = load(url, exported, "--skip-unchanged", "--out", str(tmp_path / "again"))
+    assert (code, len(table(tmp_path / "again" / "skipped.csv"))) == (0, 2), out + err
+    for header, cell, why in (
+        ("custom:shoe", "47", "no custom field 'shoe'"),
+        ("custom:plan", "Gold", "not an option"),
+    ):
+        odd = write(tmp_path / "odd.csv", f"email,{header}\na@example.com,{cell}\n")
+        code, out, err = load(url, odd, "--out", str(tmp_path / "odd"))
+        assert (code, why in err, out) == (2, True, ""), err
 
 
 def test_a_token_that_may_not_look_is_told_without_it(tmp_path: Path, served: Callable[..., str]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -143,6 +144,30 @@ def test_wrong_use(server: Server, cluster: Any, tmp_path: Path, arguments: list
     assert out == ""
     server.look()
     assert server.arrivals == []
+
+
+@pytest.mark.parametrize("reason", ["tags", "no", "a column about consent"])
+def test_a_load_that_is_refused_leaves_no_folder_behind(
+    server: Server, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """So that the mended command can name the same one; also the second time."""
+    write_people(tmp_path / "a.csv", locations=2, rows=6, more={"tags": "vip"})
+    write_people(tmp_path / "b.csv", locations=2, rows=4, more={"tags": "vip", "Email opt out": "perhaps"})
+    sources = ["a.csv", "b.csv"] if reason == "a column about consent" else ["a.csv"]
+    options = [] if reason == "tags" else ["--tags", "replace"]
+    if reason == "no":
+        monkeypatch.setattr("leadconnector_async.cli.cluster.is_person_there", lambda: True)
+        monkeypatch.setattr("leadconnector_async.cli.cluster.is_agreed", AsyncMock(return_value=False))
+    for _ in range(2):
+        code, out, err = load(server, *sources, "--out", "run", *options, folder=tmp_path, cluster=cluster)
+        assert (code, out) == (130 if reason == "no" else 2, ""), err
+        assert not (tmp_path / "run").exists()
+    server.look()
+    assert server.arrivals == []
+    mended = ["a.csv", "--out", "run", "--tags", "replace", "--yes"]
+    code, out, err = load(server, *mended, folder=tmp_path, cluster=cluster)
+    assert "12 rows in" in out, err
+    assert (code, len(results(tmp_path / "run"))) == (1, 12), "two rows have no address, as ever"
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import leadconnector_async as lca
 from leadconnector_async import (
+    BadRequestError,
     CallError,
     InvalidResponseError,
     LeadConnector,
@@ -281,12 +282,42 @@ async def test_a_list_that_is_null_is_one_of_none() -> None:
         assert await client.contacts.appointments("x") == []
 
 
-@pytest.mark.parametrize("answer", [{"succeded": False}, {"succeeded": None}, {}])
+@pytest.mark.parametrize("answer", [{"succeeded": None}, {}])
 async def test_a_deletion_that_does_not_say_so_is_none(answer: object) -> None:
     once = RetryPolicy(max_attempts=1)
     async with answering(answer) as script, LeadConnector("x", base_url=script.url, retry=once) as client:
         with pytest.raises(InvalidResponseError, match="does not say that it succeeded"):
             await client.contacts.notes.delete("x", "y")
+
+
+SAYS_NO: dict[str, Any] = {
+    "delete a note": lambda contacts: contacts.notes.delete("x", "y"),
+    "add to a campaign": lambda contacts: contacts.campaigns.add("x", "y"),
+    "set a business": lambda contacts: contacts.set_business(["x"], "y", location_id="L"),
+    "upsert": lambda contacts: contacts.upsert({"email": "a@b.co", "location_id": "L"}),
+    "create": lambda contacts: contacts.create({"email": "a@b.co", "location_id": "L"}),
+    "update": lambda contacts: contacts.update("x", {"city": "Bonn"}),
+}
+
+
+@pytest.mark.parametrize("call", SAYS_NO.values(), ids=SAYS_NO)
+@pytest.mark.parametrize("flag", ["succeded", "succeeded", "success"])
+@pytest.mark.parametrize("beside", [{}, {"contact": {"id": "x"}, "new": True, "ids": ["x"]}, {"contact": {"id": 7}}])
+async def test_an_answer_that_says_no_is_a_refusal(call: Callable[..., Any], flag: str, beside: dict[str, Any]) -> None:
+    if flag == "success" and "contact" in beside:
+        return  # no answer with a contact has a flag of this name
+    answer = {flag: False, "message": "it is locked", "traceId": "t", **beside}
+    async with answering(answer) as script, LeadConnector("x", base_url=script.url) as client:
+        with pytest.raises(BadRequestError, match=r"^200: it is locked$") as refused:
+            await call(client.contacts)
+        assert len(script.requests) == 1, "it is not tried again"
+    assert (refused.value.trace_id, refused.value.may_be_applied) == ("t", False)
+
+
+async def test_an_answer_that_says_no_and_no_more() -> None:
+    async with answering({"succeeded": False}) as script, LeadConnector("x", base_url=script.url) as client:
+        with pytest.raises(BadRequestError, match=r"^200: the service says that it did not succeed"):
+            await client.contacts.delete("x")
 
 
 async def test_locations_that_come_again_end_the_search() -> None:

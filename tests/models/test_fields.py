@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,11 +21,13 @@ from leadconnector_async.migration.restoring import Sent, fields_changed, find_r
 from leadconnector_async.migration.select import fields_filled, find_changes
 from leadconnector_async.models import encode_contact, read_mapping
 from leadconnector_async.models.compare import find_not_applied
-from leadconnector_async.models.fields import FIELD_OF, FIELDS, UPSERT_FIELDS, ContactField
+from leadconnector_async.models.fields import FIELD_OF, FIELDS, UPSERT_FIELDS, ContactField, Operation
 from leadconnector_async.models.wire import read_contact
-from leadconnector_async.protocol.contacts import build_upsert
+from leadconnector_async.protocol import API_VERSIONS, Request, Scope, build_create, build_update, build_upsert
+from leadconnector_async.sandbox.answers import Refusal
 from leadconnector_async.sandbox.books import Records
 from leadconnector_async.sandbox.custom_fields import CustomFieldDefinition
+from leadconnector_async.sandbox.validation import CREATE, UPDATE, UPSERT, check
 
 PACKAGE = Path(__file__).parents[2] / "leadconnector_async"
 MODELS: tuple[type[msgspec.Struct], ...] = (ContactUpsert, ContactUpdate, Contact, FoundContact)
@@ -47,33 +50,114 @@ def test_the_fields_that_are_written_are_those_of_the_structs() -> None:
     assert {field.name for field in STORED} - restored == {"company_name", "gender"}
 
 
-@pytest.mark.parametrize(("operation", "model"), [("upsert", ContactUpsert), ("update", ContactUpdate)])
-def test_null_is_sent_where_the_table_says_that_it_is_taken(operation: str, model: type[msgspec.Struct]) -> None:
-    types = {one.name: get_args(one.type) for one in msgspec.structs.fields(model)}
-    nullable = {name for name, members in types.items() if type(None) in members}
-    assert nullable == {field.name for field in FIELDS if operation in field.nulls.split()}
+OPERATIONS: tuple[Operation, ...] = ("create", "upsert", "update")
+DOCUMENTED = "firstName lastName name email phone address1 city state website timezone dateOfBirth"
+NULLABLE: dict[tuple[str, str], str] = {
+    **{("create", version): f"{DOCUMENTED} companyName" for version in ("2021-07-28", "v3")},
+    **{("upsert", version): f"{DOCUMENTED} companyName" for version in ("2021-07-28", "v3")},
+    **{("update", version): f"{DOCUMENTED} source assignedTo" for version in API_VERSIONS},
+    # The page of the white label has locationId, too, which is sent in every call.
+    ("upsert", "2023-02-21"): (f"{DOCUMENTED} gender postalCode dnd source assignedTo createNewIfDuplicateAllowed"),
+    # There is no document: what the two that there are agree in.
+    ("create", "2023-02-21"): DOCUMENTED,
+}
+RULES = {"create": CREATE, "upsert": UPSERT, "update": UPDATE}
+of_operations = pytest.mark.parametrize(("operation", "version"), NULLABLE)
 
 
-def test_what_is_null_in_the_page_of_the_white_label() -> None:
-    nullable = (
-        "firstName lastName name email locationId gender phone address1 city state postalCode website timezone dnd "
-        "source dateOfBirth assignedTo createNewIfDuplicateAllowed"
-    )
-    assert set(nullable.split()) == {field.wire for field in FIELDS if "2023-02-21" in field.nulls.split()}
+@of_operations
+def test_the_table_says_where_null_is_documented(operation: Operation, version: str) -> None:
+    nullable = {field.wire for field in FIELDS if field.takes_null(operation, version)}
+    assert nullable == set(NULLABLE[operation, version].split())
 
 
-def test_no_version_is_sent_a_null_that_it_does_not_take() -> None:
-    for field in UPSERT_FIELDS:
-        if "upsert" not in field.nulls.split():
+def model_of(operation: Operation) -> type[ContactUpdate | ContactUpsert]:
+    return ContactUpdate if operation == "update" else ContactUpsert
+
+
+def build(operation: Operation, version: str, values: dict[str, Any]) -> Request[Any]:
+    if operation == "update":
+        return build_update("x", read_mapping(values, ContactUpdate), Scope("L", version))
+    contact = read_mapping({"email": "a@b.co", "location_id": "L", **values}, ContactUpsert)
+    return (build_create if operation == "create" else build_upsert)(contact, version)
+
+
+@of_operations
+def test_the_client_sends_null_where_the_sandbox_takes_it_and_nowhere_else(operation: Operation, version: str) -> None:
+    for name in model_of(operation).__struct_fields__:
+        field = FIELD_OF[name]
+        body: dict[str, Any] = {} if operation == "update" else {"locationId": "L"}
+        if field.takes_null(operation, version):
+            sent = msgspec.json.decode(build(operation, version, {name: None}).body or b"")
+            assert sent[field.wire] is None
+            check(sent, RULES[operation], version)
             continue
-        contact = ContactUpsert(**{"email": "a@b.co", "location_id": "L", field.name: None})
-        for version in ("2021-07-28", "v3"):
-            assert build_upsert(contact, version).body
-        if "2023-02-21" in field.nulls.split():
-            assert build_upsert(contact, "2023-02-21").body
-        else:
-            with pytest.raises(InvalidContactError, match=f"^{field.name}: version 2023-02-21 .* takes no null"):
-                build_upsert(contact, "2023-02-21")
+        with pytest.raises(Refusal) as refused:
+            check({**body, field.wire: None}, RULES[operation], version)
+        assert refused.value.status == 422
+        with pytest.raises(InvalidContactError) as error:
+            build(operation, version, {name: None})
+        assert error.value.field == name
+        assert re.match(
+            f"{name}: null is not accepted by (this {operation} in version {version}|any version) ", str(error.value)
+        )
+        assert str(error.value).endswith(f"; {field.how_to_clear(operation)}")
+
+
+WAYS: dict[str, Any] = {'send "" to': "", "send [] ": [], "send False": False}
+
+
+@of_operations
+def test_the_way_that_an_error_names_can_be_sent(operation: Operation, version: str) -> None:
+    for name in model_of(operation).__struct_fields__:
+        way = FIELD_OF[name].how_to_clear(operation)
+        values = [value for words, value in WAYS.items() if way.startswith(words)]
+        if values and not FIELD_OF[name].takes_null(operation, version):
+            sent = build(operation, version, {name: values[0]}).body or b""
+            check(msgspec.json.decode(sent), RULES[operation], version)
+
+
+def test_the_readme_says_what_clears_a_field() -> None:
+    text = (
+        (PACKAGE.parent / "README.md")
+        .read_text(encoding="utf-8")
+        .partition("### Clearing a field")[2]
+        .partition("## ")[0]
+    )
+    rows = [
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| `")
+    ]
+    said = {name: (where, way) for names, where, way, _ in rows for name in names.replace("`", "").split()}
+    stored = [field for field in UPSERT_FIELDS if field.is_stored]
+    assert said == {field.name: (where_null_is_sent(field), way_of(field)) for field in stored}
+
+
+def where_null_is_sent(field: ContactField) -> str:
+    by_operations: dict[str, list[str]] = {}
+    for version in ("2021-07-28", "v3", "2023-02-21"):
+        sent = ", ".join(operation for operation in OPERATIONS if field.takes_null(operation, version))
+        by_operations.setdefault(sent, []).append(version)
+    if len(by_operations) == 1:
+        return next(iter(by_operations))
+    return "; ".join(f"{', '.join(versions)}: {sent}" for sent, versions in by_operations.items() if sent)
+
+
+def way_of(field: ContactField) -> str:
+    is_null_enough = all(field.takes_null(operation, version) for operation, version in NULLABLE)
+    return "" if is_null_enough and field.empty_upsert != "" else field.how_to_clear("upsert")
+
+
+def test_a_channel_without_words_is_sent_without_null_in_every_version() -> None:
+    """2023-02-21 takes null for them, which says no more than their absence; the sandbox takes both there."""
+    settings = {"SMS": {"status": "active", "message": None, "code": None}}
+    for version in API_VERSIONS:
+        body = build("upsert", version, {"dnd_settings": settings}).body or b""
+        assert b"null" not in body
+    check({"locationId": "L", "dndSettings": settings}, UPSERT, "2023-02-21")
+    with pytest.raises(Refusal):
+        check({"locationId": "L", "dndSettings": settings}, UPSERT, "2021-07-28")
 
 
 def test_what_empties_a_field_can_be_sent() -> None:

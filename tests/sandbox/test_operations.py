@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.sandbox.calls import VERSIONS
+from leadconnector_async.sandbox.service import ROUTES
+from tests import specification
 from tests.sandbox.conftest import Api, L
 
 OpenApi = Callable[..., Awaitable[Api]]
@@ -198,9 +201,13 @@ async def test_a_business_takes_contacts_and_lets_them_go(api: Api, contact_id: 
     pages = [await api.ok("GET", f"{where}&limit=3&skip={skip}") for skip in (0, 3)]
     assert sorted(each["id"] for page in pages for each in page["contacts"]) == sorted([contact_id, *others])
     assert [page["count"] for page in pages] == [4, 4]
-    time = (await api.ok("GET", f"/contacts/?locationId={L}&limit=3"))["meta"]["startAfter"]
-    after = f"&startAfter={time}&startAfter={pages[0]['contacts'][-1]['id']}"
-    assert (await api.ok("GET", where + after, None, "v3"))["contacts"] == pages[1]["contacts"]
+    last = pages[0]["contacts"][-1]
+    for after in (
+        f"startAfter={last['contactName']}&startAfter={last['id']}",  # as the vendor's SDK for Python sends it
+        f"startAfter={last['contactName']},{last['id']}",  # as the specification of v3 has it
+    ):
+        assert (await api.ok("GET", f"{where}&{after}", None, "v3"))["contacts"] == pages[1]["contacts"]
+    assert await api.refused(f"{where}&startAfter=x", "GET") == (422, ["startAfter must be a name and an id"])
     assert [each["id"] for each in (await api.ok("GET", f"{where}&query=ann"))["contacts"]] == [contact_id]
     await api.ok("POST", "/contacts/bulk/business", {**sent, "ids": others, "businessId": None})
     assert [each["id"] for each in (await api.ok("GET", where))["contacts"]] == [contact_id]
@@ -400,3 +407,25 @@ async def test_what_belongs_to_a_contact_counts_against_its_location() -> None:
                     statuses.append(response.status)
         assert statuses == [200, 200, 200, 429, 200]
         assert [arrival.location_id for arrival in sandbox.arrivals] == ["A", "A", "B", "A", "B"]
+
+
+async def test_a_call_without_the_body_that_it_needs_is_refused(api: Api, contact_id: str) -> None:
+    ids = {"contactId": contact_id, "locationId": L, "type": "add"}
+    needy = [route for route in ROUTES if route.rules is not None]
+    assert len(needy) > 15
+    for route in needy:
+        path = re.sub(r"{(\w+)}", lambda part: ids.get(part[1], "x"), route.template)
+        status, answer = await api.call(route.method, path)
+        assert (status, answer["message"]) == (400, "Unexpected end of JSON input"), path
+
+
+@pytest.mark.parametrize("version", ["2021-07-28", "v3"])
+async def test_an_upsert_answers_with_all_that_the_documents_show(api: Api, version: str) -> None:
+    sent = {"locationId": L, "email": "a@b.co"}
+    answer = await api.ok("POST", "/contacts/upsert", sent, version)
+    contact = answer["contact"]
+    named = "attachments ssn keyword lastActivity visitorId attributionSource lastAttributionSource".split()
+    assert set(named) <= contact.keys()
+    assert set(contact["attributionSource"]) <= set(specification.OBJECTS["attribution"].split())
+    assert contact["lastActivity"] == contact["dateUpdated"]
+    assert (await api.ok("GET", f"/contacts/{contact['id']}", None, version))["contact"] == contact

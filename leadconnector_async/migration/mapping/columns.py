@@ -14,7 +14,15 @@ from ...errors import ConfigurationError, option
 from ...rules import RULES, action_of, reader_of
 from ...rules.consent import ALL, CLOSED, ConsentKind, consent_reader, find_consent, judge, plain, says_nothing
 from ...rules.problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
-from .custom_fields import KEY_PREFIX, FieldDefinition, empty_custom_value, empty_value, settle_names, value_reader
+from .custom_fields import (
+    KEY_PREFIX,
+    FieldDefinition,
+    FieldDefinitions,
+    empty_custom_value,
+    empty_value,
+    settle_names,
+    value_reader,
+)
 from .headers import find_target
 from .meaning import Meaning
 from .presets import Preset, recognise
@@ -221,18 +229,24 @@ def _reader(target: Target, header: str, meaning: Meaning) -> Callable[[str], An
 
 
 def _of_custom_field(position: int, name: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
-    """Find a custom field; one that only a header names may be none, and is then left to the service."""
-    said, is_said = target.part, rank[0] == _SAID
-    field = None if meaning.fields is None else meaning.fields.find(said)
-    if field is None and meaning.fields is not None and is_said:
-        hint = meaning.fields.nearest(said)
-        raise ConfigurationError(f"the location has no custom field {said!r} ({hint}); `create_fields` makes it")
-    if field is None:
-        read = _by_key(said)
-    else:
-        read = value_reader(field, meaning.checks, is_strict=is_said)
+    """Find a custom field. Where the fields of the location are not known, it is left to the service, by its key."""
+    said, field = target.part, None
+    read = _by_key(said)
+    if meaning.fields is not None:
+        field = _find_custom_field(said, meaning.fields)
+        read = value_reader(field, meaning.checks)
         target = Target("customFields", field.key.removeprefix(KEY_PREFIX))
     return Column(position, name, target, read, "skipped", rank, _empty(target, meaning, field))
+
+
+def _find_custom_field(said: str, fields: FieldDefinitions) -> FieldDefinition:
+    field = fields.find(said)
+    if field is None:
+        raise ConfigurationError(
+            f"the location has no custom field {said!r} ({fields.nearest(said)}); `create_fields` makes it, and "
+            "`ignore` leaves its column out"
+        )
+    return field
 
 
 def _by_key(key: str) -> Callable[[str], Any]:

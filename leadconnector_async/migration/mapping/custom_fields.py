@@ -86,14 +86,12 @@ class FieldDefinitions:
         return f"there are {', '.join(map(repr, names[:12]))}" if names else "the location has none"
 
 
-def value_reader(field: FieldDefinition, checks: Checks, *, is_strict: bool) -> Callable[[str], Any]:
+def value_reader(field: FieldDefinition, checks: Checks) -> Callable[[str], Any]:
     """Return what makes the value of a cell for a field, as it is sent.
 
     Args:
         field: The field.
         checks: What is to be taken for granted.
-        is_strict: Whether a cell must be one of the field's options. Else it is sent all the same, by the field's key,
-            by which it is then told that the service has dropped it.
 
     Returns:
         The function. It raises `UnusableCellError` with the reason, `UnknownOptionError` where that is the option.
@@ -102,18 +100,12 @@ def value_reader(field: FieldDefinition, checks: Checks, *, is_strict: bool) -> 
         ConfigurationError: Cells cannot hold values of this field.
     """
     read = _plain_reader(field, checks)
-    name = {"id": field.id} if is_strict else {"key": field.key.removeprefix(KEY_PREFIX)}
 
     def read_value(cell: str) -> Any:
-        try:
-            value = read(cell)
-        except UnknownOptionError:
-            if is_strict:
-                raise
-            value = cell
+        value = read(cell)
         if isinstance(value, Fixed):
-            return Fixed(name | {"field_value": value.value}, value.sentence, value.action)
-        return name | {"field_value": value}
+            return Fixed({"id": field.id, "field_value": value.value}, value.sentence, value.action)
+        return {"id": field.id, "field_value": value}
 
     return read_value
 

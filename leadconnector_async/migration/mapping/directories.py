@@ -119,7 +119,8 @@ def _read_definition(definition: CustomFieldDefinition) -> FieldDefinition:
         name=definition.name or definition.field_key or definition.id,
         data_type=definition.data_type or "",
         options=tuple(definition.picklist_options or ()),
-        takes_others=bool(definition.is_allowed_custom_option),
+        # Where not all options can be read, nobody can say that a cell holds none of them.
+        takes_others=bool(definition.is_allowed_custom_option) or "picklist_options" in definition.unreadable,
     )
 
 

@@ -11,6 +11,8 @@ from msgspec import UNSET, Struct
 
 from ...errors import InvalidContactError
 from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
+from ...models.wire import refuse_nulls
+from ...protocol import API_VERSIONS
 from ...rules import RULES, Checks, action_of, reader_of
 from ...rules.consent import without_openings
 from ...rules.problems import Fixed, Problem, UnusableCellError
@@ -214,6 +216,8 @@ class RowFile:
                 raise RefusedRowError(problem.sentence, problem.column)
         try:
             contact = read_mapping(without_openings(fields), ContactUpsert)
+            if self.is_lines:  # null in some fields is for callers of one version of the API
+                refuse_nulls(contact, "upsert", API_VERSIONS[0], what="files")
         except InvalidContactError as error:
             raise RefusedRowError(error.sentence, field=error.field) from None
         if not any(isinstance(value, str) and value.strip() for value in (contact.email, contact.phone)):

@@ -294,11 +294,18 @@ def test_a_cell_that_its_custom_field_cannot_hold_is_told(name: str, cell: str, 
     assert custom(name, cell) == told
 
 
-def test_a_custom_field_that_only_a_header_names_is_left_to_the_service() -> None:
-    assert read("Email,custom:x", "a@b.co", "1")[0]["customFields"] == [{"key": "x", "field_value": "1"}]
-    assert read("Email,custom:x", "a@b.co", "1", fields=FIELDS)[0]["customFields"] == [{"key": "x", "field_value": "1"}]
-    known = read("Email,custom:plan,custom:Score", "a@b.co", "Gold", "7", fields=FIELDS)
-    assert known[0]["customFields"] == [{"key": "plan", "field_value": "Gold"}, {"key": "score", "field_value": 7}]
+def test_a_custom_field_that_a_header_names_is_resolved_as_a_mapped_one() -> None:
+    unresolved = read("Email,custom:x", "a@b.co", "1")[0]["customFields"]
+    assert unresolved == [{"key": "x", "field_value": "1"}], "the fields of the location are not known"
+    known = read("Email,custom:plan,Custom:Score", "a@b.co", "pro", "7", fields=FIELDS)
+    assert known == read(
+        "Email,A,B", "a@b.co", "pro", "7", columns={"A": "custom:plan", "B": "custom:score"}, fields=FIELDS
+    )
+    assert known[0]["customFields"] == [{"id": "F2", "field_value": "Pro"}, {"id": "F3", "field_value": 7}]
+    with pytest.raises(ConfigurationError, match=r"no custom field 'x' .*`create_fields` makes it, and `ignore`"):
+        map_of("Email,custom:x", fields=FIELDS)
+    assert "X missing" in str(read("Email,X", "a@b.co", "Gold", columns={"X": "custom:plan"}, fields=FIELDS)[1])
+    assert "custom:plan missing" in str(read("Email,custom:plan", "a@b.co", "Gold", fields=FIELDS)[1])
 
 
 # ---------------------------------------------------------------------------------------------- do not disturb

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from leadconnector_async import (
     BatchReport,
@@ -441,3 +442,13 @@ def test_lines_that_must_be_looked_up_are_not_among_those_to_load_again(tmp_path
     settle([path], tmp_path / "out", "unknown")
     assert (tmp_path / "out" / "failed.jsonl").read_text() == lines[1] + "\n"
     assert len(table_of(tmp_path / "out" / "failed.csv")) == 3
+
+
+def test_null_in_a_file_opens_no_channel_and_is_refused_where_one_version_alone_takes_it(tmp_path: Path) -> None:
+    lines = ['{"email":"a@b.co","dnd":null}', '{"email":"a@b.co","gender":null}', '{"email":"a@b.co","city":null}']
+    opened, odd, cleared = (row.contact for row in read(write(tmp_path, "\n".join(lines).encode(), "people.jsonl")))
+    assert isinstance(opened, ContactUpsert)
+    assert opened.dnd is UNSET
+    assert "gender: null is not accepted by files; nothing empties it" in str(odd)
+    assert isinstance(cleared, ContactUpsert)
+    assert cleared.city is None
