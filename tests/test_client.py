@@ -19,6 +19,7 @@ from leadconnector_async import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BatchReport,
     CallError,
     CallTimeoutError,
     ClientStateError,
@@ -454,7 +455,7 @@ ANSWERS: list[tuple[int, bytes, type[CallError]]] = [
     (401, b'{"message":"version header is invalid"}', PermissionDeniedError),
     (401, b'{"message":"E01 - Unauthorized request"}', PermissionDeniedError),
     (401, b'{"message":"Command timed out"}', ServerError),
-    (401, b"", PermissionDeniedError),
+    (401, b"", AuthenticationError),
     (403, b'{"message":"Forbidden resource","error":"Forbidden","statusCode":403}', PermissionDeniedError),
     (403, b"error code: 1010", PermissionDeniedError),
     (404, b"", NotFoundError),
@@ -629,6 +630,24 @@ def test_every_error_survives_pickling(kind: type[LeadConnectorError]) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
     assert (str(copy), vars(copy)) == (str(error), vars(error))
+    error.__cause__ = ServerError(503, ("Bad Gateway",))
+    error.__cause__.__cause__ = error  # a chain that leads back to itself has an end, too
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy.__cause__), str(copy.__cause__)) == (ServerError, "503: Bad Gateway")
+    assert copy.__cause__.__cause__ is copy
+
+
+def test_a_cause_of_any_class_survives_pickling() -> None:
+    class OwnError(Exception):
+        """Cannot be pickled, as it is of a function."""
+
+    report = BatchReport()
+    for cause, expected in ((KeyError("x"), KeyError("x")), (OwnError("no"), RuntimeError("OwnError: no"))):
+        report.stopped = cause
+        error = errors.LoadStoppedError("ended", report=report)
+        error.__cause__ = cause
+        copy = pickle.loads(pickle.dumps(error))
+        assert repr(copy.__cause__) == repr(expected) == repr(copy.report.stopped)
 
 
 def test_every_error_is_in_the_tree_of_the_docstring() -> None:

@@ -48,6 +48,7 @@ async def bulk_upsert(
             on_standing=report.take_back_calls,
             read_rest=True,
         )
+        load.breaker.on_pause = partial(setattr, report, "paused")
         if journal is not None:
             load.before = partial(_take_over, journal, earlier, report, on_outcome)
         for location_id, why in report.closed_locations.items():

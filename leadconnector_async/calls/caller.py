@@ -87,6 +87,10 @@ class Caller:
         self.retry = retry
         self._timeouts = timeouts
         self._limits: Limits = limits or LocalLimits(clock=self.clock)
+        self.has_answered = False  # anything at all, so that the address is right
+        self.unreached_since: float | None = (
+            None  # when a connection first failed to come about, by the monotonic clock
+        )
         self._transport = Transport(base_url, timeouts=timeouts, max_body_bytes=max_body_bytes, session=session)
         self._gate = Gate(concurrency)
         self.telemetry = find_telemetry(self.clock, meter_provider)
@@ -357,6 +361,7 @@ class Caller:
         """Take note of an answer: what its headers say of time and limits. Each header is read once."""
         tries = call.tries
         tries.ending = ANSWERED
+        self.has_answered = True
         now = self.clock.monotonic()
         quota = read_quota(response.headers)
         self.server_clock.believe(response.headers, tries.sent_at, now)
@@ -373,11 +378,13 @@ class Caller:
         tries = call.tries
         if not tries.is_out:
             return
+        if isinstance(error, ConnectFailedError):
+            tries.never_left()
+            if self.unreached_since is None:
+                self.unreached_since = self.clock.monotonic()
+            return
         if (telemetry := self._listener()) is not None:
             telemetry.note_failure(call.request, error, self.clock.monotonic() - tries.sent_at)
-        if isinstance(error, ConnectFailedError):
-            tries.ending = NOT_SENT
-            return
         tries.ending = IN_DOUBT
         if isinstance(error, asyncio.CancelledError):  # of all others the loop of tries says whether they are in doubt
             tries.doubt_last(self.server_clock, self.clock.monotonic())
@@ -395,7 +402,7 @@ class Caller:
         delay = delay_before_retry(
             self.retry,
             error,
-            attempts=tries.count - tries.forgiven,
+            attempts=tries.made - tries.forgiven,
             rate_limited_for=0.0 if tries.limited_since is None else now - tries.limited_since,
             repeatable=call.request.repeatable,
             random=random.random,
@@ -418,7 +425,7 @@ class Caller:
                 "go on later, or find what else uses this location's quota",
                 rate_limited=tries.rate_limited,
             )
-        error.attempts, error.rate_limited = tries.count, tries.rate_limited
+        error.attempts, error.rate_limited = tries.made, tries.rate_limited
         error.may_be_applied = tries.is_in_doubt
         return error
 
