@@ -42,6 +42,7 @@ All can be pickled. None carries a token.
 
 from __future__ import annotations
 
+import copy
 import pickle
 from typing import Any, Literal, TypeAlias
 
@@ -79,7 +80,8 @@ def as_picklable(error: BaseException) -> BaseException:
     if isinstance(error, LeadConnectorError):
         return error
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301  (made here, of what is in memory)
+        pickle.dumps(error)
+        copy.copy(error)  # made anew from its arguments, as by a pickle that is read: many constructors take others
     except Exception:  # of a foreign class, whose methods may raise anything
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import inspect
+import json
 import pickle
 import threading
 from typing import Any
@@ -637,12 +638,25 @@ def test_every_error_survives_pickling(kind: type[LeadConnectorError]) -> None:
     assert copy.__cause__.__cause__ is copy
 
 
+class TwoPartError(Exception):
+    """Cannot be made anew from its arguments, as most exceptions with a keyword cannot."""
+
+    def __init__(self, text: str, *, line: int) -> None:
+        super().__init__(f"{text} in {line}")
+
+
 def test_a_cause_of_any_class_survives_pickling() -> None:
     class OwnError(Exception):
         """Cannot be pickled, as it is of a function."""
 
     report = BatchReport()
-    for cause, expected in ((KeyError("x"), KeyError("x")), (OwnError("no"), RuntimeError("OwnError: no"))):
+    told = json.JSONDecodeError("no", "x", 0), UnicodeDecodeError("utf-8", b"x", 0, 1, "no"), OSError(28, "no", "x")
+    odd = TwoPartError("no", line=7)
+    for cause, expected in (
+        *((cause, cause) for cause in (KeyError("x"), *told)),
+        (OwnError("no"), RuntimeError("OwnError: no")),
+        (odd, RuntimeError("TwoPartError: no in 7")),
+    ):
         report.stopped = cause
         error = errors.LoadStoppedError("ended", report=report)
         error.__cause__ = cause
