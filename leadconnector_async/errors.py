@@ -42,8 +42,6 @@ All can be pickled. None carries a token.
 
 from __future__ import annotations
 
-import copy
-import pickle
 from typing import Any, Literal, TypeAlias
 
 WebhookFault: TypeAlias = Literal[
@@ -79,6 +77,9 @@ def as_picklable(error: BaseException) -> BaseException:
     """
     if isinstance(error, LeadConnectorError):
         return error
+    import copy  # both when they are needed: most programs start without them
+    import pickle
+
     try:
         pickle.dumps(error)
         copy.copy(error)  # made anew from its arguments, as by a pickle that is read: many constructors take others

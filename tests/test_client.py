@@ -669,6 +669,16 @@ def test_every_error_is_in_the_tree_of_the_docstring() -> None:
     assert [kind.__name__ for kind in all_errors() if kind.__name__ not in errors.__doc__] == []
 
 
+async def test_only_429s_in_a_row_are_said_to_be_in_a_row(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
+    sandbox = await open_sandbox()
+    client = await connect(sandbox, retry=RetryPolicy(max_rate_limited=25))
+    for kind, times in (("429", 2), ("500", 1), ("429", 1), ("reset-before", 1), ("429", 100)):
+        sandbox.fail_next(kind, times)
+    with pytest.raises(RateLimitStuckError, match="429 4 times in a row") as caught:
+        await client.contacts.upsert(ROSAN)
+    assert caught.value.rate_limited == sandbox.rate_limited == 7
+
+
 async def test_rate_limits_may_be_turned_off(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
     sandbox = await open_sandbox(unlimited=True)
     client = await connect(sandbox, rate_limit=None)

@@ -267,6 +267,7 @@ class Caller:
                 except _SourceFailedError as failure:
                     raise self._given_up(call, failure.take()) from None
                 except AuthenticationError as error:
+                    call.tries.note_end(0.0, is_limited=False)
                     if has_refreshed or not await self._refresh(call):
                         raise self._given_up(call, error) from None
                     has_refreshed = True
@@ -393,10 +394,7 @@ class Caller:
 
     async def _wait_before_retry(self, call: Call[T], error: CallError) -> None:
         now, tries = self.clock.monotonic(), call.tries
-        if not isinstance(error, RateLimitedError):
-            tries.limited_since = None
-        elif tries.limited_since is None:
-            tries.limited_since = now
+        tries.note_end(now, is_limited=isinstance(error, RateLimitedError))
         if is_in_doubt(error):
             tries.doubt_last(self.server_clock, now)
         delay = delay_before_retry(
@@ -421,7 +419,7 @@ class Caller:
         tries = call.tries
         if isinstance(error, RateLimitedError) and not tries.is_halted:
             return RateLimitStuckError(
-                f"the service answered 429 {tries.rate_limited} times in a row, longer than the retry policy waits; "
+                f"the service answered 429 {tries.limited_in_a_row} times in a row, longer than the retry policy waits; "
                 "go on later, or find what else uses this location's quota",
                 rate_limited=tries.rate_limited,
             )

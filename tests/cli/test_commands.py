@@ -322,6 +322,29 @@ def test_the_bar_shows_why_a_load_waits(monkeypatch: pytest.MonkeyPatch) -> None
     assert "paused: https://crm.example.com does not answer (503: Bad Gateway)" in screen.getvalue()
 
 
+INTERRUPT = """
+import sys
+MODULE = sys.argv.pop(1)
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == MODULE:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from leadconnector_async.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["typer", "rich", "aiohttp", "leadconnector_async.cli.commands", "leadconnector_async.migration.plan", "msgspec"],
+)
+def test_ctrl_c_during_import_prints_no_traceback(tmp_path: Path, module: str) -> None:
+    command = [sys.executable, "-c", INTERRUPT, module, "plan", "a.csv"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 @pytest.mark.slow
 def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
     arguments = ["upsert", str(people(tmp_path / "a.csv", 250)), "--sandbox", "--rate", "100/1", "--out", "x"]
