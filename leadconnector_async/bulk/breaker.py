@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _TIMES_THAT_OPEN: Final = 2  # that items are given up with nothing answered in between
 _TIMES_THAT_FAIL: Final = 2  # that an item is given up on its own, each time followed by an answer to another
+_NO_LOCATION: Final = "00000000000000000000"  # has the shape of an id
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
 _LONGEST_UNHEARD: Final = 30.0  # where no connection to the address ever came about
@@ -143,14 +144,15 @@ class Breaker:
         """Whether to send an item after the pause.
 
         An item that alone is in doubt proves nothing by failing once more: there may be no other that could succeed. So
-        the service is asked for its location first. An answer to that counts like one to another item; without one, the
-        outage goes on. Of several items in doubt none is judged by that: the service may read what is there, and take
+        the service is asked for its location first, or where it is about none (names of locations, with a token of an
+        agency), for one that does not exist. An answer to that, a refusal as well, counts like one to another item;
+        without one, the outage goes on. Of several items in doubt none is judged by that: the service may read what is there, and take
         nothing.
         """
         is_alone = self._recent.keys() == {item}
-        if not self.is_open or not item.location_id or (is_repeatable and not is_alone):
+        if not self.is_open or (is_repeatable and not is_alone):
             return True
-        request = build_location_get(Scope(item.location_id, self._caller.api_version))
+        request = build_location_get(Scope(item.location_id or _NO_LOCATION, self._caller.api_version))
         try:
             await self._caller.send(Call(request))
         except CallError as error:
