@@ -64,10 +64,27 @@ def option(name: str, value: object) -> str:
     return f"`{name}={literal}`"
 
 
-def _restore(cls: type[LeadConnectorError], args: tuple[Any, ...], state: dict[str, Any]) -> LeadConnectorError:
+def _restore(cls: type[LeadConnectorError], args: tuple[Any, ...]) -> LeadConnectorError:
     error = cls.__new__(cls, *args)
     error.args = args
-    error.__dict__.update(state)
+    return error
+
+
+def as_picklable(error: BaseException) -> BaseException:
+    """Return an exception if it can be pickled, else one that names its class and repeats its text.
+
+    What a source, a token source or a consumer raised may be of any class, and many cannot be pickled.
+    """
+    if isinstance(error, LeadConnectorError):
+        return error
+    import copy  # both when they are needed: most programs start without them
+    import pickle
+
+    try:
+        pickle.dumps(error)
+        copy.copy(error)  # made anew from its arguments, as by a pickle that is read: many constructors take others
+    except Exception:  # of a foreign class, whose methods may raise anything
+        return RuntimeError(f"{type(error).__name__}: {error}")
     return error
 
 
@@ -75,8 +92,12 @@ class LeadConnectorError(Exception):
     """Whatever this package raises on purpose."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions with keyword-only arguments cannot be rebuilt from args alone, which is all pickle would try.
-        return _restore, (type(self), self.args, self.__dict__.copy())
+        # Exceptions with keyword-only arguments cannot be rebuilt from args alone, which is all pickle would try; and
+        # it would leave out the cause. The state comes third, so that a chain that leads back to itself has an end.
+        state = self.__dict__.copy()
+        if self.__cause__ is not None:
+            state["__cause__"] = as_picklable(self.__cause__)
+        return _restore, (type(self), self.args), state
 
 
 class UsageError(LeadConnectorError, ValueError):
@@ -126,7 +147,13 @@ class TransportError(CallError, ConnectionError):
 
 
 class ConnectFailedError(TransportError):
-    """No connection came about (refused, DNS, TLS); nothing was sent."""
+    """No connection came about (refused, DNS, TLS); nothing was sent.
+
+    Attributes:
+        is_permanent: Whether it is pointless to try again, as a certificate or a host name cannot be right.
+    """
+
+    is_permanent: bool = False
 
 
 class ConnectionLostError(TransportError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import inspect
+import json
 import pickle
 import threading
 from collections.abc import Coroutine
@@ -20,6 +21,7 @@ from leadconnector_async import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BatchReport,
     CallError,
     CallTimeoutError,
     ClientStateError,
@@ -506,7 +508,7 @@ ANSWERS: list[tuple[int, bytes, type[CallError]]] = [
     (401, b'{"message":"version header is invalid"}', PermissionDeniedError),
     (401, b'{"message":"E01 - Unauthorized request"}', PermissionDeniedError),
     (401, b'{"message":"Command timed out"}', ServerError),
-    (401, b"", PermissionDeniedError),
+    (401, b"", AuthenticationError),
     (403, b'{"message":"Forbidden resource","error":"Forbidden","statusCode":403}', PermissionDeniedError),
     (403, b"error code: 1010", PermissionDeniedError),
     (404, b"", NotFoundError),
@@ -681,11 +683,52 @@ def test_every_error_survives_pickling(kind: type[LeadConnectorError]) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
     assert (str(copy), vars(copy)) == (str(error), vars(error))
+    error.__cause__ = ServerError(503, ("Bad Gateway",))
+    error.__cause__.__cause__ = error  # a chain that leads back to itself has an end, too
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy.__cause__), str(copy.__cause__)) == (ServerError, "503: Bad Gateway")
+    assert copy.__cause__.__cause__ is copy
+
+
+class TwoPartError(Exception):
+    """Cannot be made anew from its arguments, as most exceptions with a keyword cannot."""
+
+    def __init__(self, text: str, *, line: int) -> None:
+        super().__init__(f"{text} in {line}")
+
+
+def test_a_cause_of_any_class_survives_pickling() -> None:
+    class OwnError(Exception):
+        """Cannot be pickled, as it is of a function."""
+
+    report = BatchReport()
+    told = json.JSONDecodeError("no", "x", 0), UnicodeDecodeError("utf-8", b"x", 0, 1, "no"), OSError(28, "no", "x")
+    odd = TwoPartError("no", line=7)
+    for cause, expected in (
+        *((cause, cause) for cause in (KeyError("x"), *told)),
+        (OwnError("no"), RuntimeError("OwnError: no")),
+        (odd, RuntimeError("TwoPartError: no in 7")),
+    ):
+        report.stopped = cause
+        error = errors.LoadStoppedError("ended", report=report)
+        error.__cause__ = cause
+        copy = pickle.loads(pickle.dumps(error))
+        assert repr(copy.__cause__) == repr(expected) == repr(copy.report.stopped)
 
 
 def test_every_error_is_in_the_tree_of_the_docstring() -> None:
     assert errors.__doc__ is not None
     assert [kind.__name__ for kind in all_errors() if kind.__name__ not in errors.__doc__] == []
+
+
+async def test_only_429s_in_a_row_are_said_to_be_in_a_row(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:
+    sandbox = await open_sandbox()
+    client = await connect(sandbox, retry=RetryPolicy(max_rate_limited=25))
+    for kind, times in (("429", 2), ("500", 1), ("429", 1), ("reset-before", 1), ("429", 100)):
+        sandbox.fail_next(kind, times)
+    with pytest.raises(RateLimitStuckError, match="429 4 times in a row") as caught:
+        await client.contacts.upsert(ROSAN)
+    assert caught.value.rate_limited == sandbox.rate_limited == 7
 
 
 async def test_rate_limits_may_be_turned_off(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:

@@ -47,7 +47,8 @@ ROOMS: dict[str, str] = {
     "contacts": "group activities authorship finding links contacts locations __init__",
     "rules": "countries checks problems consent emails phones places texts __init__",
     "bulk": """
-        backlog breaker closing report source traces outcome row pool run_log delivery intake load contacts __init__
+        threads backlog breaker closing report source traces outcome row pool run_log delivery intake load
+        contacts __init__
     """,
     "run": "database target timeline rows folder journal __init__",
     "migration": """
@@ -73,8 +74,8 @@ ROOMS: dict[str, str] = {
 # What a wing must not name itself, although what it uses may: wings, and modules of the standard library.
 FORBIDDEN = {"cluster": {"run", "sqlite3"}}
 BESIDE = 8  # files beside the wings at most
-# What the application's meter provider raises is no failure of a call.
-MAY_SWALLOW = {"telemetry.py"}
+# What the application's meter provider raises is no failure of a call, nor is what keeps its exceptions from a pickle.
+MAY_SWALLOW = {"telemetry.py", "errors.py"}
 
 
 def reachable(wing: str) -> set[str]:
@@ -199,3 +200,38 @@ def test_what_is_pure_stays_pure(name: str) -> None:
             text = path.read_text(encoding="utf-8")
             assert "import asyncio" not in text
             assert "import aiohttp" not in text
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_cancellations_are_compared_with_their_number_at_the_start(path: Path) -> None:
+    """A task may have been cancelled before: in its clean-up, and after a failed TaskGroup in Python 3.11 and 3.12.
+
+    So `cancelling()` is kept, or compared with what was kept, and `uncancel()` is compared with that: neither is a
+    truth value, and neither is compared with a number.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    compared = {
+        id(side)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare) and not any(isinstance(side, ast.Constant) for side in node.comparators)
+        for side in (node.left, *node.comparators)
+    }
+    kept = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+        for part in (node.value, *(parts_of(node.value)))
+    }
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            if call.func.attr == "uncancel":
+                assert id(call) in compared, f"{path}:{call.lineno}"
+            elif call.func.attr == "cancelling":
+                assert id(call) in compared | kept, f"{path}:{call.lineno}"
+
+
+def parts_of(value: ast.expr) -> list[ast.expr]:
+    """What a tuple or a choice holds."""
+    if isinstance(value, ast.Tuple):
+        return value.elts
+    return [value.body, value.orelse] if isinstance(value, ast.IfExp) else []

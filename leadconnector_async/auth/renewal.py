@@ -76,11 +76,12 @@ class BackgroundTasks:
 
         Shielded, as a renewal that is cut off between the service's answer and the store would lose the login.
         """
+        me = asyncio.current_task()
+        cancellations = 0 if me is None else me.cancelling()
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            me = asyncio.current_task()
-            if task.cancelled() and me is not None and not me.cancelling():
+            if task.cancelled() and me is not None and me.cancelling() <= cancellations:
                 raise TokenSourceError("the client was closed while its token was renewed") from None
             raise
         except LeadConnectorError as error:

@@ -32,9 +32,15 @@ _log = logging.getLogger(__name__)
 
 _TIMES_THAT_OPEN: Final = 2  # that items are given up with nothing answered in between
 _TIMES_THAT_FAIL: Final = 2  # that an item is given up on its own, each time followed by an answer to another
+_NO_LOCATION: Final = "00000000000000000000"  # has the shape of an id
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
-_LONGEST_UNHEARD: Final = 10.0  # after the first calls were given up, so that it takes half a minute in all
+_LONGEST_UNHEARD: Final = 30.0  # where no connection to the address ever came about
+_ADDRESS_ADVICE: Final = "check the base URL and the network, and whether they need a proxy"
+_CERTIFICATE_ADVICE: Final = (
+    "check the base URL; where a company's proxy or a server of your own signs certificates, name the file of its "
+    "authority in SSL_CERT_FILE"
+)
 
 
 class _Doubt:
@@ -58,6 +64,9 @@ class Breaker:
 
     Args:
         caller: Has the clock, says how long an outage may last, and asks the service where there is no other probe.
+
+    Attributes:
+        on_pause: Called with the address and the reason when work pauses, and with None when it goes on.
     """
 
     def __init__(self, caller: Caller) -> None:
@@ -69,9 +78,10 @@ class Breaker:
         self._probe: Item | None = None
         self._end_pause: Callable[[], None] = lambda: None
         self._turn = asyncio.Event()  # set, and replaced, when another item may become the probe
-        self._unheard_since: float | None = None
+        self._began = self._clock.monotonic()
         self._doubts: dict[Item, _Doubt] = {}
         self._recent: dict[Item, _Doubt] = {}  # those that were given up since the service last answered
+        self.on_pause: Callable[[str | None], None] = lambda _: None
         self._is_down = False  # whether a question that has nothing to do with any item was not answered either
 
     @property
@@ -134,14 +144,15 @@ class Breaker:
         """Whether to send an item after the pause.
 
         An item that alone is in doubt proves nothing by failing once more: there may be no other that could succeed. So
-        the service is asked for its location first. An answer to that counts like one to another item; without one, the
-        outage goes on. Of several items in doubt none is judged by that: the service may read what is there, and take
+        the service is asked for its location first, or where it is about none (names of locations, with a token of an
+        agency), for one that does not exist. An answer to that, a refusal as well, counts like one to another item;
+        without one, the outage goes on. Of several items in doubt none is judged by that: the service may read what is there, and take
         nothing.
         """
         is_alone = self._recent.keys() == {item}
-        if not self.is_open or not item.location_id or (is_repeatable and not is_alone):
+        if not self.is_open or (is_repeatable and not is_alone):
             return True
-        request = build_location_get(Scope(item.location_id, self._caller.api_version))
+        request = build_location_get(Scope(item.location_id or _NO_LOCATION, self._caller.api_version))
         try:
             await self._caller.send(Call(request))
         except CallError as error:
@@ -170,7 +181,7 @@ class Breaker:
             self._recent.clear()
         self._is_down = False
         if self.is_open:
-            _log.info("the service answers again after %.0f s", self.open_for)
+            _log.warning("%s answers again after %.0f s; work goes on", self._caller.target, self.open_for)
             self.close()
 
     def give_up(self, item: Item, error: CallError) -> None:
@@ -183,25 +194,29 @@ class Breaker:
         doubt.error = error
         doubt.recent += 1
         if not self.is_open and sum(one.recent for one in self._recent.values()) >= _TIMES_THAT_OPEN:
-            _log.warning("the service answers no more (%s); work pauses until it does", error)
-            self._opened_at = self._clock.monotonic()
-            self._pause = _FIRST_PAUSE
+            self._open(error)
         elif self._probe is item:
             self._lengthen(error)
         self._check_address(error)
 
+    def _open(self, error: CallError) -> None:
+        _log.warning("%s does not answer (%s); work pauses until it does", self._caller.target, error)
+        self._opened_at = self._clock.monotonic()
+        self._pause = _FIRST_PAUSE
+        self.on_pause(f"{self._caller.target} does not answer ({error})")
+
     def _check_address(self, error: CallError) -> None:
-        """Stop soon where no connection ever came about: more likely than an outage, the address is wrong."""
-        now = self._clock.monotonic()
-        has_answered = self._caller.server_clock.span(now) is not None
-        if has_answered or not isinstance(error, ConnectFailedError):
+        """Stop where waiting is pointless, or soon where no connection ever came about: the address may be wrong."""
+        caller = self._caller
+        if not isinstance(error, ConnectFailedError):
             return
-        if self._unheard_since is None:
-            self._unheard_since = now
-        if now - self._unheard_since >= min(_LONGEST_UNHEARD, self._longest):
-            raise OutageError(
-                f"{self._caller.host} could never be reached ({error}); check the address and the network"
-            )
+        if error.is_permanent:
+            raise OutageError(f"{caller.target} cannot be used ({error}); {_CERTIFICATE_ADVICE}")
+        if caller.has_answered or caller.unreached_since is None:
+            return
+        since = max(caller.unreached_since, self._began)
+        if self._clock.monotonic() - since >= min(_LONGEST_UNHEARD, self._longest):
+            raise OutageError(f"{caller.target} could never be reached ({error}); {_ADDRESS_ADVICE}")
 
     def _lengthen(self, error: CallError) -> None:
         """Have the next probe wait longer, after one has failed."""
@@ -220,6 +235,8 @@ class Breaker:
 
     def close(self) -> None:
         """Let all items through."""
+        if self.is_open:
+            self.on_pause(None)
         self._opened_at = None
         self._end_pause()
         self._next_turn()

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from ..calls.caller import Caller
 from ..contacts.contacts import ContactOperations
@@ -17,10 +16,9 @@ from .load import Load, Options
 from .report import BatchReport, LoadStoppedError, OnOutcome, Outcome
 from .run_log import Earlier, LastCalls, OpenRunLog, RunLog
 from .source import Source, open_source
+from .threads import in_thread, open_in_thread
 
 # ---------------------------------------------------------------------------------------------- the two ways to load
-
-T = TypeVar("T")
 
 
 async def bulk_upsert(
@@ -48,6 +46,7 @@ async def bulk_upsert(
             on_standing=report.take_back_calls,
             read_rest=True,
         )
+        load.breaker.on_pause = partial(setattr, report, "paused")
         if journal is not None:
             load.before = partial(_take_over, journal, earlier, report, on_outcome)
         for location_id, why in report.closed_locations.items():
@@ -87,11 +86,11 @@ async def _begin(contacts: Contacts, options: Options, stack: AsyncExitStack) ->
     if journal is None:
         return None, Earlier(0, client.clock.time())
     if isinstance(journal, str | Path):
-        journal = await _in_thread(partial(contacts.open_run_log, journal))
-        stack.push_async_callback(asyncio.to_thread, journal.close)
+        journal = await open_in_thread(partial(contacts.open_run_log, journal))
+        stack.push_async_callback(in_thread, journal.close)
     whole = {"location": client.location_id or "", "target": client.target, "api_version": client.api_version}
     begin = partial(journal.begin, whole=whole, concurrency=options.concurrency, now=client.clock.time())
-    earlier = await _in_thread(partial(begin, retry_failed=options.retry_failed))
+    earlier = await in_thread(partial(begin, retry_failed=options.retry_failed))
     leave_used_slots(client, earlier.last_calls)
     return journal, earlier
 
@@ -104,21 +103,11 @@ def leave_used_slots(client: Caller, last_calls: LastCalls) -> None:
         client.assume_used(*slots, location_id=last_calls.location_id)
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Do what the disk may hold up in a thread. Where this is cancelled, it is done all the same before it ends."""
-    done = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(done)
-    except asyncio.CancelledError:
-        await asyncio.wait([done])
-        raise
-
-
 async def _take_over(journal: RunLog, earlier: Earlier, report: BatchReport, on_outcome: OnOutcome | None) -> None:
     """Count the outcomes of earlier sessions, and hand on those that they may not have handed on."""
     report.sittings = earlier.sessions + 1
-    await _in_thread(partial(journal.fold_into, report))
-    for outcome in await _in_thread(journal.undelivered):
+    await in_thread(partial(journal.fold_into, report))
+    for outcome in await in_thread(journal.undelivered):
         if on_outcome is not None and (waiting := on_outcome(outcome)) is not None:
             await waiting
 
@@ -135,7 +124,7 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
     async with AsyncExitStack() as stack:
         journal, _ = await _begin(contacts, options, stack)
         if journal is not None:
-            for outcome in await _in_thread(journal.undelivered):
+            for outcome in await in_thread(journal.undelivered):
                 yield outcome
         load = Load(
             contacts,

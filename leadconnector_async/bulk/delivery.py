@@ -304,10 +304,12 @@ def batched(outcomes: Sequence[Outcome], size: int) -> Iterator[Sequence[Outcome
 async def _wait(for_what: Awaitable[None]) -> None:
     """Await what `on_outcome` returned; a CancelledError of its own must not pass for one of ours."""
     task = asyncio.current_task()
+    assert task is not None  # noqa: S101  (a coroutine runs in a task here)
+    cancellations = task.cancelling()
     try:
         await for_what
     except asyncio.CancelledError:
-        if task is None or task.cancelling():
+        if task.cancelling() > cancellations:
             raise
         raise RuntimeError(_CANCELLED) from None
 

@@ -159,6 +159,11 @@ class Load:
         self.before: Callable[[], Awaitable[None]] | None = None
         self.stopped: LeadConnectorError | None = None
 
+    @property
+    def breaker(self) -> Breaker:
+        """Its circuit breaker."""
+        return self._breaker
+
     def _open_delivery(
         self,
         record: Callable[[Outcome], None],
@@ -515,7 +520,7 @@ class Load:
             return False
         if tries.is_in_doubt and not item.call.request.repeatable:
             return False
-        tries.forgiven = tries.count
+        tries.forgiven = tries.made
         return True
 
     # ------------------------------------------------------------------------------------------ locations

@@ -11,7 +11,14 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from ..errors import APIError, InvalidContactError, InvalidResponseError, LeadConnectorError, LocationRefusedError
+from ..errors import (
+    APIError,
+    InvalidContactError,
+    InvalidResponseError,
+    LeadConnectorError,
+    LocationRefusedError,
+    as_picklable,
+)
 from ..models.contacts import NotApplied
 from ..private_file import open_private
 
@@ -185,6 +192,7 @@ class BatchReport:
     Attributes:
         outcomes: Those kept; in the order of the rows once the load is over, before that as they came.
         stopped: What ended the load before its last row, or None.
+        paused: Why the load waits for the service now, with its address; None where it does not wait.
         closed_locations: Locations that took no more calls while others went on, and why; their rows that are not done
             are `not_attempted`, and `stopped` is the first of the reasons.
         not_applied: Fields that the service did not take, each with the number of its rows.
@@ -209,6 +217,7 @@ class BatchReport:
         self.sittings = 1
         self.outcomes: list[Outcome] = []
         self.stopped: Exception | None = None
+        self.paused: str | None = None
         self.closed_locations: dict[str, LeadConnectorError] = {}
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
@@ -218,6 +227,10 @@ class BatchReport:
         self.not_applied: dict[str, int] = {}
         self.skip_reasons: dict[str, int] = {}
         self._errors: dict[tuple[int | None, str], int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        stopped = None if self.stopped is None else as_picklable(self.stopped)
+        return {**self.__dict__, "stopped": stopped}
 
     def __repr__(self) -> str:
         counts = " ".join(f"{status}={count}" for status, count in self._counts.items() if count)

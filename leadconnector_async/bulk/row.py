@@ -280,8 +280,8 @@ def outcome_failed(item: Upsert, error: CallError) -> Outcome:
         status="unknown" if is_unsafe else "failed",
         trace_id=error.trace_id if isinstance(error, APIError) else None,
         error=row_error(error),
-        attempts=error.attempts,
-        rate_limited=error.rate_limited,
+        attempts=item.call.tries.count,
+        rate_limited=item.call.tries.rate_limited,
         note=_UNSAFE_NOTE if is_unsafe else _SAFE_NOTE if error.may_be_applied else not_closed,
     )
 

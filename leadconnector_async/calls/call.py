@@ -67,8 +67,10 @@ class Tries:
         ending: How the last one ended.
         sent_at: When it was sent, by the client's monotonic clock: this machine's date may be set meanwhile.
         count: How many were sent; those answered 429 are not counted.
+        unsent: How many never left, as no connection came about.
         rate_limited: How many were answered 429.
         limited_since: Since when there was nothing but 429, by the same clock, or None.
+        limited_in_a_row: How many of the last tries were answered 429, with nothing else in between.
         forgiven: How many do not count against the retry policy, as they fell into an outage, or changed the call.
         doubts: Those that may have been applied although no answer said so, in order.
         token: What the last one was sent with, where the source gives more than one.
@@ -79,8 +81,10 @@ class Tries:
     ending: Ending = NOT_SENT
     sent_at: float = 0.0
     count: int = 0
+    unsent: int = 0
     rate_limited: int = 0
     limited_since: float | None = None
+    limited_in_a_row: int = 0
     forgiven: int = 0
     doubts: tuple[Doubt, ...] = ()
     token: str = ""
@@ -96,11 +100,30 @@ class Tries:
         """Whether the call may have been applied although no answer says so."""
         return bool(self.doubts)
 
+    @property
+    def made(self) -> int:
+        """How many count against the retry policy, but for those forgiven: sent or not."""
+        return self.count + self.unsent
+
     def begin(self, now: float) -> None:
         """Note that a try is sent now, by the monotonic clock."""
         self.ending = OUT
         self.count += 1
         self.sent_at = now
+
+    def note_end(self, now: float, *, is_limited: bool) -> None:
+        """Note whether a try that did not succeed was answered 429."""
+        self.limited_in_a_row = self.limited_in_a_row + 1 if is_limited else 0
+        if not is_limited:
+            self.limited_since = None
+        elif self.limited_since is None:
+            self.limited_since = now
+
+    def never_left(self) -> None:
+        """Note that no connection came about for the last try."""
+        self.ending = NOT_SENT
+        self.count -= 1
+        self.unsent += 1
 
     def doubt_last(self, server_clock: ServerClock, now: float) -> None:
         """Note that the last try, given up now, may have been applied although no answer says so."""

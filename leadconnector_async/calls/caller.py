@@ -87,6 +87,10 @@ class Caller:
         self.retry = retry
         self._timeouts = timeouts
         self._limits: Limits = limits or LocalLimits(clock=self.clock)
+        self.has_answered = False  # anything at all, so that the address is right
+        self.unreached_since: float | None = (
+            None  # when a connection first failed to come about, by the monotonic clock
+        )
         self._transport = Transport(base_url, timeouts=timeouts, max_body_bytes=max_body_bytes, session=session)
         self._gate = Gate(concurrency)
         self.telemetry = find_telemetry(self.clock, meter_provider)
@@ -263,6 +267,7 @@ class Caller:
                 except _SourceFailedError as failure:
                     raise self._given_up(call, failure.take()) from None
                 except AuthenticationError as error:
+                    call.tries.note_end(0.0, is_limited=False)
                     if has_refreshed or not await self._refresh(call):
                         raise self._given_up(call, error) from None
                     has_refreshed = True
@@ -357,6 +362,7 @@ class Caller:
         """Take note of an answer: what its headers say of time and limits. Each header is read once."""
         tries = call.tries
         tries.ending = ANSWERED
+        self.has_answered = True
         now = self.clock.monotonic()
         quota = read_quota(response.headers)
         self.server_clock.believe(response.headers, tries.sent_at, now)
@@ -373,11 +379,13 @@ class Caller:
         tries = call.tries
         if not tries.is_out:
             return
+        if isinstance(error, ConnectFailedError):
+            tries.never_left()
+            if self.unreached_since is None:
+                self.unreached_since = self.clock.monotonic()
+            return
         if (telemetry := self._listener()) is not None:
             telemetry.note_failure(call.request, error, self.clock.monotonic() - tries.sent_at)
-        if isinstance(error, ConnectFailedError):
-            tries.ending = NOT_SENT
-            return
         tries.ending = IN_DOUBT
         if isinstance(error, asyncio.CancelledError):  # of all others the loop of tries says whether they are in doubt
             tries.doubt_last(self.server_clock, self.clock.monotonic())
@@ -386,16 +394,13 @@ class Caller:
 
     async def _wait_before_retry(self, call: Call[T], error: CallError) -> None:
         now, tries = self.clock.monotonic(), call.tries
-        if not isinstance(error, RateLimitedError):
-            tries.limited_since = None
-        elif tries.limited_since is None:
-            tries.limited_since = now
+        tries.note_end(now, is_limited=isinstance(error, RateLimitedError))
         if is_in_doubt(error):
             tries.doubt_last(self.server_clock, now)
         delay = delay_before_retry(
             self.retry,
             error,
-            attempts=tries.count - tries.forgiven,
+            attempts=tries.made - tries.forgiven,
             rate_limited_for=0.0 if tries.limited_since is None else now - tries.limited_since,
             repeatable=call.request.repeatable,
             random=random.random,
@@ -414,11 +419,11 @@ class Caller:
         tries = call.tries
         if isinstance(error, RateLimitedError) and not tries.is_halted:
             return RateLimitStuckError(
-                f"the service answered 429 {tries.rate_limited} times in a row, longer than the retry policy waits; "
-                "go on later, or find what else uses this location's quota",
+                f"the service answered 429 {tries.limited_in_a_row} times in a row, longer than the retry policy "
+                "waits; go on later, or find what else uses this location's quota",
                 rate_limited=tries.rate_limited,
             )
-        error.attempts, error.rate_limited = tries.count, tries.rate_limited
+        error.attempts, error.rate_limited = tries.made, tries.rate_limited
         error.may_be_applied = tries.is_in_doubt
         return error
 

@@ -83,7 +83,8 @@ def delay_before_retry(
         Seconds to wait, or None to give up. After a 429 it is 0: the location's window is paused, and does the waiting.
     """
     asked: float | None = getattr(error, "retry_after", None)
-    if not is_worth_repeating(error) or (asked or 0) > policy.max_retry_after:
+    is_permanent = isinstance(error, ConnectFailedError) and error.is_permanent
+    if not is_worth_repeating(error) or is_permanent or (asked or 0) > policy.max_retry_after:
         return None
     if isinstance(error, RateLimitedError):
         return 0.0 if rate_limited_for < policy.max_rate_limited else None

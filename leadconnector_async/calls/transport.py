@@ -260,6 +260,7 @@ def check_base_url(base_url: str) -> str:
     try:
         url = URL(base_url.strip())
         host, scheme = url.host, url.scheme
+        (host or "").encode("idna")  # as the look-up does it, whose error would be none of ours
     except ValueError:
         host = scheme = None
     if not host or scheme not in ("http", "https"):
@@ -304,7 +305,9 @@ def transport_error(error: Exception) -> CallError:
     """
     # A certificate that is refused, a name that is not found, a connection that does not come about: nothing was sent.
     if isinstance(error, _NOT_CONNECTED):
-        return ConnectFailedError(f"no connection to the service: {_reason(error)}")
+        failure = ConnectFailedError(f"no connection to the service: {_reason(error)}")
+        failure.is_permanent = isinstance(error, _PERMANENT)
+        return failure
     if isinstance(error, TimeoutError):
         return CallTimeoutError("no complete answer in time")
     if isinstance(error, aiohttp.ClientPayloadError):
@@ -319,6 +322,9 @@ _NOT_CONNECTED: Final = (
     aiohttp.InvalidURL,
     _StrayAnswerError,
 )
+
+# An unknown host and a server that speaks no TLS may be so for a moment, as it starts or the network comes up.
+_PERMANENT: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL)
 
 
 def _reason(error: Exception) -> str:

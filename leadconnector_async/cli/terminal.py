@@ -18,11 +18,13 @@ from typing import Any, Final, TextIO
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from ..bulk.report import BatchReport, Outcome
 from ..migration.steps import StepProgress
+from ..protocol.answers import clean_text
 from .flags import with_flags
 
 
@@ -259,6 +261,18 @@ class Lines(Silent):
             tell(f"{done}, {_counts(self._report)}, {_quota(self._quota_left())}")
 
 
+class _PauseColumn(ProgressColumn):
+    """Why the load waits for the service, where it does: no outcome comes then that could move the bar."""
+
+    def __init__(self, report: BatchReport) -> None:
+        super().__init__()
+        self._report = report
+
+    def render(self, task: Task) -> Text:
+        paused = self._report.paused
+        return Text("" if paused is None else f"paused: {clean_text(paused)}")
+
+
 class Bar(Silent):
     """A bar, on a terminal."""
 
@@ -271,6 +285,7 @@ class Bar(Silent):
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.description}", markup=False),
+            _PauseColumn(report),
             console=Console(stderr=True),
         )
         self._task = self._progress.add_task("", total=total)

@@ -20,6 +20,7 @@ import msgspec
 
 from ..bulk.report import BatchReport, Outcome, RowError, Tally, row_error
 from ..bulk.source import FINISHED, Finished
+from ..bulk.threads import in_thread, open_in_thread
 from ..client import LeadConnector
 from ..errors import (
     AuthenticationError,
@@ -94,11 +95,11 @@ class LocationLoad:
         """
         with tempfile.TemporaryDirectory(prefix="leadconnector-") as folder:
             self._scratch = Path(folder)
-            log = await asyncio.to_thread(self._open_log)
+            log = await open_in_thread(self._open_log)
             try:
                 return await self._load(log, stop)
             finally:
-                await asyncio.to_thread(log.close)
+                await in_thread(log.close)
 
     def _open_log(self) -> StoreLog:
         records = Records(self._store, f"journal/{self._name}", self._assignment.epoch, self._lease)

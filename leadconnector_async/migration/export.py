@@ -6,7 +6,6 @@ second does not know is written anew. `FILE` is there when it is whole.
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import os
 import re
@@ -23,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from ..bulk.pool import Pool
+from ..bulk.threads import in_thread
 from ..client import LeadConnector
 from ..errors import BadRequestError, ConfigurationError, NotFoundError, ValidationError
 from ..models import Contact, DndSettings, InboundDndSettings, any_of
@@ -489,10 +489,10 @@ class Export:
         pool = Pool(client)
         if self._fields is None:
             await self._each(pool, [client], self._ask_for_fields)
-            await _in_thread(self._begin)
+            await in_thread(self._begin)
         if not self.progress.is_all:
             await self._read_all(client, pool, on_page)
-        await _in_thread(self._finish)
+        await in_thread(self._finish)
         return self.progress
 
     async def _each(
@@ -590,7 +590,7 @@ class Export:
                 self._complete(contact, read)
         gone = set(wanted) - whole.keys()
         there = [contact for contact in page if contact.id not in gone]
-        await _in_thread(partial(self._write, there, cursor, by_id=len(whole), is_last=is_last))
+        await in_thread(partial(self._write, there, cursor, by_id=len(whole), is_last=is_last))
 
     async def _find_wanted(self, page: Sequence[FoundContact], restricted: RestrictedContacts | None) -> list[str]:
         """Return the ids of the contacts of a page that are to be read by them."""
@@ -598,7 +598,7 @@ class Export:
             return [contact.id for contact in page] if self.order.is_by_id else []
         if not restricted.is_known:
             self.progress = msgspec.structs.replace(self.progress, is_asked=False)
-        return await _in_thread(lambda: restricted.find_unsure(page))
+        return await in_thread(lambda: restricted.find_unsure(page))
 
     def _complete(self, contact: FoundContact, whole: Contact) -> None:
         if self.order.is_by_id:
@@ -717,13 +717,3 @@ def _read_kind(path: Path, order: ExportOrder) -> bool:
     if kind == _PARQUET:
         check_duckdb()
     return kind in _LINES
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Do what the disk may hold up in a thread. Where this is cancelled, it is done all the same before it ends."""
-    done = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(done)
-    except asyncio.CancelledError:
-        await asyncio.wait([done])
-        raise

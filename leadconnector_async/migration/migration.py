@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
@@ -21,6 +21,7 @@ from ..bulk.contacts import leave_used_slots
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, Outcome
 from ..bulk.source import Closing, Skipped
+from ..bulk.threads import in_thread, open_in_thread
 from ..client import LeadConnector
 from ..errors import ConfigurationError, JournalError, LeadConnectorError
 from ..limits.limit import RateLimit
@@ -216,9 +217,9 @@ class Migration:
             ConfigurationError: There is no run, it is damaged or in use, or it is for another service or location.
         """
         place = Path(folder)
-        file = await asyncio.to_thread(open_run, place)
+        file = await open_in_thread(partial(open_run, place))
         try:
-            await asyncio.to_thread(Rows(file).check)
+            await in_thread(Rows(file).check)
             options, plan, notes = _read_about(file)
             run = cls(None, place, file, options, plan, notes, target=target)
             if client is not None:

@@ -39,6 +39,7 @@ class Response(Struct, frozen=True, gc=False):
 _CREDENTIAL = re.compile(
     r"\bjwt\b|invalid (private integration |access )?token|token (is|has been|was|has) (invalid|expired|revoked)", re.I
 )
+_UNAUTHORIZED: Final = HTTPStatus.UNAUTHORIZED.phrase.lower()
 _TIMED_OUT = "command timed out"
 _PERMANENT_DND = re.compile(r"not authorized to update permanent dnd\b", re.I)
 _NOT_FOUND = re.compile(r"(contact|note|task|custom ?field|location).{0,40}not found|not found for id", re.I)
@@ -65,9 +66,10 @@ _ADVICE: Final = (
 def read_error(response: Response) -> APIError:
     """Say what an answer of 400 or more means, or one that says that it did not succeed. The HTTP status decides; the
     body's own is not believed."""
-    fields = _error_fields(response.body)
+    said = _read_error_body(response.body)
+    fields = said if isinstance(said, dict) else {}
     status = response.status
-    messages = _messages(fields, response)
+    messages = _messages(said, status)
     error = _error_class(status, " ".join(messages), fields)(
         status,
         messages,
@@ -87,23 +89,33 @@ def read_error(response: Response) -> APIError:
     return error
 
 
-def _error_fields(body: bytes) -> dict[str, Any]:
+def _read_error_body(body: bytes) -> object:
+    """Return the JSON that it is, else the text of the page."""
     try:
-        fields = msgspec.json.decode(body)
+        return msgspec.json.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
+        text = _TAG.sub(" ", body[:20_000].decode(errors="replace"))
+        return text if any(map(str.isalnum, text)) else None
 
 
-def _messages(fields: Mapping[str, Any], response: Response) -> tuple[str, ...]:
-    """Find the sentences in any of the service's shapes of error."""
+def _messages(said: object, status: int) -> tuple[str, ...]:
+    """Find the sentences in any of the service's shapes of error; the reason phrase where there are none.
+
+    Proxies answer with `{}` and the like, which says nothing, and repeat the status in their texts.
+    """
+    found = _sentences_of(said) if isinstance(said, dict) else said
+    texts = [clean_text(str(text)) for text in (found if isinstance(found, list) else [found]) if _is_said(text)]
+    texts = [re.sub(rf"^{status}\b[ :-]*", "", text) for text in texts]
+    return tuple(filter(None, texts)) or (_reason(status),)
+
+
+def _sentences_of(fields: Mapping[str, Any]) -> object:
     found = fields.get("message") or fields.get("error_description") or fields.get("error")
-    if isinstance(found, dict):  # as v3 has it in places
-        found = found.get("message")
-    texts = [clean_text(str(text)) for text in (found if isinstance(found, list) else [found]) if text]
-    if not texts and not fields:
-        texts = [clean_text(_TAG.sub(" ", response.body[:20_000].decode(errors="replace")))]
-    return tuple(text for text in texts if text) or (_reason(response.status),)
+    return found.get("message") if isinstance(found, dict) else found  # as v3 has it in places
+
+
+def _is_said(value: object) -> bool:
+    return bool(value) and value is not True
 
 
 def clean_text(text: str) -> str:
@@ -154,7 +166,8 @@ def _class_of_401(message: str) -> type[APIError]:
         return ServerError
     if _PERMANENT_DND.search(message):  # answered with 400, whose body says 401: be right if that changes
         return PermanentDndError
-    return AuthenticationError if _CREDENTIAL.search(message) else PermissionDeniedError
+    is_without_words = message.lower().strip(" .!") == _UNAUTHORIZED
+    return AuthenticationError if is_without_words or _CREDENTIAL.search(message) else PermissionDeniedError
 
 
 def _class_of_400(message: str, fields: Mapping[str, Any]) -> type[APIError]:

@@ -427,6 +427,11 @@ _UNWRITABLE: Final = frozenset(
 )
 
 
+_LEFT_LOOP: Final = (
+    ", and where you left a loop over stream_upserts early, close its generator first (contextlib.aclosing does that)"
+)
+
+
 def _code_of(error: Exception) -> int:
     """Return SQLite's primary result code of an error."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -439,7 +444,8 @@ def _is_damage(error: Exception) -> bool:
 
 def _why_not_opened(error: Exception, kind: Kind) -> str:
     if _code_of(error) in _IN_USE:
-        return f"another process, or another load in this one, is using this {kind}; wait until it ends"
+        left = "" if kind == "run" else _LEFT_LOOP
+        return f"another process, or another load in this one, is using this {kind}; wait until it ends{left}"
     if _is_damage(error):
         return f"is not a {kind} of leadconnector-async, or is damaged ({error}); name another file"
     return f"the {kind} cannot be written ({error})"

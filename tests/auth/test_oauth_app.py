@@ -31,6 +31,7 @@ from leadconnector_async.protocol.answers import Response, read_error
 from leadconnector_async.protocol.oauth import Grant, build_refresh, read_refusal
 from leadconnector_async.sandbox import Sandbox
 from tests.conftest import LOCATION, OpenSandbox
+from tests.drills.middleman import Middleman, build_answer, closing
 from tests.fake_clock import FakeClock
 from tests.oauth import DAY, REDIRECT, log_in, make_app, token_calls
 
@@ -275,6 +276,23 @@ async def test_only_credential_wording_causes_a_refresh(sandbox: Sandbox, app: O
     with pytest.raises(PermissionDeniedError, match="not authorized for this scope"):
         await lc.contacts.upsert(PERSON)
     assert sandbox.oauth.refreshes == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"statusCode":401}', b'{"message":"Unauthorized","statusCode":401}'])
+async def test_a_401_without_words_renews_the_token_once(
+    sandbox: Sandbox, app: OAuthApp, connect: OpenSandbox, body: bytes
+) -> None:
+    """As a proxy of a white label answers: it may be the token, and nothing says that it is not."""
+
+    async def spoil(answer: bytes, writer: asyncio.StreamWriter) -> None:
+        is_token = b"access_token" in answer
+        writer.write(closing(answer) if is_token else build_answer(body, status="401 Unauthorized"))
+
+    async with Middleman(sandbox.url, spoil) as middleman:
+        client: LeadConnector = await connect(middleman.url, token=app)
+        await log_in(app, sandbox, LOCATION)
+        assert (await client.contacts.upsert(PERSON)).new is False, "the spoilt try had created it"
+    assert sandbox.oauth.refreshes == 1
 
 
 async def test_a_token_that_is_refused_after_its_renewal_is_not_renewed_again(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async import (
+    BatchReport,
     DailyQuotaExceededError,
     LeadConnector,
     OutageError,
@@ -45,6 +46,37 @@ async def test_a_service_that_comes_back_costs_no_row(
     report = await client.contacts.bulk_upsert(people(300), concurrency=concurrency)
     assert (report.created, report.failed, report.unknown, report.not_attempted) == (300, 0, 0, 0)
     assert report.requests == sandbox.requests == 300 + 24
+
+
+async def test_a_load_that_waits_shows_the_address_and_the_reason(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox = await open_sandbox(unlimited=True)
+    client = await connect(sandbox, retry=QUICK, rate_limit=None)
+    sandbox.fail_next("503-html", times=20 * 2 + 5)
+    report, shown = BatchReport(), set[str | None]()
+    load = asyncio.ensure_future(client.contacts.bulk_upsert(people(20), report=report))
+    while not load.done():
+        shown.add(report.paused)
+        await asyncio.sleep(0.5)
+    assert (report.created, report.paused) == (20, None)
+    (paused,) = shown - {None}
+    assert paused is not None
+    assert paused.startswith(f"{sandbox.url} does not answer (503: ")
+    assert [f"{sandbox.url} " in record.message for record in caplog.records] == [True, True]
+    assert "work pauses" in caplog.messages[0]
+    assert "answers again" in caplog.messages[1]
+
+
+async def test_an_outage_of_twelve_seconds_fails_no_row_of_a_short_load(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox()
+    client = await connect(sandbox)
+    sandbox.fail_next("503-html", times=10_000)
+    clock.call_at(clock.now + 12, sandbox._faults._script.clear)
+    report = await client.contacts.bulk_upsert(people(20))
+    assert (report.created, report.failed) == (20, 0)
 
 
 async def test_a_service_that_stays_down_stops_the_load(open_sandbox: OpenSandbox, connect: OpenSandbox) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -13,10 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from leadconnector_async import BatchReport, Outcome
 from leadconnector_async.cli import terminal as progress
@@ -306,6 +309,40 @@ def test_progress_turns_into_lines_where_there_is_no_terminal(
     assert told[2:] == [
         f"{step}, 199,930 calls left today" for step in ("setting shared phones: 7/10 rows", "adding tags: 1,250 rows")
     ]
+
+
+def test_the_bar_shows_why_a_load_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "Console", partial(Console, file=screen, force_terminal=True, width=150))
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    report = BatchReport()
+    with progress.open_progress(70, report, 10.0, lambda: 199_930, is_wanted=True):
+        report.paused = "https://crm.example.com does not answer (503: Bad\x1b Gateway)"
+    assert "paused: https://crm.example.com does not answer (503: Bad Gateway)" in screen.getvalue()
+
+
+INTERRUPT = """
+import sys
+MODULE = sys.argv.pop(1)
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == MODULE:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from leadconnector_async.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["typer", "rich", "aiohttp", "leadconnector_async.cli.commands", "leadconnector_async.migration.plan", "msgspec"],
+)
+def test_ctrl_c_during_import_prints_no_traceback(tmp_path: Path, module: str) -> None:
+    command = [sys.executable, "-c", INTERRUPT, module, "plan", "a.csv"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
 @pytest.mark.slow

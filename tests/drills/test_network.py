@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
-from leadconnector_async import BatchReport, OutageError, RetryPolicy, Timeouts
+from leadconnector_async import (
+    BatchReport,
+    ConfigurationError,
+    ConnectFailedError,
+    LeadConnector,
+    OutageError,
+    RetryPolicy,
+    Timeouts,
+)
+from leadconnector_async.bulk.pool import Pool
 from tests.conftest import OpenSandbox
 from tests.drills.conftest import Drill, StartDrill, people, rows_of_all_kinds
 from tests.drills.middleman import build_answer
 from tests.drills.truth import Row
+from tests.fake_clock import FakeClock
 
 QUICK = RetryPolicy(max_attempts=3, first_delay=0.1)
 # The fake clock jumps over the waits, so that many of them pass while a server starts.
@@ -23,7 +42,9 @@ PATIENT = RetryPolicy(max_attempts=1_000, max_delay=1)
 
 
 @asynccontextmanager
-async def listening(answer: bytes | None) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def listening(
+    answer: bytes | None, context: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[str, list[bytes]]]:
     """A server that keeps what it is sent and says one thing to it, or nothing; its address and what it got."""
     heard: list[bytes] = []
     open_ones: list[asyncio.StreamWriter] = []
@@ -38,7 +59,7 @@ async def listening(answer: bytes | None) -> AsyncIterator[tuple[str, list[bytes
                 writer.write(answer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
     finally:
@@ -94,7 +115,7 @@ async def test_an_answer_that_nobody_asked_for_is_taken_for_no_rows(start_drill:
     rows = [{**row, "createNewIfDuplicateAllowed": True} for row in people(8)]
     report = await drill.client.contacts.bulk_upsert(slowly(rows), on_outcome=lambda _: is_settled.set())
     drill.check(rows, report)
-    assert (report.created, report.retries) == (8, 7), "nothing was sent before it was found out"
+    assert (report.created, report.requests) == (8, 8), "what never left is not counted"
 
 
 # ---------------------------------------------------------------------------------------------- nowhere
@@ -115,7 +136,7 @@ async def load_from_nowhere(connect: OpenSandbox, url: str, **options: Any) -> B
     """Load a few rows where nobody was ever reached: the load soon stops, and says what to look at."""
     client = await connect(url, **{"retry": QUICK, **options})
     rows = [*people(3), {**people(4)[3], "createNewIfDuplicateAllowed": True}]
-    report: BatchReport = await asyncio.wait_for(client.contacts.bulk_upsert(rows), 30)
+    report: BatchReport = await asyncio.wait_for(client.contacts.bulk_upsert(rows), 100)
     assert report.total == 4
     assert report.failed == 0
     assert isinstance(report.stopped, OutageError)
@@ -125,20 +146,23 @@ async def load_from_nowhere(connect: OpenSandbox, url: str, **options: Any) -> B
 def assert_nothing_was_sent(report: BatchReport) -> None:
     assert report.not_attempted == 4
     assert all(outcome.note is None for outcome in report.outcomes)
+    assert report.requests == 0
     assert "could never be reached" in str(report.stopped)
-    assert "check the address and the network" in str(report.stopped)
+    assert "check the base URL and the network" in str(report.stopped)
 
 
 async def test_a_name_that_is_not_found_stops_the_load_soon(
-    connect: OpenSandbox, monkeypatch: pytest.MonkeyPatch
+    connect: OpenSandbox, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def find_nothing(*_arguments: object, **_options: object) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", find_nothing)
-    report = await load_from_nowhere(connect, "https://does-not-exist.invalid")
+    began = clock.now
+    report = await load_from_nowhere(connect, "https://does-not-exist.invalid", retry=RetryPolicy())
     assert_nothing_was_sent(report)
-    assert "does-not-exist.invalid" in str(report.stopped)
+    assert "https://does-not-exist.invalid could" in str(report.stopped)
+    assert 30 <= clock.now - began < 60
 
 
 @pytest.mark.slow
@@ -157,6 +181,50 @@ async def test_a_server_that_speaks_no_tls(connect: OpenSandbox, is_silent: bool
         report = await load_from_nowhere(connect, url.replace("http:", "https:"), timeouts=Timeouts(connect=0.1))
     assert_nothing_was_sent(report)
     assert not any(b"POST" in call for call in calls), "sent in clear"
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> ssl.SSLContext:
+    """A server's, with a certificate that nobody else signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = tmp_path / "server.pem"
+    path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_a_certificate_that_is_refused_stops_all_at_once(
+    connect: OpenSandbox, clock: FakeClock, context: ssl.SSLContext, host: str
+) -> None:
+    async with listening(None, context) as (url, calls):
+        client = await connect(url.replace("http://127.0.0.1", f"https://{host}"), retry=RetryPolicy())
+        began = clock.now
+        report = await client.contacts.bulk_upsert(people(4))
+        with pytest.raises(ConnectFailedError) as caught:
+            await client.contacts.get("someone")
+        deleted = await Pool(client).run(["someone"], client.contacts.delete, location_of=lambda _: "L", concurrency=1)
+    assert clock.now == began
+    assert (report.not_attempted, report.requests, calls) == (4, 0, [])
+    assert caught.value.is_permanent
+    for reason in (report.stopped, deleted):
+        assert isinstance(reason, OutageError)
+        assert f"https://{host}:" in str(reason)
+        assert "certificate of" in str(reason)
+        assert "SSL_CERT_FILE" in str(reason)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".com", ".com", "x.", "b\u00fc..example"])
+def test_a_host_name_that_cannot_be_right_is_refused_before_anything_is_sent(host: str) -> None:
+    with contextlib.suppress(ConfigurationError):  # a root label alone at the end is fine
+        LeadConnector("pit-x", base_url=f"https://{host}", location_id="L")
+        assert host == "x."
 
 
 async def test_a_resolver_that_never_answers_is_given_up_in_time(
