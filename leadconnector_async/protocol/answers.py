@@ -48,7 +48,8 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
-_TAG = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.I | re.S)
+_TAG = re.compile(r"<(/?)([a-z]*+)[^<>]*+>", re.I)
+_UNSHOWN_TAGS: Final = ("style", "script", "title")
 _MAX_MESSAGE_CHARS = 500
 _LONGEST_INTERVAL, _LONGEST_DAY = 3_600.0, 2 * 86_400.0  # of windows, in seconds; above that it is nonsense
 _MOST_DIGITS = 15
@@ -101,8 +102,23 @@ def _messages(fields: Mapping[str, Any], response: Response) -> tuple[str, ...]:
         found = found.get("message")
     texts = [clean_text(str(text)) for text in (found if isinstance(found, list) else [found]) if text]
     if not texts and not fields:
-        texts = [clean_text(_TAG.sub(" ", response.body[:20_000].decode(errors="replace")))]
+        texts = [clean_text(_shown_text(response.body[:20_000].decode(errors="replace")))]
     return tuple(text for text in texts if text) or (_reason(response.status),)
+
+
+def _shown_text(page: str) -> str:
+    """Return what a page of HTML shows: no tags, and nothing of styles, scripts and the title."""
+    shown, start, unshown = list[str](), 0, ""
+    for tag in _TAG.finditer(page):
+        if not unshown:
+            shown.append(page[start : tag.start()])
+        name = tag[2].lower()
+        if not unshown and not tag[1] and name in _UNSHOWN_TAGS:
+            unshown = name
+        elif tag[1] and name == unshown:
+            unshown = ""
+        start = tag.end()
+    return " ".join(shown) if unshown else " ".join([*shown, page[start:]])
 
 
 def clean_text(text: str) -> str:
