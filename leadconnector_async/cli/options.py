@@ -26,7 +26,7 @@ from .flags import FLAGS
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
 _MOST_SECONDS: Final = 30.0
-_LOST_SLASH: Final = re.compile(r"([A-Za-z][\w+.-]+):/(?=[^/])")
+_LOST_SLASH: Final = re.compile(r"([A-Za-z][\w+.-]{1,40}):/(?=[^/])")
 _TAGS_RULES: Final[dict[str, TagsRule]] = {"add": "add", "replace": "replace"}
 _EMPTY_RULES: Final[dict[str, EmptyRule]] = {"keep": "keep", "clear": "clear"}
 

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import UnsetType
 
 _NOT_DIGITS = re.compile(r"\D+")
 _EXTENSION = re.compile(r"(?:ext(?:ension)?[.=]?|x|#)\s*\d{1,7}\s*$", re.I)  # the service does not store it
 _US_NUMBER_DIGITS = 10  # a national number without `+`; the service, too, reads it as one of the location's country
+
+
+_PIECE_CHARS: Final = 256
+
+
+def normal_letters(text: str, form: Literal["NFKC", "NFKD"]) -> str:
+    """Return a text in a normal form of Unicode, in time proportional to its length.
+
+    The library sorts the accents of each letter, in time that grows with the square of their number: a cell that is
+    nothing but accents would hold up a load. So a long text is normalised in pieces. A letter and its accent may be
+    parted where two pieces meet, which changes no word that we look for: they are far shorter than a piece.
+    """
+    pieces = range(0, len(text), _PIECE_CHARS)
+    return "".join(unicodedata.normalize(form, text[start : start + _PIECE_CHARS]) for start in pieces)
 
 
 def normal_email(email: str | None) -> str:

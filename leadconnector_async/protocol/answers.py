@@ -49,7 +49,8 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
-_TAG = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.I | re.S)
+_TAG = re.compile(r"<(/?)([a-z]*+)[^<>]*+>", re.I)
+_UNSHOWN_TAGS: Final = ("style", "script", "title")
 _MAX_MESSAGE_CHARS = 500
 _LONGEST_INTERVAL, _LONGEST_DAY = 3_600.0, 2 * 86_400.0  # of windows, in seconds; above that it is nonsense
 _MOST_DIGITS = 15
@@ -94,7 +95,7 @@ def _read_error_body(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        text = _TAG.sub(" ", body[:20_000].decode(errors="replace"))
+        text = _shown_text(body[:20_000].decode(errors="replace"))
         return text if any(map(str.isalnum, text)) else None
 
 
@@ -116,6 +117,21 @@ def _sentences_of(fields: Mapping[str, Any]) -> object:
 
 def _is_said(value: object) -> bool:
     return bool(value) and value is not True
+
+
+def _shown_text(page: str) -> str:
+    """Return what a page of HTML shows: no tags, and nothing of styles, scripts and the title."""
+    shown, start, unshown = list[str](), 0, ""
+    for tag in _TAG.finditer(page):
+        if not unshown:
+            shown.append(page[start : tag.start()])
+        name = tag[2].lower()
+        if not unshown and not tag[1] and name in _UNSHOWN_TAGS:
+            unshown = name
+        elif tag[1] and name == unshown:
+            unshown = ""
+        start = tag.end()
+    return " ".join(shown) if unshown else " ".join([*shown, page[start:]])
 
 
 def clean_text(text: str) -> str:
@@ -309,8 +325,8 @@ class _SuccessAnswer(Struct, frozen=True):
 
 def says_no(body: bytes) -> bool:
     """Whether an answer says in so many words that nothing was done."""
-    fields = _error_fields(body)
-    return any(fields.get(name) is False for name in _SuccessAnswer.__struct_fields__)
+    said = _read_error_body(body)
+    return isinstance(said, dict) and any(said.get(name) is False for name in _SuccessAnswer.__struct_fields__)
 
 
 _SUCCESS: Final = msgspec.json.Decoder(_SuccessAnswer)

@@ -79,7 +79,9 @@ _HIDING: Final = b"%&<\\"
 _MARKED: Final = bytes(0 if byte in _HIDING else _LOWER[byte] for byte in range(256))
 _NOT_LOOKED_AT: Final = bytes(byte for byte in range(256) if byte not in _BARE_CHARS + _HIDING)
 _NOT_BARE: Final = bytes(byte for byte in range(256) if byte not in _BARE_CHARS)
-_HEADER_OF_JWT: Final = re.compile(r"eyJ[^.]*\.")  # of all tokens of a service the same, and of others' too
+_HEADER_OF_JWT: Final = re.compile(
+    r"(?<![^.\s])eyJ[^.\s]*+\."
+)  # of all tokens of a service the same, and of others' too
 
 
 class Redactor:

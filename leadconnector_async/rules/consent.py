@@ -19,6 +19,7 @@ from msgspec import Struct
 from ..models import UPSERT_NAMES
 from ..models.dnd import V3_CHANNELS
 from ..models.fields import CHANNEL_KINDS, UPSERT_FIELDS
+from ..models.normal import normal_letters
 from .problems import Fixed
 
 ConsentKind: TypeAlias = Literal["opt-out", "opt-in"]
@@ -219,7 +220,7 @@ class _Phrase(Struct, frozen=True):
 
 def plain(name: str) -> str:
     """Leave out what people write in several ways: case, width, spaces and marks."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).lower())
+    return re.sub(r"[\W_]+", "", normal_letters(name, "NFKC").lower())
 
 
 @lru_cache(maxsize=4096)
@@ -231,7 +232,7 @@ def find_consent(header: str) -> Consent | None:
     """
     if header.lower().startswith("custom:"):  # a custom field of that name, as `export` writes it
         return None
-    header = unicodedata.normalize("NFKC", header)
+    header = normal_letters(header, "NFKC")
     return _understand(header) or _suspect(header)
 
 
@@ -466,7 +467,7 @@ def says_nothing(cell: str) -> bool:
 
 def _read_word(cell: str) -> tuple[str, str]:
     """Return a cell in lower case and plain width, and the same with its words parted by one space."""
-    text = unicodedata.normalize("NFKC", cell).lower()
+    text = normal_letters(cell, "NFKC").lower()
     return text, " ".join(re.sub(r"[-_]", " ", text).split())
 
 

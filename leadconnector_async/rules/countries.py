@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from functools import cache
 from importlib.resources import files
+
+from ..models.normal import normal_letters
 
 
 def find_country(text: str) -> str | None:
@@ -31,6 +32,6 @@ def _codes() -> dict[str, str]:
 
 def _plain(name: str) -> str:
     """Leave out what people write in several ways: case, accents, points, dashes, "the"."""
-    letters = unicodedata.normalize("NFKD", name.casefold())
+    letters = normal_letters(name.casefold(), "NFKD")
     plain = "".join(letter for letter in letters.replace("&", "and") if letter.isalnum())
     return plain.removeprefix("the") if len(plain) > len("the") else plain

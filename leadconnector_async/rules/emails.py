@@ -14,7 +14,7 @@ _PLAIN: Final = re.compile(
     r"(?![^@]{65})[A-Za-z0-9_+-]{1,64}(?:\.[A-Za-z0-9_+-]{1,64})*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
 )
 _MOST_CHARS: Final = 254
-_IN_ANGLES: Final = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
+_IN_ANGLES: Final = re.compile(r"[^<>]*+<\s*+([^<>\s@]++@[^<>\s]++)\s*+>")
 _BETWEEN: Final = re.compile(r"\s*(?::::|[;,|\s])\s*")
 
 

@@ -17,7 +17,7 @@ from .problems import Fixed, UnusableCellError
 
 _E164: Final = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _NATIONAL: Final = re.compile(r"[\d\s().\-/\u00a0\u2010-\u2015]+(?:(?:ext\.?|x|#)\s*\d{1,7})?", re.ASCII | re.I)
-_SEVERAL: Final = re.compile(r"\s*(?::::|[;,|\n])\s*")
+_SEPARATOR: Final = re.compile(r":::|[;,|\n]")
 _SPREADSHEET: Final = re.compile(r"\d(?:[.,]\d+)?E\+?\d+", re.I)
 _FEWEST_DIGITS, _MOST_DIGITS = 7, 15
 _NAMES_NO_COUNTRY: Final = (
@@ -32,7 +32,8 @@ def one_number(cell: str, checks: Checks) -> str | Fixed:
         cell = cell[1:].strip()
     if not any(mark in cell for mark in ":;,|\n"):
         return cell
-    found = [part for part in _SEVERAL.split(cell) if sum(map(str.isdecimal, part)) >= _FEWEST_DIGITS]
+    parts = map(str.strip, _SEPARATOR.split(cell))
+    found = [part for part in parts if sum(map(str.isdecimal, part)) >= _FEWEST_DIGITS]
     if len(found) < 2:
         return found[0] if found else cell
     return Fixed(found[0], "holds several numbers; the first is sent, as the service takes one")

@@ -280,7 +280,7 @@ _OF_COUNTRY: Final = {
     "IT": "39", "AU": "61", "NZ": "64", "IN": "91", "BR": "55", "MX": "52", "ZA": "27", "IE": "353", "PL": "48",
     "SE": "46",
 }  # fmt: skip
-_EXTENSION = re.compile(r"\s*(?:ext\.?|x|#)\s*\d{1,7}\s*$", re.I)
+_EXTENSION = re.compile(r"(?:ext\.?|x|#)\s*\d{1,7}\s*$", re.I)
 _SHAPE = re.compile(r"\+?[\d\s().\-/]+", re.ASCII)
 _MOST_DIGITS = 15
 _FEWEST_DIGITS = 7
@@ -297,7 +297,7 @@ def read_phone(text: str, country: str) -> str:
     Raises:
         Refusal: 400, it is no phone number.
     """
-    text = _EXTENSION.sub("", text.strip())
+    text = _EXTENSION.sub("", text.strip()).rstrip()
     if not _SHAPE.fullmatch(text):
         raise Refusal(400, _NO_NUMBER)
     digits = re.sub(r"\D", "", text)

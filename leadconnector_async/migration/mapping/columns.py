@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -102,7 +103,7 @@ def choose_column(position: int, name: str, header: str, meaning: Meaning, prese
         return Unsent(name, "ignored on request")
     said = next((text for text in (name, header) if text in meaning.columns), None)
     if said is not None:
-        target, rank = read_target(meaning.columns[said]), (_SAID, list(meaning.columns).index(said))
+        target, rank = read_target(meaning.columns[said]), (_SAID, meaning.rank_of(said))
         if target is None:
             return Unsent(name, "ignored on request")
         return _column(position, name, header, target, rank, meaning)
@@ -285,8 +286,10 @@ class ColumnMap:
         if "email" not in self.fields:
             self.columns = [close_all(column, headers[column.position]) for column in self.columns]
         self.columns.sort(key=lambda column: (column.rank, column.position))
-        groups = dict.fromkeys(column.target.group for column in self.columns if column.target.group)
-        self._groups = {group: [column for column in self.columns if column.target.group == group] for group in groups}
+        self._groups: dict[str, list[Column]] = {}
+        for column in self.columns:
+            if column.target.group:
+                self._groups.setdefault(column.target.group, []).append(column)
         self._plan = [(column.position, column.target.slot, column.read, column) for column in self.columns]
         self._emptied = _by_slot(self.columns)
         self._has_parts = any(column.target.part for column in self.columns)
@@ -322,6 +325,7 @@ class ColumnMap:
         """
         values: dict[str, Any] = {}
         told: list[tuple[Column, Problem]] = []
+        tags: list[list[str]] = []
         passed_over = self._passed_over(cells) if len(self._groups) > 1 else ()
         width = len(cells)
         for position, slot, read, column in self._plan:
@@ -340,8 +344,12 @@ class ColumnMap:
             if type(value) is Fixed:
                 told.append((column, Problem(column.name, cell, value.sentence, value.action)))
                 value = value.value
-            if value is not None:
-                values[slot] = _join_tags(values[slot], value) if slot in values else value
+            if slot == _TAGS:
+                tags.append(value)
+            elif value is not None:
+                values[slot] = value
+        if tags:
+            values[_TAGS] = _join_tags(tags)
         if self._emptied:
             self._empty(values, cells, absent, passed_over)
         told.sort(key=lambda pair: pair[0].position)
@@ -363,7 +371,7 @@ class ColumnMap:
         groups = iter(self._groups)
         for group in groups:
             if any(column.position < len(cells) and cells[column.position].strip() for column in self._groups[group]):
-                return tuple(groups)
+                return frozenset(groups)
         return ()
 
 
@@ -380,9 +388,14 @@ def _is_empty(position: int, cells: Sequence[str], absent: Collection[int]) -> b
     return position < len(cells) and position not in absent and not cells[position].strip()
 
 
-def _join_tags(tags: Sequence[str], more: Sequence[str]) -> list[str]:
-    known = {tag.lower() for tag in tags}
-    return [*tags, *(tag for tag in more if tag.lower() not in known)]
+def _join_tags(columns: Sequence[list[str]]) -> list[str]:
+    """Return the tags of all columns, each once."""
+    if len(columns) == 1:
+        return columns[0]
+    known: dict[str, str] = {}
+    for tag in chain.from_iterable(columns):
+        known.setdefault(tag.lower(), tag)
+    return list(known.values())
 
 
 def _unneeded(column: Column, cell: str, sent: Any) -> list[tuple[Column, Problem]]:

@@ -131,7 +131,9 @@ def _read_text(cell: str) -> str | Fixed:
     return cell
 
 
-_AMOUNT: Final = re.compile(r"(?:[A-Z]{3}|[$€£¥₹])?\s*([-+]?[\d.,'\u00a0 ]+?)\s*(?:[A-Z]{3}|[$€£¥₹%])?")
+# What repeats here gives nothing back (`*+`): spaces stand before a number, in it and after it, and a long run of them
+# would else be shared out among the three in all ways.
+_AMOUNT: Final = re.compile(r"(?:[A-Z]{3}|[$€£¥₹])?\s*+([-+]?[\d.,'\u00a0 ]++)\s*+(?:[A-Z]{3}|[$€£¥₹%])?")
 
 
 def _read_number(cell: str) -> float | int:

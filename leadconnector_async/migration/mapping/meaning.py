@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ from .custom_fields import FieldDefinitions
 from .directories import Directory
 
 
-class Meaning(Struct, frozen=True, kw_only=True):
+class Meaning(Struct, frozen=True, kw_only=True, dict=True):
     """What a user says of columns and cells; what is not said, headers tell.
 
     Attributes:
@@ -39,6 +40,14 @@ class Meaning(Struct, frozen=True, kw_only=True):
     fields: FieldDefinitions | None = None
     owners: Directory = Directory("owner")
     locations: Directory = Directory("location")
+
+    @cached_property
+    def _ranks(self) -> dict[str, int]:
+        return {name: rank for rank, name in enumerate(self.columns)}
+
+    def rank_of(self, name: str) -> int:
+        """Return the place of a column among those of which the user says something."""
+        return self._ranks[name]
 
     def says(self, names: Iterable[str]) -> bool:
         """Whether it says something of one of these columns."""

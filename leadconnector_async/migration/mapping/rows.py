@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -289,8 +290,9 @@ def _are_names_of_api(names: Sequence[str]) -> bool:
 def _distinct(names: Sequence[str]) -> list[str]:
     """Tell columns of the same name apart, so that none overwrites another in the result files."""
     distinct: dict[str, None] = {}
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))  # so that none is tried twice
     for name in names:
-        numbered = (f"{name} ({number})" for number in count(2))
+        numbered = (f"{name} ({number})" for number in numbers[name])
         distinct[next(new for new in chain([name], numbered) if new not in distinct)] = None
     return list(distinct)
 

@@ -128,7 +128,7 @@ def _neither_yes_nor_no(cell: str) -> UnusableCellError:
     return UnusableCellError(f"{cell[:40]!r} is neither yes nor no (true, false, 1 and 0 are fine, too)")
 
 
-_SEPARATED: Final = re.compile(r"\s*(?::::|[,;|\n])\s*")
+_SEPARATOR: Final = re.compile(r":::|[,;|\n]")
 
 
 def read_tags(cell: str) -> list[str]:
@@ -143,7 +143,7 @@ def split_list(cell: str) -> list[str]:
     if '"' in cell:
         parts = next(csv.reader([cell.replace("\n", ",")], skipinitialspace=True))
         return [part.strip() for part in parts if part.strip()]
-    return [part for part in _SEPARATED.split(cell) if part]
+    return [part.strip() for part in _SEPARATOR.split(cell) if part.strip()]
 
 
 def _is_of_system(tag: str) -> bool:

@@ -39,6 +39,7 @@ class DelimitedTable(Table):
         header = next((record.cells for record in self._records()), None)
         if header is None or not all(is_text(name) for name in header):
             raise ConfigurationError(f"{self.name}: the header cannot be read as UTF-8; save the file as UTF-8")
+        self.check_width(len(header))
         self.columns = [name.strip() for name in header]
         self._width = len(header)
 

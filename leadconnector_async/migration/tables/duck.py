@@ -85,6 +85,8 @@ class DuckRows:
             self._scratch.cleanup()
             raise self._unreadable(error) from None
         try:
+            if database != ":memory:":
+                self._shut_in()
             self._check(query)
             self._connection.execute(f"CREATE TEMP VIEW asked AS {query}")
             described = self._connection.execute("DESCRIBE asked").fetchall()
@@ -95,6 +97,11 @@ class DuckRows:
         except (self._library.Error, ConfigurationError) as error:
             self.close()
             raise self._unreadable(error) from None
+
+    def _shut_in(self) -> None:
+        """Leave a query nothing but its database: a view in somebody else's file is code, and could read our files."""
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
 
     def _check(self, query: str) -> None:
         statements = self._library.extract_statements(query)

@@ -42,6 +42,7 @@ class ObjectTable(Table):
         count = 0
         for record in self.rows():
             names.update(dict.fromkeys(record.value or ()))
+            self.check_width(len(names))
             count += 1
         self.columns = list(names) or [self.row_word]
         self.count = count
@@ -95,7 +96,9 @@ _BUFFER_BYTES: Final = 256 * 1024
 _MOST_DEPTH: Final = 100
 _MOST_TEXT_BYTES: Final = 16 * 1024 * 1024
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+("?)', re.DOTALL)
+_MOST_NUMBER_BYTES: Final = 1_000
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
+_NUMBER: Final = re.compile(rb"[-+.\deE]+")
 
 
 class JsonTable(ObjectTable):
@@ -163,7 +166,9 @@ class JsonTable(ObjectTable):
 class _Utf8(io.RawIOBase):
     """A text of any encoding as the UTF-8 that JSON is written in, without a mark before it.
 
-    It ends where values are nested so deeply, or texts are so long, that reading them would take all memory.
+    It ends where values are nested so deeply, or texts are so long, that reading them would take all memory, and where
+    a number is so long that the library does not survive it: Python refuses whole numbers of more than 4,300 digits,
+    which the library does not expect.
     """
 
     def __init__(self, text: io.TextIOWrapper, name: str) -> None:
@@ -172,6 +177,7 @@ class _Utf8(io.RawIOBase):
         self._depth = 0
         self._begun = b""  # of a text that the bytes before left open: its quote, and a backslash that is not used up
         self._text_bytes = 0
+        self._number_bytes = 0  # of a number that the bytes before left open
 
     def readable(self) -> bool:
         return True
@@ -185,12 +191,25 @@ class _Utf8(io.RawIOBase):
     def _check(self, data: bytes) -> None:
         data = self._begun + data
         self._begun = b""
-        for bracket in _BRACKET.findall(_TEXT.sub(self._drop_text, data)):
+        rest = _TEXT.sub(self._drop_text, data)
+        self._check_numbers(rest)
+        for bracket in _BRACKET.findall(rest):
             self._depth += 1 if bracket in b"[{" else -1
             if self._depth > _MOST_DEPTH:
                 raise ConfigurationError(f"{self._name}: is nested more than {_MOST_DEPTH} deep, which no contact is")
         if self._text_bytes > _MOST_TEXT_BYTES:
             raise ConfigurationError(f"{self._name}: holds a text of more than 16 million letters, which is no cell")
+
+    def _check_numbers(self, data: bytes) -> None:
+        left_open = 0
+        for number in _NUMBER.finditer(data):
+            size = len(number[0]) + (self._number_bytes if number.start() == 0 else 0)
+            if size > _MOST_NUMBER_BYTES:
+                raise ConfigurationError(
+                    f"{self._name}: holds a number of more than {_MOST_NUMBER_BYTES:,} digits, which is no cell"
+                )
+            left_open = size if number.end() == len(data) else 0
+        self._number_bytes = left_open
 
     def _drop_text(self, text: re.Match[bytes]) -> bytes:
         """Leave a text out, and take note of one that goes on in the bytes that come next."""

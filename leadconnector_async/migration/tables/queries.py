@@ -122,10 +122,24 @@ def _sqlite_rows(file: File, sql: str) -> Rows:
     try:
         with closing(sqlite3.connect(f"{file.path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             connection.text_factory = lambda data: data.decode(errors="surrogateescape")
+            connection.set_authorizer(_authorize)
             cursor = connection.execute(sql)
             yield from _texts(cursor, cursor)
     except (sqlite3.Error, sqlite3.Warning) as error:
-        raise ConfigurationError(f"{_NAME}: cannot be answered ({error})") from None
+        hint = "; it may only read this database: write one SELECT" if "authoriz" in str(error) else ""
+        raise ConfigurationError(f"{_NAME}: cannot be answered ({error}{hint})") from None
+
+
+# `mode=ro` guards the database itself, and not those that a query attaches, or makes: VACUUM INTO attaches one, too.
+_REFUSED: Final = (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH)
+_READING_PRAGMAS: Final = ("table_info", "table_xinfo", "table_list", "index_list", "index_info", "data_version")
+
+
+def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """Say whether a query may do something: of pragmas the first text is the name, of functions the second."""
+    is_refused = action in _REFUSED or second == "load_extension"
+    is_setting = action == sqlite3.SQLITE_PRAGMA and str(first).lower() not in _READING_PRAGMAS
+    return sqlite3.SQLITE_DENY if is_refused or is_setting else sqlite3.SQLITE_OK
 
 
 def _postgres_rows(address: str, sql: str) -> Rows:

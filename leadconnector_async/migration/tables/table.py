@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from ...errors import ConfigurationError
 from .file import File
 
 
@@ -30,6 +31,9 @@ class Record(Struct, frozen=True, gc=False):
     error: str | None = None
     value: dict[str, Any] | None = None
     line: str | None = None
+
+
+_MOST_COLUMNS: Final = 16_384  # as many as a sheet of Excel has
 
 
 class Table:
@@ -60,6 +64,15 @@ class Table:
             ConfigurationError: From here on, rows cannot be told apart, or the source ends in the midst of one.
         """
         raise NotImplementedError
+
+    def check_width(self, columns: int) -> None:
+        """Refuse more columns than any program exports: each row takes time and memory for all of them.
+
+        Raises:
+            ConfigurationError: There are too many.
+        """
+        if columns > _MOST_COLUMNS:
+            raise ConfigurationError(f"{self.name}: has more than {_MOST_COLUMNS:,} columns, which no export has")
 
     def describe(self) -> list[int | str]:
         """Return what the content is known by: size and SHA-256 of the file, and which part of it is read."""

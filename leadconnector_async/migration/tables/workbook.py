@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,7 +22,37 @@ _ALWAYS_BYTES: Final = 64 * 1024**2
 """What a workbook may become when it is unpacked. Equal cells become 100 times as large, bombs 1,000 times."""
 
 _CHUNK_BYTES: Final = 1024 * 1024
-_FORMULA: Final = re.compile(rb"<c([^>]*)><f(?:[^>]*/>|[^>]*>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>")
+_FORMULA: Final = re.compile(rb"<c([^<>]*)><f(?:[^<>]*/>|[^<>]*>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>")
+
+
+# Fails only where the library ends the process, or takes more memory than it may: other errors come again, and are told
+# then. Where a system knows no such limit, the library finds the end of its memory by itself.
+_TRIAL: Final = f"""
+import os, sys
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, ({_MOST_BYTES}, {_MOST_BYTES}))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+except (ImportError, ValueError, OSError):
+    pass
+from python_calamine import CalamineWorkbook, SheetVisibleEnum
+try:
+    with CalamineWorkbook.from_path(sys.argv[1]) as workbook:
+        names, wanted = workbook.sheet_names, sys.argv[2]
+        if wanted in names:
+            chosen = [wanted]
+        elif wanted.isdecimal() and 1 <= int(wanted) <= len(names):
+            chosen = [names[int(wanted) - 1]]
+        else:
+            shown = SheetVisibleEnum.Visible
+            chosen = [sheet.name for sheet in workbook.sheets_metadata if sheet.visible == shown]
+        for name in chosen:
+            workbook.get_sheet_by_name(name)
+except MemoryError:
+    os._exit(1)
+except BaseException:
+    pass
+"""
 
 
 class WorkbookTable(Table):
@@ -46,12 +77,14 @@ class WorkbookTable(Table):
             raise ConfigurationError(f"{self.name}: a workbook is not read from a packed file; unpack it first")
         self._is_known = False
         self._check_size()
+        self._try_elsewhere(sheet)
         self.part = self._choose(sheet)
         header = next(self._filled(), None)
         if header is None:
             raise ConfigurationError(f"{self.name}: is empty; it needs at least a header")
         self._header_row, cells = header
         self._width = max(position for position, cell in enumerate(cells, 1) if cell)
+        self.check_width(self._width)
         self.columns = [name.strip() for name in cells[: self._width]]
         self._is_known = True
 
@@ -93,6 +126,21 @@ class WorkbookTable(Table):
     def _unreadable(self, error: Exception) -> ConfigurationError:
         reason = " ".join(str(error).split())
         return ConfigurationError(f"{self.name}: cannot be read as a workbook ({reason})")
+
+    def _try_elsewhere(self, wanted: str | None) -> None:
+        """Read the sheets in a process of their own before this one does.
+
+        The library keeps a place for each cell from the first to the last: a single cell in a far corner takes more
+        memory than there is, and then it ends the process, as it does at some damage.
+
+        Raises:
+            ConfigurationError: The other process did not survive it.
+        """
+        command = [sys.executable, "-P", "-c", _TRIAL, str(self.file.path.absolute()), wanted or ""]
+        trial = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own text
+        if trial.returncode:
+            sentence = "a cell stands too far from the others, or it is damaged; save its sheet as CSV"
+            raise ConfigurationError(f"{self.name}: cannot be read as a workbook ({sentence})")
 
     def _choose(self, wanted: str | None) -> str:
         with self._open() as workbook:

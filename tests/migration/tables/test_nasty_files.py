@@ -11,6 +11,7 @@ import os
 import random
 import stat
 import struct
+import subprocess
 import sys
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -344,3 +346,107 @@ def test_a_damaged_old_workbook_is_one_sentence_and_nothing_on_stderr(
             refused += 1
     assert refused > 50
     assert capfd.readouterr().err == ""
+
+
+# ---------------------------------------------------------------------------------------------- native readers
+
+
+DIGITS = "7" * 5_000  # more than Python makes a whole number of
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[{{"email": "a@example.com", "number": {DIGITS}}}]',
+        f'[{{"email": "a@example.com", "number": -{DIGITS}}}]',
+        f'[{{"email": "a@example.com", "numbers": [1, 2, {DIGITS}]}}]',
+        f'{{"number": {DIGITS}, "rows": [{{"email": "a@example.com"}}]}}',
+        f"[{DIGITS}]",
+        "[" + " " * 65_000 + DIGITS + "]",  # over two buffers
+    ],
+)
+def test_a_number_too_long_for_python_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    assert "holds a number of more than 1,000 digits" in read_apart(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("number", ["1e999999999", "-1e-999999999", "0." + "7" * 900, "7" * 900])
+def test_other_numbers_do_no_harm(tmp_path: Path, number: str) -> None:
+    (tmp_path / "a.json").write_text(f'[{{"email": "a@example.com", "number": {number}}}]')
+    assert read_apart(tmp_path / "a.json").startswith("read 1")
+
+
+def far_workbook(cell: str) -> bytes:
+    """A workbook of four rows, the last of which says that it is a cell far away."""
+    book = io.BytesIO(workbook("email", "a@example.com", "b@example.com", "c@example.com"))
+    data = io.BytesIO()
+    with zipfile.ZipFile(book) as archive, zipfile.ZipFile(data, "w") as other:
+        for name in archive.namelist():
+            other.writestr(name, archive.read(name).replace(b'"B4"', f'"{cell}"'.encode()))
+    return data.getvalue()
+
+
+def far_sheet(columns: int, rows: int) -> bytes:
+    """The same as OpenDocument: a cell after some that are empty, of which there is only their number."""
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
+    )
+    cell = '<table:table-cell office:value-type="string"><text:p>email</text:p></table:table-cell>'
+    content = (
+        f'<?xml version="1.0"?><office:document-content {spaces}><office:body><office:spreadsheet>'
+        f'<table:table table:name="a"><table:table-row>{cell}</table:table-row>'
+        f'<table:table-row table:number-rows-repeated="{rows}"><table:table-cell/></table:table-row>'
+        f'<table:table-row><table:table-cell table:number-columns-repeated="{columns}"/>{cell}</table:table-row>'
+        "</table:table></office:spreadsheet></office:body></office:document-content>"
+    )
+    kind = b"application/vnd.oasis.opendocument.spreadsheet"
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("mimetype", kind)
+        archive.writestr("content.xml", content)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.xlsx", far_workbook("XFD1048576")),
+        ("a.xlsx", far_workbook("A99999999999999999999")),
+        ("a.xlsx", far_workbook("ZZZZZZ1048576")),
+        ("a.ods", far_sheet(16_383, 1_048_574)),
+    ],
+)
+def test_a_cell_far_away_does_not_end_the_process(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert "cannot be read as a workbook" in read_apart(tmp_path / name)
+
+
+@pytest.mark.parametrize("sheet", ["", "Sheet", "1"])
+def test_a_cell_at_the_end_of_its_column_is_read(tmp_path: Path, sheet: str) -> None:
+    (tmp_path / "a.xlsx").write_bytes(far_workbook("A1048576"))
+    assert read_apart(tmp_path / "a.xlsx", sheet).startswith("read 4")
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
+def test_more_columns_than_any_export_has_are_refused(tmp_path: Path, ending: str) -> None:
+    names = [f"name {number}" for number in range(16_385)]
+    path = tmp_path / f"a.{ending}"
+    objects = [msgspec.json.encode({name: "x"}) for name in names]
+    joint = {"csv": ",".join(names).encode(), "json": b"[" + b",".join(objects) + b"]", "jsonl": b"\n".join(objects)}
+    path.write_bytes(joint[ending])
+    with pytest.raises(ConfigurationError, match="has more than 16,384 columns"):
+        open_table(path)
+
+
+def read_apart(path: Path, sheet: str = "") -> str:
+    """Read a file in a process of its own, as what is tried may end it; return what it says."""
+    work = (
+        "import sys; from pathlib import Path\n"
+        "from leadconnector_async import ConfigurationError\n"
+        "from leadconnector_async.migration.tables import Reading, open_table\n"
+        "try: print('read', len(list(open_table(Path(sys.argv[1]), Reading(sheet=sys.argv[2] or None)).rows())))\n"
+        "except ConfigurationError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", work, path, sheet], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
