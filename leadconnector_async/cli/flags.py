@@ -28,12 +28,13 @@ FLAGS: Final = {
     "phone_conflict": "--phone-conflict",
     "limit": "--limit",
     "snapshot": "--snapshot",
-    # Sources
+    # Sources and samples
     "sql": "--sql",
     "database": "--from",
     "format": "--format",
     "encoding": "--encoding",
     "sheet": "--sheet",
+    "sample": "--sample",
     # Migration, the client, exports, loads on a cluster
     "Migration.open": "--resume",
     "compare": "--compare",

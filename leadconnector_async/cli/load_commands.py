@@ -14,6 +14,7 @@ from .accounts import LoginOptions
 from .app import app, read, run
 from .cluster import load_on_cluster
 from .options import (
+    DEFAULT_CONCURRENCY,
     AsJson,
     Concurrency,
     CreateFields,
@@ -54,7 +55,7 @@ from .options import (
     read_phone_rule,
     read_tags_rule,
 )
-from .orders import DEFAULT_CONCURRENCY, Order, check_as_planned, find_run_folder, read_sources, refuse_fixed
+from .orders import Order, check_as_planned, find_run_folder, read_sources, refuse_fixed
 from .plan import PlanOrder, plan
 from .terminal import show_document, show_file
 from .upsert import load

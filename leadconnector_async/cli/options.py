@@ -25,6 +25,7 @@ from .flags import FLAGS
 # ---------------------------------------------------------------------------------------------- what the options mean
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(ms|s)?")
+DEFAULT_CONCURRENCY: Final = 64
 _MOST_SECONDS: Final = 30.0
 _LOST_SLASH: Final = re.compile(r"([A-Za-z][\w+.-]{1,40}):/(?=[^/])")
 _TAGS_RULES: Final[dict[str, TagsRule]] = {"add": "add", "replace": "replace"}

@@ -18,9 +18,7 @@ from ..migration.tables.inputs import Sources
 from ..migration.tables.queries import Query, has_password
 from ..run.folder import is_run
 from .accounts import LoginOptions
-from .options import words_of
-
-DEFAULT_CONCURRENCY: Final = 64
+from .options import DEFAULT_CONCURRENCY, words_of
 
 
 class Order(Struct, frozen=True, kw_only=True):

@@ -17,8 +17,7 @@ from ..protocol.answers import clean_text
 from ..run.folder import is_run
 from ..run.target import describe_target
 from .accounts import LoginOptions, choose_token
-from .options import address_of, read_limits, read_rate
-from .orders import DEFAULT_CONCURRENCY
+from .options import DEFAULT_CONCURRENCY, address_of, read_limits, read_rate
 from .terminal import tell
 
 _LINE_SECONDS: Final = 5.0

@@ -9,6 +9,7 @@ import typer
 from .accounts import LoginOptions
 from .app import app, read, run
 from .options import (
+    DEFAULT_CONCURRENCY,
     AsJson,
     Concurrency,
     Daily,
@@ -21,7 +22,6 @@ from .options import (
     TokenFile,
     read_sample,
 )
-from .orders import DEFAULT_CONCURRENCY
 from .past_runs import PastOrder
 from .undo import UndoOrder, undo
 from .verify import VerifyOrder, verify

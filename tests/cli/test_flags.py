@@ -30,7 +30,15 @@ AN_OPTION = re.compile(r"`([A-Za-z_.]+)(?:=|`)")
 # What else stands in backticks: a value that is filled in, a word of the API, a method, arguments of other wings.
 NO_OPTIONS = {"a", "active", "use", "leadconnector_sandbox", "timestamp", "request.data"}
 STRUCTS = (MigrationOptions, Query, Reading)
-CALLED = (Migration.prepare, Migration.open, Migration.upsert, LeadConnector, Export, upsert_partitions)
+CALLED = (
+    Migration.prepare,
+    Migration.open,
+    Migration.upsert,
+    Migration.verify,
+    LeadConnector,
+    Export,
+    upsert_partitions,
+)
 
 
 def modules() -> list[Path]:

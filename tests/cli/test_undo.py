@@ -201,7 +201,7 @@ def test_an_undo_that_was_stopped_goes_on_where_that_is_said(
     code, out, _ = run("undo", "out", "--yes", "--daily", "1000", "--concurrency", "1")
     assert code == 3  # the day is spent in the midst
     assert "Stopped early" in out
-    assert "undo out --daily 1000 --resume" in out
+    assert "undo out --daily 1000 --concurrency 1 --resume" in out
     report = json.loads((tmp_path / "out" / "undo.json").read_text())
     assert 0 < report["deleted"] < 10
     assert report["deleted"] + report["left"] == 10

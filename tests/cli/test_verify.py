@@ -161,7 +161,7 @@ def test_it_stops_early_where_the_day_is_spent(
     assert run("upsert", people(tmp_path / "a.csv", 10), "--out", "out")[0] == 0
     code, out, _ = run("verify", "out", "--concurrency", "1")
     assert (code, "Stopped early" in out, "No difference" in out) == (3, True, False)
-    assert "Next: leadconnector verify out\n" in out
+    assert "Next: leadconnector verify out --concurrency 1\n" in out
     assert report(tmp_path / "out")["compared"] == 5
 
 

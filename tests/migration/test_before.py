@@ -94,7 +94,7 @@ async def test_contacts_are_found_as_an_upsert_finds_them(
     with open_stored(tmp_path / "run.sqlite3") as stored:
         told = await read(client, stored, rows(tmp_path / "a.csv", *lines))
         assert stored.location(LOCATION).way == way
-        assert ("looked up" in told[0]) == (way == "rows")
+        assert ("to look up" in told[0]) == (way == "rows")
         assert found_id(stored, who("a@x.de")) == found_id(stored, who(phone="493012345" + "6")) == a.id
         assert found_id(stored, who("new@x.de", "16175550100")) == b.id
         assert found_id(stored, who("new@x.de", "16175550199")) is None
