@@ -7,10 +7,9 @@ it holds are sent along unchanged. No channel is ever opened here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import PermanentDndError
@@ -19,6 +18,7 @@ from ..models.compare import find_not_applied
 from ..models.contacts import NotApplied
 from ..models.dnd import CHANNELS, V3_CHANNELS
 from ..models.fields import KEYS
+from ..models.wire import held_channels, join_channels
 from ..protocol import Request, Scope
 from ..protocol.contacts import build_get, build_plain_update
 
@@ -87,24 +87,13 @@ def build_closing(wanted: ContactUpsert, stored: Contact, version: str) -> dict[
     closed = {spelled[key]: {"status": "active"} | _words_of(settings[key]) for key in channels if key != _SWITCH}
     changes: dict[str, Any] = {_SWITCH: True} if _SWITCH in channels else {}
     if closed:
-        changes["dndSettings"] = _echo(stored, but=closed) | closed
+        changes["dndSettings"] = join_channels(closed, held_channels(stored))
     return changes or None
 
 
 def _words_of(setting: DndSetting) -> dict[str, str]:
     words = {"message": setting.message, "code": setting.code}
     return {name: word for name, word in words.items() if isinstance(word, str)}
-
-
-def _echo(stored: Contact, *, but: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a contact holds of its other channels, to the letter: unknown ones and unknown words as well."""
-    held = msgspec.json.decode(stored.raw).get("dndSettings")
-    others = {key.lower() for key in but}
-    return {
-        key: {name: word for name, word in entry.items() if word is not None}  # which not every version takes
-        for key, entry in (held.items() if isinstance(held, dict) else ())
-        if isinstance(entry, dict) and key.lower() not in others
-    }
 
 
 async def close_channels(send: SendRequest, contact_id: str, wanted: ContactUpsert, scope: Scope) -> Closed:

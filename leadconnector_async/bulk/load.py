@@ -19,7 +19,7 @@ from ..calls.call import PAUSED, Paused
 from ..calls.retry import is_worth_repeating
 from ..clock import Timer
 from ..contacts.authorship import EarlierTries
-from ..contacts.contacts import ContactOperations, send_upsert
+from ..contacts.contacts import ContactOperations, find_held_channels, names_channels, send_upsert
 from ..errors import (
     APIError,
     CallError,
@@ -383,8 +383,10 @@ class Load:
         if not item.is_looked_up:
             item.earlier = EarlierTries(item.earlier.spans, await self._look_up_before(item))
             item.is_looked_up = True
+        if names_channels(item.contact):  # each time anew: what the contact has closed since must not be opened
+            item.hold(await find_held_channels(partial(self._call, item), item.contact, self._scope_of(item)))
         call = item.call if item.call.request is item.request else item.begin_call(item.request)
-        return await send_upsert(self._contacts.client, call, item.contact, item.earlier)
+        return await send_upsert(self._contacts.client, call, item.contact, item.earlier, held=item.held)
 
     async def _look_up_before(self, item: Upsert) -> Contact | None:
         """Return the contact that the upsert of a row would meet; None where there is none, or it cannot be had."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -24,7 +24,9 @@ from ..errors import (
 from ..models import ContactUpsert, UpsertResult
 from ..models.compare import find_not_applied, with_refused
 from ..models.identity import Identity
+from ..models.wire import send_along
 from ..protocol import Request, T
+from ..protocol.contacts import NO_CHANNELS
 from .backlog import Item
 from .closing import Closed
 from .outcome import NO_TRIES, Entry, LostTries, TriesBefore
@@ -60,11 +62,13 @@ class Upsert(Item):
     `is_doubted` is kept over all its tries: whether a row of the same person may have been applied of late although no
     answer said so. A row may take several calls: `call` is the one that was begun last, and `done` counts those before
     it. Of a row with a `closing`, `closed` says what was closed so far. `earlier` is what earlier sessions may have
-    done to it, and `is_looked_up` whether its contact was looked up because of that. `intended` is what the log says of
-    the tries to store it, once there was one.
+    done to it, and `is_looked_up` whether its contact was looked up because of that. `held` are the channels of the
+    contact that its upsert sends along, once they are known. `intended` is what the log says of the tries to store it,
+    once there was one.
     """
 
     __slots__ = (
+        "_body",
         "_intend",
         "_on_retry",
         "call",
@@ -73,6 +77,7 @@ class Upsert(Item):
         "contact",
         "done",
         "earlier",
+        "held",
         "identity",
         "intended",
         "is_doubted",
@@ -113,6 +118,8 @@ class Upsert(Item):
         self.earlier = earlier
         self.is_looked_up = not earlier.spans
         self.lost: tuple[Doubt, ...] = ()  # of calls before the last
+        self.held = NO_CHANNELS
+        self._body = request.body
 
     def begin_call(self, request: Request[T]) -> Call[T]:
         """Note that the row goes on with another call, and return it.
@@ -128,6 +135,11 @@ class Upsert(Item):
         self.lost = self._doubts()
         self.call = call = self._new_call(request)
         return call
+
+    def hold(self, held: Mapping[str, Any]) -> None:
+        """Have the upsert send along what the contact holds of other channels."""
+        self.held = held
+        self.request = msgspec.structs.replace(self.request, body=send_along(self._body or b"", held))
 
     def _new_call(self, request: Request[T]) -> Call[T]:
         stores = request is self.request and not (self.closing is not None and isinstance(self.closing.rest, Skipped))

@@ -145,6 +145,10 @@ def sandbox(
     search_lag: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long a change takes to appear in searches.")
     ] = 0.0,
+    replace_dnd: Annotated[
+        bool,
+        typer.Option("--replace-dnd", help="Have do-not-disturb settings replace all channels, not only those named."),
+    ] = False,
     search_without_dnd: Annotated[
         bool, typer.Option("--search-without-dnd", help="Leave do-not-disturb by channel out of searches.")
     ] = False,
@@ -175,6 +179,7 @@ def sandbox(
             data=data,
             search_lag=search_lag,
             search_without_dnd=search_without_dnd,
+            replace_dnd=replace_dnd,
             seed=seed,
         )
 

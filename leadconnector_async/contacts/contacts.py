@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from ..calls.call import PAUSED, Call, Paused
 from ..calls.caller import Caller
-from ..errors import InvalidContactError, PermanentDndError
+from ..errors import InvalidContactError, NotFoundError, PermanentDndError
 from ..models import (
     AnySendable,
     Contact,
@@ -23,14 +23,18 @@ from ..models import (
     without_refused,
 )
 from ..models.compare import describe_refused, find_dropped, with_refused
-from ..protocol import Request, T, build_create, build_delete, build_get, build_update, build_upsert
+from ..models.wire import held_channels
+from ..protocol import Request, Scope, T, build_create, build_delete, build_get, build_update, build_upsert
+from ..protocol.contacts import NO_CHANNELS
 from ..protocol.links import build_bulk_business
+from ..protocol.search import build_duplicate
 from .activities import Notes, Tasks
 from .authorship import NO_EARLIER_TRIES, EarlierTries, was_created_by_lost_try
 from .finding import Finding
 from .group import OperationGroup
 from .links import Campaigns, Followers, Tags, Workflows, in_hundreds
 
+SendRequest: TypeAlias = Callable[[Request[Any]], Awaitable[Any]]
 ContactLike: TypeAlias = ContactUpsert | Mapping[str, object]
 """A contact, or a dict with its fields in snake_case or camelCase."""
 
@@ -42,7 +46,9 @@ class OneContact(OperationGroup):
         """Create a contact, or update the one that has its email or phone.
 
         Args:
-            contact: What to store; its own `location_id` wins over the client's. `tags` replaces all tags.
+            contact: What to store; its own `location_id` wins over the client's. `tags` replaces all tags. With
+                `dnd_settings`, the contact is looked up before (one or two calls), so that its other channels stay as
+                they are whatever the service does.
 
         Returns:
             Whether it is new, the contact as stored, and the API's trace id. `not_applied` names what the service
@@ -70,7 +76,12 @@ class OneContact(OperationGroup):
         Raises:
             LeadConnectorError: As `upsert`.
         """
-        result = await send_upsert(self.client, call, contact)
+        held = NO_CHANNELS
+        if names_channels(contact):
+            scope = Scope(call.request.location_id, self.client.api_version)
+            held = await find_held_channels(self._send, contact, scope)
+            call = with_request(call, build_upsert(contact, self.client.api_version, is_checked=True, held=held))
+        result = await send_upsert(self.client, call, contact, held=held)
         assert result is not PAUSED  # noqa: S101  (only rows of loads give way)
         missing = with_refused(find_dropped(contact, result.contact), result.not_applied)
         return msgspec.structs.replace(result, not_applied=missing) if missing else result
@@ -90,20 +101,25 @@ class OneContact(OperationGroup):
         if contact.create_new_if_duplicate_allowed is not UNSET:
             raise InvalidContactError("create takes no create_new_if_duplicate_allowed; it is for upsert alone")
 
-        def build(contact: ContactUpsert) -> Request[Contact]:
+        def build(contact: ContactUpsert, _: Mapping[str, Any]) -> Request[Contact]:
             return build_create(contact, self.client.api_version)
 
-        return await self._send_contact(contact, build)
+        return await self._send_contact(contact, build, NO_CHANNELS)
 
-    async def _send_contact(self, contact: AnySendable, build: Callable[[AnySendable], Request[Contact]]) -> Contact:
-        allowed, call = contact, Call(build(contact))
+    async def _send_contact(
+        self,
+        contact: AnySendable,
+        build: Callable[[AnySendable, Mapping[str, Any]], Request[Contact]],
+        held: Mapping[str, Any],
+    ) -> Contact:
+        allowed, call = contact, Call(build(contact, held))
         while True:
             try:
                 stored = await self.client.send(call)
                 break
             except PermanentDndError as error:
-                allowed = without_permanent(allowed, error, call)
-                call = with_request(call, build(allowed))
+                allowed, held = without_permanent(allowed, held, error, call)
+                call = with_request(call, build(allowed, held))
         refused = _find_refused(contact, allowed, stored)
         stored.__dict__["_not_applied"] = with_refused(find_dropped(contact, stored), refused)
         return stored
@@ -128,7 +144,8 @@ class OneContact(OperationGroup):
 
         Args:
             contact_id: Whose.
-            changes: The fields to change, as a `ContactUpdate` or a dict in snake_case or camelCase.
+            changes: The fields to change, as a `ContactUpdate` or a dict in snake_case or camelCase. With
+                `dnd_settings`, the contact is read before, so that its other channels stay as they are.
             location_id: As in `get`.
 
         Returns:
@@ -143,11 +160,14 @@ class OneContact(OperationGroup):
             CallError: It did not succeed.
         """
         changes = _read(changes, ContactUpdate, "changes are a ContactUpdate")
+        scope, held = self._scope(location_id), NO_CHANNELS
+        if names_channels(changes):
+            held = held_channels(await self._send(build_get(contact_id, scope)))
 
-        def build(changes: ContactUpdate) -> Request[Contact]:
-            return build_update(contact_id, changes, self._scope(location_id))
+        def build(changes: ContactUpdate, held: Mapping[str, Any]) -> Request[Contact]:
+            return build_update(contact_id, changes, scope, held=held)
 
-        return await self._send_contact(changes, build)
+        return await self._send_contact(changes, build, held)
 
     async def delete(self, contact_id: str, *, location_id: str | None = None) -> None:
         """Delete a contact, with all that belongs to it.
@@ -192,8 +212,42 @@ def _read(given: object, model: type[AnySendable], what: str) -> AnySendable:
     raise InvalidContactError(f"{what} or a dict, not {type(given).__name__}")
 
 
+CALLS_TO_READ_CHANNELS: Final = 2
+"""Calls that `find_held_channels` makes at most."""
+
+
+async def find_held_channels(send: SendRequest, contact: ContactUpsert, scope: Scope) -> dict[str, Any]:
+    """Return what the contact that an upsert would meet holds of do-not-disturb by channel; see `held_channels`.
+
+    Args:
+        send: Makes a call.
+        contact: What is to be sent.
+        scope: What the calls count against.
+
+    Raises:
+        LeadConnectorError: A call did not succeed.
+    """
+    found = await send(build_duplicate(contact.email or None, contact.phone or None, scope))
+    if found is not None and not found.knows("dnd_settings"):
+        try:
+            found = await send(build_get(found.id, scope))
+        except NotFoundError:  # it has gone meanwhile
+            return {}
+    return {} if found is None else held_channels(found)
+
+
+def names_channels(contact: AnySendable) -> bool:
+    """Whether do-not-disturb settings are sent, so that those of other channels must go along."""
+    return bool(_channels_of(contact))
+
+
 async def send_upsert(
-    caller: Caller, call: Call[UpsertResult], contact: ContactUpsert, earlier: EarlierTries = NO_EARLIER_TRIES
+    caller: Caller,
+    call: Call[UpsertResult],
+    contact: ContactUpsert,
+    earlier: EarlierTries = NO_EARLIER_TRIES,
+    *,
+    held: Mapping[str, Any] = NO_CHANNELS,
 ) -> UpsertResult | Paused:
     """Send an upsert, and again without each do-not-disturb channel that the service refuses to change for good.
 
@@ -205,6 +259,7 @@ async def send_upsert(
         call: The upsert.
         contact: What it sends.
         earlier: Tries of earlier sessions that may have been applied.
+        held: Channels that the call sends along, as the contact holds them.
 
     Returns:
         What the service says of it; `PAUSED` where it is a row of a load and its location is paused.
@@ -219,8 +274,8 @@ async def send_upsert(
             result = await caller.send_row(call)
             break
         except PermanentDndError as error:
-            allowed = without_permanent(allowed, error, call)
-            call = with_request(call, build_upsert(allowed, caller.api_version))
+            allowed, held = without_permanent(allowed, held, error, call)
+            call = with_request(call, build_upsert(allowed, caller.api_version, held=held))
     if result is PAUSED or (tries.count == 1 and not tries.rate_limited and not earlier.spans):
         return result
     is_new_by_date = None
@@ -247,17 +302,30 @@ def build_checked(contact: ContactUpsert, version: str) -> Request[UpsertResult]
     return build_upsert(contact, version, is_checked=True)
 
 
-def without_permanent(contact: AnySendable, error: PermanentDndError, call: Call[Any]) -> AnySendable:
-    """Return what may be sent of a contact once the service refused to change a channel that is closed for good.
+def without_permanent(
+    contact: AnySendable, held: Mapping[str, Any], error: PermanentDndError, call: Call[Any]
+) -> tuple[AnySendable, Mapping[str, Any]]:
+    """Return what may be sent of a contact, and along with it, once the service refused to change a channel that is
+    closed for good.
+
+    A channel that only went along was closed by the contact itself since it was read: it is not sent again.
 
     Raises:
-        PermanentDndError: Nothing may, or the call is to be tried no more.
+        PermanentDndError: Nothing may be sent, or the call is to be tried no more.
     """
-    allowed = without_refused(contact, error.channels)
+    refused = {channel.lower() for channel in error.channels}
+    kept = {channel: entry for channel, entry in held.items() if channel.lower() not in refused}
+    is_only_held = len(kept) < len(held) and not refused & {channel.lower() for channel in _channels_of(contact)}
+    allowed = contact if is_only_held else without_refused(contact, error.channels)
     if allowed is None or call.tries.is_halted:
         raise error
     call.tries.forgiven += 1  # it did not fail for a reason that passes with time
-    return allowed
+    return allowed, kept if is_only_held else held
+
+
+def _channels_of(contact: AnySendable) -> Collection[str]:
+    settings = contact.dnd_settings
+    return () if isinstance(settings, UnsetType) else settings.by_channel()
 
 
 def with_request(call: Call[T], request: Request[T]) -> Call[T]:

@@ -224,7 +224,9 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
 def _plan_location(seen: Seen, location_id: str, rows: int, phone_calls: int) -> PlannedLocation:
     usual = Asked(rule=MatchRule(), limit=seen.limit, left_today=None)
     asked = seen.asked.get(location_id, usual)
-    calls = rows + phone_calls + seen.survey.tag_calls[location_id] + seen.survey.closing_calls[location_id]
+    survey = seen.survey
+    calls = rows + phone_calls + survey.tag_calls[location_id]
+    calls += survey.closing_calls[location_id] + survey.channel_calls[location_id]
     seconds, days = time_needed(calls, asked.limit, asked.left_today)
     return PlannedLocation(
         id=location_id or None,

@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from ..bulk.closing import CALLS_TO_CLOSE
 from ..bulk.source import Closing
+from ..contacts.contacts import CALLS_TO_READ_CHANNELS, names_channels
 from ..errors import InvalidContactError
 from ..models import ContactUpsert
 from ..models.identity import identity_of
@@ -45,6 +46,7 @@ class Survey:
         by_location: How many of those that can be sent go to each location.
         tag_calls: How many calls tags take at most, by location.
         closing_calls: How many it takes at most to close channels apart from the upserts, by location.
+        channel_calls: How many it takes at most to read what contacts hold of other channels, by location.
         dnd: How many rows say what about not disturbing.
         emptied: How many rows empty each field.
     """
@@ -68,6 +70,7 @@ class Survey:
         self.by_location: Counter[str] = Counter()
         self.tag_calls: Counter[str] = Counter()
         self.closing_calls: Counter[str] = Counter()
+        self.channel_calls: Counter[str] = Counter()
         self.dnd: Counter[str] = Counter()
         self.emptied: Counter[str] = Counter()
 
@@ -81,6 +84,8 @@ class Survey:
         self.by_location[location_id] += 1
         is_apart = contact.create_new_if_duplicate_allowed is True
         self._matching.add(number, location_id, identity_of(contact, location_id), is_apart=is_apart)
+        if names_channels(contact):
+            self.channel_calls[location_id] += CALLS_TO_READ_CHANNELS
         if contact.tags:
             self._look_at_tags(number, location_id, sorted_tags(contact.tags))
         if not (contact.dnd is contact.dnd_settings is contact.inbound_dnd_settings is UNSET):

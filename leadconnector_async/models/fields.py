@@ -215,6 +215,7 @@ _SAME: Final[Mapping[Kind, Callable[..., bool]]] = {
     "inbound": _has_inbound,
     "tags": _has_tags,
 }
+_OTHER_KINDS: Final[tuple[Kind, ...]] = ("switch", "channels", "inbound", "tags", "custom", "option", "received")
 CHANNEL_KINDS: Final[tuple[Kind, ...]] = ("channels", "inbound")
 PART_KINDS: Final[tuple[Kind, ...]] = (*CHANNEL_KINDS, "tags", "custom")
 """Of values in parts, of which each is compared and restored for itself."""
@@ -283,6 +284,11 @@ class ContactField(Struct, frozen=True):
     def is_stored(self) -> bool:
         """Whether a contact holds afterwards what is sent for it."""
         return self.kind not in ("location", "option", "received")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds a text."""
+        return self.kind not in _OTHER_KINDS
 
     @property
     def normal(self) -> Callable[[Any], Any]:

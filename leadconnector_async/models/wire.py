@@ -120,6 +120,31 @@ def _without_nulls(setting: Mapping[str, str | None]) -> dict[str, str]:
     return {name: word for name, word in setting.items() if word is not None}
 
 
+def held_channels(stored: Contact) -> dict[str, Any]:
+    """Return what a contact holds of do-not-disturb by channel, to the letter: unknown channels and words as well.
+
+    Whether `dndSettings` replace all channels of a contact or those that they name is not known of the service. Sent
+    along as they are, the others stay as they are either way.
+    """
+    held = msgspec.json.decode(stored.raw).get("dndSettings")
+    entries = held.items() if isinstance(held, dict) else ()
+    return {channel: _without_nulls(entry) for channel, entry in entries if isinstance(entry, dict)}
+
+
+def join_channels(sent: Mapping[str, Any], held: Mapping[str, Any]) -> dict[str, Any]:
+    """Return channels that are held, but for those that are sent, in whatever spelling, and then these."""
+    named = {channel.lower() for channel in sent}
+    return {channel: entry for channel, entry in held.items() if channel.lower() not in named} | dict(sent)
+
+
+def send_along(body: bytes, held: Mapping[str, Any]) -> bytes:
+    """Add channels that a contact holds to a body that names others; one that names none stays as it is."""
+    contact = msgspec.json.decode(body)
+    if not held or not contact.get("dndSettings"):
+        return body
+    return _ENCODE({**contact, "dndSettings": join_channels(contact["dndSettings"], held)})
+
+
 def without_refused(contact: AnySendable, channels: Iterable[str]) -> AnySendable | None:
     """Return a contact without do-not-disturb channels that the service refused to change for good; see `give_way`.
 

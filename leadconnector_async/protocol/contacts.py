@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
 from ..models.fields import Operation
-from ..models.wire import decode_created, refuse_nulls
+from ..models.wire import decode_created, refuse_nulls, send_along
 from .answers import read_success
 from .request import HEADERS, Request, Scope, build_request, fill_path
 
 _CONTACT = "/contacts/{contact_id}"
+NO_CHANNELS: Final[Mapping[str, Any]] = {}
+"""Of a contact of which nothing is held, or known."""
 
 
-def build_upsert(contact: ContactUpsert, version: str, *, is_checked: bool = False) -> Request[UpsertResult]:
-    """POST /contacts/upsert, for a contact whose `location_id` is set."""
+def build_upsert(
+    contact: ContactUpsert, version: str, *, is_checked: bool = False, held: Mapping[str, Any] = NO_CHANNELS
+) -> Request[UpsertResult]:
+    """POST /contacts/upsert, for a contact whose `location_id` is set; with the channels that it holds already."""
     return Request(
         method="POST",
         path="/contacts/upsert",
         headers=HEADERS[version],
-        body=_encode(contact, "upsert", version, is_checked=is_checked),
+        body=_encode(contact, "upsert", version, is_checked=is_checked, held=held),
         location_id=str(contact.location_id),
         repeatable=contact.create_new_if_duplicate_allowed is not True,
         read=decode_upsert,
@@ -30,12 +34,17 @@ def build_upsert(contact: ContactUpsert, version: str, *, is_checked: bool = Fal
 
 
 def _encode(
-    contact: ContactUpsert | ContactUpdate, operation: Operation, version: str, *, is_checked: bool = False
+    contact: ContactUpsert | ContactUpdate,
+    operation: Operation,
+    version: str,
+    *,
+    is_checked: bool = False,
+    held: Mapping[str, Any] = NO_CHANNELS,
 ) -> bytes:
     body = encode_contact(contact, v3=version == "v3", is_checked=is_checked)
     if b"null" in body:  # quicker than to look at each field, and most rows have none
         refuse_nulls(contact, operation, version)
-    return body
+    return send_along(body, held) if held else body
 
 
 def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
@@ -51,9 +60,11 @@ def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
     )
 
 
-def build_update(contact_id: str, changes: ContactUpdate, scope: Scope) -> Request[Contact]:
-    """PUT /contacts/{contactId}."""
-    body = _encode(changes, "update", scope.version)
+def build_update(
+    contact_id: str, changes: ContactUpdate, scope: Scope, *, held: Mapping[str, Any] = NO_CHANNELS
+) -> Request[Contact]:
+    """PUT /contacts/{contactId}; with the channels that it holds already."""
+    body = _encode(changes, "update", scope.version, held=held)
     return build_request("PUT", fill_path(_CONTACT, contact_id=contact_id), scope, decode_contact, body=body)
 
 

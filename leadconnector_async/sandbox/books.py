@@ -149,6 +149,7 @@ class Records:
         locations: Those that are there before they are written to.
         search_lag: How long a change takes to show in searches, in seconds.
         searches_without_dnd: Whether searches leave out do-not-disturb by channel.
+        replaces_dnd: Whether `dndSettings` replace all channels of a contact, rather than those that they name.
         chance: The source of ids.
         wall: Seconds since 1970.
         monotonic: The clock of the lag.
@@ -169,9 +170,11 @@ class Records:
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         searches_without_dnd: bool = False,
+        replaces_dnd: bool = False,
         tags_move_date: bool = True,
     ) -> None:
         self.searches_without_dnd = searches_without_dnd
+        self._replaces_dnd = replaces_dnd
         self.allow_duplicates = allow_duplicates
         self.unique_identifiers = unique_identifiers
         self.country = country
@@ -395,7 +398,7 @@ class Records:
     def _change(self, contact: Fields, fields: Fields, stamp: str | None = None) -> Fields:
         if contact["id"] in self.contacts:
             self._unindex(contact)
-        apply(contact, fields)
+        apply(contact, fields, replaces_dnd=self._replaces_dnd)
         contact["dateUpdated"] = stamp or self.now()
         self._index(contact)
         self.writes[contact["id"]] = self.writes.get(contact["id"], 0) + 1

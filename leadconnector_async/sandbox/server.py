@@ -105,6 +105,8 @@ class Sandbox:
             a minute.
         search_without_dnd: Whether searches leave out `dndSettings` and `inboundDndSettings`; reports of the real
             service differ.
+        replace_dnd: Whether `dndSettings` of an upsert or update replace all channels of a contact, rather than those
+            that they name; reports of the real service differ.
         data: The file that keeps contacts and all else, so that a sandbox can go on where another ended, even one that
             was killed; in memory alone where there is none. It is in use from now until `stop`.
         seed: Makes ids, latency and faults repeatable.
@@ -140,6 +142,7 @@ class Sandbox:
         tags_move_date: bool = True,
         search_lag: float = 0.0,
         search_without_dnd: bool = False,
+        replace_dnd: bool = False,
         data: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         on_applied: Callable[[Applied], object] | None = None,
@@ -173,6 +176,7 @@ class Sandbox:
             tags_move_date=tags_move_date,
             search_lag=search_lag,
             searches_without_dnd=search_without_dnd,
+            replaces_dnd=replace_dnd,
             chance=chance,
             wall=wall,
             monotonic=monotonic,

@@ -370,14 +370,19 @@ def _read_custom_fields(sent: list[Fields], definitions: DefinedFields, refuse_u
             yield {"id": definition.id, "value": stored}
 
 
-def apply(contact: Fields, fields: Fields) -> None:
-    """Change a stored contact in place; what is cleared goes away."""
+def apply(contact: Fields, fields: Fields, *, replaces_dnd: bool = False) -> None:
+    """Change a stored contact in place; what is cleared goes away.
+
+    Reports of the real service say both that `dndSettings` replace all channels and that they replace those that they
+    name. Either way a channel that is closed for good stays.
+    """
     for name, value in fields.items():
         if name == "customFields":
             merged = {field["id"]: field for field in [*contact["customFields"], *value]}
             contact[name] = [field for field in merged.values() if field["value"] is not None]
         elif name in ("dndSettings", "inboundDndSettings"):
-            contact[name] = {**contact.get(name, {}), **value}
+            held = contact.get(name, {})
+            contact[name] = {**(_closed_for_good(held) if replaces_dnd else held), **value}
         elif value is None or value == "":
             contact.pop(name, None)
         else:
@@ -385,6 +390,10 @@ def apply(contact: Fields, fields: Fields) -> None:
     if not NAMES.isdisjoint(fields):
         _complete_names(contact, fields)
     _add_lower_case_twins(contact)
+
+
+def _closed_for_good(held: Fields) -> Fields:
+    return {channel: setting for channel, setting in held.items() if setting.get("status") == "permanent"}
 
 
 def _complete_names(contact: Fields, fields: Fields) -> None:

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UNSET, Struct
 
 from ...errors import InvalidContactError
 from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
+from ...models.fields import UPSERT_FIELDS
 from ...models.wire import refuse_nulls
 from ...protocol import API_VERSIONS
 from ...rules import RULES, Checks, action_of, reader_of
@@ -19,7 +20,8 @@ from ...rules.consent import without_openings
 from ...rules.problems import Fixed, Problem, UnusableCellError
 from ...run.rows import KeptFile, KeptRow, place_cells
 from ..tables import Reading, Record, Table, open_table
-from ..tables.text import is_text
+from ..tables.table import cell_of
+from ..tables.text import why_no_text
 from .columns import ColumnMap, require_identity
 from .headers import RESULT_COLUMNS, column_key, is_known
 from .meaning import NOTHING_SAID, Meaning
@@ -51,6 +53,23 @@ def check_object(value: Mapping[str, Any], names: Mapping[str, str], checks: Che
             yield Problem(name, text, found.sentence, found.action), found.value
         elif found != text:
             yield Problem(name, text, "", "fixed"), found
+
+
+_KINDS: Final = {field.wire: "text" if field.is_text else field.kind for field in UPSERT_FIELDS}
+_MOST_EXACT: Final = 2**53  # above it a number may have lost digits when it was read
+
+
+def _spell_numbers(name: str, value: Any) -> Any:
+    """Return what a field of text has as a number, such as `"phone": 6175550101`, as its digits stand in the file."""
+    kind = _KINDS.get(UPSERT_NAMES.get(name, ""))
+    if kind == "tags" and isinstance(value, list):
+        return list(map(_spell_number, value))
+    return _spell_number(value) if kind == "text" else value
+
+
+def _spell_number(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return cell_of(value) if is_number and abs(value) < _MOST_EXACT else value
 
 
 class FileRow(Struct, frozen=True, gc=False):
@@ -201,7 +220,8 @@ class RowFile:
         return [position for position, name in enumerate(self.table.columns) if name not in record.value]
 
     def _read_object(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
-        fields = dict(record.value or {})
+        self._check_cells(record.cells)
+        fields = {name: _spell_numbers(name, value) for name, value in (record.value or {}).items()}
         problems = []
         for problem, value in check_object(fields.copy(), UPSERT_NAMES, self.meaning.checks):
             problems += [problem] if problem.sentence else []
@@ -238,8 +258,8 @@ class RowFile:
             sentence = f"has {len(cells)} cells where the header has {self._width}; quote cells that hold a delimiter"
             raise RefusedRowError(sentence)
         for position, cell in enumerate(cells):
-            if not is_text(cell):
-                raise RefusedRowError("is not UTF-8 text; save the file as UTF-8", self._header_of(position))
+            if (why := why_no_text(cell)) is not None:
+                raise RefusedRowError(why, self._header_of(position))
 
     def _header_of(self, position: int) -> str:
         return self.columns[position] if position < len(self.columns) else str(position + 1)

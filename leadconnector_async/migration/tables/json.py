@@ -13,7 +13,7 @@ from ...errors import ConfigurationError
 from .extras import load_library
 from .file import File
 from .table import Record, Table, text_of
-from .text import OTHER_ENCODING, Encoding, Lines, is_text, open_text, read_start
+from .text import OTHER_ENCODING, Encoding, Lines, open_text, read_start, why_no_text
 
 
 class ObjectTable(Table):
@@ -68,8 +68,8 @@ class JsonLinesTable(ObjectTable):
 
 def read_object(number: int, line: str, columns: Sequence[str], row_word: str) -> Record:
     """Read a JSON object that stands in a line."""
-    if not is_text(line):
-        return Record(number, [line], "is not UTF-8 text; save the file as UTF-8", line=line)
+    if (why := why_no_text(line)) is not None:
+        return Record(number, [line], why, line=line)
     value = _decode(line)
     if not isinstance(value, dict):
         what = "is no JSON" if value is _NO_JSON else "is no JSON object"

@@ -58,6 +58,10 @@ OTHER_ENCODING: Final = "is UTF-8 in a file that is not; save the file in one en
 _AS_LIKELY: Final = 0.02  # of the disorder that charset-normalizer measures
 
 
+_CONTROLS: Final = bytes(code for code in range(1, 32) if chr(code) not in "\t\n\v\f\r\x1a\x1b")
+_MOST_NULS, _MOST_CONTROLS = 0.1, 0.02  # shares of what is still a text
+
+
 class Encoding(Struct, frozen=True):
     """How the bytes of a file are read as text.
 
@@ -131,8 +135,15 @@ def _refuse_binary(file: File, start: bytes) -> None:
     what = next((what for signature, what in _SIGNATURES if start.startswith(signature)), None)
     if what is not None:
         raise ConfigurationError(f"{file.name}: is no text but {what}; give it the ending that it should have")
-    if b"\0" in start:
+    if b"\0" in start and _is_binary(start):
         raise ConfigurationError(f"{file.name}: is not UTF-8 text (it looks like a binary file); save it as UTF-8")
+
+
+def _is_binary(start: bytes) -> bool:
+    """Whether what holds a NUL is no text at all: it has many, or many other characters that texts do not have. A stray
+    one spoils its own row alone."""
+    controls = len(start) - len(start.translate(None, _CONTROLS))
+    return start.count(0) > _MOST_NULS * len(start) or controls > _MOST_CONTROLS * len(start)
 
 
 def _chunks(file: File) -> Iterator[bytes]:
@@ -224,9 +235,14 @@ def undecodable(name: str, error: UnicodeError) -> ConfigurationError:
 
 def is_text(text: str) -> bool:
     """Whether a text was read whole: no NUL, and no byte that the encoding does not know."""
-    if text.isascii():
-        return "\0" not in text
-    return "\0" not in text and _STRAY.search(text) is None
+    return why_no_text(text) is None
+
+
+def why_no_text(text: str) -> str | None:
+    """Say what is wrong with a text that was not read whole; None where it was."""
+    if "\0" in text:
+        return "holds a NUL character, which is no text; remove it"
+    return None if text.isascii() or _STRAY.search(text) is None else "is not UTF-8 text; save the file as UTF-8"
 
 
 _STRAY: Final = re.compile("[\ud800-\udfff]")

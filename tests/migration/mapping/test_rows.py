@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from leadconnector_async import (
     RowError,
 )
 from leadconnector_async.errors import InvalidContactError
+from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import FileRow, open_row_file
 from leadconnector_async.migration.report.files import Results, why_not_attempted
+from leadconnector_async.rules import Checks
 from leadconnector_async.run.database import Database
 from leadconnector_async.run.folder import make_folder
 from leadconnector_async.run.rows import RunFile
@@ -138,7 +141,7 @@ def test_quoted_newlines_stay_in_their_cell(tmp_path: Path) -> None:
         ("people.docx", b"PK", "is not a kind of file that can be read"),
         ("people.csv", b"", "is empty"),
         ("people.csv", b" \n\n", "is empty"),
-        ("people.csv", b"email\na\0@b.co\n", "save it as UTF-8"),
+        ("people.csv", b"email\na@b.co\n" + b"\0" * 9, "save it as UTF-8"),
         ("people.csv", b"e\xffmail,caf\xc3\xa9\n", "the header cannot be read"),
         ("people.csv", b"foo,bar\n1,2\n", r"no column is known \(found: foo, bar\)"),
         ("people.csv", b"firstName,city\nAnn,Bonn\n", "no column for email or phone"),
@@ -452,3 +455,25 @@ def test_null_in_a_file_opens_no_channel_and_is_refused_where_one_version_alone_
     assert "gender: null is not accepted by files; nothing empties it" in str(odd)
     assert isinstance(cleared, ContactUpsert)
     assert cleared.city is None
+
+
+def test_json_may_hold_numbers_where_texts_belong(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"phone": 6175550101, "postalCode": 35061, "first_name": 7.0, "city": 12.5, "tags": [2026]}
+    path = write(tmp_path, json.dumps({"email": "a@b.co", **values}), "people.jsonl")
+    (contact,) = (row.contact for row in open_row_file(path, Meaning(checks=Checks(default_country="US"))).rows())
+    assert isinstance(contact, ContactUpsert)
+    assert (contact.phone, contact.postal_code, contact.tags) == ("+16175550101", "35061", ["2026"])
+    assert (contact.first_name, contact.city) == ("7", "12.5")
+
+
+@pytest.mark.parametrize("value", ["12345678901234567890123", "1e30", "true", "{}", "[1]"])
+def test_what_is_no_number_to_the_last_digit_becomes_no_text(tmp_path: Path, value: str) -> None:
+    path = write(tmp_path, f'{{"email":"a@b.co","phone":{value}}}', "people.jsonl")
+    assert "phone: expected str, got" in contacts(path)[0]
+
+
+def test_a_nul_refuses_its_own_row_and_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path, b"email,city\na@b.co,Bo\0nn\nb@b.co,Ulm\n")
+    odd, fine = contacts(path)
+    assert "row 2, column city: holds a NUL character, which is no text; remove it" in str(odd)
+    assert isinstance(fine, ContactUpsert)
