@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         StopRequestedError,
         TokenSourceError,
         TokenStoreError,
+        TooManyFailuresError,
         TransportError,
         UsageError,
         ValidationError,
@@ -209,6 +210,7 @@ __all__ = [
     "TokenSourceError",
     "TokenStore",
     "TokenStoreError",
+    "TooManyFailuresError",
     "TransportError",
     "UpsertResult",
     "UsageError",
@@ -239,7 +241,7 @@ _PLACES: Final = {
         InvalidResponseError JournalError LeadConnectorError LocationNotCoveredError LocationRefusedError
         LoginRequiredError NotFoundError OutageError PermanentDndError PermissionDeniedError RateLimitStuckError
         RateLimitedError ServerError SharedLimitsError StopRequestedError TokenSourceError TokenStoreError
-        TransportError UsageError ValidationError WebhookError
+        TooManyFailuresError TransportError UsageError ValidationError WebhookError
     """,
     "limits.limit": "RateLimit",
     "limits.local": "LocalLimits",

@@ -32,6 +32,7 @@
     ├── SharedLimitsError                           Redis, which keeps the limits, does not answer
     ├── JournalError                                the journal cannot be read or written
     ├── OutageError                                 no call was answered for as long as the policy waits
+    ├── TooManyFailuresError                        more rows failed than `max_failures` allows
     ├── StopRequestedError                          the caller had the load stopped
     └── LoadError                                   a bulk load is incomplete; carries the report (`bulk/report.py`)
         ├── LoadStoppedError                        it ended before its last row
@@ -367,6 +368,10 @@ class JournalError(LeadConnectorError):
 
 class OutageError(LeadConnectorError):
     """The service was down for longer than a load waits for it."""
+
+
+class TooManyFailuresError(LeadConnectorError):
+    """More rows failed than the load allows; the rows that were not sent yet are `not_attempted`."""
 
 
 class StopRequestedError(LeadConnectorError):

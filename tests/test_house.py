@@ -48,7 +48,7 @@ ROOMS: dict[str, str] = {
     "rules": "countries checks problems consent emails phones places texts __init__",
     "bulk": """
         threads backlog breaker closing report source traces outcome row pool run_log delivery intake load
-        contacts __init__
+        brake contacts __init__
     """,
     "run": "database target timeline rows folder journal __init__",
     "migration": """

@@ -146,8 +146,8 @@ class Breaker:
         An item that alone is in doubt proves nothing by failing once more: there may be no other that could succeed. So
         the service is asked for its location first, or where it is about none (names of locations, with a token of an
         agency), for one that does not exist. An answer to that, a refusal as well, counts like one to another item;
-        without one, the outage goes on. Of several items in doubt none is judged by that: the service may read what is there, and take
-        nothing.
+        without one, the outage goes on. Of several items in doubt none is judged by that: the service may read what is
+        there, and take nothing.
         """
         is_alone = self._recent.keys() == {item}
         if not self.is_open or (is_repeatable and not is_alone):

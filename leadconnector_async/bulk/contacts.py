@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..calls.caller import Caller
 from ..contacts.contacts import ContactOperations
-from ..errors import StopRequestedError
+from ..errors import LeadConnectorError, StopRequestedError
+from .brake import Brake, MaxFailures, read_max_failures
 from .delivery import Outbox
 from .load import Load, Options
 from .report import BatchReport, LoadStoppedError, OnOutcome, Outcome
@@ -29,6 +30,7 @@ async def bulk_upsert(
     report: BatchReport,
     on_outcome: OnOutcome | None,
     stop: asyncio.Event | None,
+    max_failures: MaxFailures | None = None,
 ) -> BatchReport:
     """Run a load to its end and fill the report, as `Contacts.bulk_upsert` says."""
     clock = contacts.client.clock
@@ -40,7 +42,7 @@ async def bulk_upsert(
             rows,
             options,
             journal=journal,
-            record=_counted(contacts, report.add),
+            record=_braked(_counted(contacts, report.add), max_failures, lambda reason: load.stop(reason)),
             on_outcome=on_outcome,
             on_replaced=report.take_back,
             on_standing=report.take_back_calls,
@@ -65,6 +67,24 @@ async def bulk_upsert(
             report.closed_locations = load.closed
             report.finish(clock.monotonic())
     return report
+
+
+def _braked(
+    record: Callable[[Outcome], None],
+    max_failures: MaxFailures | None,
+    stop: Callable[[LeadConnectorError], None],
+) -> Callable[[Outcome], None]:
+    """Return what records outcomes and stops the load where too many fail."""
+    if max_failures is None:
+        return record
+    brake = Brake(max_failures)
+
+    def braked(outcome: Outcome) -> None:
+        record(outcome)
+        if (reason := brake.note(outcome)) is not None:
+            stop(reason)
+
+    return braked
 
 
 def _counted(contacts: Contacts, record: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
@@ -182,6 +202,7 @@ class Contacts(ContactOperations):
         journal: RunLog | str | Path | None = None,
         retry_failed: bool = False,
         wait_for_quota: bool = False,
+        max_failures: int | str | MaxFailures | None = None,
     ) -> BatchReport:
         """Upsert many contacts at once, under the rate limit.
 
@@ -210,6 +231,8 @@ class Contacts(ContactOperations):
             retry_failed: Whether to send rows once more that failed in an earlier run with this journal. They are then
                 applied after rows of the same person that came later; `outcome.note` says so.
             wait_for_quota: Whether to wait for the next day where the day's calls are spent, in place of stopping.
+            max_failures: Stop once so many of the rows that were sent have failed; or, written `"5%"`, once more than
+                that share of them has, and at least 50 were sent. Each session of a journal counts anew. None: never.
 
         Returns:
             The report; its outcomes are in the order of the rows.
@@ -227,7 +250,15 @@ class Contacts(ContactOperations):
             retry_failed=retry_failed,
             wait_for_quota=wait_for_quota,
         )
-        return await bulk_upsert(self, contacts, options, report=report, on_outcome=on_outcome, stop=stop)
+        return await bulk_upsert(
+            self,
+            contacts,
+            options,
+            report=report,
+            on_outcome=on_outcome,
+            stop=stop,
+            max_failures=read_max_failures(max_failures),
+        )
 
     def stream_upserts(
         self,

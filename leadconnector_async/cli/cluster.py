@@ -96,6 +96,7 @@ def _refuse_options(order: Order, scheduler: str) -> None:
         "--redis": order.redis is not None,
         "--empty clear": order.options.empty == "clear",
         "--phone-conflict skip": order.options.phone_conflict == "skip",
+        FLAGS["max_failures"]: order.max_failures is not None,
         " ".join(FLAGS[name] for name in order.options.selection.names()): order.options.selection.is_any,
     }
     for option, is_asked in asked.items():

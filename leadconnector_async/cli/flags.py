@@ -42,6 +42,7 @@ FLAGS: Final = {
     "folder": "--out",
     "is_resumed": "--resume",
     "location_id": "--location",
+    "max_failures": "--max-failures",
     "out": "--out",
     "resume": "--resume",
     "SQLiteTokenStore": "--store",

@@ -50,6 +50,7 @@ from .options import (
     Tags,
     TokenFile,
     check_dry_run,
+    check_max_failures,
     read_empty_rule,
     read_maps,
     read_phone_rule,
@@ -109,6 +110,14 @@ def upsert(
     wait: Annotated[
         bool, typer.Option("--wait", help="When the day's calls are spent, wait for the next day instead of stopping.")
     ] = False,
+    max_failures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|P%",
+            help="Stop once N rows sent have failed, or more than P% of at least 50; --resume counts anew. "
+            "By default: when the first 50 are all refused for the same kind of reason. 100% never stops.",
+        ),
+    ] = None,
     redis: Redis = None,
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
     no_progress: NoProgress = False,
@@ -163,6 +172,7 @@ def upsert(
         rate=rate,
         daily=daily,
         waits=wait,
+        max_failures=read(lambda: check_max_failures(max_failures)),
         redis=redis,
         concurrency=concurrency,
         is_progress_wanted=not no_progress,

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import typer
 
+from ..bulk.brake import read_max_failures
 from ..environment import REDIS_PASSWORD, read_variable
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, UsageError
 from ..limits.limit import Limits, RateLimit
 from ..limits.redis import RedisLimits
 from ..migration.mapping.targets import read_target
@@ -20,7 +21,7 @@ from ..migration.options import EmptyRule, MigrationOptions, TagsRule
 from ..migration.tables.open import FORMATS
 from ..migration.verify import Sample
 from ..rules.countries import country_codes
-from .flags import FLAGS
+from .flags import FLAGS, with_flags
 
 # ---------------------------------------------------------------------------------------------- what the options mean
 
@@ -93,6 +94,19 @@ def read_rate(text: str | None, daily: int | None) -> RateLimit:
         if not calls or not seconds:
             raise ConfigurationError(f"--rate {text}: both numbers must be above 0")
     return RateLimit(max_requests=calls, per_seconds=seconds, daily=usual.daily if daily is None else daily)
+
+
+def check_max_failures(text: str | None) -> str | None:
+    """Return `--max-failures` as it is.
+
+    Raises:
+        ConfigurationError: It is neither a number nor a share.
+    """
+    try:
+        read_max_failures(text)
+    except UsageError as error:
+        raise ConfigurationError(with_flags(str(error))) from None
+    return text
 
 
 def read_limits(redis: str | None) -> Limits | None:

@@ -28,6 +28,7 @@ class Order(Struct, frozen=True, kw_only=True):
         sources: What is loaded, unless `run` names a run that is prepared.
         run: The folder of that run, or None.
         limit: Of that run, how many rows are loaded this time; None for all.
+        max_failures: After how many failed rows the load stops; None: after 50 alike at the beginning.
         is_as_planned: Whether that run is loaded although its source has changed since it was planned.
     """
 
@@ -43,6 +44,7 @@ class Order(Struct, frozen=True, kw_only=True):
     rate: str | None
     daily: int | None
     waits: bool
+    max_failures: str | None = None
     concurrency: int
     is_dry_run: bool = False
     redis: str | None = None
@@ -60,6 +62,7 @@ def describe_command(order: Order, sources: list[str], *more: str) -> str:
         "--rate": order.rate,
         "--daily": order.daily,
         "--redis": order.redis,
+        "--max-failures": order.max_failures,
         "--concurrency": None if order.concurrency == DEFAULT_CONCURRENCY else order.concurrency,
         "--token-file": order.token_file,
         "--store": order.login.store,

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..bulk.brake import FIRST_ALIKE
 from ..bulk.report import LoadStoppedError
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, StopRequestedError
@@ -350,6 +351,7 @@ async def _upsert(order: Order, run: Migration, client: LeadConnector, stop: asy
             await run.upsert(
                 stop=stop,
                 wait_for_quota=order.waits,
+                max_failures=FIRST_ALIKE if order.max_failures is None else order.max_failures,
                 retry_failed=order.retry_failed,
                 limit=order.limit,
                 as_planned=True,  # else it was refused before anything was asked

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from ..bulk.brake import MaxFailures
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, LoadStoppedError, Outcome, RowError
 from ..bulk.source import FINISHED, Closing, Finished, Row, Skipped
@@ -180,6 +181,7 @@ class FileLoad:
         wait_for_quota: bool,
         on_outcome: Callable[[Outcome], None],
         on_step: Callable[[StepProgress], None] = lambda _: None,
+        max_failures: MaxFailures | None = None,
     ) -> BatchReport:
         """Load all rows. The results are written whatever happens.
 
@@ -189,6 +191,7 @@ class FileLoad:
             wait_for_quota: Whether to wait for the next day when the day's calls are spent.
             on_outcome: Called with each outcome after it was written to the journal.
             on_step: Called after each call that follows the upserts.
+            max_failures: After how many failures of this session it stops, or None.
 
         Raises:
             LoadStoppedError: A file could not be read further, or results could not be written.
@@ -204,6 +207,7 @@ class FileLoad:
                 report=self.report,
                 stop=stop,
                 wait_for_quota=wait_for_quota,
+                max_failures=max_failures,
             )
             self._pool = Pool(client, self.report.closed_locations, waits_for_quota=wait_for_quota)
             for step in self._steps:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..bulk.brake import MaxFailures, read_max_failures
 from ..bulk.contacts import leave_used_slots
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, Outcome
@@ -391,6 +392,7 @@ class Migration:
         tell: Tell = lambda _: None,
         stop: asyncio.Event | None = None,
         wait_for_quota: bool = False,
+        max_failures: int | str | MaxFailures | None = None,
         retry_failed: bool = False,
         limit: int | None = None,
         as_planned: bool = False,
@@ -405,6 +407,7 @@ class Migration:
             tell: Called with sentences on what happens before the first row.
             stop: Set it to end in order.
             wait_for_quota: Whether to wait for the next day when the day's calls are spent.
+            max_failures: As in `Contacts.bulk_upsert`: after how many failures of this call the load stops.
             retry_failed: Whether to send failed rows again.
             limit: The number of rows to load this time, from the first; None for all.
             as_planned: Whether rows are loaded as they were read for a plan of another process, although a file has
@@ -421,6 +424,7 @@ class Migration:
             InterruptedError: `stop` was set before anything was read or sent.
         """
         check_option("limit", limit, RowCount | None)
+        brake = read_max_failures(max_failures)
         client, stop = self._opened_client(), stop or asyncio.Event()
         if not as_planned:
             await self._refuse_changed()
@@ -452,6 +456,7 @@ class Migration:
                     wait_for_quota=wait_for_quota,
                     on_outcome=on_outcome or (lambda _: None),
                     on_step=on_step,
+                    max_failures=brake,
                 )
             finally:
                 with suppress(JournalError):  # what it tells of its end is then less exact

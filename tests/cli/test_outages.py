@@ -380,3 +380,44 @@ def test_a_load_is_not_held_up_by_names_that_alone_are_not_answered(
     code, out, err = run("upsert", "named.csv", "--out", "out")
     assert (code, out) == (2, "")
     assert "their ids cannot be looked up" in err
+
+
+# ---------------------------------------------------------------------------------------------- too many failures
+
+
+BAD = ["upsert", "bad.csv", "--out", "out", "--concurrency", "1", *QUICK]
+
+
+@pytest.fixture
+def refusing(start: Callable[..., RunningSandbox]) -> RunningSandbox:
+    """A service that refuses the rows of a file."""
+    people(Path("bad.csv"), 130)
+    sandbox = start()
+    sandbox.fail_next("422-created", 1_000)
+    return sandbox
+
+
+@pytest.mark.parametrize(
+    ("options", "failed"), [([], 50), (["--max-failures", "3"], 3), (["--max-failures", "9%"], 50)]
+)
+def test_a_load_of_which_too_many_rows_fail_stops_and_goes_on(
+    run: Run, refusing: RunningSandbox, tmp_path: Path, options: list[str], failed: int
+) -> None:
+    code, out, err = run(*BAD, *options)
+    report = report_of(tmp_path)
+    assert (code, report["failed"], report["not_attempted"]) == (3, failed, 130 - failed), (out, err)
+    command = next_command(CASES["upsert"], out + err)
+    assert "--resume" in command
+    code, out, err = run(*command)
+    assert (code, report_of(tmp_path)["failed"]) == (3, 2 * failed), (out, err)
+
+
+def test_a_load_goes_on_whatever_fails_where_that_is_wanted(run: Run, refusing: RunningSandbox, tmp_path: Path) -> None:
+    code, out, err = run(*BAD, "--max-failures", "100%")
+    assert (code, report_of(tmp_path)["failed"]) == (1, 130), (out, err)
+
+
+def test_what_is_no_limit_of_failures_is_refused(run: Run, refusing: RunningSandbox) -> None:
+    code, out, err = run(*BAD, "--max-failures", "many")
+    assert (code, out) == (2, "")
+    assert "--max-failures is 'many'; it must be a number of rows" in err
