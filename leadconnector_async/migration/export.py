@@ -28,7 +28,7 @@ from ..errors import BadRequestError, ConfigurationError, NotFoundError, Validat
 from ..models import Contact, DndSettings, InboundDndSettings, any_of
 from ..models.fields import CHANNEL_KINDS, FIELD_OF, FIELDS, NAMES, is_empty
 from ..models.search import Cursor, Filter, FilterGroup, FoundContact
-from ..private_file import keep_database_private, open_anew
+from ..private_file import keep_database_private, open_again, open_anew, put_in_place
 from .mapping.targets import CUSTOM_PREFIX
 from .tables.duck import check_duckdb, convert_to_parquet
 from .tables.table import text_of
@@ -420,10 +420,12 @@ class Export:
                 raise
 
     def _check_place(self, *, is_resumed: bool) -> None:
-        if self.path.exists():
+        if os.path.lexists(self.path):
             raise ConfigurationError(f"{self.path}: already exists; name another file")
         if not self.path.parent.is_dir():
             raise ConfigurationError(f"{self.path}: the folder {self.path.parent} does not exist; create it first")
+        if not self.is_going_on and os.path.lexists(self._part):
+            raise ConfigurationError(f"{self._part}: already exists, and is no part of an export; remove it")
         if self.is_going_on and not is_resumed:
             raise ConfigurationError(
                 f"{self.path}: an export into it was interrupted; go on with it (`is_resumed`), or remove "
@@ -636,7 +638,7 @@ class Export:
     def _append(self, data: bytes, progress: Progress) -> None:
         """Write to the part, and only when that is on disk how far it is."""
         assert self._db is not None and self._fields is not None  # noqa: S101, PT018  (it was begun)
-        with self._part.open("r+b") if self.progress.size else open_anew(self._part, "wb") as file:
+        with open_again(self._part) if self.progress.size else open_anew(self._part, "wb") as file:
             file.truncate(self.progress.size)
             file.seek(self.progress.size)
             file.write(data)
@@ -650,13 +652,13 @@ class Export:
         self.progress = progress
 
     def _finish(self) -> None:
-        with self._part.open("r+b") as file:  # of a page that was cut off there may be some more
+        with open_again(self._part) as file:  # of a page that was cut off there may be some more
             file.truncate(self.progress.size)
         if self.path.suffix.lower() == _PARQUET:
             convert_to_parquet(self._part, self.path, self.progress.contacts)
             self._part.unlink()
         else:
-            self._part.replace(self.path)
+            put_in_place(self._part, self.path)
         self.close()
         self._resume.unlink()
 
