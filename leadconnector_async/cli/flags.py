@@ -40,6 +40,7 @@ FLAGS: Final = {
     "as_planned": "--as-planned",
     "folder": "--out",
     "is_resumed": "--resume",
+    "is_for_spreadsheets": "--for-spreadsheets",
     "location_id": "--location",
     "out": "--out",
     "resume": "--resume",

@@ -29,6 +29,7 @@ from ..models import Contact, DndSettings, InboundDndSettings, any_of
 from ..models.fields import CHANNEL_KINDS, FIELD_OF, FIELDS, NAMES, is_empty
 from ..models.search import Cursor, Filter, FilterGroup, FoundContact
 from ..private_file import keep_database_private, open_again, open_anew, put_in_place
+from ..text import neutral_cell
 from .mapping.targets import CUSTOM_PREFIX
 from .tables.duck import check_duckdb, convert_to_parquet
 from .tables.table import text_of
@@ -83,14 +84,18 @@ def read_fields(definitions: Iterable[Definition]) -> list[ExportField]:
     return list(fields.values())
 
 
-def write_csv_header(fields: Sequence[ExportField]) -> bytes:
-    """Return the header."""
-    return _write_csv([["id", *_WRITABLE, *_READ_ONLY, *(field.column for field in fields)]])
+def write_csv_header(fields: Sequence[ExportField], *, is_neutral: bool = False) -> bytes:
+    """Return the header; `is_neutral`: without what a spreadsheet would run as a formula."""
+    header = ["id", *_WRITABLE, *_READ_ONLY, *(field.column for field in fields)]
+    return _write_csv([[*map(neutral_cell, header)] if is_neutral else header])
 
 
-def write_csv_rows(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
+def write_csv_rows(
+    contacts: Iterable[FoundContact], fields: Sequence[ExportField], *, is_neutral: bool = False
+) -> bytes:
     """Return a line for each contact. Values of fields that the location does not define have no column."""
-    return _write_csv(_csv_row(contact, fields) for contact in contacts)
+    rows = (_csv_row(contact, fields) for contact in contacts)
+    return _write_csv([*map(neutral_cell, row)] if is_neutral else row for row in rows)
 
 
 def write_json_lines(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
@@ -313,6 +318,8 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
         query: Free text that it must match, or None.
         is_raw: Whether to write JSON as the service returns it.
         is_by_id: Whether to read each contact by its id, at a call for each: with what searches leave out.
+        is_for_spreadsheets: Whether cells that a spreadsheet would run as a formula get an apostrophe before them, so
+            that they are not quite what the service stores.
     """
 
     target: str
@@ -321,6 +328,7 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
     query: str | None = None
     is_raw: bool = False
     is_by_id: bool = False
+    is_for_spreadsheets: bool = False
 
 
 class Progress(Struct, frozen=True):
@@ -614,13 +622,16 @@ class Export:
         assert self._fields is not None  # noqa: S101  (run asked for them)
         if self._db is None:
             self._open_state()
-        header = b"" if self._is_lines else write_csv_header(self._fields)
+        is_neutral = self.order.is_for_spreadsheets
+        header = b"" if self._is_lines else write_csv_header(self._fields, is_neutral=is_neutral)
         self._append(header, Progress(size=len(header)))
 
     def _write(self, page: Sequence[FoundContact], cursor: Cursor | None, *, by_id: int, is_last: bool) -> None:
         assert self._fields is not None  # noqa: S101  (run asked for them)
-        write = (write_raw_lines if self.order.is_raw else write_json_lines) if self._is_lines else write_csv_rows
-        data = write(page, self._fields)
+        if self._is_lines:
+            data = (write_raw_lines if self.order.is_raw else write_json_lines)(page, self._fields)
+        else:
+            data = write_csv_rows(page, self._fields, is_neutral=self.order.is_for_spreadsheets)
         done = self.progress
         progress = Progress(
             contacts=done.contacts + len(page),
@@ -705,6 +716,8 @@ def _read_kind(path: Path, order: ExportOrder) -> bool:
         raise ConfigurationError(
             f"{path}: contacts exactly as the service returns them are JSON; end the name in .jsonl"
         )
+    if order.is_for_spreadsheets and kind != _CSV:
+        raise ConfigurationError(f"{path}: `is_for_spreadsheets` is for CSV; end the name in .csv")
     if kind == _PARQUET:
         check_duckdb()
     return kind in _LINES

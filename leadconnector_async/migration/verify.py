@@ -31,6 +31,7 @@ from ..protocol.answers import clean_text
 from ..run.database import Database
 from ..run.journal import Journal
 from ..run.rows import RunFile, RunRow
+from ..text import neutral_cell
 from .load import Sending
 from .tables.table import text_of
 from .tagging import without_tags
@@ -415,7 +416,8 @@ class Verification:
             def write(rows: list[Loaded], differences: list[Difference]) -> None:
                 for found in differences:
                     told = [clean_text(text) for text in (found.contact_id, found.field)]
-                    writer.writerow([found.row.where, *told, found.sent, found.stored, found.reason])
+                    cells = [found.row.where, *told, found.sent, found.stored, found.reason]
+                    writer.writerow(map(neutral_cell, cells))
                 for _ in _picked(rows):
                     on_compared()
 
