@@ -26,6 +26,7 @@ from leadconnector_async.webhooks import (
     verify_webhook,
 )
 
+APP_ID = "64f1c0ffee64f1c0ffee64f1"  # of your app: the vendor signs the deliveries of all apps with one key
 KEYS = web.AppKey("keys", WebhookKeys)
 SEEN = web.AppKey("seen", SeenInMemory)
 EVENTS = web.AppKey("events", asyncio.Queue[WebhookEvent])
@@ -36,11 +37,15 @@ async def receive(request: web.Request) -> web.Response:
         await request.read()
     )  # the bytes themselves: the signature holds for these, not for what `json()` makes of them
     try:
-        event = verify_webhook(body, request.headers, keys=request.app[KEYS], seen=request.app[SEEN])
+        event = verify_webhook(body, request.headers, keys=request.app[KEYS], app_id=APP_ID, seen=request.app[SEEN])
     except WebhookError as error:
         print("refused:", error)
         return web.Response(status=200 if error.reason == "replayed" else 401)
-    await request.app[EVENTS].put(event)  # an app of yours would keep it where it outlives the process
+    try:
+        request.app[EVENTS].put_nowait(event)  # an app of yours would keep it where it outlives the process
+    except asyncio.QueueFull:
+        request.app[SEEN].forget(event.delivery)
+        return web.Response(status=429)  # the vendor sends it again after a 429, and never after a 5xx
     return web.Response()
 
 
@@ -65,7 +70,7 @@ async def run_worker(app: web.Application) -> AsyncIterator[None]:
 
 def make_app(keys: WebhookKeys = WebhookKeys()) -> web.Application:
     app = web.Application()
-    app[KEYS], app[SEEN], app[EVENTS] = keys, SeenInMemory(), asyncio.Queue()
+    app[KEYS], app[SEEN], app[EVENTS] = keys, SeenInMemory(), asyncio.Queue(maxsize=1_000)
     app.cleanup_ctx.append(run_worker)
     app.router.add_post("/webhooks", receive)
     return app
@@ -74,7 +79,7 @@ def make_app(keys: WebhookKeys = WebhookKeys()) -> web.Application:
 async def demonstrate() -> None:
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    runner = web.AppRunner(make_app(WebhookKeys(ed25519=(public,), rsa=())))
+    runner = web.AppRunner(make_app(WebhookKeys(ed25519=(public,))))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = "http://{}:{}/webhooks".format(*runner.addresses[0][:2])
@@ -88,6 +93,7 @@ async def demonstrate() -> None:
         "tags": ["customer"],
         "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "webhookId": "d0f6f9c4",
+        "appId": APP_ID,
     }
     body = json.dumps(event).encode()
     headers = {"x-ghl-signature": base64.b64encode(key.sign(body)).decode()}

@@ -46,7 +46,15 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 WebhookFault: TypeAlias = Literal[
-    "too_large", "unsigned", "bad_signature", "malformed", "too_old", "too_early", "replayed"
+    "too_large",
+    "unsigned",
+    "bad_signature",
+    "malformed",
+    "other_app",
+    "other_location",
+    "too_old",
+    "too_early",
+    "replayed",
 ]
 """What can be wrong with a delivery of a webhook."""
 
@@ -274,7 +282,8 @@ class WebhookError(LeadConnectorError, ValueError):
 
     Attributes:
         reason: `too_large`, `unsigned` (no signature), `bad_signature` (not by the vendor, or changed on its way),
-            `malformed` (signed, but no event), `too_old`, `too_early` (from the future) or `replayed`.
+            `malformed` (signed, but no event), `other_app`, `other_location`, `too_old`, `too_early` (from the future)
+            or `replayed`.
     """
 
     def __init__(self, message: str, *, reason: WebhookFault) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700
 _OTHERS: Final = 0o077
+_READ_BY_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
+_MOST_SECRET_CHARS: Final = 65_536
 _LOCKS: Final = 16  # so many keys can be locked at once; two that fall together wait for each other
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _DATABASE_FILES: Final = ("", "-wal", "-shm", "-journal")
@@ -76,6 +78,58 @@ def open_anew(path: Path, mode: str = "w", **options: Any) -> IO[Any]:
     """
     path.unlink(missing_ok=True)
     return open(create_private(path), mode, **options)
+
+
+def write_new(path: Path, content: bytes | str) -> None:
+    """Write a private file that is not there yet; text as UTF-8.
+
+    Raises:
+        FileExistsError: Something is there, be it a link that leads nowhere.
+        OSError: It cannot be written.
+    """
+    with open(create_private(path), "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a finished file its name, where nothing has it yet.
+
+    Raises:
+        FileExistsError: Something is there, be it a link that leads nowhere. The file keeps its old name.
+        OSError: It cannot be done.
+    """
+    try:
+        os.link(part, path, follow_symlinks=False)  # a rename would overwrite what came there meanwhile
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):  # a disk without links
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        part.rename(path)
+    else:
+        part.unlink()
+
+
+def open_again(path: Path) -> IO[bytes]:
+    """Open a private file that is there to be read and written, and no link in its place.
+
+    Raises:
+        OSError: It cannot be opened, or is a link.
+    """
+    return open(os.open(path, os.O_RDWR | _NO_LINK), "r+b")
+
+
+def check_own_folder(folder: Path) -> None:
+    """Refuse a folder of somebody else: they could read what is written there, and lay links in its place.
+
+    Raises:
+        PermissionError: It, or the link that leads to it, belongs to another user.
+    """
+    if os.name == "nt":
+        return
+    for status in (folder.lstat(), folder.stat()):
+        if status.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "it belongs to another user; name a folder of your own", str(folder))
 
 
 @contextmanager
@@ -233,6 +287,23 @@ def check_private(path: Path) -> None:
             f"{path}: others can read it (mode {stat.S_IMODE(status.st_mode):04o}); if it is yours, chmod 600 it, and "
             "log in again where somebody may have read it"
         )
+
+
+def read_secret(path: Path) -> str:
+    """Return the text of a file that holds a secret, without white space around it.
+
+    A pipe is taken, too; it is how a secret that a system keeps in a file for all can be given on.
+
+    Raises:
+        OSError: It cannot be read, or is a file that others can read.
+        UnicodeDecodeError: It is no text.
+    """
+    with path.open(encoding="utf-8") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if os.name != "nt" and stat.S_ISREG(mode) and mode & _READ_BY_OTHERS:
+            sentence = f"others can read it, mode {stat.S_IMODE(mode):04o}: chmod 600 it, or give a pipe: <(cat FILE)"
+            raise PermissionError(errno.EACCES, sentence, str(path))
+        return file.read(_MOST_SECRET_CHARS).strip()
 
 
 class Lock:

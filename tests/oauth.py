@@ -24,4 +24,4 @@ def token_calls(sandbox: Sandbox) -> int:
 
 async def log_in(app: OAuthApp, sandbox: Sandbox, location_id: str | None, **options: Any) -> OAuthAccount:
     """Log a location in, or the agency (None)."""
-    return await app.exchange(sandbox.oauth.new_code(location_id, **options))
+    return await app.exchange(sandbox.oauth.new_code(location_id, **options), without_state=True)

@@ -40,7 +40,7 @@ ROOMS: dict[str, str] = {
         dnd given normal lenient structs activities custom_fields contacts fields compare identity links locations wire
         search __init__
     """,
-    "protocol": "request answers activities contacts links locations redaction search __init__ oauth",
+    "protocol": "request text answers activities contacts links locations redaction search __init__ oauth",
     "limits": "day limit local redis_script redis_window redis __init__",
     "auth": "source renewal stores logins oauth_app __init__",
     "calls": "gate retry server_clock call telemetry transport caller __init__",

@@ -17,11 +17,15 @@ from leadconnector_async.private_file import (
     create_private,
     keep_database_private,
     make_private_folder,
+    open_again,
     open_anew,
+    put_in_place,
+    read_secret,
     replacing,
     write_private,
 )
 from leadconnector_async.run.database import Database
+from leadconnector_async.run.folder import RUN_FILE, make_folder, open_run
 from leadconnector_async.sandbox import Sandbox
 
 
@@ -220,3 +224,72 @@ def test_where_nobody_can_tell_a_database_is_made(tmp_path: Path, monkeypatch: p
     (tmp_path / "odd").write_bytes(b"\xff\n - nfs\n1 2\n")
     monkeypatch.setattr(private_file, "_MOUNTS", tmp_path / "odd")
     Journal(tmp_path / "run.sqlite3").close()
+
+
+# ---------------------------------------------------------------------------------------------- what is somebody else's
+
+
+@pytest.mark.parametrize("bits", [0o644, 0o640, 0o604, 0o664])
+def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "token"
+    path.write_text(" pit-x \n")
+    path.chmod(bits)
+    with pytest.raises(PermissionError, match="others can read it"):
+        read_secret(path)
+    path.chmod(0o400)
+    assert read_secret(path) == "pit-x"
+
+
+def test_a_secret_may_come_through_a_pipe() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"pit-x\n")
+    os.close(writer)
+    assert read_secret(Path(f"/dev/fd/{reader}")) == "pit-x"
+    os.close(reader)
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_folder_of_somebody_else_takes_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_link: bool) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    if is_link:
+        (tmp_path / "link").symlink_to(folder)
+        folder = tmp_path / "link"
+    make_folder(folder)
+    (folder / RUN_FILE).touch()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    for work in (make_folder, open_run):
+        with pytest.raises(ConfigurationError, match="belongs to another user"):
+            work(folder)
+
+
+def test_a_file_is_put_where_nothing_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a disk without hard links; and never over what came there meanwhile, nor through a link."""
+    part, path = tmp_path / "a.part", tmp_path / "a"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "there are no links on this disk")
+
+    for has_links in (True, False):
+        if not has_links:
+            monkeypatch.setattr(os, "link", refuse)
+        for make in (lambda: path.write_text("old"), lambda: path.symlink_to(tmp_path / "nowhere")):
+            make()
+            part.write_text("new")
+            with pytest.raises(FileExistsError):
+                put_in_place(part, path)
+            assert part.read_text() == "new"
+            assert not (tmp_path / "nowhere").exists()
+            path.unlink()
+        put_in_place(part, path)
+        assert (path.read_text(), part.exists()) == ("new", False)
+        path.unlink()
+
+
+def test_a_link_is_not_opened_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(OSError):  # noqa: PT011 - each system has another one
+        open_again(tmp_path / "link")
+    with open_again(tmp_path / "file") as file:
+        assert file.read() == b"old"

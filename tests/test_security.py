@@ -31,7 +31,7 @@ from leadconnector_async import (
 from leadconnector_async.protocol.answers import Response, clean_text
 from leadconnector_async.protocol.redaction import MASK, Redactor
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
-from leadconnector_async.webhooks import WebhookKeys, verify_webhook
+from leadconnector_async.webhooks import VENDOR_RSA, WebhookKeys, verify_webhook
 from tests.contacts.test_group import DELETES, NEVER_REPEATED, REPEATABLE, Calling
 from tests.echo import ONLY_IN_ERRORS, SHAPES, SPELLINGS, TORN, Echo, echoing, find_leaks
 from tests.fake_clock import FakeClock
@@ -138,7 +138,10 @@ def test_no_refused_delivery_shows_a_key_a_signature_or_what_it_says(
     secret = base64.b64encode(TOKEN.encode()).decode()
     frame = f"-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----"  # given by mistake
     body = msgspec.json.encode({"email": TOKEN})
-    for keys in (WebhookKeys(), *(WebhookKeys(ed25519=(key,), rsa=(key,)) for key in (secret, frame, TOKEN))):
+    for keys in (
+        WebhookKeys(rsa=(VENDOR_RSA,)),
+        *(WebhookKeys(ed25519=(key,), rsa=(key,)) for key in (secret, frame, TOKEN)),
+    ):
         for signature in (secret, TOKEN):
             with pytest.raises(LeadConnectorError) as caught:
                 verify_webhook(body, {header: signature}, keys=keys)
@@ -187,7 +190,7 @@ async def test_no_login_tells_its_secrets(
         app = OAuthApp(oauth.client_id, CLIENT_SECRET, redirect_uri="https://example.com/")
         async with LeadConnector(app, base_url=sandbox.url, location_id="L", retry=retry, clock=clock) as client:
             code = oauth.new_code(location_id)
-            account = await app.exchange(code)
+            account = await app.exchange(code, without_state=True)
             pair = oauth.newest_pair(account.account_id)
             assert pair is not None
             secrets = {CLIENT_SECRET, code, *pair, await account.token("L")}
@@ -201,13 +204,13 @@ async def test_no_login_tells_its_secrets(
             if kind is not None:
                 sandbox.fail_next(kind, times=8)
                 await fail(lambda: client.contacts.upsert({"email": "a@example.com"}))
-                await fail(lambda: app.exchange(code))
+                await fail(lambda: app.exchange(code, without_state=True))
             for _ in range(8):
                 sandbox.fail_next(None)
             oauth.revoke(account.account_id)
             oauth.expire_tokens()
             await fail(lambda: client.contacts.upsert({"email": "a@example.com"}))
-            await fail(lambda: app.exchange(code))
+            await fail(lambda: app.exchange(code, without_state=True))
             texts = [caplog.text, *map(told, errors), *map(repr, (app, account, client, app.client, app.logins))]
             texts.append(repr(await app.accounts()))
     assert [(text, secret) for text in texts for secret in secrets if secret in text] == []
@@ -319,9 +322,9 @@ async def test_no_login_repeats_what_it_was_sent(
         texts: list[str] = []
         for name in ("as-sent", "base64", "after-460-characters", *(["cut-after-90"] if shape[:3] != "200" else [])):
             echo.spell = SPELLINGS[name]
-            await fail(lambda: app.exchange(CODE))
+            await fail(lambda: app.exchange(CODE, without_state=True))
             echo.good = [("/oauth/token", {**PAIR, "access_token": PIT, "refresh_token": REFRESH_TOKEN})]
-            account = await app.exchange(CODE)
+            account = await app.exchange(CODE, without_state=True)
             await fail(lambda: client.contacts.upsert({"email": "a@example.com"}))
             await clock.sleep(86_400)
             await fail(lambda: client.contacts.upsert({"email": "a@example.com"}))
@@ -338,7 +341,7 @@ async def test_a_refresh_token_that_stays_the_same_is_kept(echo: Echo, clock: Fa
     async with LeadConnector(app, base_url=echo.url, location_id="L", clock=clock) as client:
         fields = {**PAIR, "refresh_token": REFRESH_TOKEN, "scope": f"contacts.write {APP_SECRET}"}
         echo.good = [("/oauth/token", {**fields, "access_token": JWT + "0"})]
-        account = await app.exchange(CODE)
+        account = await app.exchange(CODE, without_state=True)
         assert (await account.info()).scopes == ("contacts.write", MASK)
         for number in range(1, 4):
             await clock.sleep(86_400)

@@ -132,24 +132,30 @@ class OAuthApp:
         *,
         state: str | None = None,
         expected_state: str | None = None,
+        without_state: bool = False,
         user_type: UserType | None = None,
     ) -> OAuthAccount:
         """Turn the code of a login into an account, whose tokens are stored then. A cancelled caller loses nothing.
 
         Args:
             code: What the browser brought.
-            state: What it brought with it. A user who installs the app from the marketplace's own page brings none.
+            state: What it brought with it.
             expected_state: What `authorization_url` was given for this user's session.
+            without_state: Whether to take a code that came without a state, where none was expected: a user who
+                installs the app from the marketplace's own page brings none. Anybody can then have a user of yours
+                install their account, so show which one it is and ask.
             user_type: Which kind of token to ask for, where the app is for both.
 
         Raises:
-            LoginRequiredError: The states differ, or the service does not take the code; the user is to begin anew.
+            LoginRequiredError: The states differ or are missing, or the service does not take the code; the user is to
+                begin anew.
             ConfigurationError: The service does not take the client id and secret.
             TokenStoreError: The store cannot be written; where that showed only afterwards, the code is spent.
             CallError: The service gave no answer. The code may be spent.
             ClientStateError: No client is open.
         """
-        if not _is_same(state or "", expected_state or ""):
+        is_none_wanted = without_state and not state and not expected_state
+        if not is_none_wanted and not _is_same(state or "", expected_state or ""):
             raise LoginRequiredError(
                 "the state that came back is not the one that this login began with, so it may be somebody else's: "
                 "log in again"
@@ -320,7 +326,8 @@ class OAuthApp:
 
 
 def _is_same(state: str, expected: str) -> bool:
-    return hmac.compare_digest(state.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
+    given, wanted = (text.encode("utf-8", "surrogatepass") for text in (state, expected))
+    return bool(wanted) and hmac.compare_digest(given, wanted)
 
 
 # ---------------------------------------------------------------------------------------------- one installation

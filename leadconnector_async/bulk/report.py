@@ -21,6 +21,7 @@ from ..errors import (
 )
 from ..models.contacts import NotApplied
 from ..private_file import open_private
+from ..protocol.text import neutral_cell
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
 STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
@@ -472,7 +473,7 @@ def write_outcomes(file: Any, outcomes: Iterable[Outcome]) -> None:
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "" if value is None else value
+    return neutral_cell(value) if isinstance(value, str) else "" if value is None else value
 
 
 class LoadError(LeadConnectorError):

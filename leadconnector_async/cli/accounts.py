@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import re
+import subprocess
 import sys
-import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -34,11 +38,11 @@ from ..errors import (
     PermissionDeniedError,
     TokenStoreError,
 )
-from ..private_file import make_private_folder
+from ..private_file import make_private_folder, write_private
 from ..protocol.answers import clean_text
 from .app import app, run
 from .options import AsJson, SecretFile, Store, TokenFile, read_secret_file, read_token_file
-from .terminal import show, show_document, tell
+from .terminal import is_agreed, is_person_there, show, show_document, tell
 
 # ---------------------------------------------------------------------------------------------- the login that is kept
 
@@ -300,6 +304,7 @@ class LoginOrder(Struct, frozen=True, kw_only=True):
     is_white_label: bool
     is_pasted: bool
     opens_browser: bool
+    account: str | None = None
 
 
 async def log_in(order: LoginOrder) -> int:
@@ -318,7 +323,8 @@ async def log_in(order: LoginOrder) -> int:
     async with LeadConnector(app, **_client_options()):
         state = app.new_state()
         code = await _ask_for_code(order, app, state)
-        account = await app.exchange(code, user_type="Company" if order.is_agency else None)
+        account = await app.exchange(code, without_state=True, user_type="Company" if order.is_agency else None)
+        await _confirm(order, app, await account.info())
     await save_login(store, Login(client_id=client_id, redirect_uri=order.redirect_uri, base_url=base_url))
     info, where = await account.info(), describe_store(order.options.store)
     show(f"Logged in: {_name(info)}. Kept in {where}.")
@@ -346,9 +352,53 @@ async def _ask_for_code(order: LoginOrder, app: OAuthApp, state: str) -> str:
         return _read_pasted(await asyncio.to_thread(sys.stdin.readline), state)
     async with Loopback(order.redirect_uri, state) as loopback:
         tell(f"Choose the account on the page that opens. If no page opens, open this one yourself:\n{url}")
-        if order.opens_browser:
-            await asyncio.to_thread(webbrowser.open, url)
-        return await loopback.code(_WAIT_SECONDS)
+        if not order.opens_browser:
+            return await loopback.code(_WAIT_SECONDS)
+        with _page_leading_to(url) as page:
+            await asyncio.to_thread(_open_browser, page)
+            return await loopback.code(_WAIT_SECONDS)
+
+
+@contextmanager
+def _page_leading_to(url: str) -> Iterator[str]:
+    """Return the address of a page of our own that leads to another one.
+
+    Everybody on this machine can read the command line of a browser, and the address of a login holds its state.
+    """
+    with TemporaryDirectory(prefix="leadconnector-login-") as folder:
+        path = Path(folder) / "login.html"
+        write_private(path, _PAGE_AWAY.format(escape(url)))
+        yield path.as_uri()
+
+
+_PAGE_AWAY: Final = (
+    '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={0}"><a href="{0}">Log in</a>'
+)
+_SECRET_NAME: Final = re.compile("TOKEN|SECRET|PASSWORD|PASSWD|LEADCONNECTOR_", re.I)
+_OPEN: Final = "import sys, webbrowser; webbrowser.open(sys.argv[1])"
+
+
+def _open_browser(url: str) -> None:
+    """Open a page in the user's browser, which inherits none of our secrets: it may live for days."""
+    environ = {name: value for name, value in os.environ.items() if not _SECRET_NAME.search(name)}
+    subprocess.run([sys.executable, "-P", "-c", _OPEN, url], env=environ, stdout=subprocess.DEVNULL, check=False)  # noqa: S603
+
+
+async def _confirm(order: LoginOrder, app: OAuthApp, info: AccountInfo) -> None:
+    """Keep an account only where it is the one that was meant: whoever began the login on the page chose it there.
+
+    Raises:
+        LoginRequiredError: It is not, and is forgotten again.
+    """
+    if order.account is not None:
+        is_right = order.account == info.account_id
+    elif is_person_there():
+        is_right = await is_agreed(f"This is the {_name(info)}. Log it in?", asyncio.Event())
+    else:
+        is_right = True
+    if not is_right:
+        await app.logins.remove(info.account_id)
+        raise LoginRequiredError(f"the page logged in the {_name(info)}, which is not kept; log in again")
 
 
 def _read_pasted(text: str, state: str) -> str:
@@ -537,6 +587,12 @@ def login(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address of the page instead of opening it.")
     ] = False,
+    account: Annotated[
+        str | None,
+        typer.Option(
+            help="Id of the location or agency that is to be logged in; another one is refused.", show_default=False
+        ),
+    ] = None,
     white_label: Annotated[
         bool, typer.Option("--white-label", help="Use the login page without the name HighLevel.")
     ] = False,
@@ -556,6 +612,7 @@ def login(
         is_white_label=white_label,
         is_pasted=paste,
         opens_browser=not no_browser,
+        account=account,
     )
     run(log_in(order), as_json=as_json)
 

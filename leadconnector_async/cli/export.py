@@ -43,6 +43,7 @@ class ExportCommand(Struct, frozen=True, kw_only=True):
     tags: list[str]
     query: str | None
     is_raw: bool
+    is_for_spreadsheets: bool
     is_by_id: bool
     is_resumed: bool
     rate: str | None
@@ -71,6 +72,7 @@ async def export(command: ExportCommand) -> int:
         tags=tuple(command.tags),
         query=command.query,
         is_raw=command.is_raw,
+        is_for_spreadsheets=command.is_for_spreadsheets,
         is_by_id=command.is_by_id,
     )
     with Export(command.path, order, is_resumed=command.is_resumed) as work:
@@ -162,5 +164,6 @@ def _tell_next(command: ExportCommand, work: Export, reason: str) -> None:
     words = ["leadconnector", "export", str(command.path), "--resume"]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     words += [word for tag in command.tags for word in ("--tag", tag)]
+    words += ["--for-spreadsheets"] * command.is_for_spreadsheets
     words += ["--raw"] * command.is_raw + ["--by-id"] * command.is_by_id
     show(f"Next: {shlex.join(words)}")

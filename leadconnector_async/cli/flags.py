@@ -41,6 +41,7 @@ FLAGS: Final = {
     "as_planned": "--as-planned",
     "folder": "--out",
     "is_resumed": "--resume",
+    "is_for_spreadsheets": "--for-spreadsheets",
     "location_id": "--location",
     "max_failures": "--max-failures",
     "out": "--out",

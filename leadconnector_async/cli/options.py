@@ -20,6 +20,7 @@ from ..migration.matching import PHONE_RULES, PhoneRule
 from ..migration.options import EmptyRule, MigrationOptions, TagsRule
 from ..migration.tables.open import FORMATS
 from ..migration.verify import Sample
+from ..private_file import read_secret
 from ..rules.countries import country_codes
 from .flags import FLAGS, with_flags
 
@@ -197,10 +198,10 @@ def read_secret_file(option: str, path: Path, what: str) -> str:
         what: What it should hold.
 
     Raises:
-        ConfigurationError: It cannot be read or is empty.
+        ConfigurationError: It cannot be read, is empty, or others can read it.
     """
     try:
-        secret = path.read_text(encoding="utf-8").strip()
+        secret = read_secret(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f"{option} {path}: cannot be read ({reason})") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
@@ -37,7 +38,7 @@ from ..migration.report.words import (
     about_time,
     where_to,
 )
-from ..private_file import write_private
+from ..private_file import write_new
 from ..protocol.answers import clean_text
 from .conclusion import describe_problem
 from .options import read_rate
@@ -224,6 +225,8 @@ def _check(order: PlanOrder) -> None:
         raise ConfigurationError(
             "--compare reads the location's contacts, and --offline calls nothing: give only one of them"
         )
+    if order.html is not None and os.path.lexists(order.html):
+        raise ConfigurationError(f"--html {order.html}: already exists; name another file")
     if order.html is not None and (order.html.is_dir() or not order.html.parent.is_dir()):
         raise ConfigurationError(f"--html {order.html}: cannot be written; name a file in an existing folder")
     if order.load.out is not None and order.load.is_sandbox:
@@ -295,6 +298,6 @@ async def _find_client(order: PlanOrder, rate: RateLimit, stack: AsyncExitStack)
 
 def _write_page(path: Path, made: Plan) -> None:
     try:
-        write_private(path, build_plan_page(made))
+        write_new(path, build_plan_page(made))
     except OSError as error:
         raise ConfigurationError(f"--html {path}: cannot be written ({error.strerror or error})") from None

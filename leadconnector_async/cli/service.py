@@ -86,6 +86,14 @@ def export(
     raw: Annotated[
         bool, typer.Option("--raw", help="Write JSON as the service returns it; `upsert` cannot load it.")
     ] = False,
+    for_spreadsheets: Annotated[
+        bool,
+        typer.Option(
+            "--for-spreadsheets",
+            help="Put an apostrophe before cells that a spreadsheet would run as a formula. CSV only; such a file "
+            "differs from what is stored, so load another one.",
+        ),
+    ] = False,
     by_id: Annotated[
         bool,
         typer.Option("--by-id", help="Read each contact by its id, one call each, so that no field is missing."),
@@ -107,6 +115,7 @@ def export(
         tags=tag or [],
         query=query,
         is_raw=raw,
+        is_for_spreadsheets=for_spreadsheets,
         is_by_id=by_id,
         is_resumed=resume,
         rate=rate,

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from ..bulk.report import BatchReport, Outcome
 from ..migration.steps import StepProgress
-from ..protocol.answers import clean_text
+from ..protocol.text import printable
 from .flags import with_flags
 
 
@@ -57,7 +57,7 @@ def show(text: str) -> None:
 
 
 def show_file(text: str) -> None:
-    """Print the text of a file where `show` prints, as it stands."""
+    """Print the text of a file where `show` prints, without looking for options in it."""
     _print(text, sys.stderr if _is_for_machines.get() else sys.stdout)
 
 
@@ -77,7 +77,7 @@ def tell(text: str) -> None:
 
 def _print(text: str, stream: TextIO) -> None:
     try:
-        print(text, file=stream, flush=True)
+        print(printable(text), file=stream, flush=True)
     except OSError:
         _let_go(stream)
 

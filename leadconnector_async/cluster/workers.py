@@ -22,6 +22,7 @@ from ..client import LeadConnector
 from ..environment import API_VERSION, BASE_URL, LOCATION_ID, TOKEN, read_variable
 from ..errors import ConfigurationError, LeadConnectorError, OutageError
 from ..limits.limit import Limits, RateLimit
+from ..private_file import read_secret
 from ..version import __version__
 from .store import Store, load_cluster_library
 
@@ -133,7 +134,7 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
 
 def _read_file(path: Path) -> str:
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        token = read_secret(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f"{path}: the token cannot be read ({reason})") from None

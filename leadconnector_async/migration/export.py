@@ -28,7 +28,8 @@ from ..errors import BadRequestError, ConfigurationError, NotFoundError, Validat
 from ..models import Contact, DndSettings, InboundDndSettings, any_of
 from ..models.fields import CHANNEL_KINDS, FIELD_OF, FIELDS, NAMES, is_empty
 from ..models.search import Cursor, Filter, FilterGroup, FoundContact
-from ..private_file import keep_database_private, open_anew
+from ..private_file import keep_database_private, open_again, open_anew, put_in_place
+from ..protocol.text import neutral_cell
 from .mapping.targets import CUSTOM_PREFIX
 from .tables.duck import check_duckdb, convert_to_parquet
 from .tables.table import text_of
@@ -84,14 +85,18 @@ def read_fields(definitions: Iterable[Definition]) -> list[ExportField]:
     return list(fields.values())
 
 
-def write_csv_header(fields: Sequence[ExportField]) -> bytes:
-    """Return the header."""
-    return _write_csv([["id", *_WRITABLE, *_READ_ONLY, *(field.column for field in fields)]])
+def write_csv_header(fields: Sequence[ExportField], *, is_neutral: bool = False) -> bytes:
+    """Return the header; `is_neutral`: without what a spreadsheet would run as a formula."""
+    header = ["id", *_WRITABLE, *_READ_ONLY, *(field.column for field in fields)]
+    return _write_csv([[*map(neutral_cell, header)] if is_neutral else header])
 
 
-def write_csv_rows(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
+def write_csv_rows(
+    contacts: Iterable[FoundContact], fields: Sequence[ExportField], *, is_neutral: bool = False
+) -> bytes:
     """Return a line for each contact. Values of fields that the location does not define have no column."""
-    return _write_csv(_csv_row(contact, fields) for contact in contacts)
+    rows = (_csv_row(contact, fields) for contact in contacts)
+    return _write_csv([*map(neutral_cell, row)] if is_neutral else row for row in rows)
 
 
 def write_json_lines(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
@@ -324,6 +329,8 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
         query: Free text that it must match, or None.
         is_raw: Whether to write JSON as the service returns it.
         is_by_id: Whether to read each contact by its id, at a call for each: with what searches leave out.
+        is_for_spreadsheets: Whether cells that a spreadsheet would run as a formula get an apostrophe before them, so
+            that they are not quite what the service stores.
     """
 
     target: str
@@ -332,6 +339,7 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
     query: str | None = None
     is_raw: bool = False
     is_by_id: bool = False
+    is_for_spreadsheets: bool = False
 
 
 class Progress(Struct, frozen=True):
@@ -431,10 +439,12 @@ class Export:
                 raise
 
     def _check_place(self, *, is_resumed: bool) -> None:
-        if self.path.exists():
+        if os.path.lexists(self.path):
             raise ConfigurationError(f"{self.path}: already exists; name another file")
         if not self.path.parent.is_dir():
             raise ConfigurationError(f"{self.path}: the folder {self.path.parent} does not exist; create it first")
+        if not self.is_going_on and os.path.lexists(self._part):
+            raise ConfigurationError(f"{self._part}: already exists, and is no part of an export; remove it")
         if self.is_going_on and not is_resumed:
             raise ConfigurationError(
                 f"{self.path}: an export into it was interrupted; go on with it (`is_resumed`), or remove "
@@ -623,13 +633,16 @@ class Export:
         assert self._fields is not None  # noqa: S101  (run asked for them)
         if self._db is None:
             self._open_state()
-        header = b"" if self._is_lines else write_csv_header(self._fields)
+        is_neutral = self.order.is_for_spreadsheets
+        header = b"" if self._is_lines else write_csv_header(self._fields, is_neutral=is_neutral)
         self._append(header, Progress(size=len(header)))
 
     def _write(self, page: Sequence[FoundContact], cursor: Cursor | None, *, by_id: int, is_last: bool) -> None:
         assert self._fields is not None  # noqa: S101  (run asked for them)
-        write = (write_raw_lines if self.order.is_raw else write_json_lines) if self._is_lines else write_csv_rows
-        data = write(page, self._fields)
+        if self._is_lines:
+            data = (write_raw_lines if self.order.is_raw else write_json_lines)(page, self._fields)
+        else:
+            data = write_csv_rows(page, self._fields, is_neutral=self.order.is_for_spreadsheets)
         done = self.progress
         progress = Progress(
             contacts=done.contacts + len(page),
@@ -647,7 +660,7 @@ class Export:
     def _append(self, data: bytes, progress: Progress) -> None:
         """Write to the part, and only when that is on disk how far it is."""
         assert self._db is not None and self._fields is not None  # noqa: S101, PT018  (it was begun)
-        with self._part.open("r+b") if self.progress.size else open_anew(self._part, "wb") as file:
+        with open_again(self._part) if self.progress.size else open_anew(self._part, "wb") as file:
             file.truncate(self.progress.size)
             file.seek(self.progress.size)
             file.write(data)
@@ -661,13 +674,13 @@ class Export:
         self.progress = progress
 
     def _finish(self) -> None:
-        with self._part.open("r+b") as file:  # of a page that was cut off there may be some more
+        with open_again(self._part) as file:  # of a page that was cut off there may be some more
             file.truncate(self.progress.size)
         if self.path.suffix.lower() == _PARQUET:
             convert_to_parquet(self._part, self.path, self.progress.contacts)
             self._part.unlink()
         else:
-            self._part.replace(self.path)
+            put_in_place(self._part, self.path)
         self.close()
         self._resume.unlink()
 
@@ -714,6 +727,8 @@ def _read_kind(path: Path, order: ExportOrder) -> bool:
         raise ConfigurationError(
             f"{path}: contacts exactly as the service returns them are JSON; end the name in .jsonl"
         )
+    if order.is_for_spreadsheets and kind != _CSV:
+        raise ConfigurationError(f"{path}: `is_for_spreadsheets` is for CSV; end the name in .csv")
     if kind == _PARQUET:
         check_duckdb()
     return kind in _LINES

@@ -23,6 +23,7 @@ from ..bulk.traces import Kept
 from ..client import LeadConnector
 from ..errors import LeadConnectorError, NotFoundError
 from ..private_file import replacing, write_private
+from ..protocol.text import neutral_cell
 from ..run.journal import Journal
 from .undone import Undone, UndoRecords
 
@@ -293,6 +294,7 @@ def conclude_undo(
     with replacing(folder / UNDO_TABLE, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
-        writer.writerows((undone.row + 1, undone.contact_id, undone.status, undone.detail) for undone in records.all())
+        for undone in records.all():
+            writer.writerow([undone.row + 1, *map(neutral_cell, (undone.contact_id, undone.status, undone.detail))])
     write_private(folder / UNDO_REPORT, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     return report

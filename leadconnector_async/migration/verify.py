@@ -28,6 +28,7 @@ from ..models.contacts import NotApplied
 from ..models.normal import sorted_tags
 from ..private_file import open_anew, write_private
 from ..protocol.answers import clean_text
+from ..protocol.text import neutral_cell
 from ..run.database import Database
 from ..run.journal import Journal
 from ..run.rows import RunFile, RunRow
@@ -415,7 +416,8 @@ class Verification:
             def write(rows: list[Loaded], differences: list[Difference]) -> None:
                 for found in differences:
                     told = [clean_text(text) for text in (found.contact_id, found.field)]
-                    writer.writerow([found.row.where, *told, found.sent, found.stored, found.reason])
+                    cells = [found.row.where, *told, found.sent, found.stored, found.reason]
+                    writer.writerow(map(neutral_cell, cells))
                 for _ in _picked(rows):
                     on_compared()
 

@@ -26,6 +26,7 @@ from ..errors import (
     ValidationError,
 )
 from .request import Request, T
+from .text import INVISIBLE
 
 
 class Response(Struct, frozen=True, gc=False):
@@ -44,11 +45,6 @@ _TIMED_OUT = "command timed out"
 _PERMANENT_DND = re.compile(r"not authorized to update permanent dnd\b", re.I)
 _NOT_FOUND = re.compile(r"(contact|note|task|custom ?field|location).{0,40}not found|not found for id", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-# Characters that take no place, or turn the direction of those around them: a text is not what it seems with them.
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
-)
 _TAG = re.compile(r"<(/?)([a-z]*+)[^<>]*+>", re.I)
 _UNSHOWN_TAGS: Final = ("style", "script", "title")
 _MAX_MESSAGE_CHARS = 500
@@ -136,7 +132,7 @@ def _shown_text(page: str) -> str:
 
 def clean_text(text: str) -> str:
     """Make text of unknown origin safe to print on one line: no control or invisible characters, no great length."""
-    return " ".join(_INVISIBLE.sub("", _CONTROL.sub(" ", text)).split())[:_MAX_MESSAGE_CHARS]
+    return " ".join(INVISIBLE.sub("", _CONTROL.sub(" ", text)).split())[:_MAX_MESSAGE_CHARS]
 
 
 def _advice(messages: tuple[str, ...]) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import ConfigurationError
-from ..private_file import keep_files_private, keep_folder_private, make_private_folder
+from ..private_file import check_own_folder, keep_files_private, keep_folder_private, make_private_folder
 from .database import Database
 
 RUN_FILE: Final = "run.sqlite3"
@@ -34,6 +34,7 @@ def make_folder(folder: Path) -> None:
     """
     try:
         make_private_folder(folder)
+        check_own_folder(folder)
         _remove(folder, _DRAFT)  # of a preparation that was cut off
         if any(folder.iterdir()):
             more = ", or go on with the run in it (`Migration.open`)" if is_run(folder) else ""
@@ -81,6 +82,10 @@ def open_run(folder: Path) -> Database:
         if is_run(folder):
             raise ConfigurationError(f"{folder / RUN_FILE}: is missing; restore a complete copy of the run")
         raise ConfigurationError(f"{folder}: holds no run; name the folder that the load wrote (`folder`)")
+    try:
+        check_own_folder(folder)
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: cannot be used ({error.strerror or error})") from None
     database = Database(folder / RUN_FILE)
     try:
         _keep_private(folder)

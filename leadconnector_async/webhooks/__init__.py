@@ -13,10 +13,11 @@ from .events import (
     ContactUpdateEvent,
     WebhookEvent,
 )
-from .signatures import WebhookHeaders, WebhookKeys
+from .signatures import VENDOR_RSA, WebhookHeaders, WebhookKeys
 from .verification import SeenDeliveries, SeenInMemory, verify_webhook
 
 __all__ = [
+    "VENDOR_RSA",
     "ContactCreateEvent",
     "ContactDeleteEvent",
     "ContactDndUpdateEvent",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     PublicKey: TypeAlias = Ed25519PublicKey | RSAPublicKey
 
 _VENDOR_ED25519: Final = "MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg="
-_VENDOR_RSA: Final = (
+VENDOR_RSA: Final = (
     "MIICIjANBgkqhkiG9w0BAQEFAAOCAg8AMIICCgKCAgEAokvo/r9tVgcfZ5DysOSCFrm602qYV0MaAiNnX9O8KxMbiyRKWeL9JpCpVpt4XHIc"
     "BOK4u3cLSqJGOLaPuXw6dO0t6Q/ZVdAV5Phz+ZtzPL16iCGeK9po6D6JHBpbi989mmzMryUnQJezlYJ3DVfBcsedpinheNnyYeFXolrJvcsj"
     "DtfAeRx5ByHQmTnSdFUzuAnC9/GepgLT9SM4nCpvuxmZMxrJt5Rw+VUaQ9B8JSvbMPpez4peKaJPZHBbU3OdeCVx5klVXXZQGNHOs8gF3kvo"
@@ -53,14 +53,15 @@ class WebhookKeys(Struct, frozen=True, kw_only=True):
 
     Args:
         ed25519: Public keys for the header `x-ghl-signature`, as PEM or as the base64 inside it.
-        rsa: Those for the older header `x-wh-signature`; with `()` it counts for nothing.
+        rsa: Those for the older header `x-wh-signature`, which the vendor no longer sends: by default it counts for
+            nothing. `VENDOR_RSA` is the vendor's.
 
     Raises:
         ConfigurationError: There is no key at all, or not a tuple of texts. Keys themselves are read when first used.
     """
 
     ed25519: tuple[str, ...] = (_VENDOR_ED25519,)
-    rsa: tuple[str, ...] = (_VENDOR_RSA,)
+    rsa: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for kind in ("ed25519", "rsa"):
@@ -89,7 +90,10 @@ def check_signature(body: bytes, headers: WebhookHeaders, keys: WebhookKeys) -> 
         )
     known = [header for header in signatures if getattr(keys, _HEADERS[header])]
     if not known:
-        raise WebhookError(f"no key is given for {', '.join(signatures)}, its only signature", reason="bad_signature")
+        raise WebhookError(
+            f"no key is given for {', '.join(signatures)}, its only signature (`WebhookKeys` takes them)",
+            reason="bad_signature",
+        )
     header = known[0]
     signature = _read_base64(header, signatures[header])
     kind = _HEADERS[header]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -79,6 +80,8 @@ def verify_webhook(
     headers: WebhookHeaders,
     *,
     keys: WebhookKeys = WebhookKeys(),
+    app_id: str | None = None,
+    locations: Collection[str] | None = None,
     seen: SeenDeliveries | None = None,
     max_age: float | None = 300.0,
     max_ahead: float = 60.0,
@@ -94,6 +97,10 @@ def verify_webhook(
         body: The bytes of the request's body, as they came: the signature holds for these alone.
         headers: The request's headers, a mapping or pairs; names in any case.
         keys: Whose signatures are believed; the vendor's by default.
+        app_id: The id of your app. The vendor signs the deliveries of all apps with one key: without this, whoever
+            has an app can send you deliveries about their own locations. One that names no app is refused then.
+        locations: The ids of the locations that deliveries may be about, such as those that have installed the app;
+            None for any.
         seen: Where deliveries are remembered, so that each is taken once; by default none are, and one that somebody
             caught can be replayed while it is fresh. Those of one web app share one.
         max_age: Seconds after which a delivery is too old (the vendor's advice is 300), by the `timestamp` that it
@@ -118,6 +125,7 @@ def verify_webhook(
     raw = _check_body(body, max_body_bytes)
     check_signature(raw, headers, keys)
     event, timestamp = read_event(raw)
+    _check_subject(event, app_id, locations)
     if max_age is not None:
         _check_age((clock or SystemClock()).time() - _read_time(timestamp), max_age, max_ahead)
     if seen is not None:
@@ -135,6 +143,17 @@ def _check_body(body: bytes | bytearray | memoryview, most: int) -> bytes:
     if size > most:
         raise WebhookError(f"the delivery has {size} bytes, more than the {most} allowed", reason="too_large")
     return bytes(body)
+
+
+def _check_subject(event: WebhookEvent, app_id: str | None, locations: Collection[str] | None) -> None:
+    """Refuse what is for another app or about another location; what names none is no better."""
+    if app_id is not None and event.app_id != app_id:
+        raise WebhookError(f"the delivery is for the app {event.app_id!r}, not for {app_id!r}", reason="other_app")
+    if locations is not None and event.location_id not in locations:
+        raise WebhookError(
+            f"the delivery is about the location {event.location_id!r}, which is none of those expected",
+            reason="other_location",
+        )
 
 
 def _read_time(timestamp: object) -> float:

@@ -27,6 +27,7 @@ from leadconnector_async.cli.options import read_faults, read_latency, read_rate
 from leadconnector_async.errors import ConfigurationError
 from leadconnector_async.limits.limit import RateLimit
 from leadconnector_async.migration.steps import StepProgress
+from leadconnector_async.private_file import write_private
 from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import COMMAND, Run, count, load, people, start, table
 from tests.waiting import PATIENCE, wait_until
@@ -116,8 +117,8 @@ def test_wrong_use_is_one_sentence_and_nothing_is_written(
 ) -> None:
     people(tmp_path / "people.csv", 1)
     (tmp_path / "bad.csv").write_text("x,y\n1,2\n")
-    (tmp_path / "empty").write_text(" \n")
-    (tmp_path / "token").write_text("pit-x\n")
+    write_private(tmp_path / "empty", " \n")
+    write_private(tmp_path / "token", "pit-x\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "report.json").write_text("{}")
     before = sorted(tmp_path.rglob("*"))

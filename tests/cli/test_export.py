@@ -256,6 +256,8 @@ def test_ctrl_c_and_a_kill_are_a_pause(
         (["a.csv", "--location", "L", "--raw"], "end the name in .jsonl"),
         (["there.csv", "--location", "L"], "there.csv: already exists"),
         (["there.csv", "--location", "L", "--resume"], "there.csv: already exists"),
+        (["link.csv", "--location", "L"], "link.csv: already exists"),
+        (["taken.csv", "--location", "L"], "taken.csv.part: already exists, and is no part of an export"),
         (["no/folder/a.csv", "--location", "L"], "the folder no/folder does not exist"),
         (["cut.csv", "--location", "L"], "cut.csv: an export into it was interrupted; go on with it (--resume)"),
         (["cut.csv", "--location", "L", "--resume"], "cut.csv.resume: cannot be used"),
@@ -275,11 +277,14 @@ def test_wrong_use_is_one_sentence(
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", served() if "--query" in arguments else "http://127.0.0.1:1")
     (tmp_path / "there.csv").write_text("x")
     (tmp_path / "cut.csv.resume").write_text("nothing that SQLite knows")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "taken.csv.part").write_text("x")
     code, out, err = run("export", *arguments)
     assert (code, out) == (2, "")
     assert expected in err
     assert err.count("\n") == 1
-    assert (tmp_path / "there.csv").read_text() == "x"
+    assert (tmp_path / "there.csv").read_text() == (tmp_path / "taken.csv.part").read_text() == "x"
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_refused_token_leaves_no_file(

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import socket
 import sqlite3
+import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import pytest
 
+from leadconnector_async.cli import accounts
 from leadconnector_async.cli.accounts import DEFAULT_REDIRECT
+from leadconnector_async.private_file import write_private
 from leadconnector_async.sandbox.logins import CLIENT_ID, CLIENT_SECRET, COMPANY_ID
 from tests.cli.conftest import Run, invoke, people
 from tests.waiting import PATIENCE
@@ -33,8 +38,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def click(url: str, account: str) -> str:
     """Open the page, click a button, and return where the browser is sent."""
     with urllib.request.urlopen(_request(url), timeout=PATIENCE) as page:
-        html = page.read().decode()
-    assert f'name="account" value="{account}"' in html
+        shown = page.read().decode()
+    assert f'name="account" value="{account}"' in shown
     data = urlencode({"account": account}).encode()
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.build_opener(_NoRedirect).open(_request(url, data), timeout=PATIENCE)
@@ -42,6 +47,15 @@ def click(url: str, account: str) -> str:
     answer.close()
     assert answer.code == 302
     return str(answer.headers["Location"])
+
+
+def leads_to(page: str) -> str:
+    """Return where the page leads that the browser is sent to; it is for this user alone."""
+    path = Path(unquote(urlsplit(page).path))
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    found = re.search('href="(.*?)"', path.read_text())
+    assert found is not None
+    return html.unescape(found[1])
 
 
 def _request(url: str, data: bytes | None = None) -> urllib.request.Request:
@@ -123,7 +137,7 @@ def test_the_code_alone_can_be_pasted(paste: Login) -> None:
 def test_a_file_of_ones_own_and_the_secret_in_a_file(
     run: Run, paste: Login, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "secret").write_text(f"{CLIENT_SECRET}\n")
+    write_private(tmp_path / "secret", f"{CLIENT_SECRET}\n")
     monkeypatch.delenv("LEADCONNECTOR_CLIENT_SECRET")
     options = ["--store", "mine.sqlite3", "--client-secret-file", "secret"]
     paste(*options)
@@ -234,7 +248,7 @@ def test_the_browser_brings_the_code(url: str, tmp_path: Path, run: Run, monkeyp
         return True
 
     threads: list[threading.Thread] = []
-    monkeypatch.setattr("webbrowser.open", browse)
+    monkeypatch.setattr(accounts, "_open_browser", lambda page: browse(leads_to(page)))
     code, out, err = run("login", "--redirect-uri", redirect)
     for thread in threads:
         thread.join()
@@ -267,11 +281,45 @@ def test_the_user_says_no(url: str, run: Run, monkeypatch: pytest.MonkeyPatch, r
         threads[-1].start()
         return True
 
-    monkeypatch.setattr("webbrowser.open", browse)
+    monkeypatch.setattr(accounts, "_open_browser", lambda page: browse(leads_to(page)))
     code, _, err = run("login", "--redirect-uri", redirect)
     threads[0].join()
     assert (code, f"the login was refused on the page ({reason}); log in again" in err) == (2, True)
     assert "<script" not in pages[0]
+
+
+def test_the_browser_is_given_neither_the_state_nor_our_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others can read its command line, and it hands its environment on to whatever it starts."""
+    script = tmp_path / "browser.py"
+    script.write_text(
+        "import json, os, pathlib, sys\n"
+        "pathlib.Path(sys.argv[1]).write_text(json.dumps([sys.argv[2:], dict(os.environ)]))"
+    )
+    secrets = ("LEADCONNECTOR_CLIENT_SECRET", "LEADCONNECTOR_TOKEN", "MY_APP_SECRET", "PGPASSWORD", "GITHUB_TOKEN")
+    for name in secrets:
+        monkeypatch.setenv(name, "very-secret")
+    seen = tmp_path / "seen.json"
+    monkeypatch.setenv("BROWSER", f"{sys.executable} {script} {seen} %s")
+    url = "https://example.com/oauth?state=the-state&scope=contacts.write"
+    with accounts._page_leading_to(url) as page:
+        accounts._open_browser(page)
+        assert leads_to(page) == url
+    arguments, environ = json.loads(seen.read_text())
+    assert arguments == [page]
+    assert "the-state" not in page
+    assert not Path(urlsplit(page).path).exists()
+    assert not environ.keys() & set(secrets)
+    assert environ["PATH"]
+
+
+def test_another_account_than_the_one_meant_is_not_kept(paste: Login, run: Run) -> None:
+    code, out, err = paste("--account", "elsewhere", check=False)
+    assert (code, out) == (2, "")
+    assert f"the page logged in the location {L}, which is not kept" in err
+    assert run("whoami")[0] == 2
+    assert paste("--account", L)[0] == 0
 
 
 def test_a_port_that_is_in_use(url: str, run: Run) -> None:
@@ -288,7 +336,7 @@ def test_nobody_comes_back(url: str, run: Run, monkeypatch: pytest.MonkeyPatch) 
 
 def test_whoami_with_a_plain_token(run: Run, served: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", served())
-    (tmp_path / "token").write_text("sandbox\n")
+    write_private(tmp_path / "token", "sandbox\n")
     code, out, _ = run("whoami", "--token-file", "token")
     assert (code, "A token that no login gave" in out) == (0, True)
     assert "does not say which location the token is for" in out

@@ -237,7 +237,8 @@ def test_the_page_shows_the_numbers_of_the_plan_and_text_stays_text(
     ("arguments", "sentence"),
     [
         (("a.csv", "--html", "missing/plan.html"), "--html missing/plan.html: cannot be written"),
-        (("a.csv", "--html", "."), "--html .: cannot be written"),
+        (("a.csv", "--html", "."), "--html .: already exists"),
+        (("a.csv", "--html", "a.csv"), "--html a.csv: already exists"),
         (("b.csv",), "b.csv"),
         (("a.csv", "--map", "Nope=email"), "no file has such a column"),
         (("a.csv", "--tags", "maybe"), "--tags 'maybe' is not valid"),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from leadconnector_async.private_file import write_private
 from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import Run, count, end, load, people, port_of, start, table
 from tests.waiting import wait_until
@@ -86,7 +87,7 @@ def test_a_run_of_another_load_is_refused(run: Run, tmp_path: Path, change: str,
         people(path, 4)
     if change == "sandbox":
         token = tmp_path / "token"
-        token.write_text("pit-x")
+        write_private(token, "pit-x")
         arguments: list[object] = ["--token-file", token, "--location", "L1"]
     else:
         arguments = ["--sandbox", "--location", "L2" if change == "location" else "L1"]

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from leadconnector_async import LeadConnector
+from leadconnector_async.private_file import write_private
 from tests.cli.conftest import COMMAND, LOCATION, Run, count, end, lose_table, start, stored, table, update
 from tests.waiting import wait_until
 
@@ -228,7 +229,7 @@ def test_a_kill_amid_the_load_keeps_the_state_before_it(filled: str, run: Run, t
 
 def test_no_token_is_in_what_is_kept_or_told(run: Run, filled: str, tmp_path: Path) -> None:
     token = "pit-5e0f7a31-very-secret"
-    (tmp_path / "token").write_text(token)
+    write_private(tmp_path / "token", token)
     path = write(tmp_path / "new.csv", person(20, "New"))
     code, out, err = run("upsert", path, "--out", "refused", "--snapshot", "--token-file", "token", *QUICK)
     assert (code, "Nothing was sent" in out) == (3, True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from leadconnector_async.private_file import write_private
 from leadconnector_async.run.database import Database
 from leadconnector_async.run.rows import Rows
 from tests.cli.conftest import COMMAND, Run, count, invoke, people, table
@@ -54,7 +55,7 @@ def test_standard_input_is_kept_where_nobody_else_can_read_it(tmp_path: Path) ->
 @pytest.mark.parametrize("again", ["nothing", "the same"])
 def test_standard_input_goes_on_from_what_was_kept(served: Callable[..., str], tmp_path: Path, again: str) -> None:
     text = people(tmp_path / "a.csv", 120).read_bytes()
-    (tmp_path / "token").write_text("sandbox")
+    write_private(tmp_path / "token", "sandbox")
     environ = {"LEADCONNECTOR_BASE_URL": served(latency=(0.02, 0.04), max_requests=1_000, per_seconds=1)}
     arguments = ["-", "--format", "csv", "--location", "L", "--token-file", "token", "--rate", "1000/1"]
     process = subprocess.Popen(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from leadconnector_async.private_file import write_private
 from tests.cli.conftest import Run, people, table
 
 
@@ -17,7 +18,7 @@ def test_a_dry_run_tells_and_writes_nothing(
     path, data = tmp_path / "a.csv", tmp_path / "data.sqlite3"
     path.write_text("email,dnd,custom:New\na@example.com,no,x\nb@example.com,maybe,y\nnobody,maybe,z\n")
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", served(data=data))
-    (tmp_path / "token").write_text("sandbox")
+    write_private(tmp_path / "token", "sandbox")
     before, size = sorted(tmp_path.iterdir()), data.stat().st_size
     options = ("--token-file", "token", "--location", "L", "--create-fields", "--map", "custom:New=custom:New")
     code, out, err = run("upsert", path, *options, "--dry-run")

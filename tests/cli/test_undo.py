@@ -14,6 +14,7 @@ import pytest
 from leadconnector_async.migration.migration import Migration
 from leadconnector_async.migration.tables.inputs import Sources
 from leadconnector_async.migration.tables.queries import Query
+from leadconnector_async.private_file import write_private
 from tests.cli.conftest import (
     COMMAND,
     Run,
@@ -259,7 +260,7 @@ def test_ctrl_c_ends_in_order_and_resume_goes_on(
 @pytest.mark.parametrize("command", ["undo", "verify"])
 def test_a_token_that_is_refused_stops_it_and_is_nowhere_told(run: Run, url: str, tmp_path: Path, command: str) -> None:
     token = "pit-5e0f7a31-very-secret"
-    (tmp_path / "token").write_text(token)
+    write_private(tmp_path / "token", token)
     assert run("upsert", people(tmp_path / "a.csv", 3), "--out", "out")[0] == 0
     options = ["--yes"] if command == "undo" else []
     code, out, err = run(command, "out", "--token-file", "token", *options)

@@ -140,3 +140,47 @@ def test_what_cannot_be_read_is_written_as_it_came() -> None:
     cells = dict(zip(header.split(","), row.split(","), strict=True))
     assert (cells["dateOfBirth"], cells["tags"]) == ("soon", "vip")
     assert "1 St" in cells["address1"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+@pytest.mark.parametrize("is_link", [False, True])
+async def test_what_came_there_meanwhile_is_not_overwritten(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, tmp_path: Path, name: str, is_link: bool
+) -> None:
+    sandbox: Sandbox = await open_sandbox(unlimited=True)
+    fill(sandbox, 3)
+    client: LeadConnector = await connect(sandbox, rate_limit=None)
+    path, target = tmp_path / name, tmp_path / "target"
+    with Export(path, ORDER, is_resumed=False) as work:
+        if is_link:
+            path.symlink_to(target)
+        else:
+            path.write_text("mine")
+        with pytest.raises(FileExistsError):
+            await work.run(client, lambda _: None)
+    assert not target.exists()
+    assert path.is_symlink() == is_link
+    assert is_link or path.read_text() == "mine"
+    path.unlink()
+    await export(client, path)  # what was read is kept, and goes on
+    assert path.stat().st_size
+
+
+async def test_a_part_that_became_a_link_is_not_written(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, tmp_path: Path
+) -> None:
+    sandbox: Sandbox = await open_sandbox(unlimited=True)
+    fill(sandbox, 3)
+    client: LeadConnector = await connect(sandbox, rate_limit=None)
+    target = tmp_path / "target"
+    with Export(tmp_path / "a.csv", ORDER, is_resumed=False) as work:
+        (tmp_path / "a.csv").write_text("mine")
+        with pytest.raises(FileExistsError):
+            await work.run(client, lambda _: None)
+    target.write_bytes((tmp_path / "a.csv.part").read_bytes() + b"more")
+    (tmp_path / "a.csv.part").unlink()
+    (tmp_path / "a.csv.part").symlink_to(target)
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(OSError):  # noqa: PT011 - each system has another one
+        await export(client, tmp_path / "a.csv")
+    assert target.read_bytes().endswith(b"more")

@@ -361,3 +361,34 @@ def test_cryptography_is_an_extra() -> None:
     code = "import sys, leadconnector_async.webhooks; print([n for n in sys.modules if n.startswith('cryptography')])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("app_id", ["other", "", None, 7, ...])
+def test_a_delivery_for_another_app_is_refused(app_id: object) -> None:
+    """The vendor signs the deliveries of all apps with one key; what names no app may be for any."""
+    body = delivery(NOW, appId=app_id)
+    assert verify(body).id == "C1"
+    assert refusal(body, app_id="ours").reason == "other_app"
+    assert verify(delivery(NOW, appId="ours"), app_id="ours").app_id == "ours"
+
+
+@pytest.mark.parametrize("location_id", ["other", "", None, ...])
+def test_a_delivery_about_another_location_is_refused(location_id: object) -> None:
+    body = delivery(NOW, locationId=location_id)
+    assert refusal(body, locations={"L1", "L2"}).reason == "other_location"
+    assert refusal(body, locations=()).reason == "other_location"
+    assert verify(BODY, locations={"L1", "L2"}).location_id == "L1"
+
+
+def test_what_another_app_was_sent_is_not_remembered() -> None:
+    seen = SeenInMemory(clock=CLOCK)
+    assert refusal(BODY, app_id="ours", seen=seen).reason == "other_app"
+    assert len(seen) == 0
+
+
+def test_the_older_signature_is_taken_only_on_request() -> None:
+    """The vendor no longer sends it."""
+    keys = WebhookKeys(ed25519=KEYS.ed25519)
+    assert keys.rsa == ()
+    assert refusal(BODY, sign(BODY, OLDER), keys=keys).reason == "bad_signature"
+    assert verify(BODY, sign(BODY, OLDER), keys=WebhookKeys(rsa=KEYS.rsa)).id == "C1"

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from ...errors import ConfigurationError
 from ...protocol.answers import clean_text
+from ...protocol.text import INVISIBLE
 from ...rules.consent import CHANNELS
 from ..tables import Table
 from .columns import NOT_KNOWN, ColumnMap
@@ -154,8 +155,9 @@ def _lines(columns: ColumnMap) -> Iterator[tuple[str, str]]:
 
 
 def _quote(text: str) -> str:
-    """Write a text as TOML; JSON's form is one of its own, but for one character."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Write a text as TOML; JSON's form is one of its own, but for one character. What nobody sees is escaped."""
+    shown = json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return INVISIBLE.sub(lambda found: "".join(f"\\U{ord(char):08x}" for char in found[0]), shown)
 
 
 def _comment(samples: Iterable[str]) -> str:

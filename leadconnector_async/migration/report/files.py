@@ -17,6 +17,7 @@ from ...private_file import (
     open_anew,
     write_private,
 )
+from ...protocol.text import neutral_cell
 from ...rules.problems import Action, Problem, ProblemTally
 from ...run.rows import RunFile, RunRow
 from ..mapping.headers import RESULT_COLUMNS
@@ -342,9 +343,9 @@ class Results:
         if outcome.note:
             reason = f"{reason} ({outcome.note})"
         if outcome.status == "skipped":
-            self._write(SKIPPED, _SKIPPED_COLUMNS, [*cells, outcome.contact_id or "", reason])
+            self._write(SKIPPED, _SKIPPED_COLUMNS, cells, [outcome.contact_id, reason])
             return
-        self._write(FAILED, RESULT_COLUMNS, [*cells, outcome.status, reason, outcome.trace_id or "", *surplus])
+        self._write(FAILED, RESULT_COLUMNS, cells, [outcome.status, reason, outcome.trace_id], surplus)
         self.findings.add_not_done(row, outcome, self._by_field(cells), surplus, self._rows[FAILED])
         if row.line is not None and not _must_be_looked_up(row, outcome):
             self._file(FAILED_LINES).write(row.line + "\n")
@@ -352,13 +353,13 @@ class Results:
     def _add_dropped(self, row: RunRow, outcome: Outcome, cells: Sequence[str]) -> None:
         for missing in outcome.not_applied:
             told = [missing.field, text_of(missing.sent), text_of(missing.stored)]
-            self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, [*cells, outcome.contact_id, *told, outcome.note or ""])
+            self._write(NOT_APPLIED, _NOT_APPLIED_COLUMNS, cells, [outcome.contact_id, *told, outcome.note])
             self.findings.add_dropped(row, outcome, self._by_field(cells), told)
 
     def _add_done(self, outcome: Outcome, cells: Sequence[str]) -> None:
         is_new = {True: "true", False: "false"}.get(outcome.new or False) if outcome.new is not None else ""
-        told = [outcome.contact_id or "", is_new, outcome.trace_id or "", "true" if outcome.inferred else ""]
-        self._write(SUCCEEDED, _SUCCESS_COLUMNS, [*cells, *told])
+        told = [outcome.contact_id, is_new, outcome.trace_id, "true" if outcome.inferred else ""]
+        self._write(SUCCEEDED, _SUCCESS_COLUMNS, cells, told)
 
     def _add_problems(self, row: RunRow) -> None:
         problems = row.problems
@@ -367,14 +368,14 @@ class Results:
             for problem in problems:
                 if problem.action != "assumed":
                     told = [row.where, problem.column, problem.value, problem.sentence, problem.action]
-                    self._writer(PROBLEMS, _PROBLEM_COLUMNS).writerow(told)
+                    self._writer(PROBLEMS, _PROBLEM_COLUMNS).writerow(map(neutral_cell, told))
                     self._rows[PROBLEMS] = self._rows.get(PROBLEMS, 1) + 1
                     self.findings.add_problem(problem, row.where, self._rows[PROBLEMS])
 
     def _add_collision(self, one: tuple[RunRow, Outcome], other: tuple[RunRow, Outcome]) -> None:
         (row, outcome), (other_row, _) = one, other
         cells, _ = self._place(row)
-        self._write(COLLISIONS, _COLLISION_COLUMNS, [*cells, outcome.contact_id, row.where, other_row.where])
+        self._write(COLLISIONS, _COLLISION_COLUMNS, cells, [outcome.contact_id, row.where, other_row.where])
 
     def _fields_of(self, row: RunRow) -> Mapping[str, str]:
         return self._by_field(self._place(row)[0])
@@ -394,8 +395,17 @@ class Results:
                 placed[key] = cell
         return [placed.get(key, "") for key in self._columns], [*surplus, *cells[len(columns) :]]
 
-    def _write(self, name: str, more_columns: Sequence[str], cells: Sequence[Any]) -> None:
-        self._writer(name, [*self._columns.values(), *more_columns]).writerow(cells)
+    def _write(
+        self,
+        name: str,
+        more_columns: Sequence[str],
+        cells: Sequence[str],
+        more: Sequence[str | None],
+        surplus: Sequence[str] = (),
+    ) -> None:
+        """Write a row: its own cells as they stand, so that it can be loaded again, and what the service said of it."""
+        told = [neutral_cell(text or "") for text in more]
+        self._writer(name, [*self._columns.values(), *more_columns]).writerow([*cells, *told, *surplus])
         self._rows[name] = self._rows.get(name, 1) + 1
 
     def _writer(self, name: str, columns: Sequence[str]) -> Any:

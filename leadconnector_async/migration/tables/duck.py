@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ...errors import ConfigurationError
+from ...private_file import put_in_place
 from .extras import load_library
 from .file import File
 from .table import Record, Table
@@ -185,7 +186,7 @@ def convert_to_parquet(source: Path, path: Path, rows: int) -> None:
         whole = Path(folder) / path.name
         _write_parquet(source, whole, rows, folder)
         whole.chmod(0o600)
-        whole.replace(path)
+        put_in_place(whole, path)
 
 
 def _write_parquet(source: Path, whole: Path, rows: int, folder: str) -> None:
