@@ -134,15 +134,15 @@ class Rows:
         with self._file.transaction() as db:
             db.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", (number, _encode_file(file)))
 
-    def change(self, change: Callable[[int, KeptRow], KeptRow]) -> None:
+    def change(self, change: Callable[[int, list[KeptRow]], list[KeptRow]]) -> None:
         """Put others in the place of all rows.
 
         Args:
-            change: Called with the number of its file and each row, in order; returns what is to stand there.
+            change: Called with the number of their file and some rows, in order; returns what is to stand there.
         """
         for first, file in self._file.read("SELECT first, file FROM rows ORDER BY first"):
             _, rows = self._block_of(first)
-            data = seal(_encode_block([_to_store(change(file, row)) for row in rows]), _place(first, file))
+            data = seal(_encode_block([_to_store(row) for row in change(file, rows)]), _place(first, file))
             with self._file.transaction() as db:
                 db.execute("UPDATE rows SET data = ? WHERE first = ?", (data, first))
 
