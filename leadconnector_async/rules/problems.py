@@ -13,8 +13,8 @@ _MOST_KINDS: Final = 1000  # a sentence may name the cell's own text, and be ano
 _OTHERS: Final = "other problems"
 
 
-class Problem(Struct, frozen=True, gc=False):
-    """Something about a cell that whoever loads a file should know.
+class Problem(Struct, frozen=True, array_like=True, gc=False):
+    """Something about a cell that whoever loads a file should know. A run keeps it as it is.
 
     Attributes:
         column: The header of its column; empty where the row as a whole is meant.

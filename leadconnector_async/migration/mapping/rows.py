@@ -216,7 +216,7 @@ class RowFile:
             contact = read_mapping(without_openings(fields), ContactUpsert)
         except InvalidContactError as error:
             raise RefusedRowError(error.sentence, field=error.field) from None
-        if not any(isinstance(value, str) and value.strip() for value in (contact.email, contact.phone)):
+        if not (_is_given(contact.email) or _is_given(contact.phone)):
             raise _without_identity(problems, self.mapping)
         if self._is_unknown(record.cells) and contact.create_new_if_duplicate_allowed is True:
             raise RefusedRowError(
@@ -232,9 +232,9 @@ class RowFile:
         if len(cells) > self._width:
             sentence = f"has {len(cells)} cells where the header has {self._width}; quote cells that hold a delimiter"
             raise RefusedRowError(sentence)
-        for position, cell in enumerate(cells):
-            if not is_text(cell):
-                raise RefusedRowError("is not UTF-8 text; save the file as UTF-8", self._header_of(position))
+        if not is_text("".join(cells)):
+            position = next(position for position, cell in enumerate(cells) if not is_text(cell))
+            raise RefusedRowError("is not UTF-8 text; save the file as UTF-8", self._header_of(position))
 
     def _header_of(self, position: int) -> str:
         return self.columns[position] if position < len(self.columns) else str(position + 1)
@@ -309,6 +309,10 @@ class RefusedRowError(ValueError):
         super().__init__(sentence)
         self.column = column
         self.field = field
+
+
+def _is_given(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _without_identity(problems: list[Problem], mapping: Mapping[str, str]) -> RefusedRowError:
