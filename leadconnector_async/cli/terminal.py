@@ -24,6 +24,7 @@ from rich.text import Text
 
 from ..bulk.report import BatchReport, Outcome
 from ..migration.steps import StepProgress
+from ..protocol.answers import clean_text
 from ..protocol.text import printable
 from .flags import with_flags
 

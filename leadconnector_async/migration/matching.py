@@ -32,6 +32,7 @@ ConflictAction: TypeAlias = Literal["wait", "skip"]
 USUAL_ORDER: Final = ("email", "phone")
 
 SCHEMA: Final = """
+    CREATE TABLE repeated (phone INTEGER PRIMARY KEY, number INTEGER, is_shared INTEGER);
     CREATE TABLE owners (phone INTEGER PRIMARY KEY, number INTEGER);
     CREATE TABLE rules (location INTEGER PRIMARY KEY, action TEXT, allows_apart INTEGER);
     CREATE TABLE conflicts (
@@ -41,12 +42,13 @@ SCHEMA: Final = """
     CREATE TABLE last (email INTEGER PRIMARY KEY, number INTEGER, phone INTEGER);
     CREATE TABLE last_other (email INTEGER PRIMARY KEY, number INTEGER);
 """
+_FILL_REPEATED: Final = """
+    INSERT INTO repeated SELECT phone, min(number) FILTER (WHERE email IS NOT NULL), min(email) <> max(email)
+    FROM rows WHERE phone IS NOT NULL GROUP BY phone HAVING count(*) > 1
+"""
 # The first row with a phone keeps it, where rows with that phone have several emails. Of people without an email
 # nobody can tell that they are others.
-_FILL_OWNERS: Final = """
-    INSERT INTO owners SELECT phone, min(number) FROM rows WHERE phone IS NOT NULL AND email IS NOT NULL
-    GROUP BY phone HAVING min(email) <> max(email)
-"""
+_FILL_OWNERS: Final = "INSERT INTO owners SELECT phone, number FROM repeated WHERE is_shared"
 _FILL_CONFLICTS: Final = """
     INSERT INTO conflicts SELECT row.number, row.location, owners.number, row.email, row.phone, rules.action, NULL
     FROM rows AS row JOIN owners USING (phone) JOIN rules USING (location)
@@ -125,7 +127,8 @@ class SharedPhones:
         self._db = db
 
     def find(self) -> set[int]:
-        """Find phones that people share, and return the locations where there are any."""
+        """Find phones that several rows have, and return the locations where people share one."""
+        self._db.execute(_FILL_REPEATED)
         self._db.execute(_FILL_OWNERS)
         found = self._db.execute("SELECT DISTINCT location FROM rows WHERE number IN (SELECT number FROM owners)")
         return {location for (location,) in found}
@@ -174,7 +177,9 @@ Field: TypeAlias = Literal["email", "phone"]
 Fate: TypeAlias = Literal["makes", "updates", "overwrites"]
 SharedFate: TypeAlias = Fate | Literal["keeps", "waits", "skipped"]
 _PHONE_FATES: Final[dict[ConflictAction, SharedFate]] = {"wait": "waits", "skip": "skipped"}
-_ROWS_AT_ONCE: Final = 5000
+_ROW_WIDTH: Final = 5  # values of a row
+_VALUES_A_STATEMENT: Final = 50 * _ROW_WIDTH  # a statement for each row would take twice as long
+_VALUES_AT_ONCE: Final = 5000 * _ROW_WIDTH
 _ASKED_EVERY: Final = 1000
 _CACHE: Final = -16384  # KiB of pages in memory, in SQLite's own way to say it
 
@@ -186,9 +191,8 @@ _SCHEMA: Final = """
     CREATE TABLE met (number INTEGER PRIMARY KEY, contact INTEGER, fate TEXT, field TEXT);
 """
 _FILL_SHARED: Final = """
-    INSERT INTO shared SELECT key FROM (
-        SELECT email AS key FROM rows WHERE email IS NOT NULL UNION ALL SELECT phone FROM rows WHERE phone IS NOT NULL
-    ) GROUP BY key HAVING count(*) > 1
+    INSERT INTO shared SELECT email FROM rows WHERE email IS NOT NULL GROUP BY email HAVING count(*) > 1
+    UNION SELECT phone FROM repeated
 """
 _SHARING: Final = """
     SELECT number, rows.location, rows.email, iif(action IS NULL, rows.phone, NULL), is_apart
@@ -262,8 +266,8 @@ class Group(Struct, frozen=True):
 class Matching:
     """The identities of a load's rows. Close it in the end.
 
-    Rows are added in their order. Then come, each once where it is wanted and in this order, `find_shared_phones`,
-    `settle_phones` and `forecast`; then `groups` as often as wanted. All of them raise `ConfigurationError` where the
+    Rows are added in their order. Then come, each once and in this order, `find_shared_phones`, `settle_phones` where
+    it is wanted, and `forecast`; then `groups` as often as wanted. All of them raise `ConfigurationError` where the
     file cannot be written, as there is no room on the disk.
 
     Attributes:
@@ -277,7 +281,7 @@ class Matching:
         self._db.executescript(_SCHEMA + SCHEMA)
         self.phones = SharedPhones(self._db)
         self._locations: dict[str, int] = {}
-        self._waiting: list[tuple[int, int, int | None, int | None, bool]] = []
+        self._waiting: list[int | None] = []  # the values of rows, one row after another
         self._count = 0
 
     def add(self, number: int, location_id: str, identity: Identity, *, is_apart: bool = False) -> None:
@@ -290,9 +294,9 @@ class Matching:
             is_apart: Whether it asks for a contact of its own, where the location allows duplicates.
         """
         location = self._locations.setdefault(location_id, len(self._locations))
-        self._waiting.append((number, location, _digest(identity.email), _digest(identity.phone), is_apart))
+        self._waiting += number, location, _digest(identity.email), _digest(identity.phone), is_apart
         self._count += 1
-        if len(self._waiting) >= _ROWS_AT_ONCE:
+        if len(self._waiting) >= _VALUES_AT_ONCE:
             self._write()
 
     def find_shared_phones(self) -> list[str]:
@@ -394,7 +398,10 @@ class Matching:
     def _write(self) -> None:
         with _telling():
             self._db.execute("BEGIN")
-            self._db.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", self._waiting)
+            for first in range(0, len(self._waiting), _VALUES_A_STATEMENT):
+                values = self._waiting[first : first + _VALUES_A_STATEMENT]
+                places = ", ".join(["(?, ?, ?, ?, ?)"] * (len(values) // _ROW_WIDTH))
+                self._db.execute(f"INSERT INTO rows VALUES {places}", values)  # noqa: S608  (places alone)
             self._db.execute("COMMIT")
         self._waiting.clear()
 

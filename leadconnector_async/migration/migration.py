@@ -777,7 +777,7 @@ class _Draft:
             if isinstance(what, Closing):
                 survey.look_at_closing(what)
             elif isinstance(what, ContactUpsert):
-                survey.look(what)
+                survey.look([what])
             else:
                 survey.pass_over()
 

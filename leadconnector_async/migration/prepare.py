@@ -37,7 +37,7 @@ from .survey import Survey
 from .tables import Record, Table
 from .tables.file import File
 
-_ASKED_EVERY: Final = 1000
+_ROWS_AT_ONCE: Final = 200  # each may be large
 _CLOSING_WORDS: Final = {"opt-out": "yes", "opt-in": "no"}
 _FIELDS_MADE: Final = "fields_made"
 _UNRESOLVED: Final = "unresolved"  # noted where names stand for ids that nobody was asked for
@@ -148,11 +148,12 @@ class Preparation:
         left = self._options.limit
         for number, file in enumerate(files):
             count = 0
-            for row in islice(file.rows(), left):
-                rows.add(number, one_pass.look(number, row))
-                count += 1
-                if count % _ASKED_EVERY == 0:
-                    self._check_stop()
+            all_rows = islice(file.rows(), left)
+            while some := list(islice(all_rows, _ROWS_AT_ONCE)):
+                for kept in one_pass.look(number, some):
+                    rows.add(number, kept)
+                count += len(some)
+                self._check_stop()
             one_pass.end_file(number)
             rows.end_file(number, file.about(count))
             left = None if left is None else left - count
@@ -338,18 +339,20 @@ class _Pass:
         self._files = files
         self._cells = [ConsentCells(file) for file in files]
 
-    def look(self, number: int, row: FileRow) -> KeptRow:
-        """Map and check the next row of a file."""
-        kept = row.file.keep(row)
-        if kept.problems:
-            self.tally.add(kept.problems, row.where)
-        self._cells[number].add(row.record)
-        self.survey.look(kept.contact)
-        return kept
+    def look(self, number: int, rows: Sequence[FileRow]) -> list[KeptRow]:
+        """Map and check the next rows of a file."""
+        found = [row.file.keep(row) for row in rows]
+        cells = self._cells[number]
+        for row, kept in zip(rows, found, strict=True):
+            cells.add(row.record)
+            if kept.problems:
+                self.tally.add(kept.problems, row)
+        self.survey.look([kept.contact for kept in found])
+        return found
 
-    def look_again(self, number: int, kept: KeptRow) -> KeptRow:
-        """Map and check a row that is kept."""
-        return self.look(number, FileRow(self._files[number], _record_of(kept)))
+    def look_again(self, number: int, rows: Sequence[KeptRow]) -> list[KeptRow]:
+        """Map and check rows that are kept."""
+        return self.look(number, [FileRow(self._files[number], _record_of(kept)) for kept in rows])
 
     def end_file(self, number: int) -> None:
         """Take note that a file has no more rows."""

@@ -74,24 +74,30 @@ class Survey:
         self.dnd: Counter[str] = Counter()
         self.emptied: Counter[str] = Counter()
 
-    def look(self, contact: ContactUpsert | InvalidContactError) -> None:
-        """Take note of the next row."""
-        number = self.rows
-        self.rows += 1
-        if isinstance(contact, InvalidContactError):
-            return
-        location_id = contact.location_id or self._location_id
-        self.by_location[location_id] += 1
-        is_apart = contact.create_new_if_duplicate_allowed is True
-        self._matching.add(number, location_id, identity_of(contact, location_id), is_apart=is_apart)
-        if names_channels(contact):
-            self.channel_calls[location_id] += CALLS_TO_READ_CHANNELS
-        if contact.tags:
-            self._look_at_tags(number, location_id, sorted_tags(contact.tags))
-        if not (contact.dnd is contact.dnd_settings is contact.inbound_dnd_settings is UNSET):
-            self.dnd.update(_wishes(contact))
+    def look(self, contacts: Sequence[ContactUpsert | InvalidContactError]) -> None:
+        """Take note of the next rows."""
+        sent = [
+            (number, contact.location_id or self._location_id, contact)
+            for number, contact in enumerate(contacts, self.rows)
+            if isinstance(contact, ContactUpsert)
+        ]
+        self.rows += len(contacts)
+        # One thing of all rows after another: to do all of one row after another takes a processor twice as long.
+        self.by_location.update([location_id for _, location_id, _ in sent])
+        for number, location_id, contact in sent:
+            is_apart = contact.create_new_if_duplicate_allowed is True
+            self._matching.add(number, location_id, identity_of(contact, location_id), is_apart=is_apart)
+        for number, location_id, contact in sent:
+            if contact.tags:
+                self._look_at_tags(number, location_id, sorted_tags(contact.tags))
+        for _, location_id, contact in sent:
+            if names_channels(contact):
+                self.channel_calls[location_id] += CALLS_TO_READ_CHANNELS
+            if not (contact.dnd is contact.dnd_settings is contact.inbound_dnd_settings is UNSET):
+                self.dnd.update(_wishes(contact))
         if self._may_empty:
-            self.emptied.update(list_emptied(without_tags(contact) if self._rule == "add" else contact))
+            for _, _, contact in sent:
+                self.emptied.update(list_emptied(without_tags(contact) if self._rule == "add" else contact))
 
     def pass_over(self) -> None:
         """Take note that the next row is not sent."""
@@ -104,7 +110,7 @@ class Survey:
         contacts = (closing.contact_id is not None or is_sought) + is_upserted
         self.closing_calls[closing.wanted.location_id or self._location_id] += contacts * CALLS_TO_CLOSE + is_sought
         if isinstance(closing.rest, ContactUpsert):
-            self.look(closing.rest)
+            self.look([closing.rest])
         else:
             self.pass_over()
         self.dnd.update(_wishes(closing.wanted))
@@ -116,8 +122,8 @@ class Survey:
         for tag in tags:
             if tag in self._tags or len(self._tags) < _MOST_TAGS:
                 self._tags[tag] += 1
-        if self._rule == "add":
-            self._count_calls(self._groups.add(location_id, tags, str(number), number))
+        if self._rule == "add" and (batches := self._groups.add(location_id, tags, str(number), number)):
+            self._count_calls(batches)
 
     def _count_calls(self, batches: Sequence[TagBatch]) -> None:
         self.tag_calls.update(batch.location_id for batch in batches)

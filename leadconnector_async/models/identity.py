@@ -17,9 +17,11 @@ class Identity(NamedTuple):
 
 def identity_of(contact: ContactUpsert, location_id: str) -> Identity:
     """Return whom a contact that is to be sent to a location will be matched with."""
-    email = normal_email(contact.email) if contact.email else ""
-    phone = normal_phone(contact.phone) if contact.phone else ""
-    return Identity(email and f"{location_id} {email}", phone and f"{location_id} {phone}")
+    email, phone = contact.email, contact.phone
+    return Identity(
+        f"{location_id} {normal}" if email and (normal := normal_email(email)) else "",
+        f"{location_id} {normal}" if phone and (normal := normal_phone(phone)) else "",
+    )
 
 
 def is_another_person(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:

@@ -53,11 +53,11 @@ def apply_rules(rules: Sequence[Rule], text: str, checks: Checks) -> str | Fixed
     fixed: Fixed | None = None
     for rule in rules:
         found = rule(text, checks)
-        if isinstance(found, Fixed):
-            fixed, text = found, found.value
-        else:
+        if isinstance(found, str):
             text = found
-    return text if fixed is None else Fixed(text, fixed.sentence, fixed.action)
+        else:
+            fixed, text = found, found.value
+    return text if fixed is None else fixed if fixed.value is text else Fixed(text, fixed.sentence, fixed.action)
 
 
 def reader_of(rules: Sequence[Rule], checks: Checks) -> Callable[[str], str | Fixed]:

@@ -17,9 +17,11 @@ from .problems import Fixed, UnusableCellError
 
 _E164: Final = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _NATIONAL: Final = re.compile(r"[\d\s().\-/\u00a0\u2010-\u2015]+(?:(?:ext\.?|x|#)\s*\d{1,7})?", re.ASCII | re.I)
+_MARKS: Final = re.compile(r"[:;,|\n]")  # at least one of these stands between several numbers
 _SEPARATOR: Final = re.compile(r":::|[;,|\n]")
 _SPREADSHEET: Final = re.compile(r"\d(?:[.,]\d+)?E\+?\d+", re.I)
 _FEWEST_DIGITS, _MOST_DIGITS = 7, 15
+_CUT_BY_SPREADSHEET: Final = "was a number in a spreadsheet that has cut its digits; get it from its source again"
 _NAMES_NO_COUNTRY: Final = (
     "has no country code: it is sent as it is, and the service takes it for one of the location's country (give "
     "`default_country` to have it checked)"
@@ -30,7 +32,7 @@ def one_number(cell: str, checks: Checks) -> str | Fixed:
     """Take the first of several numbers."""
     if cell[0] == "'":  # a spreadsheet's mark for text
         cell = cell[1:].strip()
-    if not any(mark in cell for mark in ":;,|\n"):
+    if _MARKS.search(cell) is None:
         return cell
     parts = map(str.strip, _SEPARATOR.split(cell))
     found = [part for part in parts if sum(map(str.isdecimal, part)) >= _FEWEST_DIGITS]
@@ -67,11 +69,9 @@ def read_as_of(phone: str, country: str | None) -> str:
 
 
 def _as_it_stands(cell: str) -> Fixed:
-    digits = sum(map(str.isdecimal, cell))
-    if _SPREADSHEET.fullmatch(cell):
-        raise UnusableCellError("was a number in a spreadsheet that has cut its digits; get it from its source again")
     if not _NATIONAL.fullmatch(cell):
-        raise UnusableCellError("is not a phone number")
+        raise UnusableCellError(_CUT_BY_SPREADSHEET if _SPREADSHEET.fullmatch(cell) else "is not a phone number")
+    digits = sum(map(str.isdecimal, cell))
     if digits < _FEWEST_DIGITS or digits > _MOST_DIGITS:
         raise UnusableCellError(f"is too {'short' if digits < _FEWEST_DIGITS else 'long'} to be a phone number")
     return Fixed(cell, _NAMES_NO_COUNTRY, "assumed")
@@ -87,7 +87,7 @@ def _parse(number: str, country: str | None) -> tuple[str, bool]:
             "checking phone numbers needs phonenumberslite: pip install 'leadconnector-async[cli]'"
         ) from error
     if _SPREADSHEET.fullmatch(number):
-        raise UnusableCellError("was a number in a spreadsheet that has cut its digits; get it from its source again")
+        raise UnusableCellError(_CUT_BY_SPREADSHEET)
     try:
         parsed = phonenumbers.parse(number, country)
     except phonenumbers.NumberParseException as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -13,8 +13,8 @@ _MOST_KINDS: Final = 1000  # a sentence may name the cell's own text, and be ano
 _OTHERS: Final = "other problems"
 
 
-class Problem(Struct, frozen=True, gc=False):
-    """Something about a cell that whoever loads a file should know.
+class Problem(Struct, frozen=True, array_like=True, gc=False):
+    """Something about a cell that whoever loads a file should know. A run keeps it as it is.
 
     Attributes:
         column: The header of its column; empty where the row as a whole is meant.
@@ -88,6 +88,13 @@ class UnreadColumn(Struct, frozen=True, kw_only=True):
     words: dict[str, int]
 
 
+class _Placed(Protocol):
+    @property
+    def where(self) -> str:
+        """How messages call its place."""
+        raise NotImplementedError
+
+
 class ProblemTally:
     """Problems counted by kind, in memory that does not grow with rows.
 
@@ -103,18 +110,20 @@ class ProblemTally:
         self.unread: list[UnreadColumn] = []
         self._kinds: dict[tuple[str, str, Action], ProblemCount] = {}
 
-    def add(self, problems: Sequence[Problem], where: str) -> None:
-        """Count the problems of a row; `where` names it."""
-        self.refused_rows += any(problem.action == "refused" for problem in problems)
+    def add(self, problems: Sequence[Problem], row: _Placed) -> None:
+        """Count the problems of a row."""
+        is_refused = False
         for problem in problems:
+            is_refused |= problem.action == "refused"
             key = problem.column, problem.sentence, problem.action
             if key not in self._kinds and len(self._kinds) >= _MOST_KINDS:
                 key = "", _OTHERS, problem.action
             kind = self._kinds.get(key)
             if kind is None:
-                self._kinds[key] = ProblemCount(*key, count=1, value=problem.value, where=where)
+                self._kinds[key] = ProblemCount(*key, count=1, value=problem.value, where=row.where)
             else:
                 kind.count += 1
+        self.refused_rows += is_refused
 
     def kinds(self, *actions: Action) -> list[ProblemCount]:
         """Return the kinds with one of these actions (or all), the gravest action first, then the most frequent."""

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from ..errors import ConfigurationError, InvalidContactError, JournalError
 from ..models import ContactUpsert
-from ..rules.problems import Action, Problem
+from ..rules.problems import Problem
 from .database import Database, seal, unseal
 
 _SCHEMA: Final = """
@@ -90,7 +90,7 @@ class _Stored(Struct, frozen=True, array_like=True, gc=False):
     error: str | None
     contact: ContactUpsert | None
     refusal: tuple[str, str | None, str | None] | None
-    problems: Sequence[tuple[str, str, str, Action]]
+    problems: list[Problem]
     line: str | None
     is_raw: bool = False
 
@@ -134,15 +134,15 @@ class Rows:
         with self._file.transaction() as db:
             db.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", (number, _encode_file(file)))
 
-    def change(self, change: Callable[[int, KeptRow], KeptRow]) -> None:
+    def change(self, change: Callable[[int, list[KeptRow]], list[KeptRow]]) -> None:
         """Put others in the place of all rows.
 
         Args:
-            change: Called with the number of its file and each row, in order; returns what is to stand there.
+            change: Called with the number of their file and some rows, in order; returns what is to stand there.
         """
         for first, file in self._file.read("SELECT first, file FROM rows ORDER BY first"):
             _, rows = self._block_of(first)
-            data = seal(_encode_block([_to_store(change(file, row)) for row in rows]), _place(first, file))
+            data = seal(_encode_block([_to_store(row) for row in change(file, rows)]), _place(first, file))
             with self._file.transaction() as db:
                 db.execute("UPDATE rows SET data = ? WHERE first = ?", (data, first))
 
@@ -314,11 +314,10 @@ def _place(first: int, file: int) -> int:
 
 
 def _to_store(row: KeptRow) -> _Stored:
-    problems = [(one.column, one.value, one.sentence, one.action) for one in row.problems]
     if isinstance(row.contact, InvalidContactError):
         refusal = row.contact.sentence, row.contact.field, row.contact.where
-        return _Stored(row.number, row.cells, row.error, None, refusal, problems, row.line)
-    return _Stored(row.number, row.cells, row.error, row.contact, None, problems, row.line)
+        return _Stored(row.number, row.cells, row.error, None, refusal, row.problems, row.line)
+    return _Stored(row.number, row.cells, row.error, row.contact, None, row.problems, row.line)
 
 
 def _encode_block(rows: list[_Stored]) -> bytes:
@@ -334,7 +333,7 @@ def _as_spell(row: _Stored) -> _Stored:
         row,
         cells=[_spell(cell) for cell in row.cells],
         problems=[
-            (_clean(column), _spell(value), _clean(text), action) for column, value, text, action in row.problems
+            Problem(_clean(one.column), _spell(one.value), _clean(one.sentence), one.action) for one in row.problems
         ],
         error=row.error and _clean(row.error),
         refusal=None if row.refusal is None else _clean_refusal(*row.refusal),
@@ -364,15 +363,14 @@ def _from_store(row: _Stored) -> KeptRow:
         row = msgspec.structs.replace(
             row,
             cells=[_read_spelt(cell) for cell in row.cells],
-            problems=[(column, _read_spelt(value), text, action) for column, value, text, action in row.problems],
+            problems=[msgspec.structs.replace(one, value=_read_spelt(one.value)) for one in row.problems],
             line=None if row.line is None else _read_spelt(row.line),
         )
     contact: ContactUpsert | InvalidContactError | None = row.contact
     if contact is None:
         sentence, field, where = row.refusal or ("", None, None)
         contact = InvalidContactError(sentence, field=field, where=where)
-    problems = [Problem(*one) for one in row.problems]
-    return KeptRow(row.number, row.cells, row.error, contact, problems, row.line)
+    return KeptRow(row.number, row.cells, row.error, contact, row.problems, row.line)
 
 
 def pick_rows(files: Sequence[RunFile], wanted: Iterable[int]) -> Iterator[RunRow]:

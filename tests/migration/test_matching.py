@@ -32,6 +32,7 @@ def forecast(rows: list[tuple[str, str, bool, str]], rule: MatchRule) -> Forecas
         for number, (email, phone, is_apart, location) in enumerate(rows):
             contact = ContactUpsert(email=email, phone=phone)
             matching.add(number, location, identity_of(contact, location), is_apart=is_apart)
+        matching.find_shared_phones()
         return matching.forecast({"L": rule, "M": rule})
 
 
@@ -94,6 +95,7 @@ def test_families_offices_and_repeats_are_told_apart() -> None:
             ]
         ):
             matching.add(number, "L", identity_of(ContactUpsert(email=email, phone=phone), "L"))
+        matching.find_shared_phones()
         told = matching.forecast({})
         assert told == Forecast(contacts=3, repeats=2, overwrites=1, lost_emails=0, lost_phones=1)
         (group,) = matching.groups("overwrites", most=5, most_rows=5)
@@ -116,6 +118,7 @@ def test_one_person_in_two_locations_is_two_contacts() -> None:
 def test_nothing_that_names_a_person_is_kept() -> None:
     with Matching() as matching:
         matching.add(0, "Somewhere", identity_of(ContactUpsert(email="ann@x.example", phone="+16175550100"), "L"))
+        matching.find_shared_phones()
         matching.forecast({})
         dump = "\n".join(matching._db.iterdump())
     assert "INSERT" in dump
@@ -130,7 +133,7 @@ def test_a_full_disk_is_told_in_one_sentence() -> None:
         for number in range(4_999):
             matching.add(number, "L", identity_of(ContactUpsert(email=f"p{number}@x.example"), "L"))
         with pytest.raises(ConfigurationError, match=r"cannot be written .*; free disk space"):
-            matching.forecast({})
+            matching.find_shared_phones()
 
 
 # ---------------------------------------------------------------------------------------------- shared phones

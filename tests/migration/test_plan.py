@@ -54,7 +54,7 @@ def test_the_calls_of_a_plan_for_tags_are_those_of_their_sets() -> None:
     with Matching() as matching:
         survey = Survey("L", tags_rule="add", matching=matching)
         for row in range(1000):
-            survey.look(ContactUpsert(email=f"p{row}@x.example", tags=["All", f"Set {row % 3}"] if row % 4 else []))
+            survey.look([ContactUpsert(email=f"p{row}@x.example", tags=["All", f"Set {row % 3}"] if row % 4 else [])])
         told = survey.conclude_tags()
     assert told is not None
     assert (told.rows, told.calls, told.kinds) == (750, 9, 4)

@@ -420,7 +420,7 @@ def look_at(file: RowFile) -> ProblemTally:
     """Count what a preparation would find wrong in a file."""
     tally, cells = ProblemTally(), ConsentCells(file)
     for row in file.rows():
-        tally.add(file.read(row)[1], row.where)
+        tally.add(file.read(row)[1], row)
         cells.add(row.record)
     tally.unread += cells.unread()
     return tally

@@ -128,5 +128,5 @@ def test_rows_can_be_read_anew(tmp_path: Path) -> None:
     with Database(tmp_path / "run.sqlite3") as file:
         keep(file, numbered(300), numbered(10))
         rows = Rows(file)
-        rows.change(lambda number, row: KeptRow(row.number, [f"{number}"], None, row.contact, []))
+        rows.change(lambda number, some: [KeptRow(row.number, [f"{number}"], None, row.contact, []) for row in some])
         assert [[row.row.cells for row in kept.rows()] for kept in rows.files()] == [[["0"]] * 300, [["1"]] * 10]

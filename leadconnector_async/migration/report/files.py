@@ -364,7 +364,7 @@ class Results:
     def _add_problems(self, row: RunRow) -> None:
         problems = row.problems
         if problems:
-            self.problems.add(problems, row.where)
+            self.problems.add(problems, row)
             for problem in problems:
                 if problem.action != "assumed":
                     told = [row.where, problem.column, problem.value, problem.sentence, problem.action]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -405,7 +406,7 @@ def test_problems_are_counted_in_memory_that_does_not_grow() -> None:
     tally = ProblemTally()
     columns = map_of("email,dnd", checks=Checks())
     for number in range(5_000):
-        tally.add(columns.read(["a@", f"perhaps {number}"])[1], f"row {number}")
+        tally.add(columns.read(["a@", f"perhaps {number}"])[1], SimpleNamespace(where=f"row {number}"))
     kinds = tally.kinds()
     assert len(kinds) <= 1_001
     assert sum(kind.count for kind in kinds) == 10_000
