@@ -164,7 +164,7 @@ def describe_refused(sent: DndSettings, stored: Contact, channels: Collection[st
 
 
 def with_refused(missing: Iterable[NotApplied], refused: Collection[NotApplied]) -> tuple[NotApplied, ...]:
-    """Add channels that the service refused to change to what else did not arrive: one entry for each field.
+    """Add what the service refused to change, or dropped, to what else did not arrive: one entry for each field.
 
     A refused channel may compare as it should be: one that was to be closed, and is closed permanently.
     """
@@ -172,10 +172,17 @@ def with_refused(missing: Iterable[NotApplied], refused: Collection[NotApplied])
         return tuple(missing)
     found = {one.field: one for one in missing}
     for one in refused:
-        also = found.get(one.field, one)
-        stored = {**(also.stored or {}), **(one.stored or {})}
-        found[one.field] = NotApplied(one.field, {**also.sent, **one.sent}, stored or None)
+        also = found.get(one.field)
+        found[one.field] = one if also is None else _join(also, one)
     return tuple(found.values())
+
+
+def _join(one: NotApplied, other: NotApplied) -> NotApplied:
+    """Join what is said twice of one field: the channels of both."""
+    if not (isinstance(one.sent, dict) and isinstance(other.sent, dict)):
+        return one
+    stored = {**(one.stored or {}), **(other.stored or {})}
+    return NotApplied(one.field, {**one.sent, **other.sent}, stored or None)
 
 
 # ---------------------------------------------------------------------------------------------- custom fields
