@@ -181,8 +181,12 @@ async def open_cluster(scheduler: str | None, workers: int | None) -> AsyncItera
     distributed = load_cluster_library("distributed")
     async with AsyncExitStack() as stack:
         address: Any = scheduler
+        security: Any = distributed.Security()  # as Dask's own configuration says; it holds certificates for tls://
         if scheduler is None:
             count = workers or os.cpu_count() or 1
+            # Whoever reaches a scheduler can have its workers run anything, and each user of this machine reaches it:
+            # its certificates are made for this load, and are on no disk.
+            security = _temporary_security(distributed)
             address = await stack.enter_async_context(
                 distributed.LocalCluster(
                     preload=[_PRELOAD],
@@ -190,20 +194,38 @@ async def open_cluster(scheduler: str | None, workers: int | None) -> AsyncItera
                     threads_per_worker=1,
                     dashboard_address=_DASHBOARD,
                     asynchronous=True,
+                    security=security,
                     # It ends with the command; that its workers lose each other then is no news, least of all with a
                     # traceback after a sentence about wrong use.
                     silence_logs=logging.CRITICAL,
                 )
             )
         else:
-            await _find_scheduler(distributed, scheduler)
-        yield Cluster(await stack.enter_async_context(distributed.Client(address, asynchronous=True)))
+            await _find_scheduler(distributed, scheduler, security)
+        client = distributed.Client(address, asynchronous=True, security=security)
+        yield Cluster(await stack.enter_async_context(client))
 
 
-async def _find_scheduler(distributed: Any, address: str) -> None:
-    """See whether somebody listens there; a Dask client that finds nobody leaves things behind."""
+def _temporary_security(distributed: Any) -> Any:
     try:
-        comm = await distributed.comm.connect(address, timeout=_CONNECT_SECONDS)
+        return distributed.Security.temporary()
+    except ImportError:
+        raise ConfigurationError(
+            "a cluster of its own needs the package cryptography: pip install 'leadconnector-async[dask]'"
+        ) from None
+
+
+async def _find_scheduler(distributed: Any, address: str, security: Any) -> None:
+    """See whether somebody listens there; a Dask client that finds nobody leaves things behind."""
+    if address.startswith("tls://") and not (security.tls_ca_file and security.tls_client_cert):
+        raise ConfigurationError(
+            f"{address}: needs the certificates of the cluster; name their files in Dask's configuration: "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and "
+            "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY"
+        )
+    try:
+        arguments = security.get_connection_args("client")
+        comm = await distributed.comm.connect(address, timeout=_CONNECT_SECONDS, **arguments)
     except (OSError, TimeoutError, ValueError, KeyError) as error:
         raise ConfigurationError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}); give the address that it printed when "

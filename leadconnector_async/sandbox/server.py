@@ -8,8 +8,10 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -335,6 +337,8 @@ class Sandbox:
     # ------------------------------------------------------------------------------------------ one call
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not is_from_here(request.method, request.headers, self._address[0]):
+            return web.Response(status=403, text="This sandbox answers programs and pages of this machine alone.\n")
         delay = self._chance.uniform(*self._latency)
         before = delay * self._chance.random()
         if delay:
@@ -352,6 +356,48 @@ class Sandbox:
             return await send(request, answer, fault)
         except ConnectionError:  # the client went away before its request was complete, or before its answer was
             return web.Response()
+
+
+def is_from_here(method: str, headers: Mapping[str, str], listening: str) -> bool:
+    """Whether a request is meant for this machine, and not made by a page of some site in a browser here.
+
+    Such a page may send forms to any address, and reads answers where its own name leads to this machine.
+
+    Args:
+        method: Of the request.
+        headers: Of the request.
+        listening: Where the sandbox listens.
+    """
+    name = _name_of(headers.get("Host", ""))
+    if not (_is_loopback(name) or name == listening or (listening in _ANYWHERE and _is_address(name))):
+        return False
+    if method in ("GET", "HEAD"):
+        return True
+    origin = headers.get("Origin")
+    is_own = origin is None or origin.lower() == f"http://{headers.get('Host', '')}".lower()
+    return is_own and headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
+
+
+def _name_of(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".").lower()
+    except ValueError:
+        return ""
+
+
+_ANYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with what the user gave
+
+
+def _is_loopback(name: str) -> bool:
+    return name == "localhost" or name.endswith(".localhost") or (_is_address(name) and ip_address(name).is_loopback)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _break_connections(server: web.Server) -> None:

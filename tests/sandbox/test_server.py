@@ -355,3 +355,55 @@ async def test_a_port_in_use_is_told() -> None:
         port = int(sandbox.url.rsplit(":", 1)[1])
         with pytest.raises(OSError, match="in use"):
             await Sandbox(port=port).start()
+
+
+# ---------------------------------------------------------------------------------------------- pages in a browser
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:{port}", 200),
+        ("localhost:{port}", 200),
+        ("LOCALHOST", 200),
+        ("app.localhost:{port}", 200),
+        ("[::1]:{port}", 200),
+        ("127.0.0.1", 200),
+        ("evil.example", 403),  # a name that leads to this machine
+        ("127.0.0.1.evil.example:{port}", 403),
+        ("localhost.evil.example", 403),
+        ("10.0.0.5:{port}", 403),
+        ("user@127.0.0.1:{port}@evil.example", 403),
+        ("[", 403),
+        ("", 403),
+    ],
+)
+async def test_only_names_of_this_machine_are_answered(sandbox: Sandbox, host: str, status: int) -> None:
+    port = sandbox.url.rsplit(":", 1)[1]
+    for method, path in (("POST", "/contacts/upsert"), ("GET", "/contacts/search/duplicate?locationId=L&email=a@b.co")):
+        headers = {**HEADERS, "Host": host.format(port=port)}
+        async with aiohttp.ClientSession() as session:
+            body = BODY if method == "POST" else None
+            async with session.request(method, sandbox.url + path, json=body, headers=headers) as response:
+                assert response.status == status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/contacts/upsert", "/oauth/chooselocation", "/oauth/token"])
+async def test_a_page_of_another_site_sends_nothing(sandbox: Sandbox, path: str, headers: dict[str, str]) -> None:
+    assert (await post(sandbox, path, headers={**HEADERS, **headers}))[0] == 403
+    assert sandbox.requests == 0
+
+
+async def test_its_own_pages_send_forms(sandbox: Sandbox) -> None:
+    headers = {"Origin": sandbox.url, "Sec-Fetch-Site": "same-origin", **HEADERS}
+    assert (await post(sandbox, headers=headers))[0] == 200
