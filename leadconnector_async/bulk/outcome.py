@@ -196,8 +196,9 @@ LostTriesOfRow: TypeAlias = tuple[int, bytes, LostTries]
 
 
 def lost_tries_of(entries: Iterable[Entry]) -> list[LostTriesOfRow]:
-    """Return what is known in the end of the tries of rows; a row that was not sent after all has an intent, too."""
-    return [(e.outcome.index, e.row_hash, e.lost_tries) for e in entries if e.is_repeatable]
+    """Return what is known in the end of the tries of rows, in place of what their intents say; a row that was not sent
+    after all has an intent, too."""
+    return [(e.outcome.index, e.row_hash, e.lost_tries) for e in entries]
 
 
 def states_sent_again(*, retry_failed: bool) -> frozenset[int]:

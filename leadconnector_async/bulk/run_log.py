@@ -81,7 +81,7 @@ class Earlier(Struct, frozen=True):
     last_calls: LastCalls = NO_CALLS
 
 
-class Intent(Struct, frozen=True, gc=False):
+class Intent(Struct, frozen=True, gc=False, array_like=True):
     """A row that is about to be sent.
 
     Attributes:

@@ -393,10 +393,11 @@ class StoreLog:
             self._count_calls(calls)
         for contact_id, last, email, phone in group.contacts:
             self._contacts.keep(contact_id, (last, (email, phone)))
-        for index in group.done_intents:
+        for index in group.done_intents:  # of older stores; in others they are among the lost tries
             self._intents.pop(index, None)
         self._keep_lost_tries(group.lost_tries)
         for index, _, _ in group.lost_tries:
+            self._intents.pop(index, None)
             self._begun.pop(index, None)
 
     def _keep_lost_tries(self, rows: Iterable[LostTriesOfRow]) -> None:
@@ -567,7 +568,7 @@ class StoreLog:
                     if outcome.status != "not_attempted"
                 ],
                 [(contact_id, row, *signature) for contact_id, (row, signature) in contacts.items()],
-                [entry.outcome.index for entry in entries if not entry.is_repeatable],
+                [],
                 server_times,
                 is_delivered,
                 lost_tries_of(entries),

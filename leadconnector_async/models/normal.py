@@ -13,6 +13,7 @@ from msgspec import UnsetType
 
 _EXTENSION = re.compile(r"(?:ext(?:ension)?[.=]?|x|#)\s*\d{1,7}\s*$", re.I)  # the service does not store it
 _EXTENSION_MARKS = frozenset("xX#")  # an extension has one of these
+_NO_DIGITS: Final = bytes(byte for byte in range(128) if not chr(byte).isdigit())
 _US_NUMBER_DIGITS = 10  # a national number without `+`; the service, too, reads it as one of the location's country
 
 
@@ -57,6 +58,8 @@ def phone_digits(phone: str) -> str:
     """Return the digits of a phone number as they are written, without an extension."""
     if not _EXTENSION_MARKS.isdisjoint(phone):  # few have one, and to look for it closely is slow
         phone = _EXTENSION.sub("", phone)
+    if phone.isascii():  # nearly all are, and this takes a tenth of the time
+        return phone.encode().translate(None, _NO_DIGITS).decode()
     return "".join(filter(str.isdecimal, phone))
 
 
@@ -80,6 +83,7 @@ def _sorted_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
 # The service returns a date, an ISO timestamp or milliseconds since 1970, depending on the operation, and takes dates
 # in eight forms.
 
+_ISO_DATE_CHARS: Final = len("1980-05-17")
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _DAY_IN_MILLISECONDS: Final = 86_400_000
 _MILLISECONDS: Final = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
@@ -117,6 +121,8 @@ def _read(value: object) -> str | None:
 def _read_text(text: str) -> str | None:
     if not text:
         return None
+    if text[4:5] == text[7:8] == "-" and len(text) == _ISO_DATE_CHARS:  # as the service returns nearly all
+        return date.fromisoformat(text).isoformat()
     if (match := _DATE.fullmatch(text)) is not None:
         year, _, month, day, us_month, _, us_day, us_year = match.groups()
         return date(int(year or us_year), int(month or us_month), int(day or us_day)).isoformat()

@@ -11,11 +11,11 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial, reduce
+from functools import reduce
 from pathlib import Path
 from struct import pack, unpack
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -28,7 +28,6 @@ from ..bulk.outcome import (
     LastRow,
     LostTries,
     LostTriesOfRow,
-    TriesBefore,
     calls_cut_off,
     lost_tries_of,
     outcome_cut_off,
@@ -47,24 +46,17 @@ _SCHEMA: Final = """
 CREATE TABLE outcomes (
     row INTEGER PRIMARY KEY, state INTEGER NOT NULL, written INTEGER NOT NULL, hash BLOB NOT NULL, outcome BLOB NOT NULL
 );
-CREATE TABLE intents (
-    row INTEGER PRIMARY KEY, hash BLOB NOT NULL, at TEXT NOT NULL,
-    calls INTEGER NOT NULL, attempts INTEGER NOT NULL, rate_limited INTEGER NOT NULL
-);
-CREATE TABLE lost_tries (
-    row INTEGER PRIMARY KEY, hash BLOB NOT NULL, spans BLOB NOT NULL,
-    calls INTEGER, attempts INTEGER, rate_limited INTEGER
-);
+CREATE TABLE intents (number INTEGER PRIMARY KEY, at REAL NOT NULL, rows BLOB NOT NULL);
+CREATE TABLE lost_tries (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, spans BLOB NOT NULL);
 CREATE TABLE other_calls (
     number INTEGER PRIMARY KEY,
     requests INTEGER NOT NULL, retries INTEGER NOT NULL, rate_limited INTEGER NOT NULL, in_doubt INTEGER NOT NULL
 );
-CREATE TABLE contacts (id TEXT PRIMARY KEY, row INTEGER NOT NULL, email INTEGER, phone INTEGER) WITHOUT ROWID;
+CREATE TABLE contacts (
+    id TEXT PRIMARY KEY, row INTEGER, email INTEGER, phone INTEGER,
+    updated_at REAL, since REAL, until REAL, fields BLOB, tags BLOB, touched TEXT
+);
 CREATE TABLE delivered (number INTEGER PRIMARY KEY, written INTEGER NOT NULL);
-CREATE TABLE traces (
-    id TEXT PRIMARY KEY, updated_at REAL, since REAL, until REAL,
-    fields BLOB NOT NULL, tags BLOB NOT NULL, touched TEXT NOT NULL
-) WITHOUT ROWID;
 """
 _log = logging.getLogger(__name__)
 
@@ -75,10 +67,13 @@ _WHOLE: Final = {  # what must be the same when a load goes on, and how to say t
 }
 _TARGET: Final = "target"
 
+_KEEP_OUTCOME: Final = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)"
+_KEEP_LOST_TRIES: Final = "INSERT OR REPLACE INTO lost_tries VALUES (?, ?, ?)"
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Outcome).decode
-_encode_spans: Final = msgspec.msgpack.Encoder().encode
-_decode_spans: Final = msgspec.msgpack.Decoder(LostTries).decode
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack_spans: Final = msgspec.msgpack.Decoder(LostTries).decode
+_unpack_intents: Final = msgspec.msgpack.Decoder(list[Intent]).decode
 
 
 def _is_same(name: str, before: str, now: str | None) -> bool:
@@ -123,7 +118,9 @@ class Journal:
         self._finished = bytearray()  # a byte a row: its state where it is not to be sent again, else 0
         self._pending = bytearray()  # the same of rows that are to be sent again
         self._has_outcome = bytearray()  # a byte a row
-        self._lost_tries: dict[int, tuple[bytes, LostTries]] = {}
+        self._lost_tries: dict[int, tuple[bytes, LostTries]] = {}  # as this session began
+        self._rows_with_lost_tries: set[int] = set()
+        self._intents = _OpenIntents()
         self._written = 0  # groups so far
         self._session = 0
         self._is_in_use = False
@@ -229,17 +226,21 @@ class Journal:
 
     def _settle_intents(self, db: sqlite3.Connection) -> None:
         """Rows whose calls were begun, are not safe to repeat, and have no outcome: nobody knows. The tries of the
-        others are counted."""
+        others are counted, and may have been applied."""
         self._written += 1
         count = NO_CALLS_COUNTED
-        for row, row_hash, at, *tries in db.execute("SELECT * FROM intents").fetchall():
-            record = row, UNKNOWN, self._written, row_hash, _encode(outcome_cut_off(row, at, TriesBefore(*tries)))
-            count = count.plus(_calls_shown(db, row)).plus(CallCount(in_doubt=1))
-            db.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", record)
+        for at, rows in db.execute("SELECT at, rows FROM intents ORDER BY number").fetchall():
+            for one in _unpack_intents(rows):
+                if one.is_repeatable:
+                    count = count.plus(calls_cut_off(one.before))
+                    db.execute(_KEEP_LOST_TRIES, (one.row, one.row_hash, _pack(one.lost_tries)))
+                else:
+                    when = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+                    outcome = _encode(outcome_cut_off(one.row, when, one.before))
+                    count = count.plus(_calls_shown(db, one.row)).plus(CallCount(in_doubt=1))
+                    db.execute(_KEEP_OUTCOME, (one.row, UNKNOWN, self._written, one.row_hash, outcome))
         db.execute("DELETE FROM intents")
-        for tries in db.execute("SELECT calls, attempts, rate_limited FROM lost_tries WHERE calls IS NOT NULL"):
-            count = count.plus(calls_cut_off(TriesBefore(*tries)))
-        db.execute("UPDATE lost_tries SET calls = NULL WHERE calls IS NOT NULL")
+        self._intents = _OpenIntents()
         _count_calls(db, count)
 
     def _read_states(self, db: sqlite3.Connection, *, retry_failed: bool) -> None:
@@ -253,7 +254,8 @@ class Journal:
             states[row] = state
             self._has_outcome[row] = 1
         lost = db.execute("SELECT row, hash, spans FROM lost_tries")  # no more rows than were in flight, or in doubt
-        self._lost_tries = {row: (row_hash, _decode_spans(spans)) for row, row_hash, spans in lost}
+        self._lost_tries = {row: (row_hash, _unpack_spans(spans)) for row, row_hash, spans in lost}
+        self._rows_with_lost_tries = set(self._lost_tries)
 
     # ------------------------------------------------------------------------------------------ what is there
 
@@ -362,7 +364,7 @@ class Journal:
         Raises:
             JournalError: The journal cannot be read.
         """
-        return _trace_of(self._file.read(_READ_TRACE, contact_id))
+        return _reached_of(self._file.read(_READ_CONTACT, contact_id)).trace
 
     def timeline(self) -> Iterator[Second]:
         """Yield the seconds in which outcomes became known, in order, those of all sessions.
@@ -406,19 +408,26 @@ class Journal:
                     "UPDATE sessions SET server_began_at = ?, server_until = ? WHERE number = ?",
                     (*server_times, self._session),
                 )
-            outcomes = [self._meet(db, entry) for entry in entries]
-            for entry, outcome in zip(entries, outcomes, strict=True):
-                _leave_trace(db, entry, outcome, of_updated=self._may_restore)
+            contacts = _Contacts(db)
+            outcomes = [contacts.add(entry, of_updated=self._may_restore) for entry in entries]
+            contacts.write()
             pairs = list(zip(entries, outcomes, strict=True))
             _count_calls(db, reduce(CallCount.plus, self._calls_not_shown(db, pairs), NO_CALLS_COUNTED))
-            db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", self._records(pairs))
+            db.executemany(_KEEP_OUTCOME, self._records(pairs))
             add_to_timeline(db, ((entry.at, outcome) for entry, outcome in pairs), pace)
-            _keep_lost_tries(db, lost_tries_of(entries))
-            # Of a row that was not sent after all, too.
-            db.executemany(
-                "DELETE FROM intents WHERE row = ?", [(e.outcome.index,) for e in entries if not e.is_repeatable]
-            )
+            self._keep_lost_tries(db, lost_tries_of(entries))
+            ended = self._intents.without(entry.outcome.index for entry in entries)  # also of rows not sent after all
+            _write_intents(db, ended)
+        self._intents.keep(ended)
         return outcomes
+
+    def _keep_lost_tries(self, db: sqlite3.Connection, rows: Sequence[LostTriesOfRow]) -> None:
+        """Keep what may have been applied."""
+        there = self._rows_with_lost_tries
+        db.executemany("DELETE FROM lost_tries WHERE row = ?", [(row,) for row, _, spans in rows if row in there])
+        lost = [(row, row_hash, _pack(spans)) for row, row_hash, spans in rows if spans]
+        db.executemany(_KEEP_LOST_TRIES, lost)
+        there.update(row for row, _, _ in lost)
 
     def _calls_not_shown(self, db: sqlite3.Connection, pairs: Iterable[tuple[Entry, Outcome]]) -> Iterator[CallCount]:
         """Yield the calls that no outcome shows once these are written."""
@@ -442,14 +451,6 @@ class Journal:
             if outcome.status != "not_attempted":
                 yield outcome.index, entry.state_of(outcome), self._written, entry.row_hash, _encode(outcome)
 
-    def _meet(self, db: sqlite3.Connection, entry: Entry) -> Outcome:
-        """Look up and note whose contact this is."""
-        outcome, last = entry.meet(partial(_last_row, db))
-        if last is not None:
-            row, (email, phone) = last
-            db.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", (outcome.contact_id, row, email, phone))
-        return outcome
-
     def change_traces(self, contact_ids: Iterable[str], change: Callable[[Trace], Trace]) -> None:
         """Note that the load wrote to contacts once more, after the rows; those without a trace are left out.
 
@@ -457,9 +458,10 @@ class Journal:
             JournalError: It could not be written.
         """
         with self._file.transaction() as db:
-            for contact_id in contact_ids:
-                if (trace := read_trace(db, contact_id)) is not None:
-                    write_trace(db, contact_id, change(trace))
+            contacts = _Contacts(db)
+            traces = [(contact_id, contacts.find(contact_id).trace) for contact_id in contact_ids]
+            changed = ((*_trace_record(change(trace)), contact_id) for contact_id, trace in traces if trace)
+            db.executemany(_CHANGE_TRACE, changed)
 
     def keep(self, entries: Iterable[Entry]) -> None:
         """Keep outcomes in memory that could not be written, for `outcomes` and `end`."""
@@ -484,15 +486,10 @@ class Journal:
         Raises:
             JournalError: It could not be written; they must not be sent.
         """
-        when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
-        intents = list(intents)
-        unsafe = [(one.row, one.row_hash, when, *_tries(one)) for one in intents if not one.is_repeatable]
-        safe = [
-            (one.row, one.row_hash, _encode_spans(one.lost_tries), *_tries(one)) for one in intents if one.is_repeatable
-        ]
+        begun = self._intents.plus(intents, now)
         with self._file.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?)", unsafe)
-            db.executemany("INSERT OR REPLACE INTO lost_tries VALUES (?, ?, ?, ?, ?, ?)", safe)
+            _write_intents(db, begun)
+        self._intents.keep(begun)
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
@@ -517,18 +514,6 @@ class Journal:
                 db.execute("UPDATE delivered SET written = ?", (self._written,))
 
 
-def _keep_lost_tries(db: sqlite3.Connection, rows: Sequence[LostTriesOfRow]) -> None:
-    """Keep what may have been applied, in place of what the intents of the rows say."""
-    db.executemany("DELETE FROM lost_tries WHERE row = ?", [(row,) for row, _, spans in rows if not spans])
-    lost = [(row, row_hash, _encode_spans(spans)) for row, row_hash, spans in rows if spans]
-    db.executemany("INSERT OR REPLACE INTO lost_tries (row, hash, spans) VALUES (?, ?, ?)", lost)
-
-
-def _tries(intent: Intent) -> tuple[int, int, int]:
-    before = intent.before
-    return before.calls, before.attempts, before.rate_limited
-
-
 def _calls_shown(db: sqlite3.Connection, row: int) -> CallCount:
     """Return the calls that the outcome of a row shows, which is about to be replaced."""
     found = db.execute("SELECT outcome FROM outcomes WHERE row = ?", (row,)).fetchone()
@@ -547,59 +532,176 @@ def _count_calls(db: sqlite3.Connection, calls: CallCount) -> None:
     )
 
 
-def _last_row(db: sqlite3.Connection, contact_id: str) -> LastRow | None:
-    found = db.execute("SELECT row, email, phone FROM contacts WHERE id = ?", (contact_id,)).fetchone()
-    return None if found is None else (found[0], found[1:])
+# ---------------------------------------------------------------------------------------------- rows under way
 
 
-def _leave_trace(db: sqlite3.Connection, entry: Entry, outcome: Outcome, *, of_updated: bool) -> None:
-    """Note what a row left of its contact; of contacts that the load only updated where that can be undone."""
-    if not entry.written or outcome.contact_id is None:
-        return
-    first, *others = entry.written
-    before = None if outcome.new else read_trace(db, outcome.contact_id)
-    if before is None and not outcome.new and not of_updated:
-        return
-    trace = trace_of(first) if before is None else follow(before, first)
-    write_trace(db, outcome.contact_id, reduce(follow, others, trace))
+_Key: TypeAlias = tuple[int, bool]
 
 
-# ---------------------------------------------------------------------------------------------- traces
+class _Group(Struct, frozen=True, gc=False):
+    """Rows whose intents were written together, without those that have an outcome by now.
+
+    Attributes:
+        at: When they were written, in seconds since 1970 by this machine.
+        intents: By row, and by whether the row may be sent again.
+    """
+
+    at: float
+    intents: dict[_Key, Intent]
 
 
-_READ_TRACE: Final = "SELECT updated_at, since, until, fields, tags, touched FROM traces WHERE id = ?"
+class _OpenIntents:
+    """The intents of rows under way. Each group is one record of the file, so that a row costs no record of its own,
+    neither when it is sent nor when it is done.
+
+    `plus` and `without` return the groups that change, by number: they are kept once they are on disk.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[int, _Group] = {}
+        self._number_of: dict[_Key, int] = {}
+        self._last = 0
+
+    def plus(self, intents: Iterable[Intent], now: float) -> dict[int, _Group]:
+        """Add a group; a further try of a row takes the place of the one before."""
+        added = {(one.row, one.is_repeatable): one for one in intents}
+        self._last += 1
+        return {**self._leave_out(added), self._last: _Group(now, added)}
+
+    def without(self, rows: Iterable[int]) -> dict[int, _Group]:
+        """Take rows out of their groups."""
+        return self._leave_out((row, is_repeatable) for row in rows for is_repeatable in (True, False))
+
+    def _leave_out(self, keys: Iterable[_Key]) -> dict[int, _Group]:
+        changed: dict[int, _Group] = {}
+        for key in keys:
+            number = self._number_of.get(key)
+            if number is not None:
+                if number not in changed:
+                    before = self._groups[number]
+                    changed[number] = _Group(before.at, dict(before.intents))
+                changed[number].intents.pop(key, None)
+        return changed
+
+    def keep(self, changed: Mapping[int, _Group]) -> None:
+        """Take what was written for what there is."""
+        for number, group in changed.items():
+            if (before := self._groups.pop(number, None)) is not None:
+                for key in before.intents:
+                    del self._number_of[key]
+            if group.intents:
+                self._groups[number] = group
+                self._number_of.update(dict.fromkeys(group.intents, number))
 
 
-def read_trace(db: sqlite3.Connection, contact_id: str) -> Trace | None:
-    """Return what the load left of a contact; None where that is not known."""
-    return _trace_of(db.execute(_READ_TRACE, (contact_id,)).fetchall())
+def _write_intents(db: sqlite3.Connection, groups: Mapping[int, _Group]) -> None:
+    """Write groups of intents; one that is empty goes."""
+    empty = [(number,) for number, group in groups.items() if not group.intents]
+    others = [(number, one.at, _pack([*one.intents.values()])) for number, one in groups.items() if one.intents]
+    db.executemany("DELETE FROM intents WHERE number = ?", empty)
+    db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?)", others)
 
 
-def _trace_of(found: Sequence[Any]) -> Trace | None:
-    if not found:
+# ---------------------------------------------------------------------------------------------- contacts
+
+
+class _Reached(Struct, frozen=True, gc=False):
+    """What is known of a contact that the load reached.
+
+    Attributes:
+        last: The row that reached it last, and its signature; None where none was compared.
+        trace: What the load left of it; None where that is not known.
+    """
+
+    last: LastRow | None = None
+    trace: Trace | None = None
+
+
+_NOT_REACHED: Final = _Reached()
+_READ_CONTACT: Final = (
+    "SELECT row, email, phone, updated_at, since, until, fields, tags, touched FROM contacts WHERE id = ?"
+)
+_KEEP_CONTACT: Final = "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_CHANGE_TRACE: Final = (
+    "UPDATE contacts SET updated_at = ?, since = ?, until = ?, fields = ?, tags = ?, touched = ? WHERE id = ?"
+)
+_NO_TRACE: Final = (None,) * 6
+
+
+class _Contacts:
+    """The contacts that a group of rows reached: each is read at most once, and all are written together."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._changed: dict[str, _Reached] = {}
+
+    def find(self, contact_id: str) -> _Reached:
+        """Return what is known of a contact."""
+        found = self._changed.get(contact_id)
+        return found or _reached_of(self._db.execute(_READ_CONTACT, (contact_id,)).fetchall())
+
+    def add(self, entry: Entry, *, of_updated: bool) -> Outcome:
+        """Complete the outcome of a row by what is known of its contact, and note what the row left of it.
+
+        Args:
+            entry: The row.
+            of_updated: Whether to keep traces also of contacts that the load only updated.
+        """
+        contact_id = entry.outcome.contact_id
+        if contact_id is None:
+            return entry.outcome
+        # The id of a contact that was created is as new as the contact: no row can have reached it.
+        before = _NOT_REACHED if entry.outcome.new else self.find(contact_id)
+        outcome, last = entry.meet(lambda _: before.last)
+        trace = _trace_after(entry, None if outcome.new else before.trace, of_updated=of_updated or bool(outcome.new))
+        if last is not None or trace is not None:
+            self._changed[contact_id] = _Reached(last or before.last, trace or before.trace)
+        return outcome
+
+    def write(self) -> None:
+        """Write what was noted."""
+        self._db.executemany(_KEEP_CONTACT, [_contact_record(*one) for one in self._changed.items()])
+
+
+def _trace_after(entry: Entry, before: Trace | None, *, of_updated: bool) -> Trace | None:
+    """Return what a row left of its contact; None where it wrote nothing, or nobody will ask."""
+    if not entry.written or (before is None and not of_updated):
         return None
-    updated_at, since, until, fields, tags, touched = found[0]
-    return Trace(
+    first, *others = entry.written
+    return reduce(follow, others, trace_of(first) if before is None else follow(before, first))
+
+
+def _contact_record(contact_id: str, reached: _Reached) -> tuple[Any, ...]:
+    row, (email, phone) = reached.last or (None, (None, None))
+    return contact_id, row, email, phone, *(_NO_TRACE if reached.trace is None else _trace_record(reached.trace))
+
+
+def _trace_record(trace: Trace) -> tuple[Any, ...]:
+    since, until = trace.span or (None, None)
+    fields, tags = _packed(trace.fields), _packed(sorted(trace.tags))
+    return trace.updated_at, since, until, fields, tags, " ".join(trace.touched)
+
+
+def _reached_of(found: Sequence[Any]) -> _Reached:
+    if not found:
+        return _NOT_REACHED
+    row, email, phone, updated_at, since, until, fields, tags, touched = found[0]
+    last = None if row is None else (row, (email, phone))
+    if fields is None:
+        return _Reached(last)
+    trace = Trace(
         updated_at=updated_at,
         span=None if since is None else (since, until),
-        fields=tuple(_unpacked(fields)),
+        fields=_unpacked(fields),
         tags=frozenset(_unpacked(tags)),
         touched=tuple(touched.split()),
     )
+    return _Reached(last, trace)
 
 
-def write_trace(db: sqlite3.Connection, contact_id: str, trace: Trace) -> None:
-    """Write what the load left of a contact."""
-    since, until = trace.span or (None, None)
-    fields, tags = _packed(trace.fields), _packed(sorted(trace.tags))
-    record = (contact_id, trace.updated_at, since, until, fields, tags, " ".join(trace.touched))
-    db.execute("INSERT OR REPLACE INTO traces VALUES (?, ?, ?, ?, ?, ?, ?)", record)
+def _packed(checksums: Sequence[int]) -> bytes:
+    return pack(f"<{len(checksums)}I", *checksums)
 
 
-def _packed(checksums: Iterable[int]) -> bytes:
-    numbers = tuple(checksums)
-    return pack(f"<{len(numbers)}I", *numbers)
-
-
-def _unpacked(data: bytes) -> Iterator[int]:
-    return iter(unpack(f"<{len(data) // 4}I", data))
+def _unpacked(data: bytes) -> tuple[int, ...]:
+    return unpack(f"<{len(data) // 4}I", data)

@@ -19,6 +19,8 @@ from leadconnector_async import (
     InboundDndSettings,
     LeadConnector,
 )
+from leadconnector_async.bulk.outcome import Entry
+from leadconnector_async.bulk.report import Outcome
 from leadconnector_async.bulk.traces import (
     Span,
     Trace,
@@ -26,8 +28,9 @@ from leadconnector_async.bulk.traces import (
     follow,
     trace_of,
 )
+from leadconnector_async.models.identity import Identity
 from leadconnector_async.run.database import Database
-from leadconnector_async.run.journal import Journal, read_trace, write_trace
+from leadconnector_async.run.journal import Journal
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
 
@@ -182,11 +185,13 @@ def test_a_trace_is_read_as_it_was_written(tmp_path: Path) -> None:
     left = trace(contact(city="Rome", tags=["b", "a"])).tagged(["c"], (1.5, 2.5))
     touched = follow(left, Written(ContactUpdate(phone="+16175550100"), contact(city="Bonn"), None))
     assert touched.touched == ("city", "tags")
+    written = Written(ContactUpsert(email="ann@example.com"), contact(), None)
+    created = Outcome(index=0, status="created", contact_id=LOCATION, new=True, attempts=1)
     with Database(tmp_path / "run.sqlite3") as file:
         journal = Journal(file)
+        journal.write([Entry(created, b"", Identity("", ""), is_repeatable=True, written=(written,))])
+        assert journal.trace(LOCATION) == trace_of(written)
         for one in (left, touched):
-            with file.transaction() as db:
-                write_trace(db, LOCATION, one)
-                assert read_trace(db, LOCATION) == one
+            journal.change_traces([LOCATION, "another"], lambda _, one=one: one)  # type: ignore[misc]
             assert journal.trace(LOCATION) == one
         assert journal.trace("another") is None
