@@ -408,8 +408,8 @@ class Journal:
                     "UPDATE sessions SET server_began_at = ?, server_until = ? WHERE number = ?",
                     (*server_times, self._session),
                 )
-            contacts = _Contacts(db)
-            outcomes = [contacts.add(entry, of_updated=self._may_restore) for entry in entries]
+            contacts, of_updated = _Contacts(db), self._may_restore
+            outcomes = [contacts.add(entry, of_updated=of_updated) for entry in entries]
             contacts.write()
             pairs = list(zip(entries, outcomes, strict=True))
             _count_calls(db, reduce(CallCount.plus, self._calls_not_shown(db, pairs), NO_CALLS_COUNTED))
