@@ -1,8 +1,10 @@
 """What has happened to each row, on disk, so that a load can go on after a crash.
 
-One SQLite file, written ahead and by one process at a time. It holds the outcome of each row, and for calls that are
-not safe to repeat an intent before their bytes leave. It holds no tokens and nothing of a contact but its id and the
-checksums of its fields.
+One SQLite file, written ahead and by one process at a time. It holds the outcome of each row, and an intent before the
+bytes of its call leave. It holds no tokens and nothing of a contact but its id and the checksums of its fields.
+
+Each record costs several times as much as the row that it is about: what is written together is one record where it can
+be (`_OpenIntents`), and what is known of one contact is, too (`_Contacts`).
 """
 
 from __future__ import annotations
