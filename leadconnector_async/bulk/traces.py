@@ -8,6 +8,7 @@ contact cannot be shown to be as the load left it, `why_kept` says so, and it is
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 from zlib import crc32
@@ -223,4 +224,9 @@ def _checksum(value: Any) -> int:
 
 
 def _tag_checksums(tags: Iterable[str] | None) -> frozenset[int]:
+    return _checksums_of_tags(tuple(tags)) if tags else frozenset()
+
+
+@lru_cache(maxsize=1024)  # contacts share few sets of tags
+def _checksums_of_tags(tags: tuple[str, ...]) -> frozenset[int]:
     return frozenset(map(_checksum, normal_tags(tags)))

@@ -1,8 +1,10 @@
 """What has happened to each row, on disk, so that a load can go on after a crash.
 
-One SQLite file, written ahead and by one process at a time. It holds the outcome of each row, and for calls that are
-not safe to repeat an intent before their bytes leave. It holds no tokens and nothing of a contact but its id and the
-checksums of its fields.
+One SQLite file, written ahead and by one process at a time. It holds the outcome of each row, and an intent before the
+bytes of its call leave. It holds no tokens and nothing of a contact but its id and the checksums of its fields.
+
+Each record costs several times as much as the row that it is about: what is written together is one record where it can
+be (`_OpenIntents`), and what is known of one contact is, too (`_Contacts`).
 """
 
 from __future__ import annotations
@@ -408,8 +410,8 @@ class Journal:
                     "UPDATE sessions SET server_began_at = ?, server_until = ? WHERE number = ?",
                     (*server_times, self._session),
                 )
-            contacts = _Contacts(db)
-            outcomes = [contacts.add(entry, of_updated=self._may_restore) for entry in entries]
+            contacts, of_updated = _Contacts(db), self._may_restore
+            outcomes = [contacts.add(entry, of_updated=of_updated) for entry in entries]
             contacts.write()
             pairs = list(zip(entries, outcomes, strict=True))
             _count_calls(db, reduce(CallCount.plus, self._calls_not_shown(db, pairs), NO_CALLS_COUNTED))

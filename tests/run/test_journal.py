@@ -453,6 +453,48 @@ async def test_what_is_not_safe_to_repeat_is_unknown_after_a_crash(
     assert report.outcomes[4].error is not None
 
 
+def _done(row: int) -> Entry:
+    outcome = Outcome(index=row, status="created", contact_id=f"contact{row}", new=True, attempts=1)
+    return Entry(outcome, b"", Identity(f"L person{row}@example.com", ""), is_repeatable=True)
+
+
+@pytest.mark.parametrize("retried", [(), (1, 2)])
+def test_rows_under_way_cost_one_record_a_group_and_each_is_known_until_it_is_done(
+    path: Path, retried: tuple[int, ...]
+) -> None:
+    span = (1.0, 2.0)
+    with Database(path, "journal") as file, Journal(file) as journal:
+        journal.begin(whole={}, concurrency=8, now=1_790_000_000.0)
+        journal.intend([Intent(row, b"", is_repeatable=True, lost_tries=(span,)) for row in range(8)], 1.0)
+        assert file.read("SELECT count(*) FROM intents") == [(1,)]
+        if retried:  # takes the place of the try before
+            again = [Intent(row, b"", is_repeatable=True, lost_tries=(span, span)) for row in retried]
+            journal.intend(again, 2.0)
+        journal.write([_done(row) for row in (0, 3, 4)])
+        assert file.read("SELECT count(*) FROM intents") == [(1 + bool(retried),)]
+    with Database(path, "journal") as file, Journal(file) as journal:  # as after a crash
+        journal.begin(whole={}, concurrency=8, now=1_790_000_000.0)
+        tries = {row: 2 if row in retried else 1 for row in (1, 2, 5, 6, 7)}
+        assert {row: len(found) for row in range(8) if (found := journal.lost_tries(row, b""))} == tries
+        assert journal._other_calls().in_doubt == len(tries)
+        journal.intend([Intent(row, b"", is_repeatable=True, lost_tries=(span,)) for row in tries], 3.0)
+        journal.write([_done(row) for row in tries])
+        assert file.read("SELECT (SELECT count(*) FROM intents) + (SELECT count(*) FROM lost_tries)") == [(0,)]
+
+
+def test_a_group_asks_the_database_the_same_whatever_its_size(path: Path) -> None:
+    asked: list[int] = []
+    with Database(path, "journal") as file, Journal(file) as journal:
+        journal.begin(whole={}, concurrency=64, now=1_790_000_000.0)
+        for rows in (range(1), range(1, 60)):
+            statements: list[str] = []
+            file._db.set_trace_callback(statements.append)
+            journal.write([_done(row) for row in rows])
+            file._db.set_trace_callback(None)
+            asked.append(sum(statement.startswith("SELECT") for statement in statements))
+    assert asked[0] == asked[1]
+
+
 @pytest.mark.parametrize("is_unsafe", [True, False])
 async def test_an_intent_is_on_disk_before_its_bytes_leave(
     open_sandbox: OpenSandbox, connect: OpenSandbox, path: Path, monkeypatch: pytest.MonkeyPatch, is_unsafe: bool

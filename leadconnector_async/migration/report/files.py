@@ -246,6 +246,7 @@ class Results:
         for file in files:
             for key, name in zip(file.keys, file.columns, strict=True):
                 self._columns.setdefault(key, name)
+        self._keys = list(self._columns)
         self._open: dict[str, IO[str]] = {}
         self._writers: dict[str, Any] = {}
         self._rows: dict[str, int] = {}  # in each file, the header counted
@@ -386,6 +387,9 @@ class Results:
     def _place(self, row: RunRow) -> tuple[list[str], Sequence[str]]:
         """Put a row's cells under the columns of all files, and return what is too much for them apart."""
         cells, columns = row.cells, row.file.columns
+        if row.file.keys == self._keys:  # as where there is one file
+            width = len(columns)
+            return [*cells[:width], *[""] * (width - len(cells))], cells[width:]
         placed: dict[str, str] = {}
         surplus = []
         for key, cell in zip(row.file.keys, cells, strict=False):
