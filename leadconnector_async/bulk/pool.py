@@ -38,6 +38,7 @@ _BATCH_ITEMS: Final = 100
 _BATCH_SECONDS: Final = 0.05  # a slow source does not keep workers waiting for a full batch
 _WAITING: Final = 4  # items that wait for each worker, so that reading never stops the work
 _LOOK_AHEAD: Final = 1_000  # items at most that are read on to find some of locations that have room
+_STORM_SECONDS: Final = 60.0  # nothing but 429 came for minutes; each new look may cost others a call
 _CLOSING: Final = (RateLimitStuckError, TokenSourceError)
 
 
@@ -394,8 +395,8 @@ class _Run(Generic[T]):
             return True
         except CallError as error:
             return self._settle(item, error)
-        except DailyQuotaExceededError as error:
-            return self._wait_for_day(item, error)
+        except (DailyQuotaExceededError, RateLimitStuckError) as error:
+            return self._wait_for_quota(item, error)
         except LeadConnectorError as error:
             self._end(error)
             return True
@@ -429,8 +430,8 @@ class _Run(Generic[T]):
         else:
             self._on_failed(item.value, error)
 
-    def _wait_for_day(self, item: _PoolItem[T], error: DailyQuotaExceededError) -> bool:
-        """Keep the items of a location until its next day."""
+    def _wait_for_quota(self, item: _PoolItem[T], error: DailyQuotaExceededError | RateLimitStuckError) -> bool:
+        """Keep the items of a location until its next day, or until others may have let go of its quota."""
         if not self._pool.waits_for_quota:  # the call was made otherwise than by the pool
             self._end(error)
             return True
@@ -438,7 +439,8 @@ class _Run(Generic[T]):
             _log.warning("%s; work on it waits", error)
         self.backlog.hold(item.location_id)
         resume = partial(self.backlog.resume, item.location_id)
-        self._timers.append(self._caller.clock.call_at(self._caller.clock.monotonic() + error.resets_in, resume))
+        seconds = error.resets_in if isinstance(error, DailyQuotaExceededError) else _STORM_SECONDS
+        self._timers.append(self._caller.clock.call_at(self._caller.clock.monotonic() + seconds, resume))
         return False
 
     # ------------------------------------------------------------------------------------------ the end

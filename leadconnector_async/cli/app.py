@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from typer.core import TyperCommand
 
 from ..environment import check_variables
-from ..errors import ConfigurationError, JournalError, LeadConnectorError, OutageError
+from ..errors import (
+    ConfigurationError,
+    DailyQuotaExceededError,
+    JournalError,
+    LeadConnectorError,
+    OutageError,
+    RateLimitStuckError,
+)
 from ..protocol.answers import clean_text
 from ..version import __version__
 from .terminal import printing_for, tell
@@ -56,6 +63,9 @@ app = _Commands(
 )
 
 
+_LATER: Final = OutageError | DailyQuotaExceededError | RateLimitStuckError
+
+
 def run(work: Coroutine[Any, Any, int], *, as_json: bool) -> None:
     """Run a command to its exit code; wrong use is told in one sentence.
 
@@ -72,9 +82,9 @@ def run(work: Coroutine[Any, Any, int], *, as_json: bool) -> None:
             code = asyncio.run(work)
     except LeadConnectorError as error:
         tell(f"leadconnector: {clean_text(str(error))}")
-        if isinstance(error, OutageError):  # before anything was begun that could be gone on with
+        if isinstance(error, _LATER):  # before anything was begun that could be gone on with
             tell("Next: run the same command again.")
-        code = 3 if isinstance(error, JournalError | OutageError) else 2
+        code = 3 if isinstance(error, JournalError | _LATER) else 2
     except KeyboardInterrupt:  # before anything began
         code = 130
     raise typer.Exit(code)

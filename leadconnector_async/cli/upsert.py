@@ -121,6 +121,7 @@ async def _prepare(order: Order, client: LeadConnector, stop: asyncio.Event) -> 
         options=order.options,
         compare=order.is_dry_run and order.options.selection.is_any,
         ask_locations=False,
+        wait_for_quota=order.waits,
         target=_target(order),
         stop=stop,
         tell=tell,

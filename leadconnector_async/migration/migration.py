@@ -144,6 +144,7 @@ class Migration:
         options: MigrationOptions = MigrationOptions(),  # noqa: B008  (it is frozen)
         compare: bool = False,
         ask_locations: bool = True,
+        wait_for_quota: bool = False,
         keep_with_obstacles: bool = False,
         rate_limit: RateLimit | None = None,
         location_id: str | None = None,
@@ -162,6 +163,7 @@ class Migration:
             compare: Whether to compare rows with the contacts that exist.
             ask_locations: Whether to ask all locations for their limits and how they match; else only those where rows
                 of several people share a phone.
+            wait_for_quota: Whether to wait for the next day when the day's calls are spent.
             keep_with_obstacles: Whether to keep a run that cannot be loaded as it is; `plan.obstacles` says why.
             rate_limit: Our own limits of each location, where there is no client.
             location_id: The location of rows that name none, if there is no client.
@@ -192,6 +194,7 @@ class Migration:
                 target=target,
                 stop=stop,
                 tell=tell,
+                waits_for_quota=wait_for_quota,
             )
             return await draft.prepare(
                 sources, meaning, compare=compare, asks_all=ask_locations, keep_with_obstacles=keep_with_obstacles
@@ -429,7 +432,7 @@ class Migration:
         if not as_planned:
             await self._refuse_changed()
         journal = self._journal(retry_failed=retry_failed)
-        await self._begin(client, journal, stop, tell)
+        await self._begin(client, journal, stop, tell, waits_for_quota=wait_for_quota)
         is_begun = journal.is_begun
         pool = Pool(client, waits_for_quota=wait_for_quota)
         files = _first(self.files, limit)
@@ -472,7 +475,9 @@ class Migration:
                 "(`as_planned`)"
             )
 
-    async def _begin(self, client: LeadConnector, journal: Journal, stop: asyncio.Event, tell: Tell) -> None:
+    async def _begin(
+        self, client: LeadConnector, journal: Journal, stop: asyncio.Event, tell: Tell, *, waits_for_quota: bool
+    ) -> None:
         """Note where the load goes, and resolve what was left open when it was planned."""
         whole = {
             "location": client.location_id or "",
@@ -483,10 +488,10 @@ class Migration:
         if self.plan.obstacles:
             raise ConfigurationError("; ".join(self.plan.obstacles))
         if not journal.is_begun:
-            await self._resolve(client, stop, tell)
+            await self._resolve(client, stop, tell, waits_for_quota=waits_for_quota)
             self._file.note([*whole.items(), (_LOADING, "yes")])
 
-    async def _resolve(self, client: LeadConnector, stop: asyncio.Event, tell: Tell) -> None:
+    async def _resolve(self, client: LeadConnector, stop: asyncio.Event, tell: Tell, *, waits_for_quota: bool) -> None:
         preparation = Preparation(
             self.options,
             client,
@@ -495,6 +500,7 @@ class Migration:
             location_id=client.location_id or "",
             stop=stop,
             tell=tell,
+            waits_for_quota=waits_for_quota,
         )
         made = self.fields_made
         await preparation.resolve([name for name in self.plan.new_fields if name not in made])
@@ -692,6 +698,7 @@ class _Draft:
         target: str | None,
         stop: asyncio.Event,
         tell: Tell,
+        waits_for_quota: bool,
     ) -> None:
         self._client = client
         self._folder = folder
@@ -712,6 +719,7 @@ class _Draft:
             location_id=self._location_id,
             stop=stop,
             tell=self._notes.append,
+            waits_for_quota=waits_for_quota,
         )
 
     async def prepare(

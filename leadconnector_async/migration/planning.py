@@ -12,10 +12,11 @@ from msgspec import Struct
 
 from ..bulk.closing import CALLS_TO_CLOSE
 from ..bulk.pool import Pool, until_stopped
+from ..bulk.row import refusal_of_location
 from ..bulk.source import Closing, Skipped
 from ..calls.retry import is_worth_repeating
 from ..client import LeadConnector
-from ..errors import CallError
+from ..errors import CallError, DailyQuotaExceededError, LeadConnectorError, RateLimitStuckError
 from ..limits.limit import RateLimit, Window
 from ..models import ContactUpsert
 from ..models.locations import Location
@@ -61,6 +62,7 @@ async def ask_locations(
     pool: Pool | None = None,
     *,
     waits: bool = True,
+    waits_for_quota: bool = False,
     stop: asyncio.Event | None = None,
 ) -> dict[str, Asked]:
     """Ask locations how they match contacts; one that does not say it is left out, and that is told.
@@ -72,7 +74,9 @@ async def ask_locations(
         tell: Is told what is not known.
         pool: At whose work this is done: learns which locations refuse all calls. None where that is not to be told
             apart; then an outage is waited out here.
-        waits: Without a pool: whether an outage is waited out; else a location is left out whose call is given up.
+        waits: Without a pool: whether an outage is waited out; else a location is left out whose call is given up, or
+            whose quota is spent.
+        waits_for_quota: Without a pool: whether to wait for the next day where the day's calls are spent.
         stop: Without a pool: set it to give up at once.
 
     Raises:
@@ -87,19 +91,19 @@ async def ask_locations(
             if pool is not None:
                 location = await get()
             elif waits:
-                location = await Pool(client).ask(location_id, get, stop=stop)
+                location = await Pool(client, waits_for_quota=waits_for_quota).ask(location_id, get, stop=stop)
             else:
                 location = await until_stopped(get(), stop)
+        except (DailyQuotaExceededError, RateLimitStuckError) as error:
+            if pool is not None or waits:
+                raise
+            _tell_not_asked(tell, location_id, error)
+            continue
         except CallError as error:
             if pool is not None and is_worth_repeating(error):
                 raise
-            if pool is not None and pool.note_refusal(location_id, error):
-                continue
-            reason = clean_text(str(error))
-            tell(
-                f"Location {location_id} could not be asked how it matches contacts ({reason}); assumed: email, then "
-                "phone."
-            )
+            if pool is None or not pool.note_refusal(location_id, error):
+                _tell_not_asked(tell, location_id, error)
             continue
         settings = location.settings
         known = _read_order(location)
@@ -124,6 +128,19 @@ def _read_order(location: Location) -> tuple[str, ...]:
     if settings is None or (isinstance(odd, dict) and "contactUniqueIdentifiers" in odd):
         return ()
     return tuple(name for name in settings.contact_unique_identifiers or () if name in USUAL_ORDER)
+
+
+def _tell_not_asked(tell: Callable[[str], None], location_id: str, error: LeadConnectorError) -> None:
+    reason = clean_text(str(error))
+    if isinstance(error, CallError) and refusal_of_location(error, location_id, has_answered=False) is not None:
+        tell(
+            f"Location {location_id} takes no calls ({reason}): its rows will not be sent unless the token, its id or "
+            "the base URL is corrected."
+        )
+    else:
+        tell(
+            f"Location {location_id} could not be asked how it matches contacts ({reason}); assumed: email, then phone."
+        )
 
 
 def _known_limit(window: Window, ours: RateLimit) -> RateLimit:

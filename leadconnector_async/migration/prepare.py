@@ -24,7 +24,7 @@ from ..run.database import Database
 from ..run.rows import KeptRow, Rows, RunFile
 from .check import ConsentCells, describe_unread, has_location_names, refuse_missing_options, refuse_problems
 from .mapping.custom_fields import FieldDefinitions
-from .mapping.directories import Directory, create_field, fetch_fields, fetch_locations
+from .mapping.directories import Directory, create_field, fetch_fields, fetch_locations, why_not_looked_up
 from .mapping.meaning import Meaning, check_names
 from .mapping.rows import FileRow, RowFile
 from .mapping.targets import read_target
@@ -79,6 +79,7 @@ class Preparation:
         location_id: The location of rows that name none; empty where it is not known.
         stop: Looked at now and then, and while the service is asked; where it is set, `InterruptedError` is raised.
         tell: Called with what cannot be looked up, and what is done about it.
+        waits_for_quota: Whether to wait for the next day where the day's calls are spent.
 
     Attributes:
         files: The files, once `read` has opened them.
@@ -95,7 +96,9 @@ class Preparation:
         location_id: str,
         stop: asyncio.Event,
         tell: Callable[[str], None],
+        waits_for_quota: bool = False,
     ) -> None:
+        self._waits_for_quota = waits_for_quota
         self._options = options
         self._client = client
         self._file = file
@@ -183,7 +186,7 @@ class Preparation:
 
     async def _fetch_locations(self, meaning: Meaning) -> Directory:
         if self._client is not None:
-            return await fetch_locations(self._client, self._stop)
+            return await fetch_locations(self._client, self._stop, waits_for_quota=self._waits_for_quota)
         self._note_unresolved(
             "Rows give locations by name, and their ids cannot be looked up offline: this plan refuses those rows."
         )
@@ -202,10 +205,12 @@ class Preparation:
         said = [target.part for target in targets if target is not None and target.is_custom_field]
         try:
             fetch = partial(fetch_fields, self._client)
-            definitions = await Pool(self._client).ask(self._client.location_id, fetch, stop=self._stop)
+            pool = Pool(self._client, waits_for_quota=self._waits_for_quota)
+            definitions = await pool.ask(self._client.location_id, fetch, stop=self._stop)
         except CallError as error:
             if said:
-                raise ConfigurationError(f"the custom fields of the location cannot be looked up ({error})") from None
+                sentence = f"the custom fields of the location cannot be looked up ({error})"
+                raise why_not_looked_up(sentence, error) from None
             reason = clean_text(str(error))
             self._tell(
                 f"Custom fields are sent by key and are not checked, because they cannot be looked up ({reason})."
@@ -258,7 +263,8 @@ class Preparation:
             try:
                 await create_field(client, name)
             except CallError as error:
-                raise ConfigurationError(f"the missing custom fields cannot be created ({error})") from None
+                sentence = f"the missing custom fields cannot be created ({error})"
+                raise why_not_looked_up(sentence, error) from None
             made.append(name)
             self._file.note([(_FIELDS_MADE, msgspec.json.encode(made).decode()), (_UNRESOLVED, "yes")])
         self._tell(f"Custom fields created, each a single line of text: {clean_text(', '.join(missing))}")
@@ -298,7 +304,15 @@ class Preparation:
             return {}
         unasked = [name for name in names[:MOST_ASKED] if name not in self._asked_for]
         self._asked_for.update(unasked)
-        asked = await ask_locations(self._client, unasked, self._limit, self._tell, waits=is_needed, stop=self._stop)
+        asked = await ask_locations(
+            self._client,
+            unasked,
+            self._limit,
+            self._tell,
+            waits=is_needed,
+            waits_for_quota=self._waits_for_quota,
+            stop=self._stop,
+        )
         if len(names) > MOST_ASKED:
             more = len(names) - MOST_ASKED
             self._tell(f"{more:,} more locations were not asked: the usual limits and matching are assumed.")

@@ -22,6 +22,7 @@ from leadconnector_async import (
     NotFoundError,
     OutageError,
     RateLimit,
+    RateLimitStuckError,
     RetryPolicy,
     ServerError,
 )
@@ -320,3 +321,26 @@ async def test_what_work_raises_that_is_no_error_of_ours_comes_out_as_it_is(
 
     with pytest.raises(OSError, match="the disk is full"):
         await Pool(client).run(range(50), work, location_of=lambda _: LOCATION, concurrency=8)
+
+
+async def test_a_single_question_waits_for_the_next_day_or_the_end_of_a_storm(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
+) -> None:
+    sandbox = await open_sandbox(daily=1)
+    client = await connect(sandbox, retry=RetryPolicy(max_rate_limited=30))
+    get = partial(client.locations.get, LOCATION)
+    await get()
+    with pytest.raises(DailyQuotaExceededError):
+        await Pool(client).ask(LOCATION, get)
+    began = clock.now
+    assert (await Pool(client, waits_for_quota=True).ask(LOCATION, get)).id == LOCATION
+    assert clock.now - began > 80_000
+
+    sandbox = await open_sandbox()
+    client = await connect(sandbox, retry=RetryPolicy(max_rate_limited=30))
+    get = partial(client.locations.get, LOCATION)
+    sandbox.fail_next("429", 10)
+    with pytest.raises(RateLimitStuckError):
+        await Pool(client).ask(LOCATION, get)
+    assert (await Pool(client, waits_for_quota=True).ask(LOCATION, get)).id == LOCATION
+    assert sandbox.rate_limited == 10

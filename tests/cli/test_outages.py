@@ -378,8 +378,9 @@ def test_a_load_is_not_held_up_by_names_that_alone_are_not_answered(
 
     monkeypatch.setattr(Locations, "search", search)
     code, out, err = run("upsert", "named.csv", "--out", "out")
-    assert (code, out) == (2, "")
+    assert (code, out) == (3, "")
     assert "their ids cannot be looked up" in err
+    assert "Next: run the same command again." in err
 
 
 # ---------------------------------------------------------------------------------------------- too many failures
@@ -421,3 +422,102 @@ def test_what_is_no_limit_of_failures_is_refused(run: Run, refusing: RunningSand
     code, out, err = run(*BAD, "--max-failures", "many")
     assert (code, out) == (2, "")
     assert "--max-failures is 'many'; it must be a number of rows" in err
+
+
+# ---------------------------------------------------------------------------------------------- a spent quota before
+
+LOOK_UPS = {name: FIRST_QUESTIONS[name] for name in ("custom fields", "location names", "how a location matches")}
+
+
+def be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a storm of 429 last for a moment only."""
+    monkeypatch.setitem(LeadConnector.__init__.__kwdefaults__ or {}, "retry", RetryPolicy(max_rate_limited=0.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((name, "a storm") for name in LOOK_UPS),
+        *((name, "a spent day") for name in LOOK_UPS if name != "location names"),  # which are of no location's day
+    ],
+)
+def test_a_spent_quota_before_the_first_row_is_no_wrong_use(
+    run: Run, start: Callable[..., RunningSandbox], monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+) -> None:
+    for file, text in FILES.items():
+        Path(file).write_text(text)
+    sandbox = start(daily=1 if kind == "a spent day" else 1_000)
+    if kind == "a spent day":
+        assert stored(sandbox.url) == []  # which takes the one call
+    else:
+        be_impatient(monkeypatch)
+        sandbox.fail_next("429", 100_000)
+    code, out, err = run(*LOOK_UPS[name][0])
+    assert (code, out) == (3, ""), err
+    assert "Next: run the same command again." in err
+    assert not Path("out").exists()
+
+
+def test_a_spent_day_holds_up_no_plan(run: Run, start: Callable[..., RunningSandbox]) -> None:
+    sandbox = start(daily=1)
+    assert stored(sandbox.url) == []
+    code, out, err = run("plan", "half.csv")
+    assert (code, err) == (0, "")
+    assert "could not be asked how it matches contacts" in out
+
+
+# ---------------------------------------------------------------------------------------------- refused locations
+
+
+@pytest.mark.parametrize("file", ["half.csv", "two.csv", "sharing.csv"])
+def test_a_plan_says_which_locations_take_no_calls(
+    run: Run, start: Callable[..., RunningSandbox], monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    Path("sharing.csv").write_text(SHARING)
+    Path("two.csv").write_text("email,locationId\na@x.example,L\nb@x.example,Other\n")
+    sandbox = start()
+    sandbox.ask(lambda one: one.allow_locations(["Other"]))
+    code, out, _ = run("plan", file)
+    assert code == 0
+    assert "Location L takes no calls (403: The token does not have access to this location.)" in out
+    assert "Location Other takes no calls" not in out
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [(name, 2 if name in ("custom fields", "plan of names") else 3) for name in FIRST_QUESTIONS]
+)
+def test_a_refused_location_stops_each_command(
+    run: Run, start: Callable[..., RunningSandbox], name: str, code: int
+) -> None:
+    if name in ("location names", "a plan made offline", "a dry run", "plan", "plan of names"):
+        pytest.skip("asks about no single location, or says it in the plan")
+    for file, text in FILES.items():
+        Path(file).write_text(text)
+    command, before = FIRST_QUESTIONS[name]
+    sandbox = start()
+    for words in before:
+        assert run(*words)[0] in (0, 1), words
+    sandbox.ask(lambda one: one.allow_locations(["Other"]))
+    calls = len(sandbox.arrivals)
+    found, out, err = run(*command)
+    assert found == code, (out, err)
+    assert "The token does not have access to this location" in out + err
+    assert "Next" in out + err or code == 2
+    assert len(sandbox.arrivals) - calls <= 2
+
+
+def test_where_no_location_takes_calls_the_base_url_is_named(
+    run: Run, start: Callable[..., RunningSandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("two.csv").write_text("email,locationId\n" + "".join(f"p{n}@x.example,L{n % 2}\n" for n in range(10)))
+    sandbox = start()
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", f"{sandbox.url}/wrong")
+    for file, calls in (("half.csv", 1), ("two.csv", 2)):
+        before = len(sandbox.arrivals)
+        code, out, _ = run("upsert", file, "--out", f"{file}-run")
+        assert (code, len(sandbox.arrivals) - before) == (3, calls)
+        assert "check the base URL" in out
+    monkeypatch.setenv("LEADCONNECTOR_BASE_URL", sandbox.url)
+    sandbox.ask(lambda one: one.allow_locations(["Other"]))
+    code, out, _ = run("upsert", "two.csv", "--out", "refused")
+    assert (code, "as no location takes calls, check the token and the base URL" in out) == (3, True)

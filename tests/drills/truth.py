@@ -23,6 +23,7 @@ CUTS_OFF = {
     "OutageError",
     "RateLimitStuckError",
     "StopRequestedError",
+    "TooManyFailuresError",
     "TokenSourceError",
 }
 MAY_BE_NEW = "may have created it"

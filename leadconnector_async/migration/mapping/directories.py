@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from ...bulk.pool import Pool
+from ...calls.retry import is_worth_repeating
 from ...client import LeadConnector
-from ...errors import CallError, ConfigurationError
+from ...errors import CallError, ConfigurationError, LeadConnectorError, OutageError
 from ...models import CustomFieldDefinition
 from ...rules.consent import plain
 from ...rules.problems import UnusableCellError
@@ -133,7 +134,13 @@ async def create_field(client: LeadConnector, name: str) -> None:
     await client.locations.custom_fields.create(name, "TEXT", model="contact")
 
 
-async def fetch_locations(client: LeadConnector, stop: asyncio.Event) -> Directory:
+def why_not_looked_up(sentence: str, error: CallError) -> LeadConnectorError:
+    """Return what to raise where something that a load needs cannot be looked up: what may do better later is no wrong
+    use."""
+    return OutageError(f"{sentence}; go on later") if is_worth_repeating(error) else ConfigurationError(sentence)
+
+
+async def fetch_locations(client: LeadConnector, stop: asyncio.Event, *, waits_for_quota: bool = False) -> Directory:
     """Ask for the ids of an agency's locations by their names; a name that several have stands for none.
 
     Where the client has a location, and the service answers questions about that, a lasting failure is no outage.
@@ -141,7 +148,8 @@ async def fetch_locations(client: LeadConnector, stop: asyncio.Event) -> Directo
     Raises:
         InterruptedError: `stop` was set.
         ConfigurationError: They cannot be had; it needs a token of the agency.
-        OutageError: The service was down for too long.
+        OutageError: The service was down for too long, or answers all other questions.
+        DailyQuotaExceededError, RateLimitStuckError: The quota is spent, and is not to be waited for.
     """
     ids: dict[str, str | None] = {}
 
@@ -152,10 +160,11 @@ async def fetch_locations(client: LeadConnector, stop: asyncio.Event) -> Directo
             ids[name] = location.id if name not in ids else None
 
     try:
-        await Pool(client).ask(client.location_id or "", read, stop=stop)
+        await Pool(client, waits_for_quota=waits_for_quota).ask(client.location_id or "", read, stop=stop)
     except CallError as error:
-        raise ConfigurationError(
+        sentence = (
             f"locations are given by name, and their ids cannot be looked up ({error}): that needs a token of the "
             "agency; write ids in the column in their place"
-        ) from None
+        )
+        raise why_not_looked_up(sentence, error) from None
     return Directory("location", {name: found for name, found in ids.items() if found is not None})

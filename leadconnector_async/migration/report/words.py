@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Final, Literal
 
 from ...bulk.report import BatchReport
@@ -121,8 +122,18 @@ def why_stopped(report: BatchReport) -> str | None:
     others = len(report.closed_locations) - 1
     more = f" ({others} more {'takes' if others == 1 else 'take'} none)" if others > 0 else ""
     if isinstance(report.stopped, LocationRefusedError):
-        return f"{report.stopped}{more}; give the token access to it or correct its id, then go on"
+        return f"{report.stopped}{more}; {_refusal_advice(report, report.stopped)}, then go on"
     return f"{report.stopped}{more}"
+
+
+def _refusal_advice(report: BatchReport, refused: LocationRefusedError) -> str:
+    """Say what to look at: where nothing was ever taken, it may be the address, or the token for all."""
+    is_all_refused = not (report.created or report.updated)
+    if is_all_refused and refused.status == HTTPStatus.NOT_FOUND:
+        return "check the base URL and the ids of locations"
+    if is_all_refused and len(report.closed_locations) > 1:
+        return "as no location takes calls, check the token and the base URL"
+    return "give the token access to it or correct its id"
 
 
 def why_not_applied(field: str) -> str:
