@@ -279,7 +279,7 @@ LOCATIONS: Final = (
         "locations/customFields.write",
         201,
         "",
-        f"{_FIELD} dataType",
+        f"{_FIELD} dataType fieldKey parentId description",  # the last three are in no document
         "customField",
         _DEFINED,
     ),

@@ -571,6 +571,11 @@ async def _(world: World) -> None:
     )
     assert result.contact.custom_fields is not None
     assert [(each.id, each.value) for each in result.contact.custom_fields] == [(colour.id, "red")]
+    more = {"field_key": "contact.hat_size", "parent_id": "folder1", "description": "Of a hat"}
+    hat = await world.locations.custom_fields.create("Size", "TEXT", **more)
+    assert (hat.field_key, hat.parent_id, hat.description) == tuple(more.values())
+    await world.contacts.update(world.id, {"custom_fields": [{"key": "hat_size", "field_value": "58"}]})
+    assert {"id": hat.id, "value": "58"} in world.stored["customFields"]
 
 
 EVERY: dict[str, Any] = {
