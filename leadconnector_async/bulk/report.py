@@ -221,6 +221,8 @@ class BatchReport:
         self._errors: dict[tuple[int | None, str], int] = {}
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_counts"):
+            return "<BatchReport that was not made>"
         counts = " ".join(f"{status}={count}" for status, count in self._counts.items() if count)
         return f"<BatchReport total={self.total} {counts}>"
 

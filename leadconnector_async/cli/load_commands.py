@@ -38,6 +38,7 @@ from .options import (
     OnlyNew,
     Owners,
     PhoneConflict,
+    Proxy,
     Rate,
     Redis,
     SecretFile,
@@ -113,6 +114,7 @@ def upsert(
     no_progress: NoProgress = False,
     as_json: AsJson = False,
     token_file: TokenFile = None,
+    proxy: Proxy = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
     dask: Dask = None,
@@ -222,6 +224,7 @@ def plan_load(
         ),
     ] = False,
     token_file: TokenFile = None,
+    proxy: Proxy = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:
