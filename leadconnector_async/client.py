@@ -40,6 +40,8 @@ class LeadConnector(Caller):
         limits: Where windows are kept, in the process unless told else.
         session: An aiohttp session of the caller's, never closed here. Its own connection limit then holds, and aiohttp
             repeats a GET, PUT or DELETE by itself when a kept connection breaks.
+        proxy: The address of an HTTP proxy to call through, such as `http://proxy.example:3128`; it may hold a user and
+            a password. HTTPS_PROXY in the environment is not looked at. This machine is called without it.
         max_body_bytes: Answers above this size (decompressed) are refused.
         meter_provider: Where OpenTelemetry's counts go, where it is installed; the application's own by default.
         clock: Where time comes from.
@@ -64,6 +66,7 @@ class LeadConnector(Caller):
         concurrency: int = 64,
         limits: Limits | None = None,
         session: aiohttp.ClientSession | None = None,
+        proxy: str | None = None,
         max_body_bytes: int = 8 * 1024 * 1024,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
@@ -79,6 +82,7 @@ class LeadConnector(Caller):
             concurrency=concurrency,
             limits=limits,
             session=session,
+            proxy=proxy,
             max_body_bytes=max_body_bytes,
             meter_provider=meter_provider,
             clock=clock,
@@ -88,7 +92,7 @@ class LeadConnector(Caller):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> LeadConnector:
-        """Make a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL` and `_API_VERSION`.
+        """Make a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL`, `_API_VERSION` and `_PROXY`.
 
         Args:
             environ: Where to look; the process's environment by default.
@@ -120,4 +124,5 @@ _ENVIRONMENT: Final = {
     "location_id": environment.LOCATION_ID,
     "base_url": environment.BASE_URL,
     "api_version": environment.API_VERSION,
+    "proxy": environment.PROXY,
 }

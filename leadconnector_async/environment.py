@@ -7,6 +7,7 @@ and to take it for "not set" would send contacts to the real service instead of 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,8 +19,9 @@ BASE_URL: Final = "LEADCONNECTOR_BASE_URL"
 API_VERSION: Final = "LEADCONNECTOR_API_VERSION"
 CLIENT_ID: Final = "LEADCONNECTOR_CLIENT_ID"
 CLIENT_SECRET: Final = "LEADCONNECTOR_CLIENT_SECRET"  # noqa: S105
+PROXY: Final = "LEADCONNECTOR_PROXY"
 REDIS_PASSWORD: Final = "LEADCONNECTOR_REDIS_PASSWORD"  # noqa: S105
-VARIABLES: Final = (TOKEN, LOCATION_ID, BASE_URL, API_VERSION, CLIENT_ID, CLIENT_SECRET, REDIS_PASSWORD)
+VARIABLES: Final = (TOKEN, LOCATION_ID, BASE_URL, API_VERSION, CLIENT_ID, CLIENT_SECRET, PROXY, REDIS_PASSWORD)
 
 
 def read_variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:
@@ -36,6 +38,19 @@ def read_variable(name: str, environ: Mapping[str, str] | None = None) -> str | 
     if value is not None and not value.strip():
         raise ConfigurationError(f"{name} is set but empty: unset it, or give it a value")
     return None if value is None else value.strip()
+
+
+def set_variable(name: str, value: str) -> None:
+    """Set a variable for the rest of this process, as an option of the command line does that goes before it."""
+    os.environ[name] = value
+
+
+def without_secrets() -> dict[str, str]:
+    """Return the environment for a process that is to know none of our secrets, nor any that is called one."""
+    return {name: value for name, value in os.environ.items() if not _SECRET_NAME.search(name)}
+
+
+_SECRET_NAME: Final = re.compile("TOKEN|SECRET|PASSWORD|PASSWD|LEADCONNECTOR_", re.I)
 
 
 def check_variables(environ: Mapping[str, str] | None = None) -> None:

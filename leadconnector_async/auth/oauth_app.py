@@ -80,6 +80,9 @@ class OAuthApp:
         store: TokenStore | None = None,
         pages: str | None = None,
     ) -> None:
+        for name, value in (("client_id", client_id), ("client_secret", client_secret), ("redirect_uri", redirect_uri)):
+            if not isinstance(value, str):
+                raise ConfigurationError(f"{name} is {type(value).__name__}; it must be a text")
         if not client_id.strip():
             raise ConfigurationError("there is no client id: copy it from the app's settings in the marketplace")
         if not client_secret.strip():
@@ -102,7 +105,7 @@ class OAuthApp:
         self._finding: dict[str, asyncio.Lock] = {}
 
     def __repr__(self) -> str:
-        return f"<OAuthApp {self.client.client_id}>"
+        return f"<OAuthApp {self.client.client_id}>" if hasattr(self, "client") else "<OAuthApp without a client>"
 
     # ------------------------------------------------------------------------------------------ logging in
 
@@ -353,7 +356,7 @@ class OAuthAccount:
         self._refused: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
-        return f"<OAuthAccount {self.account_id}>"
+        return f"<OAuthAccount {getattr(self, 'account_id', None)}>"
 
     # ------------------------------------------------------------------------------------------ as a token source
 

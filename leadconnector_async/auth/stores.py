@@ -61,7 +61,7 @@ class MemoryTokenStore:
         self._values: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
-        return f"<MemoryTokenStore of {len(self._values)}>"
+        return f"<MemoryTokenStore of {len(getattr(self, '_values', ()))}>"
 
     async def load(self, key: str) -> bytes | None:
         """Return the value of a key, or None."""
@@ -96,7 +96,7 @@ class SQLiteTokenStore:
             pass
 
     def __repr__(self) -> str:
-        return f"SQLiteTokenStore({str(self.path)!r})"
+        return f"SQLiteTokenStore({str(getattr(self, 'path', None))!r})"
 
     async def load(self, key: str) -> bytes | None:
         """Return the value of a key, or None."""

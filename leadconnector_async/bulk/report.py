@@ -234,6 +234,8 @@ class BatchReport:
         return {**self.__dict__, "stopped": stopped}
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_counts"):
+            return "<BatchReport that was not made>"
         counts = " ".join(f"{status}={count}" for status, count in self._counts.items() if count)
         return f"<BatchReport total={self.total} {counts}>"
 

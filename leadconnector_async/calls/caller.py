@@ -70,12 +70,33 @@ class Caller:
         concurrency: int,
         limits: Limits | None,
         session: aiohttp.ClientSession | None,
+        proxy: str | None,
         max_body_bytes: int,
         meter_provider: MeterProvider | None,
         clock: Clock | None,
     ) -> None:
-        if concurrency < 1:
-            raise ConfigurationError(f"concurrency is {concurrency}; it must be at least 1")
+        _check_kinds(
+            ("location_id", location_id, str, True),
+            ("base_url", base_url, str, False),
+            ("rate_limit", rate_limit, RateLimit, True),
+            ("retry", retry, RetryPolicy, False),
+            ("timeouts", timeouts, Timeouts, False),
+            ("concurrency", concurrency, int, False),
+            ("limits", limits, Limits, True),
+            ("session", session, aiohttp.ClientSession, True),
+            ("proxy", proxy, str, True),
+            ("max_body_bytes", max_body_bytes, int, False),
+            ("clock", clock, Clock, True),
+        )
+        if min(concurrency, max_body_bytes) < 1:
+            name = "concurrency" if concurrency < 1 else "max_body_bytes"
+            raise ConfigurationError(f"{name} is {min(concurrency, max_body_bytes)}; it must be at least 1")
+        if not isinstance(token, str) and not all(
+            callable(getattr(token, name, None)) for name in ("token", "refresh")
+        ):
+            raise ConfigurationError(
+                f"the token is {type(token).__name__}; give a Private Integration Token as text, or a token source"
+            )
         self._tokens: TokenSource = FixedToken(token) if isinstance(token, str) else token
         self._fixed_token = self._tokens.value if isinstance(self._tokens, FixedToken) else None
         self.location_id = location_id
@@ -88,10 +109,11 @@ class Caller:
         self._timeouts = timeouts
         self._limits: Limits = limits or LocalLimits(clock=self.clock)
         self.has_answered = False  # anything at all, so that the address is right
-        self.unreached_since: float | None = (
-            None  # when a connection first failed to come about, by the monotonic clock
+        # When a connection first failed to come about, by the monotonic clock.
+        self.unreached_since: float | None = None
+        self._transport = Transport(
+            base_url, timeouts=timeouts, max_body_bytes=max_body_bytes, session=session, proxy=proxy
         )
-        self._transport = Transport(base_url, timeouts=timeouts, max_body_bytes=max_body_bytes, session=session)
         self._gate = Gate(concurrency)
         self.telemetry = find_telemetry(self.clock, meter_provider)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,6 +153,8 @@ class Caller:
         return self._timeouts.total
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_line"):  # its making failed
+            return f"<{type(self).__name__} without a service>"
         return f"<{type(self).__name__} {self._transport.base_url} location={self.location_id} {self._state}>"
 
     @property
@@ -479,3 +503,21 @@ class _SourceFailedError(Exception):
         error, self._error = self._error, None
         assert error is not None  # noqa: S101  (it is taken once)
         return error
+
+
+def _check_kinds(*arguments: tuple[str, object, type, bool]) -> None:
+    """Refuse arguments of another kind than they should be: each with its name, its kind, and whether it may be None.
+
+    Raises:
+        ConfigurationError: The sentence names the argument.
+    """
+    for name, value, kind, may_be_none in arguments:
+        if value is None and may_be_none:
+            continue
+        is_good = isinstance(value, kind) if not getattr(kind, "_is_protocol", False) else not isinstance(value, _PLAIN)
+        if not is_good:
+            raise ConfigurationError(f"{name} is {value!r:.60}; it must be {kind.__name__}{' or None' * may_be_none}")
+
+
+_PLAIN: Final = (str, bytes, int, float, list, dict, tuple, type(None))
+"""What is certainly no object with the methods of a protocol."""

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from itertools import takewhile
 from typing import Any, Final
 from urllib.parse import unquote
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.connector import Connection
@@ -128,6 +128,7 @@ class Transport:
         timeouts: How long to wait.
         max_body_bytes: Answers above this size (decompressed) are refused.
         session: The caller's session, which is used as it is and never closed here, or None.
+        proxy: The proxy to call through, with its user and password. This machine is called without it.
     """
 
     def __init__(
@@ -137,8 +138,13 @@ class Transport:
         timeouts: Timeouts,
         max_body_bytes: int,
         session: aiohttp.ClientSession | None,
+        proxy: str | None = None,
     ) -> None:
         self.base_url = check_base_url(base_url)
+        is_here = _is_loopback(URL(self.base_url).host or "")
+        self._proxy = None if proxy is None or is_here else _read_proxy(proxy)
+        if session is not None and proxy is not None:
+            raise ConfigurationError("the proxy of a session of your own is the session's: leave out `proxy`")
         # Of aiohttp's timers only the one for new connections is used: the others would be set anew for every call.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
         self._watch = Watch(timeouts.total)
@@ -157,12 +163,17 @@ class Transport:
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_IDLE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 request_class=_CarefulRequest,
+                proxy=self._proxy,
             )
             # aiohttp sends GET, PUT and DELETE once more by itself when a kept connection breaks: a call that no slot
             # was taken for, and a doubt that nobody hears of. It has no public switch for that.
             self._session._retry_connection = False
-        else:
-            self._sent_by_session = tuple(_credentials_of(self._session))
+        elif self.base_url.startswith("http:") and _finds_proxy(self._session, self.base_url):
+            raise ConfigurationError(
+                "the session reads proxies from the environment (trust_env), and one of them would be sent the token "
+                "unencrypted on its way to this machine: set NO_PROXY=localhost,127.0.0.1"
+            )
+        self._sent_by_session = tuple(_credentials_of(self._session))
 
     async def close(self) -> None:
         """Close the session, unless it is the caller's. Exchanges still under way fail."""
@@ -251,26 +262,51 @@ def _url(base_url: str, path: str) -> URL:
     return URL(base_url + path, encoded=True)
 
 
+# Letters beyond ASCII may look like others; white space and what parsers read in several ways belong in no address.
+_BASE_URL: Final = re.compile(
+    r"https?://(?:[a-z0-9][a-z0-9.-]*|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:/[a-z0-9._~/-]*)?", re.I | re.ASCII
+)
+
+
 def check_base_url(base_url: str) -> str:
     """Return the address without a slash at its end.
 
     Raises:
         ConfigurationError: It is no http(s) address, carries more than host and path, or would send a token in clear.
     """
+    text = base_url.strip()
+    if any(mark in text for mark in "@?#;"):
+        raise ConfigurationError("the base URL must be scheme, host and path alone, without user, query or fragment")
     try:
-        url = URL(base_url.strip())
+        url = URL(text) if _BASE_URL.fullmatch(text) else URL()
         host, scheme = url.host, url.scheme
         (host or "").encode("idna")  # as the look-up does it, whose error would be none of ours
     except ValueError:
         host = scheme = None
     if not host or scheme not in ("http", "https"):
-        shown = base_url if "@" not in base_url else "..."  # what stands before an @ may be a password
-        raise ConfigurationError(f"base URL {shown!r} is no address; it looks like {DEFAULT_BASE_URL}")
-    if url.query_string or url.fragment or url.user:
-        raise ConfigurationError("the base URL must be scheme, host and path alone, without user, query or fragment")
+        shown = f" {text!r}" if text.lower().startswith("http") else ""  # else it may be a token in the wrong place
+        hint = "" if text.isascii() else " (some of its letters only look like those of an address)"
+        raise ConfigurationError(f"base URL{shown} is no address{hint}; it looks like {DEFAULT_BASE_URL}")
     if scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(f"base URL http://{host} would send the token unencrypted; use https")
     return str(url).rstrip("/")
+
+
+def _read_proxy(text: str) -> URL:
+    """Return the address of a proxy; messages do not repeat it, as it may hold a password."""
+    try:
+        url = URL(text.strip())
+        is_good = url.scheme in ("http", "https") and bool(url.host) and url.path in ("", "/") and not url.query_string
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ConfigurationError("the proxy is no address; it looks like http://proxy.example:3128")
+    return url
+
+
+def _finds_proxy(session: aiohttp.ClientSession, base_url: str) -> bool:
+    """Whether a session would take a proxy from the environment for plain HTTP, as aiohttp looks for one."""
+    return session.trust_env and "http" in getproxies() and not proxy_bypass(URL(base_url).host or "")
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,7 +28,17 @@ from ..auth.oauth_app import DEFAULT_SCOPES, OAuthApp
 from ..auth.stores import KeyringTokenStore, SQLiteTokenStore, TokenStore
 from ..calls.transport import DEFAULT_BASE_URL, check_base_url
 from ..client import LeadConnector
-from ..environment import API_VERSION, BASE_URL, CLIENT_ID, CLIENT_SECRET, LOCATION_ID, TOKEN, read_variable
+from ..environment import (
+    API_VERSION,
+    BASE_URL,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    LOCATION_ID,
+    PROXY,
+    TOKEN,
+    read_variable,
+    without_secrets,
+)
 from ..errors import (
     ConfigurationError,
     LeadConnectorError,
@@ -41,7 +50,7 @@ from ..errors import (
 from ..private_file import make_private_folder, write_private
 from ..protocol.answers import clean_text
 from .app import app, run
-from .options import AsJson, SecretFile, Store, TokenFile, read_secret_file, read_token_file
+from .options import AsJson, Proxy, SecretFile, Store, TokenFile, read_secret_file, read_token_file
 from .terminal import is_agreed, is_person_there, show, show_document, tell
 
 # ---------------------------------------------------------------------------------------------- the login that is kept
@@ -332,8 +341,11 @@ async def log_in(order: LoginOrder) -> int:
     return 0
 
 
+_OF_CLIENT: Final = {"base_url": BASE_URL, "api_version": API_VERSION, "proxy": PROXY}
+
+
 def _client_options() -> dict[str, Any]:
-    found = {"base_url": read_variable(BASE_URL), "api_version": read_variable(API_VERSION)}
+    found = {name: read_variable(variable) for name, variable in _OF_CLIENT.items()}
     return {option: value for option, value in found.items() if value is not None}
 
 
@@ -374,14 +386,13 @@ def _page_leading_to(url: str) -> Iterator[str]:
 _PAGE_AWAY: Final = (
     '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={0}"><a href="{0}">Log in</a>'
 )
-_SECRET_NAME: Final = re.compile("TOKEN|SECRET|PASSWORD|PASSWD|LEADCONNECTOR_", re.I)
 _OPEN: Final = "import sys, webbrowser; webbrowser.open(sys.argv[1])"
 
 
 def _open_browser(url: str) -> None:
     """Open a page in the user's browser, which inherits none of our secrets: it may live for days."""
-    environ = {name: value for name, value in os.environ.items() if not _SECRET_NAME.search(name)}
-    subprocess.run([sys.executable, "-P", "-c", _OPEN, url], env=environ, stdout=subprocess.DEVNULL, check=False)  # noqa: S603
+    command = [sys.executable, "-P", "-c", _OPEN, url]
+    subprocess.run(command, env=without_secrets(), stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - our own
 
 
 async def _confirm(order: LoginOrder, app: OAuthApp, info: AccountInfo) -> None:
@@ -574,6 +585,7 @@ def login(
         typer.Option(help="Client id of your marketplace app; by default LEADCONNECTOR_CLIENT_ID.", show_default=False),
     ] = None,
     client_secret_file: SecretFile = None,
+    proxy: Proxy = None,
     agency: Annotated[bool, typer.Option("--agency", help="Log in as an agency, for all its locations.")] = False,
     scope: Annotated[
         list[str] | None, typer.Option(help="Scope to ask for; repeatable.", show_default="contacts, locations")
@@ -639,6 +651,7 @@ def whoami(
         typer.Option(help="Location of the token; by default LEADCONNECTOR_LOCATION_ID.", show_default=False),
     ] = None,
     token_file: TokenFile = None,
+    proxy: Proxy = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
     as_json: AsJson = False,

@@ -39,6 +39,7 @@ from .options import (
     OnlyNew,
     Owners,
     PhoneConflict,
+    Proxy,
     Rate,
     Redis,
     SecretFile,
@@ -123,6 +124,7 @@ def upsert(
     no_progress: NoProgress = False,
     as_json: AsJson = False,
     token_file: TokenFile = None,
+    proxy: Proxy = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
     dask: Dask = None,
@@ -233,6 +235,7 @@ def plan_load(
         ),
     ] = False,
     token_file: TokenFile = None,
+    proxy: Proxy = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from ..bulk.brake import read_max_failures
-from ..environment import REDIS_PASSWORD, read_variable
+from ..environment import PROXY, REDIS_PASSWORD, read_variable, set_variable
 from ..errors import ConfigurationError, UsageError
 from ..limits.limit import Limits, RateLimit
 from ..limits.redis import RedisLimits
@@ -356,6 +356,32 @@ TokenFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         help="File with the token; by default LEADCONNECTOR_TOKEN, then the stored login.", show_default=False
+    ),
+]
+
+
+def _use_proxy(url: str | None) -> None:
+    """Have all clients of this command call through a proxy.
+
+    Raises:
+        BadParameter: It holds a password.
+    """
+    if url is None:
+        return
+    if _holds_password(url):
+        raise typer.BadParameter(
+            f"it holds a password, which everybody on this machine could read; set {PROXY} in its place"
+        )
+    set_variable(PROXY, url)
+
+
+Proxy: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        callback=_use_proxy,
+        help="HTTP proxy to call through, such as http://proxy:3128; by default LEADCONNECTOR_PROXY.",
+        show_default=False,
     ),
 ]
 Store: TypeAlias = Annotated[

@@ -14,6 +14,7 @@ from .options import (
     Concurrency,
     Daily,
     NoProgress,
+    Proxy,
     Rate,
     Redis,
     RunFolder,
@@ -45,6 +46,7 @@ def verify_run(
     no_progress: NoProgress = False,
     as_json: AsJson = False,
     token_file: TokenFile = None,
+    proxy: Proxy = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:
@@ -89,6 +91,7 @@ def undo_run(
     no_progress: NoProgress = False,
     as_json: AsJson = False,
     token_file: TokenFile = None,
+    proxy: Proxy = None,
     store: Store = None,
     client_secret_file: SecretFile = None,
 ) -> None:

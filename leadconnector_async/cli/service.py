@@ -18,6 +18,7 @@ from .options import (
     Daily,
     Location,
     NoProgress,
+    Proxy,
     Rate,
     Redis,
     TokenFile,
@@ -104,6 +105,7 @@ def export(
     no_progress: NoProgress = False,
     as_json: AsJson = False,
     token_file: TokenFile = None,
+    proxy: Proxy = None,
 ) -> None:
     """Write the contacts of a location to a file that `upsert` can load again.
 

@@ -19,7 +19,7 @@ from ..auth.source import TokenSource
 from ..calls.retry import RetryPolicy
 from ..calls.transport import DEFAULT_BASE_URL, Timeouts
 from ..client import LeadConnector
-from ..environment import API_VERSION, BASE_URL, LOCATION_ID, TOKEN, read_variable
+from ..environment import API_VERSION, BASE_URL, LOCATION_ID, PROXY, TOKEN, read_variable
 from ..errors import ConfigurationError, LeadConnectorError, OutageError
 from ..limits.limit import Limits, RateLimit
 from ..private_file import read_secret
@@ -127,6 +127,7 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
             rate_limit=self.rate_limit,
             retry=self.retry,
             timeouts=self.timeouts,
+            proxy=read_variable(PROXY),
             concurrency=concurrency,
             limits=limits,
         )

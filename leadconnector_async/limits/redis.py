@@ -109,6 +109,8 @@ class RedisLimits:
         self._users = 0
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_prefix") or not hasattr(self, "_name"):  # its making failed
+            return "<RedisLimits without an address>"
         return f"<RedisLimits {self._name} {clean_text(self._prefix)}>"
 
     async def open(self) -> None:

@@ -51,7 +51,7 @@ class RunningSandbox:
         self._running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     def __repr__(self) -> str:
-        return f"<RunningSandbox {self.url or 'not running'}>"
+        return f"<RunningSandbox {getattr(self, 'url', None) or 'not running'}>"
 
     # ------------------------------------------------------------------------------------------ life
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from ...errors import CallError, ConfigurationError, LeadConnectorError, OutageE
 from ...models import CustomFieldDefinition
 from ...rules.consent import plain
 from ...rules.problems import UnusableCellError
+from ..tables.text import read_small_text
 from .custom_fields import FieldDefinition, FieldDefinitions
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -76,9 +78,11 @@ def read_owners(path: Path) -> Directory:
         ConfigurationError: It cannot be read, or has no such columns.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return Directory("owner", _ids_of(csv.DictReader(file), path))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = csv.DictReader(io.StringIO(read_small_text(path), newline=""))
+        return Directory("owner", _ids_of(rows, path))
+    except ConfigurationError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not CSV in UTF-8"
         raise ConfigurationError(f"owners file {path}: cannot be read ({reason})") from None
 

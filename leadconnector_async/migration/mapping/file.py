@@ -18,6 +18,7 @@ from ...protocol.answers import clean_text
 from ...protocol.text import INVISIBLE
 from ...rules.consent import CHANNELS
 from ..tables import Table
+from ..tables.text import read_small_text
 from .columns import NOT_KNOWN, ColumnMap
 from .meaning import NOTHING_SAID, Meaning
 from .rows import input_columns
@@ -67,8 +68,8 @@ def read_mapping_file(path: Path) -> MappingFile:
         ConfigurationError: It cannot be read, or says something that has no meaning; the sentence says where.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        found = tomllib.loads(read_small_text(path))
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no TOML, or a number too long
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(f"mapping file {path}: cannot be read ({reason})") from None
     columns, settings = _texts(path, found, "columns"), _texts(path, found, "settings")

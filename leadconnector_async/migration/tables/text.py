@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from io import TextIOWrapper
+from pathlib import Path
 from typing import IO, Final
 
 from msgspec import Struct
@@ -203,6 +204,23 @@ def _sample(file: File) -> bytes:
             if not line.isascii():
                 sample += line
     return bytes(sample)
+
+
+_MOST_SMALL_CHARS: Final = 16 * 1024 * 1024
+
+
+def read_small_text(path: Path) -> str:
+    """Return a text that fits into memory, such as a file of settings.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no UTF-8, or so large that it is none of those, as a device that never ends.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        text = file.read(_MOST_SMALL_CHARS + 1)
+    if len(text) > _MOST_SMALL_CHARS:
+        raise ValueError("it has more than 16 million characters")
+    return text
 
 
 def open_text(file: File, encoding: Encoding) -> TextIOWrapper:
