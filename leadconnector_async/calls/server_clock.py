@@ -46,14 +46,11 @@ class ServerClock:
 
     def span(self, at: float) -> tuple[float, float] | None:
         """Return the server's earliest and latest time at a moment of the monotonic clock, in seconds since 1970."""
-        if self._at_most == math.inf:
-            return None
-        return at + self._at_least, at + self._at_most
+        return self.span_of(at, at)
 
     def span_of(self, first: float, last: float) -> tuple[float, float] | None:
         """Return the earliest and the latest time of all that happened between two moments; as `span`."""
-        began, ended = self.span(first), self.span(last)
-        return None if began is None or ended is None else (began[0], ended[1])
+        return None if self._at_most == math.inf else (first + self._at_least, last + self._at_most)
 
 
 def read_time(text: str | None) -> float | None:

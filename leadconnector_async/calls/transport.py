@@ -198,7 +198,7 @@ class Transport:
             response = await self._session.request(
                 request.method,
                 _url(self.base_url, request.path),
-                data=None if request.body is None else aiohttp.BytesPayload(request.body),  # as aiohttp would find out
+                data=request.body,
                 headers=self._headers(request, token),
                 allow_redirects=False,  # a redirect would take the token elsewhere
                 timeout=self._timeout,
