@@ -39,7 +39,7 @@ def state(url: str) -> list[dict[str, Any]]:
     found = []
     for contact in sorted(stored(url), key=lambda contact: contact.id):
         fields = msgspec.json.decode(contact.raw)
-        fields.pop("dateUpdated")
+        del fields["dateUpdated"], fields["lastActivity"]  # which move with each write
         found.append({**fields, "tags": sorted(fields["tags"])})
     return found
 
