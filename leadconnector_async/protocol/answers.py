@@ -47,6 +47,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _TAG = re.compile(r"<(/?)([a-z]*+)[^<>]*+>", re.I)
 _UNSHOWN_TAGS: Final = ("style", "script", "title")
 _MAX_MESSAGE_CHARS = 500
+_MOST_MESSAGES: Final = 10  # of one answer; a report keeps those of many
 _LONGEST_INTERVAL, _LONGEST_DAY = 3_600.0, 2 * 86_400.0  # of windows, in seconds; above that it is nonsense
 _MOST_DIGITS = 15
 _ADVICE: Final = (
@@ -72,7 +73,7 @@ def read_error(response: Response) -> APIError:
         advice=_advice(messages),
     )
     if isinstance(error, DuplicateContactError):
-        error.contact_id = str(fields["meta"]["contactId"])
+        error.contact_id = clean_text(str(fields["meta"]["contactId"]))
         error.matching_field = _text(fields["meta"].get("matchingField"))
     if isinstance(error, PermanentDndError):
         error.channels = _channels_named(messages)
@@ -96,7 +97,10 @@ def _messages(fields: Mapping[str, Any], response: Response) -> tuple[str, ...]:
     found = fields.get("message") or fields.get("error_description") or fields.get("error")
     if isinstance(found, dict):  # as v3 has it in places
         found = found.get("message")
-    texts = [clean_text(str(text)) for text in (found if isinstance(found, list) else [found]) if text]
+    told = found if isinstance(found, list) else [found]
+    texts = [clean_text(str(text)) for text in told[:_MOST_MESSAGES] if text]
+    if len(told) > _MOST_MESSAGES:
+        texts.append(f"and {len(told) - _MOST_MESSAGES:,} more")
     if not texts and not fields:
         texts = [clean_text(_shown_text(response.body[:20_000].decode(errors="replace")))]
     return tuple(text for text in texts if text) or (_reason(response.status),)
