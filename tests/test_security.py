@@ -25,7 +25,9 @@ from leadconnector_async import (
     LeadConnectorError,
     MemoryTokenStore,
     OAuthApp,
+    Outcome,
     RetryPolicy,
+    RowError,
     Timeouts,
 )
 from leadconnector_async.protocol.answers import Response, clean_text
@@ -35,6 +37,7 @@ from leadconnector_async.webhooks import VENDOR_RSA, WebhookKeys, verify_webhook
 from tests.contacts.test_group import DELETES, NEVER_REPEATED, REPEATABLE, Calling
 from tests.echo import ONLY_IN_ERRORS, SHAPES, SPELLINGS, TORN, Echo, echoing, find_leaks
 from tests.fake_clock import FakeClock
+from tests.scripted import answering as answering_json
 
 TOKEN = "pit-5e0f7a31-very-secret"
 PIT = "pit-5e0f7a31-90c4-4b1f-8e6d-27f3ab51c0d9"
@@ -410,3 +413,46 @@ def test_nothing_that_stands_between_its_characters_hides_a_secret(status: int, 
 def test_what_is_shown_has_no_invisible_characters() -> None:
     hidden = "\u00ad\u200b\u200e\u202e\u2066\ufeff\U000e0041"
     assert clean_text("pay" + hidden.join("pal") + "\x00\n!") == "paypal !"
+
+
+# ---------------------------------------------------------------------------------------------- caps in sum
+
+LONG = "x" * 400
+MANY = [f"{number} {LONG}" for number in range(15_000)]
+STORED = {"id": "C", "locationId": "L", "email": "a@example.com", "firstName": LONG * 4_000}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (422, {"message": MANY, "error": MANY, "traceId": LONG * 4_000, "canonicalCode": LONG * 4_000}),
+        (400, {"message": {"message": MANY}}),
+        (400, {"error": [MANY]}),
+        (400, {"message": "no", "meta": {"contactId": LONG * 100, "matchingField": LONG * 100}}),
+        (400, {"message": {name: name for name in MANY[:100]}}),
+        (200, {"new": False, "contact": STORED, "traceId": LONG * 4_000}),
+    ],
+)
+async def test_what_is_kept_of_one_answer_is_bounded(status: int, answer: object, tmp_path: Path) -> None:
+    async with (
+        answering_json(answer, status=status) as service,
+        LeadConnector("pit-x", base_url=service.url, location_id="L", retry=ONCE) as client,
+    ):
+        person = {"email": "a@example.com", "firstName": "Ann"}
+        report = await client.contacts.bulk_upsert([person], journal=tmp_path / "journal.sqlite3")
+    report.to_csv(tmp_path / "outcomes.csv")
+    kept = [report.to_json(), repr(report.outcomes), (tmp_path / "outcomes.csv").read_text()]
+    assert report.total == 1
+    assert [len(text) for text in kept if len(text) > 12_000] == []
+
+
+def test_what_is_kept_of_all_answers_is_bounded() -> None:
+    """The service may say something else of each row; all are counted."""
+    report = BatchReport(keep_outcomes=False)
+    for index in range(15_000):
+        error = RowError("ValidationError", 422, f"{index} {LONG * 10}")
+        report.add(Outcome(index=index, status="failed", error=error))
+        report.add(Outcome(index=index, status="skipped", error=error))
+    assert len(report.to_json()) < 10_000_000
+    assert len(repr(report.errors)) < 500_000
+    assert (sum(one.count for one in report.errors), sum(report.skip_reasons.values())) == (15_000, 15_000)

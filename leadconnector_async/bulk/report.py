@@ -27,6 +27,7 @@ Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown"
 STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
 
 
+_MOST_ERROR_CHARS: Final = 200_000  # of all kinds together
 _MOST_ERRORS: Final = 1000  # kinds; a message may name the row's own values, and be another for each row
 _OTHER_ERRORS: Final = "other errors"
 _ADDED: Final = (  # what the counts of several reports are added up of, but for those by kind
@@ -361,15 +362,23 @@ class BatchReport:
 
     def _count_reason(self, status: Status, reason: RowError, by: int) -> None:
         if status == "skipped":
-            self.skip_reasons[reason.message] = self.skip_reasons.get(reason.message, 0) + by
+            is_known = reason.message in self.skip_reasons or len(self.skip_reasons) < _MOST_ERRORS
+            message = reason.message if is_known else _OTHER_ERRORS
+            self.skip_reasons[message] = self.skip_reasons.get(message, 0) + by
         else:
             self._count_error(reason, by)
 
     def _count_error(self, error: RowError | ErrorCount, by: int) -> None:
         key = (error.status, error.message)
-        if key not in self._errors and len(self._errors) >= _MOST_ERRORS:
+        if key not in self._errors and not self._has_room(error.message):
             key = (None, _OTHER_ERRORS)
         self._errors[key] = self._errors.get(key, 0) + by
+
+    def _has_room(self, message: str) -> bool:
+        """Whether one kind more can be counted by itself: the service may say something else of each row, at length."""
+        if len(self._errors) >= _MOST_ERRORS:
+            return False
+        return len(message) + sum(len(known) for _, known in self._errors) <= _MOST_ERROR_CHARS
 
     def start(self, began_at: float, *, now: float, monotonic: float) -> None:
         """Set the beginning.

@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..models import ContactUpsert, UpsertResult
 from ..models.compare import find_not_applied, with_refused
+from ..models.contacts import NotApplied
 from ..models.identity import Identity
 from ..models.wire import send_along
 from ..protocol import Request, T
@@ -247,15 +248,30 @@ def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Ou
     """Settle a row that was applied. Where its creation is inferred, it is `updated` for now."""
     is_new = result.new and not result.is_new_by_date
     missing = find_not_applied(item.contact, result.contact) if is_compared else ()
+    not_applied = with_refused(missing, result.not_applied) if result.not_applied else missing
     return Outcome(
         index=item.index,
         status="created" if is_new else "updated",
         contact_id=result.contact.id,
         new=is_new,
-        trace_id=result.trace_id,
-        not_applied=with_refused(missing, result.not_applied),
+        trace_id=result.trace_id and result.trace_id[:_MOST_KEPT_CHARS],
+        not_applied=tuple(map(_shorten_stored, not_applied)) if not_applied else (),
         attempts=result.attempts,
         rate_limited=result.rate_limited,
+    )
+
+
+_MOST_KEPT_CHARS: Final = 2_000
+"""Of one text of an answer, in an outcome: an answer may have megabytes, and a load has many rows."""
+
+
+def _shorten_stored(missing: NotApplied) -> NotApplied:
+    stored = missing.stored
+    if stored is None or isinstance(stored, bool | int | float):
+        return missing
+    text = stored if isinstance(stored, str) else msgspec.json.encode(stored, enc_hook=str).decode()
+    return (
+        missing if len(text) <= _MOST_KEPT_CHARS else msgspec.structs.replace(missing, stored=text[:_MOST_KEPT_CHARS])
     )
 
 

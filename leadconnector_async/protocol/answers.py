@@ -48,6 +48,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _TAG = re.compile(r"<(/?)([a-z]*+)[^<>]*+>", re.I)
 _UNSHOWN_TAGS: Final = ("style", "script", "title")
 _MAX_MESSAGE_CHARS = 500
+_MOST_MESSAGES: Final = 10  # of one answer; a report keeps those of many
 _LONGEST_INTERVAL, _LONGEST_DAY = 3_600.0, 2 * 86_400.0  # of windows, in seconds; above that it is nonsense
 _MOST_DIGITS = 15
 _ADVICE: Final = (
@@ -75,7 +76,7 @@ def read_error(response: Response) -> APIError:
         advice=_advice(messages),
     )
     if isinstance(error, DuplicateContactError):
-        error.contact_id = str(fields["meta"]["contactId"])
+        error.contact_id = clean_text(str(fields["meta"]["contactId"]))
         error.matching_field = _text(fields["meta"].get("matchingField"))
     if isinstance(error, PermanentDndError):
         error.channels = _channels_named(messages)
@@ -101,8 +102,11 @@ def _messages(said: object, status: int) -> tuple[str, ...]:
     Proxies answer with `{}` and the like, which says nothing, and repeat the status in their texts.
     """
     found = _sentences_of(said) if isinstance(said, dict) else said
-    texts = [clean_text(str(text)) for text in (found if isinstance(found, list) else [found]) if _is_said(text)]
+    told = found if isinstance(found, list) else [found]
+    texts = [clean_text(str(text)) for text in told[:_MOST_MESSAGES] if _is_said(text)]
     texts = [re.sub(rf"^{status}\b[ :-]*", "", text) for text in texts]
+    if len(told) > _MOST_MESSAGES:
+        texts.append(f"and {len(told) - _MOST_MESSAGES:,} more")
     return tuple(filter(None, texts)) or (_reason(status),)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import sqlite3
 from collections.abc import Generator, Iterable
 from contextlib import closing
@@ -33,8 +34,9 @@ class Query(Struct, frozen=True):
 
     Attributes:
         sql: One SELECT.
-        database: `sqlite:///FILE`, `duckdb:///FILE`, the path of either file, or `postgresql://HOST/DATABASE`. It may
-            hold a password, which is told to nobody else.
+        database: `sqlite:///FILE`, `duckdb:///FILE`, the path of either file, `postgresql://HOST/DATABASE`, or what
+            libpq takes in its place, such as `host=HOST dbname=DATABASE`. It may hold a password, which is told to
+            nobody else.
     """
 
     sql: str
@@ -67,14 +69,14 @@ class Query(Struct, frozen=True):
     def _rows(self) -> Rows:
         """Yield the names of the columns, then all rows."""
         scheme, mark, rest = self.database.partition("://")
-        if scheme in _POSTGRES:
+        if scheme in _POSTGRES or _is_dsn(self.database):
             return _postgres_rows(self.database, self.sql)
         if mark and scheme not in _FILES:
             what = f"{scheme}:// is no database that can be asked"
             raise ConfigurationError(f"{what}; give sqlite:///FILE, postgresql://HOST/DATABASE or a DuckDB file")
         # As SQLAlchemy has it, three slashes come before a path, and four where that begins with one.
         path = Path(rest.removeprefix("/") if mark else self.database)
-        return _file_rows(File(path, name=f"database {path}"), self.sql)
+        return _file_rows(File(path, name=hide_password(f"database {path}", self.database)), self.sql)
 
 
 def has_password(database: str) -> bool:
@@ -89,18 +91,32 @@ def hide_password(text: str, database: str | None = None) -> str:
     return text
 
 
+# What libpq takes in place of an address: `host=db password='a b'`; the same names stand in the options of an address.
+_DSN: Final = re.compile(r"\s*[a-z_]{1,40}\s*=", re.I)
+_PASSWORD: Final = re.compile(r"\w{0,20}password\w{0,20}\s*=\s*(?:'((?:[^'\\]|\\.)*+)'?|([^\s&']*+))", re.I | re.S)
+
+
+def _is_dsn(database: str) -> bool:
+    return "://" not in database and _DSN.match(database) is not None and not Path(database).exists()
+
+
 def _passwords(database: str) -> list[str]:
     """Return the password of an address in the spellings that a message may have, the longest first."""
     scheme, mark, rest = database.partition("://")
-    if not mark or scheme in _FILES:
+    if mark and scheme in _FILES and rest.startswith("/"):
         return []
-    # Not as a library splits it: a password may hold what an address must not, and is one all the same.
-    place, _, options = rest.partition("?")
+    if not mark:  # an address with a slash missing is none, and its password is one all the same
+        rest = database.partition(":")[2].lstrip("/") if database.lower().lstrip().startswith(_POSTGRES) else ""
+    # Not as a library splits it: a password may hold what an address must not.
+    place = rest.partition("?")[0]
     found = [place.rsplit("@", 1)[0].partition(":")[2]] if "@" in place else []
-    found += [
-        value for key, _, value in (part.partition("=") for part in options.split("&")) if "password" in key.lower()
-    ]
-    return sorted({spelling for word in found if word for spelling in (word, unquote(word))}, key=len, reverse=True)
+    if mark or _is_dsn(database):
+        found += [match[1] or match[2] for match in _PASSWORD.finditer(database)]
+    spellings = {spelling for word in found if word for spelling in (word, unquote(word), _ESCAPED.sub(r"\1", word))}
+    return sorted(spellings, key=len, reverse=True)
+
+
+_ESCAPED: Final = re.compile(r"\\(.)", re.S)
 
 
 def _file_rows(file: File, sql: str) -> Rows:

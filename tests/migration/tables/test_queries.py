@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from leadconnector_async import ConfigurationError
-from leadconnector_async.migration.tables.queries import Query
+from leadconnector_async.migration.tables.queries import Query, has_password, hide_password
 
 
 def ask(sql: str, database: Path) -> str:
@@ -107,3 +107,42 @@ def test_an_sqlite_file_is_only_read(lite: Path, sql: str) -> None:
 )
 def test_whatever_only_reads_is_answered(lite: Path, sql: str) -> None:
     assert ask(sql, lite).count("\n") == 2
+
+
+SECRET = "hunter2-very-secret"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"postgresql://user:{SECRET}@127.0.0.1:1/db",
+        f"postgresql://127.0.0.1:1/db?user=a&password={SECRET}",
+        f"postgresql://127.0.0.1:1/db?sslpassword={SECRET}",
+        f"postgres:/user:{SECRET}@127.0.0.1:1/db",
+        f"postgresql:user:{SECRET}@127.0.0.1:1/db",
+        f"POSTGRESQL:/user:{SECRET}@127.0.0.1:1/db",
+        f"mysql://user:{SECRET}@127.0.0.1:1/db",
+        f"sqlite://user:{SECRET}@host/a.db",
+        f"host=127.0.0.1 port=1 user=a password={SECRET}",
+        f"host=127.0.0.1 port=1 PASSWORD = '{SECRET}' dbname=x",
+        f"host=127.0.0.1 port=1 password='it\\'s {SECRET}'",
+        f"password='{SECRET}",
+        f" password={SECRET} nonsense",
+    ],
+)
+def test_no_message_repeats_a_password_in_whatever_form(address: str, tmp_path: Path) -> None:
+    query = Query("SELECT 1", address)
+    assert has_password(address)
+    with pytest.raises(ConfigurationError) as caught:
+        query.keep_rows(tmp_path / "rows.csv")
+    error = caught.value
+    said = [str(error), repr(error), repr(error.__cause__), repr(error.__context__), repr(query)]
+    assert [text for text in [*said, hide_password(address)] if SECRET in text] == []
+
+
+@pytest.mark.parametrize(
+    "address", ["sqlite:///a=b@c:d.db", "a.sqlite", "C:\\a@b.db", "postgresql://host/db", "host=a dbname=b"]
+)
+def test_an_address_without_one_stays_as_it_is(address: str) -> None:
+    assert not has_password(address)
+    assert hide_password(address) == address
