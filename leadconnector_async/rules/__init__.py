@@ -53,7 +53,7 @@ def apply_rules(rules: Sequence[Rule], text: str, checks: Checks) -> str | Fixed
     fixed: Fixed | None = None
     for rule in rules:
         found = rule(text, checks)
-        if type(found) is Fixed:
+        if isinstance(found, Fixed):
             fixed, text = found, found.value
         else:
             text = found
