@@ -60,7 +60,10 @@ class OneContact(OperationGroup):
             DailyQuotaExceededError: The day is spent; not sent.
         """
         contact = self.complete(contact)
-        return await self.finish_upsert(self.prepare_upsert(contact), contact)
+        call, held = self.prepare_upsert(contact), NO_CHANNELS
+        if names_channels(contact):
+            call, held = await self._hold_channels(call, contact)
+        return _finish(await send_upsert(self.client, call, contact, held=held), contact)
 
     def prepare_upsert(self, contact: ContactUpsert) -> Call[UpsertResult]:
         """Check and encode what `complete` returned, to be sent by `finish_upsert`.
@@ -78,13 +81,16 @@ class OneContact(OperationGroup):
         """
         held = NO_CHANNELS
         if names_channels(contact):
-            scope = Scope(call.request.location_id, self.client.api_version)
-            held = await find_held_channels(self._send, contact, scope)
-            call = with_request(call, build_upsert(contact, self.client.api_version, is_checked=True, held=held))
-        result = await send_upsert(self.client, call, contact, held=held)
-        assert result is not PAUSED  # noqa: S101  (only rows of loads give way)
-        missing = with_refused(find_dropped(contact, result.contact), result.not_applied)
-        return msgspec.structs.replace(result, not_applied=missing) if missing else result
+            call, held = await self._hold_channels(call, contact)
+        return _finish(await send_upsert(self.client, call, contact, held=held), contact)
+
+    async def _hold_channels(
+        self, call: Call[UpsertResult], contact: ContactUpsert
+    ) -> tuple[Call[UpsertResult], Mapping[str, Any]]:
+        """Have an upsert send along what the contact holds of other channels."""
+        scope = Scope(call.request.location_id, self.client.api_version)
+        held = await find_held_channels(self._send, contact, scope)
+        return with_request(call, build_upsert(contact, self.client.api_version, is_checked=True, held=held)), held
 
     async def create(self, contact: ContactLike) -> Contact:
         """Create a contact; never tried again once it may have been stored, as that could make a second one.
@@ -289,6 +295,13 @@ async def send_upsert(
         rate_limited=tries.rate_limited,
         not_applied=_find_refused(contact, allowed, result.contact),
     )
+
+
+def _finish(result: UpsertResult | Paused, contact: ContactUpsert) -> UpsertResult:
+    """Return the result of a single upsert, with what the service dropped."""
+    assert result is not PAUSED  # noqa: S101  (only rows of loads give way)
+    missing = with_refused(find_dropped(contact, result.contact), result.not_applied)
+    return msgspec.structs.replace(result, not_applied=missing) if missing else result
 
 
 def build_checked(contact: ContactUpsert, version: str) -> Request[UpsertResult]:

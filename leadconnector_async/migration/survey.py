@@ -87,9 +87,13 @@ class Survey:
         for number, location_id, contact in sent:
             is_apart = contact.create_new_if_duplicate_allowed is True
             self._matching.add(number, location_id, identity_of(contact, location_id), is_apart=is_apart)
-        for number, location_id, contact in sent:
-            if contact.tags:
-                self._look_at_tags(number, location_id, sorted_tags(contact.tags))
+        self._look_at_tags(
+            [
+                (number, location_id, tags)
+                for number, location_id, contact in sent
+                if contact.tags and (tags := sorted_tags(contact.tags))
+            ]
+        )
         for _, location_id, contact in sent:
             if names_channels(contact):
                 self.channel_calls[location_id] += CALLS_TO_READ_CHANNELS
@@ -115,15 +119,16 @@ class Survey:
             self.pass_over()
         self.dnd.update(_wishes(closing.wanted))
 
-    def _look_at_tags(self, number: int, location_id: str, tags: tuple[str, ...]) -> None:
-        if not tags:
-            return
-        self._tagged += 1
-        for tag in tags:
-            if tag in self._tags or len(self._tags) < _MOST_TAGS:
-                self._tags[tag] += 1
-        if self._rule == "add" and (batches := self._groups.add(location_id, tags, str(number), number)):
-            self._count_calls(batches)
+    def _look_at_tags(self, tagged: Sequence[tuple[int, str, tuple[str, ...]]]) -> None:
+        self._tagged += len(tagged)
+        for tags, count in Counter([tags for _, _, tags in tagged]).items():
+            for tag in tags:
+                if tag in self._tags or len(self._tags) < _MOST_TAGS:
+                    self._tags[tag] += count
+        if self._rule == "add":
+            for number, location_id, tags in tagged:
+                if batches := self._groups.add(location_id, tags, str(number), number):
+                    self._count_calls(batches)
 
     def _count_calls(self, batches: Sequence[TagBatch]) -> None:
         self.tag_calls.update(batch.location_id for batch in batches)

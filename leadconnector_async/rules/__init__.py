@@ -53,10 +53,10 @@ def apply_rules(rules: Sequence[Rule], text: str, checks: Checks) -> str | Fixed
     fixed: Fixed | None = None
     for rule in rules:
         found = rule(text, checks)
-        if isinstance(found, str):
-            text = found
-        else:
+        if isinstance(found, Fixed):
             fixed, text = found, found.value
+        else:
+            text = found
     return text if fixed is None else fixed if fixed.value is text else Fixed(text, fixed.sentence, fixed.action)
 
 

@@ -115,6 +115,19 @@ def test_one_person_in_two_locations_is_two_contacts() -> None:
     assert forecast([(*same, "L"), (*same, "M")], MatchRule()).contacts == 2
 
 
+@pytest.mark.parametrize("count", [1, 49, 50, 51, 99, 5_000, 5_051])
+def test_however_many_rows_go_into_a_statement_each_is_kept_once(count: int) -> None:
+    with Matching() as matching:
+        for number in range(count):
+            contact = ContactUpsert(email=f"p{number // 2}@x.example", phone=f"+1617555{number:04}")
+            matching.add(number, "L", identity_of(contact, "L"))
+        matching.find_shared_phones()
+        told = matching.forecast({})
+        kept = [number for (number,) in matching._db.execute("SELECT number FROM rows ORDER BY number")]
+    assert kept == list(range(count))
+    assert (told.contacts, told.repeats) == (-(-count // 2), count // 2)
+
+
 def test_nothing_that_names_a_person_is_kept() -> None:
     with Matching() as matching:
         matching.add(0, "Somewhere", identity_of(ContactUpsert(email="ann@x.example", phone="+16175550100"), "L"))

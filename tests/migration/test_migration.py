@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from leadconnector_async import APIError, ConfigurationError, LeadConnector, Outcome
+from leadconnector_async import APIError, ConfigurationError, ContactUpsert, LeadConnector, Outcome
 from leadconnector_async.contacts.locations import CustomFields
 from leadconnector_async.migration import Migration, MigrationOptions, Sources
 from leadconnector_async.migration.options import CHANGED
@@ -67,6 +67,25 @@ async def test_the_whole_of_it_without_the_source(client: LeadConnector, sandbox
     assert not sandbox.contacts(LOCATION)
     made = {file.name for file in (tmp_path / "run").iterdir()}
     assert made >= {RUN_FILE, "report.json", "succeeded.csv", "verify.json", "verify.csv", "undo.json", "undo.csv"}
+
+
+async def test_rows_are_counted_and_named_the_same_wherever_a_block_of_them_ends(tmp_path: Path) -> None:
+    wrong, emails = {0, 199, 200, 399, 400, 449}, [f"p{number}@example.com" for number in range(450)]
+    emails[201] = emails[198]  # the same person in two blocks
+    lines = [f"{'no address' if number in wrong else email},customer" for number, email in enumerate(emails)]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["email,tags", *lines, ""]))
+    async with await Migration.prepare(None, [path], folder=tmp_path / "run", location_id=LOCATION) as run:
+        kept = [row for file in run.files for row in file.rows()]
+        plan = run.plan
+    assert [row.row.number for row in kept] == list(range(2, 452))
+    assert {number for number, row in enumerate(kept) if not isinstance(row.contact, ContactUpsert)} == wrong
+    assert (plan.rows, plan.refused, plan.to_send, plan.forecast.repeats) == (450, 6, 444, 1)
+    assert [(kind.count, kind.where) for kind in plan.problems] == [(6, f"{path}, row 2")]
+    assert plan.tags is not None
+    assert (plan.tags.rows, plan.tags.calls) == (444, 5)
+    (repeated,) = plan.repeated
+    assert [row.where for row in repeated.rows] == [f"{path}, row 200", f"{path}, row 203"]
 
 
 async def test_planned_offline_names_are_looked_up_before_the_first_write(
