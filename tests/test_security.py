@@ -456,3 +456,19 @@ def test_what_is_kept_of_all_answers_is_bounded() -> None:
     assert len(report.to_json()) < 10_000_000
     assert len(repr(report.errors)) < 500_000
     assert (sum(one.count for one in report.errors), sum(report.skip_reasons.values())) == (15_000, 15_000)
+
+
+@pytest.mark.parametrize("kind", ["502-html", "reset-before", "cut-body", None])
+async def test_no_local_of_ours_shows_the_token(kind: str | None) -> None:
+    """Reports of errors show the locals of each frame."""
+    retry = RetryPolicy(max_attempts=1)
+    async with Sandbox(token=TOKEN, unlimited=True) as sandbox:
+        token = TOKEN if kind else TOKEN + "-wrong"
+        async with LeadConnector(token, base_url=sandbox.url, location_id="L", retry=retry) as client:
+            sandbox.fail_next(kind)
+            with pytest.raises(LeadConnectorError) as caught:
+                await client.contacts.upsert({"email": "a@example.com"})
+    for error in chain(caught.value):
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if "leadconnector_async" in frame.f_code.co_filename and "tests" not in frame.f_code.co_filename:
+                assert TOKEN not in repr(frame.f_locals)

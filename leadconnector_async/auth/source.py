@@ -9,6 +9,7 @@ from msgspec import Struct
 from ..clock import Clock
 from ..errors import ConfigurationError
 from ..protocol import Request, T
+from ..text import Secret
 
 
 class TokenSource(Protocol):
@@ -76,7 +77,7 @@ def check_token(token: object) -> str:
         raise ConfigurationError("the token is empty; pass a Private Integration Token of your location")
     if not (token.isascii() and token.isprintable()) or " " in token:
         raise ConfigurationError("the token has characters that no token has; copy it once more")
-    return token
+    return Secret(token)
 
 
 class FixedToken:

@@ -30,6 +30,7 @@ from ..errors import (
 from ..protocol import Request, T
 from ..protocol.answers import Response, clean_text
 from ..protocol.redaction import Redactor
+from ..text import Secret
 
 # ---------------------------------------------------------------------------------------------- one timer for all calls
 
@@ -221,7 +222,7 @@ class Transport:
         """Join headers and token; those of the last call are kept, as nearly all calls have the same."""
         headers, last_token, joined = self._last
         if headers is not request.headers or last_token != token:
-            authorization = {"Authorization": f"Bearer {token}"} if token else {}
+            authorization = {"Authorization": Secret(f"Bearer {token}")} if token else {}
             joined = CIMultiDict({**request.headers, **authorization})
             self._last = request.headers, token, joined
         return joined

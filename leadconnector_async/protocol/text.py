@@ -30,3 +30,12 @@ def neutral_cell(text: str) -> str:
     if _NUMBER.fullmatch(text):
         return text
     return _FORMULA.sub(r"\1'\2", text)
+
+
+class Secret(str):
+    """A text that is not shown where objects are: in the locals of a traceback, in a debugger, in error reports."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'...'"
