@@ -9,7 +9,7 @@ from msgspec import Struct
 from ..clock import Clock
 from ..errors import ConfigurationError
 from ..protocol import Request, T
-from ..text import Secret
+from ..protocol.text import Secret
 
 
 class TokenSource(Protocol):

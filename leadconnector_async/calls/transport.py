@@ -30,7 +30,7 @@ from ..errors import (
 from ..protocol import Request, T
 from ..protocol.answers import Response, clean_text
 from ..protocol.redaction import Redactor
-from ..text import Secret
+from ..protocol.text import Secret
 
 # ---------------------------------------------------------------------------------------------- one timer for all calls
 
