@@ -43,6 +43,7 @@ FLAGS: Final = {
     "is_for_spreadsheets": "--for-spreadsheets",
     "location_id": "--location",
     "out": "--out",
+    "proxy": "--proxy",
     "resume": "--resume",
     "SQLiteTokenStore": "--store",
 }
