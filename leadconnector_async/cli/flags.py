@@ -45,6 +45,7 @@ FLAGS: Final = {
     "location_id": "--location",
     "max_failures": "--max-failures",
     "out": "--out",
+    "proxy": "--proxy",
     "resume": "--resume",
     "SQLiteTokenStore": "--store",
 }

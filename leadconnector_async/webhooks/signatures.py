@@ -91,7 +91,7 @@ def check_signature(body: bytes, headers: WebhookHeaders, keys: WebhookKeys) -> 
     known = [header for header in signatures if getattr(keys, _HEADERS[header])]
     if not known:
         raise WebhookError(
-            f"no key is given for {', '.join(signatures)}, its only signature (`WebhookKeys` takes them)",
+            f"no key is given for {', '.join(signatures)}, its only signature (WebhookKeys takes them)",
             reason="bad_signature",
         )
     header = known[0]

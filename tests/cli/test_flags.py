@@ -21,7 +21,7 @@ from leadconnector_async.cli.flags import FLAGS, with_flags
 from leadconnector_async.cluster import upsert_partitions
 from leadconnector_async.errors import option
 from leadconnector_async.migration import Migration, MigrationOptions
-from leadconnector_async.migration.export import Export
+from leadconnector_async.migration.export import Export, ExportOrder
 from leadconnector_async.migration.tables.inputs import Query, Reading
 
 PACKAGE = Path(leadconnector_async.__file__).parent
@@ -29,6 +29,7 @@ A_FLAG = re.compile(r"(?<![\w-])--[a-z]")
 AN_OPTION = re.compile(r"`([A-Za-z_.]+)(?:=|`)")
 # What else stands in backticks: a value that is filled in, a word of the API, a method, arguments of other wings.
 NO_OPTIONS = {"a", "active", "use", "leadconnector_sandbox", "timestamp", "request.data"}
+<<<<<<< HEAD
 STRUCTS = (MigrationOptions, Query, Reading)
 CALLED = (
     Migration.prepare,
@@ -39,6 +40,10 @@ CALLED = (
     Export,
     upsert_partitions,
 )
+=======
+STRUCTS = (MigrationOptions, Query, Reading, ExportOrder)
+CALLED = (Migration.prepare, Migration.open, Migration.upsert, LeadConnector, Export, upsert_partitions)
+>>>>>>> guard
 
 
 def modules() -> list[Path]:

@@ -202,4 +202,4 @@ def test_formulas_and_bytes_of_a_row_do_no_harm(run: Run, url: str, tmp_path: Pa
     update(url, stored(url)[0].id, first_name="x")
     assert run("verify", "out")[0] == 1
     (row,) = table(tmp_path / "out" / "verify.csv")
-    assert (row["sent"], row["stored"]) == ('=1+1,"x"\nnew line', "x")
+    assert (row["sent"], row["stored"]) == ('\'=1+1,"x"\nnew line', "x")
