@@ -29,8 +29,7 @@ A_FLAG = re.compile(r"(?<![\w-])--[a-z]")
 AN_OPTION = re.compile(r"`([A-Za-z_.]+)(?:=|`)")
 # What else stands in backticks: a value that is filled in, a word of the API, a method, arguments of other wings.
 NO_OPTIONS = {"a", "active", "use", "leadconnector_sandbox", "timestamp", "request.data"}
-<<<<<<< HEAD
-STRUCTS = (MigrationOptions, Query, Reading)
+STRUCTS = (MigrationOptions, Query, Reading, ExportOrder)
 CALLED = (
     Migration.prepare,
     Migration.open,
@@ -40,10 +39,6 @@ CALLED = (
     Export,
     upsert_partitions,
 )
-=======
-STRUCTS = (MigrationOptions, Query, Reading, ExportOrder)
-CALLED = (Migration.prepare, Migration.open, Migration.upsert, LeadConnector, Export, upsert_partitions)
->>>>>>> guard
 
 
 def modules() -> list[Path]:
