@@ -3,8 +3,8 @@
 leadconnector.calls                   calls sent, by method and by status or kind of error
 leadconnector.call.duration           seconds from a call's sending to the end of its answer, by the same
 leadconnector.slot.wait.duration      seconds that a call waited for a slot of its location, by lane
-leadconnector.retries                 calls tried again, by kind of error
-leadconnector.rate_limited            calls answered 429
+leadconnector.retries                 retries of calls, by kind of error
+leadconnector.rate_limited            calls that were rate-limited (HTTP 429)
 leadconnector.outcomes                rows of loads, by outcome
 leadconnector.quota.remaining         calls left of the window, as the service last told, by location
 leadconnector.quota.daily_remaining   calls left of the day, as the service last told, by location
@@ -67,8 +67,10 @@ class Telemetry:
         self._look_again_at = -math.inf
         self._has_failed = False
         self._calls = meter.create_counter("leadconnector.calls", "{call}", "Calls sent")
-        self._retries = meter.create_counter("leadconnector.retries", "{call}", "Calls tried again")
-        self._rate_limited = meter.create_counter("leadconnector.rate_limited", "{call}", "Calls answered 429")
+        self._retries = meter.create_counter("leadconnector.retries", "{call}", "Retries of calls")
+        self._rate_limited = meter.create_counter(
+            "leadconnector.rate_limited", "{call}", "Rate-limited calls (HTTP 429)"
+        )
         self._outcomes = meter.create_counter("leadconnector.outcomes", "{row}", "Rows of loads that have an outcome")
         self._duration = meter.create_histogram(
             "leadconnector.call.duration",

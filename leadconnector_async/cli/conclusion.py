@@ -136,10 +136,12 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
 
 def tell_counts(report: BatchReport) -> None:
     """Print what became of rows and calls, and the errors of rows by kind, the most frequent first."""
-    counts = [f"{getattr(report, status)} {status.replace('_', ' ')}" for status in STATUSES if getattr(report, status)]
+    counts = [f"{getattr(report, name):,} {name.replace('_', ' ')}" for name in STATUSES if getattr(report, name)]
     sessions = f" over {report.sittings} sessions" if report.sittings > 1 else ""
-    show(f"{report.total} rows in {report.duration_seconds:.1f} s{sessions}: {', '.join(counts) or 'nothing to do'}")
-    show(f"{report.requests} calls, {report.retries} tried again, {report.rate_limited} answered 429")
+    what = ", ".join(counts) or "nothing to do"
+    show(f"{count_of(report.total, 'row')} in {report.duration_seconds:.1f} s{sessions}: {what}")
+    retries = count_of(report.retries, "retry", "retries")
+    show(f"{count_of(report.requests, 'call')}, {retries}, {report.rate_limited:,} rate-limited (HTTP 429)")
     for error in report.errors[:_MOST_ERRORS]:
         status = "" if error.status is None else f"{error.status} "
         show(f"  {error.count} x {status}{clean_text(error.message)}")

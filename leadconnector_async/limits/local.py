@@ -301,7 +301,8 @@ class LocalWindow:
         wait = (self.per_seconds or _DEFAULT_INTERVAL) * (1 + _MARGIN) if seconds is None else seconds
         now = self._clock.monotonic()
         if now >= self._paused_until:  # else another of its calls has logged it
-            _log.info("location %s: answered 429; nothing more is sent for %.1f s", clean_text(self._location_id), wait)
+            name = clean_text(self._location_id)
+            _log.info("location %s: rate-limited (HTTP 429); nothing is sent for %.1f s", name, wait)
         self._paused_until = max(self._paused_until, now + wait)
         if seconds is not None and seconds > longest:
             self._refused_until = max(self._refused_until, now + wait - longest)

@@ -250,7 +250,7 @@ class SharedWindow:
         wait = self.per_seconds * (1 + _MARGIN) if seconds is None else seconds
         if not self.is_paused():
             name = clean_text(self._location_id)
-            _log.info("location %s: answered 429; nothing more is sent for %.1f s", name, wait)
+            _log.info("location %s: rate-limited (HTTP 429); nothing is sent for %.1f s", name, wait)
         self._stop_sending(wait, longest)
 
     def _stop_sending(self, wait: float, longest: float) -> None:

@@ -96,6 +96,6 @@ async def test_each_event_is_told_in_one_line(
     assert told == [
         f"location {LOCATION}: the limit is 25 calls in 10 s now",
         # First to the row that goes alone; then to four that went together, in one line.
-        f"location {LOCATION}: answered 429; nothing more is sent for 10.0 s",
-        f"location {LOCATION}: answered 429; nothing more is sent for 10.0 s",
+        f"location {LOCATION}: rate-limited (HTTP 429); nothing is sent for 10.0 s",
+        f"location {LOCATION}: rate-limited (HTTP 429); nothing is sent for 10.0 s",
     ]

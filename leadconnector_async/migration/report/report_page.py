@@ -186,7 +186,7 @@ def _about(run: FinishedRun) -> list[Content]:
 def _lead(run: FinishedRun) -> Html:
     report = run.report
     told = f"It took {duration(report.duration_seconds)} and {count_of(report.requests, 'call')}"
-    limited = f"; {report.rate_limited:,} answered 429." if report.rate_limited else "; none was answered 429."
+    limited = f"; {report.rate_limited or 'none'} rate-limited (HTTP 429)."
     return element("p", told, limited, [" Stopped: ", quoted(run.stopped), "."] if run.stopped else None)
 
 
@@ -227,10 +227,10 @@ def _facts(run: FinishedRun) -> Iterator[tuple[str, Content]]:
     counts: dict[str, Any] = report.to_dict()
     yield "Rows", number(report.total, key="total")
     yield "Calls", number(report.requests, key="requests")
-    yield "Calls tried again", number(report.retries, key="retries")
-    yield "Answered 429", number(report.rate_limited, key="rate_limited")
+    yield "Retries", number(report.retries, key="retries")
+    yield "Rate-limited (HTTP 429)", number(report.rate_limited, key="rate_limited")
     yield "Rows with fields not applied", number(report.partially_applied, key="partially_applied")
-    yield "Rows that met another one's contact", number(report.collisions, key="collisions")
+    yield "Rows that reached another person's contact", number(report.collisions, key="collisions")
     seconds = counts["duration_seconds"]
     yield "Time", element("data", duration(seconds), value=str(seconds), data_key="duration_seconds")
     if report.finished_at is not None:
