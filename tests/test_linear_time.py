@@ -220,7 +220,7 @@ def every_rule() -> Iterator[tuple[str, Callable[[str], object]]]:
     yield from VALUE_READERS.items()
     for kind in ("TEXT", "LARGE_TEXT", "NUMERICAL", "DATE", "PHONE", "EMAIL", "CHECKBOX", "SINGLE_OPTIONS"):
         field = FieldDefinition(id="id", key="contact.key", name="Name", data_type=kind, options=OPTIONS)
-        yield f"custom {kind}", value_reader(field, CHECKS, is_strict=True)
+        yield f"custom {kind}", value_reader(field, CHECKS)
     for consent in KINDS:
         yield f"judge {consent}", partial(judge, kind=consent)
     for work in (says_nothing, plain, find_consent, find_target, read_target, find_country, may_be_id, read_channel):

@@ -22,7 +22,7 @@ from leadconnector_async.migration.mapping.file import read_mapping_file
 from leadconnector_async.sandbox import Sandbox
 
 WRONG: list[dict[str, Any]] = [
-    *({"token": token} for token in (None, 7, b"pit-x", object(), "", " ", "a b", "p\u200bit")),
+    *({"token": token} for token in (None, 7, b"pit-x", ["pit-x"], "", " ", "a b", "p\u200bit")),
     *({"location_id": value} for value in (7, b"L")),
     *({"base_url": value} for value in (None, 7)),
     *({"api_version": value} for value in (None, 7, "2020-01-01")),
