@@ -165,7 +165,7 @@ def test_the_second_command_is_what_ci_runs() -> None:
 
 def test_the_command_line_of_its_page(tmp_path: Path) -> None:
     export, command = blocks(COMMANDS)[0][1].splitlines()
-    assert export.startswith("export LEADCONNECTOR_TOKEN=")
+    assert export.startswith("read -rs LEADCONNECTOR_TOKEN && export LEADCONNECTOR_TOKEN")
     (tmp_path / "contacts.csv").write_text("email\na@example.com\n")
     with sandbox() as environ:
         assert invoke(*command.split()[1:], cwd=tmp_path, **environ)[0] == 0

@@ -267,7 +267,7 @@ def test_a_full_disk_stops_the_load_in_order_and_it_goes_on_later(run: Run, tmp_
     assert command is not None
     code, out, _ = run(*command[1].split(), "--rate", "5000/1")
     assert code == 0
-    assert "2000 rows in" in out
+    assert "2,000 rows in" in out
     assert "over 2 sessions" in out
 
 

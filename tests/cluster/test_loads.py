@@ -16,6 +16,7 @@ from leadconnector_async import BatchReport, LeadConnector, LocalLimits
 from leadconnector_async.bulk.report import LoadStoppedError
 from leadconnector_async.cluster import Progress
 from leadconnector_async.errors import ConfigurationError
+from leadconnector_async.private_file import write_private
 from tests.cluster.conftest import Server, load, results, told, write_people
 
 
@@ -92,7 +93,7 @@ async def test_a_dataframe_and_a_parquet_file(cluster: Any, server: Server, tmp_
 
 
 async def test_a_cluster_of_its_own(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "token").write_text("sandbox\n")
+    write_private(tmp_path / "token", "sandbox\n")
     (tmp_path / "people.csv").write_text("email\na@example.com\nb@example.com\nnobody\n")
     options = server.options(token_source=f"file:{tmp_path}/token", location_id="HOME")
     report = await load(server, tmp_path / "people.csv", tmp_path / "out", client_options=options, workers=1)
@@ -157,7 +158,7 @@ async def test_a_wish_to_stop_before_anything_is_sent(cluster: Any, server: Serv
 
 
 async def test_a_token_that_is_refused_stops_the_load(cluster: Any, server: Server, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("pit-wrong")
+    write_private(tmp_path / "token", "pit-wrong")
     people = tmp_path / "people.csv"
     write_people(people, locations=6, rows=20)
     options = server.options(token_source=f"file:{tmp_path}/token")

@@ -12,6 +12,7 @@ from leadconnector_async.cluster import ClientOptions, Progress
 from leadconnector_async.cluster.splitting import find_parts
 from leadconnector_async.cluster.store import Store
 from leadconnector_async.errors import ConfigurationError
+from leadconnector_async.private_file import write_private
 from tests.cluster.conftest import Server, load, write_people
 
 SECRET = "pit-7a41-very-secret"
@@ -40,7 +41,7 @@ class Spy:
 async def test_no_token_is_seen_on_the_cluster(
     cluster: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str], is_refused: bool
 ) -> None:
-    (tmp_path / "token").write_text(SECRET)
+    write_private(tmp_path / "token", SECRET)
     people = tmp_path / "people.csv"
     write_people(people, locations=3, rows=150)
     server, spy = Server(token="other" if is_refused else SECRET), Spy(cluster)

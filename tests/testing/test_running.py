@@ -152,7 +152,7 @@ def test_the_end_waits_for_no_call_and_leaves_nothing_running_and_what_was_store
     with run_sandbox(faults={"hang": 1.0}) as sandbox:
         sandbox.seed([{"email": "ann@example.com"}])
         caller = socket.create_connection(("127.0.0.1", int(sandbox.url.rpartition(":")[2])), timeout=10)
-        caller.sendall(b"POST /contacts/upsert HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        caller.sendall(b"POST /contacts/upsert HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}")
     assert threading.active_count() == before
     with caller, contextlib.suppress(ConnectionResetError):
         assert caller.recv(1) == b""
