@@ -30,9 +30,10 @@ def path(run: Run, tmp_path: Path) -> Path:
     people = tmp_path / "<b>people\u202e&.csv"
     rows = [["no address", name, "", "US", ""] for name in HOSTILE]
     rows += [
-        [f"p{n}@example.com", HOSTILE[n % 5], f"+1617555{n % 90:04}", "US", "Nope" * (n % 9 == 0)] for n in range(120)
+        [f"p{n}@example.com", HOSTILE[n % 5], f"+1617555{n % 90:04}", "US", "Pro" * (n % 9 == 0)] for n in range(120)
     ]
     rows += [[f"q{n}@example.com", "", "", "Narnia" * (n % 2), ""] for n in range(40)]
+    rows += [[f"q{n}@example.com", "", f"+1617555{n:04}", "US", ""] for n in range(0, 40, 4)]  # phones of others
     with people.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["email", "firstName", "phone", "country", "custom:plan"], *rows])
     assert (

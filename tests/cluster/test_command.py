@@ -67,7 +67,7 @@ def test_a_lead_that_is_killed_goes_on(server: Server, tmp_path: Path) -> None:
     code, out, _ = end(start(server, "people.csv", "--out", "run", "--resume", folder=tmp_path))
     assert code == 1
     assert out.startswith("1,600 rows in ")
-    assert " and 2 sittings: 1440 created, 156 updated, 4 failed\n" in out
+    assert " over 2 sessions: 1,440 created, 156 updated, 4 failed\n" in out
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert (report["total"], report["created"], report["updated"], report["failed"]) == (1600, 1440, 156, 4)
     assert len(results(tmp_path / "run")) == 1600
