@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, lru_cache, partial
+from importlib.resources import files
 from itertools import product
 from typing import Any, Final, Literal, TypeAlias
 
@@ -50,94 +51,10 @@ class Consent(Struct, frozen=True):
 
 # ---------------------------------------------------------------------------------------------- headers
 
-# What headers call the channels; {c} in the phrases below stands for each of these words. "Phone" alone means calls and
-# texts. Nothing before the equals sign: there is no channel for it.
-_WORDS: Final = """
-    Email = email, emails, email address, email marketing, emailing, marketing email, marketing emails, mail, mails
-    Email = newsletter, newsletters, email newsletter, email newsletters, bulk email, bulk emails, mass email
-    Email = mass emails, mailing, mailings, mailing list, mailing lists, email list, email lists, email communication
-    Email = email communications, email campaigns, email messages, email subscription, email updates, promotional emails
-    SMS = sms, text, texts, texting, text message, text messages, text messaging, text marketing, sms marketing
-    SMS = marketing sms, marketing texts, sms message, sms messages, sms messaging, mms, sms updates, sms subscription
-    Call = call, calls, calling, phone call, phone calls, telephone call, telephone calls, voice, voice call
-    Call = voice calls, voicemail, marketing calls, telemarketing, landline, landlines
-    Call, SMS = phone, phones, telephone, tel, mobile, mobile phone, cell, cell phone, phone number, mobile number
-    Call, SMS = phone marketing, mobile marketing
-    WhatsApp = whatsapp, whatsapp message, whatsapp messages, whatsapp marketing
-    FB = facebook, messenger, facebook messenger, fb, fb messenger
-    GMB = gmb, google my business, google business, google business messages
-    RCS = rcs, rcs messages
-    all = all, everything, all channels, marketing, all marketing, marketing communication, marketing communications
-    all = marketing messages, communication, communications, all communication, all communications, messages, messaging
-    all = promotions, promotional messages, advertising, solicitation
-    = post, postal, postal mail, direct mail, physical mail, letters, fax, faxes, bulk fax
-"""
-# What one does to people, or must not do; {v} in the phrases.
-_VERBS: Final = """
-    Email = email, mass email, bulk email, send email, send emails, send bulk email, send newsletter
-    SMS = text, sms, mms, send text, send texts, send sms, text message
-    Call = call, phone, telephone, dial, cold call, robocall, call by phone
-    WhatsApp = whatsapp
-    all = contact, be contacted, market, market to, send marketing, solicit, message, communicate
-    = mail, send mail, bulk mail, allow mail, allow mails, allow bulk mail, allow bulk mails, postal mail, post, fax
-    = send fax
-"""
-_PHRASES: Final = """
-    opt-out = unsubscribed {c}, unsubscribed from {c}, unsubscribed from all {c}, {c} unsubscribed, unsubscribe {c}
-    opt-out = unsubscribe from {c}, unsubscribe from all {c}, {c} unsubscribe, unsub {c}, {c} unsub
-    opt-out = opt out {c}, opt out of {c}, opt out of all {c}, opt out from {c}, opt out for {c}, {c} opt out
-    opt-out = opted out {c}, opted out of {c}, opted out of all {c}, opted out from {c}, opted out for {c}
-    opt-out = {c} opted out, opts out of {c}, opting out of {c}, not opted in to {c}, {c} do not contact, {c} dnc
-    opt-out = dnc {c}, do not {v}, do not allow {c}, do not receive {c}, do not want {c}, does not want {c}
-    opt-out = do not contact {c}, do not contact by {c}, do not contact via {c}, do not disturb {c}, dnd {c}, {c} dnd
-    opt-out = {c} disabled, {c} suppressed, {c} suppression, suppressed {c}, suppressed from {c}, {c} blacklisted
-    opt-out = {c} blocklisted, blacklisted {c}, blocklisted {c}, excluded from {c}, exclude from {c}
-    opt-out = suppress {c}, {c} suppressions, no longer subscribed to {c}, not subscribed to {c}, stop {c}
-    opt-out = removed from {c}, {c} consent withdrawn, {c} consent revoked, no {c} consent, no consent to {c}
-    opt-out = no consent for {c}
-    opt-in = accepts {c}, accept {c}, accepting {c}, accepts marketing {c}, {c} marketing accepted, allows {c}
-    opt-in = wants {c}, agrees to {c}, agree to {c}, agreed to {c}, agrees to receive {c}, agreed to receive {c}
-    opt-in = agree to receive {c}, consents to {c}, consented to {c}, consent to {c}, consent to receive {c}
-    opt-in = consent for {c}, {c} consent, {c} consented, {c} consent given, marketing consent {c}, {c} opt in
-    opt-in = {c} opted in, {c} double opt in, opt in {c}, opt in to {c}, opt in for {c}, opted in {c}, opted in to {c}
-    opt-in = opted in for {c}, marketing opt in {c}, receives {c}, receive {c}, subscribed to {c}, {c} subscribed
-    opt-in = {c} permission, {c} permissions, permission for {c}, allow {c}, {c} allowed, {c} permitted
-    opt-in = can {v}, may {v}, ok to {v}, okay to {v}, permission to {v}, consent to {v}
-"""
-# Phrases that name no channel, with what they are taken to mean.
-_WITHOUT_CHANNEL: Final[dict[ConsentKind, str]] = {
-    "opt-out": """
-        Email = unsubscribed, unsubscribe, unsub, unsubbed, unsubscribed from all lists, unsubscribed from list
-        Email = no longer subscribed, not subscribed
-        all = opt out, opt outs, opted out, opting out, not opted in, suppressed, suppression, suppression list
-        all = on suppression list, blacklisted, on blacklist, on blocklist
-        all = blocklisted, do not contact list, no consent, consent withdrawn, consent revoked, withdrawn consent
-        all = revoked consent, withdrew consent
-        Call, SMS = dnc, dnc list, on dnc, on dnc list, dnc registry, on dnc registry, national dnc, federal dnc
-        Call, SMS = state dnc, internal dnc, dncr, do not call list, on do not call list, do not call registry
-        Call, SMS = on do not call registry, dnc registered, registered dnc, national do not call, federal do not call
-        Call, SMS = state do not call, national do not call registry, national do not call list
-        Call, SMS = mobile do not call, cell do not call, cell phone do not call, mobile phone do not call
-        Call, SMS = do not call mobile, do not call cell, do not call cell phone, do not call mobile phone
-        Call = phone do not call, telephone do not call, landline do not call, do not call phone, do not call landline
-    """,
-    "opt-in": """
-        Email = subscribed
-        all = opt in, opted in, double opt in, marketing allowed, marketing accepted, marketing agreed
-        Call, SMS = tcpa consent, tcpa opt in
-    """,
-}
-_PREFIXES: Final = (
-    "contact, lead, person, people, customer, client, member, subscriber, user, profile, recipient, buyer, guest, "
-    "primary, secondary, main, other, alternate, work, business, company, office, home, personal, private, account, "
-    "properties, property, hs, custom, has, have, is, was, are, been, currently, global, globally, gdpr, casl, et4ae5"
-)
-_SUFFIXES: Final = "flag, status, indicator, checkbox, yn, yes no, y n, true false, c"
-_TIMES_BEFORE: Final = "date, date of, time, time of, timestamp, when"
-_TIMES_AFTER: Final = "date, time, date time, timestamp, at, on, since, utc"
 _MOST_AFFIXES: Final = 4
 _LONGEST: Final = 100
 _PAIRED: Final = "email, sms, text, call, phone, whatsapp"
+_LANGUAGES: Final = ("en", "de", "fr", "es", "it", "pt", "nl", "sv")
 
 # What shows in any company that a header is about consent, looked for in its words: in lower case, with one space
 # between. Where the rest is not understood, nobody can say which channels the cells close. The second pattern of a kind
@@ -203,6 +120,18 @@ _OTHER_SUBJECTS: Final = frozenset(
 _TAIL: Final = re.compile(r"[:(\[?]|\s[-\u2013\u2014]\s")
 
 
+class Weak(Struct, frozen=True):
+    """What a header is about that says too little by itself.
+
+    Attributes:
+        consent: What it says where cells are words about consent.
+        is_alone: Whether words are enough that elsewhere say something of other matters, too (active, cancelled).
+    """
+
+    consent: Consent
+    is_alone: bool
+
+
 class _Phrase(Struct, frozen=True):
     """A way to say it, in plain form: the channels are those of the word between `before` and `after`."""
 
@@ -262,9 +191,30 @@ def _suspect(header: str) -> Consent | None:
     """Return that a header is about consent where it holds a phrase of it, in whatever company."""
     words = _words(header[:_MOST_CHARS])
     kind = next((kind for kind in KINDS if _is_phrase(words, kind)), None)
-    if kind is None or _is_beside(words, kind):
+    if kind is None:
+        return _suspect_abroad(header)
+    if _is_beside(words, kind):
         return None
     return Consent(kind, (ALL,), is_implied=True, is_vague=True)
+
+
+def _suspect_abroad(header: str) -> Consent | None:
+    """Look for what shows in other languages that a header is about consent."""
+    words = _words(_bare(header[:_MOST_CHARS]))
+    kinds = [kind for kind in KINDS if any(stem in words for one in _languages() for stem in one.stems[kind])]
+    if not kinds or not _beside(kinds[0]).isdisjoint(words.split()):
+        return None
+    return Consent(kinds[0], (ALL,), is_implied=True, is_vague=True)
+
+
+@cache
+def _beside(kind: ConsentKind) -> frozenset[str]:
+    """Return the words, in any language, that make of such a header one of why or of something else; or of when, which
+    of an opt-out says that there is one."""
+    keys = ("why", "other", *(("time before", "time after") if kind == "opt-in" else ()))
+    return frozenset(
+        _stem(word) for code in _LANGUAGES for key in keys for word in _split(_file(code).get(key, ""))
+    ).union(_WHY.replace("?", "").split("|"), _NO_MESSAGES)
 
 
 def _words(header: str) -> str:
@@ -295,56 +245,147 @@ def _is_beside(words: str, kind: ConsentKind) -> bool:
 
 def _look_up(header: str) -> Consent | None:
     name = _letters(header)
-    return _strip(name, _MOST_AFFIXES) if len(name) <= _LONGEST else None
+    if len(name) > _LONGEST:
+        return None
+    return next((found for language in _languages() if (found := _strip(name, _MOST_AFFIXES, language))), None)
 
 
-def _strip(name: str, most: int, *, is_time: bool = False) -> Consent | None:
+def _strip(name: str, most: int, language: _Language, *, is_time: bool = False) -> Consent | None:
     """Look a name up with fewer and fewer affixes."""
-    found = _match(name)
+    found = language.match(name)
     if found is not None:
         # The day on which a list of numbers was looked at is no day of an opt-out.
         is_dated = found.kind == "opt-out" and "dnc" not in name and "registry" not in name
         return msgspec.structs.replace(found, is_time=True) if is_time and is_dated else None if is_time else found
-    for rest, is_when in _without_affix(name) if most else ():
-        found = _strip(rest, most - 1, is_time=is_time or is_when)
+    for rest, is_when in language.without_affix(name) if most else ():
+        found = _strip(rest, most - 1, language, is_time=is_time or is_when)
         if found is not None:
             return found
     return None
 
 
-def _without_affix(name: str) -> Iterator[tuple[str, bool]]:
-    """Yield a name without each of its affixes, and whether that one is about a time."""
-    before, after = _affixes()
-    for affix, is_time in before.items():
-        if name.startswith(affix):
-            yield name[len(affix) :], is_time
-    for affix, is_time in after.items():
-        if name.endswith(affix):
-            yield name[: -len(affix)], is_time
+@lru_cache(maxsize=4096)
+def find_weak(header: str) -> Weak | None:
+    """Return what a header is about that counts only where the cells of its column are words about consent."""
+    name = _letters(header)
+    if len(name) > _LONGEST or header.lower().startswith("custom:") or find_consent(header) is not None:
+        return None
+    return next((found for language in _languages() if (found := _strip_weak(name, 2, language))), None)
 
 
-def _match(name: str) -> Consent | None:
-    bare, phrases = _table()
-    if name in bare:
-        return bare[name]
-    return next((found for phrase in phrases if (found := phrase.match(name)) is not None), None)
+def _strip_weak(name: str, most: int, language: _Language) -> Weak | None:
+    found = language.match_weak(name)
+    if found is not None:
+        return Weak(found, name in language.alone) if found.channels else None
+    rests = (rest for rest, is_time in language.without_affix(name) if not is_time) if most else ()
+    return next((weak for rest in rests if (weak := _strip_weak(rest, most - 1, language)) is not None), None)
+
+
+class _Language(Struct, frozen=True):
+    """The headers about consent of one language, read from its file in `languages/`.
+
+    A line of the file is `KEY = phrase, phrase, ...`; {c} in a phrase stands for each word of the lines `channel`, and
+    {v} for each of `verb`, whose channels are in the key (`none`: there is no channel for it). The keys:
+
+        opt-out, opt-in           phrases around such a word; with channels in the key, phrases without one
+        filled CHANNELS           columns of which whatever is filled in closes, such as the reason why mail came back
+        weak                      headers that count only where cells are words about consent; also with channels
+        weak alone CHANNELS       of these, where words such as active and cancelled are enough
+        prefix, suffix            what may stand around all of them
+        time before, time after   the same, and makes of it a column of times
+        stem opt-out, opt-in      parts of words that show that an unknown header is about consent
+        why, other                words that make of such a header one of why and when, or about something else
+        yes, no, closes, ...      what cells say, for all languages together: see `_words`
+
+    Attributes:
+        bare: What headers without a word for a channel say.
+        phrases: Those with one; the first that fits is meant.
+        weak: What weak headers are about; `weak_phrases` those with a word for a channel.
+        alone: The weak ones for which weaker words are enough.
+        before: What may stand before a name, and whether it is about a time; `after`: what may follow it.
+        stems: By kind.
+    """
+
+    bare: dict[str, Consent]
+    phrases: list[_Phrase]
+    weak: dict[str, Consent]
+    weak_phrases: list[_Phrase]
+    alone: frozenset[str]
+    before: dict[str, bool]
+    after: dict[str, bool]
+    stems: dict[ConsentKind, tuple[str, ...]]
+
+    def match(self, name: str) -> Consent | None:
+        if name in self.bare:
+            return self.bare[name]
+        return next((found for phrase in self.phrases if (found := phrase.match(name)) is not None), None)
+
+    def match_weak(self, name: str) -> Consent | None:
+        if name in self.weak:
+            return self.weak[name]
+        return next((found for phrase in self.weak_phrases if (found := phrase.match(name)) is not None), None)
+
+    def without_affix(self, name: str) -> Iterator[tuple[str, bool]]:
+        """Yield a name without each of its affixes, and whether that one is about a time."""
+        for affix, is_time in self.before.items():
+            if name.startswith(affix):
+                yield name[len(affix) :], is_time
+        for affix, is_time in self.after.items():
+            if name.endswith(affix):
+                yield name[: -len(affix)], is_time
 
 
 @cache
-def _table() -> tuple[dict[str, Consent], list[_Phrase]]:
-    """Return what names without a channel say, and the phrases for others: the first that fits is meant."""
-    bare: dict[str, Consent] = {}
-    for kind, text in _WITHOUT_CHANNEL.items():
-        bare |= {name: Consent(kind, channels, is_implied=True) for name, channels in _read_words(text).items()}
-    words = {"{v}": _with_pairs(_read_words(_VERBS), _PAIRED), "{c}": _channels_of()}
-    phrases = [
-        _phrase(kind, phrase, place, words[place])
-        for place, (name, text) in product(words, _lines(_PHRASES))
+def _file(code: str) -> dict[str, str]:
+    """Return what a language's file has for each key."""
+    found: dict[str, str] = {}
+    table = files(__package__).joinpath("languages", f"{code}.txt").read_text(encoding="utf-8")
+    for line in table.splitlines():
+        if not line.startswith("#"):
+            key, _, names = line.partition(" = ")
+            found[key] = f"{found[key]}, {names}" if key in found else names
+    return found
+
+
+@cache
+def _language(code: str) -> _Language:
+    text = _file(code)
+    words = {"{v}": _with_pairs(_by_channel(text, "verb"), _PAIRED), "{c}": _channels_of(code)}
+    bare = {
+        name: Consent(kind, channels, is_implied=True)
         for kind in KINDS
-        for phrase in _both_spellings(text)
-        if kind == name and place in phrase
-    ]
-    return bare, phrases
+        for name, channels in _by_channel(text, kind).items()
+    }
+    filled = _by_channel(text, "filled")
+    bare |= {name: Consent("opt-out", channels, is_time=True) for name, channels in filled.items()}
+    alone = _by_channel(text, "weak alone")
+    weak = {name: Consent("opt-in", channels, is_implied=True) for name, channels in _by_channel(text, "weak").items()}
+    return _Language(
+        bare=bare,
+        phrases=[
+            phrase for place in words for kind in KINDS for phrase in _phrases(kind, text.get(kind, ""), place, words)
+        ],
+        weak=weak | {name: Consent("opt-in", channels, is_implied=True) for name, channels in alone.items()},
+        weak_phrases=_phrases("opt-in", text.get("weak", ""), "{c}", words),
+        alone=frozenset(alone),
+        before=_affixes(text, "prefix", "time before"),
+        after=_affixes(text, "suffix", "time after"),
+        stems={kind: tuple(_stem(stem) for stem in _split(text.get(f"stem {kind}", ""))) for kind in KINDS},
+    )
+
+
+def _languages() -> Iterator[_Language]:
+    return map(_language, _LANGUAGES)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _phrases(
+    kind: ConsentKind, text: str, place: str, words: Mapping[str, Mapping[str, tuple[str, ...]]]
+) -> list[_Phrase]:
+    return [_phrase(kind, one, place, words[place]) for one in _both_spellings(text) if place in one]
 
 
 def _phrase(kind: ConsentKind, text: str, place: str, words: Mapping[str, tuple[str, ...]]) -> _Phrase:
@@ -352,26 +393,28 @@ def _phrase(kind: ConsentKind, text: str, place: str, words: Mapping[str, tuple[
     return _Phrase(kind, _letters(before), _letters(after), words)
 
 
-@cache
-def _affixes() -> tuple[dict[str, bool], dict[str, bool]]:
-    before = dict.fromkeys(_names(_PREFIXES), False) | dict.fromkeys(_names(_TIMES_BEFORE), True)
-    after = dict.fromkeys(_names(_SUFFIXES), False) | dict.fromkeys(_names(_TIMES_AFTER), True)
-    return before, after
+def _affixes(text: Mapping[str, str], plain_key: str, time_key: str) -> dict[str, bool]:
+    return dict.fromkeys(_names(text.get(plain_key, "")), False) | dict.fromkeys(_names(text.get(time_key, "")), True)
 
 
-@cache
-def _channels_of() -> Mapping[str, tuple[str, ...]]:
-    return _with_pairs(_read_words(_WORDS), f"{_PAIRED}, calls, texts, emails, email marketing, sms marketing")
-
-
-def _read_words(text: str) -> dict[str, tuple[str, ...]]:
-    """Return the channels of each word, in plain form; those that the API has no channel for are left out."""
+def _by_channel(text: Mapping[str, str], what: str) -> dict[str, tuple[str, ...]]:
+    """Return the channels of each phrase of lines whose key is a word and channels, in plain form."""
     known: dict[str, tuple[str, ...]] = {}
-    for left, names in _lines(text):
-        channels = tuple(channel for channel in left.split(", ") if channel)
-        if all(channel in CHANNELS or channel == ALL for channel in channels):
+    for key, names in text.items():
+        channels = tuple(_split(key.removeprefix(f"{what} "))) if key.startswith(f"{what} ") else ()
+        if channels == ("none",):
+            known |= dict.fromkeys(_names(names), ())
+        elif channels and all(channel in CHANNELS or channel == ALL for channel in channels):
             known |= dict.fromkeys(_names(names), channels)
     return known
+
+
+@cache
+def _channels_of(code: str = "en") -> Mapping[str, tuple[str, ...]]:
+    """Return the words for channels: English ones are used in all languages."""
+    pairs = f"{_PAIRED}, calls, texts, emails, email marketing, sms marketing"
+    own = _with_pairs(_by_channel(_file(code), "channel"), pairs)
+    return own if code == "en" else {**_channels_of(), **own}
 
 
 def _with_pairs(words: dict[str, tuple[str, ...]], paired: str) -> dict[str, tuple[str, ...]]:
@@ -385,47 +428,87 @@ def _with_pairs(words: dict[str, tuple[str, ...]], paired: str) -> dict[str, tup
     return pairs | words
 
 
-def _lines(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.strip().splitlines():
-        left, _, right = line.partition("=")
-        yield left.strip(), right
-
-
 def _both_spellings(text: str) -> list[str]:
-    phrases = text.split(",")
+    phrases = _split(text)
     return [*phrases, *(phrase.replace("do not", "don't") for phrase in phrases if "do not" in phrase)]
 
 
 def _names(text: str) -> list[str]:
-    return [_letters(name) for name in _both_spellings(text)]
+    names = _both_spellings(text)
+    return [_letters(name) for name in (*names, *map(_transcribe, names))]
+
+
+def _transcribe(name: str) -> str:
+    """Write umlauts as where there are none."""
+    return name.translate(_UMLAUTS)
+
+
+_UMLAUTS: Final = str.maketrans({"\u00e4": "ae", "\u00f6": "oe", "\u00fc": "ue"})
 
 
 def _letters(name: str) -> str:
-    """Return the plain form without digits: several columns of a kind are numbered."""
-    return re.sub(r"\d+", "", plain(name))
+    """Return the plain form without digits, as several columns of a kind are numbered, and without accents."""
+    return re.sub(r"\d+", "", plain(_bare(name)))
+
+
+def _bare(text: str) -> str:
+    """Leave out accents, which people and systems do."""
+    parted = normal_letters(text, "NFKD")
+    return "".join(one for one in parted if not unicodedata.combining(one)).replace("\u00df", "ss")
+
+
+def _stem(text: str) -> str:
+    return " ".join(re.findall(r"[^\W\d_]+", _bare(text.lower())))
 
 
 # ---------------------------------------------------------------------------------------------- cells
 
-# Words that say the same in every column about consent, then those that depend on what the column asks for.
-_CLOSES: Final = frozenset(
-    "unsubscribed|unsubscribe|unsub|opted out|opt out|optout|do not contact|do not email|do not call|do not text|"
-    "do not allow|not allowed|dnc|suppressed|blacklisted|blocklisted|archived|bounced|hard bounced|hard bounce|cleaned|"
-    "complained|spam complaint|never subscribed|not subscribed|non subscribed|no consent|not consented|"
-    "consent withdrawn|withdrawn|revoked|denied|declined|refused|pending|pending double opt in|unconfirmed|"
-    "not confirmed|not opted in".split("|")
-)
-_LEAVES: Final = frozenset(
-    "subscribed|resubscribed|opted in|opt in|optin|consented|consent given|allow|allowed|"
-    "double opt in|single opt in".split("|")
-)
-_YES: Final = frozenset("true|t|yes|y|1|1.0|x|on|checked|selected|\u2713|\u2714|\u2611".split("|"))
-_NO: Final = frozenset("false|f|no|n|0|0.0|off|unchecked|not selected|\u2717|\u2718|\u2610".split("|"))
-# Where the column asks who wants to hear something; of an opt-out they could say that it is confirmed, or granted.
-_MEMBER: Final = frozenset(
-    "active|accepted|agreed|accepts|agrees|granted|confirmed|express|explicit|implied".split("|")
-)
-_NO_MEMBER: Final = frozenset(("inactive", "cancelled", "canceled"))
+
+class _Words(Struct, frozen=True):
+    """What cells say, in all languages.
+
+    Attributes:
+        yes: Yes; `no`: no.
+        closes: What says in every column that somebody is not to be written to; `leaves` that he is.
+        closes_beside: The same of addresses, by words that other matters have, too, such as bounced.
+        asked_closes: The same where one was asked, such as denied; `asked_leaves` its opposite.
+        member: What lets a channel be where the column asks who wants to hear something; of an opt-out it could say
+            that it is confirmed, or granted. `no_member` closes it.
+    """
+
+    yes: frozenset[str]
+    no: frozenset[str]
+    closes: frozenset[str]
+    closes_beside: frozenset[str]
+    asked_closes: frozenset[str]
+    leaves: frozenset[str]
+    asked_leaves: frozenset[str]
+    member: frozenset[str]
+    no_member: frozenset[str]
+
+
+_YES_SIGNS: Final = ("1", "1.0", "x", "\u2713", "\u2714", "\u2611")
+_NO_SIGNS: Final = ("0", "0.0", "\u2717", "\u2718", "\u2610")
+
+
+@cache
+def _cell_words() -> _Words:
+    found = {
+        name: {word for code in _LANGUAGES for word in _spellings(_file(code).get(name.replace("_", " "), ""))}
+        for name in _Words.__struct_fields__
+    }
+    found["yes"].update(_YES_SIGNS)
+    found["no"].update(_NO_SIGNS)
+    # What closes in one language goes before what leaves in another.
+    found["leaves"] -= found["closes"]
+    return _Words(**{name: frozenset(words) for name, words in found.items()})
+
+
+def _spellings(text: str) -> Iterator[str]:
+    for word in _split(text):
+        yield from (_bare(word), _bare(_transcribe(word)))
+
+
 _NOTHING: Final = frozenset("|null|none|n/a|#n/a|na|nan|nat|\\n|--|\u2014".split("|"))
 # What databases write for no date. No letter alone is one: T is a yes.
 _NO_DATE: Final = re.compile(
@@ -449,15 +532,36 @@ def judge(cell: str, kind: ConsentKind, *, is_time: bool = False) -> ConsentAnsw
         is_time: Whether it holds the time of an opt-out, in whatever form: then all that is filled in is one.
     """
     text, word = _read_word(cell)
-    if word in _YES or word in _NO:  # before all else: no other rule may take a yes for nothing
-        return "closes" if (word in _YES) == (kind == "opt-out") else "leaves"
-    if word in _CLOSES or word in (_NO_MEMBER if kind == "opt-in" else ()):
+    words = _cell_words()
+    if word in words.yes or word in words.no:  # before all else: no other rule may take a yes for nothing
+        return "closes" if (word in words.yes) == (kind == "opt-out") else "leaves"
+    if word in words.closes or word in words.closes_beside or word in words.asked_closes:
         return "closes"
-    if _is_nothing(text, word) or word in _LEAVES or word in (_MEMBER if kind == "opt-in" else ()):
+    if kind == "opt-in" and word in words.no_member:
+        return "closes"
+    if _is_nothing(text, word) or word in words.leaves or word in words.asked_leaves:
+        return "leaves"
+    if kind == "opt-in" and word in words.member:
         return "leaves"
     if _DATE.fullmatch(text) is not None:
         return "closes" if kind == "opt-out" else "leaves"
     return "closes" if is_time else "unread"
+
+
+WordWeight: TypeAlias = Literal["strong", "weaker", "weakest", "none"]
+
+
+def weigh(cell: str) -> WordWeight:
+    """Say how much a cell shows that its column is about consent: `strong` words are about nothing else, `weaker` ones
+    about addresses, and `weakest` ones about many things. Yes and no show nothing."""
+    _, word = _read_word(cell)
+    words = _cell_words()
+    if word in words.closes or word in words.leaves:
+        return "strong"
+    if word in words.closes_beside:
+        return "weaker"
+    others = (words.asked_closes, words.asked_leaves, words.member, words.no_member)
+    return "weakest" if any(word in some for some in others) else "none"
 
 
 def says_nothing(cell: str) -> bool:
@@ -468,11 +572,12 @@ def says_nothing(cell: str) -> bool:
 def _read_word(cell: str) -> tuple[str, str]:
     """Return a cell in lower case and plain width, and the same with its words parted by one space."""
     text = normal_letters(cell, "NFKC").lower()
-    return text, " ".join(re.sub(r"[-_]", " ", text).split())
+    word = text if text.isascii() else _bare(text)
+    return text, " ".join(re.sub(r"[-_]", " ", word).split())
 
 
 def _is_nothing(text: str, word: str) -> bool:
-    return word in _NOTHING or (word not in _NO and _NO_DATE.fullmatch(text) is not None)
+    return word in _NOTHING or (word not in _cell_words().no and _NO_DATE.fullmatch(text) is not None)
 
 
 def consent_reader(kind: ConsentKind, *, is_time: bool = False) -> Callable[[str], Any]:

@@ -210,17 +210,56 @@ def test_what_is_about_something_else_closes_nobody_and_stops_nothing(tmp_path: 
         assert not look_at(open_row_file(path)).unread
 
 
-def test_all_phrases_that_are_known_are_found_in_every_spelling() -> None:
-    bare, phrases = consent._table()
-    for name, meant in bare.items():
-        assert find_consent(name) == meant
-    for phrase in phrases:
+LANGUAGES = sorted(path.stem for path in (Path(consent.__file__).parent / "languages").glob("*.txt"))
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_every_header_of_each_language_is_found_in_every_spelling(code: str) -> None:
+    assert code in consent._LANGUAGES
+    language = consent._language(code)
+    for name, meant in language.bare.items():
+        found = find_consent(name)
+        assert found is not None, name
+        assert (found.kind, found.is_vague) == (meant.kind, False), name
+        assert not found.channels or not meant.channels or set(found.channels) & {*meant.channels, "all"}, name
+    for phrase in language.phrases:
         for word, channels in phrase.words.items():
-            found = find_consent(f"{phrase.before} {word} {phrase.after}".upper())
-            assert found is not None
-            assert found.kind == phrase.kind
-            # Some are two: "do not allow mail" is about post, and "consent to phone" about calls.
-            assert not found.channels or set(found.channels) & set(channels)
+            name = f"{phrase.before} {word} {phrase.after}"
+            for spelled_name in (name, name.upper()):
+                found = find_consent(spelled_name)
+                assert found is not None, name
+                assert found.kind == phrase.kind, name
+                # Some are two: "do not allow mail" is about post, and "consent to phone" about calls.
+                assert not found.channels or set(found.channels) & {*channels, "all"} or not channels, name
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_every_weak_header_of_each_language_counts_by_its_cells_alone(code: str) -> None:
+    language = consent._language(code)
+    names = [*language.weak, *(f"{one.before}{word}{one.after}" for one in language.weak_phrases for word in one.words)]
+    for name in names:
+        weak, explicit = consent.find_weak(name), find_consent(name)
+        assert weak is not None or explicit is not None or name in {"sms", "text"} or not _channels(language, name), name
+
+
+def _channels(language: Any, name: str) -> tuple[str, ...]:
+    found = language.match_weak(name)
+    return () if found is None else found.channels
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_every_word_of_each_language_is_read(code: str) -> None:
+    text = consent._file(code)
+    for key, kind, answer in (
+        *((key, kind, "closes") for key in ("closes", "closes beside", "asked closes") for kind in KINDS),
+        *(("leaves", kind, "leaves") for kind in KINDS),
+        *((key, "opt-in", "leaves") for key in ("member", "asked leaves", "yes")),
+        *(("no", "opt-out", "leaves"), ("yes", "opt-out", "closes"), ("no", "opt-in", "closes")),
+        ("no member", "opt-in", "closes"),
+    ):
+        for word in consent._split(text.get(key, "")):
+            for cell in (word, word.upper(), word.title(), unicodedata.normalize("NFD", word), consent._bare(word)):
+                assert judge(cell, kind) == answer, (key, cell, kind)  # type: ignore[arg-type]
 
 
 def test_a_header_without_a_channel_is_about_the_phone_where_there_is_no_email(tmp_path: Path) -> None:
@@ -389,7 +428,7 @@ def spelled(word: str) -> set[str]:
 
 
 def test_yes_and_no_are_that_in_any_case() -> None:
-    for words, closing in ((consent._YES, "opt-out"), (consent._NO, "opt-in")):
+    for words, closing in ((consent._cell_words().yes, "opt-out"), (consent._cell_words().no, "opt-in")):
         for cell in {cell for word in words for cell in spelled(word)}:
             for kind, is_time in product(KINDS, (False, True)):
                 assert judge(cell, kind, is_time=is_time) == ("closes" if kind == closing else "leaves"), (cell, kind)
