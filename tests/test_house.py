@@ -202,6 +202,15 @@ def test_what_is_pure_stays_pure(name: str) -> None:
             assert "import aiohttp" not in text
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in modules() if wing_of(name_of(path)) in ("bulk", "migration")], ids=name_of
+)
+def test_no_thread_outlives_a_cancelled_task(path: Path) -> None:
+    """What a thread reads from or writes to may be closed next, so `bulk.threads` waits for it."""
+    if name_of(path) != "bulk/threads":
+        assert "asyncio.to_thread" not in path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_cancellations_are_compared_with_their_number_at_the_start(path: Path) -> None:
     """A task may have been cancelled before: in its clean-up, and after a failed TaskGroup in Python 3.11 and 3.12.

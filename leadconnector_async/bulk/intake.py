@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -23,6 +23,7 @@ from .report import Outcome, RowError, row_error
 from .row import Upsert, outcome_skipped
 from .run_log import Intent, RunLog, hash_row, read_outcome
 from .source import FINISHED, Closing, Row, RowSource, Skipped
+from .threads import in_thread
 
 _NOBODY: Final = Identity("", "")
 _HASHES: Final = 5_000  # read from the journal at a time
@@ -105,7 +106,7 @@ class Intake:
         if journal is None or journal.is_by_position:
             return True
         if index not in self._hashes:
-            self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
+            self._hashes = await in_thread(partial(journal.hashes, index, _HASHES))
         before, outcome = self._hashes.pop(index)
         if before == row_hash:
             return True

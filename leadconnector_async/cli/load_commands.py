@@ -305,8 +305,8 @@ def map_columns(
 
     async def work() -> int:
         sources = read_sources(files, sql=None, database=None, file_format=file_format, encoding=encoding, sheet=sheet)
-        with Inputs(sources, is_stopped=lambda: False) as inputs:
-            tables = inputs.open()
+        with Inputs(sources) as inputs:
+            tables = inputs.open(lambda: False)
             if as_json:
                 show_document({"files": [describe_mapping(table) for table in tables]})
             else:

@@ -60,9 +60,7 @@ class OneContact(OperationGroup):
             DailyQuotaExceededError: The day is spent; not sent.
         """
         contact = self.complete(contact)
-        call, held = self.prepare_upsert(contact), NO_CHANNELS
-        if names_channels(contact):
-            call, held = await self._hold_channels(call, contact)
+        call, held = await self._hold_channels(self.prepare_upsert(contact), contact)
         return _finish(await send_upsert(self.client, call, contact, held=held), contact)
 
     def prepare_upsert(self, contact: ContactUpsert) -> Call[UpsertResult]:
@@ -79,15 +77,15 @@ class OneContact(OperationGroup):
         Raises:
             LeadConnectorError: As `upsert`.
         """
-        held = NO_CHANNELS
-        if names_channels(contact):
-            call, held = await self._hold_channels(call, contact)
+        call, held = await self._hold_channels(call, contact)
         return _finish(await send_upsert(self.client, call, contact, held=held), contact)
 
     async def _hold_channels(
         self, call: Call[UpsertResult], contact: ContactUpsert
     ) -> tuple[Call[UpsertResult], Mapping[str, Any]]:
-        """Have an upsert send along what the contact holds of other channels."""
+        """Add to an upsert of do-not-disturb settings what the contact holds of other channels."""
+        if not names_channels(contact):
+            return call, NO_CHANNELS
         scope = Scope(call.request.location_id, self.client.api_version)
         held = await find_held_channels(self._send, contact, scope)
         return with_request(call, build_upsert(contact, self.client.api_version, is_checked=True, held=held)), held

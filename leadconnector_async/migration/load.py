@@ -15,6 +15,7 @@ from ..bulk.brake import MaxFailures
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, LoadStoppedError, Outcome, RowError
 from ..bulk.source import FINISHED, Closing, Finished, Row, Skipped
+from ..bulk.threads import in_thread
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError
 from ..models import ContactUpsert
@@ -232,7 +233,7 @@ class FileLoad:
         """Run a step, unless something ended the load before."""
         if not self._may_go_on(stop):
             return
-        done, total = 0, await asyncio.to_thread(step.count)
+        done, total = 0, await in_thread(step.count)
 
         def count(settled: int) -> None:
             nonlocal done
@@ -273,13 +274,7 @@ class FileLoad:
 
     async def _finish(self, client: LeadConnector) -> None:
         """Write the results; a second wish to stop leaves that to the next run."""
-        writing = asyncio.ensure_future(asyncio.to_thread(self._write_results, client))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            self.results.give_up()
-            await asyncio.wait([writing])
-            raise
+        await in_thread(partial(self._write_results, client), on_cancelled=self.results.give_up)
 
     def _write_results(self, client: LeadConnector) -> None:
         try:

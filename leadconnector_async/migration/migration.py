@@ -22,7 +22,7 @@ from ..bulk.contacts import leave_used_slots
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, Outcome
 from ..bulk.source import Closing, Skipped
-from ..bulk.threads import in_thread, open_in_thread
+from ..bulk.threads import in_thread, in_thread_until, open_in_thread
 from ..client import LeadConnector
 from ..errors import ConfigurationError, JournalError, LeadConnectorError
 from ..limits.limit import RateLimit
@@ -179,11 +179,11 @@ class Migration:
         if not isinstance(sources, Sources):
             paths = [sources] if isinstance(sources, str | Path) else sources
             sources = Sources(files=[Path(path) for path in paths])
-        meaning = await asyncio.to_thread(options.read_meaning)
+        meaning = await in_thread(options.read_meaning)
         stop = stop or asyncio.Event()
         place = None if folder is None else Path(folder)
         if place is not None:
-            await asyncio.to_thread(make_folder, place)
+            make_folder(place)
         try:
             draft = _Draft(
                 client,
@@ -469,7 +469,7 @@ class Migration:
         """Refuse a plan of another process that is not begun, and of which a file has changed since."""
         if self.read_files or self.is_loading:
             return
-        if changed := await asyncio.to_thread(self.find_changed):
+        if changed := await in_thread(self.find_changed):
             raise ConfigurationError(
                 f"{changed[0]}: has changed since this run was planned; plan again, or load it as it was planned "
                 "(`as_planned`)"
@@ -575,7 +575,7 @@ class Migration:
         journal, adds_tags = self.journal, self.options.tags == "add"
         picking = Sample(count=sample) if isinstance(sample, int) else sample or Sample()
         with ExitStack() as opened:
-            meetings = opened.enter_context(await asyncio.to_thread(Meetings, journal.outcomes()))
+            meetings = opened.enter_context(await in_thread(partial(Meetings, journal.outcomes())))
             ended_at = read_end(journal)
             records = VerifyRecords(self._file, [str(picking), meetings.total, ended_at, self.is_undo_begun])
             picked = picking.pick(meetings.total, records.seed)
@@ -627,7 +627,7 @@ class Migration:
             ConfigurationError: Nothing was loaded yet.
             JournalError: The run cannot be read.
         """
-        return await asyncio.to_thread(_Past(self, self._client_of_loaded()).plan)
+        return await in_thread(partial(_Past(self, self._client_of_loaded()).plan))
 
     @_alone
     async def undo(
@@ -657,7 +657,7 @@ class Migration:
         """
         client, stop = self._client_of_loaded(), stop or asyncio.Event()
         past, records, pool = _Past(self, client), UndoRecords(self._file), Pool(client)
-        plan = await asyncio.to_thread(past.plan)
+        plan = await in_thread(past.plan)
         if not records.is_begun:
             records.begin(client.clock.time())
         work = Undo(client, records, self.journal, pool, is_forced=force, includes_inferred=include_inferred)
@@ -667,7 +667,7 @@ class Migration:
         if past.snapshot is not None and reason in (None, _words_of(pool.reason)):
             on_start(plan.updated)
             with ExitStack() as opened:
-                meetings = opened.enter_context(await asyncio.to_thread(Meetings, past.outcomes()))
+                meetings = opened.enter_context(await in_thread(partial(Meetings, past.outcomes())))
                 adds_tags = self.options.tags == "add"
                 sending = self._sending(client, opened)
                 groups = group_by_contact(self.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
@@ -726,8 +726,8 @@ class _Draft:
         self, sources: Sources, meaning: Meaning, *, compare: bool, asks_all: bool, keep_with_obstacles: bool
     ) -> Migration:
         try:
-            with Matching() as matching, Inputs(sources, is_stopped=self._stop.is_set) as inputs:
-                tables = await asyncio.to_thread(inputs.open)
+            with Matching() as matching, Inputs(sources) as inputs:
+                tables = await in_thread_until(self._stop.is_set, inputs.open)
                 self._notes += [f"{table.name}: {note}" for table in tables for note in table.notes]
                 self._notes += self._assume()
                 if meaning.empties_fields:
@@ -760,9 +760,9 @@ class _Draft:
                 matching = opened.enter_context(Matching())
                 survey = Survey(self._location_id, tags_rule=self._options.tags, matching=matching)
                 comparison = await self._compare(self._client, seen, survey)
-                await asyncio.to_thread(matching.find_shared_phones)
+                await in_thread(matching.find_shared_phones)
                 rules = {name: one.rule for name, one in seen.asked.items()}
-                await asyncio.to_thread(matching.settle_phones, self._options.phone_conflict, rules)
+                await in_thread(partial(matching.settle_phones, self._options.phone_conflict, rules))
             planned = Planned(
                 files=self._preparation.files,
                 rows=seen.files,
@@ -778,7 +778,7 @@ class _Draft:
                 comparison=comparison,
                 phone_conflict=self._options.phone_conflict,
             )
-            return await asyncio.to_thread(make_plan, planned, self._stop.is_set)
+            return await in_thread_until(self._stop.is_set, partial(make_plan, planned))
 
     async def _compare(self, client: LeadConnector, seen: Seen, survey: Survey) -> Comparison:
         def look(what: ContactUpsert | Skipped | Closing | None) -> None:
