@@ -216,13 +216,13 @@ class Breaker:
             return
         since = max(caller.unreached_since, self._began)
         if self._clock.monotonic() - since >= min(_LONGEST_UNHEARD, self._longest):
-            raise OutageError(f"{caller.target} could never be reached ({error}); {_ADDRESS_ADVICE}")
+            raise OutageError(f"{caller.target} was never reached ({error}); {_ADDRESS_ADVICE}")
 
     def _lengthen(self, error: CallError) -> None:
         """Have the next probe wait longer, after one has failed."""
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         if self.open_for > self._longest:
-            raise OutageError(f"the service has answered no call for {self._longest:.0f} s ({error}); go on later")
+            raise OutageError(f"the service has answered no call for {self._longest:.0f} s ({error}); try again later")
 
     def forget(self, item: Item) -> None:
         """Say that an item is settled, and is not sent again. That it was given up stays true."""

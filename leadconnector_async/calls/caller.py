@@ -443,8 +443,8 @@ class Caller:
         tries = call.tries
         if isinstance(error, RateLimitedError) and not tries.is_halted:
             return RateLimitStuckError(
-                f"the service answered 429 {tries.limited_in_a_row} times in a row, longer than the retry policy "
-                "waits; go on later, or find what else uses this location's quota",
+                f"rate-limited (HTTP 429) {tries.limited_in_a_row} times in a row, longer than the retry policy "
+                "waits; try again later, or find out what else uses this location's quota",
                 rate_limited=tries.rate_limited,
             )
         error.attempts, error.rate_limited = tries.made, tries.rate_limited

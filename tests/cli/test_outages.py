@@ -287,7 +287,7 @@ def test_an_address_where_nobody_ever_answers_is_given_up_soon(
     monkeypatch.setattr(breaker, "_LONGEST_UNHEARD", 0.1)
     code, out, _ = run("verify", "out")
     assert code == 3
-    assert f"{sandbox.url} could never be reached" in out
+    assert f"{sandbox.url} was never reached" in out
     assert "Next: leadconnector verify out" in out
 
 

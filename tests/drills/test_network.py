@@ -147,7 +147,7 @@ def assert_nothing_was_sent(report: BatchReport) -> None:
     assert report.not_attempted == 4
     assert all(outcome.note is None for outcome in report.outcomes)
     assert report.requests == 0
-    assert "could never be reached" in str(report.stopped)
+    assert "was never reached" in str(report.stopped)
     assert "check the base URL and the network" in str(report.stopped)
 
 

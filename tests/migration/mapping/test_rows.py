@@ -475,5 +475,5 @@ def test_what_is_no_number_to_the_last_digit_becomes_no_text(tmp_path: Path, val
 def test_a_nul_refuses_its_own_row_and_says_so(tmp_path: Path) -> None:
     path = write(tmp_path, b"email,city\na@b.co,Bo\0nn\nb@b.co,Ulm\n")
     odd, fine = contacts(path)
-    assert "row 2, column city: holds a NUL character, which is no text; remove it" in str(odd)
+    assert "row 2, column city: holds a NUL character; remove it" in str(odd)
     assert isinstance(fine, ContactUpsert)
