@@ -168,7 +168,7 @@ async def test_a_contact_of_another_location_goes_there(client: LeadConnector, s
         {"email": "a@b.co", "dnd": "maybe"},
         {"emial": "a@b.co"},
         "a@b.co",
-        ContactUpsert(email=7),  # type: ignore[arg-type]
+        ContactUpsert(email=True),  # type: ignore[arg-type]
     ],
 )
 async def test_a_contact_that_cannot_be_sent_is_not(client: LeadConnector, sandbox: Sandbox, contact: Any) -> None:

@@ -37,8 +37,8 @@ WINGS: dict[str, set[str]] = {
 # The rooms of each wing, from the bottom up: each may use those before it, and none behind it.
 ROOMS: dict[str, str] = {
     "models": """
-        dnd given normal lenient structs activities custom_fields contacts fields compare identity links locations wire
-        search __init__
+        dnd records given normal lenient structs activities custom_fields contacts fields compare identity links
+        locations wire search __init__
     """,
     "protocol": "request text answers activities contacts links locations redaction search __init__ oauth",
     "limits": "day limit local redis_script redis_window redis __init__",

@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from ..contacts.authorship import NO_EARLIER_TRIES, EarlierTries
 from ..contacts.contacts import ContactLike, ContactOperations, build_checked
 from ..errors import InvalidContactError, LeadConnectorError
 from ..models import ContactUpsert
 from ..models.identity import Identity, identity_of
+from ..models.records import as_mapping
 from ..protocol import Request, Scope
 from ..protocol.contacts import build_get
 from ..protocol.search import build_duplicate
@@ -210,6 +212,7 @@ def hash_of(row: Any) -> bytes:
     if isinstance(row, InvalidContactError):
         return hash_row(str(row).encode(errors="replace"))
     try:
-        return hash_row(msgspec.json.encode(row))
+        record = row if isinstance(row, Struct) else as_mapping(row)
+        return hash_row(msgspec.json.encode(row if record is None else record))
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return hash_row(repr(row).encode(errors="replace"))

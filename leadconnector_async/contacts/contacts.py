@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from ..calls.call import PAUSED, Call, Paused
 from ..calls.caller import Caller
@@ -23,6 +23,7 @@ from ..models import (
     without_refused,
 )
 from ..models.compare import describe_refused, find_dropped, with_refused
+from ..models.records import Record, as_mapping
 from ..models.wire import held_channels
 from ..protocol import Request, Scope, T, build_create, build_delete, build_get, build_update, build_upsert
 from ..protocol.contacts import NO_CHANNELS
@@ -35,7 +36,7 @@ from .group import OperationGroup
 from .links import Campaigns, Followers, Tags, Workflows, in_hundreds
 
 SendRequest: TypeAlias = Callable[[Request[Any]], Awaitable[Any]]
-ContactLike: TypeAlias = ContactUpsert | Mapping[str, object]
+ContactLike: TypeAlias = ContactUpsert | Record
 """A contact, or a dict with its fields in snake_case or camelCase."""
 
 
@@ -142,7 +143,7 @@ class OneContact(OperationGroup):
         return await self._send(build_get(contact_id, self._scope(location_id)))
 
     async def update(
-        self, contact_id: str, changes: ContactUpdate | Mapping[str, object], *, location_id: str | None = None
+        self, contact_id: str, changes: ContactUpdate | Record, *, location_id: str | None = None
     ) -> Contact:
         """Change a contact and return it as stored. Fields that are not named stay; `tags` replaces all tags.
 
@@ -211,9 +212,11 @@ def _read(given: object, model: type[AnySendable], what: str) -> AnySendable:
     """
     if isinstance(given, model):
         return as_given(given)
-    if isinstance(given, Mapping):
-        return read_mapping(given, model)
-    raise InvalidContactError(f"{what} or a dict, not {type(given).__name__}")
+    record = None if isinstance(given, Struct) else as_mapping(given)
+    if record is not None:
+        return read_mapping(record, model)
+    hint = " (values without names; let the cursor return rows with names)" if isinstance(given, tuple | list) else ""
+    raise InvalidContactError(f"{what} or a dict, not {type(given).__name__}{hint}")
 
 
 CALLS_TO_READ_CHANNELS: Final = 2
