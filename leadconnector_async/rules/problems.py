@@ -44,6 +44,11 @@ class UnusableCellError(ValueError):
     """A cell that cannot be sent; the message says why, after the cell's name."""
 
 
+class LeftOutError(UnusableCellError):
+    """A cell that is left out although others of its field keep their row from being sent: it was never meant to say
+    who the contact is."""
+
+
 class UnknownOptionError(UnusableCellError):
     """A cell that names an option that its custom field does not have."""
 
