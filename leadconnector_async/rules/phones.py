@@ -14,14 +14,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from ..errors import ConfigurationError
 from .checks import Checks
 from .problems import Fixed, UnusableCellError
 
-_E164: Final = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
+_USUAL: Final = re.compile(r"\+?[\d ()\-]{7,20}", re.ASCII)  # nothing stands beside nearly all numbers
 _SPREADSHEET: Final = re.compile(r"\d(?:[.,]\d+)?E\+?\d+", re.I)
 _FEWEST_DIGITS, _MOST_DIGITS = 7, 15
 _CUT_BY_SPREADSHEET: Final = "was a number in a spreadsheet that has cut its digits; get it from its source again"
@@ -61,7 +61,7 @@ _KEYPAD: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "222333444555666777
 
 def one_number(cell: str, checks: Checks) -> str | Fixed:
     """Take the number out of what stands around it, and the first of several."""
-    if _E164.fullmatch(cell):
+    if _USUAL.fullmatch(cell):
         return cell
     text = _SCHEME.sub("", _plain(cell), 1).strip(" \t'\"`")
     if _SPREADSHEET.fullmatch(text):
@@ -193,7 +193,7 @@ def _as_it_stands(cell: str) -> Fixed:
 @lru_cache(maxsize=8192)  # offices and families share numbers
 def _read_international(digits: str) -> str:
     reading = _Reading("+" + digits)
-    if not reading.is_valid and (other := reading.without_zero()) is not None:
+    if reading.national[:1] == "0" and not reading.is_valid and (other := reading.without_zero()) is not None:
         return other.text
     return reading.possible()
 
@@ -201,17 +201,19 @@ def _read_international(digits: str) -> str:
 @lru_cache(maxsize=8192)
 def _read_national(cell: str, country: str) -> str | Fixed:
     """Read a number that names no country, or names it without a plus."""
-    national = _read(cell, country)
     digits = "".join(filter(str.isdecimal, cell))
-    if digits[:1] == "0" or (national is not None and national.is_regular):
+    if digits[:1] == "0":
         return _Reading(cell, country).possible()
+    national = _read(cell, country)
+    if national is not None and national.is_regular:
+        return national.text
     abroad = _read("+" + digits)
     if abroad is None or not abroad.is_possible or (national is not None and national.text == abroad.text):
         return _Reading(cell, country).possible()
-    return _choose(national, abroad, cell, country)
+    return _choose(national, abroad)
 
 
-def _choose(national: _Reading | None, abroad: _Reading, cell: str, country: str) -> str | Fixed:
+def _choose(national: _Reading | None, abroad: _Reading) -> str | Fixed:
     if national is None or not national.is_possible:
         return Fixed(abroad.text, _BEGINS_WITH_CODE)
     # A code of the country itself is more likely than an area of the same digits, which would have its zero.
@@ -259,34 +261,44 @@ class _Reading:
             raise UnusableCellError(_PARSE_REASONS.get(error.error_type, _NO_NUMBER)) from None
         self._country = country
 
+    @cached_property
+    def national(self) -> str:
+        """Its digits without the country code."""
+        return self._phonenumbers.national_significant_number(self._parsed)  # type: ignore[no-any-return]
+
     @property
     def code(self) -> int:
-        return int(self._parsed.country_code)
+        """Its country code."""
+        return self._parsed.country_code  # type: ignore[no-any-return]
 
     @property
     def text(self) -> str:
-        return f"+{self.code}{self._phonenumbers.national_significant_number(self._parsed)}"
+        """The number in E.164."""
+        return f"+{self.code}{self.national}"
 
     @property
     def is_possible(self) -> bool:
+        """Whether there are numbers of this length."""
         return self._phonenumbers.is_possible_number(self._parsed)  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def is_valid(self) -> bool:
-        return self._phonenumbers.is_valid_number(self._parsed)  # type: ignore[no-any-return]
+        """Whether it is of a block that is given out."""
+        is_there = self._country and self._phonenumbers.is_valid_number_for_region(self._parsed, self._country)
+        return bool(is_there or self._phonenumbers.is_valid_number(self._parsed))
 
     @property
     def is_regular(self) -> bool:
         """Whether it is written as people of its country write theirs, and so is hardly anything else."""
         country = self._phonenumbers.PhoneMetadata.metadata_for_region(self._country)
         has_zero = country is not None and country.national_prefix == "0"
-        return not has_zero and self.is_valid and not self.text.startswith(f"+{self.code}{self.code}")
+        return not has_zero and not self.national.startswith(str(self.code)) and self.is_valid
 
     @property
     def is_mobile(self) -> bool:
-        return (
-            self.is_valid and self._phonenumbers.number_type(self._parsed) == self._phonenumbers.PhoneNumberType.MOBILE
-        )
+        """Whether it is valid and of a mobile phone."""
+        phonenumbers = self._phonenumbers
+        return self.is_valid and phonenumbers.number_type(self._parsed) == phonenumbers.PhoneNumberType.MOBILE
 
     def possible(self) -> str:
         """Return it in E.164.
@@ -300,9 +312,8 @@ class _Reading:
         return self.text
 
     def without_zero(self) -> _Reading | None:
-        """Return it without a zero after the country code, if it is valid then."""
-        national = self._phonenumbers.national_significant_number(self._parsed)
-        other = _read(f"+{self.code}{national[1:]}") if national[:1] == "0" else None
+        """Return it without the first digit after the country code, a zero, if it is valid then."""
+        other = _read(f"+{self.code}{self.national[1:]}")
         return other if other is not None and other.is_valid else None
 
 

@@ -58,6 +58,17 @@ def is_placeholder(cell: str) -> bool:
     return len(cell) <= _MOST_PLACEHOLDER_CHARS and cell.lower() in _PLACEHOLDERS
 
 
+_NOT_PLAIN: Final = frozenset(
+    [*_SPACES, "'", *(word[0] for word in _PLACEHOLDERS), *(word[0].upper() for word in _PLACEHOLDERS)]
+)
+
+
+def is_plain(raw: str) -> bool:
+    """Whether nothing here has anything to do with a cell, but to cut off spaces behind it: so it is with nearly all,
+    and to know it is quick."""
+    return raw != "" and raw.isascii() and raw[0] not in _NOT_PLAIN and "&" not in raw and raw[-1] != "\0"
+
+
 def no_filler(cell: str, checks: Checks) -> str | Fixed:
     """Leave out a word for nothing that a list of choices offers."""
     return Fixed(None, STANDS_FOR_NOTHING, "assumed") if cell.lower() in _WORDS_FOR_NOTHING else cell

@@ -15,7 +15,7 @@ from ...errors import ConfigurationError, option
 from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
 from ...rules.consent import ALL, CLOSED, ConsentKind, consent_reader, find_consent, judge, plain, says_nothing
 from ...rules.problems import Action, Fixed, Problem, UnusableCellError
-from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, notes_of, without_decimals
+from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, is_plain, notes_of, without_decimals
 from .custom_fields import (
     KEY_PREFIX,
     FieldDefinition,
@@ -28,7 +28,16 @@ from .custom_fields import (
 from .headers import find_target
 from .meaning import Meaning
 from .presets import Preset, recognise
-from .targets import CONSENT_PREFIXES, CUSTOM_PREFIX, DND_PREFIX, VALUE_READERS, Target, read_channel, read_target
+from .targets import (
+    CONSENT_PREFIXES,
+    CUSTOM_PREFIX,
+    DND_PREFIX,
+    VALUE_READERS,
+    Target,
+    read_channel,
+    read_tags,
+    read_target,
+)
 
 # ---------------------------------------------------------------------------------------------- one column
 
@@ -240,6 +249,8 @@ def _reader(target: Target, header: str, meaning: Meaning) -> Callable[[str], An
         return _of_codes(meaning.owners.read, meaning.checks)
     if target.field == "locationId":
         return _of_codes(meaning.locations.read, meaning.checks)
+    if target.field == _TAGS and not meaning.checks.keep_placeholders:
+        return lambda cell: [tag for tag in read_tags(cell) if not is_placeholder(tag)]
     if target.field in VALUE_READERS:
         return VALUE_READERS[target.field]
     rules = RULES.get(target.field)
@@ -377,18 +388,22 @@ class ColumnMap:
         passed_over = self._passed_over(cells) if len(self._groups) > 1 else ()
         width = len(cells)
         for position, slot, read, column in self._plan:
-            cell = clean_cell(cells[position]) if position < width else ""
+            raw = cells[position] if position < width else ""
+            cell = raw.rstrip() if is_plain(raw) else _look_at(column, raw, told)
             if not cell:
                 continue
             if (slot in values and slot != _TAGS) or (passed_over and column.target.group in passed_over):
                 told += _unneeded(column, cell, values.get(slot))
                 continue
-            value, problems = _read_cell(column, read, cells[position], cell)
-            told += [(column, problem) for problem in problems]
-            if slot == _TAGS:
-                tags += [value] if value else []
-            elif value is not None:
-                values[slot] = value
+            try:
+                value = read(cell)
+            except UnusableCellError as reason:
+                told.append((column, Problem(column.name, cell, str(reason), action_for(reason, column.action))))
+                continue
+            if type(value) is Fixed:
+                told.append((column, Problem(column.name, cell, value.sentence, value.action)))
+                value = value.value
+            _put(values, tags, slot, value)
         if tags:
             values[_TAGS] = _join_tags(tags)
         if self._emptied:
@@ -416,30 +431,23 @@ class ColumnMap:
         return ()
 
 
-def _read_cell(column: Column, read: Callable[[str], Any], raw: str, cell: str) -> tuple[Any, Sequence[Problem]]:
-    """Return the value of a cell, None where it gives none, and what there is to be told of it.
-
-    Args:
-        column: Its column.
-        read: What reads it.
-        raw: The cell.
-        cell: The same without what surrounds it; it is not empty.
-    """
+def _look_at(column: Column, raw: str, told: list[tuple[Column, Problem]]) -> str:
+    """Return a cell that is not plain without what surrounds it, empty where it stands for nothing; add to `told` what
+    people should know of it."""
+    cell = clean_cell(raw)
     if is_placeholder(cell) and not column.keeps_placeholders:
-        return None, [Problem(column.name, cell, STANDS_FOR_NOTHING, "assumed")]
-    try:
-        value = read(cell)
-    except UnusableCellError as reason:
-        return None, [Problem(column.name, cell, str(reason), action_for(reason, column.action))]
-    problems: Sequence[Problem] = ()
-    if column.is_free_text and (notes := notes_of(raw, cell)):
-        problems = [Problem(column.name, raw, sentence, action) for sentence, action in notes]
-    if type(value) is Fixed:
-        problems = [*problems, Problem(column.name, cell, value.sentence, value.action)]
-        value = value.value
-    if column.target.field == _TAGS and not column.keeps_placeholders:
-        value = [tag for tag in value if not is_placeholder(tag)]
-    return value, problems
+        told.append((column, Problem(column.name, cell, STANDS_FOR_NOTHING, "assumed")))
+        return ""
+    if column.is_free_text:
+        told += [(column, Problem(column.name, raw, sentence, action)) for sentence, action in notes_of(raw, cell)]
+    return cell
+
+
+def _put(values: dict[str, Any], tags: list[list[str]], slot: str, value: Any) -> None:
+    if slot == _TAGS:
+        tags += [value] if value else []  # no tags at all would remove those that are there
+    elif value is not None:
+        values[slot] = value
 
 
 def _by_slot(columns: Sequence[Column]) -> dict[str, list[Column]]:

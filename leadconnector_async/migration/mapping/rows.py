@@ -43,6 +43,8 @@ def check_object(value: Mapping[str, Any], names: Mapping[str, str], checks: Che
     """
     for name, text in value.items():
         field = names.get(name, "")
+        if field == "tags" and isinstance(text, list) and not checks.keep_placeholders:
+            yield from _check_tags(name, text)
         if not isinstance(text, str) or not (field in RULES or field in FREE_TEXT) or not (cell := clean_cell(text)):
             continue
         if is_placeholder(cell) and not (field in FREE_TEXT and checks.keep_placeholders):
@@ -59,6 +61,13 @@ def check_object(value: Mapping[str, Any], names: Mapping[str, str], checks: Che
             yield Problem(name, text, found.sentence, found.action), found.value
         elif found != text:
             yield Problem(name, text, "", "fixed"), found
+
+
+def _check_tags(name: str, tags: list[Any]) -> Iterator[tuple[Problem, Any]]:
+    nothing = [tag for tag in tags if isinstance(tag, str) and is_placeholder(clean_cell(tag))]
+    if nothing:
+        kept = [tag for tag in tags if tag not in nothing]
+        yield Problem(name, nothing[0], STANDS_FOR_NOTHING, "assumed"), kept or None
 
 
 _KINDS: Final = {field.wire: "text" if field.is_text else field.kind for field in UPSERT_FIELDS}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async import ContactUpsert
+from leadconnector_async.migration.mapping.custom_fields import FieldDefinition, FieldDefinitions
 from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import FileRow, open_row_file
 from leadconnector_async.models import encode_contact
@@ -131,3 +132,18 @@ def test_the_first_address_that_says_something_is_sent(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"{header}\na@example.com,N/A,-,Boston,MA\n")
     (row,) = open_row_file(tmp_path / "a.csv", Meaning(columns=columns)).rows()
     assert (sent(row)["city"], sent(row)["state"]) == ("Boston", "MA")
+
+
+def test_tags_of_objects_are_cleaned_as_those_of_cells(tmp_path: Path) -> None:
+    lines = [{"email": "a@example.com", "tags": ["vip", "N/A"]}, {"email": "b@example.com", "tags": ["-"]}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    first, second = open_row_file(tmp_path / "a.jsonl").rows()
+    assert (sent(first)["tags"], "tags" in sent(second)) == (["vip"], False)
+    assert [problem.action for problem in (*first.problems, *second.problems)] == ["assumed"] * 2
+
+
+def test_an_option_that_is_called_none_is_an_option(tmp_path: Path) -> None:
+    field = FieldDefinition(id="f", key="contact.allergy", name="Allergy", data_type="RADIO", options=("None", "Nuts"))
+    (tmp_path / "a.csv").write_text("email,custom:Allergy\na@example.com,None\n")
+    (row,) = open_row_file(tmp_path / "a.csv", Meaning(fields=FieldDefinitions([field]))).rows()
+    assert sent(row)["customFields"] == [{"id": "f", "field_value": "None"}]
