@@ -55,7 +55,7 @@ def birthday(day: str, checks: Checks) -> str:
 @lru_cache(maxsize=65_536)  # there are not many more birthdays than that
 def _read_day(cell: str, order: str | None) -> str | Fixed:
     if _NOTHING.fullmatch(cell):
-        return Fixed(None, STANDS_FOR_NOTHING, "assumed")
+        return Fixed(None, STANDS_FOR_NOTHING, "empty")
     if (match := _YEAR_FIRST.fullmatch(cell)) is not None:
         return _day(match[1], match[3], match[4])
     if (match := _YEAR_LAST.fullmatch(cell)) is not None:

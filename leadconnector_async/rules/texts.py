@@ -45,7 +45,7 @@ _PLACEHOLDERS: Final = frozenset(
     "\u2013 \u2014 #nv #n/d #n/b #saknas! #null! #div/0! #value! #wert! #ref! #bezug! #name? #num! #zahl!".split()
 )
 _MOST_PLACEHOLDER_CHARS: Final = max(map(len, _PLACEHOLDERS))
-STANDS_FOR_NOTHING: Final = "stands for nothing, and is taken for an empty cell"
+STANDS_FOR_NOTHING: Final = "stands for nothing"
 # What Outlook writes for no gender, in the languages that it speaks here.
 _WORDS_FOR_NOTHING: Final = frozenset(
     "unspecified|nicht angegeben|keine angabe|unbestimmt|non précisé|non spécifié|no especificado|sin especificar|"
@@ -71,7 +71,7 @@ def is_plain(raw: str) -> bool:
 
 def no_filler(cell: str, checks: Checks) -> str | Fixed:
     """Leave out a word for nothing that a list of choices offers."""
-    return Fixed(None, STANDS_FOR_NOTHING, "assumed") if cell.lower() in _WORDS_FOR_NOTHING else cell
+    return Fixed(None, STANDS_FOR_NOTHING, "empty") if cell.lower() in _WORDS_FOR_NOTHING else cell
 
 
 # ---------------------------------------------------------------------------------------------- wrongly decoded

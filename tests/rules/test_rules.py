@@ -291,7 +291,7 @@ LACKS_YEAR = "is a birthday without a year, and the service takes whole dates"
 SHORT_YEAR = "has a year of two digits, which may be of two centuries; write it with four"
 EARLY = "lies before 1900-01-02, as what systems write for no date"
 NO_DATE = "is not a date in a form that the service reads; write it as YYYY-MM-DD"
-NOTHING = "stands for nothing, and is taken for an empty cell"
+NOTHING = "stands for nothing"
 EIGHT_FORMS = "1990/09/25 09/25/1990 1990-09-25 09-25-1990 1990.09.25 09.25.1990 1990_09_25 09_25_1990".split()
 
 

@@ -436,7 +436,7 @@ def _look_at(column: Column, raw: str, told: list[tuple[Column, Problem]]) -> st
     people should know of it."""
     cell = clean_cell(raw)
     if is_placeholder(cell) and not column.keeps_placeholders:
-        told.append((column, Problem(column.name, cell, STANDS_FOR_NOTHING, "assumed")))
+        told.append((column, Problem(column.name, cell, STANDS_FOR_NOTHING, "empty")))
         return ""
     if column.is_free_text:
         told += [(column, Problem(column.name, raw, sentence, action)) for sentence, action in notes_of(raw, cell)]

@@ -48,7 +48,7 @@ def check_object(value: Mapping[str, Any], names: Mapping[str, str], checks: Che
         if not isinstance(text, str) or not (field in RULES or field in FREE_TEXT) or not (cell := clean_cell(text)):
             continue
         if is_placeholder(cell) and not (field in FREE_TEXT and checks.keep_placeholders):
-            yield Problem(name, text, STANDS_FOR_NOTHING, "assumed"), None
+            yield Problem(name, text, STANDS_FOR_NOTHING, "empty"), None
             continue
         if field in FREE_TEXT:
             yield from ((Problem(name, text, *note), cell) for note in notes_of(text, cell))
@@ -67,7 +67,7 @@ def _check_tags(name: str, tags: list[Any]) -> Iterator[tuple[Problem, Any]]:
     nothing = [tag for tag in tags if isinstance(tag, str) and is_placeholder(clean_cell(tag))]
     if nothing:
         kept = [tag for tag in tags if tag not in nothing]
-        yield Problem(name, nothing[0], STANDS_FOR_NOTHING, "assumed"), kept or None
+        yield Problem(name, nothing[0], STANDS_FOR_NOTHING, "empty"), kept or None
 
 
 _KINDS: Final = {field.wire: "text" if field.is_text else field.kind for field in UPSERT_FIELDS}
@@ -242,7 +242,7 @@ class RowFile:
             problems += [problem] if problem.sentence else []
             if value is not None:
                 fields[problem.column] = value
-            elif problem.action in ("skipped", "assumed"):
+            elif problem.action in ("skipped", "empty"):
                 del fields[problem.column]
         return fields, problems
 

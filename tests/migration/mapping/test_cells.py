@@ -63,7 +63,7 @@ def test_a_word_for_nothing_is_an_empty_cell_in_any_column(tmp_path: Path, colum
     empty, row = read_rows(tmp_path, [GOOD | {column: ""}, GOOD | {column: cell}])
     assert row.contact == empty.contact
     ((name, action),) = [(problem.column, problem.action) for problem in row.problems]
-    assert (name, action) == (column, "assumed")
+    assert (name, action) == (column, "empty")
 
 
 def test_a_word_for_nothing_is_sent_where_that_is_wanted_and_possible(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_tags_of_objects_are_cleaned_as_those_of_cells(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
     first, second = open_row_file(tmp_path / "a.jsonl").rows()
     assert (sent(first)["tags"], "tags" in sent(second)) == (["vip"], False)
-    assert [problem.action for problem in (*first.problems, *second.problems)] == ["assumed"] * 2
+    assert [problem.action for problem in (*first.problems, *second.problems)] == ["empty"] * 2
 
 
 def test_an_option_that_is_called_none_is_an_option(tmp_path: Path) -> None:
