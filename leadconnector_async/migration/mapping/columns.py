@@ -12,9 +12,10 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ...errors import ConfigurationError, option
-from ...rules import RULES, action_of, reader_of
+from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
 from ...rules.consent import ALL, CLOSED, ConsentKind, consent_reader, find_consent, judge, plain, says_nothing
-from ...rules.problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
+from ...rules.problems import Action, Fixed, Problem, UnusableCellError
+from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, is_plain, notes_of, without_decimals
 from .custom_fields import (
     KEY_PREFIX,
     FieldDefinition,
@@ -27,7 +28,16 @@ from .custom_fields import (
 from .headers import find_target
 from .meaning import Meaning
 from .presets import Preset, recognise
-from .targets import CONSENT_PREFIXES, CUSTOM_PREFIX, DND_PREFIX, VALUE_READERS, Target, read_channel, read_target
+from .targets import (
+    CONSENT_PREFIXES,
+    CUSTOM_PREFIX,
+    DND_PREFIX,
+    VALUE_READERS,
+    Target,
+    read_channel,
+    read_tags,
+    read_target,
+)
 
 # ---------------------------------------------------------------------------------------------- one column
 
@@ -65,6 +75,8 @@ class Column(Struct, frozen=True):
         rank: Its place among columns for the same field: the first whose cell can be used is sent.
         empty: What an empty cell sends; `UNSET` for nothing.
         doubt: Why it may stop the load, as it is about consent; None of most columns, and where the user settled it.
+        keeps_placeholders: Whether a word for nothing is read as any other: it is consent's own to judge.
+        is_free_text: Whether its cells may hold any text.
     """
 
     position: int
@@ -75,6 +87,8 @@ class Column(Struct, frozen=True):
     rank: Rank
     empty: Any = UNSET
     doubt: Doubt | None = None
+    keeps_placeholders: bool = False
+    is_free_text: bool = False
 
 
 class Unsent(Struct, frozen=True):
@@ -164,9 +178,21 @@ def _known_target(header: str, preset: Preset | None) -> tuple[Target, Rank] | s
 
 def _column(position: int, name: str, header: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
     if target.is_custom_field:
-        return _of_custom_field(position, name, target, rank, meaning)
+        return _of_custom_field(position, name, header, target, rank, meaning)
     read, action = _reader(target, header, meaning), action_of(target.field)
-    return Column(position, name, target, read, action, rank, _empty(target, meaning), _doubt(target, header, rank))
+    is_free, is_consent = target.field in FREE_TEXT, target.is_consent
+    return Column(
+        position,
+        name,
+        target,
+        read,
+        action,
+        rank,
+        _empty(target, meaning),
+        _doubt(target, header, rank),
+        keeps_placeholders=is_consent or (is_free and meaning.checks.keep_placeholders),
+        is_free_text=is_free,
+    )
 
 
 def _doubt(target: Target, header: str, rank: Rank) -> Doubt | None:
@@ -220,24 +246,57 @@ def _reader(target: Target, header: str, meaning: Meaning) -> Callable[[str], An
     if target.field == "dndSettings" and target.part:
         return read_channel
     if target.field == "assignedTo":
-        return meaning.owners.read
+        return _of_codes(meaning.owners.read, meaning.checks)
     if target.field == "locationId":
-        return meaning.locations.read
+        return _of_codes(meaning.locations.read, meaning.checks)
+    if target.field == _TAGS and not meaning.checks.keep_placeholders:
+        return lambda cell: [tag for tag in read_tags(cell) if not is_placeholder(tag)]
     if target.field in VALUE_READERS:
         return VALUE_READERS[target.field]
     rules = RULES.get(target.field)
     return str if rules is None else reader_of(rules, meaning.checks)
 
 
-def _of_custom_field(position: int, name: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
+def _of_custom_field(position: int, name: str, header: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
     """Find a custom field. Where the fields of the location are not known, it is left to the service, by its key."""
-    said, field = target.part, None
+    said, field, checks = target.part, None, meaning.checks
     read = _by_key(said)
     if meaning.fields is not None:
         field = _find_custom_field(said, meaning.fields)
-        read = value_reader(field, meaning.checks)
+        read = value_reader(field, checks)
         target = Target("customFields", field.key.removeprefix(KEY_PREFIX))
-    return Column(position, name, target, read, "skipped", rank, _empty(target, meaning, field))
+    is_free = field is None or field.data_type in _TEXTS
+    is_option = field is not None and any(map(is_placeholder, field.options))
+    return Column(
+        position,
+        name,
+        target,
+        _of_codes(read, checks) if is_free and _HOLDS_CODES.search(header) else read,
+        "skipped",
+        rank,
+        _empty(target, meaning, field),
+        keeps_placeholders=(is_free and checks.keep_placeholders) or is_option,
+        is_free_text=is_free,
+    )
+
+
+_TEXTS: Final = ("TEXT", "LARGE_TEXT")
+_HOLDS_CODES: Final = re.compile(
+    r"(?i:(?<![^\W_])(?:id|nr|no|num|nummer|numero|number|code|zip|plz|postcode|account|phone|sku)(?![^\W_]))|[a-z](?:Id|ID|Nr|No)$"
+)
+
+
+def _of_codes(read: Callable[[str], Any], checks: Checks) -> Callable[[str], Any]:
+    """Have codes read as they were before a table of numbers gave them decimals."""
+
+    def read_code(cell: str) -> Any:
+        found = without_decimals(cell, checks)
+        if not isinstance(found, Fixed):
+            return read(cell)
+        value = read(found.value)
+        return value if isinstance(value, Fixed) else Fixed(value, found.sentence)
+
+    return read_code
 
 
 def _find_custom_field(said: str, fields: FieldDefinitions) -> FieldDefinition:
@@ -329,7 +388,8 @@ class ColumnMap:
         passed_over = self._passed_over(cells) if len(self._groups) > 1 else ()
         width = len(cells)
         for position, slot, read, column in self._plan:
-            cell = cells[position].strip() if position < width else ""
+            raw = cells[position] if position < width else ""
+            cell = raw.rstrip() if is_plain(raw) else _look_at(column, raw, told)
             if not cell:
                 continue
             if (slot in values and slot != _TAGS) or (passed_over and column.target.group in passed_over):
@@ -338,23 +398,19 @@ class ColumnMap:
             try:
                 value = read(cell)
             except UnusableCellError as reason:
-                action: Action = "missing" if isinstance(reason, UnknownOptionError) else column.action
-                told.append((column, Problem(column.name, cell, str(reason), action)))
+                told.append((column, Problem(column.name, cell, str(reason), action_for(reason, column.action))))
                 continue
             if type(value) is Fixed:
                 told.append((column, Problem(column.name, cell, value.sentence, value.action)))
                 value = value.value
-            if slot == _TAGS:
-                tags.append(value)
-            elif value is not None:
-                values[slot] = value
+            _put(values, tags, slot, value)
         if tags:
             values[_TAGS] = _join_tags(tags)
         if self._emptied:
             self._empty(values, cells, absent, passed_over)
         told.sort(key=lambda pair: pair[0].position)
-        problems = [_relent(column, problem, values) for column, problem in told]
-        return (_fold(values) if self._has_parts else values), problems
+        relented = [_relent(column, problem, values) for column, problem in told]
+        return (_fold(values) if self._has_parts else values), relented
 
     def _empty(
         self, values: dict[str, Any], cells: Sequence[str], absent: Collection[int], passed_over: Collection[str]
@@ -370,9 +426,28 @@ class ColumnMap:
         """Return the addresses that are not sent: all but the first of which there is a cell."""
         groups = iter(self._groups)
         for group in groups:
-            if any(column.position < len(cells) and cells[column.position].strip() for column in self._groups[group]):
+            if any(_is_filled(column.position, cells) for column in self._groups[group]):
                 return frozenset(groups)
         return ()
+
+
+def _look_at(column: Column, raw: str, told: list[tuple[Column, Problem]]) -> str:
+    """Return a cell that is not plain without what surrounds it, empty where it stands for nothing; add to `told` what
+    people should know of it."""
+    cell = clean_cell(raw)
+    if is_placeholder(cell) and not column.keeps_placeholders:
+        told.append((column, Problem(column.name, cell, STANDS_FOR_NOTHING, "empty")))
+        return ""
+    if column.is_free_text:
+        told += [(column, Problem(column.name, raw, sentence, action)) for sentence, action in notes_of(raw, cell)]
+    return cell
+
+
+def _put(values: dict[str, Any], tags: list[list[str]], slot: str, value: Any) -> None:
+    if slot == _TAGS:
+        tags += [value] if value else []  # no tags at all would remove those that are there
+    elif value is not None:
+        values[slot] = value
 
 
 def _by_slot(columns: Sequence[Column]) -> dict[str, list[Column]]:
@@ -385,7 +460,13 @@ def _by_slot(columns: Sequence[Column]) -> dict[str, list[Column]]:
 
 
 def _is_empty(position: int, cells: Sequence[str], absent: Collection[int]) -> bool:
-    return position < len(cells) and position not in absent and not cells[position].strip()
+    """Whether a cell is there and empty. A word for nothing is not: what is missing erases nothing."""
+    return position < len(cells) and position not in absent and not clean_cell(cells[position])
+
+
+def _is_filled(position: int, cells: Sequence[str]) -> bool:
+    cell = clean_cell(cells[position]) if position < len(cells) else ""
+    return bool(cell) and not is_placeholder(cell)
 
 
 def _join_tags(columns: Sequence[list[str]]) -> list[str]:

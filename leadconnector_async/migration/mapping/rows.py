@@ -15,9 +15,10 @@ from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
 from ...models.fields import UPSERT_FIELDS
 from ...models.wire import refuse_nulls
 from ...protocol import API_VERSIONS
-from ...rules import RULES, Checks, action_of, reader_of
+from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
 from ...rules.consent import without_openings
 from ...rules.problems import Fixed, Problem, UnusableCellError
+from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, notes_of
 from ...run.rows import KeptFile, KeptRow, place_cells
 from ..tables import Reading, Record, Table, open_table
 from ..tables.table import cell_of
@@ -41,18 +42,32 @@ def check_object(value: Mapping[str, Any], names: Mapping[str, str], checks: Che
         Each problem, and what is to be sent in place of the text; None to leave it out.
     """
     for name, text in value.items():
-        rules = RULES.get(names.get(name, ""))
-        if rules is None or not isinstance(text, str) or not text.strip():
+        field = names.get(name, "")
+        if field == "tags" and isinstance(text, list) and not checks.keep_placeholders:
+            yield from _check_tags(name, text)
+        if not isinstance(text, str) or not (field in RULES or field in FREE_TEXT) or not (cell := clean_cell(text)):
             continue
+        if is_placeholder(cell) and not (field in FREE_TEXT and checks.keep_placeholders):
+            yield Problem(name, text, STANDS_FOR_NOTHING, "empty"), None
+            continue
+        if field in FREE_TEXT:
+            yield from ((Problem(name, text, *note), cell) for note in notes_of(text, cell))
         try:
-            found = reader_of(rules, checks)(text.strip())
+            found = reader_of(RULES[field], checks)(cell) if field in RULES else cell
         except UnusableCellError as reason:
-            yield Problem(name, text, str(reason), action_of(names[name])), None
+            yield Problem(name, text, str(reason), action_for(reason, action_of(field))), None
             continue
         if isinstance(found, Fixed):
             yield Problem(name, text, found.sentence, found.action), found.value
         elif found != text:
             yield Problem(name, text, "", "fixed"), found
+
+
+def _check_tags(name: str, tags: list[Any]) -> Iterator[tuple[Problem, Any]]:
+    nothing = [tag for tag in tags if isinstance(tag, str) and is_placeholder(clean_cell(tag))]
+    if nothing:
+        kept = [tag for tag in tags if tag not in nothing]
+        yield Problem(name, nothing[0], STANDS_FOR_NOTHING, "empty"), kept or None
 
 
 _KINDS: Final = {field.wire: "text" if field.is_text else field.kind for field in UPSERT_FIELDS}
@@ -227,7 +242,7 @@ class RowFile:
             problems += [problem] if problem.sentence else []
             if value is not None:
                 fields[problem.column] = value
-            elif problem.action == "skipped":
+            elif problem.action in ("skipped", "empty"):
                 del fields[problem.column]
         return fields, problems
 

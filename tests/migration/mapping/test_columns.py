@@ -286,7 +286,7 @@ def test_a_cell_becomes_what_its_custom_field_holds(name: str, cell: str, value:
         ("Likes", "Sport, Chess", "X missing: holds 'Chess', which is not an option of the custom field 'Likes'"),
         ("Score", "many", "X skipped: is not a number"),
         ("Score", "1-2", "X skipped: is not a number"),
-        ("Score", "nan", "X skipped: is not a number"),
+        ("Score", "nan", "X empty: stands for nothing"),
         ("Since", "soon", "X skipped: is not a date in a form that the service reads; write it as YYYY-MM-DD"),
         ("Nick Name", "x" * 257, "X sent: is longer than 256 characters, and may be cut by the service"),
     ],
