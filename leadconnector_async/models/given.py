@@ -20,7 +20,7 @@ from typing import Any, Final, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from .records import as_mapping, plain_value, text_of
+from .records import as_mapping, plain_value, spell_number
 
 _PLAIN: Final = frozenset((str, bool, NoneType))  # types whose values are sent as they are
 _PLAIN_IN_STRUCTS: Final = _PLAIN | {UnsetType}
@@ -173,7 +173,7 @@ class _Type:
             return self.read(plain)
         if (record := as_mapping(value)) is not None:
             return self.read(dict(record))
-        return text_of(value) if self._is_text and type(value) in (int, float) else value
+        return spell_number(value) if self._is_text else value
 
     def _read_list(self, values: Iterable[object]) -> Any:
         fields = self._in_lists._fields

@@ -18,6 +18,7 @@ from uuid import UUID
 from ..errors import UsageError
 
 _ROWS_AT_ONCE: Final = 1_000  # of an Arrow batch, which may hold a whole file
+_MOST_EXACT: Final = 2**53
 
 
 class _HasDataclassFields(Protocol):
@@ -166,9 +167,13 @@ def _from_numpy(value: Any) -> Any:
     return value.tolist()
 
 
-def text_of(value: float | str) -> str:
-    """Return a number as its digits, for a field that holds text: a whole one without `.0`, which pandas adds to a
-    column of numbers where a cell is empty."""
-    if isinstance(value, float) and value.is_integer():
-        return format(Decimal(repr(value)), "f").removesuffix(".0")
-    return str(value) if isinstance(value, int | str) else format(Decimal(repr(value)), "f")
+def spell_number(value: Any) -> Any:
+    """Return a number as its digits, for a field that holds text; anything else as it is.
+
+    A whole float loses the `.0` that pandas adds to a column of numbers where a cell is empty. A number so large that
+    it may have lost digits when it was read stays a number, which the field then refuses.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= _MOST_EXACT:
+        return value
+    whole = int(value)
+    return str(whole) if whole == value else format(Decimal(repr(value)), "f")

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from leadconnector_async import InvalidContactError, LeadConnector, UsageError
 from leadconnector_async.bulk.intake import hash_of
 from leadconnector_async.models import ContactUpsert
-from leadconnector_async.models.records import as_mapping, rows_of, text_of
+from leadconnector_async.models.records import as_mapping, rows_of, spell_number
 from leadconnector_async.models.wire import read_mapping
 from leadconnector_async.sandbox import Sandbox
 
@@ -274,7 +274,7 @@ def test_numbers_are_text_where_a_field_holds_text(value: Any) -> None:
 
 @given(st.integers(min_value=0, max_value=10**15))
 def test_a_whole_float_has_the_digits_of_its_integer(number: int) -> None:
-    assert text_of(float(number)) == text_of(number) == str(number)
+    assert spell_number(float(number)) == spell_number(number) == str(number)
 
 
 @pytest.mark.parametrize(

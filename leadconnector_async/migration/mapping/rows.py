@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct
 from ...errors import InvalidContactError
 from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
 from ...models.fields import UPSERT_FIELDS
+from ...models.records import spell_number
 from ...models.wire import refuse_nulls
 from ...protocol import API_VERSIONS
 from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
@@ -21,7 +22,6 @@ from ...rules.problems import Fixed, Problem, UnusableCellError
 from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, notes_of
 from ...run.rows import KeptFile, KeptRow, place_cells
 from ..tables import Reading, Record, Table, open_table
-from ..tables.table import cell_of
 from ..tables.text import why_no_text
 from .columns import ColumnMap, require_identity
 from .headers import RESULT_COLUMNS, column_key, is_known
@@ -71,20 +71,14 @@ def _check_tags(name: str, tags: list[Any]) -> Iterator[tuple[Problem, Any]]:
 
 
 _KINDS: Final = {field.wire: "text" if field.is_text else field.kind for field in UPSERT_FIELDS}
-_MOST_EXACT: Final = 2**53  # above it a number may have lost digits when it was read
 
 
 def _spell_numbers(name: str, value: Any) -> Any:
     """Return what a field of text has as a number, such as `"phone": 6175550101`, as its digits stand in the file."""
     kind = _KINDS.get(UPSERT_NAMES.get(name, ""))
     if kind == "tags" and isinstance(value, list):
-        return list(map(_spell_number, value))
-    return _spell_number(value) if kind == "text" else value
-
-
-def _spell_number(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return cell_of(value) if is_number and abs(value) < _MOST_EXACT else value
+        return list(map(spell_number, value))
+    return spell_number(value) if kind == "text" else value
 
 
 class FileRow(Struct, frozen=True, gc=False):
