@@ -52,6 +52,19 @@ def is_known(name: str) -> bool:
     return find_target(name) is not None
 
 
+_MOST_CELLS: Final = 400
+_WHO: Final = frozenset(("email", "phone"))
+
+
+def looks_like_header(cells: Sequence[str]) -> bool:
+    """Whether a row is the header of contacts: two fields or more are known in it, or it is one for email or phone."""
+    names = [cell.strip() for cell in cells[:_MOST_CELLS] if cell.strip()]
+    if any("@" in name or len(name) > _MOST_CHARS for name in names):
+        return False
+    fields = {found[0].slot for name in names if (found := find_target(name)) is not None}
+    return len(fields) > 1 or (len(names) == 1 and not _WHO.isdisjoint(fields))
+
+
 def column_key(name: str) -> str:
     """Return what headers for the same field share: its name on the wire, `custom:KEY`, or the header where unknown."""
     found = find_target(name)
