@@ -131,6 +131,8 @@ class Preparation:
         self.files = files = await self._look_up(files)
         one_pass, rows = _Pass(self._survey(matching, files), files), Rows(self._file)
         await in_thread_until(self._stop.is_set, partial(self._keep, files, rows, one_pass))
+        for sentence in (sentence for file in files for sentence in file.about_left_out()):
+            self._tell(sentence)
         return await self._conclude(one_pass, rows, matching, asks_all=asks_all)
 
     def _check_names(self, files: Sequence[RowFile]) -> None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ...errors import ConfigurationError
 from ...private_file import open_anew
+from ..mapping.headers import looks_like_header
 from . import Reading, Table, find_files, open_table
 from .open import TEXT_KINDS, WORKBOOK_KINDS
 from .queries import Query
@@ -90,11 +91,14 @@ class Inputs:
         if sources.is_asked_once:
             name = _STDIN_NAME if sources.query is None else "the query"
             reading = sources.reading if sources.query is None else Reading(format="csv", encoding="utf-8")
-            table = open_table(self._keep_once(reading, is_stopped), reading, name=name)
+            is_header = looks_like_header if sources.query is None else None
+            table = open_table(self._keep_once(reading, is_stopped), reading, name=name, is_header=is_header)
             table.part += sources.query.describe() if sources.query is not None else ""
             self._tables = [table]
         else:
-            self._tables = [open_table(path, sources.reading) for path in find_files(sources.files)]
+            self._tables = [
+                open_table(path, sources.reading, is_header=looks_like_header) for path in find_files(sources.files)
+            ]
         self._check_options()
         return self._tables
 
