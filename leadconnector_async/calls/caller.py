@@ -31,7 +31,7 @@ from ..limits.limit import Limits, RateLimit, Window
 from ..limits.local import LocalLimits
 from ..protocol import Request, T, check_api_version, read_response
 from ..protocol.answers import Quota, Response, read_quota, read_retry_after
-from .call import ANSWERED, IN_DOUBT, NOT_SENT, PAUSED, Call, Paused
+from .call import ANSWERED, IN_DOUBT, NOT_SENT, PAUSED, Call, Paused, count_tries
 from .gate import Gate
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
 from .server_clock import ServerClock
@@ -304,6 +304,7 @@ class Caller:
             raise ClientStateError("this client was closed while the call waited; nothing more was sent") from None
         finally:
             del self._calls[call]
+            count_tries(call)
             self._cut_off.discard(call)
             if self._all_done is not None and not self._calls:
                 self._all_done.set()

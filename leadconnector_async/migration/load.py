@@ -16,6 +16,7 @@ from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, LoadStoppedError, Outcome, RowError
 from ..bulk.source import FINISHED, Closing, Finished, Row, Skipped
 from ..bulk.threads import in_thread
+from ..calls.call import CallCounter
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError
 from ..models import ContactUpsert
@@ -140,6 +141,7 @@ class FileLoad:
         steps: What follows the upserts, in order.
         chooser: Chooses which rows are sent, and what of them; None for all as they are.
         closed: Locations that take no calls, and why; nothing is known of what they hold, and nothing is sent there.
+        calls: Counts the calls of the session that neither outcomes nor steps show; None where nobody does.
 
     Attributes:
         results: Where to write what became of them.
@@ -159,7 +161,9 @@ class FileLoad:
         steps: Sequence[Step] = (),
         chooser: Chooser | None = None,
         closed: Mapping[str, LeadConnectorError] | None = None,
+        calls: CallCounter | None = None,
     ) -> None:
+        self._calls = calls or CallCounter()
         self._files = files
         self._journal = journal
         self._chooser = chooser
@@ -281,6 +285,9 @@ class FileLoad:
             for step in self._steps:
                 step.note_left(self._run_of(client))
                 self.report.add_count(step.records.spent())
+            calls = self._calls.take()
+            self.report.add_count(calls)
+            self._journal.count_calls(calls)
             explain = self._explain_not_attempted(client.location_id)
             self._recount(explain)
             self.sessions = self._journal.sessions()

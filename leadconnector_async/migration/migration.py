@@ -23,6 +23,7 @@ from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, Outcome
 from ..bulk.source import Closing, Skipped
 from ..bulk.threads import in_thread, in_thread_until, open_in_thread
+from ..calls.call import CallCounter, counting
 from ..client import LeadConnector
 from ..errors import ConfigurationError, JournalError, LeadConnectorError
 from ..limits.limit import RateLimit
@@ -196,9 +197,10 @@ class Migration:
                 tell=tell,
                 waits_for_quota=wait_for_quota,
             )
-            return await draft.prepare(
-                sources, meaning, compare=compare, asks_all=ask_locations, keep_with_obstacles=keep_with_obstacles
-            )
+            with counting(draft.calls):
+                return await draft.prepare(
+                    sources, meaning, compare=compare, asks_all=ask_locations, keep_with_obstacles=keep_with_obstacles
+                )
         except JournalError as error:
             if place is not None:
                 discard_folder(place)
@@ -432,17 +434,21 @@ class Migration:
         if not as_planned:
             await self._refuse_changed()
         journal = self._journal(retry_failed=retry_failed)
-        await self._begin(client, journal, stop, tell, waits_for_quota=wait_for_quota)
-        is_begun = journal.is_begun
-        pool = Pool(client, waits_for_quota=wait_for_quota)
-        files = _first(self.files, limit)
+        calls = CallCounter()
         async with AsyncExitStack() as stack:
+            stack.callback(_note_calls, journal, calls)
+            stack.enter_context(counting(calls))
+            await self._begin(client, journal, stop, tell, waits_for_quota=wait_for_quota)
+            is_begun = journal.is_begun
+            pool = Pool(client, waits_for_quota=wait_for_quota)
+            files = _first(self.files, limit)
             reading = self._reading(client, waits=wait_for_quota, tell=tell, on_read=on_read)
             if self.options.snapshot:
                 await take_snapshot(reading, client, files, self._file, stop, pool, is_begun=is_begun)
             chooser = await open_chooser(reading, client, files, self._file, stop, stack, pool, is_begun=is_begun)
             if self.options.snapshot or chooser is not None:
                 StoredContacts(self._file).settle(pool.closed)
+            journal.count_calls(calls.take())  # before the first row: a crash would lose them
             self.load = FileLoad(
                 files,
                 Results(self._folder(), files),
@@ -450,6 +456,7 @@ class Migration:
                 steps=open_steps(self._file, self.options, retry_refused=retry_failed),
                 chooser=chooser,
                 closed=pool.closed,
+                calls=calls,
             )
             on_load(self.load)
             try:
@@ -710,6 +717,7 @@ class _Draft:
         self._tell = tell
         self._limit = limit
         self._notes: list[str] = []
+        self.calls = CallCounter()
         self._file = Database(None) if folder is None else open_draft(folder)
         self._preparation = Preparation(
             options,
@@ -810,6 +818,7 @@ class _Draft:
             _PLAN: _encode(plan),
         }
         self._file.note([*about.items()])
+        Journal(self._file).count_calls(self.calls.take())
 
     def _finish(self, seen: Seen, plan: Plan) -> Migration:
         file = self._file if self._folder is None else finish_draft(self._folder, self._file)
@@ -850,6 +859,12 @@ class _Past:
     def _was_there(self, created: Created) -> bool:
         location_id = created.location_id or self._client.location_id or ""
         return self.snapshot is not None and self.snapshot.was_there(location_id, created.contact_id)
+
+
+def _note_calls(journal: Journal, calls: CallCounter) -> None:
+    """Have a journal count calls, also where what made them has failed."""
+    with suppress(JournalError):  # what was read before the first row is then missing from the count
+        journal.count_calls(calls.take())
 
 
 def _location_of(files: Sequence[RunFile]) -> Callable[[int], str | None]:

@@ -259,6 +259,13 @@ def change_run(folder: Path) -> Iterator[sqlite3.Connection]:
         yield db
 
 
+def calls_of_rows(folder: Path) -> int:
+    """How many calls the rows of a run and the steps after them took: all but those before the first row."""
+    with closing(sqlite3.connect(folder / "run.sqlite3")) as db:
+        (before,) = db.execute("SELECT total(requests) FROM other_calls").fetchone()
+    return int(json.loads((folder / "report.json").read_text())["requests"] - before)
+
+
 def lose_table(folder: Path, name: str) -> None:
     """Have a run lose a table, as no write of the product can."""
     with closing(sqlite3.connect(folder / "run.sqlite3", isolation_level=None)) as db:

@@ -61,7 +61,7 @@ def test_nobody_is_overwritten_and_a_refused_phone_is_told(run: Run, tmp_path: P
     assert lost["note"].startswith(f"its phone, which {path}, row 2 also has, was not set: contact ")
     report = report_of(tmp_path / "out")
     assert (report["created"], report["updated"], report["partially_applied"]) == (3, 1, 1)
-    assert (report["requests"], report["collisions"]) == (4 + 1, 0)
+    assert (calls_of_rows(tmp_path / "out"), report["collisions"]) == (4 + 1, 0)
 
 
 def test_a_phone_is_set_where_the_location_allows_duplicates_or_its_owner_has_another(
