@@ -153,8 +153,8 @@ class Call(Struct, Generic[T], frozen=True, eq=False):
         source_token: Where the token source itself sends it, to ask for a token: what it is sent with.
         before_send: Awaited when a try has its slot, before its bytes leave; where it raises, nothing is sent.
         on_retry: Called with the location when a try has failed and another is to be made, before the wait for it.
-        is_counted: Whether whoever sends it counts its tries, as a row's outcome does. The tries of all other calls go to
-            the counter of the task, if there is one; see `counting`.
+        is_counted: Whether whoever sends it counts its tries, as a row's outcome does. The tries of all other calls go
+            to the counter of the task, if there is one; see `counting`.
         tries: How its tries have ended so far.
     """
 

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import csv
 import io
+import json
 import logging
 import os
 import re

@@ -14,7 +14,7 @@ import pytest
 from leadconnector_async import LeadConnector
 from leadconnector_async.cli.flags import with_flags
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import LOCATION, Run, stored, table, update
+from tests.cli.conftest import LOCATION, Run, calls_of_rows, stored, table, update
 
 
 def write(path: Path, *lines: str) -> Path:

@@ -15,7 +15,7 @@ from leadconnector_async.migration.options import MigrationOptions
 from leadconnector_async.migration.phones import PhoneStep
 from leadconnector_async.run.database import Database
 from leadconnector_async.testing import RunningSandbox, run_sandbox
-from tests.cli.conftest import Run, change_run, end, load, lose_table, start, stored, table
+from tests.cli.conftest import Run, calls_of_rows, change_run, end, load, lose_table, start, stored, table
 from tests.waiting import wait_until
 
 HOUSE, OWN, NEW = "+16175550100", "+16175550101", "+16175550102"

@@ -13,7 +13,7 @@ import pytest
 
 from leadconnector_async.migration.survey import Survey
 from leadconnector_async.testing import run_sandbox
-from tests.cli.conftest import Run, people, stored, table
+from tests.cli.conftest import Run, calls_of_rows, people, stored, table
 from tests.page_reader import PageReader
 
 EXPORT = Path(__file__).parent.parent / "migration" / "mapping" / "messy_hubspot.csv"

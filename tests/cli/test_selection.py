@@ -15,7 +15,7 @@ import pytest
 
 from leadconnector_async import LeadConnector
 from leadconnector_async.testing import RunningSandbox
-from tests.cli.conftest import LOCATION, Run, end, load, lose_table, start, stored, table
+from tests.cli.conftest import LOCATION, Run, calls_of_rows, end, load, lose_table, start, stored, table
 from tests.cli.conftest import people as people_file
 from tests.waiting import wait_until
 
