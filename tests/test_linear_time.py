@@ -41,9 +41,10 @@ from leadconnector_async.protocol.answers import Response, clean_text, read_quot
 from leadconnector_async.protocol.locations import build_field_list
 from leadconnector_async.protocol.redaction import Redactor
 from leadconnector_async.protocol.search import build_appointments, build_duplicate, build_search
-from leadconnector_async.rules import RULES, Checks
+from leadconnector_async.rules import CUSTOM_RULES, RULES, Checks, apply_rules
 from leadconnector_async.rules.consent import KINDS, find_consent, judge, plain, says_nothing
 from leadconnector_async.rules.countries import find_country
+from leadconnector_async.rules.texts import clean_cell, is_placeholder, notes_of, without_invisible
 from leadconnector_async.webhooks import verify_webhook
 from leadconnector_async.webhooks.events import read_event
 
@@ -224,6 +225,10 @@ def every_rule() -> Iterator[tuple[str, Callable[[str], object]]]:
     for consent in KINDS:
         yield f"judge {consent}", partial(judge, kind=consent)
     for work in (says_nothing, plain, find_consent, find_target, read_target, find_country, may_be_id, read_channel):
+        yield work.__name__, work
+    for name, rules in CUSTOM_RULES.items():
+        yield f"rules of custom {name}", partial(apply_rules, rules, checks=CHECKS)
+    for work in (clean_cell, is_placeholder, without_invisible, lambda text: notes_of(text, text)):
         yield work.__name__, work
     yield "owner", Directory("owner", {"Ann": "id"}).read
     yield "nearest field", FieldDefinitions([FieldDefinition(id="i", key="k", name="a" * 40, data_type="TEXT")]).nearest

@@ -20,7 +20,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from ..calls.call import Call
+from ..calls.call import Call, CallCounter, counting
 from ..calls.caller import Caller
 from ..calls.retry import is_worth_repeating
 from ..errors import CallError, ConnectFailedError, LeadConnectorError, OutageError
@@ -66,6 +66,7 @@ class Breaker:
         caller: Has the clock, says how long an outage may last, and asks the service where there is no other probe.
 
     Attributes:
+        calls: Counts the calls that it makes itself, unless whoever uses it counts all calls.
         on_pause: Called with the address and the reason when work pauses, and with None when it goes on.
     """
 
@@ -81,6 +82,7 @@ class Breaker:
         self._began = self._clock.monotonic()
         self._doubts: dict[Item, _Doubt] = {}
         self._recent: dict[Item, _Doubt] = {}  # those that were given up since the service last answered
+        self.calls = CallCounter()
         self.on_pause: Callable[[str | None], None] = lambda _: None
         self._is_down = False  # whether a question that has nothing to do with any item was not answered either
 
@@ -154,7 +156,8 @@ class Breaker:
             return True
         request = build_location_get(Scope(item.location_id or _NO_LOCATION, self._caller.api_version))
         try:
-            await self._caller.send(Call(request))
+            with counting(self.calls):
+                await self._caller.send(Call(request))
         except CallError as error:
             if is_worth_repeating(error):
                 self._is_down = True
@@ -216,13 +219,13 @@ class Breaker:
             return
         since = max(caller.unreached_since, self._began)
         if self._clock.monotonic() - since >= min(_LONGEST_UNHEARD, self._longest):
-            raise OutageError(f"{caller.target} could never be reached ({error}); {_ADDRESS_ADVICE}")
+            raise OutageError(f"{caller.target} was never reached ({error}); {_ADDRESS_ADVICE}")
 
     def _lengthen(self, error: CallError) -> None:
         """Have the next probe wait longer, after one has failed."""
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         if self.open_for > self._longest:
-            raise OutageError(f"the service has answered no call for {self._longest:.0f} s ({error}); go on later")
+            raise OutageError(f"the service has answered no call for {self._longest:.0f} s ({error}); try again later")
 
     def forget(self, item: Item) -> None:
         """Say that an item is settled, and is not sent again. That it was given up stays true."""

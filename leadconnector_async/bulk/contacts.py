@@ -65,6 +65,7 @@ async def bulk_upsert(
                 watcher.cancel()
             report.stopped = report.stopped or load.stopped
             report.closed_locations = load.closed
+            report.add_count(load.other_calls)
             report.finish(clock.monotonic())
     return report
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Final, TypeAlias
 
+from ..calls.call import CallCount
 from ..clock import Clock
 from ..errors import JournalError, LeadConnectorError
 from .outcome import Entry, RecentContacts
@@ -50,8 +50,8 @@ class Delivery:
     def end(self) -> None:
         """Say that the workers will put nothing more."""
 
-    async def close(self, *, is_delivered: bool) -> None:
-        """End; say whether the consumer has got all."""
+    async def close(self, *, is_delivered: bool, other_calls: CallCount) -> None:
+        """End; say whether the consumer has got all, and which calls no outcome shows."""
 
     async def intend(self, intent: Intent) -> None:
         """Note that a row is about to be sent, and return when that is on disk.
@@ -258,12 +258,18 @@ class JournaledDelivery(Delivery):
         for outcome in [*written, *rest, *unsent]:
             self._record(outcome)
 
-    async def close(self, *, is_delivered: bool) -> None:
+    async def close(self, *, is_delivered: bool, other_calls: CallCount) -> None:
         try:
-            await asyncio.wrap_future(self._thread.submit(partial(self._journal.end, is_delivered=is_delivered)))
+            await asyncio.wrap_future(self._thread.submit(self._end_session, is_delivered, other_calls))
         except JournalError as error:
             self._on_failure(error)
         self._thread.shutdown(wait=False)
+
+    def _end_session(self, is_delivered: bool, other_calls: CallCount) -> None:
+        try:
+            self._journal.count_calls(other_calls)
+        finally:
+            self._journal.end(is_delivered=is_delivered)
 
     # ------------------------------------------------------------------------------------------ intents
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from ..contacts.authorship import NO_EARLIER_TRIES, EarlierTries
 from ..contacts.contacts import ContactLike, ContactOperations, build_checked
 from ..errors import InvalidContactError, LeadConnectorError
 from ..models import ContactUpsert
 from ..models.identity import Identity, identity_of
+from ..models.records import as_mapping
 from ..protocol import Request, Scope
 from ..protocol.contacts import build_get
 from ..protocol.search import build_duplicate
@@ -23,6 +25,7 @@ from .report import Outcome, RowError, row_error
 from .row import Upsert, outcome_skipped
 from .run_log import Intent, RunLog, hash_row, read_outcome
 from .source import FINISHED, Closing, Row, RowSource, Skipped
+from .threads import in_thread
 
 _NOBODY: Final = Identity("", "")
 _HASHES: Final = 5_000  # read from the journal at a time
@@ -105,7 +108,7 @@ class Intake:
         if journal is None or journal.is_by_position:
             return True
         if index not in self._hashes:
-            self._hashes = await asyncio.to_thread(journal.hashes, index, _HASHES)
+            self._hashes = await in_thread(partial(journal.hashes, index, _HASHES))
         before, outcome = self._hashes.pop(index)
         if before == row_hash:
             return True
@@ -209,6 +212,7 @@ def hash_of(row: Any) -> bytes:
     if isinstance(row, InvalidContactError):
         return hash_row(str(row).encode(errors="replace"))
     try:
-        return hash_row(msgspec.json.encode(row))
+        record = row if isinstance(row, Struct) else as_mapping(row)
+        return hash_row(msgspec.json.encode(row if record is None else record))
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return hash_row(repr(row).encode(errors="replace"))

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ..calls.call import PAUSED, Paused
+from ..calls.call import NO_CALLS_COUNTED, PAUSED, Paused
 from ..calls.retry import is_worth_repeating
 from ..clock import Timer
 from ..contacts.authorship import EarlierTries
@@ -97,6 +97,7 @@ class Load:
         before: Awaited before the first row is read, or None.
         closed: Locations that take no more calls, and why.
         stopped: What ended it early, or None.
+        other_calls: Its calls that no outcome shows, once it has ended: those of the circuit breaker.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class Load:
         self._pace_until = -math.inf
         self.before: Callable[[], Awaitable[None]] | None = None
         self.stopped: LeadConnectorError | None = None
+        self.other_calls = NO_CALLS_COUNTED
 
     @property
     def breaker(self) -> Breaker:
@@ -223,7 +225,8 @@ class Load:
             when_closed.discard(self.stop)
             self._cancel_timers()
             self._delivery.put_at_once(*self._left())
-            await self._delivery.close(is_delivered=is_whole)
+            self.other_calls = self._breaker.calls.take()
+            await self._delivery.close(is_delivered=is_whole, other_calls=self.other_calls)
             await self._source.close()
 
     async def _run_workers(self) -> None:

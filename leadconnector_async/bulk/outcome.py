@@ -24,8 +24,9 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
+from ..calls.call import CallCount
 from ..models.identity import Identity, is_another_person
-from .report import CallCount, Outcome, RowError, Status, calls_of
+from .report import Outcome, RowError, Status, calls_of
 from .traces import Span, Written
 
 Signature: TypeAlias = tuple[Any, Any]

@@ -28,6 +28,7 @@ from ..errors import (
 from .backlog import Backlog, Item
 from .breaker import Breaker
 from .row import is_token_refused, refusal_of_location
+from .threads import in_thread
 
 _log = logging.getLogger(__name__)
 
@@ -333,7 +334,7 @@ class _Run(Generic[T]):
     async def _feed(self) -> None:
         index = 0
         try:
-            while found := await self._read():
+            while found := await in_thread(self._read_batch):
                 for value in found:
                     if self.backlog.is_full:
                         await self.backlog.wait_for_room()
@@ -343,16 +344,6 @@ class _Run(Generic[T]):
                     index += 1
         except LeadConnectorError as error:
             self._end(error)
-
-    async def _read(self) -> list[T]:
-        """Read some items in a thread. Where this is cancelled, it waits for the thread: what that reads from may be
-        closed next."""
-        reading = asyncio.ensure_future(asyncio.to_thread(self._read_batch))
-        try:
-            return await asyncio.shield(reading)
-        except asyncio.CancelledError:
-            await asyncio.wait([reading])
-            raise
 
     def _read_batch(self) -> list[T]:
         found, until = list[T](), time.monotonic() + _BATCH_SECONDS

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from ..calls.call import CallCount
 from ..errors import (
     APIError,
     InvalidContactError,
@@ -113,34 +114,6 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
     def has_calls(self) -> bool:
         """Whether anything was sent."""
         return bool(self.attempts or self.rate_limited)
-
-
-class CallCount(Struct, frozen=True):
-    """What some calls took.
-
-    Attributes:
-        requests: All tries.
-        retries: Those beyond the first of each call, but for those answered 429.
-        rate_limited: Those answered 429.
-        in_doubt: Those that were about to be sent as a process was cut off: each may not have left.
-    """
-
-    requests: int = 0
-    retries: int = 0
-    rate_limited: int = 0
-    in_doubt: int = 0
-
-    def plus(self, other: CallCount) -> CallCount:
-        """Return both together."""
-        return CallCount(
-            self.requests + other.requests,
-            self.retries + other.retries,
-            self.rate_limited + other.rate_limited,
-            self.in_doubt + other.in_doubt,
-        )
-
-
-NO_CALLS_COUNTED: Final = CallCount()
 
 
 def calls_of(outcome: Outcome) -> CallCount:

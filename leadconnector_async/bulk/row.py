@@ -149,7 +149,7 @@ class Upsert(Item):
         # the first try of a call that is not safe to repeat they are not: after a crash the row would be `unknown`.
         if self._intend is not None and (stores or self.request.repeatable or self.intended):
             before_send = partial(self._intend, self, stores=stores)
-        return Call(request, is_bulk=True, before_send=before_send, on_retry=self._on_retry)
+        return Call(request, is_bulk=True, is_counted=True, before_send=before_send, on_retry=self._on_retry)
 
     def lost_tries(self, server_clock: ServerClock) -> LostTries:
         """Return all tries to store it that may have been applied although no answer said so."""

@@ -18,6 +18,7 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from ..calls.call import CallCount
 from .outcome import NO_TRIES, Entry, LostTries, TriesBefore
 from .report import BatchReport, Outcome
 
@@ -199,6 +200,13 @@ class RunLog(Protocol):
 
         Raises:
             JournalError: They could not be written; none of them was.
+        """
+
+    def count_calls(self, calls: CallCount) -> None:
+        """Count calls that no outcome shows.
+
+        Raises:
+            JournalError: It could not be written.
         """
 
     def keep(self, entries: Iterable[Entry]) -> None:

@@ -16,10 +16,11 @@ from msgspec import Struct
 
 from ..errors import InvalidContactError, UsageError
 from ..models import ContactUpsert
+from ..models.records import Record, Table, rows_of
 
-Row: TypeAlias = "ContactUpsert | Mapping[str, object] | InvalidContactError | Skipped | Closing | Finished"
-"""A contact, a dict of its fields, what is wrong with a row that could not be read (it becomes a failed outcome), why a
-row is not to be sent, or whose channels are to be closed before the rest of a row is sent."""
+Row: TypeAlias = "ContactUpsert | Record | InvalidContactError | Skipped | Closing | Finished"
+"""A contact, its fields by their names, what is wrong with a row that could not be read (it becomes a failed outcome),
+why a row is not to be sent, or whose channels are to be closed before the rest of a row is sent."""
 
 
 class Finished(Enum):
@@ -62,7 +63,7 @@ class Closing(Struct, frozen=True):
 
 
 T = TypeVar("T")
-Source: TypeAlias = Iterable[Row] | AsyncIterable[Row]
+Source: TypeAlias = "Iterable[Row] | AsyncIterable[Row] | Table"
 
 _BATCH_ROWS = 100
 _BATCH_SECONDS = 0.05  # a slow source is not kept waiting for a full batch
@@ -78,9 +79,11 @@ def open_source(source: Source) -> RowSource:
         return AsyncSource(source)
     if isinstance(source, list | tuple):
         return ListSource(source)
+    if (rows := rows_of(source)) is not None:
+        return ThreadSource(rows, has_end=True)
     if isinstance(source, Mapping | str | bytes) or not isinstance(source, Iterable):
         raise UsageError(f"contacts must be an iterable or async iterable of contacts, not {type(source).__name__}")
-    return ThreadSource(source)
+    return ThreadSource(source, has_end=isinstance(source, Sized))
 
 
 class RowSource:
@@ -120,8 +123,8 @@ class ThreadSource(RowSource):
     ever touches it. The thread is a daemon: one that blocks for ever does not keep the process alive, as an executor's
     would."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self.has_end = isinstance(rows, Sized)
+    def __init__(self, rows: Iterable[Row], *, has_end: bool) -> None:
+        self.has_end = has_end
         self._rows = PulledRows(rows)
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread: Thread | None = None

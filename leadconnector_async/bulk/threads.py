@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, TypeVar
@@ -20,20 +21,36 @@ class Closeable(Protocol):
 C = TypeVar("C", bound=Closeable)
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """Return what work in a thread returns.
+async def in_thread(work: Callable[[], T], *, on_cancelled: Callable[[], None] = lambda: None) -> T:
+    """Run work in a thread and return its result.
 
-    A thread cannot be cancelled. So where this is cancelled, however often, it ends only after the work: else what that
-    holds open would still be locked for whoever comes next.
+    A thread cannot be cancelled. Where this call is, however often, it ends only after the work: the work's files would
+    still be in use or locked for whoever comes next.
+
+    Args:
+        work: What to run.
+        on_cancelled: Called once when this is cancelled, to make the work end early.
     """
     done = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(done)
     except asyncio.CancelledError:
+        on_cancelled()
         while not done.done():
             with suppress(asyncio.CancelledError):  # the one that is raised below stands for all
                 await asyncio.wait([done])
         raise
+
+
+async def in_thread_until(is_stopped: Callable[[], bool], work: Callable[[Callable[[], bool]], T]) -> T:
+    """Run long work in a thread; it ends early where it is told to stop, or this call is cancelled.
+
+    Args:
+        is_stopped: Whether the caller asked to stop.
+        work: Takes a function to call now and then, which returns whether to end early.
+    """
+    cancelled = threading.Event()
+    return await in_thread(lambda: work(lambda: cancelled.is_set() or is_stopped()), on_cancelled=cancelled.set)
 
 
 async def open_in_thread(work: Callable[[], C]) -> C:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import Enum
-from typing import Final, Generic, Literal
+from typing import Any, Final, Generic, Literal
 
 from msgspec import Struct, field
 
@@ -151,6 +153,8 @@ class Call(Struct, Generic[T], frozen=True, eq=False):
         source_token: Where the token source itself sends it, to ask for a token: what it is sent with.
         before_send: Awaited when a try has its slot, before its bytes leave; where it raises, nothing is sent.
         on_retry: Called with the location when a try has failed and another is to be made, before the wait for it.
+        is_counted: Whether whoever sends it counts its tries, as a row's outcome does. The tries of all other calls go
+            to the counter of the task, if there is one; see `counting`.
         tries: How its tries have ended so far.
     """
 
@@ -159,4 +163,75 @@ class Call(Struct, Generic[T], frozen=True, eq=False):
     source_token: str | None = None
     before_send: Callable[[], Awaitable[None]] | None = None
     on_retry: Callable[[str], None] | None = None
+    is_counted: bool = False
     tries: Tries = field(default_factory=Tries)
+
+
+# ---------------------------------------------------------------------------------------------- counting
+
+
+class CallCount(Struct, frozen=True):
+    """What some calls took.
+
+    Attributes:
+        requests: All tries.
+        retries: Those beyond the first of each call, but for those answered 429.
+        rate_limited: Those answered 429.
+        in_doubt: Those that were about to be sent as a process was cut off: each may not have left.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    in_doubt: int = 0
+
+    def plus(self, other: CallCount) -> CallCount:
+        """Return both together."""
+        return CallCount(
+            self.requests + other.requests,
+            self.retries + other.retries,
+            self.rate_limited + other.rate_limited,
+            self.in_doubt + other.in_doubt,
+        )
+
+
+NO_CALLS_COUNTED: Final = CallCount()
+
+
+class CallCounter:
+    """Adds up the tries of calls that nobody else counts."""
+
+    def __init__(self) -> None:
+        self._count = NO_CALLS_COUNTED
+
+    def note(self, tries: Tries) -> None:
+        """Count the tries of a call that has ended."""
+        sent = tries.count + tries.rate_limited
+        self._count = self._count.plus(CallCount(sent, max(tries.count - 1, 0), tries.rate_limited))
+
+    def take(self) -> CallCount:
+        """Return what was counted since the last time."""
+        count, self._count = self._count, NO_CALLS_COUNTED
+        return count
+
+
+_COUNTER: Final[ContextVar[CallCounter | None]] = ContextVar("calls_counted", default=None)
+
+
+@contextmanager
+def counting(counter: CallCounter) -> Iterator[None]:
+    """Count the calls of this task, and of tasks that it starts, unless a counter further out does so already."""
+    if _COUNTER.get() is not None:
+        yield
+        return
+    token = _COUNTER.set(counter)
+    try:
+        yield
+    finally:
+        _COUNTER.reset(token)
+
+
+def count_tries(call: Call[Any]) -> None:
+    """Count the tries of a call that has ended, where somebody wants to know and does not count them already."""
+    if not call.is_counted and (counter := _COUNTER.get()) is not None:
+        counter.note(call.tries)

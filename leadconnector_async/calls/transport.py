@@ -287,7 +287,7 @@ def check_base_url(base_url: str) -> str:
     if not host or scheme not in ("http", "https"):
         shown = f" {text!r}" if text.lower().startswith("http") else ""  # else it may be a token in the wrong place
         hint = "" if text.isascii() else " (some of its letters only look like those of an address)"
-        raise ConfigurationError(f"base URL{shown} is no address{hint}; it looks like {DEFAULT_BASE_URL}")
+        raise ConfigurationError(f"base URL{shown} is not an address{hint}; it looks like {DEFAULT_BASE_URL}")
     if scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(f"base URL http://{host} would send the token unencrypted; use https")
     return str(url).rstrip("/")
@@ -301,7 +301,7 @@ def _read_proxy(text: str) -> URL:
     except ValueError:
         is_good = False
     if not is_good:
-        raise ConfigurationError("the proxy is no address; it looks like http://proxy.example:3128")
+        raise ConfigurationError("the proxy is not an address; it looks like http://proxy.example:3128")
     return url
 
 

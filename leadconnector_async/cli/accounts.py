@@ -409,7 +409,7 @@ async def _confirm(order: LoginOrder, app: OAuthApp, info: AccountInfo) -> None:
         is_right = True
     if not is_right:
         await app.logins.remove(info.account_id)
-        raise LoginRequiredError(f"the page logged in the {_name(info)}, which is not kept; log in again")
+        raise LoginRequiredError(f"the page logged in the {_name(info)} instead, so nothing was saved; log in again")
 
 
 def _read_pasted(text: str, state: str) -> str:
@@ -518,7 +518,7 @@ async def _tell_of_login_or_why_not(client: LeadConnector, app: OAuthApp, info: 
 async def _tell_of_token(client: LeadConnector) -> dict[str, object]:
     async with client:
         remark = await _ask_as(client, client.location_id)
-        show(f"A token that no login gave (of a private integration, or from elsewhere), for {client.host}: {remark}.")
+        show(f"A token from outside `login` (a private integration, for example), for {client.host}: {remark}.")
         unknown = "not given (--location); the service does not say which location the token is for"
         show(f"  location: {client.location_id or unknown}")
         left = _show_quota(client, client.location_id)

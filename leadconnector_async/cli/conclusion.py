@@ -187,7 +187,14 @@ def _what_is_left(report: BatchReport) -> str:
 # ---------------------------------------------------------------------------------------------- a dry run
 
 _MOST_VALUE_CHARS: Final = 40
-_DONE: Final = {"refused": "not sent", "skipped": "left out", "fixed": "changed", "sent": "sent", "assumed": "sent"}
+_DONE: Final = {
+    "refused": "not sent",
+    "skipped": "left out",
+    "fixed": "changed",
+    "sent": "sent",
+    "empty": "counts as an empty cell",
+    "assumed": "sent",
+}
 
 
 def conclude_dry_run(plan: Plan) -> int:

@@ -17,6 +17,7 @@ FLAGS: Final = {
     "owners": "--owners",
     "default_country": "--default-country",
     "date_order": "--date-order",
+    "keep_placeholders": "--keep-placeholders",
     "strict": "--strict",
     "create_fields": "--create-fields",
     "empty": "--empty",

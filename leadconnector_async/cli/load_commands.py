@@ -30,6 +30,7 @@ from .options import (
     FillEmpty,
     Ignored,
     InSandbox,
+    KeepPlaceholders,
     Limit,
     Location,
     MappingFile,
@@ -79,6 +80,7 @@ def upsert(
     owners: Owners = None,
     default_country: DefaultCountry = None,
     date_order: DateOrder = None,
+    keep_placeholders: KeepPlaceholders = False,
     strict: Strict = False,
     create_fields: CreateFields = False,
     tags: Tags = "add",
@@ -145,6 +147,7 @@ def upsert(
             owners=owners,
             default_country=default_country,
             date_order=date_order,
+            keep_placeholders=keep_placeholders,
             strict=strict,
             create_fields=create_fields,
             empty=read_empty_rule(empty),
@@ -209,6 +212,7 @@ def plan_load(
     owners: Owners = None,
     default_country: DefaultCountry = None,
     date_order: DateOrder = None,
+    keep_placeholders: KeepPlaceholders = False,
     strict: Strict = False,
     create_fields: CreateFields = False,
     tags: Tags = "add",
@@ -256,6 +260,7 @@ def plan_load(
             owners=owners,
             default_country=default_country,
             date_order=date_order,
+            keep_placeholders=keep_placeholders,
             strict=strict,
             create_fields=create_fields,
             empty=read_empty_rule(empty),
@@ -305,8 +310,8 @@ def map_columns(
 
     async def work() -> int:
         sources = read_sources(files, sql=None, database=None, file_format=file_format, encoding=encoding, sheet=sheet)
-        with Inputs(sources, is_stopped=lambda: False) as inputs:
-            tables = inputs.open()
+        with Inputs(sources) as inputs:
+            tables = inputs.open(lambda: False)
             if as_json:
                 show_document({"files": [describe_mapping(table) for table in tables]})
             else:

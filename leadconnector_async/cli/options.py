@@ -306,6 +306,10 @@ DateOrder: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+KeepPlaceholders: TypeAlias = Annotated[
+    bool,
+    typer.Option("--keep-placeholders", help="Send texts such as N/A, NULL and -; by default they count as empty."),
+]
 Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Send nothing if any cell or row cannot be sent.")]
 CreateFields: TypeAlias = Annotated[
     bool, typer.Option("--create-fields", help="Create the custom fields that columns need and the location lacks.")
@@ -451,6 +455,7 @@ def words_of(options: MigrationOptions, *, goes_on: bool) -> list[str]:
     given += [("--phone-conflict", None if options.phone_conflict == "second-pass" else options.phone_conflict)]
     words = [word for name, value in given if value is not None for word in (name, str(value))]
     words += ["--empty", "clear"] * (options.empty == "clear")
+    words += ["--keep-placeholders"] * options.keep_placeholders
     words += ["--strict"] * options.strict + ["--create-fields"] * options.create_fields
     return words + [FLAGS[name] for name in options.selection.names()] + ["--snapshot"] * options.snapshot
 

@@ -15,6 +15,7 @@ import msgspec
 
 from ..bulk.brake import FIRST_ALIKE
 from ..bulk.report import LoadStoppedError
+from ..bulk.threads import in_thread_until
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, StopRequestedError
 from ..limits.limit import RateLimit
@@ -185,8 +186,8 @@ async def _describe_piped(order: Order, stop: asyncio.Event) -> Content | None:
     """Return what standard input gives this time, where rows are read from it: it may be other rows, or nothing."""
     if STDIN not in order.sources.files:
         return None
-    with Inputs(order.sources, is_stopped=stop.is_set) as inputs:
-        return await asyncio.to_thread(inputs.describe_stdin)
+    with Inputs(order.sources) as inputs:
+        return await in_thread_until(stop.is_set, inputs.describe_stdin)
 
 
 async def _latest_run(order: Order, piped: Content | None) -> Migration:

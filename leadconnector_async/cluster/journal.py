@@ -46,8 +46,9 @@ from ..bulk.outcome import (
     states_sent_again,
     with_unwritten,
 )
-from ..bulk.report import NO_CALLS_COUNTED, BatchReport, CallCount, Outcome, calls_of
+from ..bulk.report import BatchReport, Outcome, calls_of
 from ..bulk.run_log import NO_PACE, RECENT_SECONDS, Earlier, Intent, LastCalls, Pace, read_outcome
+from ..calls.call import NO_CALLS_COUNTED, CallCount
 from ..errors import ConfigurationError, JournalError
 from .lease import Lease
 from .spool import Spool
@@ -589,6 +590,11 @@ class StoreLog:
         if last is not None and outcome.contact_id is not None:
             contacts[outcome.contact_id] = last
         return outcome
+
+    def count_calls(self, calls: CallCount) -> None:
+        """Count calls that no outcome shows, as `RunLog`."""
+        if calls != NO_CALLS_COUNTED:
+            self._append(Wrote([], [], [], None, False, [], [calls], [], []))
 
     def keep(self, entries: Iterable[Entry]) -> None:
         """Keep outcomes in memory that could not be written, for `outcomes` and `end`."""

@@ -362,7 +362,8 @@ def _split(splitting: Splitting, number: int, file: RowFile, folder: Path) -> No
             write_piece(path, (_decode_row(spool.get(place)) for place in its_places))
             store.put(path, piece_name(number, location_id))
     rows = {location_id: len(its_places) for location_id, its_places in places.items()}
-    part = SourcePart(rows=rows, has_tags=has_tags, notes=[f"{file.name}: {note}" for note in file.table.notes])
+    notes = [*(f"{file.name}: {note}" for note in file.table.notes), *file.about_left_out()]
+    part = SourcePart(rows=rows, has_tags=has_tags, notes=notes)
     store.write(part_name(number), msgspec.json.encode(part))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from ..calls.call import PAUSED, Call, Paused
 from ..calls.caller import Caller
@@ -23,6 +23,7 @@ from ..models import (
     without_refused,
 )
 from ..models.compare import describe_refused, find_dropped, with_refused
+from ..models.records import Record, as_mapping
 from ..models.wire import held_channels
 from ..protocol import Request, Scope, T, build_create, build_delete, build_get, build_update, build_upsert
 from ..protocol.contacts import NO_CHANNELS
@@ -35,7 +36,7 @@ from .group import OperationGroup
 from .links import Campaigns, Followers, Tags, Workflows, in_hundreds
 
 SendRequest: TypeAlias = Callable[[Request[Any]], Awaitable[Any]]
-ContactLike: TypeAlias = ContactUpsert | Mapping[str, object]
+ContactLike: TypeAlias = ContactUpsert | Record
 """A contact, or a dict with its fields in snake_case or camelCase."""
 
 
@@ -60,9 +61,7 @@ class OneContact(OperationGroup):
             DailyQuotaExceededError: The day is spent; not sent.
         """
         contact = self.complete(contact)
-        call, held = self.prepare_upsert(contact), NO_CHANNELS
-        if names_channels(contact):
-            call, held = await self._hold_channels(call, contact)
+        call, held = await self._hold_channels(self.prepare_upsert(contact), contact)
         return _finish(await send_upsert(self.client, call, contact, held=held), contact)
 
     def prepare_upsert(self, contact: ContactUpsert) -> Call[UpsertResult]:
@@ -79,15 +78,15 @@ class OneContact(OperationGroup):
         Raises:
             LeadConnectorError: As `upsert`.
         """
-        held = NO_CHANNELS
-        if names_channels(contact):
-            call, held = await self._hold_channels(call, contact)
+        call, held = await self._hold_channels(call, contact)
         return _finish(await send_upsert(self.client, call, contact, held=held), contact)
 
     async def _hold_channels(
         self, call: Call[UpsertResult], contact: ContactUpsert
     ) -> tuple[Call[UpsertResult], Mapping[str, Any]]:
-        """Have an upsert send along what the contact holds of other channels."""
+        """Add to an upsert of do-not-disturb settings what the contact holds of other channels."""
+        if not names_channels(contact):
+            return call, NO_CHANNELS
         scope = Scope(call.request.location_id, self.client.api_version)
         held = await find_held_channels(self._send, contact, scope)
         return with_request(call, build_upsert(contact, self.client.api_version, is_checked=True, held=held)), held
@@ -144,7 +143,7 @@ class OneContact(OperationGroup):
         return await self._send(build_get(contact_id, self._scope(location_id)))
 
     async def update(
-        self, contact_id: str, changes: ContactUpdate | Mapping[str, object], *, location_id: str | None = None
+        self, contact_id: str, changes: ContactUpdate | Record, *, location_id: str | None = None
     ) -> Contact:
         """Change a contact and return it as stored. Fields that are not named stay; `tags` replaces all tags.
 
@@ -213,9 +212,11 @@ def _read(given: object, model: type[AnySendable], what: str) -> AnySendable:
     """
     if isinstance(given, model):
         return as_given(given)
-    if isinstance(given, Mapping):
-        return read_mapping(given, model)
-    raise InvalidContactError(f"{what} or a dict, not {type(given).__name__}")
+    record = None if isinstance(given, Struct) else as_mapping(given)
+    if record is not None:
+        return read_mapping(record, model)
+    hint = " (values without names; let the cursor return rows with names)" if isinstance(given, tuple | list) else ""
+    raise InvalidContactError(f"{what} or a dict, not {type(given).__name__}{hint}")
 
 
 CALLS_TO_READ_CHANNELS: Final = 2

@@ -69,7 +69,7 @@ def pause_too_long(seconds: float) -> RateLimitStuckError:
     """Return the refusal of a call that would have to wait out a pause of so many seconds."""
     return RateLimitStuckError(
         f"the service asks not to be called for {seconds:.0f} s, longer than the retry policy waits (max_retry_after); "
-        "go on later",
+        "try again later",
         rate_limited=0,
     )
 

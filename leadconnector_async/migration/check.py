@@ -9,6 +9,7 @@ from typing import Final
 from ..errors import ConfigurationError
 from ..rules.consent import ALL
 from ..rules.problems import ProblemCount, ProblemTally, UnreadColumn
+from ..rules.texts import clean_cell
 from .mapping.columns import Column, Doubt
 from .mapping.directories import may_be_id
 from .mapping.rows import RowFile
@@ -37,7 +38,7 @@ class ConsentCells:
     def add(self, record: Record) -> None:
         """Take note of a row."""
         for column, doubt in self._doubted if record.error is None else ():
-            cell = record.cells[column.position].strip() if column.position < len(record.cells) else ""
+            cell = clean_cell(record.cells[column.position]) if column.position < len(record.cells) else ""
             if cell:
                 self._filled[column.position] += 1
                 if doubt.is_unread(cell):

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ..bulk.pool import Pool
 from ..bulk.source import Closing, Skipped
+from ..bulk.threads import in_thread_until
 from ..client import LeadConnector
 from ..errors import (
     CallError,
@@ -174,8 +175,11 @@ async def compare_with_existing(
         if pool.reason is not None:
             raise pool.reason
         chooser, there = reading.choose(client, stored, opened), stored.count
-        return await asyncio.to_thread(
-            compare_rows, files, chooser, there=there, conflicts=conflicts, on_row=on_row, is_stopped=stop.is_set
+        return await in_thread_until(
+            stop.is_set,
+            lambda is_stopped: compare_rows(
+                files, chooser, there=there, conflicts=conflicts, on_row=on_row, is_stopped=is_stopped
+            ),
         )
 
 

@@ -444,7 +444,7 @@ class Export:
         if not self.path.parent.is_dir():
             raise ConfigurationError(f"{self.path}: the folder {self.path.parent} does not exist; create it first")
         if not self.is_going_on and os.path.lexists(self._part):
-            raise ConfigurationError(f"{self._part}: already exists, and is no part of an export; remove it")
+            raise ConfigurationError(f"{self._part}: already exists, but not as part of an export; remove it")
         if self.is_going_on and not is_resumed:
             raise ConfigurationError(
                 f"{self.path}: an export into it was interrupted; go on with it (`is_resumed`), or remove "

@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from msgspec import Struct
 
 from ..bulk.pool import Pool
+from ..bulk.threads import in_thread, in_thread_until
 from ..client import LeadConnector
 from ..errors import BadRequestError, NotFoundError, StopRequestedError, ValidationError
 from ..limits.limit import RateLimit
@@ -87,7 +88,9 @@ class Inventory:
         """
         if self._stored.is_finished:
             return
-        rows = await asyncio.to_thread(count_by_location, self._files, self._client.location_id or "", stop.is_set)
+        rows = await in_thread_until(
+            stop.is_set, partial(count_by_location, self._files, self._client.location_id or "")
+        )
         _check(stop)
         unread = [location_id for location_id in rows if not self._stored.location(location_id).is_whole]
         await self._each(unread, lambda location_id: self._begin(location_id, rows[location_id]), stop)
@@ -99,7 +102,7 @@ class Inventory:
             await _run(self._pool, self._sought(), self._look_up, lambda sought: sought[0], concurrency, stop)
         if self._pool.spent is not None:  # what is missing can be read tomorrow
             raise self._pool.spent
-        await asyncio.to_thread(self._stored.finish, self._client.clock.time(), list(self._pool.closed))
+        await in_thread(partial(self._stored.finish, self._client.clock.time(), list(self._pool.closed)))
 
     async def _each(
         self, location_ids: Iterable[str], work: Callable[[str], Awaitable[None]], stop: asyncio.Event
@@ -121,7 +124,7 @@ class Inventory:
         way: Way = "rows" if rows < _count_pages(total) else "pages"
         self._tell(_describe(location_id, asked, total=total, rows=rows, way=way))
         read = LocationRead(rule=asked.rule, country=asked.country, way=way)
-        await asyncio.to_thread(self._stored.begin, location_id, read)
+        await in_thread(partial(self._stored.begin, location_id, read))
 
     def _is_by_rows(self, location_id: str) -> bool:
         return self._stored.location(location_id).way == "rows"
@@ -153,7 +156,7 @@ class Inventory:
 
     async def _keep(self, location_id: str, page: Sequence[FoundContact], *, is_last: bool) -> None:
         cursor = None if is_last else page[-1].search_after
-        await asyncio.to_thread(self._stored.add_page, location_id, page, cursor)
+        await in_thread(partial(self._stored.add_page, location_id, page, cursor))
         self._on_progress(len(page))
 
     # ------------------------------------------------------------------------------------------ by rows
@@ -176,14 +179,14 @@ class Inventory:
     async def _look_up(self, sought: _Sought) -> None:
         """Find out who has the email, and who the phone, of a row: by one call, unless they are of two people."""
         location_id, identity = sought
-        keys = await asyncio.to_thread(self._lacking, location_id, identity)
+        keys = await in_thread(partial(self._lacking, location_id, identity))
         while keys:
             told, contact = await self._ask(location_id, keys)
             nobodys = told if contact is None else told[:-1]
-            await asyncio.to_thread(self._stored.add_found, location_id, nobodys, None)
+            await in_thread(partial(self._stored.add_found, location_id, nobodys, None))
             own = []
             if contact is not None:
-                await asyncio.to_thread(self._stored.add_found, location_id, told[-1:], contact)
+                await in_thread(partial(self._stored.add_found, location_id, told[-1:], contact))
                 own = _keys_of(contact, location_id)
             keys = [key for key in keys[len(told) :] if key not in own]
         self._on_progress(1)
@@ -352,7 +355,7 @@ async def complete_contacts(
             contact = await pool.call(doubtful.location_id, get)
         except NotFoundError:  # it has gone since
             return
-        await asyncio.to_thread(whole.add_whole, doubtful.location_id, contact)
+        await in_thread(partial(whole.add_whole, doubtful.location_id, contact))
         on_progress(1)
 
     if whole.is_completed and not stored.refused:

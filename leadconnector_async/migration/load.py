@@ -15,6 +15,8 @@ from ..bulk.brake import MaxFailures
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, LoadStoppedError, Outcome, RowError
 from ..bulk.source import FINISHED, Closing, Finished, Row, Skipped
+from ..bulk.threads import in_thread
+from ..calls.call import CallCounter
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError
 from ..models import ContactUpsert
@@ -139,6 +141,7 @@ class FileLoad:
         steps: What follows the upserts, in order.
         chooser: Chooses which rows are sent, and what of them; None for all as they are.
         closed: Locations that take no calls, and why; nothing is known of what they hold, and nothing is sent there.
+        calls: Counts the calls of the session that neither outcomes nor steps show; None where nobody does.
 
     Attributes:
         results: Where to write what became of them.
@@ -158,7 +161,9 @@ class FileLoad:
         steps: Sequence[Step] = (),
         chooser: Chooser | None = None,
         closed: Mapping[str, LeadConnectorError] | None = None,
+        calls: CallCounter | None = None,
     ) -> None:
+        self._calls = calls or CallCounter()
         self._files = files
         self._journal = journal
         self._chooser = chooser
@@ -232,7 +237,7 @@ class FileLoad:
         """Run a step, unless something ended the load before."""
         if not self._may_go_on(stop):
             return
-        done, total = 0, await asyncio.to_thread(step.count)
+        done, total = 0, await in_thread(step.count)
 
         def count(settled: int) -> None:
             nonlocal done
@@ -273,19 +278,16 @@ class FileLoad:
 
     async def _finish(self, client: LeadConnector) -> None:
         """Write the results; a second wish to stop leaves that to the next run."""
-        writing = asyncio.ensure_future(asyncio.to_thread(self._write_results, client))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            self.results.give_up()
-            await asyncio.wait([writing])
-            raise
+        await in_thread(partial(self._write_results, client), on_cancelled=self.results.give_up)
 
     def _write_results(self, client: LeadConnector) -> None:
         try:
             for step in self._steps:
                 step.note_left(self._run_of(client))
                 self.report.add_count(step.records.spent())
+            calls = self._calls.take()
+            self.report.add_count(calls)
+            self._journal.count_calls(calls)
             explain = self._explain_not_attempted(client.location_id)
             self._recount(explain)
             self.sessions = self._journal.sessions()

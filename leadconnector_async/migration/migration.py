@@ -22,7 +22,8 @@ from ..bulk.contacts import leave_used_slots
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, Outcome
 from ..bulk.source import Closing, Skipped
-from ..bulk.threads import in_thread, open_in_thread
+from ..bulk.threads import in_thread, in_thread_until, open_in_thread
+from ..calls.call import CallCounter, counting
 from ..client import LeadConnector
 from ..errors import ConfigurationError, JournalError, LeadConnectorError
 from ..limits.limit import RateLimit
@@ -179,11 +180,11 @@ class Migration:
         if not isinstance(sources, Sources):
             paths = [sources] if isinstance(sources, str | Path) else sources
             sources = Sources(files=[Path(path) for path in paths])
-        meaning = await asyncio.to_thread(options.read_meaning)
+        meaning = await in_thread(options.read_meaning)
         stop = stop or asyncio.Event()
         place = None if folder is None else Path(folder)
         if place is not None:
-            await asyncio.to_thread(make_folder, place)
+            make_folder(place)
         try:
             draft = _Draft(
                 client,
@@ -196,9 +197,10 @@ class Migration:
                 tell=tell,
                 waits_for_quota=wait_for_quota,
             )
-            return await draft.prepare(
-                sources, meaning, compare=compare, asks_all=ask_locations, keep_with_obstacles=keep_with_obstacles
-            )
+            with counting(draft.calls):
+                return await draft.prepare(
+                    sources, meaning, compare=compare, asks_all=ask_locations, keep_with_obstacles=keep_with_obstacles
+                )
         except JournalError as error:
             if place is not None:
                 discard_folder(place)
@@ -432,17 +434,21 @@ class Migration:
         if not as_planned:
             await self._refuse_changed()
         journal = self._journal(retry_failed=retry_failed)
-        await self._begin(client, journal, stop, tell, waits_for_quota=wait_for_quota)
-        is_begun = journal.is_begun
-        pool = Pool(client, waits_for_quota=wait_for_quota)
-        files = _first(self.files, limit)
+        calls = CallCounter()
         async with AsyncExitStack() as stack:
+            stack.callback(_note_calls, journal, calls)
+            stack.enter_context(counting(calls))
+            await self._begin(client, journal, stop, tell, waits_for_quota=wait_for_quota)
+            is_begun = journal.is_begun
+            pool = Pool(client, waits_for_quota=wait_for_quota)
+            files = _first(self.files, limit)
             reading = self._reading(client, waits=wait_for_quota, tell=tell, on_read=on_read)
             if self.options.snapshot:
                 await take_snapshot(reading, client, files, self._file, stop, pool, is_begun=is_begun)
             chooser = await open_chooser(reading, client, files, self._file, stop, stack, pool, is_begun=is_begun)
             if self.options.snapshot or chooser is not None:
                 StoredContacts(self._file).settle(pool.closed)
+            journal.count_calls(calls.take())  # before the first row: a crash would lose them
             self.load = FileLoad(
                 files,
                 Results(self._folder(), files),
@@ -450,6 +456,7 @@ class Migration:
                 steps=open_steps(self._file, self.options, retry_refused=retry_failed),
                 chooser=chooser,
                 closed=pool.closed,
+                calls=calls,
             )
             on_load(self.load)
             try:
@@ -469,7 +476,7 @@ class Migration:
         """Refuse a plan of another process that is not begun, and of which a file has changed since."""
         if self.read_files or self.is_loading:
             return
-        if changed := await asyncio.to_thread(self.find_changed):
+        if changed := await in_thread(self.find_changed):
             raise ConfigurationError(
                 f"{changed[0]}: has changed since this run was planned; plan again, or load it as it was planned "
                 "(`as_planned`)"
@@ -575,7 +582,7 @@ class Migration:
         journal, adds_tags = self.journal, self.options.tags == "add"
         picking = Sample(count=sample) if isinstance(sample, int) else sample or Sample()
         with ExitStack() as opened:
-            meetings = opened.enter_context(await asyncio.to_thread(Meetings, journal.outcomes()))
+            meetings = opened.enter_context(await in_thread(partial(Meetings, journal.outcomes())))
             ended_at = read_end(journal)
             records = VerifyRecords(self._file, [str(picking), meetings.total, ended_at, self.is_undo_begun])
             picked = picking.pick(meetings.total, records.seed)
@@ -627,7 +634,7 @@ class Migration:
             ConfigurationError: Nothing was loaded yet.
             JournalError: The run cannot be read.
         """
-        return await asyncio.to_thread(_Past(self, self._client_of_loaded()).plan)
+        return await in_thread(partial(_Past(self, self._client_of_loaded()).plan))
 
     @_alone
     async def undo(
@@ -657,7 +664,7 @@ class Migration:
         """
         client, stop = self._client_of_loaded(), stop or asyncio.Event()
         past, records, pool = _Past(self, client), UndoRecords(self._file), Pool(client)
-        plan = await asyncio.to_thread(past.plan)
+        plan = await in_thread(past.plan)
         if not records.is_begun:
             records.begin(client.clock.time())
         work = Undo(client, records, self.journal, pool, is_forced=force, includes_inferred=include_inferred)
@@ -667,7 +674,7 @@ class Migration:
         if past.snapshot is not None and reason in (None, _words_of(pool.reason)):
             on_start(plan.updated)
             with ExitStack() as opened:
-                meetings = opened.enter_context(await asyncio.to_thread(Meetings, past.outcomes()))
+                meetings = opened.enter_context(await in_thread(partial(Meetings, past.outcomes())))
                 adds_tags = self.options.tags == "add"
                 sending = self._sending(client, opened)
                 groups = group_by_contact(self.files, past.outcomes(), meetings, None, sending, adds_tags=adds_tags)
@@ -710,6 +717,7 @@ class _Draft:
         self._tell = tell
         self._limit = limit
         self._notes: list[str] = []
+        self.calls = CallCounter()
         self._file = Database(None) if folder is None else open_draft(folder)
         self._preparation = Preparation(
             options,
@@ -726,8 +734,8 @@ class _Draft:
         self, sources: Sources, meaning: Meaning, *, compare: bool, asks_all: bool, keep_with_obstacles: bool
     ) -> Migration:
         try:
-            with Matching() as matching, Inputs(sources, is_stopped=self._stop.is_set) as inputs:
-                tables = await asyncio.to_thread(inputs.open)
+            with Matching() as matching, Inputs(sources) as inputs:
+                tables = await in_thread_until(self._stop.is_set, inputs.open)
                 self._notes += [f"{table.name}: {note}" for table in tables for note in table.notes]
                 self._notes += self._assume()
                 if meaning.empties_fields:
@@ -760,9 +768,9 @@ class _Draft:
                 matching = opened.enter_context(Matching())
                 survey = Survey(self._location_id, tags_rule=self._options.tags, matching=matching)
                 comparison = await self._compare(self._client, seen, survey)
-                await asyncio.to_thread(matching.find_shared_phones)
+                await in_thread(matching.find_shared_phones)
                 rules = {name: one.rule for name, one in seen.asked.items()}
-                await asyncio.to_thread(matching.settle_phones, self._options.phone_conflict, rules)
+                await in_thread(partial(matching.settle_phones, self._options.phone_conflict, rules))
             planned = Planned(
                 files=self._preparation.files,
                 rows=seen.files,
@@ -778,7 +786,7 @@ class _Draft:
                 comparison=comparison,
                 phone_conflict=self._options.phone_conflict,
             )
-            return await asyncio.to_thread(make_plan, planned, self._stop.is_set)
+            return await in_thread_until(self._stop.is_set, partial(make_plan, planned))
 
     async def _compare(self, client: LeadConnector, seen: Seen, survey: Survey) -> Comparison:
         def look(what: ContactUpsert | Skipped | Closing | None) -> None:
@@ -810,6 +818,7 @@ class _Draft:
             _PLAN: _encode(plan),
         }
         self._file.note([*about.items()])
+        Journal(self._file).count_calls(self.calls.take())
 
     def _finish(self, seen: Seen, plan: Plan) -> Migration:
         file = self._file if self._folder is None else finish_draft(self._folder, self._file)
@@ -850,6 +859,12 @@ class _Past:
     def _was_there(self, created: Created) -> bool:
         location_id = created.location_id or self._client.location_id or ""
         return self.snapshot is not None and self.snapshot.was_there(location_id, created.contact_id)
+
+
+def _note_calls(journal: Journal, calls: CallCounter) -> None:
+    """Have a journal count calls, also where what made them has failed."""
+    with suppress(JournalError):  # what was read before the first row is then missing from the count
+        journal.count_calls(calls.take())
 
 
 def _location_of(files: Sequence[RunFile]) -> Callable[[int], str | None]:

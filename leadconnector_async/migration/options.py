@@ -33,6 +33,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         owners: A CSV file of users, with a column `id` and any of `email` and `name`, for columns that name owners.
         default_country: Country of phone numbers without a country code, as two letters, e.g. `US`.
         date_order: How dates such as 03/04/2020 are meant: `mdy` or `dmy`.
+        keep_placeholders: Whether to send texts such as `N/A`, `NULL` and `-`, which else count as empty cells.
         strict: Whether to send nothing while any cell or row cannot be sent.
         create_fields: Whether to create custom fields that columns need and the location lacks, as single-line text.
         empty: What an empty cell does: `keep` what is stored, or `clear` it.
@@ -56,6 +57,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
     owners: Path | None = None
     default_country: str | None = None
     date_order: str | None = None
+    keep_placeholders: bool = False
     strict: bool = False
     create_fields: bool = False
     empty: EmptyRule = "keep"
@@ -109,6 +111,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
             checks=read_checks(
                 self.default_country or file.settings.get("default_country"),
                 self.date_order or file.settings.get("date_order"),
+                keep_placeholders=self.keep_placeholders,
             ),
             empties_fields=self.empty == "clear",
             empties_tags=self.empty == "clear" and self.tags == "replace",
@@ -133,7 +136,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
 CHANGED: Final = {
     "files": "was made for another file, or the file has changed since",
     "mapping": "was made with another mapping of columns to fields",
-    "checks": "was made with another `date_order` or `default_country`",
+    "checks": "was made with another `date_order`, `default_country` or `keep_placeholders`",
     "tags": "was made with another `tags`",
     "phone_conflict": "was made with another `phone_conflict`",
     "limit": "was made with another `limit`",

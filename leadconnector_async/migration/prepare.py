@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ..bulk.pool import Pool
+from ..bulk.threads import in_thread, in_thread_until
 from ..client import LeadConnector
 from ..errors import CallError, ConfigurationError, option
 from ..limits.limit import RateLimit
@@ -129,7 +130,9 @@ class Preparation:
         self._check_location(files)
         self.files = files = await self._look_up(files)
         one_pass, rows = _Pass(self._survey(matching, files), files), Rows(self._file)
-        await asyncio.to_thread(self._keep, files, rows, one_pass)
+        await in_thread_until(self._stop.is_set, partial(self._keep, files, rows, one_pass))
+        for sentence in (sentence for file in files for sentence in file.about_left_out()):
+            self._tell(sentence)
         return await self._conclude(one_pass, rows, matching, asks_all=asks_all)
 
     def _check_names(self, files: Sequence[RowFile]) -> None:
@@ -147,7 +150,7 @@ class Preparation:
         may_empty = self._options.empty == "clear" or any(file.is_lines for file in files)
         return Survey(self._location_id, tags_rule=self._options.tags, matching=matching, may_empty=may_empty)
 
-    def _keep(self, files: Sequence[RowFile], rows: Rows, one_pass: _Pass) -> None:
+    def _keep(self, files: Sequence[RowFile], rows: Rows, one_pass: _Pass, is_stopped: Callable[[], bool]) -> None:
         left = self._options.limit
         for number, file in enumerate(files):
             count = 0
@@ -156,7 +159,8 @@ class Preparation:
                 for kept in one_pass.look(number, some):
                     rows.add(number, kept)
                 count += len(some)
-                self._check_stop()
+                if is_stopped():
+                    return
             one_pass.end_file(number)
             rows.end_file(number, file.about(count))
             left = None if left is None else left - count
@@ -180,7 +184,7 @@ class Preparation:
         meaning = more = files[0].meaning
         if any(column.target.is_custom_field for file in files if file.map for column in file.map.columns):
             more = msgspec.structs.replace(more, fields=await self._fetch_fields(files, meaning))
-        if await asyncio.to_thread(has_location_names, files):
+        if await in_thread(partial(has_location_names, files)):
             more = msgspec.structs.replace(more, locations=await self._fetch_locations(meaning))
         return list(files) if more == meaning else [RowFile(file.table, more) for file in files]
 
@@ -248,7 +252,7 @@ class Preparation:
         self.files = files
         with Matching() as matching:
             one_pass = _Pass(self._survey(matching, files), files)
-            await asyncio.to_thread(rows.change, one_pass.look_again)
+            await in_thread(partial(rows.change, one_pass.look_again))
             seen = await self._conclude(one_pass, rows, matching, asks_all=False)
         self.refuse(seen.tally)
         self._file.forget(_UNRESOLVED)
@@ -321,13 +325,13 @@ class Preparation:
     async def _settle_phones(self, matching: Matching, files: Sequence[RunFile], asked: dict[str, Asked]) -> list[str]:
         """Settle what is done about rows that share a phone with another person's, and say it in sentences."""
         rule = self._options.phone_conflict
-        locations = await asyncio.to_thread(matching.find_shared_phones)
+        locations = await in_thread(matching.find_shared_phones)
         told: list[str] = []
         if locations and rule != "allow":
             unasked = [name for name in locations if name not in asked]
             asked |= await self._ask(unasked, is_needed=True)
             rules = dict.fromkeys(locations, MatchRule()) | {name: one.rule for name, one in asked.items()}
-            await asyncio.to_thread(matching.settle_phones, rule, rules)
+            await in_thread(partial(matching.settle_phones, rule, rules))
             waiting, skipped = (matching.phones.count(action) for action in ("wait", "skip"))
             calls = sum(matching.phone_calls().values())
             told += describe_conflicts(waiting, skipped, calls, is_wanted=rule == "skip")
@@ -335,7 +339,7 @@ class Preparation:
                 told.append(
                     "Where a location matches by email alone, rows that share only a phone do not overwrite each other."
                 )
-            await asyncio.to_thread(keep_shared_rows, self._file, matching, files)
+            await in_thread(partial(keep_shared_rows, self._file, matching, files))
         return told
 
 

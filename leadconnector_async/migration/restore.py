@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from ..bulk.pool import Pool
 from ..bulk.report import Outcome, has_closed
+from ..bulk.threads import in_thread
 from ..bulk.traces import Trace
 from ..calls.retry import is_worth_repeating
 from ..client import LeadConnector
@@ -212,7 +213,7 @@ class Restore:
     async def _compare(self, rows: list[Loaded]) -> Restoration | None:
         """Return what it takes; None where nothing is known of what the contact was."""
         contact_id, location_id = _id_of(rows), self._location_of(rows)
-        before = await asyncio.to_thread(self._snapshot.find, location_id, contact_id)
+        before = await in_thread(partial(self._snapshot.find, location_id, contact_id))
         if before is None:
             return None
         get = partial(self._client.contacts.get, contact_id, location_id=location_id or None)
@@ -222,7 +223,7 @@ class Restore:
             definitions = await self._find_custom_fields(location_id)
         sent = Sent(rows=[loaded.sent for loaded in rows], adds_tags=self._adds_tags, custom_fields=definitions)
         emptied = KEYS if self._records.is_waiting(contact_id) else ()
-        trace = await asyncio.to_thread(self._trace_of, rows)
+        trace = await in_thread(partial(self._trace_of, rows))
         return find_restoration(before, now, sent, trace=trace, emptied=emptied, is_forced=self._is_forced)
 
     def _trace_of(self, rows: Sequence[Loaded]) -> Trace | None:

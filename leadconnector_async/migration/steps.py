@@ -19,10 +19,10 @@ import msgspec
 from msgspec import Struct
 
 from ..bulk.pool import Pool
-from ..bulk.report import NO_CALLS_COUNTED, CallCount, Outcome
+from ..bulk.report import Outcome
 from ..bulk.run_log import pace_of
 from ..bulk.traces import Span
-from ..calls.call import Call, Tries
+from ..calls.call import NO_CALLS_COUNTED, Call, CallCount, Tries
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError, StopRequestedError
 from ..models import ContactUpsert
@@ -365,7 +365,7 @@ class _Sender:
         self._on_settled(len(rows))
 
     async def _send(self, wanted: StepCall[Any]) -> None:
-        call, number = Call(wanted.request), self._records.begin_call()
+        call, number = Call(wanted.request, is_counted=True), self._records.begin_call()
         rows: list[StepRow] = []
         try:
             answer = await self._client.send(call)

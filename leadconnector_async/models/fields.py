@@ -236,6 +236,7 @@ class ContactField(Struct, frozen=True):
         restored_by: What can give it back the value that it had, an `update` or an `upsert`; empty where nothing can.
         group: A name for the fields that change together: a write of one of them may change the others.
         headers: Headers that mean it, in the form of `rules.consent.plain`, the best first.
+        is_address: Whether it is a part of an address.
         is_filled: Whether to fill it where a contact lacks it.
         is_personal: Whether it says who somebody is; the service never fills it by itself.
         is_traced: Whether a trace has a checksum of it.
@@ -253,6 +254,7 @@ class ContactField(Struct, frozen=True):
     restored_by: str = ""
     group: str = ""
     headers: str = ""
+    is_address: bool = False
     is_filled: bool = False
     is_personal: bool = False
     is_traced: bool = False
@@ -328,6 +330,7 @@ _COMPANY: Final = dict.fromkeys(("2021-07-28", "v3"), "create upsert")
 _UPDATE: Final = {"2021-07-28": "update", "2023-02-21": "upsert update", "v3": "update"}
 _LATER: Final = {"2023-02-21": "upsert"}
 _WHO, _TEXT = "filled personal traced exported searched", "filled traced exported"
+_WHERE: Final = _WHO + " address"
 _EMAILS: Final = (
     "emailaddress mail primaryemail email1 workemail businessemail email2 secondaryemail personalemail homeemail "
     "email3 otheremail additionalemail additionalemails"
@@ -352,12 +355,13 @@ FIELDS: Final[tuple[ContactField, ...]] = (
     _field("phone", "phone", _ALL, UNSET, None, "update", traits=_WHO, headers=_PHONES),
     _field("company_name", "text", _COMPANY, "", UNSET, "upsert", traits=_TEXT + " searched",
            headers="company organization organisation businessname"),
-    _field("address1", "text", _ALL, "", "", "update", traits="filled personal traced exported",
+    _field("address1", "text", _ALL, "", "", "update", traits="address filled personal traced exported",
            headers="address street streetaddress addressline1"),
-    _field("city", "text", _ALL, "", "", "update", traits=_WHO),
-    _field("state", "text", _ALL, "", "", "update", traits=_WHO, headers="stateregion stateprovince region province"),
-    _field("postal_code", "text", _LATER, "", "", "update", traits=_WHO, headers="zip zipcode postcode zippostalcode"),
-    _field("country", "country", {}, UNSET, UNSET, "update", traits=_TEXT + " searched",
+    _field("city", "text", _ALL, "", "", "update", traits=_WHERE),
+    _field("state", "text", _ALL, "", "", "update", traits=_WHERE, headers="stateregion stateprovince region province"),
+    _field("postal_code", "text", _LATER, "", "", "update", traits=_WHERE,
+           headers="zip zipcode postcode zippostalcode"),
+    _field("country", "country", {}, UNSET, UNSET, "update", traits=_TEXT + " address searched",
            headers="countryregion countrycode"),
     _field("website", "url", _ALL, "", "", "update", traits=_TEXT, headers="websiteurl url web homepage"),
     _field("timezone", "zone", _ALL, None, None, "update", traits=_TEXT),

@@ -2,12 +2,14 @@
 
 Keys may be in any spelling (snake_case, camelCase, the API's own), at every depth; an unknown one is an error that says
 where it is. Missing values (NaN, infinities, NaT, pandas.NA) count as not given: msgspec would write them as null, and
-null erases what is stored.
+null erases what is stored. Numbers become text where a field holds text; see `records` for the other values and rows
+that are taken.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import cache
@@ -18,8 +20,11 @@ from typing import Any, Final, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-_PLAIN: Final = frozenset((str, int, bool, NoneType))  # types of which no value stands for nothing
+from .records import as_mapping, plain_value, spell_number
+
+_PLAIN: Final = frozenset((str, bool, NoneType))  # types whose values are sent as they are
 _PLAIN_IN_STRUCTS: Final = _PLAIN | {UnsetType}
+_ID: Final = re.compile(r"(?=.*[A-Z])[0-9A-Za-z]{20}")  # keys are in lower case
 _LISTS: Final = (list, tuple, set, frozenset)
 
 
@@ -64,6 +69,7 @@ class _Fields:
         names: Each spelling of a field, and its name on the wire.
         types: The type of each, by its name on the wire.
         required: Those without which there is no such Struct.
+        is_keyed: Whether it is a value with a key, so that many of them may be given as a dict.
         known: All of them, as error messages list them.
     """
 
@@ -72,6 +78,7 @@ class _Fields:
         self.names = {spelling: field.encode_name for field in fields for spelling in _spellings(field)}
         self.types = {field.encode_name: _type_of(field.type) for field in fields}
         self.required = frozenset(field.encode_name for field in fields if field.required)
+        self.is_keyed = {"id", "key", "field_value"} == self.types.keys()
         self.known = ", ".join(field.name for field in fields)
 
     def respell(self, items: Mapping[Any, object]) -> dict[str, Any]:
@@ -144,6 +151,7 @@ class _Type:
         self._fields = _fields_of(structs[0]) if structs else None
         self._in_dicts = _type_in(members, dict) or self
         self._in_lists = _type_in(members, list) or self
+        self._is_text = str in members and not {int, float, Any}.intersection(members)
 
     def read(self, value: Any) -> Any:
         """Return a value as msgspec reads it; UNSET where it stands for nothing."""
@@ -152,11 +160,20 @@ class _Type:
             return value
         if isinstance(value, _LISTS):  # before mappings, as that question takes many times as long
             return value if _are_plain(value) else self._read_list(value)
-        if kind is dict or isinstance(value, Mapping):
+        if kind is dict:
             return self._read_dict(value) if self._fields is None else self._fields.read_nested(value)
         if isinstance(value, Struct):
             return self.read(_items_of(value))
-        return UNSET if is_missing(value) else value
+        return UNSET if is_missing(value) else self._read_other(value)
+
+    def _read_other(self, value: Any) -> Any:
+        """Return what a value of another library, or a number, stands for."""
+        plain = plain_value(value)
+        if plain is not value:
+            return self.read(plain)
+        if (record := as_mapping(value)) is not None:
+            return self.read(dict(record))
+        return spell_number(value) if self._is_text else value
 
     def _read_list(self, values: Iterable[object]) -> Any:
         fields = self._in_lists._fields
@@ -166,6 +183,9 @@ class _Type:
         return UNSET if read is None else list(read.values())
 
     def _read_dict(self, items: Mapping[Any, object]) -> Any:
+        fields = self._in_lists._fields
+        if fields is not None and fields.is_keyed:
+            return self._read_list([_keyed(key, value) for key, value in items.items()])
         read = self._read_items(self._in_dicts, items.items())
         return UNSET if read is None else read
 
@@ -179,6 +199,11 @@ class _Type:
             raise error.within(f"[{place!r}]") from None
         given = {place: value for place, value in read.items() if value is not UNSET}
         return given if given or not read else None
+
+
+def _keyed(key: object, value: object) -> dict[str, object]:
+    """Return a custom field that is given as an item of a dict: by its key, or its id."""
+    return {"id" if isinstance(key, str) and _ID.fullmatch(key) else "key": key, "field_value": value}
 
 
 @cache

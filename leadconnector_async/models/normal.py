@@ -39,19 +39,38 @@ def normal_email(email: str | None) -> str:
 def normal_phone(phone: str) -> str:
     """Reduce a phone number to digits, of its international form where that is plain.
 
-    Two ways to write one number give the same digits as long as both name the country, or both leave it out. A number
+    Two ways to write one number give the same digits as long as both name the country, or both leave it out; a trunk
+    zero after the country code counts for nothing. A number
     of ten digits without one counts as one of the United States, which is where the service's default lies; so does
     the 011 that is dialled there before the country.
     """
     if phone[:1] == "+" and phone[1:].isdecimal():
-        return phone[1:]
+        return without_trunk_zero(phone[1:])
     digits = phone_digits(phone)
     if phone.lstrip().startswith("+"):
-        return digits
+        return without_trunk_zero(digits)
     for exit_code in ("00", "011"):
         if digits.startswith(exit_code):
-            return digits.removeprefix(exit_code)
+            return without_trunk_zero(digits.removeprefix(exit_code))
     return "1" + digits if len(digits) == _US_NUMBER_DIGITS else digits
+
+
+# Countries where a zero is dialled before the area at home, and no number that can be called from abroad begins with a
+# single one. Not among them is Italy, whose zero belongs to the number. The source is libphonenumber's table.
+_WITH_TRUNK_ZERO: Final = frozenset(
+    "20 27 31 32 33 40 41 43 44 46 49 51 53 54 55 57 58 60 61 62 63 64 66 81 82 84 86 90 91 92 93 94 95 98 211 212 213 "
+    "218 231 232 233 234 243 249 251 252 254 255 256 260 261 262 263 264 265 291 353 355 358 359 370 373 374 380 "
+    "381 382 383 385 386 387 389 421 423 593 594 595 596 598 686 850 855 856 880 886 961 962 963 964 966 967 "
+    "970 971 972 976 977 994 995 996 375 377 508 590 591".split()
+)
+
+
+def without_trunk_zero(digits: str) -> str:
+    """Return the digits of an international number without a trunk zero, as in +44 (0)20."""
+    for length in (2, 3):
+        if digits[length : length + 1] == "0" and digits[:length] in _WITH_TRUNK_ZERO:
+            return digits if digits[length + 1 : length + 2] == "0" else digits[:length] + digits[length + 1 :]
+    return digits
 
 
 def phone_digits(phone: str) -> str:

@@ -285,7 +285,14 @@ def describe(error: Exception, python_names: Mapping[str, str], *, what: str = "
         return f"{what} cannot be encoded: {sentence}", None
     field = python_names.get(match[1], match[1])
     where = field + path[match.end() :]
-    return f"{where}: {sentence[0].lower()}{sentence[1:]}", field
+    return f"{where}: {_in_python(sentence[0].lower() + sentence[1:])}", field
+
+
+def _in_python(sentence: str) -> str:
+    """Name types as Python does; msgspec names some as JSON does."""
+    for of_json, of_python in (("object", "dict"), ("array", "list"), (" | ", " or ")):
+        sentence = sentence.replace(of_json, of_python)
+    return sentence
 
 
 def _describe_key(error: WrongKeyError, python_names: Mapping[str, str]) -> tuple[str, str | None]:

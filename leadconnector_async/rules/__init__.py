@@ -11,26 +11,38 @@ from typing import Final, TypeAlias
 
 from ..models.fields import UPSERT_FIELDS, Kind
 from .checks import Checks
+from .dates import birthday, calendar_day
 from .emails import email_syntax, one_address
 from .phones import e164, one_number
 from .places import country_code, time_zone
-from .problems import Action, Fixed
-from .texts import date_of_birth, not_too_long, web_address
+from .problems import ACTIONS, Action, Fixed, LeftOutError, UnknownOptionError, UnusableCellError
+from .texts import no_filler, not_too_long, web_address, without_decimals
 
 Rule: TypeAlias = Callable[[str, Checks], str | Fixed]
 
 _RULES: Final[Mapping[Kind, Sequence[Rule]]] = {
     "text": [not_too_long],
-    "word": [not_too_long],
+    "word": [no_filler, not_too_long],
     "email": [one_address, email_syntax],
     "phone": [one_number, e164],
-    "day": [date_of_birth],
+    "day": [calendar_day, birthday],
     "country": [country_code],
     "zone": [time_zone],
     "url": [web_address, not_too_long],
 }
-RULES: Final = {field.wire: _RULES[field.kind] for field in UPSERT_FIELDS if field.kind in _RULES}
+_OF_FIELD: Final[Mapping[str, Sequence[Rule]]] = {"postalCode": [without_decimals, not_too_long]}
+RULES: Final = {
+    field.wire: _OF_FIELD.get(field.wire, _RULES[field.kind]) for field in UPSERT_FIELDS if field.kind in _RULES
+}
 """The rules of each field of a contact, in the order in which they are asked."""
+CUSTOM_RULES: Final[Mapping[str, Sequence[Rule]]] = {
+    "DATE": [calendar_day],
+    "PHONE": _RULES["phone"],
+    "EMAIL": _RULES["email"],
+}
+"""The rules of custom fields, by the service's word for their kind."""
+FREE_TEXT: Final = frozenset(field.wire for field in UPSERT_FIELDS if field.kind in ("text", "word", "tags", "custom"))
+"""Fields that may hold any text, so that a placeholder can be sent as well."""
 
 # Without a wrong email, the phone alone would decide whose contact is written. Without a wrong location or
 # do-not-disturb setting, the opposite of what was meant would happen. Broken JSON means that columns have moved.
@@ -44,20 +56,34 @@ def action_of(field: str) -> Action:
     return "refused" if field in REFUSING else "skipped"
 
 
+def action_for(reason: UnusableCellError, usual: Action) -> Action:
+    """Return what becomes of a cell that cannot be used for a reason, given what usually becomes of such cells."""
+    if isinstance(reason, UnknownOptionError):
+        return "missing"
+    return "skipped" if isinstance(reason, LeftOutError) else usual
+
+
 def apply_rules(rules: Sequence[Rule], text: str, checks: Checks) -> str | Fixed:
     """Ask rules in turn.
 
     Raises:
         UnusableCellError: One says that the text cannot be sent.
     """
-    fixed: Fixed | None = None
+    fixed: list[Fixed] = []
     for rule in rules:
         found = rule(text, checks)
         if isinstance(found, Fixed):
-            fixed, text = found, found.value
+            if found.value is None:
+                return found
+            fixed.append(found)
+            text = found.value
         else:
             text = found
-    return text if fixed is None else fixed if fixed.value is text else Fixed(text, fixed.sentence, fixed.action)
+    if not fixed:
+        return text
+    return Fixed(
+        text, "; ".join([one.sentence for one in fixed]), min([one.action for one in fixed], key=ACTIONS.index)
+    )
 
 
 def reader_of(rules: Sequence[Rule], checks: Checks) -> Callable[[str], str | Fixed]:
@@ -68,4 +94,15 @@ def reader_of(rules: Sequence[Rule], checks: Checks) -> Callable[[str], str | Fi
     return lambda text: apply_rules(rules, text, checks)
 
 
-__all__ = ["REFUSING", "RULES", "Checks", "Rule", "action_of", "apply_rules", "reader_of"]
+__all__ = [
+    "CUSTOM_RULES",
+    "FREE_TEXT",
+    "REFUSING",
+    "RULES",
+    "Checks",
+    "Rule",
+    "action_for",
+    "action_of",
+    "apply_rules",
+    "reader_of",
+]

@@ -7,20 +7,42 @@ from typing import Final
 
 from ..errors import ConfigurationError
 from .checks import Checks
-from .problems import Fixed, UnusableCellError
+from .problems import Fixed, LeftOutError, UnusableCellError
+from .texts import without_invisible
 
 # What nearly all addresses are like. Whatever this takes the library takes, too; it only takes ten times as long.
 _PLAIN: Final = re.compile(
     r"(?![^@]{65})[A-Za-z0-9_+-]{1,64}(?:\.[A-Za-z0-9_+-]{1,64})*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
 )
 _MOST_CHARS: Final = 254
-_IN_ANGLES: Final = re.compile(r"[^<>]*+<\s*+([^<>\s@]++@[^<>\s]++)\s*+>")
+_IN_ANGLES: Final = re.compile(r"[^<>]*+<\s*+([^<>\s@]++@[^<>\s]++)\s*+>[^<>]*+")
+_IN_BRACKETS: Final = re.compile(r"\([^()]{0,100}\)")
 _BETWEEN: Final = re.compile(r"\s*(?::::|[;,|\s])\s*")
+_SCHEME: Final = re.compile(r"(?:mailto|smtp|e-?mail):", re.I)
+_BEFORE: Final = " \t'\"`,;:<>()[]"
+_BEHIND: Final = _BEFORE + "."
+# The names by which Exchange and its ancestors know their own mailboxes.
+_OF_EXCHANGE: Final = re.compile(r"(?:(?:ex|x500):)?/o=.*|imceaex-.*", re.I | re.S)
 
 
 def one_address(cell: str, checks: Checks) -> str | Fixed:
     """Take the address out of what may stand around it, and the first of several."""
-    if cell.count("@") == 1 and not cell.endswith((">", ";", ",")) and ":" not in cell:
+    if _OF_EXCHANGE.fullmatch(cell):
+        raise LeftOutError("is the name of a mailbox inside Exchange, not an email address")
+    text = without_invisible(cell)
+    found = _first_of(_IN_BRACKETS.sub(" ", text))
+    if text == cell or (isinstance(found, str) and "@" not in found):
+        return found
+    return Fixed(found, _HAS_INVISIBLE) if isinstance(found, str) else found
+
+
+_HAS_INVISIBLE: Final = "holds characters that nobody sees, which are left out"
+
+
+def _first_of(cell: str) -> str | Fixed:
+    cell = cell.strip()
+    is_bare = cell[:1] not in _BEFORE and cell[-1:] not in _BEHIND
+    if cell.count("@") == 1 and is_bare and ":" not in cell and "<" not in cell:
         return cell
     found = [address for part in re.split(r"(?<=>)\s*[;,]?\s*|:::|[;,|]", cell) for address in _addresses(part)]
     if not found:
@@ -33,9 +55,12 @@ def one_address(cell: str, checks: Checks) -> str | Fixed:
 def _addresses(part: str) -> list[str]:
     angles = _IN_ANGLES.fullmatch(part.strip())
     if angles is not None:
-        return [angles[1]]
-    words = (word.removeprefix("mailto:") for word in _BETWEEN.split(part))
-    return [word for word in words if "@" in word]
+        return [_bare(angles[1])]
+    return [_bare(word) for word in _BETWEEN.split(part) if "@" in word]
+
+
+def _bare(word: str) -> str:
+    return _SCHEME.sub("", word.lstrip(_BEFORE), 1).partition("?")[0].lstrip(_BEFORE).rstrip(_BEHIND)
 
 
 def email_syntax(cell: str, checks: Checks) -> str:

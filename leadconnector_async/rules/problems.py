@@ -7,8 +7,8 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
-Action: TypeAlias = Literal["missing", "refused", "skipped", "fixed", "sent", "assumed"]
-ACTIONS: Final[tuple[Action, ...]] = ("missing", "refused", "skipped", "fixed", "sent", "assumed")
+Action: TypeAlias = Literal["missing", "refused", "skipped", "fixed", "sent", "empty", "assumed"]
+ACTIONS: Final[tuple[Action, ...]] = ("missing", "refused", "skipped", "fixed", "sent", "empty", "assumed")
 _MOST_KINDS: Final = 1000  # a sentence may name the cell's own text, and be another for each row
 _OTHERS: Final = "other problems"
 
@@ -23,7 +23,8 @@ class Problem(Struct, frozen=True, array_like=True, gc=False):
         action: What becomes of it. `missing`: it names an option that the location does not have, which is to be
             decided before anything is sent. `refused`: the row is not sent. `skipped`: the row is sent without this
             cell. `fixed`: the cell is sent with a part left out or changed, as the sentence says. `sent`: it is sent as
-            it stands, though the service may not keep it. `assumed`: it is sent, and means what is usual.
+            it stands, though the service may not keep it. `empty`: it stands for nothing, and counts as an empty cell.
+            `assumed`: it is sent, and means what is usual.
     """
 
     column: str
@@ -42,6 +43,11 @@ class Fixed(Struct, frozen=True, gc=False):
 
 class UnusableCellError(ValueError):
     """A cell that cannot be sent; the message says why, after the cell's name."""
+
+
+class LeftOutError(UnusableCellError):
+    """A cell that is left out although others of its field keep their row from being sent: it was never meant to say
+    who the contact is."""
 
 
 class UnknownOptionError(UnusableCellError):

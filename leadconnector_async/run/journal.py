@@ -36,9 +36,10 @@ from ..bulk.outcome import (
     states_sent_again,
     with_unwritten,
 )
-from ..bulk.report import NO_CALLS_COUNTED, BatchReport, CallCount, Outcome, calls_of
+from ..bulk.report import BatchReport, Outcome, calls_of
 from ..bulk.run_log import LATEST_SECONDS, NO_PACE, RECENT_SECONDS, Earlier, Intent, LastCalls, Pace
 from ..bulk.traces import Trace, follow, trace_of
+from ..calls.call import NO_CALLS_COUNTED, CallCount
 from ..errors import ConfigurationError
 from .database import CUT_OFF, ENDED, Database
 from .target import is_same_target
@@ -464,6 +465,16 @@ class Journal:
             traces = [(contact_id, contacts.find(contact_id).trace) for contact_id in contact_ids]
             changed = ((*_trace_record(change(trace)), contact_id) for contact_id, trace in traces if trace)
             db.executemany(_CHANGE_TRACE, changed)
+
+    def count_calls(self, calls: CallCount) -> None:
+        """Count calls that no outcome shows, such as those before the first row.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        if calls != NO_CALLS_COUNTED:
+            with self._file.transaction() as db:
+                _count_calls(db, calls)
 
     def keep(self, entries: Iterable[Entry]) -> None:
         """Keep outcomes in memory that could not be written, for `outcomes` and `end`."""

@@ -338,7 +338,7 @@ class Sandbox:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if not is_from_here(request.method, request.headers, self._address[0]):
-            return web.Response(status=403, text="This sandbox answers programs and pages of this machine alone.\n")
+            return web.Response(status=403, text="This sandbox answers only programs and pages on this machine.\n")
         delay = self._chance.uniform(*self._latency)
         before = delay * self._chance.random()
         if delay:

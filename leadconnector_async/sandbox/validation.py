@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 
 from msgspec import Struct
 
+from ..models.normal import without_trunk_zero
 from .answers import Refusal
 from .custom_fields import DefinedFields, stored_value
 from .shelves import Fields
@@ -308,7 +309,7 @@ def read_phone(text: str, country: str) -> str:
         raise Refusal(400, _NO_COUNTRY)
     if len(number) < _FEWEST_DIGITS + 1:
         raise Refusal(400, _TOO_SHORT)
-    return f"+{number}"
+    return f"+{without_trunk_zero(number)}"
 
 
 def _international(digits: str, code: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from leadconnector_async.bulk.pool import Pool
 from leadconnector_async.bulk.threads import in_thread, open_in_thread
 from leadconnector_async.errors import LeadConnectorError
 from leadconnector_async.migration import Migration
+from leadconnector_async.run.rows import KeptRow, Rows
 from tests.conftest import OpenSandbox
 
 PEOPLE = [{"email": f"person{number}@example.com"} for number in range(6)]
@@ -105,6 +107,31 @@ async def test_a_run_cancelled_while_it_is_opened_can_be_opened_again(client: Le
         with suppress(asyncio.CancelledError):
             (await task).close()
         (await Migration.open(client, tmp_path / "run")).close()
+
+
+async def test_a_plan_that_is_cancelled_stops_its_thread_and_leaves_nothing(
+    client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, begun, rows = tmp_path / "a.csv", threading.Event(), list[KeptRow]()
+    file.write_text("email\n" + "".join(f"person{number}@example.com\n" for number in range(50_000)))
+    add = Rows.add
+
+    def add_and_note(kept: Rows, number: int, row: KeptRow) -> None:
+        rows.append(row)
+        begun.set()
+        add(kept, number, row)
+
+    monkeypatch.setattr(Rows, "add", add_and_note)
+    task = asyncio.ensure_future(Migration.prepare(client, [file], folder=tmp_path / "run"))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    seen = len(rows)
+    assert seen < 50_000
+    assert not (tmp_path / "run").exists()
+    await asyncio.to_thread(time.sleep, 0.05)
+    assert len(rows) == seen
 
 
 async def test_who_leaves_a_stream_early_reads_how_to_go_on(client: LeadConnector, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import csv
 import io
+import json
 import logging
 import os
 import re
@@ -257,6 +258,13 @@ def change_run(folder: Path) -> Iterator[sqlite3.Connection]:
     """Change what a run has kept, as the product itself does it."""
     with Database(folder / "run.sqlite3") as file, file.transaction() as db:
         yield db
+
+
+def calls_of_rows(folder: Path) -> int:
+    """How many calls the rows of a run and the steps after them took: all but those before the first row."""
+    with closing(sqlite3.connect(folder / "run.sqlite3")) as db:
+        (before,) = db.execute("SELECT total(requests) FROM other_calls").fetchone()
+    return int(json.loads((folder / "report.json").read_text())["requests"] - before)
 
 
 def lose_table(folder: Path, name: str) -> None:

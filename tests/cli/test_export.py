@@ -257,7 +257,7 @@ def test_ctrl_c_and_a_kill_are_a_pause(
         (["there.csv", "--location", "L"], "there.csv: already exists"),
         (["there.csv", "--location", "L", "--resume"], "there.csv: already exists"),
         (["link.csv", "--location", "L"], "link.csv: already exists"),
-        (["taken.csv", "--location", "L"], "taken.csv.part: already exists, and is no part of an export"),
+        (["taken.csv", "--location", "L"], "taken.csv.part: already exists, but not as part of an export"),
         (["no/folder/a.csv", "--location", "L"], "the folder no/folder does not exist"),
         (["cut.csv", "--location", "L"], "cut.csv: an export into it was interrupted; go on with it (--resume)"),
         (["cut.csv", "--location", "L", "--resume"], "cut.csv.resume: cannot be used"),

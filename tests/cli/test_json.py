@@ -140,7 +140,7 @@ def test_who_a_token_is(ask: Ask, service: Sandbox) -> None:
         None,
     )
     assert account["calls_left_today"] > 0
-    assert "A token that no login gave" in err
+    assert "A token from outside `login`" in err
 
 
 def test_a_login_who_it_is_and_its_end(ask: Ask, served: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -317,7 +317,7 @@ def test_the_browser_is_given_neither_the_state_nor_our_secrets(
 def test_another_account_than_the_one_meant_is_not_kept(paste: Login, run: Run) -> None:
     code, out, err = paste("--account", "elsewhere", check=False)
     assert (code, out) == (2, "")
-    assert f"the page logged in the location {L}, which is not kept" in err
+    assert f"the page logged in the location {L} instead, so nothing was saved" in err
     assert run("whoami")[0] == 2
     assert paste("--account", L)[0] == 0
 
@@ -338,7 +338,7 @@ def test_whoami_with_a_plain_token(run: Run, served: Serve, monkeypatch: pytest.
     monkeypatch.setenv("LEADCONNECTOR_BASE_URL", served())
     write_private(tmp_path / "token", "sandbox\n")
     code, out, _ = run("whoami", "--token-file", "token")
-    assert (code, "A token that no login gave" in out) == (0, True)
+    assert (code, "A token from outside `login`" in out) == (0, True)
     assert "does not say which location the token is for" in out
     monkeypatch.setenv("LEADCONNECTOR_TOKEN", "sandbox")
     code, out, _ = run("whoami", "--location", "L7")

@@ -287,7 +287,7 @@ def test_an_address_where_nobody_ever_answers_is_given_up_soon(
     monkeypatch.setattr(breaker, "_LONGEST_UNHEARD", 0.1)
     code, out, _ = run("verify", "out")
     assert code == 3
-    assert f"{sandbox.url} could never be reached" in out
+    assert f"{sandbox.url} was never reached" in out
     assert "Next: leadconnector verify out" in out
 
 
@@ -314,6 +314,48 @@ FIRST_QUESTIONS: dict[str, tuple[list[str], list[list[str]]]] = {
     "restore": (["undo", "half", "--yes"], [[*HALF, "--snapshot"]]),
     "export": (["export", "exported.csv"], [HALF]),
 }
+
+
+# Loads, and what is asked in them beside the rows. After an outage, some of them are probes.
+LOADS = {
+    name: (command, before)
+    for name, (command, before) in FIRST_QUESTIONS.items()
+    if command[0] == "upsert" and name not in ("a dry run", "custom fields")
+} | {
+    "a plan compared": (["upsert", "kept"], [["plan", "all.csv", "--compare", "--out", "kept"]]),
+    "new fields": (["upsert", "fields.csv", "--create-fields", "--out", "out"], []),
+    "tags": (["upsert", "tags.csv", "--out", "out"], []),
+    "filling empty fields": (["upsert", "half.csv", "--fill-empty", "--out", "out"], [OLD]),
+}
+
+
+@pytest.mark.parametrize("outage_after", [None, 0, 4, 20], ids=["no outage", "at first", "soon", "late"])
+@pytest.mark.parametrize("name", LOADS)
+def test_the_report_counts_each_call_that_arrived(
+    run: Run,
+    start: Callable[..., RunningSandbox],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    outage_after: int | None,
+) -> None:
+    command, before = LOADS[name]
+    for file, text in FILES.items():
+        Path(file).write_text(text)
+    sandbox = start()
+    be_quick(monkeypatch, max_outage=PATIENCE)
+    already = len(sandbox.arrivals)
+    for words in before:
+        assert run(*words)[0] in (0, 1)
+        already = already if words[0] == "plan" else len(sandbox.arrivals)
+    if outage_after is not None:
+        sandbox.fail_next(None, outage_after)
+        sandbox.fail_next("503-html", 20)
+    code, out, err = run(*command, *QUICK)
+    assert code in (0, 1), (out, err)
+    folder = tmp_path / ("kept" if "kept" in command else "out")
+    counted = json.loads((folder / "report.json").read_text())["requests"]
+    assert counted == len(sandbox.arrivals) - already
 
 
 @pytest.mark.parametrize("fault", ["503-html", "hang"])

@@ -359,8 +359,8 @@ async def test_values_of_the_wrong_type_are_told_and_not_sent(client: LeadConnec
     for call, sentence in (
         (contacts.find_duplicate(email="\ud800"), "email holds a character"),
         (contacts.notes.create("x", "\ud800"), "cannot be encoded"),
-        (contacts.notes.create("x", 7), "body: expected str"),
-        (contacts.notes.update("x", "y", user_id=7), "user_id: expected str"),
+        (contacts.notes.create("x", True), "body: expected str"),
+        (contacts.notes.update("x", "y", user_id=True), "user_id: expected str"),
         (contacts.tasks.create("x", "t", due_date=7), "a time is a text or a datetime"),
         (contacts.tasks.create("x", "t", due_date=datetime(2026, 1, 1)), "time zone"),  # noqa: DTZ001
         (contacts.tasks.complete("x", "y", completed="yes"), "completed: expected bool"),
@@ -368,9 +368,9 @@ async def test_values_of_the_wrong_type_are_told_and_not_sent(client: LeadConnec
         (contacts.tags.add_to_many(["a"], "abc"), "tags is a list"),
         (contacts.tags.add("x", ["a", 7]), "there is a int in it"),
         (contacts.followers.add("x", "user1"), "user_ids is a list"),
-        (contacts.set_business(["x"], 7), "business_id: expected str"),
+        (contacts.set_business(["x"], True), "business_id: expected str"),
         (fields.create("Size", "TEXT", model="thing"), "model: invalid enum value"),
-        (fields.create("Size", "TEXT", text_box_list_options=[7]), r"text_box_list_options\[0\]"),
+        (fields.create("Size", "TEXT", text_box_list_options=[True]), r"text_box_list_options\[0\]"),
     ):
         with pytest.raises(UsageError, match=sentence):
             await call

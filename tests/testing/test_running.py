@@ -125,7 +125,7 @@ def test_contacts_that_cannot_be_stored_are_named(sandbox: RunningSandbox) -> No
     with pytest.raises(InvalidContactError, match=r"contact 1: unknown field 'emial'"):
         sandbox.seed([one, {"emial": "x"}])
     with pytest.raises(InvalidContactError, match="contact 1: email: expected str"):
-        sandbox.seed([one, {"email": 7}])
+        sandbox.seed([one, {"email": True}])
     strange: Any = ["ann@example.com"]
     with pytest.raises(InvalidContactError, match="contact 0: it is a str, no dict"):
         sandbox.seed(strange)

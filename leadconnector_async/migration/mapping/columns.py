@@ -12,9 +12,10 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ...errors import ConfigurationError, option
-from ...rules import RULES, action_of, reader_of
+from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
 from ...rules.consent import ALL, CLOSED, ConsentKind, consent_reader, find_consent, judge, plain, says_nothing
-from ...rules.problems import Action, Fixed, Problem, UnknownOptionError, UnusableCellError
+from ...rules.problems import Action, Fixed, Problem, UnusableCellError
+from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, is_plain, notes_of, without_decimals
 from .custom_fields import (
     KEY_PREFIX,
     FieldDefinition,
@@ -24,13 +25,25 @@ from .custom_fields import (
     settle_names,
     value_reader,
 )
-from .headers import find_target
+from .headers import find_target, other_meaning
 from .meaning import Meaning
 from .presets import Preset, recognise
-from .targets import CONSENT_PREFIXES, CUSTOM_PREFIX, DND_PREFIX, VALUE_READERS, Target, read_channel, read_target
+from .targets import (
+    ADDRESS,
+    CONSENT_PREFIXES,
+    CUSTOM_PREFIX,
+    DND_PREFIX,
+    VALUE_READERS,
+    Target,
+    read_channel,
+    read_state,
+    read_tags,
+    read_target,
+)
 
 # ---------------------------------------------------------------------------------------------- one column
 
+_NOT_IN_NAME: Final = "is not sent, as the whole name that another column gives does not have it"
 NOT_KNOWN: Final = "no field matches it"
 _NO_CHANNEL: Final = "it is about post or fax, for which there is no channel"
 Rank: TypeAlias = tuple[int, int]
@@ -65,6 +78,8 @@ class Column(Struct, frozen=True):
         rank: Its place among columns for the same field: the first whose cell can be used is sent.
         empty: What an empty cell sends; `UNSET` for nothing.
         doubt: Why it may stop the load, as it is about consent; None of most columns, and where the user settled it.
+        keeps_placeholders: Whether a word for nothing is read as any other: it is consent's own to judge.
+        is_free_text: Whether its cells may hold any text.
     """
 
     position: int
@@ -75,6 +90,8 @@ class Column(Struct, frozen=True):
     rank: Rank
     empty: Any = UNSET
     doubt: Doubt | None = None
+    keeps_placeholders: bool = False
+    is_free_text: bool = False
 
 
 class Unsent(Struct, frozen=True):
@@ -164,9 +181,21 @@ def _known_target(header: str, preset: Preset | None) -> tuple[Target, Rank] | s
 
 def _column(position: int, name: str, header: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
     if target.is_custom_field:
-        return _of_custom_field(position, name, target, rank, meaning)
+        return _of_custom_field(position, name, header, target, rank, meaning)
     read, action = _reader(target, header, meaning), action_of(target.field)
-    return Column(position, name, target, read, action, rank, _empty(target, meaning), _doubt(target, header, rank))
+    is_free, is_consent = target.field in FREE_TEXT, target.is_consent
+    return Column(
+        position,
+        name,
+        target,
+        read,
+        action,
+        rank,
+        _empty(target, meaning),
+        _doubt(target, header, rank),
+        keeps_placeholders=is_consent or (is_free and meaning.checks.keep_placeholders),
+        is_free_text=is_free,
+    )
 
 
 def _doubt(target: Target, header: str, rank: Rank) -> Doubt | None:
@@ -208,8 +237,12 @@ def _is_time(header: str) -> bool:
     return consent is not None and consent.is_time
 
 
+def _one_line(cell: str) -> str:
+    return ", ".join(line.strip(" \t,") for line in cell.splitlines() if line.strip(" \t,"))
+
+
 def _empty(target: Target, meaning: Meaning, field: FieldDefinition | None = None) -> Any:
-    if not meaning.empties_fields:
+    if target.is_joined or not meaning.empties_fields:
         return UNSET
     return empty_value(target, with_tags=meaning.empties_tags) if field is None else empty_custom_value(field)
 
@@ -220,24 +253,61 @@ def _reader(target: Target, header: str, meaning: Meaning) -> Callable[[str], An
     if target.field == "dndSettings" and target.part:
         return read_channel
     if target.field == "assignedTo":
-        return meaning.owners.read
+        return _of_codes(meaning.owners.read, meaning.checks)
     if target.field == "locationId":
-        return meaning.locations.read
+        return _of_codes(meaning.locations.read, meaning.checks)
+    if target.field == _TAGS and not meaning.checks.keep_placeholders:
+        return lambda cell: [tag for tag in read_tags(cell) if not is_placeholder(tag)]
+    if target.is_joined:
+        return _one_line
+    if target.field == "state":
+        return read_state
     if target.field in VALUE_READERS:
         return VALUE_READERS[target.field]
     rules = RULES.get(target.field)
     return str if rules is None else reader_of(rules, meaning.checks)
 
 
-def _of_custom_field(position: int, name: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
+def _of_custom_field(position: int, name: str, header: str, target: Target, rank: Rank, meaning: Meaning) -> Column:
     """Find a custom field. Where the fields of the location are not known, it is left to the service, by its key."""
-    said, field = target.part, None
+    said, field, checks = target.part, None, meaning.checks
     read = _by_key(said)
     if meaning.fields is not None:
         field = _find_custom_field(said, meaning.fields)
-        read = value_reader(field, meaning.checks)
+        read = value_reader(field, checks)
         target = Target("customFields", field.key.removeprefix(KEY_PREFIX))
-    return Column(position, name, target, read, "skipped", rank, _empty(target, meaning, field))
+    is_free = field is None or field.data_type in _TEXTS
+    is_option = field is not None and any(map(is_placeholder, field.options))
+    return Column(
+        position,
+        name,
+        target,
+        _of_codes(read, checks) if is_free and _HOLDS_CODES.search(header) else read,
+        "skipped",
+        rank,
+        _empty(target, meaning, field),
+        keeps_placeholders=(is_free and checks.keep_placeholders) or is_option,
+        is_free_text=is_free,
+    )
+
+
+_TEXTS: Final = ("TEXT", "LARGE_TEXT")
+_HOLDS_CODES: Final = re.compile(
+    r"(?i:(?<![^\W_])(?:id|nr|no|num|nummer|numero|number|code|zip|plz|postcode|account|phone|sku)(?![^\W_]))|[a-z](?:Id|ID|Nr|No)$"
+)
+
+
+def _of_codes(read: Callable[[str], Any], checks: Checks) -> Callable[[str], Any]:
+    """Have codes read as they were before a table of numbers gave them decimals."""
+
+    def read_code(cell: str) -> Any:
+        found = without_decimals(cell, checks)
+        if not isinstance(found, Fixed):
+            return read(cell)
+        value = read(found.value)
+        return value if isinstance(value, Fixed) else Fixed(value, found.sentence)
+
+    return read_code
 
 
 def _find_custom_field(said: str, fields: FieldDefinitions) -> FieldDefinition:
@@ -285,14 +355,16 @@ class ColumnMap:
         self.columns += [column for column in closings if column is not None]
         if "email" not in self.fields:
             self.columns = [close_all(column, headers[column.position]) for column in self.columns]
+        self.columns = _group_address(_settle_name(self.columns, headers))
         self.columns.sort(key=lambda column: (column.rank, column.position))
         self._groups: dict[str, list[Column]] = {}
         for column in self.columns:
             if column.target.group:
                 self._groups.setdefault(column.target.group, []).append(column)
-        self._plan = [(column.position, column.target.slot, column.read, column) for column in self.columns]
+        self._plan = [(column.position, _slot(column), column.read, column) for column in self.columns]
         self._emptied = _by_slot(self.columns)
         self._has_parts = any(column.target.part for column in self.columns)
+        self._has_joined = any(column.target.is_joined for column in self.columns)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -329,7 +401,8 @@ class ColumnMap:
         passed_over = self._passed_over(cells) if len(self._groups) > 1 else ()
         width = len(cells)
         for position, slot, read, column in self._plan:
-            cell = cells[position].strip() if position < width else ""
+            raw = cells[position] if position < width else ""
+            cell = raw.rstrip() if is_plain(raw) else _look_at(column, raw, told)
             if not cell:
                 continue
             if (slot in values and slot != _TAGS) or (passed_over and column.target.group in passed_over):
@@ -338,23 +411,32 @@ class ColumnMap:
             try:
                 value = read(cell)
             except UnusableCellError as reason:
-                action: Action = "missing" if isinstance(reason, UnknownOptionError) else column.action
-                told.append((column, Problem(column.name, cell, str(reason), action)))
+                told.append((column, Problem(column.name, cell, str(reason), action_for(reason, column.action))))
                 continue
             if type(value) is Fixed:
                 told.append((column, Problem(column.name, cell, value.sentence, value.action)))
                 value = value.value
-            if slot == _TAGS:
-                tags.append(value)
-            elif value is not None:
-                values[slot] = value
+            _put(values, tags, slot, value)
         if tags:
             values[_TAGS] = _join_tags(tags)
-        if self._emptied:
+        if self._emptied or self._has_joined:
+            told += self._join(values, cells)
             self._empty(values, cells, absent, passed_over)
         told.sort(key=lambda pair: pair[0].position)
-        problems = [_relent(column, problem, values) for column, problem in told]
-        return (_fold(values) if self._has_parts else values), problems
+        relented = [_relent(column, problem, values) for column, problem in told]
+        return (_fold(values) if self._has_parts else values), relented
+
+    def _join(self, values: dict[str, Any], cells: Sequence[str]) -> list[tuple[Column, Problem]]:
+        """Join the parts of a name and of a street; return the parts that a whole name leaves no place for."""
+        whole = str(values.get("name") or "").lower()
+        middles = [
+            column
+            for column in self.columns
+            if whole and column.target.slot in values and column.target.part == "middle"
+        ]
+        _join_parts(values)
+        told = [(column, Problem(column.name, cells[column.position], _NOT_IN_NAME, "skipped")) for column in middles]
+        return [(column, problem) for column, problem in told if problem.value.strip().lower() not in whole]
 
     def _empty(
         self, values: dict[str, Any], cells: Sequence[str], absent: Collection[int], passed_over: Collection[str]
@@ -368,11 +450,104 @@ class ColumnMap:
 
     def _passed_over(self, cells: Sequence[str]) -> Collection[str]:
         """Return the addresses that are not sent: all but the first of which there is a cell."""
-        groups = iter(self._groups)
-        for group in groups:
-            if any(column.position < len(cells) and cells[column.position].strip() for column in self._groups[group]):
-                return frozenset(groups)
-        return ()
+        filled = [
+            [column for column in columns if _is_filled(column.position, cells)] for columns in self._groups.values()
+        ]
+        # A country alone says less than the street of another address.
+        best = [any(column.target.field not in _OF_LAND for column in columns) for columns in filled]
+        kept = best.index(True) if True in best else next((place for place, some in enumerate(filled) if some), None)
+        return () if kept is None else frozenset(group for place, group in enumerate(self._groups) if place != kept)
+
+
+_OF_LAND: Final = ("country", "state")
+_MAIN: Final = "main"
+
+
+def _settle_name(columns: Sequence[Column], headers: Sequence[str]) -> list[Column]:
+    """Let a header for the whole name mean the part that another column leaves over: "Name" does beside "Vorname"."""
+    parts = {field: _headers_of(columns, headers, field) for field in ("firstName", "lastName")}
+    return [_as_part(column, headers[column.position], parts) for column in columns]
+
+
+def _headers_of(columns: Sequence[Column], headers: Sequence[str], field: str) -> list[str]:
+    return [headers[column.position] for column in columns if column.target.field == field]
+
+
+def _as_part(column: Column, header: str, parts: Mapping[str, list[str]]) -> Column:
+    if column.target != Target("name") or column.rank[0] != _BY_NAME or all(parts.values()):
+        return column
+    other = other_meaning(header, [*chain.from_iterable(parts.values())])
+    if other is None or parts[other]:
+        return column
+    return msgspec.structs.replace(column, target=Target(other))
+
+
+def _group_address(columns: Sequence[Column]) -> list[Column]:
+    """Have the columns of an address that say not which one be one of their own beside others, lest two be mixed."""
+    main = [one for one in columns if one.target.field in ADDRESS and not one.target.group and one.rank[0] != _SAID]
+    is_whole = any(column.target.field not in _OF_LAND for column in main)
+    if not (is_whole and any(column.target.group for column in columns)):
+        return list(columns)
+    places = {column.position for column in main}
+    return [
+        _in_main(column) if column.position in places and column.target.field in ADDRESS else column
+        for column in columns
+    ]
+
+
+def _in_main(column: Column) -> Column:
+    return msgspec.structs.replace(column, target=msgspec.structs.replace(column.target, group=_MAIN))
+
+
+def _slot(column: Column) -> str:
+    """Return the place of a column's value among those of its row: of several lines of a street, each has its own."""
+    slot = column.target.slot
+    return f"{slot}#{column.position}" if column.target.is_joined and slot == "address2" else slot
+
+
+def _join_parts(values: dict[str, Any]) -> None:
+    """Join what several columns say of one text: the parts of a name without a whole one, the lines of a street."""
+    lines = [values.pop(slot) for slot in [*values] if slot.startswith("address2#")]
+    before, after = values.pop("streetNumber", None), values.pop("houseNumber", None)
+    middle, whole = values.pop("middleName", None), values.pop("fullAddress", None)
+    if middle and not values.get("name"):
+        # The service makes the whole name of these two, so the middle must be in one: "von" in the last, "Marie" in the
+        # first.
+        before_last = middle[:1].islower() and values.get("lastName")
+        field, parts = (
+            ("lastName", (middle, values["lastName"]))
+            if before_last
+            else ("firstName", (values.get("firstName"), middle))
+        )
+        values[field] = _joined(" ", *parts)
+    street = _joined(" ", before, values.get("address1"), after)
+    if lines or street:
+        values["address1"] = _joined(", ", street, *lines)
+    if whole and not any(values.get(field) for field in ADDRESS if field not in _OF_LAND):
+        values["address1"] = whole
+
+
+def _joined(between: str, *parts: str | None) -> str:
+    return between.join(part for part in parts if part)
+
+
+def _look_at(column: Column, raw: str, told: list[tuple[Column, Problem]]) -> str:
+    """Return a cell that is not plain without what surrounds it, empty where it stands for nothing; add to `told` what
+    people should know of it."""
+    cell = clean_cell(raw)
+    if is_placeholder(cell) and not column.keeps_placeholders:
+        told.append((column, Problem(column.name, cell, STANDS_FOR_NOTHING, "empty")))
+        return ""
+    if column.is_free_text:
+        told += [(column, Problem(column.name, raw, sentence, action)) for sentence, action in notes_of(raw, cell)]
+    return cell
+
+
+def _put(values: dict[str, Any], tags: list[list[str]], slot: str, value: Any) -> None:
+    if slot == _TAGS:
+        tags += [value] if value else []  # no tags at all would remove those that are there
+    elif value is not None:
+        values[slot] = value
 
 
 def _by_slot(columns: Sequence[Column]) -> dict[str, list[Column]]:
@@ -385,7 +560,13 @@ def _by_slot(columns: Sequence[Column]) -> dict[str, list[Column]]:
 
 
 def _is_empty(position: int, cells: Sequence[str], absent: Collection[int]) -> bool:
-    return position < len(cells) and position not in absent and not cells[position].strip()
+    """Whether a cell is there and empty. A word for nothing is not: what is missing erases nothing."""
+    return position < len(cells) and position not in absent and not clean_cell(cells[position])
+
+
+def _is_filled(position: int, cells: Sequence[str]) -> bool:
+    cell = clean_cell(cells[position]) if position < len(cells) else ""
+    return bool(cell) and not is_placeholder(cell)
 
 
 def _join_tags(columns: Sequence[list[str]]) -> list[str]:

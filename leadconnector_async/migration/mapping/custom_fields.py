@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct
 from ...errors import ConfigurationError
 from ...models import ContactUpsert
 from ...models.fields import CHANNEL_KINDS, FIELD_OF, KEYS, NAMES, UPSERT_FIELDS, Kind, given_fields, is_empty
-from ...rules import RULES, Checks, apply_rules
+from ...rules import CUSTOM_RULES, Checks, apply_rules
 from ...rules.problems import Fixed, UnknownOptionError, UnusableCellError
 from .targets import Target, split_list
 
@@ -104,6 +104,8 @@ def value_reader(field: FieldDefinition, checks: Checks) -> Callable[[str], Any]
     def read_value(cell: str) -> Any:
         value = read(cell)
         if isinstance(value, Fixed):
+            if value.value is None:
+                return value
             return Fixed({"id": field.id, "field_value": value.value}, value.sentence, value.action)
         return {"id": field.id, "field_value": value}
 
@@ -119,7 +121,7 @@ def _plain_reader(field: FieldDefinition, checks: Checks) -> Callable[[str], Any
         return lambda cell: _choose_all(field, cell)
     if field.data_type in CHOICES:
         return lambda cell: _choose(field, cell)
-    rules = {"DATE": RULES["dateOfBirth"], "PHONE": RULES["phone"], "EMAIL": RULES["email"]}.get(field.data_type)
+    rules = CUSTOM_RULES.get(field.data_type)
     if rules is not None:
         return lambda cell: apply_rules(rules, cell, checks)
     return _read_text if field.data_type == "TEXT" else str

@@ -141,7 +141,7 @@ async def create_field(client: LeadConnector, name: str) -> None:
 def why_not_looked_up(sentence: str, error: CallError) -> LeadConnectorError:
     """Return what to raise where something that a load needs cannot be looked up: what may do better later is no wrong
     use."""
-    return OutageError(f"{sentence}; go on later") if is_worth_repeating(error) else ConfigurationError(sentence)
+    return OutageError(f"{sentence}; try again later") if is_worth_repeating(error) else ConfigurationError(sentence)
 
 
 async def fetch_locations(client: LeadConnector, stop: asyncio.Event, *, waits_for_quota: bool = False) -> Directory:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
@@ -13,17 +14,18 @@ from msgspec import UNSET, Struct
 from ...errors import InvalidContactError
 from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
 from ...models.fields import UPSERT_FIELDS
+from ...models.records import spell_number
 from ...models.wire import refuse_nulls
 from ...protocol import API_VERSIONS
-from ...rules import RULES, Checks, action_of, reader_of
-from ...rules.consent import without_openings
+from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
+from ...rules.consent import judge, plain, without_openings
 from ...rules.problems import Fixed, Problem, UnusableCellError
+from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, notes_of
 from ...run.rows import KeptFile, KeptRow, place_cells
 from ..tables import Reading, Record, Table, open_table
-from ..tables.table import cell_of
 from ..tables.text import why_no_text
 from .columns import ColumnMap, require_identity
-from .headers import RESULT_COLUMNS, column_key, is_known
+from .headers import RESULT_COLUMNS, column_key, is_known, looks_like_header
 from .meaning import NOTHING_SAID, Meaning
 
 # ---------------------------------------------------------------------------------------------- objects
@@ -41,13 +43,20 @@ def check_object(value: Mapping[str, Any], names: Mapping[str, str], checks: Che
         Each problem, and what is to be sent in place of the text; None to leave it out.
     """
     for name, text in value.items():
-        rules = RULES.get(names.get(name, ""))
-        if rules is None or not isinstance(text, str) or not text.strip():
+        field = names.get(name, "")
+        if field == "tags" and isinstance(text, list) and not checks.keep_placeholders:
+            yield from _check_tags(name, text)
+        if not isinstance(text, str) or not (field in RULES or field in FREE_TEXT) or not (cell := clean_cell(text)):
             continue
+        if is_placeholder(cell) and not (field in FREE_TEXT and checks.keep_placeholders):
+            yield Problem(name, text, STANDS_FOR_NOTHING, "empty"), None
+            continue
+        if field in FREE_TEXT:
+            yield from ((Problem(name, text, *note), cell) for note in notes_of(text, cell))
         try:
-            found = reader_of(rules, checks)(text.strip())
+            found = reader_of(RULES[field], checks)(cell) if field in RULES else cell
         except UnusableCellError as reason:
-            yield Problem(name, text, str(reason), action_of(names[name])), None
+            yield Problem(name, text, str(reason), action_for(reason, action_of(field))), None
             continue
         if isinstance(found, Fixed):
             yield Problem(name, text, found.sentence, found.action), found.value
@@ -55,21 +64,22 @@ def check_object(value: Mapping[str, Any], names: Mapping[str, str], checks: Che
             yield Problem(name, text, "", "fixed"), found
 
 
+def _check_tags(name: str, tags: list[Any]) -> Iterator[tuple[Problem, Any]]:
+    nothing = [tag for tag in tags if isinstance(tag, str) and is_placeholder(clean_cell(tag))]
+    if nothing:
+        kept = [tag for tag in tags if tag not in nothing]
+        yield Problem(name, nothing[0], STANDS_FOR_NOTHING, "empty"), kept or None
+
+
 _KINDS: Final = {field.wire: "text" if field.is_text else field.kind for field in UPSERT_FIELDS}
-_MOST_EXACT: Final = 2**53  # above it a number may have lost digits when it was read
 
 
 def _spell_numbers(name: str, value: Any) -> Any:
     """Return what a field of text has as a number, such as `"phone": 6175550101`, as its digits stand in the file."""
     kind = _KINDS.get(UPSERT_NAMES.get(name, ""))
     if kind == "tags" and isinstance(value, list):
-        return list(map(_spell_number, value))
-    return _spell_number(value) if kind == "text" else value
-
-
-def _spell_number(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return cell_of(value) if is_number and abs(value) < _MOST_EXACT else value
+        return list(map(spell_number, value))
+    return spell_number(value) if kind == "text" else value
 
 
 class FileRow(Struct, frozen=True, gc=False):
@@ -132,6 +142,7 @@ class RowFile:
         has_locations: Whether some column names a location.
         is_lines: Whether it has objects, of which a cell cannot tell null from an empty text.
         has_tags: Whether rows may have tags.
+        left_out: How many lines that are no people, or deleted ones, were left out when its rows were read last.
 
     Raises:
         ConfigurationError: Its columns are not those of contacts.
@@ -149,6 +160,8 @@ class RowFile:
         if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
             self.map = ColumnMap(self.columns, inputs, meaning)
             require_identity(self.map, self.columns, self.name)
+        self._people = None if self.map is None else People(self.map, header, inputs, meaning)
+        self.left_out: Counter[str] = Counter()
         targets = {} if self.map is None else self.map.targets
         self.mapping = {name: target.slot for name, target in targets.items()}
         self.ignored = [] if self.map is None else [unsent.name for unsent in self.map.unsent]
@@ -162,8 +175,14 @@ class RowFile:
         return self.keys[self.columns.index(name)] if name in self.columns else name
 
     def rows(self) -> Iterator[FileRow]:
-        """Yield all rows; reading goes on after one that cannot be read."""
-        return (FileRow(self, record) for record in self.table.rows())
+        """Yield all rows but those that are no people; reading goes on after one that cannot be read."""
+        self.left_out = Counter()
+        records = self.table.rows()
+        return (FileRow(self, one) for one in (self._people.of(records, self.left_out) if self._people else records))
+
+    def about_left_out(self) -> list[str]:
+        """Say which lines were left out when the rows were read last, a sentence for each reason."""
+        return [f"{self.name}: {_LEFT_OUT[why].format(_count(number))}" for why, number in self.left_out.items()]
 
     def keep(self, row: FileRow) -> KeptRow:
         """Return a row as a run keeps it."""
@@ -227,7 +246,7 @@ class RowFile:
             problems += [problem] if problem.sentence else []
             if value is not None:
                 fields[problem.column] = value
-            elif problem.action == "skipped":
+            elif problem.action in ("skipped", "empty"):
                 del fields[problem.column]
         return fields, problems
 
@@ -267,6 +286,109 @@ class RowFile:
         return self.columns[position] if position < len(self.columns) else str(position + 1)
 
 
+# ---------------------------------------------------------------------------------------------- lines without people
+
+_FOOTER: Final = re.compile(
+    r"confidential information - do not distribute|copyright \(c\)|all rights reserved|generated (?:by|on)\s?:|"
+    r"exported (?:by|on)\s?:|end of report|report generated"
+)
+_TOTALS: Final = re.compile(
+    r"(?:grand |sub[ -]?|eind|zwischen|gesamt|sous-)?(?:totals?|totales?|totale|totaal|totalt|summe|summa|ergebnis)"
+    r"(?: (?:records?|rows|count|contacts|g[e\u00e9]n[e\u00e9]ral|complessivo))?"
+    r"\W{0,3}(?:\(?[\d.,]{1,15}(?: \w{1,15})?\)?)?|"
+    r"(?:record |row )?count\W{0,3}[\d.,]{0,15}"
+)
+_NUMBER: Final = re.compile(r"[-+]?[\d.,%]{1,30}")
+_MOST_FOOTER_LINES: Final = 20
+_DELETED: Final = frozenset(
+    "isdeleted deleted deletedat deletedon deleteddate gel\u00f6scht supprim\u00e9 eliminado eliminato".split()
+)
+_REPEATED, _IN_FOOTER, _IS_DELETED = "repeated", "footer", "deleted"
+_LEFT_OUT: Final = {
+    _REPEATED: "{} left out, as the header is repeated there",
+    _IN_FOOTER: "{} left out, as part of a footer or of totals",
+    _IS_DELETED: "{} left out, as deleted in the source",
+}
+
+
+class People:
+    """Tells the rows of a table that are people from lines that are none.
+
+    Nothing with an email or a phone is taken for a footer, so nobody is lost with one.
+
+    Args:
+        columns: Of the table.
+        header: The headers as they stand, those that an earlier run added included.
+        inputs: Those without.
+        meaning: What the user says; a column that it names marks nothing as deleted.
+    """
+
+    def __init__(self, columns: ColumnMap, header: Sequence[str], inputs: Sequence[str], meaning: Meaning) -> None:
+        self._header = list(header)
+        self._who = [one.position for one in columns.columns if one.target.field in ("email", "phone")]
+        marks = enumerate(inputs)
+        self._marks = [at for at, name in marks if plain(name) in _DELETED and not meaning.says([name])]
+
+    def of(self, records: Iterable[Record], left_out: Counter[str]) -> Iterator[Record]:
+        """Yield the records that are people; count the others by why they are not."""
+        held: list[Record] = []  # lines that a footer below or among them would make part of it
+        for record in records:
+            if held and record.number != held[-1].number + 1:  # an empty line parts a footer from the rows above it
+                yield from _settle(held, left_out)
+                held = []
+            if record.error is None and self._is_nobody(record.cells):
+                held.append(record)
+                if len(held) < _MOST_FOOTER_LINES:
+                    continue
+                record = held.pop()
+            yield from _settle(held, left_out)
+            held = []
+            why = self._why_not(record)
+            if why is None:
+                yield record
+            else:
+                left_out[why] += 1
+        yield from _settle(held, left_out)
+
+    def _is_nobody(self, cells: Sequence[str]) -> bool:
+        width = len(cells)
+        if any(at < width and cells[at].strip() for at in self._who):
+            return False
+        filled = [cell.strip() for cell in cells if cell.strip()]
+        return len(self._header) > 1 and (len(filled) == 1 or _is_total(filled))
+
+    def _why_not(self, record: Record) -> str | None:
+        cells = record.cells
+        if record.error is not None:
+            return None
+        if cells and cells[0].strip() == self._header[0] and [cell.strip() for cell in cells] == self._header:
+            return _REPEATED
+        is_deleted = any(at < len(cells) and _marks_deleted(cells[at].strip()) for at in self._marks)
+        return _IS_DELETED if is_deleted else None
+
+
+def _count(number: int) -> str:
+    return "1 line is" if number == 1 else f"{number:,} lines are"
+
+
+def _is_total(filled: Sequence[str]) -> bool:
+    rest = filled[1:]
+    return bool(filled) and _TOTALS.fullmatch(filled[0].lower()) is not None and all(map(_NUMBER.fullmatch, rest))
+
+
+def _marks_deleted(cell: str) -> bool:
+    return bool(cell) and judge(cell, "opt-out") == "closes"  # yes, or a date
+
+
+def _settle(held: Sequence[Record], left_out: Counter[str]) -> Iterator[Record]:
+    """Yield lines without people where none of them is of a footer: what is wrong with them is said of each."""
+    texts = [[cell.strip().lower() for cell in record.cells if cell.strip()] for record in held]
+    if any(_is_total(text) or _FOOTER.search(text[0]) for text in texts):
+        left_out[_IN_FOOTER] += len(held)
+    else:
+        yield from held
+
+
 def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading = Reading()) -> RowFile:  # noqa: B008
     """Look at a file before anything is sent.
 
@@ -278,7 +400,7 @@ def open_row_file(path: Path, meaning: Meaning = NOTHING_SAID, reading: Reading 
     Raises:
         ConfigurationError: It cannot be read as rows of contacts; the sentence says what to do.
     """
-    return RowFile(open_table(path, reading), meaning)
+    return RowFile(open_table(path, reading, is_header=looks_like_header), meaning)
 
 
 def _printable(name: str) -> str:

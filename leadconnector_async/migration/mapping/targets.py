@@ -19,8 +19,22 @@ from ...rules.problems import Fixed, UnusableCellError
 CUSTOM_PREFIX: Final = "custom:"
 DND_PREFIX: Final = "dnd:"
 CONSENT_PREFIXES: Final = tuple(f"{kind}:" for kind in KINDS)
+ADDRESS: Final = tuple(field.wire for field in UPSERT_FIELDS if field.is_address)
+"""The fields of an address, which are sent together or not at all."""
+_JOINED: Final = {
+    "middleName": ("name", "middle"),
+    "address2": ("address1", "line"),
+    "houseNumber": ("address1", "number after"),
+    "streetNumber": ("address1", "number before"),
+    "fullAddress": ("address1", "whole"),
+}
+"""Columns that give a part of a field, or all of an address: the field and the part, by what people call them."""
+_JOINED_NAMES: Final = {parts: name for name, parts in _JOINED.items()}
 _ALIASES: Final = {"owner": "assignedTo", "location": "locationId", "ignore": "", "": ""}
-_TRUE, _FALSE = ("true", "yes", "y", "1"), ("false", "no", "n", "0")
+_TRUE: Final = frozenset(
+    "true yes y 1 x on wahr ja j oui o vrai s\u00ed si s verdadero vero s\u00ec sim verdadeiro waar sant".split()
+)
+_FALSE: Final = frozenset("false no n 0 off falsch nein non faux falso n\u00e3o nao nee onwaar nej falskt".split())
 
 
 class Target(Struct, frozen=True):
@@ -29,7 +43,7 @@ class Target(Struct, frozen=True):
     Attributes:
         field: The field on the wire.
         part: Of `customFields` the field's name, key or id; of `dndSettings` the channel; empty for all of it. Of
-            consent the channels with a comma between, or `all`.
+            consent the channels with a comma between, or `all`. Of a column that gives a part of a field, which.
         group: Of an address, which: columns of one address are used together, or not at all.
         consent: Of consent, whether yes closes the channels (`opt-out`) or no does (`opt-in`).
     """
@@ -46,12 +60,19 @@ class Target(Struct, frozen=True):
             return f"{self.consent}:{self.part}"
         if not self.part:
             return self.field
+        if (self.field, self.part) in _JOINED_NAMES:
+            return _JOINED_NAMES[self.field, self.part]
         return f"{CUSTOM_PREFIX if self.field == 'customFields' else DND_PREFIX}{self.part}"
 
     @property
     def is_custom_field(self) -> bool:
         """Whether it is one custom field."""
         return self.field == "customFields" and bool(self.part)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether its cells are joined with those of others to one text: middle names, further lines of an address."""
+        return (self.field, self.part) in _JOINED_NAMES
 
     @property
     def is_consent(self) -> bool:
@@ -72,7 +93,8 @@ def consent_target(consent: Consent) -> Target:
 
 def read_target(text: str) -> Target | None:
     """Read a target as people write it: a field in any spelling, `custom:NAME`, `dnd:CHANNEL`, `opt-out:CHANNEL`,
-    `opt-in:CHANNEL`, `owner`, `location`.
+    `opt-in:CHANNEL`, `owner`, `location`, and `middleName`, `address2`, `houseNumber`, `streetNumber`, `fullAddress`,
+    which are joined to the name and to the street.
 
     Of an address, what follows an @ is the name of its group: `city@home`.
 
@@ -93,9 +115,12 @@ def read_target(text: str) -> Target | None:
     if kind is not None:
         names = [_read_channel_name(name, (*CHANNELS, ALL)) for name in rest.split(",")]
         return consent_target(Consent(kind, (ALL,) if ALL in names else tuple(dict.fromkeys(names))))
+    joined = _JOINED_SPELLINGS.get(plain(text))
+    if joined is not None:
+        return Target(*joined, group=group.strip())
     field = _ALIASES.get(text.lower(), _SPELLINGS.get(plain(text)))
     if field is None:
-        near = get_close_matches(text, [*FIELDS, "owner", "location"], 1, 0.5)
+        near = get_close_matches(text, [*FIELDS, *_JOINED, "owner", "location"], 1, 0.5)
         others = "custom:NAME, dnd:CHANNEL, opt-out:CHANNEL and opt-in:CHANNEL"
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIELDS)}, {others}"
         raise ConfigurationError(f"{text!r} is not a field of a contact; {hint}")
@@ -111,6 +136,7 @@ def _read_channel_name(text: str, known: Sequence[str]) -> str:
 
 FIELDS: Final = tuple(field.wire for field in UPSERT_FIELDS)
 _SPELLINGS: Final = {plain(wire): wire for wire in FIELDS}
+_JOINED_SPELLINGS: Final = {plain(name): parts for name, parts in _JOINED.items()}
 
 
 # ---------------------------------------------------------------------------------------------- cells to values
@@ -119,9 +145,32 @@ _SPELLINGS: Final = {plain(wire): wire for wire in FIELDS}
 def read_flag(cell: str) -> bool:
     """Read yes or no."""
     word = cell.lower()
-    if word not in _TRUE + _FALSE:
+    if word not in _TRUE | _FALSE:
         raise _neither_yes_nor_no(cell)
     return word in _TRUE
+
+
+_NO_STATES: Final = frozenset(
+    "active inactive cancelled canceled bounced complained subscribed unsubscribed unconfirmed confirmed pending "
+    "enabled disabled archived deleted open closed new verified unverified valid invalid blocked cleaned suppressed "
+    "aktiv inaktiv actif inactif activo inactivo attivo inattivo ativo inativo actief inactief".split()
+)
+
+
+def read_state(cell: str) -> str:
+    """Read a state of a country: columns called so may hold the state of a subscription.
+
+    Raises:
+        UnusableCellError: It is a word for such a status, or a text longer than any name of a state.
+    """
+    if cell.lower() in _NO_STATES:
+        raise UnusableCellError("is a status, not a state of a country")
+    if len(cell) > _MOST_STATE_CHARS:
+        raise UnusableCellError("is longer than the name of any state; is it in the right column?")
+    return cell
+
+
+_MOST_STATE_CHARS: Final = 1000
 
 
 def _neither_yes_nor_no(cell: str) -> UnusableCellError:

@@ -367,7 +367,7 @@ class Results:
         if problems:
             self.problems.add(problems, row)
             for problem in problems:
-                if problem.action != "assumed":
+                if problem.action not in ("empty", "assumed"):  # these are counted alone
                     told = [row.where, problem.column, problem.value, problem.sentence, problem.action]
                     self._writer(PROBLEMS, _PROBLEM_COLUMNS).writerow(map(neutral_cell, told))
                     self._rows[PROBLEMS] = self._rows.get(PROBLEMS, 1) + 1

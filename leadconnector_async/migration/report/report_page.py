@@ -69,6 +69,7 @@ _OUTCOMES: Final[dict[Action, str]] = {
     "skipped": "sent without the cell",
     "fixed": "sent, changed",
     "sent": "sent as it is",
+    "empty": "sent without the cell",
     "assumed": "sent",
 }
 

@@ -25,6 +25,7 @@ ACTION_WORDS: Final = {
     "skipped": "sent without the cell",
     "fixed": "sent, changed",
     "sent": "sent as it is",
+    "empty": "sent without the cell",
     "assumed": "sent",
 }
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from ...errors import ConfigurationError
 from .file import File
-from .table import Record, Table
+from .table import MOST_ABOVE, IsHeader, Record, Table, about_above, count_above
 from .text import OTHER_ENCODING, Encoding, Lines, is_text, open_text, read_start
 
 _MOST_CELL_CHARS: Final = 16 * 1024 * 1024
@@ -24,19 +26,23 @@ class DelimitedTable(Table):
         file: The file.
         encoding: Its encoding.
         delimiters: Those to choose from.
+        is_header: Tells the header from lines above it; None where the first line is the header.
 
     Raises:
         ConfigurationError: It has no header that can be read.
     """
 
-    def __init__(self, file: File, encoding: Encoding, delimiters: str) -> None:
+    def __init__(self, file: File, encoding: Encoding, delimiters: str, is_header: IsHeader | None = None) -> None:
         self.name = file.name
         self.notes = [encoding.note] if encoding.note else []
         self.file = file
         self._encoding = encoding
         self._width = 0
-        self._find_delimiter(delimiters)
-        header = next((record.cells for record in self._records()), None)
+        self._find_delimiter(delimiters, is_header)
+        first = self._first_rows(is_header)
+        self._above = count_above(first, is_header)
+        self.notes += about_above(first[: self._above])
+        header = first[self._above] if first else None
         if header is None or not all(is_text(name) for name in header):
             raise ConfigurationError(f"{self.name}: the header cannot be read as UTF-8; save the file as UTF-8")
         self.check_width(len(header))
@@ -45,18 +51,37 @@ class DelimitedTable(Table):
 
     def rows(self) -> Iterator[Record]:
         """Yield all rows."""
-        records = self._records()
-        next(records)
-        return records
+        return islice(self._records(), self._above + 1, None)
 
-    def _find_delimiter(self, delimiters: str) -> None:
-        """Take the delimiter that a first line for Excel names, else that of which the header has most."""
+    def _first_rows(self, is_header: IsHeader | None) -> list[Sequence[str]]:
+        """Return the first row; where it is no known header also those after it, as far as they can be read."""
+        rows: list[Sequence[str]] = []
+        try:
+            for record in islice(self._records(), MOST_ABOVE if is_header is not None else 1):
+                if rows and record.error is not None:
+                    break
+                rows.append(record.cells)
+                if is_header is not None and is_header(record.cells):
+                    break
+        except ConfigurationError:  # it is raised again where the rows are read
+            if not rows:
+                raise
+        return rows
+
+    def _find_delimiter(self, delimiters: str, is_header: IsHeader | None) -> None:
+        """Take the delimiter that a first line for Excel names, else that of which the header has most.
+
+        Where what that gives is no header, but another delimiter gives one below it, it is that one.
+        """
         start = read_start(self.file, self._encoding, _HEADER_CHARS)
         named = _DELIMITER_LINE.match(start)
         self._skipped = named is not None
         # What stands in quotes delimits nothing, and ends no header.
         header = re.split(r"[\r\n]", re.sub(r'"[^"]*"', "", start.lstrip("\r\n")), maxsplit=1)[0]
         self._delimiter = named[1] if named else max(delimiters, key=header.count)
+        if named is None and is_header is not None and not is_header(next(_split(start, self._delimiter), [])):
+            found = (one for one in delimiters if count_above(list(_split(start, one)), is_header))
+            self._delimiter = next(found, self._delimiter)
 
     def _records(self) -> Iterator[Record]:
         """Yield each record that is not blank, the header first.
@@ -102,3 +127,11 @@ class DelimitedTable(Table):
         if self._encoding.is_guess and any(map(self._encoding.hides_utf8, cells)):
             return OTHER_ENCODING
         return None
+
+
+def _split(start: str, delimiter: str) -> Iterator[list[str]]:
+    """Yield the first rows of a text that are not blank, as they are with a delimiter."""
+    try:
+        yield from islice(filter(any, csv.reader(io.StringIO(start, newline=""), delimiter=delimiter)), MOST_ABOVE)
+    except csv.Error:
+        return

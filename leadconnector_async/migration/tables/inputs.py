@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ...errors import ConfigurationError
 from ...private_file import open_anew
+from ..mapping.headers import looks_like_header
 from . import Reading, Table, find_files, open_table
 from .open import TEXT_KINDS, WORKBOOK_KINDS
 from .queries import Query
@@ -62,12 +63,10 @@ class Inputs:
 
     Args:
         sources: What to read.
-        is_stopped: Tells while standard input is read whether to give up.
     """
 
-    def __init__(self, sources: Sources, *, is_stopped: Callable[[], bool]) -> None:
+    def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._is_stopped = is_stopped
         self._folder: Path | None = None
         self._tables: list[Table] = []
 
@@ -78,8 +77,11 @@ class Inputs:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def open(self) -> list[Table]:
+    def open(self, is_stopped: Callable[[], bool]) -> list[Table]:
         """Look at all that is to be read.
+
+        Args:
+            is_stopped: Whether to give up, asked while standard input is read.
 
         Raises:
             ConfigurationError: Something of it cannot be read as rows.
@@ -89,16 +91,22 @@ class Inputs:
         if sources.is_asked_once:
             name = _STDIN_NAME if sources.query is None else "the query"
             reading = sources.reading if sources.query is None else Reading(format="csv", encoding="utf-8")
-            table = open_table(self._keep_once(reading), reading, name=name)
+            is_header = looks_like_header if sources.query is None else None
+            table = open_table(self._keep_once(reading, is_stopped), reading, name=name, is_header=is_header)
             table.part += sources.query.describe() if sources.query is not None else ""
             self._tables = [table]
         else:
-            self._tables = [open_table(path, sources.reading) for path in find_files(sources.files)]
+            self._tables = [
+                open_table(path, sources.reading, is_header=looks_like_header) for path in find_files(sources.files)
+            ]
         self._check_options()
         return self._tables
 
-    def describe_stdin(self) -> list[int | str] | None:
+    def describe_stdin(self, is_stopped: Callable[[], bool]) -> list[int | str] | None:
         """Return what the content of standard input is known by; None where it gives nothing, or is a terminal.
+
+        Args:
+            is_stopped: Whether to give up, asked while it is read.
 
         Raises:
             ConfigurationError: It cannot be read as rows.
@@ -107,33 +115,33 @@ class Inputs:
         if os.isatty(0):
             return None
         reading = self._sources.reading
-        path = self._keep_once(reading)
+        path = self._keep_once(reading, is_stopped)
         return open_table(path, reading, name=_STDIN_NAME).describe() if path.stat().st_size else None
 
-    def _keep_once(self, reading: Reading) -> Path:
+    def _keep_once(self, reading: Reading, is_stopped: Callable[[], bool]) -> Path:
         """Return the file that holds what can be read only once."""
         self._folder = Path(tempfile.mkdtemp(prefix="leadconnector-"))
         path = self._folder / f"{_KEPT}.{reading.format}"
         if self._sources.query is not None:
             self._sources.query.keep_rows(path)
         else:
-            self._keep_stdin(path)
+            self._keep_stdin(path, is_stopped)
         return path
 
-    def _keep_stdin(self, path: Path) -> None:
+    def _keep_stdin(self, path: Path, is_stopped: Callable[[], bool]) -> None:
         try:
             with open_anew(path, "wb") as file:
-                while data := self._read_stdin():
+                while data := self._read_stdin(is_stopped):
                     file.write(data)
         except InterruptedError:
             raise
         except OSError as error:
             raise ConfigurationError(f"standard input: cannot be kept ({error.strerror or error})") from None
 
-    def _read_stdin(self) -> bytes:
+    def _read_stdin(self, is_stopped: Callable[[], bool]) -> bytes:
         # Only sockets can be waited for on Windows.
         while os.name != "nt" and not select.select([0], [], [], _LOOK_UP_SECONDS)[0]:
-            if self._is_stopped():
+            if is_stopped():
                 raise InterruptedError(0, "interrupted")
         return os.read(0, _READ_BYTES)
 

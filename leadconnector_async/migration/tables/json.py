@@ -198,7 +198,7 @@ class _Utf8(io.RawIOBase):
             if self._depth > _MOST_DEPTH:
                 raise ConfigurationError(f"{self._name}: is nested more than {_MOST_DEPTH} deep, which no contact is")
         if self._text_bytes > _MOST_TEXT_BYTES:
-            raise ConfigurationError(f"{self._name}: holds a text of more than 16 million letters, which is no cell")
+            raise ConfigurationError(f"{self._name}: holds a text of more than 16 million letters, too long for a cell")
 
     def _check_numbers(self, data: bytes) -> None:
         left_open = 0
@@ -206,7 +206,7 @@ class _Utf8(io.RawIOBase):
             size = len(number[0]) + (self._number_bytes if number.start() == 0 else 0)
             if size > _MOST_NUMBER_BYTES:
                 raise ConfigurationError(
-                    f"{self._name}: holds a number of more than {_MOST_NUMBER_BYTES:,} digits, which is no cell"
+                    f"{self._name}: holds a number of more than {_MOST_NUMBER_BYTES:,} digits, too long for a cell"
                 )
             left_open = size if number.end() == len(data) else 0
         self._number_bytes = left_open

@@ -14,7 +14,7 @@ from .delimited import DelimitedTable
 from .duck import ParquetTable
 from .file import PACKINGS, File
 from .json import JsonLinesTable, JsonTable, is_json_lines
-from .table import Table
+from .table import IsHeader, Table
 from .text import Encoding, find_encoding
 from .workbook import WorkbookTable
 
@@ -49,33 +49,40 @@ class Reading(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"`format` {self.format!r} cannot be read; it is one of {', '.join(FORMATS)}")
 
 
-def open_table(path: Path, reading: Reading = Reading(), *, name: str | None = None) -> Table:  # noqa: B008 - it is frozen
+def open_table(
+    path: Path,
+    reading: Reading = Reading(),  # noqa: B008 - it is frozen
+    *,
+    name: str | None = None,
+    is_header: IsHeader | None = None,
+) -> Table:
     """Look at a file before anything is sent; its `count` then looks through it.
 
     Args:
         path: The file.
         reading: How to read it.
         name: How messages call it, if not by its path.
+        is_header: Tells the header from lines above it; None where the first line is the header.
 
     Raises:
         ConfigurationError: It cannot be read as rows; the sentence says what to do.
     """
     file = File(path, name=name, kind=f".{reading.format}" if reading.format else None)
     if file.kind in TEXT_KINDS:
-        return _open_text_table(file, find_encoding(file, reading.encoding))
+        return _open_text_table(file, find_encoding(file, reading.encoding), is_header)
     if file.kind in _PARQUET_KINDS:
         return ParquetTable(file)
     if file.kind in WORKBOOK_KINDS:
-        return WorkbookTable(file, reading.sheet)
+        return WorkbookTable(file, reading.sheet, is_header)
     names = f"{', '.join(_KINDS)}, perhaps with {', '.join(PACKINGS)} after it"
     raise ConfigurationError(
         f"{file.name}: is not a kind of file that can be read; the name must end in {names}, or give `format`"
     )
 
 
-def _open_text_table(file: File, encoding: Encoding) -> Table:
+def _open_text_table(file: File, encoding: Encoding, is_header: IsHeader | None) -> Table:
     if file.kind in _CSV_KINDS:
-        return DelimitedTable(file, encoding, _CSV_KINDS[file.kind])
+        return DelimitedTable(file, encoding, _CSV_KINDS[file.kind], is_header)
     if file.kind in _JSON_LINES_KINDS or is_json_lines(file, encoding):
         return JsonLinesTable(file, encoding)
     return JsonTable(file, encoding)

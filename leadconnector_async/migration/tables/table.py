@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -77,6 +77,49 @@ class Table:
     def describe(self) -> list[int | str]:
         """Return what the content is known by: size and SHA-256 of the file, and which part of it is read."""
         return [*self.file.describe(), *([self.part] if self.part else [])]
+
+
+# ---------------------------------------------------------------------------------------------- the header
+
+IsHeader: TypeAlias = Callable[[Sequence[str]], bool]
+"""Whether cells are headers of contacts."""
+MOST_ABOVE: Final = 30  # lines above a header that are looked through
+_MOST_SHOWN, _MOST_SHOWN_CHARS = 3, 40
+
+
+def count_above(rows: Sequence[Sequence[str]], is_header: IsHeader | None) -> int:
+    """Return how many rows stand above the header, such as the title of a report; none where no header follows.
+
+    The header is the first row that is known for one and has more cells than all above it: a row of a table is not
+    wider than its header, so no header that is merely unknown is passed over for one of its rows.
+
+    Args:
+        rows: The first rows that are not blank.
+        is_header: Tells a header; None where the first row is one.
+    """
+    if is_header is None or not rows or is_header(rows[0]):
+        return 0
+    widest = _filled(rows[0])
+    for place, cells in enumerate(rows[1:], 1):
+        width = _filled(cells)
+        if width > widest or width == widest == 1:
+            if is_header(cells):
+                return place
+            widest = width
+    return 0
+
+
+def _filled(cells: Sequence[str]) -> int:
+    return sum(bool(cell.strip()) for cell in cells)
+
+
+def about_above(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Say which rows above the header are skipped, as the end of a sentence; nothing where there are none."""
+    if not rows:
+        return []
+    texts = [next(cell.strip() for cell in cells if cell.strip())[:_MOST_SHOWN_CHARS] for cells in rows[:_MOST_SHOWN]]
+    lines = "1 line" if len(rows) == 1 else f"{len(rows)} lines"
+    return [f"{lines} above the header {'is' if len(rows) == 1 else 'are'} skipped ({'; '.join(map(repr, texts))})"]
 
 
 # ---------------------------------------------------------------------------------------------- cells

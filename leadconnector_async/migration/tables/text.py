@@ -135,7 +135,7 @@ def _utf16_without_mark(start: bytes) -> str | None:
 def _refuse_binary(file: File, start: bytes) -> None:
     what = next((what for signature, what in _SIGNATURES if start.startswith(signature)), None)
     if what is not None:
-        raise ConfigurationError(f"{file.name}: is no text but {what}; give it the ending that it should have")
+        raise ConfigurationError(f"{file.name}: is not text but {what}; give it the ending that it should have")
     if b"\0" in start and _is_binary(start):
         raise ConfigurationError(f"{file.name}: is not UTF-8 text (it looks like a binary file); save it as UTF-8")
 
@@ -259,7 +259,7 @@ def is_text(text: str) -> bool:
 def why_no_text(text: str) -> str | None:
     """Say what is wrong with a text that was not read whole; None where it was."""
     if "\0" in text:
-        return "holds a NUL character, which is no text; remove it"
+        return "holds a NUL character; remove it"
     return None if text.isascii() or _STRAY.search(text) is None else "is not UTF-8 text; save the file as UTF-8"
 
 

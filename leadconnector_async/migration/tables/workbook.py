@@ -9,12 +9,13 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from typing import Any, Final
 
 from ...errors import ConfigurationError
 from .extras import load_library
 from .file import File
-from .table import Record, Table, cell_of
+from .table import MOST_ABOVE, IsHeader, Record, Table, about_above, cell_of, count_above
 
 _MOST_BYTES: Final = 4 * 1024**3
 _MOST_RATIO: Final = 500
@@ -56,19 +57,20 @@ except BaseException:
 
 
 class WorkbookTable(Table):
-    """One sheet of a workbook; its first row that is not empty is the header.
+    """One sheet of a workbook; its first row that is not empty is the header, or a later one that is known for one.
 
     Formula cells give what the program that wrote the file has stored for them, cells of errors nothing.
 
     Args:
         file: The file.
         sheet: The name of the sheet, or its number from 1; None for the first one that is shown and not empty.
+        is_header: Tells the header from rows above it; None where the first row is the header.
 
     Raises:
         ConfigurationError: It cannot be read, or has no such sheet, or nothing stands there.
     """
 
-    def __init__(self, file: File, sheet: str | None) -> None:
+    def __init__(self, file: File, sheet: str | None, is_header: IsHeader | None = None) -> None:
         self._library = load_library("python_calamine", f"{file.name}: a workbook")
         self.name = file.name
         self.notes: list[str] = []
@@ -79,10 +81,12 @@ class WorkbookTable(Table):
         self._check_size()
         self._try_elsewhere(sheet)
         self.part = self._choose(sheet)
-        header = next(self._filled(), None)
-        if header is None:
+        first = list(islice(self._filled(), MOST_ABOVE))
+        if not first:
             raise ConfigurationError(f"{self.name}: is empty; it needs at least a header")
-        self._header_row, cells = header
+        above = count_above([cells for _, cells in first], is_header)
+        self.notes += about_above([cells for _, cells in first[:above]])
+        self._header_row, cells = first[above]
         self._width = max(position for position, cell in enumerate(cells, 1) if cell)
         self.check_width(self._width)
         self.columns = [name.strip() for name in cells[: self._width]]
