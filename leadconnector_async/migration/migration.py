@@ -739,7 +739,7 @@ class _Draft:
                 self._notes += [f"{table.name}: {note}" for table in tables for note in table.notes]
                 self._notes += self._assume()
                 if meaning.empties_fields:
-                    files = [RowFile(table, meaning) for table in tables]
+                    files = await in_thread(lambda: [RowFile(table, meaning) for table in tables])
                     self._notes += filter(None, [about_not_emptied(split_emptied(files)[1])])
                 seen = await self._preparation.read(tables, meaning, matching, asks_all=asks_all)
                 if not keep_with_obstacles:

@@ -125,7 +125,7 @@ class Preparation:
             JournalError: They cannot be kept.
             InterruptedError: `stop` was set.
         """
-        files = [RowFile(table, meaning) for table in tables]
+        files = await in_thread(lambda: [RowFile(table, meaning) for table in tables])  # may look at all cells
         self._check_names(files)
         self._check_location(files)
         self.files = files = await self._look_up(files)

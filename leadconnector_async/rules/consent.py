@@ -520,6 +520,9 @@ _DATE: Final = re.compile(
     re.ASCII,
 )
 _UNREAD: Final = "is neither yes nor no, and is taken for an opt-out"
+_MOST_KNOWN: Final = 1_000
+MOST_UNREAD: Final = 0.2
+"""The share of filled cells that may be unknown words before a column about consent counts as not understood."""
 ConsentAnswer: TypeAlias = Literal["closes", "leaves", "unread"]
 
 
@@ -562,6 +565,51 @@ def weigh(cell: str) -> WordWeight:
         return "weaker"
     others = (words.asked_closes, words.asked_leaves, words.member, words.no_member)
     return "weakest" if any(word in some for some in others) else "none"
+
+
+class WeakCells:
+    """Finds out whether the cells under a weak header are words about consent.
+
+    Strong words show it, even one among many. Weaker words (`bounced`) have other uses, so nearly all cells must be
+    understood, too; the weakest (`cancelled`) count only under a header that is about little else.
+
+    Args:
+        weak: What the header is about.
+
+    Attributes:
+        filled: How many cells there were.
+    """
+
+    def __init__(self, weak: Weak) -> None:
+        self.filled = 0
+        self._weak = weak
+        self._showing = ("strong", "weaker", "weakest") if weak.is_alone else ("strong", "weaker")
+        self._strong = self._shown = 0
+        self._known: dict[str, tuple[WordWeight, bool]] = {}
+        self._unread = 0
+
+    def add(self, cell: str) -> None:
+        """Take note of a cell that is not empty."""
+        found = self._known.get(cell)
+        if found is None:
+            found = weigh(cell), judge(cell, self._weak.consent.kind) == "unread"
+            if len(self._known) < _MOST_KNOWN:
+                self._known[cell] = found
+        weight, is_unread = found
+        self._strong += weight == "strong"
+        self._shown += weight in self._showing
+        self.filled += 1
+        self._unread += is_unread
+
+    @property
+    def are_consent(self) -> bool:
+        """Whether they are."""
+        return self._strong > 0 or (self.are_shown and self._unread <= MOST_UNREAD * self.filled)
+
+    @property
+    def are_shown(self) -> bool:
+        """Whether some cell shows it, as far as its header lets it count."""
+        return self._shown > 0
 
 
 def says_nothing(cell: str) -> bool:

@@ -239,7 +239,9 @@ def test_every_weak_header_of_each_language_counts_by_its_cells_alone(code: str)
     names = [*language.weak, *(f"{one.before}{word}{one.after}" for one in language.weak_phrases for word in one.words)]
     for name in names:
         weak, explicit = consent.find_weak(name), find_consent(name)
-        assert weak is not None or explicit is not None or name in {"sms", "text"} or not _channels(language, name), name
+        assert weak is not None or explicit is not None or name in {"sms", "text"} or not _channels(language, name), (
+            name
+        )
 
 
 def _channels(language: Any, name: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeAlias
@@ -13,7 +13,18 @@ from msgspec import UNSET, Struct
 
 from ...errors import ConfigurationError, option
 from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
-from ...rules.consent import ALL, CLOSED, ConsentKind, consent_reader, find_consent, judge, plain, says_nothing
+from ...rules.consent import (
+    ALL,
+    CLOSED,
+    MOST_UNREAD,
+    ConsentKind,
+    consent_reader,
+    find_consent,
+    find_weak,
+    judge,
+    plain,
+    says_nothing,
+)
 from ...rules.problems import Action, Fixed, Problem, UnusableCellError
 from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, is_plain, notes_of, without_decimals
 from .custom_fields import (
@@ -35,6 +46,7 @@ from .targets import (
     DND_PREFIX,
     VALUE_READERS,
     Target,
+    consent_target,
     read_channel,
     read_state,
     read_tags,
@@ -48,7 +60,6 @@ NOT_KNOWN: Final = "no field matches it"
 _NO_CHANNEL: Final = "it is about post or fax, for which there is no channel"
 Rank: TypeAlias = tuple[int, int]
 _SAID, _OF_PRESET, _BY_NAME = range(3)
-_MOST_UNREAD: Final = 0.2  # of the filled cells of a column about consent; with more, nobody knows what it says
 _STATUS_WORDS: Final = ("active", "inactive", "permanent")
 
 
@@ -101,7 +112,9 @@ class Unsent(Struct, frozen=True):
     reason: str
 
 
-def choose_column(position: int, name: str, header: str, meaning: Meaning, preset: Preset | None) -> Column | Unsent:
+def choose_column(
+    position: int, name: str, header: str, meaning: Meaning, preset: Preset | None, *, is_consent: bool = False
+) -> Column | Unsent:
     """Choose what a column is for.
 
     What the user says goes before what is known of the export that this is, and that before what the header says.
@@ -112,6 +125,7 @@ def choose_column(position: int, name: str, header: str, meaning: Meaning, prese
         header: The name as it stands in the table.
         meaning: What the user says.
         preset: Whose export this is, or None.
+        is_consent: Whether its header is a weak one (see `find_weak`) and its cells are words about consent.
 
     Raises:
         ConfigurationError: What the user says is no target, or one that the location does not have.
@@ -124,9 +138,9 @@ def choose_column(position: int, name: str, header: str, meaning: Meaning, prese
         if target is None:
             return Unsent(name, "ignored on request")
         return _column(position, name, header, target, rank, meaning)
-    if meaning.is_whole and not _is_about_consent(header):
+    if meaning.is_whole and not (is_consent or _is_about_consent(header)):
         return Unsent(name, "it is not in the mapping file")
-    found = _known_target(header, preset)
+    found = _known_target(header, preset, is_consent=is_consent)
     if isinstance(found, str):
         return Unsent(name, found)
     target, rank = found
@@ -166,8 +180,11 @@ def _is_about_consent(header: str) -> bool:
     return find_consent(header) is not None or (found is not None and found[0].is_consent)
 
 
-def _known_target(header: str, preset: Preset | None) -> tuple[Target, Rank] | str:
+def _known_target(header: str, preset: Preset | None, *, is_consent: bool) -> tuple[Target, Rank] | str:
     name = plain(header)
+    weak = find_weak(header) if is_consent else None
+    if weak is not None and not (preset is not None and name in preset.targets and preset.targets[name].is_consent):
+        return consent_target(weak.consent), (_BY_NAME, 0)
     if preset is not None:
         if name in preset.unsent:
             return preset.unsent[name]
@@ -225,7 +242,7 @@ def _doubt_by_name(target: Target, kind: ConsentKind, header: str) -> Doubt:
 
 def _doubt_of_cells(target: Target, kind: ConsentKind, header: str) -> Doubt:
     why = f"is about consent ({target.text}), and cannot be read"
-    return Doubt(partial(_is_unread, kind, _is_time(header)), _MOST_UNREAD, why)
+    return Doubt(partial(_is_unread, kind, _is_time(header)), MOST_UNREAD, why)
 
 
 def _is_unread(kind: ConsentKind, is_time: bool, cell: str) -> bool:
@@ -335,6 +352,7 @@ class ColumnMap:
         names: The headers, each a name of its own.
         headers: As they stand in the table.
         meaning: What the user says.
+        consents: Places of columns with weak headers whose cells are words about consent.
 
     Attributes:
         preset: Whose export this is, or None.
@@ -345,10 +363,15 @@ class ColumnMap:
         ConfigurationError: A target is none.
     """
 
-    def __init__(self, names: Sequence[str], headers: Sequence[str], meaning: Meaning) -> None:
+    def __init__(
+        self, names: Sequence[str], headers: Sequence[str], meaning: Meaning, consents: Container[int] = ()
+    ) -> None:
         self.preset = None if meaning.is_whole else recognise(headers)
         pairs = enumerate(zip(names, headers, strict=True))
-        chosen = [choose_column(position, *pair, meaning, self.preset) for position, pair in pairs]
+        chosen = [
+            choose_column(position, *pair, meaning, self.preset, is_consent=position in consents)
+            for position, pair in pairs
+        ]
         self.unsent = [column for column in chosen if isinstance(column, Unsent)]
         self.columns = [column for column in chosen if isinstance(column, Column)]
         closings = (choose_closing(headers[column.position], meaning, column) for column in self.columns)

@@ -21,7 +21,7 @@ from ..tables import Table
 from ..tables.text import read_small_text
 from .columns import NOT_KNOWN, ColumnMap
 from .meaning import NOTHING_SAID, Meaning
-from .rows import input_columns
+from .rows import input_columns, map_columns
 from .targets import FIELDS, read_target
 
 _SETTINGS: Final = ("default_country", "date_order")
@@ -107,7 +107,7 @@ def write_mapping(
         usage: Returns how to give the file back, for the head of the file, from the names of the tables as words of
             a shell.
     """
-    maps = [ColumnMap(*input_columns(table), meaning) for table in tables]
+    maps = [map_columns(table, meaning) for table in tables]
     presets = dict.fromkeys(columns.preset.name for columns in maps if columns.preset is not None)
     files = clean_text(shlex.join(table.name for table in tables))
     yield _HEAD.format(
@@ -134,7 +134,7 @@ def describe_mapping(table: Table, meaning: Meaning = NOTHING_SAID) -> dict[str,
         `name`; `looks_like`, whose export it is, or None; `columns`: of each `name`, `target` and `reason`, of
         which one is None.
     """
-    columns = ColumnMap(*input_columns(table), meaning)
+    columns = map_columns(table, meaning)
     targets = {name: target.text for name, target in columns.targets.items()}
     reasons = {unsent.name: unsent.reason for unsent in columns.unsent}
     return {

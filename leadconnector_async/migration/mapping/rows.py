@@ -18,7 +18,7 @@ from ...models.records import spell_number
 from ...models.wire import refuse_nulls
 from ...protocol import API_VERSIONS
 from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
-from ...rules.consent import judge, plain, without_openings
+from ...rules.consent import WeakCells, find_weak, judge, plain, without_openings
 from ...rules.problems import Fixed, Problem, UnusableCellError
 from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, notes_of
 from ...run.rows import KeptFile, KeptRow, place_cells
@@ -158,7 +158,7 @@ class RowFile:
         self._width, self._inputs = len(header), len(inputs)
         self.map: ColumnMap | None = None
         if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
-            self.map = ColumnMap(self.columns, inputs, meaning)
+            self.map = map_columns(table, meaning)
             require_identity(self.map, self.columns, self.name)
         self._people = None if self.map is None else People(self.map, header, inputs, meaning)
         self.left_out: Counter[str] = Counter()
@@ -417,6 +417,38 @@ def input_columns(table: Table) -> tuple[list[str], list[str]]:
     if tuple(header[-len(RESULT_COLUMNS) :]) == RESULT_COLUMNS:
         header = header[: -len(RESULT_COLUMNS)]
     return _distinct(header), header
+
+
+def map_columns(table: Table, meaning: Meaning) -> ColumnMap:
+    """Choose what each column of a table is for.
+
+    Where headers say too little, such as `Status`, all cells of their columns are read first, once for a table.
+    """
+    names, headers = input_columns(table)
+    if table.consents is None:
+        table.consents = _find_consents(table, headers)
+    return ColumnMap(names, headers, meaning, table.consents)
+
+
+_ENOUGH: Final = 1_000
+
+
+def _find_consents(table: Table, headers: Sequence[str]) -> frozenset[int]:
+    """Return the places of columns with weak headers whose cells are words about consent."""
+    looked = {place: WeakCells(weak) for place, header in enumerate(headers) if (weak := find_weak(header)) is not None}
+    # Of a column that may be a field, too, the first cells are enough: nearly all tables have a column `State`.
+    fields = [place for place in looked if is_known(headers[place])]
+    for record in table.rows() if looked else ():
+        for place in looked if record.error is None else ():
+            cell = clean_cell(record.cells[place]) if place < len(record.cells) else ""
+            if cell:
+                looked[place].add(cell)
+        for place in [place for place in fields if looked[place].filled >= _ENOUGH and not looked[place].are_shown]:
+            fields.remove(place)
+            del looked[place]
+        if not looked:
+            break
+    return frozenset(place for place, cells in looked.items() if cells.are_consent)
 
 
 def split_emptied(files: Sequence[RowFile]) -> tuple[list[str], list[str]]:

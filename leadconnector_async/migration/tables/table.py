@@ -47,6 +47,7 @@ class Table:
         notes: What was assumed in reading it, each the end of a sentence that begins with its name.
         row_word: How messages call a row.
         has_objects: Whether its rows are objects, so that each has a `line`.
+        consents: Places of columns whose cells showed that they are about consent; None where nobody has looked.
     """
 
     file: File
@@ -56,6 +57,7 @@ class Table:
     notes: Sequence[str] = ()
     row_word = "row"
     has_objects = False
+    consents: frozenset[int] | None = None
 
     def rows(self) -> Iterator[Record]:
         """Yield all rows; reading goes on after one that cannot be read.
