@@ -53,11 +53,11 @@ ROOMS: dict[str, str] = {
     "run": "database target timeline rows folder journal __init__",
     "migration": """
         tables/extras tables/file tables/table tables/duck tables/queries tables/text tables/delimited tables/json
-        tables/workbook tables/open mapping/targets mapping/custom_fields mapping/directories mapping/headers
-        mapping/meaning mapping/presets mapping/columns matching before undone plan export undo report/html
-        report/charts report/words report/plan_page tables/__init__ tables/inputs mapping/rows mapping/file check
-        restoring select options steps tagging phones report/files load survey planning inventory verify restore
-        report/report_page mapping/__init__ report/__init__ existing prepare migration __init__
+        tables/workbook tables/vcard tables/open mapping/targets mapping/custom_fields mapping/directories
+        mapping/headers mapping/meaning mapping/presets mapping/columns matching before undone plan export undo
+        report/html report/charts report/words report/plan_page tables/__init__ tables/inputs mapping/rows
+        mapping/file check restoring select options steps tagging phones report/files load survey planning inventory
+        verify restore report/report_page mapping/__init__ report/__init__ existing prepare migration __init__
     """,
     "cluster": "own_worker store lease spool journal splitting workers dispatch load lead run __init__",
     "sandbox": """

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from leadconnector_async import ContactUpsert, LeadConnector, LeadConnectorError
 from leadconnector_async.bulk.closing import closings_of
@@ -20,7 +21,7 @@ from leadconnector_async.migration.mapping.file import read_mapping_file, write_
 from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import FileRow, RowFile, open_row_file
 from leadconnector_async.models import encode_contact
-from leadconnector_async.rules import consent
+from leadconnector_async.rules import Checks, consent
 from leadconnector_async.rules.consent import CHANNELS, KINDS, Consent, find_consent, judge, says_nothing
 from leadconnector_async.rules.problems import ProblemTally
 from leadconnector_async.sandbox import Sandbox
@@ -48,8 +49,8 @@ OPT_OUT = {
         Unsubscribed (text alerts) | Opt Out: SMS | Do Not Send Texts
     """,
     "Call": """
-        Do Not Call | DoNotCall | DO NOT CALL | do_not_call | Do Not Phone | donotphone | Call Opt Out | Home
-        Phone Do Not Call | Landline DNC
+        Do Not Call | DoNotCall | DO NOT CALL | do_not_call | Do Not Phone | donotphone | Call Opt Out | Landline DNC |
+        Home Phone Do Not Call
     """,
     "WhatsApp": """
         WhatsApp Opt Out | Opted out of WhatsApp
@@ -636,3 +637,81 @@ def test_what_the_product_exports_opens_nothing(tmp_path: Path) -> None:
 def test_consent_says_what_a_header_says() -> None:
     assert find_consent("SMS Opt-Out") == Consent("opt-out", ("SMS",))
     assert find_consent("Do Not Mail") == Consent("opt-out", ())
+
+
+# ---------------------------------------------------------------------------------------------- weak headers
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "expected"),
+    [
+        ("Status", ["Subscribed", "Unsubscribed", "Active"], [set(), {"Email"}, set()]),
+        ("Email Status", ["Active", "Bounced", "Cleaned"], [set(), {"Email"}, {"Email"}]),
+        ("state", ["active", "cancelled", "bounced"], [set(), {"Email"}, {"Email"}]),
+        ("Anmeldestatus", ["angemeldet", "abgemeldet"], [set(), {"Email"}]),
+        ("Permission", ["granted", "denied"], [set(), {ALL}]),
+    ],
+)
+def test_a_weak_header_counts_where_its_cells_are_words_about_consent(
+    tmp_path: Path, header: str, cells: list[str], expected: list[Any]
+) -> None:
+    rows = rows_of(tmp_path / "a.csv", f"email,{header}\n" + "".join(f"{n}@b.co,{c}\n" for n, c in enumerate(cells)))
+    found = [closed_by(row.contact) for row in rows if isinstance(row.contact, ContactUpsert)]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("Status", ["New", "Customer", "active"]),
+        ("Email Status", ["valid", "invalid", "catch-all", "unknown"]),
+        ("State", ["MA", "NY", "active"]),
+        ("Newsletter", ["Spring", "Weekly"]),
+        ("Permission", ["admin", "editor"]),
+        ("Subscription", ["active", "cancelled", "active"]),
+        ("Marketing contact status", ["Marketing contact", "Non-marketing contact"]),
+    ],
+)
+def test_a_weak_header_over_other_words_closes_nobody_and_stops_nothing(
+    tmp_path: Path, header: str, cells: list[str]
+) -> None:
+    tally, found = check(tmp_path / "a.csv", header, cells)
+    assert not tally.unread
+    assert found == [set()] * len(cells)
+
+
+def test_a_word_about_consent_is_found_wherever_in_the_file_it_stands(tmp_path: Path) -> None:
+    cells = ["Customer"] * 3_000 + ["Unsubscribed"]
+    tally, _ = check(tmp_path / "a.csv", "Status", cells)
+    assert [unread.column for unread in tally.unread] == ["Status"]  # most of it says something else: it stops the load
+
+
+# ---------------------------------------------------------------------------------------------- flags of phones
+
+
+@pytest.mark.parametrize(
+    ("cells", "phone", "expected"),
+    [
+        ("2125550101,yes,2125550102,no", "+12125550102", set()),
+        ("2125550101,no,2125550102,yes", "+12125550101", set()),
+        ("2125550101,yes,2125550102,yes", "+12125550101", {"Call", "SMS"}),
+        ("2125550101,yes,,", "+12125550101", {"Call", "SMS"}),
+        ("2125550101,perhaps,2125550102,", "+12125550102", set()),  # what cannot be read is no leave to call
+        ("2125550101,,,yes", "+12125550101", set()),
+        (",yes,,", UNSET, {"Call", "SMS"}),  # the contact may have that number
+    ],
+)
+def test_a_phone_that_may_be_called_goes_before_one_that_may_not(
+    tmp_path: Path, cells: str, phone: Any, expected: set[str]
+) -> None:
+    text = f"email,Phone 1,Phone 1 DNC,Phone 2,Do Not Call Phone 2\na@b.co,{cells}\n"
+    (row,) = rows_of(tmp_path / "a.csv", text, checks=Checks(default_country="US"))
+    assert isinstance(row.contact, ContactUpsert)
+    assert (row.contact.phone, closed_by(row.contact)) == (phone, expected)
+
+
+def test_a_flag_of_one_phone_among_several_is_about_all_of_them(tmp_path: Path) -> None:
+    text = "email,Phone,Phone opt out,Mobile\na@b.co,,yes,2125550101\n"
+    (row,) = rows_of(tmp_path / "a.csv", text, checks=Checks(default_country="US"))
+    assert isinstance(row.contact, ContactUpsert)
+    assert "Call" in closed_by(row.contact)

@@ -91,6 +91,7 @@ class Column(Struct, frozen=True):
         doubt: Why it may stop the load, as it is about consent; None of most columns, and where the user settled it.
         keeps_placeholders: Whether a word for nothing is read as any other: it is consent's own to judge.
         is_free_text: Whether its cells may hold any text.
+        flag: Of a phone, the place of a column that says whether this number must not be called; None without one.
     """
 
     position: int
@@ -103,6 +104,7 @@ class Column(Struct, frozen=True):
     doubt: Doubt | None = None
     keeps_placeholders: bool = False
     is_free_text: bool = False
+    flag: int | None = None
 
 
 class Unsent(Struct, frozen=True):
@@ -378,13 +380,14 @@ class ColumnMap:
         self.columns += [column for column in closings if column is not None]
         if "email" not in self.fields:
             self.columns = [close_all(column, headers[column.position]) for column in self.columns]
-        self.columns = _group_address(_settle_name(self.columns, headers))
+        self.columns = _flag_phones(_group_address(_settle_name(self.columns, headers)), headers)
         self.columns.sort(key=lambda column: (column.rank, column.position))
         self._groups: dict[str, list[Column]] = {}
         for column in self.columns:
             if column.target.group:
                 self._groups.setdefault(column.target.group, []).append(column)
         self._plan = [(column.position, _slot(column), column.read, column) for column in self.columns]
+        self._flags = [(column.position, column.flag) for column in self.columns if column.flag is not None]
         self._emptied = _by_slot(self.columns)
         self._has_parts = any(column.target.part for column in self.columns)
         self._has_joined = any(column.target.is_joined for column in self.columns)
@@ -423,7 +426,10 @@ class ColumnMap:
         tags: list[list[str]] = []
         passed_over = self._passed_over(cells) if len(self._groups) > 1 else ()
         width = len(cells)
-        for position, slot, read, column in self._plan:
+        flagged = self._flagged(cells) if self._flags else ()
+        # A number that may be called goes before one that may not.
+        plan = sorted(self._plan, key=lambda planned: planned[0] in flagged) if flagged else self._plan
+        for position, slot, read, column in plan:
             raw = cells[position] if position < width else ""
             cell = raw.rstrip() if is_plain(raw) else _look_at(column, raw, told)
             if not cell:
@@ -440,6 +446,10 @@ class ColumnMap:
                 told.append((column, Problem(column.name, cell, value.sentence, value.action)))
                 value = value.value
             _put(values, tags, slot, value)
+            if position in flagged:
+                values[_CLOSED_BY_FLAG] = True
+        if flagged and "phone" not in values:
+            values[_CLOSED_BY_FLAG] = True  # the number that must not be called may be one that the contact has
         if tags:
             values[_TAGS] = _join_tags(tags)
         if self._emptied or self._has_joined:
@@ -471,6 +481,10 @@ class ColumnMap:
                 values[slot] = used[0].empty
         settle_names(values, self._emptied)
 
+    def _flagged(self, cells: Sequence[str]) -> Collection[int]:
+        """Return the places of phones that must not be called; what cannot be read says so, too."""
+        return [phone for phone, flag in self._flags if _is_filled(flag, cells) and _closes(clean_cell(cells[flag]))]
+
     def _passed_over(self, cells: Sequence[str]) -> Collection[str]:
         """Return the addresses that are not sent: all but the first of which there is a cell."""
         filled = [
@@ -484,6 +498,54 @@ class ColumnMap:
 
 _OF_LAND: Final = ("country", "state")
 _MAIN: Final = "main"
+
+
+_CLOSED_BY_FLAG: Final = "opt-out:Call,SMS"
+
+
+def _closes(cell: str) -> bool:
+    return judge(cell, "opt-out") != "leaves"
+
+
+def _flag_phones(columns: Sequence[Column], headers: Sequence[str]) -> list[Column]:
+    """Give phones the flags that are theirs alone: `Phone 1 DNC` is about `Phone 1`, and closes nothing by itself.
+
+    A flag may mean all phones where only some have one and no number in the header says which; then it stays as it is.
+    """
+    phones = [column for column in columns if column.target == Target("phone")]
+    flags = {
+        phone.position: flag
+        for column in columns
+        if (phone := _flagged_phone(column, phones, headers)) is not None
+        for flag in [column.position]
+    }
+    if len(flags) < len(phones):
+        flags = {place: flag for place, flag in flags.items() if re.search(r"\d", headers[place])}
+    return [_with_flag(column, flags) for column in columns]
+
+
+def _flagged_phone(column: Column, phones: Sequence[Column], headers: Sequence[str]) -> Column | None:
+    """Return the phone that a column about consent names, and no other; None where it names none."""
+    if column.target.consent != "opt-out" or column.rank[0] == _SAID:
+        return None
+    flag = plain(headers[column.position])
+    named = [(len(name), phone) for phone in phones if _is_flag_of(name := plain(headers[phone.position]), flag)]
+    return max(named, key=lambda pair: pair[0])[1] if named else None
+
+
+def _is_flag_of(name: str, flag: str) -> bool:
+    """Whether a header is that of a phone with words of an opt-out before or behind it."""
+    rest = flag.removeprefix(name) if flag.startswith(name) else flag.removesuffix(name)
+    found = find_consent(rest)
+    return rest != flag and not re.search(r"\d", rest) and found is not None and found.kind == "opt-out"
+
+
+def _with_flag(column: Column, flags: Mapping[int, int]) -> Column:
+    if column.position in flags and column.target == Target("phone"):
+        return msgspec.structs.replace(column, flag=flags[column.position])
+    if column.position in flags.values() and column.target.consent is not None:
+        return msgspec.structs.replace(column, read=lambda _: None)
+    return column
 
 
 def _settle_name(columns: Sequence[Column], headers: Sequence[str]) -> list[Column]:

@@ -2,14 +2,15 @@
 
 Source of the headers: HubSpot's default contact properties (knowledge.hubspot.com); Salesforce's object reference of
 Contact (developer.salesforce.com) and its report labels; people as Pipedrive, audiences as Mailchimp and contacts as
-ActiveCampaign export them; the CSV that Google Contacts writes now and the one before ("Given Name"); Outlook's list
-in "Create or edit .csv files to import into Outlook" (support.microsoft.com); HighLevel's contact export. Columns
-whose headers say by themselves that somebody opted out are known in every file: see `consent`.
+ActiveCampaign export them; customers as Shopify, contacts as Zoho, Constant Contact and PropStream export them; the CSV
+that Google Contacts writes now and the one before ("Given Name"); Outlook's list in "Create or edit .csv files to
+import into Outlook" (support.microsoft.com); HighLevel's contact export. Columns whose headers say by themselves that
+somebody opted out are known in every file: see `consent`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 from msgspec import Struct
@@ -23,18 +24,20 @@ class Preset(Struct, frozen=True):
 
     Attributes:
         name: Whose it is.
-        signs: Headers that tell it, in plain form; two of them do, or one that no other has.
+        signs: Headers that tell it, in plain form; two of them do.
+        own: Headers that no other export has, in plain form; one of them does.
         targets: By header in plain form; the order is that in which columns for one field are preferred.
         unsent: Headers, in plain form, of columns that could be taken for a field and are none, and why.
     """
 
     name: str
     signs: frozenset[str]
+    own: frozenset[str]
     targets: dict[str, Target]
     unsent: dict[str, str]
 
 
-def _preset(name: str, signs: str, columns: str, unsent: dict[str, str] | None = None) -> Preset:
+def _preset(name: str, signs: str, columns: str, unsent: dict[str, str] | None = None, *, own: str = "") -> Preset:
     """Read a table: in each line a target (`field`, or `field@address`) = the headers for it."""
     targets: dict[str, Target] = {}
     for line in columns.strip().splitlines():
@@ -43,7 +46,11 @@ def _preset(name: str, signs: str, columns: str, unsent: dict[str, str] | None =
         if target is not None:
             targets |= {plain(header): target for header in headers.split(", ")}
     reasons = {plain(header): reason for header, reason in (unsent or {}).items()}
-    return Preset(name, frozenset(plain(sign) for sign in signs.split(", ")), targets, reasons)
+    return Preset(name, _plain(signs), _plain(own), targets, reasons)
+
+
+def _plain(headers: str) -> frozenset[str]:
+    return frozenset(plain(header) for header in headers.split(", ") if header)
 
 
 _OF_IP: Final = "is what Mailchimp guesses from an IP address"
@@ -72,6 +79,7 @@ PRESETS: Final = (
         source = Original Source, Original Traffic Source, Latest Source
         owner = Contact owner
         """,
+        own="Record ID - Contact, Unsubscribed from all email, Marketing contact status, Original Traffic Source",
     ),
     _preset(
         "Salesforce",
@@ -100,6 +108,7 @@ PRESETS: Final = (
         source = Lead Source
         owner = Contact Owner, Lead Owner, Owner, OwnerId
         """,
+        own="HasOptedOutOfEmail, HasOptedOutOfFax, Company / Account, MailingStreet, MailingPostalCode",
     ),
     _preset(
         "Pipedrive",
@@ -142,6 +151,7 @@ PRESETS: Final = (
         opt-out:Email = CLEAN_TIME
         """,
         {"TIMEZONE": _OF_IP, "REGION": _OF_IP, "CC": _OF_IP},
+        own="MEMBER_RATING, OPTIN_TIME, LEID, EUID, UNSUB_TIME, CLEAN_TIME",
     ),
     _preset(
         "ActiveCampaign",
@@ -157,6 +167,98 @@ PRESETS: Final = (
         tags = Tags
         owner = Contact Owner, Owner
         """,
+    ),
+    _preset(
+        "Zoho",
+        "Record Id, Contact Owner, Lead Owner, Account Name, Mailing Zip, Email Opt Out, Secondary Email, Tag",
+        """
+        firstName = First Name
+        lastName = Last Name
+        name = Contact Name, Lead Name, Full Name
+        email = Email, Secondary Email
+        phone = Phone, Mobile, Home Phone, Other Phone
+        address1@mailing = Mailing Street
+        city@mailing = Mailing City
+        state@mailing = Mailing State
+        postalCode@mailing = Mailing Zip
+        country@mailing = Mailing Country
+        address1@other = Other Street, Street
+        city@other = Other City, City
+        state@other = Other State, State
+        postalCode@other = Other Zip, Zip Code
+        country@other = Other Country, Country
+        companyName = Account Name, Company
+        website = Website
+        dateOfBirth = Date of Birth
+        source = Lead Source
+        tags = Tag
+        owner = Contact Owner, Lead Owner
+        """,
+        own="Contact Owner.id, Lead Owner.id, Unsubscribed Mode, Unsubscribed Time",
+    ),
+    _preset(
+        "Shopify",
+        "Customer ID, Total Spent, Total Orders, Tax Exempt, Accepts Marketing, Province Code, Address1, Address2",
+        """
+        firstName = First Name
+        lastName = Last Name
+        email = Email
+        phone = Phone, Default Address Phone
+        companyName = Default Address Company, Company
+        address1@default = Default Address Address1, Address1
+        address2@default = Default Address Address2, Address2
+        city@default = Default Address City, City
+        state@default = Default Address Province Code, Default Address Province, Province Code, Province
+        postalCode@default = Default Address Zip, Zip
+        country@default = Default Address Country Code, Default Address Country, Country Code, Country
+        tags = Tags
+        """,
+        own="Accepts Email Marketing, Accepts SMS Marketing, Default Address Address1, Default Address Zip",
+    ),
+    _preset(
+        "Constant Contact",
+        "Email address, Email status, Email Lists, Job title, Phone - home, Phone - mobile, Phone - work",
+        """
+        firstName = First name
+        lastName = Last name
+        email = Email address, Email address - other
+        phone = Phone - mobile, Phone - home, Phone - work, Phone - other
+        companyName = Company
+        address1@home = Street address line 1 - Home
+        address2@home = Street address line 2 - Home
+        city@home = City - Home
+        state@home = State/Province - Home
+        postalCode@home = Zip/Postal Code - Home
+        country@home = Country - Home
+        address1@work = Street address line 1 - Work
+        address2@work = Street address line 2 - Work
+        city@work = City - Work
+        state@work = State/Province - Work
+        postalCode@work = Zip/Postal Code - Work
+        country@work = Country - Work
+        tags = Tags
+        """,
+        own="Email permission status, Street address line 1 - Home, Street address line 1 - Work",
+    ),
+    _preset(
+        "PropStream",
+        "Owner 1 First Name, Owner 1 Last Name, Owner 2 First Name, Mailing Address, Mailing Zip, Phone 1 DNC, "
+        "Phone 1 Type, Do Not Mail",
+        """
+        firstName = Owner 1 First Name
+        lastName = Owner 1 Last Name
+        email = Email 1, Email 2, Email 3, Email 4
+        phone = Phone 1, Phone 2, Phone 3, Phone 4, Phone 5
+        address1@mailing = Mailing Address
+        city@mailing = Mailing City
+        state@mailing = Mailing State
+        postalCode@mailing = Mailing Zip
+        address1@property = Address
+        city@property = City
+        state@property = State
+        postalCode@property = Zip
+        """,
+        own="Owner 1 First Name, Owner 1 Last Name",
     ),
     _preset(
         "Google Contacts",
@@ -243,8 +345,17 @@ PRESETS: Final = (
 
 
 def recognise(names: Sequence[str]) -> Preset | None:
-    """Find whose export a header is; None where two of the signs of one are not there, or of two as many."""
+    """Find whose export a header is; None where it shows too little, or as much of two."""
     header = {plain(name) for name in names}
-    found = sorted(((len(preset.signs & header), number) for number, preset in enumerate(PRESETS)), reverse=True)
+    found = sorted(((_score(preset, header), number) for number, preset in enumerate(PRESETS)), reverse=True)
     (most, best), (second, _) = found[:2]
-    return PRESETS[best] if most >= 2 and most > second else None
+    return PRESETS[best] if most >= _ENOUGH and most > second else None
+
+
+_ENOUGH: Final = 2
+_OWN: Final = 100  # more than all signs that two exports share
+
+
+def _score(preset: Preset, header: Set[str]) -> int:
+    """Return how much a header shows that it is an export; it is one from `_ENOUGH` on."""
+    return len(preset.signs & header) + _OWN * len(preset.own & header)

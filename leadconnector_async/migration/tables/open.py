@@ -16,16 +16,18 @@ from .file import PACKINGS, File
 from .json import JsonLinesTable, JsonTable, is_json_lines
 from .table import IsHeader, Table
 from .text import Encoding, find_encoding
+from .vcard import VCardTable
 from .workbook import WorkbookTable
 
 _ANY_DELIMITER: Final = ",;\t|"
 _CSV_KINDS: Final = {".csv": _ANY_DELIMITER, ".tsv": "\t", ".tab": "\t", ".txt": _ANY_DELIMITER}
 _JSON_LINES_KINDS: Final = (".jsonl", ".ndjson")
-TEXT_KINDS: Final = (*_CSV_KINDS, *_JSON_LINES_KINDS, ".json")
+_VCARD_KINDS: Final = (".vcf", ".vcard")
+TEXT_KINDS: Final = (*_CSV_KINDS, *_JSON_LINES_KINDS, ".json", *_VCARD_KINDS)
 _PARQUET_KINDS: Final = (".parquet", ".pq")
 WORKBOOK_KINDS: Final = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 _KINDS: Final = (*TEXT_KINDS, *_PARQUET_KINDS, *WORKBOOK_KINDS)
-FORMATS: Final = ("csv", "tsv", "json", "jsonl", "parquet", "xlsx", "xls", "xlsb", "ods")
+FORMATS: Final = ("csv", "tsv", "json", "jsonl", "vcf", "parquet", "xlsx", "xls", "xlsb", "ods")
 
 
 class Reading(Struct, frozen=True, kw_only=True):
@@ -83,6 +85,8 @@ def open_table(
 def _open_text_table(file: File, encoding: Encoding, is_header: IsHeader | None) -> Table:
     if file.kind in _CSV_KINDS:
         return DelimitedTable(file, encoding, _CSV_KINDS[file.kind], is_header)
+    if file.kind in _VCARD_KINDS:
+        return VCardTable(file, encoding)
     if file.kind in _JSON_LINES_KINDS or is_json_lines(file, encoding):
         return JsonLinesTable(file, encoding)
     return JsonTable(file, encoding)

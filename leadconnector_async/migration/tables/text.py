@@ -105,7 +105,7 @@ def find_encoding(file: File, given: str | None = None) -> Encoding:
     """
     start = file.start(_START_BYTES)
     if not start.strip():
-        raise ConfigurationError(f"{file.name}: is empty; it needs at least a header")
+        raise ConfigurationError(f"{file.name}: is empty")
     if given is not None:
         return _named(given)
     marked = next((name for mark, name in _MARKS if start.startswith(mark)), None) or _utf16_without_mark(start)

@@ -83,7 +83,7 @@ class WorkbookTable(Table):
         self.part = self._choose(sheet)
         first = list(islice(self._filled(), MOST_ABOVE))
         if not first:
-            raise ConfigurationError(f"{self.name}: is empty; it needs at least a header")
+            raise ConfigurationError(f"{self.name}: is empty")
         above = count_above([cells for _, cells in first], is_header)
         self.notes += about_above([cells for _, cells in first[:above]])
         self._header_row, cells = first[above]

@@ -66,6 +66,19 @@ EXPORTS = {
     "OPTIN_IP,CONFIRM_TIME,CONFIRM_IP,LATITUDE,LONGITUDE,GMTOFF,DSTOFF,TIMEZONE,CC,REGION,UNSUB_TIME,"
     "LAST_CHANGED,LEID,EUID,NOTES,TAGS",
     "ActiveCampaign": "Email,First Name,Last Name,Phone,Account Name,Contact Score,Tags,Date Created",
+    "Zoho": "Record Id,Contact Owner.id,Contact Owner,Lead Source,First Name,Last Name,Account Name,Title,Email,"
+    "Department,Phone,Home Phone,Mobile,Date of Birth,Email Opt Out,Skype ID,Secondary Email,Mailing Street,"
+    "Mailing City,Mailing State,Mailing Zip,Mailing Country,Description,Unsubscribed Mode,Tag",
+    "Shopify": "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Default Address Company,"
+    "Default Address Address1,Default Address Address2,Default Address City,Default Address Province Code,"
+    "Default Address Country Code,Default Address Zip,Default Address Phone,Phone,Accepts SMS Marketing,"
+    "Total Spent,Total Orders,Note,Tax Exempt,Tags",
+    "Constant Contact": "Email address,First name,Last name,Company,Job title,Email status,"
+    "Email permission status,Phone - home,Phone - mobile,Street address line 1 - Home,City - Home,"
+    "State/Province - Home,Zip/Postal Code - Home,Country - Home,Email Lists,Tags,Created At",
+    "PropStream": "Address,City,State,Zip,Owner 1 First Name,Owner 1 Last Name,Owner 2 First Name,"
+    "Owner 2 Last Name,Mailing Address,Mailing City,Mailing State,Mailing Zip,Do Not Mail,Phone 1,Phone 1 Type,"
+    "Phone 1 DNC,Phone 2,Phone 2 Type,Phone 2 DNC,Email 1,Email 2",
     "Google Contacts": "First Name,Middle Name,Last Name,Name Prefix,Organization Name,Birthday,Notes,Labels,"
     "E-mail 1 - Label,E-mail 1 - Value,E-mail 2 - Label,E-mail 2 - Value,Phone 1 - Label,"
     "Phone 1 - Value,Address 1 - Street,Address 1 - City,Address 1 - Postal Code,Address 1 - Country,"
@@ -81,6 +94,19 @@ SENT = {
     "Pipedrive": {"Person - Email - Home": "email", "Person - Label": "tags", "Person - Organization": "companyName"},
     "Mailchimp": {"Email Address": "email", "UNSUB_TIME": "opt-out:Email", "TAGS": "tags"},
     "ActiveCampaign": {"Email": "email", "Account Name": "companyName"},
+    "Zoho": {
+        "Account Name": "companyName",
+        "Mailing Zip": "postalCode",
+        "Email Opt Out": "opt-out:Email",
+        "Tag": "tags",
+    },
+    "Shopify": {
+        "Default Address Address1": "address1",
+        "Default Address Province Code": "state",
+        "Accepts Email Marketing": "opt-in:Email",
+    },
+    "Constant Contact": {"Email address": "email", "Phone - mobile": "phone", "City - Home": "city"},
+    "PropStream": {"Owner 1 First Name": "firstName", "Phone 2": "phone", "Mailing Zip": "postalCode"},
     "Google Contacts": {"E-mail 2 - Value": "email", "Labels": "tags", "Address 1 - Street": "address1"},
     "Outlook": {"E-mail Address": "email", "Categories": "tags", "Home City": "city", "Web Page": "website"},
     "HighLevel": {"Business Name": "companyName", "Name": "name", "Phone": "phone"},
@@ -94,6 +120,13 @@ UNSENT = {
         "LAST_CHANGED LEID EUID NOTES".split()
     ),
     "ActiveCampaign": {"Contact Score", "Date Created"},
+    "Zoho": {
+        *("Record Id", "Contact Owner.id", "Contact Owner", "Title", "Department", "Skype ID", "Description"),
+        "Unsubscribed Mode",
+    },
+    "Shopify": {"Customer ID", "Total Spent", "Total Orders", "Note", "Tax Exempt"},
+    "Constant Contact": {"Job title", "Email status", "Email Lists", "Created At"},
+    "PropStream": {"Owner 2 First Name", "Owner 2 Last Name", "Do Not Mail", "Phone 1 Type", "Phone 2 Type"},
     "Google Contacts": {
         "Name Prefix",
         "Notes",
