@@ -8,7 +8,7 @@ is what any program does that uses aiohttp and msgspec well. All run in turn, se
 of the rounds over the least of the bare loop's, as noise only ever adds. The client runs on one core and the server
 on another, where there are two. Limits are off.
 
-    pip install -e '.[bench]'
+    pip install -e . --group bench
     python benchmarks/bench_call.py [--calls 4000] [--rounds 9] [--sdk-calls 300]
 """
 

@@ -303,7 +303,7 @@ MISSING: list[Any] = [
     *(math.nan, math.inf, -math.inf),
     *(Decimal("NaN"), Decimal("-sNaN"), Decimal("Infinity"), Decimal("-Infinity")),
     *(np.float64("nan"), np.float64("inf"), np.float32("nan"), np.float32("-inf"), np.float16("nan")),
-    *(np.datetime64("NaT"), np.timedelta64("NaT"), pd.NaT, pd.NA),
+    *(np.datetime64("NaT", "s"), np.timedelta64("NaT", "s"), pd.NaT, pd.NA),
 ]
 
 
