@@ -77,7 +77,7 @@ asyncio.run(main())
 """
 # A worker that is killed takes answers with it: what they said is inferred by the next one.
 _VARYING = (
-    *("requests", "retries", "rate_limited", "started_at", "finished_at", "duration_seconds", "sittings"),
+    *("requests", "retries", "rate_limited", "started_at", "finished_at", "duration_seconds", "sessions"),
     "inferred",
 )
 WORKERS, AT_ONCE, BEAT = 20, 50, 0.5  # of the simulation

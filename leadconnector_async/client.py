@@ -30,7 +30,7 @@ class LeadConnector(Caller):
 
     Args:
         token: A Private Integration Token, or a token source.
-        location_id: The location of contacts that name none themselves.
+        location_id: The location of contacts without one of their own.
         base_url: The API's address; plain `http` is refused unless the host is this machine.
         api_version: `2021-07-28`, `2023-02-21` or `v3`.
         rate_limit: The limits to begin with, or None to send without any.

@@ -141,8 +141,8 @@ class CallError(LeadConnectorError):
     """A call was tried, again where that was safe, and did not succeed.
 
     Attributes:
-        attempts: How many tries were made, those answered 429 not counted.
-        rate_limited: How many tries were answered 429.
+        attempts: How many tries were made, not counting those that were rate-limited (HTTP 429).
+        rate_limited: How many tries were rate-limited (HTTP 429).
         may_be_applied: True where the API may have done what was asked although no answer says so.
     """
 
@@ -356,10 +356,10 @@ class DailyQuotaExceededError(LeadConnectorError):
 
 
 class RateLimitStuckError(LeadConnectorError):
-    """A call was answered 429 again and again for as long as the policy waits; it was not applied.
+    """A call was rate-limited (HTTP 429) for as long as the policy waits; it was not applied.
 
     Attributes:
-        rate_limited: How many of its tries were answered 429.
+        rate_limited: How many of its tries were rate-limited (HTTP 429).
     """
 
     def __init__(self, message: str, *, rate_limited: int) -> None:

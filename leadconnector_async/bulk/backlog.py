@@ -83,7 +83,7 @@ class Backlog(Generic[AnyItem]):
         most: Items waiting or in a worker's hands, at most, where all are of the location at home.
         look_ahead: The same where there are others.
         room: Returns the window of a location.
-        home: The location of rows that name none.
+        home: The location of rows without one of their own.
 
     Attributes:
         has_several_locations: Whether some row named another location than the one at home.

@@ -126,7 +126,7 @@ def leave_used_slots(client: Caller, last_calls: LastCalls) -> None:
 
 async def _take_over(journal: RunLog, earlier: Earlier, report: BatchReport, on_outcome: OnOutcome | None) -> None:
     """Count the outcomes of earlier sessions, and hand on those that they may not have handed on."""
-    report.sittings = earlier.sessions + 1
+    report.sessions = earlier.sessions + 1
     await in_thread(partial(journal.fold_into, report))
     for outcome in await in_thread(journal.undelivered):
         if on_outcome is not None and (waiting := on_outcome(outcome)) is not None:

@@ -42,7 +42,7 @@ class Intake:
         delivery: Takes the intents.
         on_replaced: Called with the outcome of an earlier session whose row is another one now.
         on_standing: Called with the outcome of an earlier session that becomes the outcome of this one.
-        on_retry: Called with the location of a row that is to be tried again.
+        on_retry: Called with the location of a row that is to be retried.
 
     Attributes:
         count: How many rows were read and numbered.

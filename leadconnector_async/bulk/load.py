@@ -531,7 +531,7 @@ class Load:
     # ------------------------------------------------------------------------------------------ locations
 
     def _let_the_first_go_alone(self, item: Upsert) -> None:
-        """Have no other row of a location sent before the first is answered, is tried again, or takes long."""
+        """Have no other row of a location sent before the first is answered, is retried, or takes long."""
         if item.location_id not in self._alone:
             trust = partial(self._trust, item.location_id)
             self._alone[item.location_id] = self._clock.call_at(self._clock.monotonic() + _ALONE_SECONDS, trust)

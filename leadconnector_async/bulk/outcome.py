@@ -43,8 +43,8 @@ class TriesBefore(Struct, frozen=True):
 
     Attributes:
         calls: How many calls they were of, those left out that were answered nothing but 429.
-        attempts: How many, those answered 429 not counted.
-        rate_limited: How many were answered 429.
+        attempts: How many, not counting those that were rate-limited (HTTP 429).
+        rate_limited: How many were rate-limited (HTTP 429).
     """
 
     calls: int = 0

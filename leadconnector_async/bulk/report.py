@@ -88,8 +88,8 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
         trace_id: The API's id of the call, for its support.
         error: Why it is not done.
         not_applied: Fields that were sent and that the service did not take, although it took the contact.
-        attempts: Tries it took, those answered 429 not counted.
-        rate_limited: Tries that were answered 429.
+        attempts: Tries it took, not counting those that were rate-limited (HTTP 429).
+        rate_limited: Tries that were rate-limited (HTTP 429).
         note: What else there is to know of how the status was found.
         collision_with: The index of another row of the load that reached the same contact, although it is about another
             person: the later of the two has overwritten what the earlier one stored.
@@ -179,7 +179,7 @@ class BatchReport:
             have left.
         inferred: Rows `created` of which no answer said so (`Outcome.inferred`).
         skip_reasons: Why rows were not sent on purpose, each with the number of its rows.
-        sittings: In how many sessions the load was done, this one included.
+        sessions: In how many sessions the load was done, this one included.
         started_at: When, in UTC; None before.
         finished_at: When, in UTC; None before.
     """
@@ -189,7 +189,7 @@ class BatchReport:
         self.total = 0
         self.requests = self.retries = self.rate_limited = self.partially_applied = self.collisions = 0
         self.inferred = self.requests_in_doubt = 0
-        self.sittings = 1
+        self.sessions = 1
         self.outcomes: list[Outcome] = []
         self.stopped: Exception | None = None
         self.paused: str | None = None
@@ -423,7 +423,7 @@ class BatchReport:
             **({"inferred": self.inferred} if self.inferred else {}),
             **({"closed_locations": self._reasons_closed()} if self.closed_locations else {}),
             **({"skip_reasons": self.skip_reasons} if self.skip_reasons else {}),
-            **({"sittings": self.sittings} if self.sittings > 1 else {}),
+            **({"sessions": self.sessions} if self.sessions > 1 else {}),
         }
 
     def _reasons_closed(self) -> dict[str, str]:

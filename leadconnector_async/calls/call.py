@@ -68,11 +68,11 @@ class Tries:
     Attributes:
         ending: How the last one ended.
         sent_at: When it was sent, by the client's monotonic clock: this machine's date may be set meanwhile.
-        count: How many were sent; those answered 429 are not counted.
+        count: How many were sent; those that were rate-limited (HTTP 429) are not counted.
         unsent: How many never left, as no connection came about.
-        rate_limited: How many were answered 429.
+        rate_limited: How many were rate-limited (HTTP 429).
         limited_since: Since when there was nothing but 429, by the same clock, or None.
-        limited_in_a_row: How many of the last tries were answered 429, with nothing else in between.
+        limited_in_a_row: How many of the last tries were rate-limited (HTTP 429), with nothing else in between.
         forgiven: How many do not count against the retry policy, as they fell into an outage, or changed the call.
         doubts: Those that may have been applied although no answer said so, in order.
         token: What the last one was sent with, where the source gives more than one.
@@ -114,7 +114,7 @@ class Tries:
         self.sent_at = now
 
     def note_end(self, now: float, *, is_limited: bool) -> None:
-        """Note whether a try that did not succeed was answered 429."""
+        """Note whether a try that did not succeed was rate-limited (HTTP 429)."""
         self.limited_in_a_row = self.limited_in_a_row + 1 if is_limited else 0
         if not is_limited:
             self.limited_since = None
@@ -175,8 +175,8 @@ class CallCount(Struct, frozen=True):
 
     Attributes:
         requests: All tries.
-        retries: Those beyond the first of each call, but for those answered 429.
-        rate_limited: Those answered 429.
+        retries: Those beyond the first of each call, but for those that were rate-limited (HTTP 429).
+        rate_limited: Those that were rate-limited (HTTP 429).
         in_doubt: Those that were about to be sent as a process was cut off: each may not have left.
     """
 

@@ -221,7 +221,7 @@ class Caller:
         return True
 
     def _cut_off_waiting(self) -> None:
-        """End the calls that wait for a slot, or to be tried again."""
+        """End the calls that wait for a slot, or to be retried."""
         for call, task in self._calls.items():
             if not call.tries.is_out:
                 self._cut_off.add(call)

@@ -22,7 +22,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """How often and how long to try again. All times are in seconds.
 
     Attributes:
-        max_attempts: Tries of one call, the first included; those answered 429 do not count.
+        max_attempts: Tries of one call, the first included; those that were rate-limited (HTTP 429) do not count.
         first_delay: Upper bound of the wait before the second try; it doubles from try to try. The wait is drawn evenly
             from nothing up to the bound.
         max_delay: What that bound grows to at most.
@@ -74,7 +74,7 @@ def delay_before_retry(
     Args:
         policy: How often and how long.
         error: What came of the last try.
-        attempts: Tries so far, those answered 429 not counted.
+        attempts: Tries so far, not counting those that were rate-limited (HTTP 429).
         rate_limited_for: Seconds since the first 429 in an unbroken row of them; 0 where the last answer was none.
         repeatable: Whether the call does no harm when it is applied twice.
         random: Returns a number from 0 up to 1.
@@ -95,7 +95,7 @@ def delay_before_retry(
 
 
 def _bound(policy: RetryPolicy, attempts: int) -> float:
-    import backoff  # when a call is tried again for the first time: most programs start without that
+    import backoff  # when a call is retried for the first time: most programs start without that
 
     delays = backoff.expo(base=2, factor=policy.first_delay, max_value=policy.max_delay)
     # The generator's first value only starts it.

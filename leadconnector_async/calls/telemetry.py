@@ -145,7 +145,7 @@ class Telemetry:
         self._tell(self._duration.record, seconds, attributes)
 
     def count_retry(self, error: CallError) -> None:
-        """Note that a call is tried again after this error."""
+        """Note that a call is retried after this error."""
         self._tell(self._retries.add, 1, {"error.type": type(error).__name__})
 
     def count_outcome(self, status: str) -> None:

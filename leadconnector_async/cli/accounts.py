@@ -562,7 +562,7 @@ async def _show_locations(app: OAuthApp, info: AccountInfo) -> list[dict[str, st
 
 
 async def _ask_as(client: LeadConnector, location_id: str | None) -> str:
-    """Ask the service for a contact that there is not: its answer tells of the token, and of the quota."""
+    """Ask the service for a contact that does not exist: its answer tells of the token, and of the quota."""
     try:
         await client.contacts.get(_NOBODY, location_id=location_id)
     except NotFoundError:

@@ -39,7 +39,7 @@ def write_page(
     Args:
         load: What has ended.
         target: The service.
-        location_id: The location of rows that name none, or None.
+        location_id: The location of rows without one of their own, or None.
         reason: What ended it early where its report does not know, or None.
         next_steps: What to do now.
     """
@@ -78,7 +78,7 @@ def conclude(
         order: What was asked for.
         load: The load; its results are written.
         target: The service.
-        location_id: The location of rows that name none, or None.
+        location_id: The location of rows without one of their own, or None.
         reason: What ended it early besides what its report says, or None.
         is_interrupted: Whether the user wished it to end.
     """
@@ -137,7 +137,7 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
 def tell_counts(report: BatchReport) -> None:
     """Print what became of rows and calls, and the errors of rows by kind, the most frequent first."""
     counts = [f"{getattr(report, name):,} {name.replace('_', ' ')}" for name in STATUSES if getattr(report, name)]
-    sessions = f" over {report.sittings} sessions" if report.sittings > 1 else ""
+    sessions = f" over {report.sessions} sessions" if report.sessions > 1 else ""
     what = ", ".join(counts) or "nothing to do"
     show(f"{count_of(report.total, 'row')} in {report.duration_seconds:.1f} s{sessions}: {what}")
     retries = count_of(report.retries, "retry", "retries")

@@ -152,7 +152,7 @@ class LocationLoad:
             location_id=self._assignment.location_id,
             epoch=self._assignment.epoch,
             tally=self.report.tally(),
-            sessions=self.report.sittings,
+            sessions=self.report.sessions,
             stopped=None if stopped is None else str(stopped),
             stops_all=isinstance(stopped, AuthenticationError | PermissionDeniedError) and self._client.has_one_token,
         )

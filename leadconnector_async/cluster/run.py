@@ -86,7 +86,7 @@ class Merge:
         self._total_rows = sum(share.rows for share in self._shares.values())
         self.done: dict[str, int] = {}
         self.report = BatchReport(keep_outcomes=False)
-        self.report.sittings = session
+        self.report.sessions = session
         self.report.start(began_at, now=time.time(), monotonic=self._began)
         self._stopped: str | None = None
 

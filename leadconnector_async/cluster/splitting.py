@@ -277,7 +277,7 @@ class Splitting(Struct, frozen=True, kw_only=True):
 
     Attributes:
         store_url: The folder of the run.
-        location_id: The location of rows that name none, or None.
+        location_id: The location of rows without one of their own, or None.
         meaning: What the user says of columns and cells.
         reading: How to read files.
     """

@@ -40,7 +40,7 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
         token_source: Where a worker finds the token: `env` (the variable LEADCONNECTOR_TOKEN of its own environment),
             `file:PATH` (a file that it can read), or `module:name`, imported on the worker: a token source, a text, or
             a function without arguments that returns one of these.
-        location_id: The location of rows that name none.
+        location_id: The location of rows without one of their own.
         base_url: The API's address.
         api_version: `2021-07-28`, `2023-02-21` or `v3`.
         rate_limit: The limits of each location to begin with, or None to send without any.

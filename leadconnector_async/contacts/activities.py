@@ -29,7 +29,7 @@ class Notes(OperationGroup):
         user_id: str | None = None,
         location_id: str | None = None,
     ) -> Note:
-        """Write a note on a contact. Never tried again once it may have been stored: that could make a second one.
+        """Write a note on a contact. Never retried once it may have been stored: that could make a second one.
 
         Args:
             contact_id: On whom.
@@ -94,7 +94,7 @@ class Tasks(OperationGroup):
         assigned_to: str | None = None,
         location_id: str | None = None,
     ) -> Task:
-        """Give a contact a task. Never tried again once it may have been stored: that could make a second one.
+        """Give a contact a task. Never retried once it may have been stored: that could make a second one.
 
         Args:
             contact_id: For whom.

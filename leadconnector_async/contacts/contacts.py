@@ -92,7 +92,7 @@ class OneContact(OperationGroup):
         return with_request(call, build_upsert(contact, self.client.api_version, is_checked=True, held=held)), held
 
     async def create(self, contact: ContactLike) -> Contact:
-        """Create a contact; never tried again once it may have been stored, as that could make a second one.
+        """Create a contact; never retried once it may have been stored, as that could make a second one.
 
         Returns:
             The contact as stored; its `not_applied` names what the service dropped without a word, as far as its answer

@@ -161,7 +161,7 @@ class Campaigns(OperationGroup):
     """
 
     async def add(self, contact_id: str, campaign_id: str, *, location_id: str | None = None) -> None:
-        """Add a contact to a campaign. Never tried again once it may have been done: messages could go out twice."""
+        """Add a contact to a campaign. Never retried once it may have been done: messages could go out twice."""
         await self._send(calls.build_campaign_add(contact_id, campaign_id, self._scope(location_id)))
 
     async def remove(self, contact_id: str, campaign_id: str, *, location_id: str | None = None) -> None:
@@ -188,7 +188,7 @@ class Workflows(OperationGroup):
         event_start_time: str | datetime | None = None,
         location_id: str | None = None,
     ) -> None:
-        """Add a contact to a workflow. Never tried again once it may have been done: messages could go out twice.
+        """Add a contact to a workflow. Never retried once it may have been done: messages could go out twice.
 
         Args:
             contact_id: Whom.

@@ -39,7 +39,7 @@ class CustomFields(OperationGroup):
         description: str | None = None,
         location_id: str | None = None,
     ) -> CustomFieldDefinition:
-        """Define a custom field. Never tried again once it may have been stored: that could make a second one.
+        """Define a custom field. Never retried once it may have been stored: that could make a second one.
 
         Args:
             name: Its name, as people see it.

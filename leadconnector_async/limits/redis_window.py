@@ -454,7 +454,9 @@ class SharedWindow:
         has_news = now < self._unreported_until  # a pause that began since Redis was asked
         self._paused_until = max(now + answer.paused_for / 1000, self._paused_until if has_news else -math.inf)
         self._refused_until = max(now + answer.refused_for / 1000, self._refused_until if has_news else -math.inf)
-        if answer.paused_for and not was_paused:  # another process was answered 429, or Redis lost what it knew
+        if (
+            answer.paused_for and not was_paused
+        ):  # another process was rate-limited (HTTP 429), or Redis lost what it knew
             self._give_way(now)
         self._day_left = answer.day_left
         self._day_spent_until = now + answer.day_ends_in / 1000 if answer.is_day_spent else -math.inf

@@ -59,7 +59,7 @@ class Sending:
         steps: What follows the upserts.
         chooser: Chooses which rows are sent, and what of them; None for all as they are.
         closed: Locations to which nothing is sent; their rows are not chosen among before it is known what is there.
-        home: The location of rows that name none.
+        home: The location of rows without one of their own.
     """
 
     def __init__(

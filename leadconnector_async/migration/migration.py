@@ -167,7 +167,7 @@ class Migration:
             wait_for_quota: Whether to wait for the next day when the day's calls are spent.
             keep_with_obstacles: Whether to keep a run that cannot be loaded as it is; `plan.obstacles` says why.
             rate_limit: Our own limits of each location, where there is no client.
-            location_id: The location of rows that name none, if there is no client.
+            location_id: The location of rows without one of their own, if there is no client.
             target: The name of the service; by default the client's address.
             stop: Set it to give up.
             tell: Called with what is read from the service for a comparison, and how long that takes.
@@ -286,7 +286,7 @@ class Migration:
 
     @property
     def location_id(self) -> str | None:
-        """The location of rows that name none, where it is known."""
+        """The location of rows without one of their own, where it is known."""
         return self._file.about("location") or None
 
     @property

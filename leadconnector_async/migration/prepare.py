@@ -77,7 +77,7 @@ class Preparation:
         client: Of where the load goes; it is open. None where nothing can be asked: names stand for themselves then.
         file: The database of the run.
         limit: Our own limits of each location.
-        location_id: The location of rows that name none; empty where it is not known.
+        location_id: The location of rows without one of their own; empty where it is not known.
         stop: Looked at now and then, and while the service is asked; where it is set, `InterruptedError` is raised.
         tell: Called with what cannot be looked up, and what is done about it.
         waits_for_quota: Whether to wait for the next day where the day's calls are spent.

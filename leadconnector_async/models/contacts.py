@@ -316,8 +316,8 @@ class UpsertResult(Struct, frozen=True, kw_only=True, gc=False):
             as well. False: the contact is older. None: it cannot be told, or no answer was lost.
         contact: The contact as it is stored now.
         trace_id: The API's id of the call for its support, or None.
-        attempts: Tries it took, those answered 429 not counted.
-        rate_limited: Tries that were answered 429.
+        attempts: Tries it took, not counting those that were rate-limited (HTTP 429).
+        rate_limited: Tries that were rate-limited (HTTP 429).
         not_applied: What was sent and is not stored, and channels of `dnd_settings` that the service refused to change,
             so that the upsert was sent again without them: see `PermanentDndError`. Loads report it in their outcomes.
     """

@@ -17,8 +17,8 @@ class Checks(Struct, frozen=True, kw_only=True):
     """What is to be taken for granted of cells.
 
     Attributes:
-        default_country: The country of phone numbers that name none, as two letters. None: they are sent as they stand,
-            and the service reads them as of the location's own country.
+        default_country: The country of phone numbers without a country code, as two letters. None: they are sent as
+            they stand, and the service reads them as of the location's own country.
         date_order: What comes first in dates that end in the year: `mdy` or `dmy`. None: such dates are used only where
             they can be read in one way, and that way is month, day, year, as in the service's own forms.
         keep_placeholders: Whether texts such as `N/A`, `NULL` and `-` are sent as they stand. Else they count as empty;

@@ -56,7 +56,7 @@ class LaterCall(Struct, frozen=True):
 
     Attributes:
         at: When it had ended, in seconds since 1970.
-        tries: How many it took, those answered 429 counted.
+        tries: How many it took, counting those that were rate-limited (HTTP 429).
         pace: What the limits allowed then.
     """
 
@@ -73,7 +73,7 @@ class Second(Struct, frozen=True):
         created: Rows.
         updated: Rows.
         failed: Rows that were sent and are not done.
-        repeated: Tries beyond the first of each call, those answered 429 counted.
+        repeated: Tries beyond the first of each call, counting those that were rate-limited (HTTP 429).
         pace: What the limits allowed.
         tagged: Calls after the rows: that set phones, and that add tags, each to many rows.
     """

@@ -279,7 +279,7 @@ class Sandbox:
 
     @property
     def rate_limited(self) -> int:
-        """How many calls were answered 429."""
+        """How many calls were rate-limited (HTTP 429)."""
         return self._service.rate_limited
 
     @property

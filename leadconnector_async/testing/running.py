@@ -35,7 +35,7 @@ class RunningSandbox:
     Attributes:
         url: The base URL for clients.
         token: The token it takes.
-        location_id: The location of contacts that name none: the first of its `locations`, or one that is made up.
+        location_id: The location of contacts without one of their own: the first of its `locations`, or a made-up one.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:

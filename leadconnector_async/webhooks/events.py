@@ -22,7 +22,7 @@ class WebhookEvent(Received, kw_only=True):
     Attributes:
         type: What happened, in the vendor's word, such as `ContactCreate`.
         location_id: Where.
-        webhook_id: The id of the delivery; when it is tried again, it has the same.
+        webhook_id: The id of the delivery; when it is retried, it has the same.
         timestamp: When it was sent, an ISO 8601 text.
         app_id: The app that it was sent to.
         version_id: The version of that app.

@@ -482,7 +482,7 @@ async def test_a_stream_goes_on_for_the_other_locations(open_sandbox: OpenSandbo
 async def test_access_that_ends_in_the_midst_costs_the_calls_in_flight(
     open_sandbox: OpenSandbox, connect: OpenSandbox, clock: FakeClock
 ) -> None:
-    """Rows that wait for a slot, or to be tried again, are not sent any more."""
+    """Rows that wait for a slot, or to be retried, are not sent any more."""
     sent = 0
 
     def revoke(applied: Applied) -> None:

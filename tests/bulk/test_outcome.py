@@ -42,7 +42,7 @@ async def test_a_row_without_an_email_in_between_hides_nothing(
     assert [outcome.collision_with for outcome in report.outcomes] == [None, None, 0]
 
 
-async def test_it_is_told_across_sittings(client: LeadConnector, tmp_path: Path) -> None:
+async def test_it_is_told_across_sessions(client: LeadConnector, tmp_path: Path) -> None:
     path = tmp_path / "journal"
     await client.contacts.bulk_upsert([ANN], journal=path)
     report = await client.contacts.bulk_upsert([ANN, BOB], journal=path)

@@ -46,7 +46,9 @@ def path(run: Run, tmp_path: Path) -> Path:
 @pytest.fixture
 def browser(path: Path) -> Iterator[Any]:
     """Chromium without a window, started when no loop of ours runs any more."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (dependency group `browser`)")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is not installed (dependency group `browser`)"
+    )
     if CHROMIUM is None:
         pytest.skip("there is no Chromium (Debian: apt-get install chromium)")
     with playwright.sync_playwright() as started:

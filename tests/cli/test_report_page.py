@@ -32,7 +32,7 @@ def assert_numbers_are_those_of_the_report(folder: Path) -> PageReader:
     page, report = read_page(folder), json.loads((folder / "report.json").read_text())
     for key in [*COUNTS.split(), "rate_limited", "duration_seconds"]:
         assert page.number(key) == report[key], key
-    assert page.number("sittings") == report.get("sittings", 1)
+    assert page.number("sessions") == report.get("sessions", 1)
     for key in ("started_at", "finished_at"):
         assert page.keys[key]["datetime"] == report[key]
     kinds = [row for row in page.rows_of["errors"] if len(row) == 6]
@@ -166,7 +166,7 @@ def test_a_load_that_stopped_says_how_to_go_on_and_the_end_has_all_sessions(
     assert run(*shlex.split(command)[1:])[0] == 0
     page = assert_numbers_are_those_of_the_report(tmp_path / "out")
     assert page.headings[0] == "All 20 rows are done"
-    assert page.number("sittings") == 2
+    assert page.number("sessions") == 2
     assert [(row[0], row[-1]) for row in page.rows_of["sessions"]] == [("1", "in order"), ("2", "in order")]
 
 

@@ -32,7 +32,7 @@ def test_the_same_command_with_resume_goes_on(served: Callable[..., str], tmp_pa
     assert "Going on with an earlier run." in err
     assert re.search(r"300 rows in .* s over 2 sessions: 300 created", out)
     assert [row["email"] for row in table(tmp_path / "out" / "succeeded.csv")] == [row["email"] for row in table(path)]
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["sittings"] == 2
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["sessions"] == 2
     code, again, _ = load(url, path, "--resume")
     assert code == 0
     assert "300 created" in again

@@ -113,7 +113,7 @@ def told(report: BatchReport) -> dict[str, Any]:
         "started_at",
         "finished_at",
         "duration_seconds",
-        "sittings",
+        "sessions",
     ):
         found.pop(name, None)
     found.pop("inferred", None)  # a worker that is killed takes answers with it; what they said is inferred then

@@ -117,7 +117,7 @@ async def test_a_load_that_was_stopped_goes_on(cluster: Any, server: Server, tmp
     assert str(report.stopped) == "the load was asked to stop"
     done = report.created + report.updated
     report = await load(server, people, tmp_path / "out", cluster, resume=True)
-    assert (report.total, report.failed, report.not_attempted, report.sittings) == (1800, 6, 0, 2)
+    assert (report.total, report.failed, report.not_attempted, report.sessions) == (1800, 6, 0, 2)
     assert report.created + report.updated == 1794 > done
     assert len(results(tmp_path / "out")) == 1800
     server.look()

@@ -158,7 +158,7 @@ async def test_a_single_upsert_claims_no_more(
 
 
 class Waiting:
-    """A clock on which something happens while a call waits to be tried again."""
+    """A clock on which something happens while a call waits to be retried."""
 
     def __init__(self, clock: FakeClock, sleep: Any) -> None:
         self._clock = clock

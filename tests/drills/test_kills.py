@@ -125,7 +125,7 @@ def report_of(out: Path) -> dict[str, Any]:
     return report
 
 
-_OF_THE_WAY = "requests retries rate_limited started_at finished_at duration_seconds sittings".split()
+_OF_THE_WAY = "requests retries rate_limited started_at finished_at duration_seconds sessions".split()
 
 
 def count_untimed(out: Path) -> int:
@@ -253,7 +253,7 @@ def _load_with_stops(server: Server, path: Path, out: Path, signum: signal.Signa
     server.stop()
     report = json.loads((out / "report.json").read_text())
     in_doubt = report.get("requests_in_doubt", 0)
-    assert report["sittings"] == times + 1
+    assert report["sessions"] == times + 1
     assert report["requests"] - in_doubt <= arrivals <= report["requests"]
     assert in_doubt <= times * 64
     assert (in_doubt > 0) == (signum == signal.SIGKILL)

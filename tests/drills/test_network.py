@@ -245,7 +245,7 @@ async def test_a_resolver_that_never_answers_is_given_up_in_time(
 
 
 async def test_connections_that_break_as_they_are_made(start_drill: StartDrill) -> None:
-    """What is refused before a byte of it left is tried again whatever it is, and is nobody's doubt."""
+    """What is refused before a byte of it left is retried whatever it is, and is nobody's doubt."""
     drill = await start_drill(allow_duplicates=True, client={"retry": PATIENT})
     await drill.sandbox.stop()
     rows = rows_of_all_kinds(40)

@@ -118,8 +118,8 @@ async def test_rows_faults_and_kills(
             check(report, rows, sandbox)
             requests = sandbox.requests
             again = await client.contacts.bulk_upsert(rows, journal=path)
-            assert again.to_dict() | {"sittings": 0, "finished_at": 0, "duration_seconds": 0} == report.to_dict() | {
-                "sittings": 0,
+            assert again.to_dict() | {"sessions": 0, "finished_at": 0, "duration_seconds": 0} == report.to_dict() | {
+                "sessions": 0,
                 "finished_at": 0,
                 "duration_seconds": 0,
             }

@@ -124,7 +124,7 @@ async def test_sessions_that_go_on_within_a_window_cause_no_429(
         sessions += 1
         assert sessions < 100
     assert sessions > 3
-    assert (report.created, report.sittings) == (450, sessions)
+    assert (report.created, report.sessions) == (450, sessions)
     assert sandbox.rate_limited == 0
     assert [write.contact["source"] for write in sorted(witness.writes, key=lambda write: write.row)] == [
         mark(number) for number in range(450)

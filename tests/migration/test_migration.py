@@ -111,7 +111,7 @@ async def test_planned_offline_what_cannot_be_sent_is_refused_before_the_first_w
     async with await prepare(None, path, tmp_path / "run", columns={"Choice": f"custom:{field.name}"}):
         pass
     async with await Migration.open(client, tmp_path / "run") as run:
-        for _ in range(2):  # also when it is tried again
+        for _ in range(2):  # also when it is retried
             with pytest.raises(ConfigurationError, match="add the option"):
                 await run.upsert()
     assert not sandbox.contacts(LOCATION)
@@ -190,7 +190,7 @@ async def test_a_load_that_was_stopped_goes_on(client: LeadConnector, sandbox: S
         assert report.stopped is not None
     async with await Migration.open(client, tmp_path / "run") as run:
         report = await run.upsert(on_outcome=note)
-    assert (report.total, report.created, report.sittings) == (300, 300, 2)
+    assert (report.total, report.created, report.sessions) == (300, 300, 2)
     assert sorted(done) == list(range(300))
     assert len(sandbox.contacts(LOCATION)) == 300
 

@@ -76,7 +76,7 @@ async def test_it_keeps_to_the_limits_and_no_call_is_refused(
         assert await work.run(read_created(journal), asyncio.Event()) is None
         assert records.counts()["deleted"] == 250
         assert clock.monotonic() - began == pytest.approx(50.05)  # 500 calls, a hundred at a time
-        assert sandbox.requests == 750  # none was answered 429 and sent again
+        assert sandbox.requests == 750  # none was rate-limited (HTTP 429) and sent again
 
 
 async def test_one_that_cannot_be_deleted_does_not_end_it(

@@ -55,7 +55,7 @@ def counts(report: BatchReport) -> dict[str, Any]:
         "started_at",
         "finished_at",
         "duration_seconds",
-        "sittings",
+        "sessions",
         "inferred",
     ):
         told.pop(name, None)
@@ -102,10 +102,10 @@ async def test_a_load_that_was_stopped_goes_on(client: LeadConnector, sandbox: S
     second = await client.contacts.bulk_upsert(
         iter(rows), journal=path, on_outcome=lambda outcome: seen.append(outcome.index)
     )
-    assert (second.total, second.created, second.sittings) == (300, 300, 2)
+    assert (second.total, second.created, second.sessions) == (300, 300, 2)
     assert sandbox.requests - before == 300 - first.created == len(seen)
     assert second.is_complete
-    assert second.to_dict()["sittings"] == 2
+    assert second.to_dict()["sessions"] == 2
     assert [outcome.index for outcome in second.outcomes] == list(range(300))
     assert first.started_at == second.started_at
 
@@ -121,7 +121,7 @@ async def test_a_finished_load_is_told_again_without_a_call(
     assert counts(again) == counts(first)
     kept = await client.contacts.bulk_upsert(rows, journal=path)
     assert kept.outcomes == first.outcomes
-    assert kept.sittings == 3
+    assert kept.sessions == 3
 
 
 async def test_a_row_that_is_another_one_now_is_sent(client: LeadConnector, sandbox: Sandbox, path: Path) -> None:
@@ -570,7 +570,7 @@ async def test_two_loads_at_once_on_one_journal_are_refused(client: LeadConnecto
             await client.contacts.bulk_upsert(people(20), journal=journal)
         journal.end(is_delivered=True)
         report = await client.contacts.bulk_upsert(people(20), journal=journal)
-        assert (report.created, report.sittings) == (20, 2)
+        assert (report.created, report.sessions) == (20, 2)
 
 
 @pytest.mark.parametrize("content", [b"email\na@b.co\n" * 100, b"SQLite format 3\0" + b"\xff" * 4096])
@@ -614,7 +614,7 @@ async def test_a_journal_that_is_closed_within_a_session_can_be_gone_on_with(
             fill_disk(journal)
     assert not path.with_name(f"{path.name}-wal").exists()
     report = await client.contacts.bulk_upsert(rows, journal=path)
-    assert (report.total, report.created, report.sittings) == (30, 30, 2)
+    assert (report.total, report.created, report.sessions) == (30, 30, 2)
 
 
 def test_a_walk_that_is_given_up_after_the_file_is_closed_says_nothing(path: Path) -> None:

@@ -82,7 +82,7 @@ def measure_throughput(read: Callable[[], Iterable[Second]], sessions: Sequence[
     """Fold the seconds of a load, in constant memory; they are read twice.
 
     Each row counts for the whole window of the service's that its call uses up. So a load that sends all that a window
-    allows at once, and then waits for the next, has the even rate that it has. Calls tried again count for the share
+    allows at once, and then waits for the next, has the even rate that it has. Retried calls count for the share
     alone: nobody knows any more when they were.
 
     Args:

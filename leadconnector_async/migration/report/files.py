@@ -449,7 +449,7 @@ def why_row_not_attempted(report: BatchReport, row: RunRow, home: str | None) ->
     Args:
         report: Of the load.
         row: The row.
-        home: The location of rows that name none.
+        home: The location of rows without one of their own.
     """
     contact = row.contact
     location_id = contact.location_id if isinstance(contact, ContactUpsert) else None

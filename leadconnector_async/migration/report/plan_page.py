@@ -213,7 +213,7 @@ def _locations(plan: Plan) -> Html:
             number(location.calls),
             about_time(location.seconds, location.days),
             _limits(location.max_requests, location.per_seconds, location.daily, location.left_today),
-            f"{', '.join(location.match_order)} ({'as it says' if location.is_asked else 'as is usual'})",
+            f"{', '.join(location.match_order)} ({'as it says' if location.is_asked else 'the default'})",
         ]
         for location in plan.locations
     ]

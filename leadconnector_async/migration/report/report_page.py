@@ -92,7 +92,7 @@ class FinishedRun(Struct, frozen=True, kw_only=True):
     Attributes:
         files: What was loaded, by name.
         target: Where to: a host, or the sandbox.
-        location_id: The location of rows that name none, or None.
+        location_id: The location of rows without one of their own, or None.
         report: The counts.
         findings: Examples.
         problems: What there was to be told of cells and rows before they were sent, by kind.
@@ -240,7 +240,7 @@ def _facts(run: FinishedRun) -> Iterator[tuple[str, Content]]:
         yield "Of what the limits allow", f"{run.throughput.share:.0%}"
     if run.throughput is not None and run.throughput.left_today is not None:
         yield "Calls left of the day then", number(run.throughput.left_today)
-    yield "Sessions", number(report.sittings, key="sittings")
+    yield "Sessions", number(report.sessions, key="sessions")
 
 
 def _errors(run: FinishedRun) -> list[Content]:
