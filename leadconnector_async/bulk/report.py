@@ -18,6 +18,7 @@ from ..errors import (
     InvalidResponseError,
     LeadConnectorError,
     LocationRefusedError,
+    UsageError,
     as_picklable,
 )
 from ..models.contacts import NotApplied
@@ -31,6 +32,8 @@ STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped"
 _MOST_ERROR_CHARS: Final = 200_000  # of all kinds together
 _MOST_ERRORS: Final = 1000  # kinds; a message may name the row's own values, and be another for each row
 _OTHER_ERRORS: Final = "other errors"
+_MOST_REASONS: Final = 3  # kinds that an exception names; report.errors has all
+_MOST_REASON_CHARS: Final = 200
 _ADDED: Final = (  # what the counts of several reports are added up of, but for those by kind
     "requests retries rate_limited requests_in_doubt partially_applied collisions inferred".split()
 )
@@ -390,8 +393,20 @@ class BatchReport:
         """Whether every row is done: none failed, unknown or not attempted, and nothing ended the load early."""
         return self.stopped is None and self.failed == self.unknown == self.not_attempted == 0
 
+    @property
+    def failures(self) -> list[Outcome]:
+        """The outcomes of rows that are not done (failed, unknown or not attempted), in the order of `outcomes`.
+
+        Raises:
+            UsageError: Rows are not done, and outcomes were not kept (`keep_outcomes=False`).
+        """
+        not_done = self.failed + self.unknown + self.not_attempted
+        if not_done and not self.keeps_outcomes:
+            raise UsageError(f"{_rows(not_done)} not done, but outcomes were not kept; load with keep_outcomes=True")
+        return [outcome for outcome in self.outcomes if outcome.status in ("failed", "unknown", "not_attempted")]
+
     def raise_for_failures(self) -> None:
-        """Do nothing where every row is done.
+        """Do nothing if every row is done; else raise an error that says how many are not, and why.
 
         Raises:
             LoadStoppedError: The load ended early; `__cause__` says why.
@@ -399,11 +414,27 @@ class BatchReport:
         """
         if self.stopped is not None or self.not_attempted:
             reason = "" if self.stopped is None else f": {self.stopped}"
+            not_done = f"; {self._not_done()}" if self.failed or self.unknown else ""
             raise LoadStoppedError(
-                f"the load stopped with {self.not_attempted} rows not attempted{reason}", report=self
+                f"the load stopped with {_rows(self.not_attempted)} not attempted{reason}{not_done}", report=self
             ) from self.stopped
         if not self.is_complete:
-            raise RowsFailedError(f"of {self.total} rows {self.failed} failed, {self.unknown} are unknown", report=self)
+            where = "; report.failures has each of them" if self.keeps_outcomes else ""
+            raise RowsFailedError(f"{self._not_done()}{self._reasons()}{where}", report=self)
+
+    def _not_done(self) -> str:
+        """Say how many rows failed or are unknown."""
+        of_all = f" of {_rows(self.total)}"
+        failed = f"{self.failed}{of_all} failed" if self.failed else ""
+        unknown = f"{self.unknown}{'' if failed else of_all} may or may not have been applied" if self.unknown else ""
+        return " and ".join(filter(None, (failed, unknown)))
+
+    def _reasons(self) -> str:
+        """Name the most frequent kinds of errors."""
+        kinds = self.errors
+        named = "; ".join(f"{kind.count} x {kind.message[:_MOST_REASON_CHARS]}" for kind in kinds[:_MOST_REASONS])
+        more = len(kinds) - _MOST_REASONS
+        return (f": {named}" if named else "") + (f"; and {more} more in report.errors" if more > 0 else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `report.json` holds: counts, times (ISO 8601), errors; not the outcomes."""
@@ -458,6 +489,10 @@ def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
     return neutral_cell(value) if isinstance(value, str) else "" if value is None else value
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 class LoadError(LeadConnectorError):
