@@ -24,9 +24,9 @@ PAGE: Final = PACKAGE / "API.md"
 ROOT: Final = PACKAGE.name
 INTRO: Final = """# API reference
 
-All that can be imported by name, rendered from the docstrings (`python -m tests.api_reference`). Begin with
-[LeadConnector](#leadconnector), [Contacts](#contacts) and [BatchReport](#batchreport); the pages that the README links to
-explain how they are used.
+Everything that can be imported by name, rendered from the docstrings (`python -m tests.api_reference`). Begin with
+[LeadConnector](#leadconnector), [Contacts](#contacts) and [BatchReport](#batchreport); the pages that the README links
+to explain how they are used.
 """
 _SECTION: Final = re.compile(r"^(Args|Attributes|Returns|Yields|Raises):$")
 _ENTRY: Final = re.compile(r"^([\w.]+(?:, [\w.]+)*): +(.*)$", re.S)

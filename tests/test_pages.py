@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import LeadConnector
+from leadconnector_async.sandbox import FAULT_KINDS
 from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import COMMAND, invoke
 from tests.cli.reference import parts
@@ -167,10 +168,11 @@ def test_every_link_leads_somewhere(name: str) -> None:
             assert anchor in headings_of(target.read_text(encoding="utf-8")), link
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name != "README.md"])
-def test_a_page_in_the_package_links_only_to_what_a_clone_has(name: str) -> None:
-    assert PAGES[name].startswith("# ")
-    assert PACKAGE in (ROOT / name).parents
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_one_title(name: str) -> None:
+    prose = re.sub(r"^```.*?^```$", "", PAGES[name], flags=re.M | re.S)
+    assert prose.startswith("# ")
+    assert len(re.findall(r"^# ", prose, re.M)) == 1
 
 
 # ---------------------------------------------------------------------------------------------- single pages
@@ -212,6 +214,19 @@ def test_the_command_on_the_page_of_the_sandbox_starts_one() -> None:
     server.send_signal(signal.SIGINT)
     server.communicate(timeout=PATIENCE)
     assert server.returncode == 0
+
+
+def test_the_page_of_the_sandbox_says_what_each_fault_does() -> None:
+    table = PAGES["leadconnector_async/sandbox/README.md"].split("## Faults")[1]
+    assert dict(re.findall(r"^\| `([\w-]+)` \| (.*) \|$", table, re.M)) == FAULT_KINDS
+
+
+def test_the_page_of_telemetry_names_every_instrument() -> None:
+    page = PAGES["leadconnector_async/calls/telemetry.md"]
+    source = (PACKAGE / "calls" / "telemetry.py").read_text(encoding="utf-8")
+    made = re.findall(r'create_\w+\(\s*"([\w.]+)"', source)
+    assert made
+    assert set(re.findall(r"^\| `(leadconnector\.[\w.]+)`", page, re.M)) == set(made)
 
 
 def test_the_page_of_figures_names_every_benchmark() -> None:
