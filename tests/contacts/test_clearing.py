@@ -97,3 +97,16 @@ async def test_none_means_not_given_where_nobody_wrote_it() -> None:
             assert (await lc.contacts.get(contact.id)).city == "Boston"
         await lc.contacts.upsert(ContactUpsert(email=EMAIL, city=None))
         assert (await lc.contacts.get(contact.id)).city is None
+
+
+@pytest.mark.parametrize("version", API_VERSIONS)
+async def test_none_clears_a_custom_field_and_nothing_missing_does(version: str) -> None:
+    async with (
+        Sandbox(custom_fields=[FIELD]) as sandbox,
+        LeadConnector("sandbox", base_url=sandbox.url, location_id="L", api_version=version) as lc,
+    ):
+        held = {"email": EMAIL, "custom_fields": {"pet": "Cat"}}
+        assert (await lc.contacts.upsert(held)).contact.custom_fields
+        for missing in ({"pet": float("nan")}, {}):
+            assert (await lc.contacts.upsert({"email": EMAIL, "custom_fields": missing})).contact.custom_fields
+        assert not (await lc.contacts.upsert({"email": EMAIL, "custom_fields": {"pet": None}})).contact.custom_fields
