@@ -27,6 +27,7 @@ END_OF_BLOCK: Final = "@@ end of block"
 
 _LEADCONNECTOR: Final = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
 _COMMAND: Final = f"""#!/bin/bash
+export LEADCONNECTOR_BASE_URL=${{LEADCONNECTOR_BASE_URL:-$THE_SANDBOX}}
 case $1 in upsert|plan|verify|undo|export|sandbox)
   case " $* " in *" --rate "*) ;; *) set -- "$@" --rate 100/0.3 ;; esac ;;
 esac
@@ -35,7 +36,7 @@ case $1 in sandbox) exec {shlex.join(_LEADCONNECTOR)} "$@" ;; esac
 code=$?
 echo "$code $*" >> "$(dirname "$0")/codes"
 exit $code
-"""  # windows of a third of a second instead of ten, so that a page takes seconds
+"""  # windows of a third of a second instead of ten, so that a page takes seconds; never the real service
 
 
 class Block(NamedTuple):
@@ -131,7 +132,7 @@ def run_story(blocks: list[Block], folder: Path, environ: dict[str, str], ports:
             stderr=errors,
             text=True,
             cwd=place,
-            env={**environ, "PATH": f"{commands}:{environ['PATH']}"},
+            env={**environ, "THE_SANDBOX": environ["LEADCONNECTOR_BASE_URL"], "PATH": f"{commands}:{environ['PATH']}"},
             check=False,
         )
     *printed, rest = ended.stdout.split(f"{END_OF_BLOCK}\n")

@@ -175,6 +175,20 @@ def test_a_page_has_one_title(name: str) -> None:
     assert len(re.findall(r"^# ", prose, re.M)) == 1
 
 
+ODD = re.compile(
+    r"\b(tells?|told|whom|of which|sittings?|that there is not|is no (number|day|list)|of a load|spent day|as ever|anew"
+    r"|of ours|goes on|go on|gives up|none that|what there is|what is there)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("name", [*sorted(PAGES.keys() - {"leadconnector_async/API.md"}), "benchmarks/README.md"])
+def test_pages_use_common_words(name: str) -> None:
+    page = (ROOT / name).read_text(encoding="utf-8")
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", parts(page)[0], flags=re.S)
+    assert not [line for line in prose.splitlines() if ODD.search(line)]
+
+
 # ---------------------------------------------------------------------------------------------- single pages
 
 
