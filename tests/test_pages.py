@@ -157,7 +157,10 @@ def test_the_readme_says_what_each_extra_adds() -> None:
     assert set(re.findall(r"^\| `(\w+)`", table, re.M)) == extras - {"test", "dev", "browser", "bench"}
 
 
-@pytest.mark.parametrize("name", [*PAGES, "CHANGELOG.md", "benchmarks/README.md"])
+OTHERS = ["CHANGELOG.md", "benchmarks/README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"]
+
+
+@pytest.mark.parametrize("name", [*PAGES, *OTHERS])
 def test_every_link_leads_somewhere(name: str) -> None:
     page = (ROOT / name).read_text(encoding="utf-8")
     for link in links_of(page):
@@ -182,11 +185,38 @@ ODD = re.compile(
 )
 
 
-@pytest.mark.parametrize("name", [*sorted(PAGES.keys() - {"leadconnector_async/API.md"}), "benchmarks/README.md"])
+@pytest.mark.parametrize("name", [*sorted(PAGES.keys() - {"leadconnector_async/API.md"}), *OTHERS[1:]])
 def test_pages_use_common_words(name: str) -> None:
     page = (ROOT / name).read_text(encoding="utf-8")
     prose = re.sub(r"```.*?```|`[^`\n]*`", "", parts(page)[0], flags=re.S)
     assert not [line for line in prose.splitlines() if ODD.search(line)]
+
+
+# ---------------------------------------------------------------------------------------------- for contributors
+
+
+def test_the_workflow_runs_what_decides_on_every_python_that_is_promised() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    promised = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
+    assert promised
+    assert set(promised) <= set(re.findall(r'"(3\.\d+)"', workflow))
+    assert re.search(r"^      - run: \.ci/run$", workflow, re.M)
+
+
+def test_the_hooks_run_what_ci_runs() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert {"ruff format", "ruff check", "mypy"} <= set(re.findall(r"^        name: (.*)$", hooks, re.M))
+    for path in re.findall(r"tests/\S+\.py", hooks):
+        assert (ROOT / path).exists()
+
+
+def test_what_contributors_are_pointed_to_exists() -> None:
+    page = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in re.findall(
+        r"`(?:python -m )?((?:tests|migration|models|rules|sandbox|contacts|protocol)[\w/.]*)", page
+    ):
+        places = [base / path.replace(".", "/") for base in (ROOT, PACKAGE)] + [base / path for base in (ROOT, PACKAGE)]
+        assert any(place.exists() or place.with_suffix(".py").exists() for place in places), path
 
 
 # ---------------------------------------------------------------------------------------------- single pages
