@@ -24,8 +24,11 @@ from ..errors import (
 from ..models.contacts import NotApplied
 from ..private_file import open_private
 from ..protocol.text import neutral_cell
+from ..version import __version__
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
+SCHEMA: Final = 1
+"""The number of the schema of all documents for machines. It changes when a key is removed or changes its meaning."""
 STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
 
 
@@ -185,6 +188,9 @@ class BatchReport:
         sittings: In how many sessions the load was done, this one included.
         started_at: When, in UTC; None before.
         finished_at: When, in UTC; None before.
+        location_id: The location of rows that do not name one, or None.
+        host: The host that was called; None before.
+        sources: The names of the files that were loaded; none for rows from Python.
     """
 
     def __init__(self, *, keep_outcomes: bool = True) -> None:
@@ -199,6 +205,9 @@ class BatchReport:
         self.closed_locations: dict[str, LeadConnectorError] = {}
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
+        self.location_id: str | None = None
+        self.host: str | None = None
+        self.sources: list[str] = []
         self._session_began = 0.0, 0.0  # by the date and by the monotonic clock
         self.keeps_outcomes = keep_outcomes
         self._has_replaced = False
@@ -439,6 +448,11 @@ class BatchReport:
     def to_dict(self) -> dict[str, Any]:
         """Return what `report.json` holds: counts, times (ISO 8601), errors; not the outcomes."""
         return {
+            "schema": SCHEMA,
+            "version": __version__,
+            "location": self.location_id,
+            "host": self.host,
+            "sources": self.sources,
             "total": self.total,
             **{str(status): count for status, count in self._counts.items()},
             "partially_applied": self.partially_applied,
