@@ -2,17 +2,26 @@
 
 A page is a story: its `sh` blocks run in order in one shell, in a folder with `contacts.csv`, against a sandbox of its
 own. A `text` block is what the block before it prints; a line `...` in it stands for lines that are left out.
+
+`python -m tests.pages NAME...` runs pages (all by default), and writes what their blocks print now where that differs;
+outputs with lines left out are printed instead, to be corrected by hand.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from leadconnector_async.testing import run_sandbox
 
 ROOT: Final = Path(__file__).parent.parent
 PACKAGE: Final = ROOT / "leadconnector_async"
@@ -140,4 +149,59 @@ def run_story(blocks: list[Block], folder: Path, environ: dict[str, str], ports:
     codes = (commands / "codes").read_text().splitlines() if (commands / "codes").exists() else []
     refused = [code for code in codes if code.split()[0] not in ("0", "1")]
     assert not refused, f"{refused}\n{(folder / 'stderr').read_text()}"
+    assert len(printed) == len(blocks), (folder / "stderr").read_text()
     return printed
+
+
+def run_commands(blocks: list[Block], folder: Path) -> Iterator[tuple[Block, str]]:
+    """Run the commands of a page against a sandbox, and yield each block with what it printed."""
+    shell = [block for block in blocks if block.kind == "sh" and SET_UP.sub("", block.text) != ".venv/bin/pytest\n"]
+    ports = {port: free_port() for block in shell for port in re.findall(r"-{1,2}p(?:ort)? (\d{4})\b", block.text)}
+    with run_sandbox(max_requests=100, per_seconds=0.3) as service:
+        environ = {**os.environ, **service.environ, "XDG_CONFIG_HOME": str(folder)}
+        yield from zip(shell, run_story(shell, folder, environ, ports), strict=True)
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+def is_python(block: Block) -> bool:
+    """Whether a block is a program; others are tests."""
+    return block.kind == "python" and "def test_" not in block.text
+
+
+def run_python(code: str, folder: Path) -> str:
+    """Run a program in a folder, and return what it printed on stdout."""
+    command = [sys.executable, "-W", "error", "-c", code]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def renew(name: str) -> None:
+    """Write into a page what its blocks print now."""
+    text = PAGES[name]
+    with tempfile.TemporaryDirectory() as place:
+        blocks = blocks_of(text)
+        printed = list(run_commands(blocks, Path(place))) if any(block.kind == "sh" for block in blocks) else []
+        printed += [(block, run_python(block.text, Path(place))) for block in blocks if is_python(block)]
+    for block, out in printed:
+        if block.output is None or shows(block.output, out):
+            continue
+        if "\n...\n" in f"\n{block.output}":
+            print(f"{name}: correct the output of this by hand:\n{block.text}\n{out}")
+            continue
+        out = re.sub(r"(127\.0\.0\.1:)\d+", r"\g<1>8787", out.replace(" --rate 100/0.3", "")).replace(
+            " in 0.3 s", " in 10 s"
+        )
+        before = f"```{block.kind}\n{block.text}```\n\n```text\n"
+        text = text.replace(f"{before}{block.output}```", f"{before}{out}```")
+    (ROOT / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for each in sys.argv[1:] or PAGES:
+        renew(each)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -18,7 +17,6 @@ import pytest
 
 from leadconnector_async import LeadConnector
 from leadconnector_async.sandbox import FAULT_KINDS
-from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import COMMAND, invoke
 from tests.cli.reference import parts
 from tests.contacts.test_contacts import METHODS, method_of
@@ -30,8 +28,10 @@ from tests.pages import (
     blocks_of,
     headings_of,
     in_powershell,
+    is_python,
     links_of,
-    run_story,
+    run_commands,
+    run_python,
     shape,
     shows,
 )
@@ -44,13 +44,13 @@ PYTHON = [
     pytest.param(block.text, block.output, id=f"{name}-{number}")
     for name, blocks in BLOCKS.items()
     for number, block in enumerate(blocks)
-    if block.kind == "python" and "def test_" not in block.text
+    if is_python(block)
 ]
 TESTS = [
     pytest.param(block.text, id=name)
     for name, blocks in BLOCKS.items()
     for block in blocks
-    if block.kind == "python" and "def test_" in block.text
+    if block.kind == "python" and not is_python(block)
 ]
 IN_CI = ("See it run", "Run the tests")  # `.ci/run` runs the first command below these headings as it stands
 STORIES = [
@@ -70,33 +70,15 @@ def test_every_block_is_of_a_kind_that_runs(name: str) -> None:
 
 @pytest.mark.parametrize("name", STORIES)
 def test_the_commands_of_a_page_print_what_it_shows(name: str, tmp_path: Path) -> None:
-    blocks = [
-        block for block in BLOCKS[name] if block.kind == "sh" and SET_UP.sub("", block.text) != ".venv/bin/pytest\n"
-    ]
-    ports = {port: free_port() for block in blocks for port in re.findall(r"-{1,2}p(?:ort)? (\d{4})\b", block.text)}
-    with run_sandbox(max_requests=100, per_seconds=0.3) as service:
-        printed = run_story(
-            blocks, tmp_path, {**os.environ, **service.environ, "XDG_CONFIG_HOME": str(tmp_path)}, ports
-        )
-    assert len(printed) == len(blocks), (tmp_path / "stderr").read_text()
-    for block, out in zip(blocks, printed, strict=True):
+    for block, out in run_commands(BLOCKS[name], tmp_path):
         if block.output is not None:
             assert shows(block.output, out), f"{shape(out)}\n{(tmp_path / 'stderr').read_text()}"
 
 
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
 @pytest.mark.parametrize(("code", "output"), PYTHON)
 def test_python_blocks_print_what_their_page_shows(code: str, output: str | None, tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert shows(output or "", ended.stdout), shape(ended.stdout)
+    out = run_python(code, tmp_path)
+    assert shows(output or "", out), shape(out)
 
 
 @pytest.mark.parametrize("code", TESTS)
