@@ -176,7 +176,8 @@ def is_python(block: Block) -> bool:
 def run_python(code: str, folder: Path) -> str:
     """Run a program in a folder, and return what it printed on stdout."""
     command = [sys.executable, "-W", "error", "-c", code]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "brokers")}  # what stands for brokers' libraries
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environ)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

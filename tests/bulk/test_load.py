@@ -592,6 +592,7 @@ async def test_a_report_goes_to_json_and_csv(client: LeadConnector, sandbox: San
     assert (
         list(data)
         == (
+            "schema version location host sources "
             "total created updated failed skipped unknown not_attempted partially_applied collisions requests retries "
             "rate_limited started_at finished_at duration_seconds errors"
         ).split()
