@@ -25,6 +25,7 @@ import leadconnector_async
 from leadconnector_async.cli.commands import app
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.testing import run_sandbox
+from tests.schemas import check_document, name_of_document
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -182,9 +183,13 @@ def test_documents_files_and_exit_codes(command: Command, tmp_path: Path) -> Non
         "upsert of a missing file": ("upsert", "missing.csv"),
     }.items():
         codes[title], document = command(*arguments)
+        if document is not None:
+            check_document(name_of_document([str(word) for word in arguments]), json.dumps(document))
         documents[title] = shape_of(document)
     compare("documents", documents)
     compare("exit_codes", codes)
+    for name in ("report", "verify-file", "undo-file"):
+        check_document(name, (tmp_path / "run" / f"{name.removesuffix('-file')}.json").read_text())
     folders = {folder: describe_folder(tmp_path / folder) for folder in ("run", "more")}
     compare("result_files", {**folders, "all.csv": columns_of(tmp_path / "all.csv")})
 

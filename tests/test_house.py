@@ -68,7 +68,7 @@ ROOMS: dict[str, str] = {
     "webhooks": "events signatures verification __init__",
     "cli": """
         flags options terminal app accounts export past_runs service orders conclusion undo upsert cluster plan
-        load_commands verify run_commands commands __init__
+        load_commands verify run_commands commands documents __init__
     """,
 }
 # What a wing must not name itself, although what it uses may: wings, and modules of the standard library.

@@ -53,6 +53,7 @@ async def bulk_upsert(
             load.before = partial(_take_over, journal, earlier, report, on_outcome)
         for location_id, why in report.closed_locations.items():
             load.close_location(location_id, why)
+        report.location_id, report.host = contacts.client.location_id, contacts.client.host
         report.start(earlier.began_at, now=clock.time(), monotonic=clock.monotonic())
         watcher = asyncio.create_task(_stop_on(load, stop)) if stop is not None else None
         try:

@@ -18,19 +18,25 @@ from ..errors import (
     InvalidResponseError,
     LeadConnectorError,
     LocationRefusedError,
+    UsageError,
     as_picklable,
 )
 from ..models.contacts import NotApplied
 from ..private_file import open_private
 from ..protocol.text import neutral_cell
+from ..version import __version__
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
+SCHEMA: Final = 1
+"""The number of the schema of all documents for machines. It changes when a key is removed or changes its meaning."""
 STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
 
 
 _MOST_ERROR_CHARS: Final = 200_000  # of all kinds together
 _MOST_ERRORS: Final = 1000  # kinds; a message may name the row's own values, and be another for each row
 _OTHER_ERRORS: Final = "other errors"
+_MOST_REASONS: Final = 3  # kinds that an exception names; report.errors has all
+_MOST_REASON_CHARS: Final = 200
 _ADDED: Final = (  # what the counts of several reports are added up of, but for those by kind
     "requests retries rate_limited requests_in_doubt partially_applied collisions inferred".split()
 )
@@ -182,6 +188,9 @@ class BatchReport:
         sessions: In how many sessions the load was done, this one included.
         started_at: When, in UTC; None before.
         finished_at: When, in UTC; None before.
+        location_id: The location of rows that do not name one, or None.
+        host: The host that was called; None before.
+        sources: The names of the files that were loaded; none for rows from Python.
     """
 
     def __init__(self, *, keep_outcomes: bool = True) -> None:
@@ -196,6 +205,9 @@ class BatchReport:
         self.closed_locations: dict[str, LeadConnectorError] = {}
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
+        self.location_id: str | None = None
+        self.host: str | None = None
+        self.sources: list[str] = []
         self._session_began = 0.0, 0.0  # by the date and by the monotonic clock
         self.keeps_outcomes = keep_outcomes
         self._has_replaced = False
@@ -390,8 +402,20 @@ class BatchReport:
         """Whether every row is done: none failed, unknown or not attempted, and nothing ended the load early."""
         return self.stopped is None and self.failed == self.unknown == self.not_attempted == 0
 
+    @property
+    def failures(self) -> list[Outcome]:
+        """The outcomes of rows that are not done (failed, unknown or not attempted), in the order of `outcomes`.
+
+        Raises:
+            UsageError: Rows are not done, and outcomes were not kept (`keep_outcomes=False`).
+        """
+        not_done = self.failed + self.unknown + self.not_attempted
+        if not_done and not self.keeps_outcomes:
+            raise UsageError(f"{_rows(not_done)} not done, but outcomes were not kept; load with keep_outcomes=True")
+        return [outcome for outcome in self.outcomes if outcome.status in ("failed", "unknown", "not_attempted")]
+
     def raise_for_failures(self) -> None:
-        """Do nothing where every row is done.
+        """Do nothing if every row is done; else raise an error that says how many are not, and why.
 
         Raises:
             LoadStoppedError: The load ended early; `__cause__` says why.
@@ -399,15 +423,36 @@ class BatchReport:
         """
         if self.stopped is not None or self.not_attempted:
             reason = "" if self.stopped is None else f": {self.stopped}"
+            not_done = f"; {self._not_done()}" if self.failed or self.unknown else ""
             raise LoadStoppedError(
-                f"the load stopped with {self.not_attempted} rows not attempted{reason}", report=self
+                f"the load stopped with {_rows(self.not_attempted)} not attempted{reason}{not_done}", report=self
             ) from self.stopped
         if not self.is_complete:
-            raise RowsFailedError(f"of {self.total} rows {self.failed} failed, {self.unknown} are unknown", report=self)
+            where = "; report.failures has each of them" if self.keeps_outcomes else ""
+            raise RowsFailedError(f"{self._not_done()}{self._reasons()}{where}", report=self)
+
+    def _not_done(self) -> str:
+        """Say how many rows failed or are unknown."""
+        of_all = f" of {_rows(self.total)}"
+        failed = f"{self.failed}{of_all} failed" if self.failed else ""
+        unknown = f"{self.unknown}{'' if failed else of_all} may or may not have been applied" if self.unknown else ""
+        return " and ".join(filter(None, (failed, unknown)))
+
+    def _reasons(self) -> str:
+        """Name the most frequent kinds of errors."""
+        kinds = self.errors
+        named = "; ".join(f"{kind.count} x {kind.message[:_MOST_REASON_CHARS]}" for kind in kinds[:_MOST_REASONS])
+        more = len(kinds) - _MOST_REASONS
+        return (f": {named}" if named else "") + (f"; and {more} more in report.errors" if more > 0 else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `report.json` holds: counts, times (ISO 8601), errors; not the outcomes."""
         return {
+            "schema": SCHEMA,
+            "version": __version__,
+            "location": self.location_id,
+            "host": self.host,
+            "sources": self.sources,
             "total": self.total,
             **{str(status): count for status, count in self._counts.items()},
             "partially_applied": self.partially_applied,
@@ -458,6 +503,10 @@ def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
     return neutral_cell(value) if isinstance(value, str) else "" if value is None else value
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 class LoadError(LeadConnectorError):

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Spinner
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from ..bulk.report import BatchReport, Outcome
+from ..bulk.report import SCHEMA, BatchReport, Outcome
 from ..migration.steps import StepProgress
 from ..protocol.answers import clean_text
 from ..protocol.text import printable
@@ -65,10 +65,11 @@ def show_file(text: str) -> None:
 def show_document(document: object) -> None:
     """Print the result as JSON on stdout where machines read, else nothing.
 
-    It is ASCII, so that it is JSON whatever the encoding of stdout.
+    It is ASCII, so that it is JSON whatever the encoding of stdout. `documents` has its schema.
     """
     if _is_for_machines.get():
-        _print(json.dumps(msgspec.to_builtins(document, enc_hook=str), indent=2), sys.stdout)
+        found = {"schema": SCHEMA, **msgspec.to_builtins(document, enc_hook=str)}
+        _print(json.dumps(found, indent=2), sys.stdout)
 
 
 def tell(text: str) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +19,7 @@ from ..bulk.report import BatchReport, LoadStoppedError, Tally, row_error
 from ..errors import ConfigurationError, JournalError, StopRequestedError
 from ..migration.mapping.meaning import NOTHING_SAID, Meaning
 from ..migration.tables import Reading
+from ..protocol.answers import clean_text
 from .dispatch import Dispatcher, Ending, LoadSetup, Share
 from .journal import DIFFERENCES
 from .lead import Lead
@@ -373,7 +375,7 @@ class ClusterLoad:
             if on_parts is not None:
                 await self._ask(on_parts, Parts.of(found))
             await self._leadership.confirm()
-            return await self._load(shares, on_progress)
+            return await self._load(shares, [] if isinstance(parts, Frame) else parts, on_progress)
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])
@@ -462,9 +464,12 @@ class ClusterLoad:
 
     # ------------------------------------------------------------------------------------------ the load
 
-    async def _load(self, shares: list[Share], on_progress: OnProgress | None) -> BatchReport:
+    async def _load(self, shares: list[Share], sources: list[str], on_progress: OnProgress | None) -> BatchReport:
         session = self._leadership.session
         merge = Merge(shares, session=session, began_at=self._description.began_at)
+        merge.report.location_id = self._description.whole["location"] or None
+        merge.report.host = urlsplit(self._description.whole["target"]).hostname
+        merge.report.sources = [clean_text(source) for source in sources]
         done = await asyncio.to_thread(read_endings, self._store) if session > 1 else []
         for ending in done:
             merge.add(ending)

@@ -20,6 +20,7 @@ from ..calls.call import CallCounter
 from ..client import LeadConnector
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError
 from ..models import ContactUpsert
+from ..protocol.answers import clean_text
 from ..run.database import Database
 from ..run.journal import Journal, Session
 from ..run.rows import RunFile, RunRow
@@ -281,6 +282,8 @@ class FileLoad:
         await in_thread(partial(self._write_results, client), on_cancelled=self.results.give_up)
 
     def _write_results(self, client: LeadConnector) -> None:
+        self.report.location_id, self.report.host = client.location_id, client.host
+        self.report.sources = [clean_text(file.name) for file in self._files]
         try:
             for step in self._steps:
                 step.note_left(self._run_of(client))

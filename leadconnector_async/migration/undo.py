@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from ..bulk.pool import Pool
-from ..bulk.report import Outcome, has_closed
+from ..bulk.report import SCHEMA, Outcome, has_closed
 from ..bulk.traces import Kept
 from ..client import LeadConnector
 from ..errors import LeadConnectorError, NotFoundError
@@ -296,5 +296,6 @@ def conclude_undo(
         writer.writerow(_COLUMNS)
         for undone in records.all():
             writer.writerow([undone.row + 1, *map(neutral_cell, (undone.contact_id, undone.status, undone.detail))])
-    write_private(folder / UNDO_REPORT, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    document = {"schema": SCHEMA, **msgspec.structs.asdict(report)}
+    write_private(folder / UNDO_REPORT, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     return report

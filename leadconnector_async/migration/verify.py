@@ -18,7 +18,7 @@ from msgspec import UNSET, Struct
 
 from ..bulk.closing import closings_of
 from ..bulk.pool import Pool
-from ..bulk.report import Outcome, has_closed
+from ..bulk.report import SCHEMA, Outcome, has_closed
 from ..calls.server_clock import CLOCK_TOLERANCE, read_time
 from ..client import LeadConnector
 from ..errors import CallError, ConfigurationError, LeadConnectorError, NotFoundError
@@ -548,4 +548,5 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
         Raises:
             OSError: It cannot be written.
         """
-        write_private(folder / VERIFY_REPORT, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        document = {"schema": SCHEMA, **msgspec.structs.asdict(self)}
+        write_private(folder / VERIFY_REPORT, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")

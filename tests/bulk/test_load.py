@@ -337,7 +337,7 @@ async def test_a_bad_row_is_an_outcome_and_the_load_goes_on(client: LeadConnecto
         "people.csv, row 7: too many cells",
         "email must be an email",
     }
-    with pytest.raises(RowsFailedError, match="of 9 rows 5 failed"):
+    with pytest.raises(RowsFailedError, match="5 of 9 rows failed: 1 x "):
         report.raise_for_failures()
     assert len(sandbox.contacts()) == 4
 
@@ -592,6 +592,7 @@ async def test_a_report_goes_to_json_and_csv(client: LeadConnector, sandbox: San
     assert (
         list(data)
         == (
+            "schema version location host sources "
             "total created updated failed skipped unknown not_attempted partially_applied collisions requests retries "
             "rate_limited started_at finished_at duration_seconds errors"
         ).split()

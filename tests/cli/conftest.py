@@ -32,6 +32,7 @@ from leadconnector_async.models import Contact
 from leadconnector_async.run.database import Database
 from leadconnector_async.run.folder import RUN_FILE
 from leadconnector_async.testing import RunningSandbox, run_sandbox
+from tests.schemas import check_document, name_of_document
 from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()"]
@@ -117,6 +118,8 @@ def invoke(
         words = [str(argument) for argument in arguments]
         with pytest.raises(SystemExit) as ended:
             contextvars.copy_context().run(_LEADCONNECTOR, words, prog_name="leadconnector")
+    if "--json" in words and out.getvalue():
+        check_document(name_of_document(words), out.getvalue())
     return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
 

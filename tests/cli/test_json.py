@@ -16,8 +16,10 @@ from leadconnector_async.cli.commands import app
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.sandbox.logins import CLIENT_ID, CLIENT_SECRET
 from leadconnector_async.testing import run_sandbox
+from leadconnector_async.version import __version__
 from tests.cli.conftest import COMMAND, Run, invoke, people
 from tests.cli.test_login import L, click
+from tests.schemas import check_document
 from tests.waiting import PATIENCE
 
 HOSTILE = "Zoë \U0001f600"
@@ -66,6 +68,8 @@ def test_a_load_its_plan_its_proof_and_its_undoing(ask: Ask, service: Sandbox, t
     assert code == 1
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert {name: told[name] for name in report} == report
+    assert (report["schema"], report["location"], report["host"]) == (1, "L", "127.0.0.1")
+    assert (report["version"], report["sources"]) == (__version__, [str(path)])
     assert (told["folder"], told["stopped"], told["not_applied"]) == ("out", None, {})
     assert "failed.csv" in told["files"]
     assert told["next_steps"][0]["command"].startswith("leadconnector upsert out/failed.csv")
@@ -82,7 +86,14 @@ def test_a_load_its_plan_its_proof_and_its_undoing(ask: Ask, service: Sandbox, t
 def test_an_export_and_a_mapping(ask: Ask, service: Sandbox, tmp_path: Path) -> None:
     assert ask("upsert", people(tmp_path / "a.csv", 3), "--yes")[0] == 0
     code, told, err = ask("export", "out.csv")
-    expected = {"file": "out.csv", "contacts": 3, "undefined_values": 0, "unreadable_values": 0, "read_by_id": 0}
+    expected = {
+        "schema": 1,
+        "file": "out.csv",
+        "contacts": 3,
+        "undefined_values": 0,
+        "unreadable_values": 0,
+        "read_by_id": 0,
+    }
     expected |= {"not_returned": ["timezone", "gender"], "do_not_disturb": "unseen", "stopped": None}
     assert (code, told) == (0, expected)
     assert "3 contacts in out.csv" in err
@@ -170,6 +181,7 @@ def test_the_sandbox_tells_how_to_reach_it() -> None:
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
+    check_document("sandbox", out)
     told = json.loads(out)
     assert told["url"].startswith("http://127.0.0.1:")
     assert (told["token"], told["client_id"], told["client_secret"]) == ("sandbox", CLIENT_ID, CLIENT_SECRET)

@@ -27,6 +27,7 @@ def test_a_run_that_was_taken_whole_shows_no_difference(run: Run, url: str, tmp_
     assert "No differences." in out
     assert table(tmp_path / "out" / "verify.csv") == []
     assert report(tmp_path / "out") == {
+        "schema": 1,
         "loaded": 30,
         "wanted": 30,
         "compared": 30,

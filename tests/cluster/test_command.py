@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.conftest import invoke
 from tests.cluster.conftest import WINDOW, Server, results, write_people
+from tests.schemas import check_document
 from tests.waiting import PATIENCE, wait_until
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from leadconnector_async.cli import main; main()", "upsert"]
@@ -98,7 +99,9 @@ def test_machines_are_told_as_of_an_ordinary_load(server: Server, cluster: Any, 
     write_people(tmp_path / "people.csv", locations=2, rows=2)
     code, out, _ = load(server, "people.csv", "--out", "run", "--json", folder=tmp_path, cluster=cluster)
     assert code == 0
+    check_document("upsert-dask", out)
     told = json.loads(out)
+    assert told["sources"] == [str(tmp_path / "people.csv")]
     assert told == {
         **json.loads((tmp_path / "run" / "report.json").read_text()),
         "not_applied": {},
