@@ -12,7 +12,7 @@ from ..calls.caller import Caller
 from ..contacts.contacts import ContactOperations
 from ..errors import LeadConnectorError, StopRequestedError
 from .brake import Brake, MaxFailures, read_max_failures
-from .delivery import Outbox
+from .delivery import OutcomeBuffer
 from .load import Load, Options
 from .report import BatchReport, LoadStoppedError, OnOutcome, Outcome
 from .run_log import Earlier, LastCalls, OpenRunLog, RunLog
@@ -140,7 +140,7 @@ async def _stop_on(load: Load, stop: asyncio.Event) -> None:
 
 async def stream_upserts(contacts: Contacts, source: Source, options: Options) -> AsyncGenerator[Outcome, None]:
     """Run a load and yield its outcomes, as `Contacts.stream_upserts` says."""
-    outbox = Outbox(most=options.concurrency)
+    buffer = OutcomeBuffer(most=options.concurrency)
     rows = open_source(source)
     async with AsyncExitStack() as stack:
         journal, _ = await _begin(contacts, options, stack)
@@ -152,18 +152,18 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
             rows,
             options,
             journal=journal,
-            record=_counted(contacts, outbox.put),
-            on_outcome=outbox.wait_for_room if journal is None else None,
-            on_group=outbox.wait_until_taken,
+            record=_counted(contacts, buffer.put),
+            on_outcome=buffer.wait_for_room if journal is None else None,
+            on_group=buffer.wait_until_taken,
             on_replaced=lambda _: None,
             on_standing=lambda _: None,
             read_rest=False,
         )
         # The workers' group needs a task of its own: another task than began it may leave a generator, and close it.
         task = asyncio.create_task(load.run())
-        task.add_done_callback(outbox.end)
+        task.add_done_callback(buffer.end)
         try:
-            while outcomes := await outbox.take():
+            while outcomes := await buffer.take():
                 for outcome in outcomes:
                     yield outcome
             await task

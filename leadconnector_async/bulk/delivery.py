@@ -323,7 +323,7 @@ async def _wait(for_what: Awaitable[None]) -> None:
 # ---------------------------------------------------------------------------------------------- a stream of outcomes
 
 
-class Outbox:
+class OutcomeBuffer:
     """A bounded buffer between the workers and one consumer.
 
     Args:
