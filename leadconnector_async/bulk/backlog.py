@@ -160,7 +160,7 @@ class Backlog(Generic[AnyItem]):
         if self._room is None or self._room.done():
             return
         if self._joins:
-            has_room = self._size <= max(self._look_ahead - self._most, 0)
+            has_room = self._size <= max(self._look_ahead - self._most, self._look_ahead // 2)
         elif self.looks_ahead:
             has_room = self._runnable <= self._most // 2 and self._size < self._look_ahead
         else:

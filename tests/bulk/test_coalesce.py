@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from leadconnector_async import (
     BatchReport,
     CustomField,
+    Journal,
     LeadConnector,
     LeadConnectorError,
     Outcome,
@@ -26,6 +28,7 @@ from leadconnector_async.bulk.coalesce import rule_of
 from leadconnector_async.models.fields import UPSERT_FIELDS
 from leadconnector_async.sandbox import Applied, Sandbox
 from tests.conftest import LOCATION, OpenSandbox
+from tests.drills.test_random_kills import load_until_killed
 from tests.fake_clock import FakeClock
 
 SCORE, NICKNAME, PLAN = "SandboxField00000005", "SandboxField00000001", "SandboxField00000003"
@@ -89,7 +92,7 @@ def state_of(sandbox: Sandbox) -> list[dict[str, Any]]:
     kept = [{name: value for name, value in one.items() if name not in own} for one in sandbox.contacts()]
     for one in kept:
         one["customFields"] = sorted(one["customFields"], key=lambda field: field["id"])
-    return sorted(kept, key=repr)
+    return sorted(kept, key=lambda one: sorted(map(repr, one.items())))
 
 
 async def upsert_one_by_one(client: LeadConnector, rows: list[dict[str, Any]]) -> list[str]:
@@ -517,3 +520,79 @@ async def test_no_more_rows_are_read_ahead_than_may_wait(open_sandbox: OpenSandb
         async for _ in outcomes:
             pass
     assert count <= 10_000 + 200
+
+
+async def why_kept(journal: Journal, client: LeadConnector, contact_id: str) -> object:
+    """Why an `undo` would keep a contact that the load created."""
+    trace = journal.trace(contact_id)
+    assert trace is not None
+    return trace.why_kept(await client.contacts.get(contact_id))
+
+
+async def test_a_trace_is_of_what_the_contact_holds_also_where_rows_came_apart(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path, clock: FakeClock
+) -> None:
+    """`undo` deletes what a load created and nobody has touched since."""
+    rows: list[dict[str, Any]] = [
+        *({"email": "merged@example.com", "city": str(number)} for number in range(3)),
+        {"email": "refused@example.com", "city": "A"},
+        {"email": "refused@example.com", "timezone": "Nowhere/Here"},
+        {"email": "refused@example.com", "city": "B"},
+        *({"email": "dropped@example.com", "custom_fields": {PLAN: plan}} for plan in ("Pro", "Gold")),
+    ]
+    with Journal(tmp_path / "journal.sqlite3") as journal:
+        report = await load(client, rows, journal=journal)
+        changes = [await why_kept(journal, client, contact["id"]) for contact in sandbox.contacts()]
+        await clock.sleep(60.0)
+        touched = sandbox.contacts()[0]["id"]
+        await client.contacts.update(touched, {"website": "https://example.com"})
+        after = await why_kept(journal, client, touched)
+    assert [outcome.status for outcome in report.outcomes if outcome.status != "updated"] == [
+        "created",
+        "created",
+        "failed",
+        "created",
+    ]
+    assert changes == [None, None, None]
+    assert after is not None
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), contacts()), min_size=4, max_size=20),
+    kills=st.lists(st.integers(1, 12), min_size=1, max_size=3),
+    concurrency=st.integers(1, 4),
+    seed=st.integers(0, 999),
+)
+async def test_the_state_is_that_of_the_rows_one_by_one_where_the_process_is_killed(
+    rows: list[tuple[int, dict[str, Any]]], kills: list[int], concurrency: int, seed: int
+) -> None:
+    clock = FakeClock()
+    options: dict[str, Any] = {
+        "seed": seed,
+        "unlimited": True,
+        "latency": (0.05, 0.4),
+        "monotonic": clock.monotonic,
+        "wall": clock.time,
+        "sleep": clock.sleep,
+    }
+    doubtful = ("email", "phone", "gender", "createNewIfDuplicateAllowed")
+    of_people = [
+        {"email": f"p{person}@b.co", **{name: value for name, value in row.items() if name not in doubtful}}
+        for person, row in rows
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        async with clock.jumping(), Sandbox(**options) as sandbox, Sandbox(**options) as one_by_one:
+            async with LeadConnector("sandbox", base_url=sandbox.url, location_id=LOCATION, clock=clock) as client:
+                path = Path(folder) / "journal"
+                for kill_at in kills:
+                    path = await load_until_killed(
+                        client, of_people, path, kill_at, concurrency=concurrency, coalesce=True
+                    )
+                report = await load(client, of_people, journal=path, concurrency=concurrency)
+            async with LeadConnector("sandbox", base_url=one_by_one.url, location_id=LOCATION, clock=clock) as client:
+                alone = await upsert_one_by_one(client, of_people)
+    assert state_of(sandbox) == state_of(one_by_one)
+    assert [outcome.index for outcome in report.outcomes] == list(range(len(rows)))
+    failed = [status == "failed" for status in alone]
+    assert [outcome.status == "failed" for outcome in report.outcomes] == failed
