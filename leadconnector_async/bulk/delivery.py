@@ -315,7 +315,8 @@ class JournaledDelivery(Delivery):
         """Have all that wait by now written together; those that come meanwhile wait for the next write.
 
         The bytes of a call leave after its intent is on disk (`Call.before_send`). So after a crash a row with neither
-        intent nor outcome was not sent; one with an intent may have been, and is not sent again unless it may be.
+        intent nor outcome was not sent; one with an intent may have been, and is not sent again unless it may be. Rows
+        that were merged into another one need none: they are safe to send again, and that one says what was tried.
         """
         intents, self._intents = self._intents, []
         self._is_intending = bool(intents)
