@@ -557,7 +557,7 @@ async def test_a_trace_is_of_what_the_contact_holds_also_where_rows_came_apart(
     assert after is not None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 3), contacts()), min_size=4, max_size=20),
     kills=st.lists(st.integers(1, 12), min_size=1, max_size=3),
