@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .auth.stores import KeyringTokenStore, LockingTokenStore, MemoryTokenStore, SQLiteTokenStore, TokenStore
     from .bulk.contacts import Contacts
     from .bulk.report import BatchReport, ErrorCount, LoadError, LoadStoppedError, Outcome, RowError, RowsFailedError
+    from .bulk.source import Row
     from .calls.retry import RetryPolicy
     from .calls.transport import Timeouts
     from .client import LeadConnector
@@ -191,6 +192,7 @@ __all__ = [
     "RateLimitedError",
     "RedisLimits",
     "RetryPolicy",
+    "Row",
     "RowError",
     "RowsFailedError",
     "SQLiteTokenStore",
@@ -231,6 +233,7 @@ _PLACES: Final = {
     "auth.stores": "KeyringTokenStore LockingTokenStore MemoryTokenStore SQLiteTokenStore TokenStore",
     "bulk.contacts": "Contacts",
     "bulk.report": "BatchReport ErrorCount LoadError LoadStoppedError Outcome RowError RowsFailedError",
+    "bulk.source": "Row",
     "calls.retry": "RetryPolicy",
     "calls.transport": "Timeouts",
     "client": "LeadConnector",

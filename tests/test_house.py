@@ -47,7 +47,7 @@ ROOMS: dict[str, str] = {
     "contacts": "group activities authorship finding links contacts locations __init__",
     "rules": "countries checks problems consent texts dates emails phones places __init__",
     "bulk": """
-        threads backlog breaker closing report source traces outcome row pool run_log delivery intake load
+        threads backlog breaker closing report source traces outcome row coalesce pool run_log delivery intake load
         brake contacts __init__
     """,
     "run": "database target timeline rows folder journal __init__",

@@ -3,7 +3,8 @@
 Rows that share an email or a phone are never handed out together, and are handed out in the order in which they came.
 Locations take turns; one whose window has no room, or that has its share of the workers, is skipped until it may go on.
 So no location holds up another of which rows have been read: if rows of several locations come, reading goes on until
-enough rows can be sent, or `look_ahead` rows wait. The first row of each location goes alone, until `trust`: a location
+enough rows can be sent, or `look_ahead` rows wait. Rows that may be joined are always read on so far, to find more of
+one person. The first row of each location goes alone, until `trust`: a location
 that refuses all calls costs one call.
 
 A window is asked whether it is ready when a worker takes the row, but the slot is taken later, inside the try. If the
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -28,9 +29,11 @@ class Item:
         keys: Whom it may be matched with.
         blocked_by: How many rows of the same identity must be done before.
         followers: The rows that wait for this one, or None.
+        was_taken: Whether a worker has it, or had it.
+        weight: How many rows it stands for, with those that were joined to it.
     """
 
-    __slots__ = ("blocked_by", "followers", "index", "keys", "location_id")
+    __slots__ = ("blocked_by", "followers", "index", "keys", "location_id", "was_taken", "weight")
 
     def __init__(self, index: int, location_id: str, keys: tuple[str, ...]) -> None:
         self.index = index
@@ -38,6 +41,8 @@ class Item:
         self.keys = keys
         self.blocked_by = 0
         self.followers: list[Any] | None = None
+        self.was_taken = False
+        self.weight = 1
 
 
 AnyItem = TypeVar("AnyItem", bound=Item)
@@ -84,19 +89,28 @@ class Backlog(Generic[AnyItem]):
         look_ahead: The same where there are others.
         room: Returns the window of a location.
         home: The location of rows without one of their own.
+        joins: Whether items may be joined to others that wait, so that as many as may be should wait.
 
     Attributes:
         has_several_locations: Whether some row named another location than the one at home.
     """
 
     def __init__(
-        self, workers: int, *, most: int, look_ahead: int, room: Callable[[str], Room], home: str | None = None
+        self,
+        workers: int,
+        *,
+        most: int,
+        look_ahead: int,
+        room: Callable[[str], Room],
+        home: str | None = None,
+        joins: bool = False,
     ) -> None:
         self._workers = workers
         self._most = most
         self._look_ahead = max(look_ahead, most)
         self._room_of = room
-        self._size = 0
+        self._joins = joins
+        self._size = 0  # rows: an item counts as many as it stands for
         self._lanes: dict[str, Lane[AnyItem]] = {}
         self._rotation: deque[str] = deque()
         self._runnable = 0  # ready items of the lanes in the rotation
@@ -126,6 +140,8 @@ class Backlog(Generic[AnyItem]):
     @property
     def is_full(self) -> bool:
         """Whether to wait for room before the next `put`."""
+        if self._joins:
+            return self._size >= self._look_ahead
         if not self.looks_ahead:
             return self._size >= self._most
         return self._runnable >= self._most or self._size >= self._look_ahead
@@ -143,7 +159,9 @@ class Backlog(Generic[AnyItem]):
     def _signal_room(self) -> None:
         if self._room is None or self._room.done():
             return
-        if self.looks_ahead:
+        if self._joins:
+            has_room = self._size <= max(self._look_ahead - self._most, self._look_ahead // 2)
+        elif self.looks_ahead:
             has_room = self._runnable <= self._most // 2 and self._size < self._look_ahead
         else:
             has_room = self._size <= self._most // 2
@@ -169,6 +187,33 @@ class Backlog(Generic[AnyItem]):
             self._blocked[item.index] = item
         else:
             self._make_ready(item)
+
+    def find_waiting(self, item: AnyItem) -> AnyItem | None:
+        """Return the item right before another one that is to be put, where that is about the very same identity and
+        was never taken: between the two there is none that shares a key with either."""
+        before = self._last_of.get(item.keys[0]) if item.keys else None
+        if before is None or before.was_taken or before.keys != item.keys:
+            return None
+        return before if all(self._last_of.get(key) is before for key in item.keys) else None
+
+    def join(self, item: AnyItem) -> None:
+        """Say that one more row was joined to an item that waits."""
+        self._size += 1
+        item.weight += 1
+
+    def split(self, item: AnyItem, joined: Iterable[AnyItem]) -> None:
+        """Make items of their own of the rows that were joined to one that was taken: they come right after it, one
+        after the other, and before all that waited for it."""
+        last, waiting = item, item.followers
+        for row in joined:
+            row.was_taken = True  # to stay what it is
+            row.blocked_by, last.followers = 1, [row]
+            self._blocked[row.index] = last = row
+        last.followers = waiting
+        item.weight = 1
+        for key in item.keys:
+            if self._last_of.get(key) is item:
+                self._last_of[key] = last
 
     def end(self) -> None:
         """Say that no more items will be put."""
@@ -198,6 +243,7 @@ class Backlog(Generic[AnyItem]):
             self._runnable -= len(lane.ready)
             if self._may_go(location_id, lane):
                 item = lane.ready.popleft()
+                item.was_taken = True
                 lane.in_hands += 1
                 if lane.ready:
                     self._enter_rotation(location_id, lane)
@@ -267,7 +313,7 @@ class Backlog(Generic[AnyItem]):
         The load calls it when the outcome is on disk: a row is never sent before the outcome of the row that it follows
         would survive a crash.
         """
-        self._size -= 1
+        self._size -= item.weight
         for key in item.keys:
             if self._last_of.get(key) is item:
                 del self._last_of[key]
@@ -306,7 +352,7 @@ class Backlog(Generic[AnyItem]):
         self._rotation.clear()
         self._runnable = 0
         self._blocked.clear()
-        self._size -= len(rest)
+        self._size -= sum(item.weight for item in rest)
         self.end()
         return rest
 

@@ -64,16 +64,19 @@ class Breaker:
 
     Args:
         caller: Has the clock, says how long an outage may last, and asks the service where there is no other probe.
+        waits_for_address: Whether to wait as long where no connection to the address ever came about: a service that
+            starts together with its network, rather than somebody who waits in front of a wrong address.
 
     Attributes:
         calls: Counts the calls that it makes itself, unless whoever uses it counts all calls.
         on_pause: Called with the address and the reason when work pauses, and with None when it goes on.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, *, waits_for_address: bool = False) -> None:
         self._caller = caller
         self._clock = caller.clock
         self._longest = caller.retry.max_outage
+        self._longest_unheard = self._longest if waits_for_address else min(_LONGEST_UNHEARD, self._longest)
         self._opened_at: float | None = None
         self._pause = _FIRST_PAUSE
         self._probe: Item | None = None
@@ -218,7 +221,7 @@ class Breaker:
         if caller.has_answered or caller.unreached_since is None:
             return
         since = max(caller.unreached_since, self._began)
-        if self._clock.monotonic() - since >= min(_LONGEST_UNHEARD, self._longest):
+        if self._clock.monotonic() - since >= self._longest_unheard:
             raise OutageError(f"{caller.target} was never reached ({error}); {_ADDRESS_ADVICE}")
 
     def _lengthen(self, error: CallError) -> None:

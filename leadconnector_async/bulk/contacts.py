@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..calls.caller import Caller
 from ..contacts.contacts import ContactOperations
 from ..errors import LeadConnectorError, StopRequestedError
 from .brake import Brake, MaxFailures, read_max_failures
-from .delivery import Outbox
+from .delivery import OutcomeBuffer
 from .load import Load, Options
 from .report import BatchReport, LoadStoppedError, OnOutcome, Outcome
 from .run_log import Earlier, LastCalls, OpenRunLog, RunLog
@@ -46,6 +46,7 @@ async def bulk_upsert(
             on_outcome=on_outcome,
             on_replaced=report.take_back,
             on_standing=report.take_back_calls,
+            on_known=partial(_hand_again, report, on_outcome),
             read_rest=True,
         )
         load.breaker.on_pause = partial(setattr, report, "paused")
@@ -69,6 +70,11 @@ async def bulk_upsert(
             report.add_count(load.other_calls)
             report.finish(clock.monotonic())
     return report
+
+
+def _hand_again(report: BatchReport, on_outcome: OnOutcome | None, outcome: Outcome) -> Awaitable[None] | None:
+    report.put_again(outcome)
+    return None if on_outcome is None else on_outcome(outcome)
 
 
 def _braked(
@@ -141,7 +147,7 @@ async def _stop_on(load: Load, stop: asyncio.Event) -> None:
 
 async def stream_upserts(contacts: Contacts, source: Source, options: Options) -> AsyncGenerator[Outcome, None]:
     """Run a load and yield its outcomes, as `Contacts.stream_upserts` says."""
-    outbox = Outbox(most=options.concurrency)
+    buffer = OutcomeBuffer(most=options.concurrency)
     rows = open_source(source)
     async with AsyncExitStack() as stack:
         journal, _ = await _begin(contacts, options, stack)
@@ -153,18 +159,19 @@ async def stream_upserts(contacts: Contacts, source: Source, options: Options) -
             rows,
             options,
             journal=journal,
-            record=_counted(contacts, outbox.put),
-            on_outcome=outbox.wait_for_room if journal is None else None,
-            on_group=outbox.wait_until_taken,
+            record=_counted(contacts, buffer.put),
+            on_outcome=buffer.wait_for_room if journal is None else None,
+            on_group=buffer.wait_until_taken,
             on_replaced=lambda _: None,
             on_standing=lambda _: None,
+            on_known=buffer.put_and_wait,
             read_rest=False,
         )
         # The workers' group needs a task of its own: another task than began it may leave a generator, and close it.
         task = asyncio.create_task(load.run())
-        task.add_done_callback(outbox.end)
+        task.add_done_callback(buffer.end)
         try:
-            while outcomes := await outbox.take():
+            while outcomes := await buffer.take():
                 for outcome in outcomes:
                     yield outcome
             await task
@@ -204,6 +211,7 @@ class Contacts(ContactOperations):
         journal: RunLog | str | Path | None = None,
         retry_failed: bool = False,
         wait_for_quota: bool = False,
+        coalesce: bool = False,
         max_failures: int | str | MaxFailures | None = None,
     ) -> BatchReport:
         """Upsert many contacts at once, under the rate limit.
@@ -218,8 +226,9 @@ class Contacts(ContactOperations):
         calls, a list is read to its end to find one, and any other source for ten seconds at most.
 
         Args:
-            contacts: Iterable or async iterable of contacts or dicts. A sync one (other than a list) is pulled in a
-                thread of its own, in small batches; a SQLite connection must allow that (`check_same_thread=False`).
+            contacts: Iterable or async iterable of contacts or dicts, or of `Row`s, which bring something along that
+                comes back as `outcome.ref`. A sync one (other than a list) is pulled in a thread of its own, in small
+                batches; a SQLite connection must allow that (`check_same_thread=False`).
             concurrency: Rows in flight at most; the client's by default.
             compare: Whether to compare what was sent with what the service says it stored (`outcome.not_applied`).
             on_outcome: Called with each outcome as it comes; what it returns is awaited.
@@ -233,6 +242,9 @@ class Contacts(ContactOperations):
             retry_failed: Whether to send rows once more that failed in an earlier run with this journal. They are then
                 applied after rows of the same person that came later; `outcome.note` says so.
             wait_for_quota: Whether to wait for the next day where the day's calls are spent, in place of stopping.
+            coalesce: Whether one call may send several rows of the same person that wait, where that cannot change what
+                is stored in the end (`outcome.merged_into`, `report.merged`). Up to 10,000 rows are read ahead for it.
+                Leave it off where a workflow must see each step.
             max_failures: Stop once so many of the rows that were sent have failed; or, written `"5%"`, once more than
                 that share of them has, and at least 50 were sent. Each session of a journal counts anew. None: never.
 
@@ -251,6 +263,7 @@ class Contacts(ContactOperations):
             journal=journal,
             retry_failed=retry_failed,
             wait_for_quota=wait_for_quota,
+            coalesce=coalesce,
         )
         return await bulk_upsert(
             self,
@@ -271,8 +284,12 @@ class Contacts(ContactOperations):
         journal: RunLog | str | Path | None = None,
         retry_failed: bool = False,
         wait_for_quota: bool = False,
+        coalesce: bool = False,
     ) -> AsyncGenerator[Outcome, None]:
         """Upsert contacts from a source without end, yielding outcomes as they come, in constant memory.
+
+        A service that cannot be reached is waited for, as long as the retry policy says (`max_outage`), also where it
+        never was.
 
         A consumer that is slower than the service slows the load. Leaving the loop early cancels the calls in flight:
         close the generator (`contextlib.aclosing`) to have that happen at once.
@@ -282,10 +299,13 @@ class Contacts(ContactOperations):
             concurrency: Rows in flight at most; the client's by default.
             compare: As in `bulk_upsert`.
             journal, retry_failed, wait_for_quota: As in `bulk_upsert`. Outcomes that an earlier run yielded are not
-                yielded again, but for the last ones where it was cut off.
+                yielded again, but for the last ones where it was cut off, and those of rows that come with a `ref`.
+            coalesce: As in `bulk_upsert`.
 
         Yields:
-            One outcome for each row that was read, in the order in which they finish.
+            One outcome for each row that was read, in the order in which they finish. With a journal it is on disk by
+            then. Acknowledge a message when its outcome comes: what was not acknowledged as a process died is delivered
+            and sent once more, so that each message is applied at least once.
 
         Raises:
             LeadConnectorError: What stopped the load (a refused token, a spent day), or the first of its locations that
@@ -298,5 +318,7 @@ class Contacts(ContactOperations):
             journal=journal,
             retry_failed=retry_failed,
             wait_for_quota=wait_for_quota,
+            coalesce=coalesce,
+            is_endless=True,
         )
         return stream_upserts(self, contacts, options)

@@ -16,7 +16,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from ..calls.call import CallCount
 from ..clock import Clock
@@ -43,6 +45,18 @@ class Delivery:
         self._record = record
         self._on_outcome = on_outcome
         self._contacts = RecentContacts()
+        self._refs: dict[int, Any] = {}
+
+    def keep_ref(self, row: int, ref: Any) -> None:
+        """Have the outcome of a row carry what the row came with. It is added when the outcome is handed on, so that
+        nothing that is written holds it."""
+        if ref is not None:
+            self._refs[row] = ref
+
+    def _with_ref(self, outcome: Outcome) -> Outcome:
+        if not self._refs or outcome.index not in self._refs:
+            return outcome
+        return msgspec.structs.replace(outcome, ref=self._refs.pop(outcome.index))
 
     async def run(self) -> None:
         """Hand on what is put, until `end`; with no journal, `put` does that."""
@@ -64,6 +78,15 @@ class Delivery:
         """Take the outcome of a row that was sent; the worker that brings it may go on when this returns."""
         await self._hand_on(self._resolve(entry))
 
+    async def put_all(self, entries: Iterable[Entry]) -> None:
+        """Take the outcomes of rows that one call has sent, as `put` does."""
+        outcomes = [self._with_ref(self._resolve(entry)) for entry in entries]
+        for outcome in outcomes:  # all before the consumer sees the first: `on_outcome` may raise
+            self._record(outcome)
+        for outcome in outcomes:
+            if (waiting := self._notify(outcome)) is not None:
+                await _wait(waiting)
+
     async def put_refused(self, entry: Entry) -> None:
         """Take the outcome of a row that cannot be sent."""
         await self.put(entry)
@@ -76,7 +99,7 @@ class Delivery:
     def put_at_once(self, entries: Sequence[Entry], unsent: Iterable[Outcome]) -> None:
         """Record what is left when a load is cut off, without telling the consumer."""
         for outcome in [*map(self._resolve, entries), *unsent]:
-            self._record(outcome)
+            self._record(self._with_ref(outcome))
 
     def _resolve(self, entry: Entry) -> Outcome:
         contact_id = entry.outcome.contact_id
@@ -87,6 +110,7 @@ class Delivery:
         return outcome
 
     async def _hand_on(self, outcome: Outcome) -> None:
+        outcome = self._with_ref(outcome)
         self._record(outcome)
         if (waiting := self._notify(outcome)) is not None:
             await _wait(waiting)
@@ -158,6 +182,12 @@ class JournaledDelivery(Delivery):
         self._add(entry, done)
         await done
 
+    async def put_all(self, entries: Iterable[Entry]) -> None:
+        *others, last = entries
+        for entry in others:
+            self._add(entry, None)
+        await self.put(last)  # groups are written in order
+
     async def put_refused(self, entry: Entry) -> None:
         if len(self._entries) < MOST_REFUSED:  # it was never sent, so that a crash leaves no doubt
             self._add(entry, None)
@@ -226,6 +256,7 @@ class JournaledDelivery(Delivery):
             return [entry.outcome for entry in entries]
 
     async def _hand_on_all(self, outcomes: Sequence[Outcome]) -> None:
+        outcomes = [*map(self._with_ref, outcomes)]
         for outcome in outcomes:  # all before the consumer sees the first: `on_outcome` may raise
             self._record(outcome)
         if self._failure is not None:
@@ -256,7 +287,7 @@ class JournaledDelivery(Delivery):
         # here, and the group before may not be handed over either.
         rest = self._submit(left, is_delivered=False).result() if left else []
         for outcome in [*written, *rest, *unsent]:
-            self._record(outcome)
+            self._record(self._with_ref(outcome))
 
     async def close(self, *, is_delivered: bool, other_calls: CallCount) -> None:
         try:
@@ -284,7 +315,8 @@ class JournaledDelivery(Delivery):
         """Have all that wait by now written together; those that come meanwhile wait for the next write.
 
         The bytes of a call leave after its intent is on disk (`Call.before_send`). So after a crash a row with neither
-        intent nor outcome was not sent; one with an intent may have been, and is not sent again unless it may be.
+        intent nor outcome was not sent; one with an intent may have been, and is not sent again unless it may be. Rows
+        that were merged into another one need none: they are safe to send again, and that one says what was tried.
         """
         intents, self._intents = self._intents, []
         self._is_intending = bool(intents)
@@ -323,7 +355,7 @@ async def _wait(for_what: Awaitable[None]) -> None:
 # ---------------------------------------------------------------------------------------------- a stream of outcomes
 
 
-class Outbox:
+class OutcomeBuffer:
     """A bounded buffer between the workers and one consumer.
 
     Args:
@@ -343,6 +375,11 @@ class Outbox:
         self._outcomes.append(outcome)
         self._taken.clear()
         self._news.set()
+
+    def put_and_wait(self, outcome: Outcome) -> asyncio.Future[None] | None:
+        """Add an outcome, and return what to await before the next one; None where there is room."""
+        self.put(outcome)
+        return self.wait_for_room(outcome)
 
     def wait_for_room(self, _outcome: Outcome) -> asyncio.Future[None] | None:
         """Return None where there is room, else what to await before the next row is begun."""

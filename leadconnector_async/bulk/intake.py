@@ -24,7 +24,7 @@ from .outcome import Entry
 from .report import Outcome, RowError, row_error
 from .row import Upsert, outcome_skipped
 from .run_log import Intent, RunLog, hash_row, read_outcome
-from .source import FINISHED, Closing, Row, RowSource, Skipped
+from .source import FINISHED, AnyRow, Closing, Given, Row, RowSource, Skipped
 from .threads import in_thread
 
 _NOBODY: Final = Identity("", "")
@@ -66,8 +66,9 @@ class Intake:
         self._on_replaced = on_replaced
         self._on_standing = on_standing
         self._on_retry = on_retry
-        self._batch: deque[Row] = deque()  # read and not yet numbered
+        self._batch: deque[AnyRow] = deque()  # read and not yet numbered
         self._rows: deque[tuple[int, _ToCheck, bytes]] = deque()  # and not yet checked
+        self._known: list[Outcome] = []
         self.count = 0
         self._hashes: dict[int, tuple[bytes, bytes]] = {}
 
@@ -80,14 +81,24 @@ class Intake:
             self._batch.extend(await self._source.batch())
         is_end = not self._batch
         while self._batch:
-            row = self._batch[0]
+            row, ref = _unwrap(self._batch[0])
             if row is not FINISHED:
                 row_hash = self._hash_of(row)
-                if not self._is_finished(self.count) or not await self._is_same(row_hash):
+                if not self._is_finished(self.count) or not await self._is_same(row_hash, ref):
                     self._rows.append((self.count, row, row_hash))
+                    self._delivery.keep_ref(self.count, ref)
             self._batch.popleft()
             self.count += 1
         return not is_end
+
+    def take_known(self) -> list[Outcome]:
+        """Return the outcomes of rows with a `ref` that an earlier session settled, of those that were read since.
+
+        They are handed over once more: the message behind such a row waits to be acknowledged, and nobody knows whether
+        it was.
+        """
+        known, self._known = self._known, []
+        return known
 
     def _is_finished(self, index: int) -> bool:
         return self._journal is not None and self._journal.is_finished(index)
@@ -102,7 +113,7 @@ class Intake:
                 row = error
         return hash_of(row)
 
-    async def _is_same(self, row_hash: bytes) -> bool:
+    async def _is_same(self, row_hash: bytes, ref: Any) -> bool:
         """Whether the next row is the one that an earlier session settled."""
         journal, index = self._journal, self.count
         if journal is None or journal.is_by_position:
@@ -111,6 +122,8 @@ class Intake:
             self._hashes = await in_thread(partial(journal.hashes, index, _HASHES))
         before, outcome = self._hashes.pop(index)
         if before == row_hash:
+            if ref is not None:
+                self._known.append(msgspec.structs.replace(read_outcome(outcome), ref=ref))
             return True
         self._on_replaced(read_outcome(outcome))
         return False
@@ -193,9 +206,10 @@ class Intake:
             index, _, row_hash = self._rows.popleft()
             yield self._outcome_unsent(index, row_hash, reason)
         while self._batch:
-            row = self._batch.popleft()
+            row, ref = _unwrap(self._batch.popleft())
             index, self.count = self.count, self.count + 1
             if row is not FINISHED and not self._is_finished(index):
+                self._delivery.keep_ref(index, ref)
                 yield self._outcome_unsent(index, self._hash_of(row), reason)
 
     def _outcome_unsent(self, index: int, row_hash: bytes, reason: RowError) -> Outcome:
@@ -205,6 +219,11 @@ class Intake:
             return Outcome(index=index, status="not_attempted", error=reason)
         self._on_standing(before)
         return before
+
+
+def _unwrap(row: AnyRow) -> tuple[Given, Any]:
+    """Return a row as it is given, and what comes with it."""
+    return (row.contact, row.ref) if isinstance(row, Row) else (row, None)
 
 
 def hash_of(row: Any) -> bytes:

@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
-from ..calls.call import NO_CALLS_COUNTED, PAUSED, Paused
+from ..calls.call import NO_CALLS_COUNTED, PAUSED, Call, Paused, counting
 from ..calls.retry import is_worth_repeating
 from ..clock import Timer
 from ..contacts.authorship import EarlierTries
-from ..contacts.contacts import ContactOperations, find_held_channels, names_channels, send_upsert
+from ..contacts.contacts import ContactOperations, build_checked, find_held_channels, names_channels, send_upsert
 from ..errors import (
     APIError,
     CallError,
@@ -33,11 +34,14 @@ from ..errors import (
     UsageError,
 )
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult
+from ..models.compare import find_not_applied
 from ..protocol import Request, Scope, T
+from ..protocol.locations import build_field_list
 from ..protocol.search import build_duplicate
 from .backlog import Backlog
 from .breaker import Breaker
 from .closing import close_channels
+from .coalesce import FieldIds, find_own, ids_of, is_mergeable, merge, needs_ids
 from .delivery import Delivery, JournaledDelivery
 from .intake import Intake
 from .outcome import Entry, standing
@@ -51,6 +55,7 @@ from .row import (
     outcome_cut_short,
     outcome_done,
     outcome_failed,
+    outcome_merged,
     refusal_of_location,
 )
 from .run_log import MOST_READ_AHEAD, Pace, RunLog, pace_of
@@ -75,6 +80,8 @@ class Options(Struct, frozen=True, kw_only=True):
     journal: RunLog | str | Path | None
     retry_failed: bool
     wait_for_quota: bool
+    coalesce: bool
+    is_endless: bool = False
 
 
 class Load:
@@ -91,6 +98,7 @@ class Load:
         on_replaced: Called with the outcome of an earlier session whose row is another one now.
         on_standing: Called with the outcome of an earlier session that becomes the outcome of this one, as its row was
             not sent once more.
+        on_known: Called with an outcome of an earlier session whose row has a `ref`: it is handed over once more.
         read_rest: Whether a load that is stopped reads a sync source on, to report the rest `not_attempted`.
 
     Attributes:
@@ -112,6 +120,7 @@ class Load:
         on_replaced: Callable[[Outcome], None],
         on_standing: Callable[[Outcome], None],
         read_rest: bool,
+        on_known: OnOutcome = lambda _: None,
         on_group: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         concurrency = options.concurrency
@@ -123,6 +132,7 @@ class Load:
         self._options = options
         self._journal = journal
         self._read_rest = read_rest
+        self._on_known = on_known
         self._on_standing = on_standing
         self._delivery = self._open_delivery(record, on_outcome, on_group)
         self._intake = Intake(
@@ -135,14 +145,16 @@ class Load:
             on_retry=self._trust,
         )
         self._doubts = Doubts(self._clock)
-        self._breaker = Breaker(contacts.client)
+        self._breaker = Breaker(contacts.client, waits_for_address=options.is_endless)
         self._backlog: Backlog[Upsert] = Backlog(
             concurrency,
             most=concurrency * _LOOK_AHEAD,
             look_ahead=MOST_READ_AHEAD,
             room=contacts.client.window,
             home=contacts.client.location_id,
+            joins=options.coalesce,
         )
+        self._field_ids: dict[str, FieldIds | None] = {}  # of locations whose rows name custom fields otherwise
         self.closed: dict[str, LeadConnectorError] = {}
         self._answered: set[str] = set()  # locations that have answered otherwise
         self._alone: dict[str, Timer] = {}  # until when the first row of a location goes alone
@@ -270,8 +282,7 @@ class Load:
             self._feeder.cancel()
         for task in self._halt(self._busy):
             task.cancel()
-        for item in self._backlog.empty():
-            self._cut_short.append(self._settle_cut_short(item))
+        self._cut_short_those_that_wait()
         self._breaker.close()
 
     def _halt(self, tasks: Iterable[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
@@ -288,6 +299,9 @@ class Load:
 
     async def _feed(self) -> None:
         while await self._intake.read():
+            for outcome in self._intake.take_known():
+                if (waiting := self._on_known(outcome)) is not None:
+                    await waiting
             while True:
                 if self._backlog.is_full:
                     await self._backlog.wait_for_room()
@@ -296,8 +310,91 @@ class Load:
                     break
                 if isinstance(row, Entry):
                     await self._delivery.put_refused(row)
-                else:
+                elif not self._options.coalesce:
                     self._backlog.put(row)
+                else:
+                    await self._put_or_merge(row)
+            if self._options.coalesce:
+                await asyncio.sleep(0)  # so far ahead is read that others must get their turn in between
+
+    # ------------------------------------------------------------------------------------------ rows in one call
+
+    async def _put_or_merge(self, row: Upsert) -> None:
+        """Put a row in line, or into the one before it of the same person."""
+        if row.location_id not in self._field_ids and needs_ids(row.contact):
+            try:
+                self._field_ids[row.location_id] = await self._read_field_ids(self._scope_of(row))
+            except asyncio.CancelledError:
+                self._cut_short.append(self._settle_cut_short(row))
+                raise
+        if not self._merge(row):
+            self._backlog.put(row)
+
+    async def _read_field_ids(self, scope: Scope) -> FieldIds | None:
+        """Read which names mean the same custom field; None where they cannot be had, and no such rows are merged."""
+        try:
+            with counting(self._breaker.calls):
+                fields = await self._contacts.client.send(Call(build_field_list(scope, model="contact")))
+            return ids_of(fields)
+        except LeadConnectorError as error:
+            _log.warning("rows with custom fields are not coalesced, as their ids cannot be read: %s", error)
+            return None
+
+    def _merge(self, row: Upsert) -> bool:
+        into = self._backlog.find_waiting(row)
+        if into is None or not (is_mergeable(into) and is_mergeable(row)):
+            return False
+        merged = merge(into, row, self._field_ids.get(row.location_id))
+        if merged is None:
+            return False
+        request = build_checked(merged.contact, self._contacts.client.api_version)
+        into.absorb(row, merged.contact, request, merged.replaced)
+        self._backlog.join(into)
+        return True
+
+    def _send_one_by_one(self, item: Upsert) -> None:
+        """Have each row of a call sent by itself, in their order."""
+        self._backlog.split(item, item.come_apart())
+
+    def _unless_values_are_lost(self, item: Upsert, entry: Entry) -> Entry | None:
+        """Return what became of a row; None where the service dropped a value that had replaced another, which it may
+        take, so that the rows go one by one."""
+        if item.replaced.isdisjoint(one.field for one in item.missing) or not self._may_come_apart(item):
+            return entry
+        item.applied = entry
+        self._send_one_by_one(item)
+        return None
+
+    def _may_come_apart(self, item: Upsert) -> bool:
+        is_over = item.call.tries.is_halted or self.stopped is not None or item.location_id in self.closed
+        return bool(item.merged) and not is_over
+
+    def _settle_rows(self, item: Upsert, entry: Entry) -> list[Entry]:
+        """Return what became of a row, and of those that were merged into it."""
+        return [entry, *(self._settle_merged(row, entry) for row in item.merged)]
+
+    def _settle_merged(self, row: Upsert, of: Entry) -> Entry:
+        if row.applied is not None:
+            return row.applied
+        if of.is_standing or of.outcome.status == "not_attempted":
+            return self._settle_cut_short(row)
+        return self._entry(row, outcome_merged(row, of.outcome))
+
+    def _settle_applied(self, item: Upsert, applied: Entry) -> Entry:
+        """Settle a row by the call that sent it with others, where it cannot be sent by itself after all."""
+        tries = item.call.tries
+        counted = msgspec.structs.replace(
+            applied.outcome, attempts=tries.count, rate_limited=tries.rate_limited, calls=max(bool(tries.count), 1)
+        )
+        return self._like(applied, self._entry(item, counted))
+
+    def _like(self, applied: Entry, entry: Entry) -> Entry:
+        """Return an entry with what is known of its row from an earlier call that was applied as well."""
+        if applied.outcome.new:
+            entry.outcome = msgspec.structs.replace(entry.outcome, status="created", new=True)
+        entry.note_if_new, entry.note_if_first = applied.note_if_new, applied.note_if_first
+        entry.written = (*applied.written, *entry.written)
+        return entry
 
     # ------------------------------------------------------------------------------------------ workers
 
@@ -313,7 +410,7 @@ class Load:
             try:
                 entry = await self._send(item)
             except BaseException:
-                self._cut_short.append(self._settle_cut_short(item))
+                self._cut_short += self._settle_rows(item, self._settle_cut_short(item))
                 self._backlog.done(item)
                 raise
             finally:
@@ -323,7 +420,10 @@ class Load:
                 self._backlog.put_back(item)
             else:
                 self._breaker.forget(item)
-                await self._delivery.put(entry)
+                if item.merged:
+                    await self._delivery.put_all(self._settle_rows(item, entry))
+                else:
+                    await self._delivery.put(entry)
                 self._backlog.done(item)
 
     async def _send(self, item: Upsert) -> Entry | None:
@@ -354,10 +454,11 @@ class Load:
             return self._settle_cut_short(item) if item.call.tries.is_halted else None
         self._breaker.succeed(item)
         self._note_answer(item.location_id)
-        return entry
+        return self._unless_values_are_lost(item, entry) if item.replaced else entry
 
     async def _wait_for_service(self, item: Upsert) -> Entry | None:
-        """Wait until a row may be sent; return what became of it where it is not."""
+        """Wait until a row may be sent; return what became of it where it is not. One that has failed together with
+        others may be sent by itself."""
         failure = await self._breaker.enter(item, is_repeatable=item.call.request.repeatable)
         if item.location_id in self.closed or self.stopped is not None:
             return self._settle_cut_short(item)
@@ -451,20 +552,34 @@ class Load:
 
     def _settle_done(self, item: Upsert, result: UpsertResult) -> Entry:
         entry = self._entry(item, outcome_done(item, result, is_compared=self._options.compare))
+        if item.merged:
+            self._settle_all_done(item, entry, result.contact)
         if self._journal is not None and self._journal.keeps_traces:
             entry.written = (Written(item.contact, result.contact, self._span_of(item)),)
         if result.is_new_by_date and not item.is_doubted:
             entry.note_if_new = _INFERRED_NOTE
         elif item.may_be_new and not entry.outcome.new and result.is_new_by_date is not False:
             entry.note_if_first = _MAY_BE_NEW_NOTE
-        return entry
+        return entry if item.applied is None else self._like(item.applied, entry)
+
+    def _settle_all_done(self, item: Upsert, entry: Entry, stored: Contact) -> None:
+        """Settle the rows that a call has sent: each is told what the service did not take of it."""
+        item.missing = find_not_applied(item.contact, stored)
+        ids = self._field_ids.get(item.location_id)
+        compared = item.missing if self._options.compare else ()
+        for row in item.merged:
+            own = find_own(compared, row.contact, ids)
+            row.applied = self._entry(row, outcome_merged(row, entry.outcome, own))
+        own = find_own(compared, item.own_contact, ids)
+        entry.outcome = msgspec.structs.replace(entry.outcome, not_applied=own)
 
     def _settle_closed(self, item: Upsert, error: LeadConnectorError) -> Entry:
         """Settle a row whose location takes no more calls."""
         self._close_location(item.location_id, error)
         return self._settle_cut_short(item)
 
-    def _settle_refused(self, item: Upsert, error: CallError) -> Entry:
+    def _settle_refused(self, item: Upsert, error: CallError) -> Entry | None:
+        """Settle a row that was refused or given up; None where it was together with others, and goes by itself now."""
         has_answered = item.location_id in self._answered
         refused = refusal_of_location(error, item.location_id, has_answered=has_answered)
         if refused is not None:
@@ -478,11 +593,21 @@ class Load:
             return self._settle_cut_short(item)
         if isinstance(error, APIError) and not is_worth_repeating(error):
             self._note_answer(item.location_id)
+        if item.applied is not None:
+            return self._settle_applied(item, item.applied)
         # Also where it was refused: the service has been seen to refuse what it wrote.
         self._doubts.remember(item.keys)
-        return self._entry(item, outcome_failed(item, error))
+        if not item.merged:
+            return self._entry(item, outcome_failed(item, error))
+        if not self._may_come_apart(item):  # none of the rows was sent by itself, which alone says what comes of it
+            return self._settle_cut_short(item)
+        self._breaker.forget(item)
+        self._send_one_by_one(item)
+        return None
 
     def _settle_cut_short(self, item: Upsert) -> Entry:
+        if item.applied is not None:
+            return self._settle_applied(item, item.applied)
         reason = self.closed.get(item.location_id)
         outcome = outcome_cut_short(item, self._stop_error() if reason is None else row_error(reason))
         entry = self._entry(item, outcome)
@@ -603,10 +728,13 @@ class Load:
 
     def _left(self) -> tuple[list[Entry], Iterator[Outcome]]:
         """Settle the rows that were read and have no outcome, after the workers ended."""
-        for item in self._backlog.empty():
-            self._cut_short.append(self._settle_cut_short(item))
+        self._cut_short_those_that_wait()
         entries, self._cut_short = self._cut_short, []
         return entries, self._intake.unread(self._stop_error())
+
+    def _cut_short_those_that_wait(self) -> None:
+        for item in self._backlog.empty():
+            self._cut_short += self._settle_rows(item, self._settle_cut_short(item))
 
     async def _report_the_rest(self) -> None:
         await self._delivery.put_rest(*self._left())

@@ -38,10 +38,10 @@ _OTHER_ERRORS: Final = "other errors"
 _MOST_REASONS: Final = 3  # kinds that an exception names; report.errors has all
 _MOST_REASON_CHARS: Final = 200
 _ADDED: Final = (  # what the counts of several reports are added up of, but for those by kind
-    "requests retries rate_limited requests_in_doubt partially_applied collisions inferred".split()
+    "requests retries rate_limited requests_in_doubt partially_applied collisions inferred merged".split()
 )
 _OF_ROWS: Final = (  # what a report counts of rows rather than of calls
-    "_counts _errors total partially_applied collisions inferred not_applied skip_reasons".split()
+    "_counts _errors total partially_applied collisions inferred merged not_applied skip_reasons".split()
 )
 
 
@@ -78,7 +78,7 @@ def _unicode(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, gc=False):
+class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     """What became of one row.
 
     Attributes:
@@ -100,7 +100,12 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
         collision_with: The index of another row of the load that reached the same contact, although it is about another
             person: the later of the two has overwritten what the earlier one stored.
         calls: How many calls the tries were of: more than one where the row's opt-out was sent apart.
+        merged_into: The index of the earlier row of the same person whose call sent this one as well, where rows were
+            coalesced; that row counts the tries.
+        ref: What the row came with, of a `Row`; None otherwise, and in what is read from a journal: it is not stored.
     """
+
+    # Known to the garbage collector, as a `ref` may lead back to its outcome; those without one are not tracked anyway.
 
     index: int
     status: Status
@@ -115,6 +120,8 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
     note: str | None = None
     collision_with: int | None = None
     calls: int = 1
+    merged_into: int | None = None
+    ref: Any = None
 
     @property
     def has_calls(self) -> bool:
@@ -161,6 +168,7 @@ class Tally(Struct, frozen=True, kw_only=True):
     not_applied: dict[str, int]
     errors: list[ErrorCount]
     inferred: int = 0
+    merged: int = 0
     requests_in_doubt: int = 0
 
 
@@ -183,6 +191,7 @@ class BatchReport:
             missing, as nothing is written before it.
         requests_in_doubt: How many of them were about to be sent as a process was killed: each is counted, and may not
             have left.
+        merged: Rows that were sent by the call of an earlier one (`Outcome.merged_into`).
         inferred: Rows `created` of which no answer said so (`Outcome.inferred`).
         skip_reasons: Why rows were not sent on purpose, each with the number of its rows.
         sessions: In how many sessions the load was done, this one included.
@@ -197,7 +206,7 @@ class BatchReport:
         self._counts: dict[Status, int] = dict.fromkeys(STATUSES, 0)
         self.total = 0
         self.requests = self.retries = self.rate_limited = self.partially_applied = self.collisions = 0
-        self.inferred = self.requests_in_doubt = 0
+        self.inferred = self.merged = self.requests_in_doubt = 0
         self.sessions = 1
         self.outcomes: list[Outcome] = []
         self.stopped: Exception | None = None
@@ -291,6 +300,7 @@ class BatchReport:
             partially_applied=self.partially_applied,
             collisions=self.collisions,
             inferred=self.inferred,
+            merged=self.merged,
             not_applied=self.not_applied.copy(),
             errors=self.errors,
             requests_in_doubt=self.requests_in_doubt,
@@ -312,6 +322,12 @@ class BatchReport:
         """Have the rows as another report counts them; calls and times stay."""
         for name in _OF_ROWS:
             setattr(self, name, getattr(told, name))
+
+    def put_again(self, outcome: Outcome) -> None:
+        """Put an outcome, which was counted before, in the place of the one that is kept of its row."""
+        if self.keeps_outcomes:
+            self.outcomes.append(outcome)
+            self._has_replaced = True
 
     def take_back(self, outcome: Outcome) -> None:
         """Count an outcome no more: its row is another one now, and will have another. Its calls were made all the
@@ -342,6 +358,7 @@ class BatchReport:
                 self.not_applied[field] = self.not_applied.get(field, 0) + by
         self.collisions += by * (outcome.collision_with is not None)
         self.inferred += by * outcome.inferred
+        self.merged += by * (outcome.merged_into is not None)
         if outcome.error is not None:
             self._count_reason(outcome.status, outcome.error, by)
 
@@ -465,6 +482,7 @@ class BatchReport:
             "duration_seconds": round(self.duration_seconds, 3),
             "errors": msgspec.to_builtins(self.errors),
             **({"requests_in_doubt": self.requests_in_doubt} if self.requests_in_doubt else {}),
+            **({"merged": self.merged} if self.merged else {}),
             **({"inferred": self.inferred} if self.inferred else {}),
             **({"closed_locations": self._reasons_closed()} if self.closed_locations else {}),
             **({"skip_reasons": self.skip_reasons} if self.skip_reasons else {}),

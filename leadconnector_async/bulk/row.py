@@ -66,12 +66,19 @@ class Upsert(Item):
     done to it, and `is_looked_up` whether its contact was looked up because of that. `held` are the channels of the
     contact that its upsert sends along, once they are known. `intended` is what the log says of the tries to store it,
     once there was one.
+
+    `merged` are later rows of the same person that one call sends together with it: `contact` and `request` are then
+    those of all, and `replaced` says of which fields not every row has the value that is sent. `applied` is what became
+    of the row in such a call, which counts unless the row is sent by itself after all, and
+    `missing` what the service did not take of the call.
     """
 
     __slots__ = (
         "_body",
         "_intend",
         "_on_retry",
+        "_own",
+        "applied",
         "call",
         "closed",
         "closing",
@@ -84,6 +91,9 @@ class Upsert(Item):
         "is_doubted",
         "is_looked_up",
         "lost",
+        "merged",
+        "missing",
+        "replaced",
         "request",
         "row_hash",
     )
@@ -121,6 +131,11 @@ class Upsert(Item):
         self.lost: tuple[Doubt, ...] = ()  # of calls before the last
         self.held = NO_CHANNELS
         self._body = request.body
+        self._own = contact, request
+        self.merged: list[Upsert] = []
+        self.replaced: frozenset[str] = frozenset()
+        self.applied: Entry | None = None
+        self.missing: tuple[NotApplied, ...] = ()
 
     def begin_call(self, request: Request[T]) -> Call[T]:
         """Note that the row goes on with another call, and return it.
@@ -136,6 +151,39 @@ class Upsert(Item):
         self.lost = self._doubts()
         self.call = call = self._new_call(request)
         return call
+
+    def absorb(
+        self, row: Upsert, contact: ContactUpsert, request: Request[UpsertResult], replaced: frozenset[str]
+    ) -> None:
+        """Have the row, of which nothing was sent so far, send a later one as well.
+
+        Args:
+            row: The later one.
+            contact: Both, and those that were merged before.
+            request: What stores them.
+            replaced: Fields of which `row` has another value than those before it.
+        """
+        self.merged.append(row)
+        self.contact, self.request, self._body = contact, request, request.body
+        self.replaced |= replaced
+        self.call = self._new_call(request)
+
+    def come_apart(self) -> list[Upsert]:
+        """Have the row send itself alone from now on, and return those that it has sent besides."""
+        tries, rows = self.call.tries, self.merged
+        if tries.count or tries.rate_limited:
+            self.done = _plus(self.done, tries)
+        self.lost = self._doubts()
+        self.merged, self.replaced = [], frozenset()
+        self.contact, self.request = self._own
+        self._body = self.request.body
+        self.call = self._new_call(self.request)
+        return rows
+
+    @property
+    def own_contact(self) -> ContactUpsert:
+        """What the row itself says, without those that were merged into it."""
+        return self._own[0]
 
     def hold(self, held: Mapping[str, Any]) -> None:
         """Have the upsert send along what the contact holds of other channels."""
@@ -296,6 +344,22 @@ def outcome_closed(item: Upsert, contact_id: str | None, skipped: Skipped) -> Ou
         attempts=item.call.tries.count,
         rate_limited=item.call.tries.rate_limited,
         note=note if skipped.note is None else f"{skipped.note}; {note}",
+    )
+
+
+def outcome_merged(item: Upsert, of: Outcome, not_applied: tuple[NotApplied, ...] = ()) -> Outcome:
+    """Settle a row that was sent with an earlier one, whose outcome is given; that one counts the calls."""
+    is_applied = of.status in ("created", "updated")
+    return Outcome(
+        index=item.index,
+        status="updated" if is_applied else of.status,
+        contact_id=of.contact_id,
+        new=False if is_applied else None,
+        trace_id=of.trace_id,
+        error=of.error,
+        not_applied=not_applied,
+        note=None if is_applied else of.note,
+        merged_into=of.index,
     )
 
 

@@ -5,7 +5,7 @@ and a load knows nothing of either. What both decide alike stands here and in `o
 
 A load survives a crash because of the order of its steps: `begin`; `intend` before the bytes of a call leave; `write`
 before an outcome is counted, and before a row of the same identity is sent; `end`. So after a crash a row is done (it
-has an outcome), in doubt (it has an intent), or was never sent.
+has an outcome), in doubt (it has an intent, or was merged into a row that has one), or was never sent.
 """
 
 from __future__ import annotations

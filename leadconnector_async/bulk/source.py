@@ -18,9 +18,25 @@ from ..errors import InvalidContactError, UsageError
 from ..models import ContactUpsert
 from ..models.records import Record, Table, rows_of
 
-Row: TypeAlias = "ContactUpsert | Record | InvalidContactError | Skipped | Closing | Finished"
+Given: TypeAlias = "ContactUpsert | Record | InvalidContactError | Skipped | Closing | Finished"
 """A contact, its fields by their names, what is wrong with a row that could not be read (it becomes a failed outcome),
 why a row is not to be sent, or whose channels are to be closed before the rest of a row is sent."""
+
+
+class Row(Struct, frozen=True):
+    """A row with something of the caller's, such as the message of a queue that it came in.
+
+    Attributes:
+        contact: What to send: a contact, or its fields by their names. An `InvalidContactError` where what came could
+            not be read: the row fails with it.
+        ref: Anything. `outcome.ref` brings it back; it is never stored, sent, or looked into.
+    """
+
+    contact: ContactUpsert | Record | InvalidContactError
+    ref: Any = None
+
+
+AnyRow: TypeAlias = "Given | Row"
 
 
 class Finished(Enum):
@@ -63,7 +79,7 @@ class Closing(Struct, frozen=True):
 
 
 T = TypeVar("T")
-Source: TypeAlias = "Iterable[Row] | AsyncIterable[Row] | Table"
+Source: TypeAlias = "Iterable[AnyRow] | AsyncIterable[AnyRow] | Table"
 
 _BATCH_ROWS = 100
 _BATCH_SECONDS = 0.05  # a slow source is not kept waiting for a full batch
@@ -97,7 +113,7 @@ class RowSource:
     can_read_rest = True
     has_end = False
 
-    async def batch(self) -> list[Row]:
+    async def batch(self) -> list[AnyRow]:
         """Return the next rows, none at the end. A call that was cancelled loses no rows of a sync source."""
         raise NotImplementedError
 
@@ -110,10 +126,10 @@ class ListSource(RowSource):
 
     has_end = True
 
-    def __init__(self, rows: list[Row] | tuple[Row, ...]) -> None:
+    def __init__(self, rows: list[AnyRow] | tuple[AnyRow, ...]) -> None:
         self._rows = PulledRows(rows)
 
-    async def batch(self) -> list[Row]:
+    async def batch(self) -> list[AnyRow]:
         self._rows.pull()
         return self._rows.take() or []
 
@@ -123,14 +139,14 @@ class ThreadSource(RowSource):
     ever touches it. The thread is a daemon: one that blocks for ever does not keep the process alive, as an executor's
     would."""
 
-    def __init__(self, rows: Iterable[Row], *, has_end: bool) -> None:
+    def __init__(self, rows: Iterable[AnyRow], *, has_end: bool) -> None:
         self.has_end = has_end
         self._rows = PulledRows(rows)
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._pending: asyncio.Future[None] | None = None
 
-    async def batch(self) -> list[Row]:
+    async def batch(self) -> list[AnyRow]:
         while (rows := self._rows.take()) == []:
             if self._pending is None:
                 self._pending = self._order(self._rows.pull)
@@ -189,10 +205,10 @@ class AsyncSource(RowSource):
 
     can_read_rest = False
 
-    def __init__(self, rows: AsyncIterable[Row]) -> None:
-        self._rows: AsyncIterator[Row] = aiter(rows)
+    def __init__(self, rows: AsyncIterable[AnyRow]) -> None:
+        self._rows: AsyncIterator[AnyRow] = aiter(rows)
 
-    async def batch(self) -> list[Row]:
+    async def batch(self) -> list[AnyRow]:
         try:
             return [await anext(self._rows)]
         except StopAsyncIteration:
@@ -211,10 +227,10 @@ class PulledRows:
         on_news: Called once, in the thread that pulls, when a row has come or none will.
     """
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[AnyRow]) -> None:
         self._source = rows
-        self._rows: Iterator[Row] | None = None
-        self._waiting: list[Row] = []  # one thread appends, another takes
+        self._rows: Iterator[AnyRow] | None = None
+        self._waiting: list[AnyRow] = []  # one thread appends, another takes
         self._failure: Exception | None = None
         self._has_ended = False
         self.on_news: Callable[[], object] | None = None
@@ -251,7 +267,7 @@ class PulledRows:
         """Whether there are rows to be taken."""
         return bool(self._waiting)
 
-    def take(self) -> list[Row] | None:
+    def take(self) -> list[AnyRow] | None:
         """Return the rows that wait; after the last, raise what the source raised, or return None."""
         has_ended = self._has_ended  # looked at first, as the other thread sets it last
         rows = self._waiting[:]

@@ -14,7 +14,7 @@ import msgspec
 from ..bulk.brake import MaxFailures
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, LoadStoppedError, Outcome, RowError
-from ..bulk.source import FINISHED, Closing, Finished, Row, Skipped
+from ..bulk.source import FINISHED, Closing, Finished, Given, Skipped
 from ..bulk.threads import in_thread
 from ..calls.call import CallCounter
 from ..client import LeadConnector
@@ -121,11 +121,11 @@ def in_one(what: Read | Skipped | Closing) -> Read | Skipped:
 class _Counted:
     """Rows of several locations, which are read to their end although those that came so far take no calls."""
 
-    def __init__(self, rows: Iterator[Row], count: int) -> None:
+    def __init__(self, rows: Iterator[Given], count: int) -> None:
         self._rows = rows
         self._count = count
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[Given]:
         return self._rows
 
     def __len__(self) -> int:

@@ -76,10 +76,16 @@ kinds = sorted(FAULT_KINDS.keys() - {"hang", "422-created"})
     faults=st.dictionaries(st.sampled_from(kinds), st.sampled_from([0.01, 0.1, 0.5]), max_size=4),
     allow_duplicates=st.booleans(),
     concurrency=st.integers(1, 20),
+    coalesce=st.booleans(),
     seed=st.integers(0, 999),
 )
 async def test_each_row_has_one_outcome_and_it_is_true(
-    rows: list[dict[str, Any]], faults: dict[str, float], allow_duplicates: bool, concurrency: int, seed: int
+    rows: list[dict[str, Any]],
+    faults: dict[str, float],
+    allow_duplicates: bool,
+    concurrency: int,
+    coalesce: bool,
+    seed: int,
 ) -> None:
     clock = FakeClock()
     async with (
@@ -94,7 +100,7 @@ async def test_each_row_has_one_outcome_and_it_is_true(
         ) as sandbox,
         LeadConnector("sandbox", base_url=sandbox.url, location_id=LOCATION, retry=QUICK, clock=clock) as client,
     ):
-        report = await client.contacts.bulk_upsert(iter(rows), concurrency=concurrency)
+        report = await client.contacts.bulk_upsert(iter(rows), concurrency=concurrency, coalesce=coalesce)
     assert [outcome.index for outcome in report.outcomes] == list(range(len(rows)))
     assert adds_up(report)
     stored = {contact["id"]: contact for contact in sandbox.contacts()}

@@ -87,6 +87,7 @@ def check(report: BatchReport, rows: list[dict[str, Any]], sandbox: Sandbox) -> 
     kills=st.lists(st.integers(1, 25), max_size=3),
     allow_duplicates=st.booleans(),
     concurrency=st.integers(1, 16),
+    coalesce=st.booleans(),
     seed=st.integers(0, 999),
 )
 async def test_rows_faults_and_kills(
@@ -95,6 +96,7 @@ async def test_rows_faults_and_kills(
     kills: list[int],
     allow_duplicates: bool,
     concurrency: int,
+    coalesce: bool,
     seed: int,
 ) -> None:
     clock = FakeClock()
@@ -113,8 +115,8 @@ async def test_rows_faults_and_kills(
         ):
             path = Path(folder) / "journal"
             for kill_at in kills:
-                path = await load_until_killed(client, rows, path, kill_at, concurrency=concurrency)
-            report = await client.contacts.bulk_upsert(rows, journal=path, concurrency=concurrency)
+                path = await load_until_killed(client, rows, path, kill_at, concurrency=concurrency, coalesce=coalesce)
+            report = await client.contacts.bulk_upsert(rows, journal=path, concurrency=concurrency, coalesce=coalesce)
             check(report, rows, sandbox)
             requests = sandbox.requests
             again = await client.contacts.bulk_upsert(rows, journal=path)
