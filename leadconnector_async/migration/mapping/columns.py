@@ -60,6 +60,7 @@ NOT_KNOWN: Final = "no field matches it"
 _NO_CHANNEL: Final = "it is about post or fax, for which there is no channel"
 Rank: TypeAlias = tuple[int, int]
 _SAID, _OF_PRESET, _BY_NAME = range(3)
+_OF_IDS: Final = ("assignedTo", "assigned_to")  # as our own exports and the API have it: ids, where others have names
 _STATUS_WORDS: Final = ("active", "inactive", "permanent")
 
 
@@ -146,7 +147,8 @@ def choose_column(
     if isinstance(found, str):
         return Unsent(name, found)
     target, rank = found
-    if target.field == "assignedTo" and rank[0] == _OF_PRESET and not meaning.owners.is_known:
+    holds_names = target.field == "assignedTo" and rank[0] == _OF_PRESET and header.strip() not in _OF_IDS
+    if holds_names and not meaning.owners.is_known:
         return Unsent(name, "there is no file of owners to look up their ids in (`owners`)")
     return _column(position, name, header, target, rank, meaning)
 

@@ -543,6 +543,16 @@ def test_owners_by_email_or_name(tmp_path: Path) -> None:
     assert "Contact owner" in [column.name for column in hubspot.columns]
 
 
+OURS = "id,firstName,email,assignedTo,tags,additionalEmails,additionalPhones,type,businessId,dateAdded"
+
+
+@pytest.mark.parametrize("owners", [Directory("owner"), Directory("owner", {"Kim": "ve9EPM428h8vShlRW1KT"})])
+def test_ids_of_owners_are_sent_whether_or_not_there_is_a_table(owners: Directory) -> None:
+    cells = ("", "Ann", "a@b.co", "y0BeYjuRIlDwsDcOHOJo", "", "", "", "", "", "")
+    fields, told = read(OURS, *cells, owners=owners)
+    assert (fields["assignedTo"], told) == ("y0BeYjuRIlDwsDcOHOJo", [])
+
+
 def test_an_owner_by_email_needs_a_table() -> None:
     assert read("email,assignedTo", "a@b.co", "y0BeYjuRIlDwsDcOHOJo")[0]["assignedTo"] == "y0BeYjuRIlDwsDcOHOJo"
     assert read("email,assignedTo", "a@b.co", "sam@x.com")[1] == [
