@@ -171,8 +171,8 @@ class Intake:
         contact = self._read(row.wanted)
         scope = Scope(str(contact.location_id), self._contacts.client.api_version)
         request: Request[Any] = build_duplicate(contact.email or None, contact.phone or None, scope)
-        if row.contact_id is not None:
-            request = build_get(row.contact_id, scope)
+        if contact_id := row.contact_id or contact.id:
+            request = build_get(contact_id, scope)
         identity = identity_of(contact, scope.location_id)
         intend = None if self._journal is None else self._intend
         return Upsert(index, identity, contact, request, row_hash, on_retry=self._on_retry, intend=intend, closing=row)

@@ -13,13 +13,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from ..calls.call import NO_CALLS_COUNTED, PAUSED, Paused
 from ..calls.retry import is_worth_repeating
 from ..clock import Timer
 from ..contacts.authorship import EarlierTries
-from ..contacts.contacts import ContactOperations, find_held_channels, names_channels, send_upsert
+from ..contacts.contacts import (
+    ContactOperations,
+    find_held_channels,
+    lacks_company,
+    names_channels,
+    send_company,
+    send_upsert,
+)
 from ..errors import (
     APIError,
     CallError,
@@ -389,11 +396,17 @@ class Load:
         if names_channels(item.contact):  # each time anew: what the contact has closed since must not be opened
             item.hold(await find_held_channels(partial(self._call, item), item.contact, self._scope_of(item)))
         call = item.call if item.call.request is item.request else item.begin_call(item.request)
-        return await send_upsert(self._contacts.client, call, item.contact, item.earlier, held=item.held)
+        result = await send_upsert(self._contacts.client, call, item.contact, item.earlier, held=item.held)
+        if result is not PAUSED and lacks_company(item.contact, result.contact):
+            return await send_company(partial(self._call, item), item.contact, result, self._scope_of(item))
+        return result
 
     async def _look_up_before(self, item: Upsert) -> Contact | None:
-        """Return the contact that the upsert of a row would meet; None where there is none, or it cannot be had."""
+        """Return the contact that the upsert of a row would meet; None where there is none, or it cannot be had. One
+        that is known by its id was not created by the row, so that nothing is to be found out."""
         contact = item.contact
+        if contact.id is not UNSET:
+            return None
         request = build_duplicate(contact.email or None, contact.phone or None, self._scope_of(item))
         try:
             return await self._call(item, request)
@@ -466,7 +479,11 @@ class Load:
 
     def _settle_refused(self, item: Upsert, error: CallError) -> Entry:
         has_answered = item.location_id in self._answered
-        refused = refusal_of_location(error, item.location_id, has_answered=has_answered)
+        # Once its location has answered, it is about the contact of an id: that may be of another location.
+        is_of_contact = has_answered and item.contact.id is not UNSET
+        refused = None
+        if not is_of_contact:
+            refused = refusal_of_location(error, item.location_id, has_answered=has_answered)
         if refused is not None:
             return self._settle_closed(item, refused)
         if is_token_refused(error):

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec import UNSET
 
 from ..calls.call import Call, Doubt, Tries
 from ..calls.server_clock import ServerClock
@@ -103,6 +104,8 @@ class Upsert(Item):
     ) -> None:
         email, phone = identity
         keys = identity if email and phone else (email or phone,) if email or phone else ()
+        if contact.id is not UNSET:  # rows about it apply in their order, whatever else they say
+            keys = (*keys, f"{request.location_id} #{contact.id}")
         super().__init__(index, request.location_id, keys)
         self.identity = identity
         self.contact = contact
@@ -166,7 +169,7 @@ class Upsert(Item):
     @property
     def may_be_new(self) -> bool:
         """Whether a try whose answer was lost may have created its contact."""
-        return bool(self.earlier.spans or self._doubts())
+        return self.contact.id is UNSET and bool(self.earlier.spans or self._doubts())
 
     def _doubts(self) -> tuple[Doubt, ...]:
         """Return the tries of this session that may have stored it."""
@@ -187,7 +190,7 @@ class Upsert(Item):
             self.row_hash,
             self.identity,
             is_repeatable=self.request.repeatable,  # of the row: its last call may have been one that closes channels
-            is_compared=is_compared,
+            is_compared=is_compared and self.contact.id is UNSET,  # by its id it was meant, whose email it may be
             lost_tries=() if is_applied else self.lost_tries(server_clock),
         )
 

@@ -249,6 +249,12 @@ def decode_upsert(body: bytes) -> UpsertResult:
     return UpsertResult(new=answer.new, contact=answer.contact, trace_id=answer.trace_id)
 
 
+def decode_by_id(body: bytes) -> UpsertResult:
+    """Decode the answer to a read or an update of a contact by its id, as that of an upsert which created nothing."""
+    answer = _decode_answer(body)
+    return UpsertResult(new=False, contact=answer.contact, trace_id=answer.trace_id)
+
+
 def _decode_answer(body: bytes) -> _ContactAnswer:
     try:
         answer = _ANSWER.decode(body)

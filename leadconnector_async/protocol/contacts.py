@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
 from ..models.fields import Operation
-from ..models.wire import decode_created, refuse_nulls, send_along
+from ..models.wire import decode_by_id, decode_created, refuse_nulls, send_along
 from .answers import read_success
 from .request import HEADERS, Request, Scope, build_request, fill_path
 
@@ -21,7 +22,12 @@ NO_CHANNELS: Final[Mapping[str, Any]] = {}
 def build_upsert(
     contact: ContactUpsert, version: str, *, is_checked: bool = False, held: Mapping[str, Any] = NO_CHANNELS
 ) -> Request[UpsertResult]:
-    """POST /contacts/upsert, for a contact whose `location_id` is set; with the channels that it holds already."""
+    """POST /contacts/upsert, for a contact whose `location_id` is set; with the channels that it holds already.
+
+    Where it has an `id`: PUT /contacts/{contactId}, or GET where nothing is left that an update takes.
+    """
+    if contact.id is not UNSET:
+        return _build_by_id(contact, contact.id, version, is_checked=is_checked, held=held)
     return Request(
         method="POST",
         path="/contacts/upsert",
@@ -31,6 +37,18 @@ def build_upsert(
         repeatable=contact.create_new_if_duplicate_allowed is not True,
         read=decode_upsert,
     )
+
+
+def _build_by_id(
+    contact: ContactUpsert, contact_id: str, version: str, *, is_checked: bool, held: Mapping[str, Any]
+) -> Request[UpsertResult]:
+    if contact.company_name is None or contact.gender is None:
+        refuse_nulls(ContactUpsert(company_name=contact.company_name, gender=contact.gender), "upsert", version)
+    path, scope, changes = fill_path(_CONTACT, contact_id=contact_id), Scope(str(contact.location_id), version), None
+    given = {name: getattr(contact, name) for name in ContactUpdate.__struct_fields__}
+    if any(value is not UNSET for value in given.values()):
+        changes = _encode(ContactUpdate(**given), "update", version, is_checked=is_checked, held=held)
+    return build_request("GET" if changes is None else "PUT", path, scope, decode_by_id, body=changes)
 
 
 def _encode(
