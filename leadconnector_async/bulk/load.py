@@ -22,6 +22,7 @@ from ..contacts.authorship import EarlierTries
 from ..contacts.contacts import (
     ContactOperations,
     find_held_channels,
+    is_found_by_nothing,
     lacks_company,
     names_channels,
     send_company,
@@ -405,7 +406,7 @@ class Load:
         """Return the contact that the upsert of a row would meet; None where there is none, or it cannot be had. One
         that is known by its id was not created by the row, so that nothing is to be found out."""
         contact = item.contact
-        if contact.id is not UNSET:
+        if contact.id is not UNSET or is_found_by_nothing(contact):
             return None
         request = build_duplicate(contact.email or None, contact.phone or None, self._scope_of(item))
         try:

@@ -15,6 +15,7 @@ from ..calls.call import Call, Doubt, Tries
 from ..calls.server_clock import ServerClock
 from ..clock import Clock
 from ..contacts.authorship import NO_EARLIER_TRIES, EarlierTries
+from ..contacts.contacts import is_found_by_nothing
 from ..errors import (
     APIError,
     AuthenticationError,
@@ -23,7 +24,7 @@ from ..errors import (
     PermissionDeniedError,
 )
 from ..models import ContactUpsert, UpsertResult
-from ..models.compare import find_not_applied, with_refused
+from ..models.compare import find_dropped, find_not_applied, with_refused
 from ..models.contacts import NotApplied
 from ..models.identity import Identity
 from ..models.wire import send_along
@@ -250,7 +251,9 @@ def _is_of_location(error: APIError, *, has_answered: bool) -> bool:
 def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Outcome:
     """Settle a row that was applied. Where its creation is inferred, it is `updated` for now."""
     is_new = result.new and not result.is_new_by_date
-    missing = find_not_applied(item.contact, result.contact) if is_compared else ()
+    # The answer to a creation leaves fields out.
+    find = find_dropped if is_found_by_nothing(item.contact) else find_not_applied
+    missing = find(item.contact, result.contact) if is_compared else ()
     not_applied = with_refused(missing, result.not_applied) if result.not_applied else missing
     return Outcome(
         index=item.index,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -27,6 +26,7 @@ from ..models import (
 from ..models.compare import describe_refused, find_dropped, with_refused
 from ..models.contacts import NullableText
 from ..models.fields import FIELD_OF, KEYS
+from ..models.identity import is_contact_id
 from ..models.records import Record, as_mapping
 from ..models.wire import held_channels
 from ..protocol import Request, Scope, T, build_create, build_delete, build_get, build_update, build_upsert
@@ -249,6 +249,8 @@ async def find_held_channels(send: SendRequest, contact: ContactUpsert, scope: S
     """
     if contact.id is not UNSET:
         return held_channels(await send(build_get(contact.id, scope)))
+    if is_found_by_nothing(contact):
+        return {}
     found = await send(build_duplicate(contact.email or None, contact.phone or None, scope))
     if found is not None and not found.knows("dnd_settings"):
         try:
@@ -364,25 +366,27 @@ def _finish(result: UpsertResult, contact: ContactUpsert) -> UpsertResult:
     return msgspec.structs.replace(result, not_applied=missing) if missing else result
 
 
-def build_checked(contact: ContactUpsert, version: str) -> Request[UpsertResult]:
+def is_found_by_nothing(contact: ContactUpsert) -> bool:
+    """Whether a contact has no id, email or phone, so that each time it is sent it makes another one."""
+    return contact.id is UNSET and not (contact.email or contact.phone)
+
+
+def build_checked(contact: ContactUpsert, version: str, *, may_create: bool = False) -> Request[UpsertResult]:
     """Encode what `complete` returned, which is checked already.
+
+    Args:
+        contact: It.
+        version: Of the API.
+        may_create: Whether one without an id, an email and a phone is created.
 
     Raises:
         InvalidContactError: It has neither id, email nor phone, or a text cannot be written.
     """
     if contact.id is not UNSET:
         _check_id(contact)
-    elif not (contact.email or contact.phone):
+    elif is_found_by_nothing(contact) and not may_create:
         raise InvalidContactError("the contact has neither email nor phone, and the service matches by these")
     return build_upsert(contact, version, is_checked=True)
-
-
-_ID: Final = re.compile(r"[0-9A-Za-z]{20}")
-
-
-def is_contact_id(text: object) -> bool:
-    """Whether a text has the form of a contact's id: other systems number their contacts otherwise."""
-    return isinstance(text, str) and _ID.fullmatch(text) is not None
 
 
 def _check_id(contact: ContactUpsert) -> None:

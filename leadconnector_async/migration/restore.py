@@ -312,7 +312,7 @@ def assume_met(
         found = None
         if isinstance(contact, ContactUpsert):
             where = contact.location_id or location_id
-            found = stored.find(where, stored.identify(contact, where))
+            found = stored.find_met(contact, where, stored.identify(contact, where))
         met = None if found is None else found.contact_id
         yield outcome if met is None else msgspec.structs.replace(outcome, status="updated", contact_id=met)
 

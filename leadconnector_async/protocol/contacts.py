@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -10,9 +10,9 @@ from msgspec import UNSET
 
 from ..models import Contact, ContactUpdate, ContactUpsert, UpsertResult, decode_contact, decode_upsert, encode_contact
 from ..models.fields import Operation
-from ..models.wire import decode_by_id, decode_created, refuse_nulls, send_along
+from ..models.wire import decode_by_id, decode_created, decode_creation, decode_creation_v3, refuse_nulls, send_along
 from .answers import read_success
-from .request import HEADERS, Request, Scope, build_request, fill_path
+from .request import HEADERS, Request, Scope, T, build_request, fill_path
 
 _CONTACT = "/contacts/{contact_id}"
 NO_CHANNELS: Final[Mapping[str, Any]] = {}
@@ -24,10 +24,13 @@ def build_upsert(
 ) -> Request[UpsertResult]:
     """POST /contacts/upsert, for a contact whose `location_id` is set; with the channels that it holds already.
 
-    Where it has an `id`: PUT /contacts/{contactId}, or GET where nothing is left that an update takes.
+    Where it has an `id`: PUT /contacts/{contactId}, or GET where nothing is left that an update takes. Where it has no
+    email or phone either: POST /contacts/, which an upsert refuses without them.
     """
     if contact.id is not UNSET:
         return _build_by_id(contact, contact.id, version, is_checked=is_checked, held=held)
+    if not (contact.email or contact.phone):
+        return _build_creation(contact, version, decode_creation_v3 if version == "v3" else decode_creation)
     return Request(
         method="POST",
         path="/contacts/upsert",
@@ -67,6 +70,10 @@ def _encode(
 
 def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
     """POST /contacts/, for a contact whose `location_id` is set. A second one would make a second contact."""
+    return _build_creation(contact, version, decode_contact if version == "v3" else decode_created)
+
+
+def _build_creation(contact: ContactUpsert, version: str, read: Callable[[bytes], T]) -> Request[T]:
     return Request(
         method="POST",
         path="/contacts/",
@@ -74,7 +81,7 @@ def build_create(contact: ContactUpsert, version: str) -> Request[Contact]:
         body=_encode(contact, "create", version),
         location_id=str(contact.location_id),
         repeatable=False,
-        read=decode_contact if version == "v3" else decode_created,
+        read=read,
     )
 
 

@@ -109,7 +109,7 @@ SENT = {
     "PropStream": {"Owner 1 First Name": "firstName", "Phone 2": "phone", "Mailing Zip": "postalCode"},
     "Google Contacts": {"E-mail 2 - Value": "email", "Labels": "tags", "Address 1 - Street": "address1"},
     "Outlook": {"E-mail Address": "email", "Categories": "tags", "Home City": "city", "Web Page": "website"},
-    "HighLevel": {"Business Name": "companyName", "Name": "name", "Phone": "phone"},
+    "HighLevel": {"Contact Id": "id", "Business Name": "companyName", "Name": "name", "Phone": "phone"},
 }
 UNSENT = {
     "HubSpot": {"Record ID", "Contact owner", "Lifecycle Stage", "Lead Status", "Create Date"},
@@ -135,7 +135,7 @@ UNSENT = {
         "Phone 1 - Label",
     },
     "Outlook": {"Title", "Business Fax"},
-    "HighLevel": {"Contact Id", "Created", "Last Activity"},
+    "HighLevel": {"Created", "Last Activity"},
 }
 
 
