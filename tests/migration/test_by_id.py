@@ -187,6 +187,19 @@ async def test_selections_know_a_contact_by_its_id(
     )
 
 
+async def test_a_comparison_is_with_the_contact_of_the_id(
+    client: LeadConnector, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    ids = seed(sandbox, 2, city="Oslo")
+    path = write(tmp_path / "a.csv", "id,email,city", f"{ids[0]},new@b.co,Oslo", f"{ids[1]},p1@b.co,Oslo")
+    run = await Migration.prepare(client, [path], folder=None, compare=True)
+    with run:
+        found = run.plan.comparison
+    assert found is not None
+    assert (found.new, found.changed, found.same, found.fields) == (0, 1, 1, {"email": 1})
+    assert found.examples[0].contact_id == ids[0]
+
+
 async def test_what_is_filled_is_filled_in_the_contact_of_the_id(
     client: LeadConnector, sandbox: Sandbox, tmp_path: Path
 ) -> None:
