@@ -18,6 +18,8 @@ from leadconnector_async import (
     NotFoundError,
     RetryPolicy,
 )
+from leadconnector_async.bulk.source import Creation
+from leadconnector_async.protocol import API_VERSIONS
 from leadconnector_async.sandbox import FAULT_KINDS, Sandbox
 from tests.conftest import LOCATION, OpenSandbox
 from tests.fake_clock import FakeClock
@@ -92,6 +94,24 @@ async def test_a_company_goes_by_an_upsert_that_meets_the_contact_and_gender_is_
     assert [one.field for one in not_applied] == ["gender"]
     (contact,) = sandbox.contacts()
     assert (contact["email"], contact["companyName"]) == ("ann@new.com", "New")
+
+
+@pytest.mark.parametrize("version", API_VERSIONS)
+async def test_every_version_updates_by_id_and_creates_of_a_name_alone(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, version: str
+) -> None:
+    sandbox = await open_sandbox()
+    client = await connect(sandbox, api_version=version)
+    ann = await make(client, email="ann@a.co", dnd_settings={"sms": {"status": "active"}})
+    custom = [{"key": "nickname", "field_value": "Annie"}]
+    settings = {"Email": {"status": "active"}}
+    row = {"id": ann, "email": "ann@new.co", "companyName": "New", "customFields": custom, "dndSettings": settings}
+    alone = Creation(ContactUpsert(first_name="Bob", timezone="Europe/Rome", tags=["vip"]))
+    report = await client.contacts.bulk_upsert([row, alone])
+    assert [(outcome.status, outcome.not_applied) for outcome in report.outcomes] == [("updated", ()), ("created", ())]
+    first, second = sandbox.contacts()
+    assert (first["email"], first["companyName"], set(first["dndSettings"])) == ("ann@new.co", "New", {"SMS", "Email"})
+    assert (first["customFields"][0]["value"], second["firstName"], second["tags"]) == ("Annie", "Bob", ["vip"])
 
 
 async def test_a_company_that_is_there_costs_no_further_call(client: LeadConnector, sandbox: Sandbox) -> None:
