@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,7 @@ _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that 
 _REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
 _ALONE_SECONDS: Final = 2.0  # that the first row of a location goes alone at most, so that a slow one holds up no other
 _LATE_SECONDS: Final = 10.0  # after a load was stopped, none of its calls arrives any more
+_MOST_REFUSED_BY_ID: Final = 3  # rows, before it is taken for their location that refuses them
 _MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
 _INFERRED_NOTE: Final = "the answer was lost; by dateAdded and by what the contact holds, an earlier try created it"
 
@@ -156,6 +158,7 @@ class Load:
         self._alone: dict[str, Timer] = {}  # until when the first row of a location goes alone
         self._search: Timer | None = None  # for a location that takes calls, where none does that is known
         self._has_searched = False
+        self._refused_by_id = Counter[str]()  # rows by location
         self._feeder: asyncio.Task[None] | None = None
         self._busy: dict[asyncio.Task[None], Upsert] = {}
         self._called_back: set[asyncio.Task[Any]] = set()  # workers that are to give up their row, and go on
@@ -480,12 +483,8 @@ class Load:
 
     def _settle_refused(self, item: Upsert, error: CallError) -> Entry:
         has_answered = item.location_id in self._answered
-        # Once its location has answered, it is about the contact of an id: that may be of another location.
-        is_of_contact = has_answered and item.contact.id is not UNSET
-        refused = None
-        if not is_of_contact:
-            refused = refusal_of_location(error, item.location_id, has_answered=has_answered)
-        if refused is not None:
+        refused = refusal_of_location(error, item.location_id, has_answered=has_answered)
+        if refused is not None and not self._may_be_of_contact(item, has_answered=has_answered):
             return self._settle_closed(item, refused)
         if is_token_refused(error):
             if not self._contacts.client.has_one_token:
@@ -494,11 +493,19 @@ class Load:
             return self._settle_cut_short(item)
         if item.call.tries.is_halted and (is_worth_repeating(error) or isinstance(error, PermanentDndError)):
             return self._settle_cut_short(item)
-        if isinstance(error, APIError) and not is_worth_repeating(error):
+        if isinstance(error, APIError) and refused is None and not is_worth_repeating(error):
             self._note_answer(item.location_id)
         # Also where it was refused: the service has been seen to refuse what it wrote.
         self._doubts.remember(item.keys)
         return self._entry(item, outcome_failed(item, error))
+
+    def _may_be_of_contact(self, item: Upsert, *, has_answered: bool) -> bool:
+        """Whether a refusal may be about the contact of an id, which may be of another location, rather than about the
+        row's own location: once that has answered, and of a few rows before."""
+        if item.contact.id is UNSET:
+            return False
+        self._refused_by_id[item.location_id] += 1
+        return has_answered or self._refused_by_id[item.location_id] <= _MOST_REFUSED_BY_ID
 
     def _settle_cut_short(self, item: Upsert) -> Entry:
         reason = self.closed.get(item.location_id)

@@ -62,6 +62,20 @@ async def test_a_contact_of_another_location_fails_its_row_alone(
     rows = [{"id": ann, "city": "Rome"}, {"id": elsewhere, "city": "Rome"}, {"email": "cy@c.co"}]
     report = await client.contacts.bulk_upsert(rows, concurrency=1)
     assert [outcome.status for outcome in report.outcomes] == ["updated", "failed", "created"]
+    report = await client.contacts.bulk_upsert([rows[1], rows[0]])
+    assert [outcome.status for outcome in report.outcomes] == ["failed", "updated"]
+
+
+async def test_a_location_without_access_is_known_after_a_few_rows_with_ids(
+    open_sandbox: OpenSandbox, connect: OpenSandbox
+) -> None:
+    sandbox = await open_sandbox(locations=["another"])
+    client = await connect(sandbox)
+    ids = [sandbox.add_contact(LOCATION, email=f"p{number}@b.co")["id"] for number in range(200)]
+    report = await client.contacts.bulk_upsert([{"id": one, "city": "Rome"} for one in ids], concurrency=4)
+    assert (report.failed, report.not_attempted) == (3, 197)
+    assert len(sandbox.arrivals) <= 3 + 4
+    assert LOCATION in report.closed_locations
 
 
 @pytest.mark.parametrize(("field", "value"), [("email", "bob@b.co"), ("phone", "+16175550102")])
