@@ -220,10 +220,12 @@ class DuplicateContactError(BadRequestError):
 
     Attributes:
         contact_id: The id of the contact that exists.
+        contact_name: Its name; empty where the API does not say.
         matching_field: `email` or `phone`, whichever it shares; None where the API does not say.
     """
 
     contact_id: str = ""
+    contact_name: str = ""
     matching_field: str | None = None
 
 

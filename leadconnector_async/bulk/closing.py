@@ -37,7 +37,11 @@ def closings_of(contact: ContactUpsert) -> ContactUpsert | None:
     closed = {_PYTHON_NAMES[key]: each for key, each in _channels(contact.dnd_settings).items() if each.is_closed}
     if closed:
         kept["dnd_settings"] = DndSettings(**closed)
-    return ContactUpsert(**kept, **{name: getattr(contact, name) for name in (*KEYS, "location_id")}) if kept else None
+    return (
+        ContactUpsert(**kept, **{name: getattr(contact, name) for name in (*KEYS, "id", "location_id")})
+        if kept
+        else None
+    )
 
 
 class Closed(Struct, frozen=True):

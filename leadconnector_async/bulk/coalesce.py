@@ -53,6 +53,7 @@ _RULES: Final[Mapping[Kind, Rule]] = {
     "tags": "equal",
     "custom": "custom",
     "location": "keep",
+    "contact": "never",  # by its id, an email may move from one contact to another
     "option": "never",
 }
 _ID_CHARS: Final = 20
@@ -91,6 +92,7 @@ def is_mergeable(item: Upsert) -> bool:
     return (
         item.closing is None
         and item.applied is None
+        and any(item.identity)
         and not item.earlier.spans  # an earlier session may have sent it: nobody can tell what it left
         and all(getattr(contact, name) is UNSET for name in _NEVER)
         and all((getattr(contact, key) is UNSET) is not bool(getattr(identity, key)) for key in KEYS)

@@ -24,12 +24,12 @@ from .outcome import Entry
 from .report import Outcome, RowError, row_error
 from .row import Upsert, outcome_skipped
 from .run_log import Intent, RunLog, hash_row, read_outcome
-from .source import FINISHED, AnyRow, Closing, Given, Row, RowSource, Skipped
+from .source import FINISHED, AnyRow, Closing, Creation, Given, Row, RowSource, Skipped
 from .threads import in_thread
 
 _NOBODY: Final = Identity("", "")
 _HASHES: Final = 5_000  # read from the journal at a time
-_ToCheck: TypeAlias = ContactLike | InvalidContactError | Skipped | Closing
+_ToCheck: TypeAlias = ContactLike | InvalidContactError | Skipped | Closing | Creation
 
 
 class Intake:
@@ -106,7 +106,7 @@ class Intake:
     def _hash_of(self, row: _ToCheck) -> bytes:
         if self._journal is None or self._journal.is_by_position:
             return b""
-        if not isinstance(row, dict | ContactUpsert | Skipped | Closing):
+        if not isinstance(row, dict | ContactUpsert | Skipped | Closing | Creation):
             try:
                 row = self._read(row)
             except InvalidContactError as error:
@@ -145,14 +145,19 @@ class Intake:
             refused = Outcome(index=index, status="failed", error=row_error(error))
             return Entry(refused, row_hash, _NOBODY, is_repeatable=True)
 
-    def _check(self, index: int, row: ContactLike | InvalidContactError | Closing, row_hash: bytes) -> Upsert:
+    def _check(
+        self, index: int, row: ContactLike | InvalidContactError | Closing | Creation, row_hash: bytes
+    ) -> Upsert:
         closing = row if isinstance(row, Closing) else None
+        is_creation = isinstance(row, Creation)
+        if isinstance(row, Creation):
+            row = row.contact
         if isinstance(row, Closing):
             if isinstance(row.rest, Skipped):
                 return self._check_closing(index, row, row_hash)
             row = row.rest
         contact = self._read(row)
-        request = build_checked(contact, self._contacts.client.api_version)
+        request = build_checked(contact, self._contacts.client.api_version, may_create=is_creation)
         identity = identity_of(contact, request.location_id)
         if self._journal is None:
             return Upsert(index, identity, contact, request, row_hash, on_retry=self._on_retry, closing=closing)
@@ -184,8 +189,8 @@ class Intake:
         contact = self._read(row.wanted)
         scope = Scope(str(contact.location_id), self._contacts.client.api_version)
         request: Request[Any] = build_duplicate(contact.email or None, contact.phone or None, scope)
-        if row.contact_id is not None:
-            request = build_get(row.contact_id, scope)
+        if contact_id := row.contact_id or contact.id:
+            request = build_get(contact_id, scope)
         identity = identity_of(contact, scope.location_id)
         intend = None if self._journal is None else self._intend
         return Upsert(index, identity, contact, request, row_hash, on_retry=self._on_retry, intend=intend, closing=row)

@@ -8,19 +8,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from ..calls.call import NO_CALLS_COUNTED, PAUSED, Call, Paused, counting
 from ..calls.retry import is_worth_repeating
 from ..clock import Timer
 from ..contacts.authorship import EarlierTries
-from ..contacts.contacts import ContactOperations, build_checked, find_held_channels, names_channels, send_upsert
+from ..contacts.contacts import (
+    ContactOperations,
+    build_checked,
+    find_held_channels,
+    is_found_by_nothing,
+    lacks_company,
+    names_channels,
+    send_company,
+    send_upsert,
+)
 from ..errors import (
     APIError,
     CallError,
@@ -68,6 +78,7 @@ _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that 
 _REST_SECONDS: Final = 10.0  # a source may block for ever, or have no end
 _ALONE_SECONDS: Final = 2.0  # that the first row of a location goes alone at most, so that a slow one holds up no other
 _LATE_SECONDS: Final = 10.0  # after a load was stopped, none of its calls arrives any more
+_MOST_REFUSED_BY_ID: Final = 3  # rows, before it is taken for their location that refuses them
 _MAY_BE_NEW_NOTE: Final = "an earlier try, whose answer was lost, may have created it"
 _INFERRED_NOTE: Final = "the answer was lost; by dateAdded and by what the contact holds, an earlier try created it"
 
@@ -160,6 +171,7 @@ class Load:
         self._alone: dict[str, Timer] = {}  # until when the first row of a location goes alone
         self._search: Timer | None = None  # for a location that takes calls, where none does that is known
         self._has_searched = False
+        self._refused_by_id = Counter[str]()  # rows by location
         self._feeder: asyncio.Task[None] | None = None
         self._busy: dict[asyncio.Task[None], Upsert] = {}
         self._called_back: set[asyncio.Task[Any]] = set()  # workers that are to give up their row, and go on
@@ -490,11 +502,17 @@ class Load:
         if names_channels(item.contact):  # each time anew: what the contact has closed since must not be opened
             item.hold(await find_held_channels(partial(self._call, item), item.contact, self._scope_of(item)))
         call = item.call if item.call.request is item.request else item.begin_call(item.request)
-        return await send_upsert(self._contacts.client, call, item.contact, item.earlier, held=item.held)
+        result = await send_upsert(self._contacts.client, call, item.contact, item.earlier, held=item.held)
+        if result is not PAUSED and lacks_company(item.contact, result.contact):
+            return await send_company(partial(self._call, item), item.contact, result, self._scope_of(item))
+        return result
 
     async def _look_up_before(self, item: Upsert) -> Contact | None:
-        """Return the contact that the upsert of a row would meet; None where there is none, or it cannot be had."""
+        """Return the contact that the upsert of a row would meet; None where there is none, or it cannot be had. One
+        that is known by its id was not created by the row, so that nothing is to be found out."""
         contact = item.contact
+        if contact.id is not UNSET or is_found_by_nothing(contact):
+            return None
         request = build_duplicate(contact.email or None, contact.phone or None, self._scope_of(item))
         try:
             return await self._call(item, request)
@@ -582,7 +600,7 @@ class Load:
         """Settle a row that was refused or given up; None where it was together with others, and goes by itself now."""
         has_answered = item.location_id in self._answered
         refused = refusal_of_location(error, item.location_id, has_answered=has_answered)
-        if refused is not None:
+        if refused is not None and not self._may_be_of_contact(item, has_answered=has_answered):
             return self._settle_closed(item, refused)
         if is_token_refused(error):
             if not self._contacts.client.has_one_token:
@@ -591,7 +609,7 @@ class Load:
             return self._settle_cut_short(item)
         if item.call.tries.is_halted and (is_worth_repeating(error) or isinstance(error, PermanentDndError)):
             return self._settle_cut_short(item)
-        if isinstance(error, APIError) and not is_worth_repeating(error):
+        if isinstance(error, APIError) and refused is None and not is_worth_repeating(error):
             self._note_answer(item.location_id)
         if item.applied is not None:
             return self._settle_applied(item, item.applied)
@@ -604,6 +622,14 @@ class Load:
         self._breaker.forget(item)
         self._send_one_by_one(item)
         return None
+
+    def _may_be_of_contact(self, item: Upsert, *, has_answered: bool) -> bool:
+        """Whether a refusal may be about the contact of an id, which may be of another location, rather than about the
+        row's own location: once that has answered, and of a few rows before."""
+        if item.contact.id is UNSET:
+            return False
+        self._refused_by_id[item.location_id] += 1
+        return has_answered or self._refused_by_id[item.location_id] <= _MOST_REFUSED_BY_ID
 
     def _settle_cut_short(self, item: Upsert) -> Entry:
         if item.applied is not None:

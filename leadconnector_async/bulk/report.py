@@ -14,6 +14,7 @@ from msgspec import Struct
 from ..calls.call import CallCount
 from ..errors import (
     APIError,
+    DuplicateContactError,
     InvalidContactError,
     InvalidResponseError,
     LeadConnectorError,
@@ -70,6 +71,9 @@ def row_error(error: Exception) -> RowError:
         return RowError(type(error).__name__, None, _unicode(error.sentence), error.where and _unicode(error.where))
     status = error.status if isinstance(error, APIError | InvalidResponseError | LocationRefusedError) else None
     message = "; ".join(error.messages) if isinstance(error, APIError) else str(error)
+    if isinstance(error, DuplicateContactError):
+        owner = f"contact {error.contact_id}{error.contact_name and f' ({error.contact_name})'}"
+        message = f"{message}; {owner} has the {error.matching_field or 'email or phone'}"
     return RowError(type(error).__name__, status, _unicode(message) or type(error).__name__)
 
 

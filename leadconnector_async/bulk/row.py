@@ -9,11 +9,13 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec import UNSET
 
 from ..calls.call import Call, Doubt, Tries
 from ..calls.server_clock import ServerClock
 from ..clock import Clock
 from ..contacts.authorship import NO_EARLIER_TRIES, EarlierTries
+from ..contacts.contacts import is_found_by_nothing
 from ..errors import (
     APIError,
     AuthenticationError,
@@ -22,7 +24,7 @@ from ..errors import (
     PermissionDeniedError,
 )
 from ..models import ContactUpsert, UpsertResult
-from ..models.compare import find_not_applied, with_refused
+from ..models.compare import find_dropped, find_not_applied, with_refused
 from ..models.contacts import NotApplied
 from ..models.identity import Identity
 from ..models.wire import send_along
@@ -113,6 +115,8 @@ class Upsert(Item):
     ) -> None:
         email, phone = identity
         keys = identity if email and phone else (email or phone,) if email or phone else ()
+        if contact.id is not UNSET:  # rows about it apply in their order, whatever else they say
+            keys = (*keys, f"{request.location_id} #{contact.id}")
         super().__init__(index, request.location_id, keys)
         self.identity = identity
         self.contact = contact
@@ -214,7 +218,7 @@ class Upsert(Item):
     @property
     def may_be_new(self) -> bool:
         """Whether a try whose answer was lost may have created its contact."""
-        return bool(self.earlier.spans or self._doubts())
+        return self.contact.id is UNSET and bool(self.earlier.spans or self._doubts())
 
     def _doubts(self) -> tuple[Doubt, ...]:
         """Return the tries of this session that may have stored it."""
@@ -235,7 +239,7 @@ class Upsert(Item):
             self.row_hash,
             self.identity,
             is_repeatable=self.request.repeatable,  # of the row: its last call may have been one that closes channels
-            is_compared=is_compared,
+            is_compared=is_compared and self.contact.id is UNSET,  # by its id it was meant, whose email it may be
             lost_tries=() if is_applied else self.lost_tries(server_clock),
         )
 
@@ -295,7 +299,9 @@ def _is_of_location(error: APIError, *, has_answered: bool) -> bool:
 def outcome_done(item: Upsert, result: UpsertResult, *, is_compared: bool) -> Outcome:
     """Settle a row that was applied. Where its creation is inferred, it is `updated` for now."""
     is_new = result.new and not result.is_new_by_date
-    missing = find_not_applied(item.contact, result.contact) if is_compared else ()
+    # The answer to a creation leaves fields out.
+    find = find_dropped if is_found_by_nothing(item.contact) else find_not_applied
+    missing = find(item.contact, result.contact) if is_compared else ()
     not_applied = with_refused(missing, result.not_applied) if result.not_applied else missing
     return Outcome(
         index=item.index,

@@ -18,9 +18,10 @@ from ..errors import InvalidContactError, UsageError
 from ..models import ContactUpsert
 from ..models.records import Record, Table, rows_of
 
-Given: TypeAlias = "ContactUpsert | Record | InvalidContactError | Skipped | Closing | Finished"
+Given: TypeAlias = "ContactUpsert | Record | InvalidContactError | Skipped | Closing | Creation | Finished"
 """A contact, its fields by their names, what is wrong with a row that could not be read (it becomes a failed outcome),
-why a row is not to be sent, or whose channels are to be closed before the rest of a row is sent."""
+why a row is not to be sent, whose channels are to be closed before the rest of a row is sent, or what to make of a row
+that nothing finds again."""
 
 
 class Row(Struct, frozen=True):
@@ -76,6 +77,16 @@ class Closing(Struct, frozen=True):
     contact_id: str | None
     wanted: ContactUpsert
     rest: ContactUpsert | Skipped
+
+
+class Creation(Struct, frozen=True):
+    """Stands for a row without an id, an email or a phone, of which a contact is made.
+
+    The service would make another one each time, so that it is sent once, and never again where it may have been
+    applied.
+    """
+
+    contact: ContactUpsert
 
 
 T = TypeVar("T")

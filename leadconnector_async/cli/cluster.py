@@ -95,6 +95,8 @@ def _refuse_options(order: Order, scheduler: str) -> None:
         "--snapshot": order.options.snapshot,
         "--redis": order.redis is not None,
         "--empty clear": order.options.empty == "clear",
+        "--match id": order.options.match == "id",
+        "--create-nameless": order.options.create_nameless,
         "--phone-conflict skip": order.options.phone_conflict == "skip",
         FLAGS["max_failures"]: order.max_failures is not None,
         " ".join(FLAGS[name] for name in order.options.selection.names()): order.options.selection.is_any,

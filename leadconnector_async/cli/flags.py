@@ -27,6 +27,8 @@ FLAGS: Final = {
     "fill_empty": "--fill-empty",
     "skip_unchanged": "--skip-unchanged",
     "phone_conflict": "--phone-conflict",
+    "match": "--match",
+    "create_nameless": "--create-nameless",
     "limit": "--limit",
     "snapshot": "--snapshot",
     # Sources and samples

@@ -17,7 +17,7 @@ from ..limits.limit import Limits, RateLimit
 from ..limits.redis import RedisLimits
 from ..migration.mapping.targets import read_target
 from ..migration.matching import PHONE_RULES, PhoneRule
-from ..migration.options import EmptyRule, MigrationOptions, TagsRule
+from ..migration.options import MATCHES, EmptyRule, MatchBy, MigrationOptions, TagsRule
 from ..migration.tables.open import FORMATS
 from ..migration.verify import Sample
 from ..private_file import read_secret
@@ -66,6 +66,18 @@ def read_phone_rule(text: str) -> PhoneRule:
         if text == rule:
             return rule
     raise ConfigurationError(f"--phone-conflict {text!r} is not valid; write {', '.join(PHONE_RULES)}")
+
+
+def read_match(text: str) -> MatchBy:
+    """Read `--match`.
+
+    Raises:
+        ConfigurationError: It is none of its values.
+    """
+    for match in MATCHES:
+        if text == match:
+            return match
+    raise ConfigurationError(f"--match {text!r} is not valid; write {', '.join(MATCHES)}")
 
 
 def check_dry_run(is_wanted: bool, *, is_resumed: bool) -> bool:
@@ -333,6 +345,18 @@ PhoneConflict: TypeAlias = Annotated[
         ),
     ),
 ]
+Match: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(MATCHES),
+        autocompletion=offer(MATCHES),
+        help="Match rows by the id of the contact, or by email and phone; auto: by ids that are of this location.",
+    ),
+]
+CreateNameless: TypeAlias = Annotated[
+    bool,
+    typer.Option("--create-nameless", help="Create a contact for each row with a name but no email, phone or id."),
+]
 Empty: TypeAlias = Annotated[
     str, typer.Option(metavar="clear|keep", help="Whether an empty cell clears its field or keeps what is stored.")
 ]
@@ -453,8 +477,10 @@ def words_of(options: MigrationOptions, *, goes_on: bool) -> list[str]:
     given += [("--date-order", options.date_order), ("--limit", options.limit if goes_on else None)]
     given += [("--tags", None if options.tags == "add" else options.tags)]
     given += [("--phone-conflict", None if options.phone_conflict == "second-pass" else options.phone_conflict)]
+    given += [("--match", None if options.match == "auto" else options.match)]
     words = [word for name, value in given if value is not None for word in (name, str(value))]
     words += ["--empty", "clear"] * (options.empty == "clear")
+    words += ["--create-nameless"] * options.create_nameless
     words += ["--keep-placeholders"] * options.keep_placeholders
     words += ["--strict"] * options.strict + ["--create-fields"] * options.create_fields
     return words + [FLAGS[name] for name in options.selection.names()] + ["--snapshot"] * options.snapshot

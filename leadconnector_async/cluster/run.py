@@ -280,7 +280,8 @@ async def upsert_partitions(
         scheduler: The address of a Dask scheduler. None: a cluster of this machine alone, for the time of the load.
         workers: Processes of that cluster; one a core by default.
         locations_at_once: Locations that a worker loads at the same time.
-        meaning: What columns and cells mean, where headers do not say.
+        meaning: What columns and cells mean, where headers do not say. Rows are matched by email and phone, whatever
+            ids they have.
         reading: How to read files, where they do not say.
         resume: Whether to go on with what an earlier run left in `out`; what is done there is not sent again.
         compare: As in `Contacts.bulk_upsert`.
@@ -303,6 +304,7 @@ async def upsert_partitions(
             `resume`.
     """
     _check_numbers(locations_at_once, lease_seconds)
+    meaning = _by_email_and_phone(meaning)
     parts = find_parts(source)
     store = Store(out)
     whole = describe(client_options, parts, meaning)
@@ -323,6 +325,13 @@ async def upsert_partitions(
             store_url=store.url, location_id=client_options.location_id, meaning=meaning, reading=reading
         )
         return await load.run(parts, splitting, on_parts, on_progress)
+
+
+def _by_email_and_phone(meaning: Meaning) -> Meaning:
+    """Have rows matched as an upsert does: nobody has looked whether their ids are those of contacts there."""
+    if meaning.ids == "all" or meaning.takes_nameless:
+        raise ConfigurationError("a load on a cluster matches by email and phone alone")
+    return msgspec.structs.replace(meaning, ids="none")
 
 
 def _check_numbers(locations_at_once: int, lease_seconds: float) -> None:

@@ -10,7 +10,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from ..calls.call import PAUSED, Call, Paused
 from ..calls.caller import Caller
-from ..errors import InvalidContactError, NotFoundError, PermanentDndError
+from ..calls.retry import is_worth_repeating
+from ..errors import APIError, InvalidContactError, NotFoundError, PermanentDndError
 from ..models import (
     AnySendable,
     Contact,
@@ -23,6 +24,9 @@ from ..models import (
     without_refused,
 )
 from ..models.compare import describe_refused, find_dropped, with_refused
+from ..models.contacts import NullableText
+from ..models.fields import FIELD_OF, KEYS
+from ..models.identity import is_contact_id
 from ..models.records import Record, as_mapping
 from ..models.wire import held_channels
 from ..protocol import Request, Scope, T, build_create, build_delete, build_get, build_update, build_upsert
@@ -44,7 +48,9 @@ class OneContact(OperationGroup):
     """Operations on one contact."""
 
     async def upsert(self, contact: ContactLike) -> UpsertResult:
-        """Create a contact, or update the one that has its email or phone.
+        """Create a contact, or update the one that has its email or phone; where it has an `id`, update that one alone.
+
+        An update takes no gender, and its company is sent by an upsert where that is known to meet the same contact.
 
         Args:
             contact: What to store; its own `location_id` wins over the client's. `tags` replaces all tags. With
@@ -56,13 +62,14 @@ class OneContact(OperationGroup):
             dropped without a word, and do-not-disturb channels that may not be changed.
 
         Raises:
-            InvalidContactError: It has no email or phone, an unknown field, or a value of the wrong type; not sent.
+            InvalidContactError: It has no id, email or phone, an unknown field, or a value of the wrong type; not sent.
+            NotFoundError: There is no contact with its `id`.
+            DuplicateContactError: Another contact has the email or phone of one with an `id`; nothing was changed.
             CallError: It did not succeed; `may_be_applied` says whether it may have been stored all the same.
             DailyQuotaExceededError: The day is spent; not sent.
         """
         contact = self.complete(contact)
-        call, held = await self._hold_channels(self.prepare_upsert(contact), contact)
-        return _finish(await send_upsert(self.client, call, contact, held=held), contact)
+        return await self.finish_upsert(self.prepare_upsert(contact), contact)
 
     def prepare_upsert(self, contact: ContactUpsert) -> Call[UpsertResult]:
         """Check and encode what `complete` returned, to be sent by `finish_upsert`.
@@ -79,7 +86,11 @@ class OneContact(OperationGroup):
             LeadConnectorError: As `upsert`.
         """
         call, held = await self._hold_channels(call, contact)
-        return _finish(await send_upsert(self.client, call, contact, held=held), contact)
+        result = await send_upsert(self.client, call, contact, held=held)
+        assert result is not PAUSED  # noqa: S101  (only rows of loads give way)
+        if lacks_company(contact, result.contact):
+            result = await send_company(self._send, contact, result, self._scope(contact.location_id or None))
+        return _finish(result, contact)
 
     async def _hold_channels(
         self, call: Call[UpsertResult], contact: ContactUpsert
@@ -105,6 +116,8 @@ class OneContact(OperationGroup):
         contact = self.complete(contact)
         if contact.create_new_if_duplicate_allowed is not UNSET:
             raise InvalidContactError("create takes no create_new_if_duplicate_allowed; it is for upsert alone")
+        if contact.id is not UNSET:
+            raise InvalidContactError("create takes no id: the service gives it one", field="id")
 
         def build(contact: ContactUpsert, _: Mapping[str, Any]) -> Request[Contact]:
             return build_create(contact, self.client.api_version)
@@ -234,6 +247,10 @@ async def find_held_channels(send: SendRequest, contact: ContactUpsert, scope: S
     Raises:
         LeadConnectorError: A call did not succeed.
     """
+    if contact.id is not UNSET:
+        return held_channels(await send(build_get(contact.id, scope)))
+    if is_found_by_nothing(contact):
+        return {}
     found = await send(build_duplicate(contact.email or None, contact.phone or None, scope))
     if found is not None and not found.knows("dnd_settings"):
         try:
@@ -286,7 +303,7 @@ async def send_upsert(
     if result is PAUSED or (tries.count == 1 and not tries.rate_limited and not earlier.spans):
         return result
     is_new_by_date = None
-    if not result.new:
+    if not result.new and contact.id is UNSET:
         is_new_by_date = was_created_by_lost_try(tries, contact, result.contact, caller.server_clock, earlier)
     return msgspec.structs.replace(
         result,
@@ -298,22 +315,91 @@ async def send_upsert(
     )
 
 
-def _finish(result: UpsertResult | Paused, contact: ContactUpsert) -> UpsertResult:
+def lacks_company(contact: ContactUpsert, stored: Contact) -> bool:
+    """Whether a contact that was updated by its id has another company than was sent: no update takes it."""
+    if contact.id is UNSET or contact.company_name is UNSET:
+        return False
+    return not _is_same_company(contact.company_name, stored.company_name)
+
+
+async def send_company(send: SendRequest, contact: ContactUpsert, result: UpsertResult, scope: Scope) -> UpsertResult:
+    """Send the company of a contact that was updated by its id, where an upsert is known to meet that contact.
+
+    Returns:
+        The result with the contact as it is then; as it was where nothing was sent, or the service refused it.
+    """
+    try:
+        stored = await set_company(send, result.contact, contact.company_name, scope)
+    except APIError as error:
+        if is_worth_repeating(error):
+            raise
+        return result
+    return result if stored is None else msgspec.structs.replace(result, contact=stored)
+
+
+async def set_company(send: SendRequest, stored: Contact, name: NullableText, scope: Scope) -> Contact | None:
+    """Change the company of a contact, which no update takes, by an upsert that is known to meet it.
+
+    Returns:
+        The contact as stored; None where no upsert would meet it, so that nothing was sent.
+
+    Raises:
+        LeadConnectorError: A call did not succeed.
+    """
+    for field in KEYS:
+        if key := getattr(stored, field):
+            sought: dict[str, Any] = {field: key}
+            met = await send(build_duplicate(sought.get("email"), sought.get("phone"), scope))
+            if met is not None and met.id == stored.id:
+                upsert = ContactUpsert(**sought, company_name=name, location_id=scope.location_id)
+                result: UpsertResult = await send(build_upsert(upsert, scope.version))
+                return result.contact if result.contact.id == stored.id else None
+    return None
+
+
+_is_same_company: Final = FIELD_OF["company_name"].comparer()
+
+
+def _finish(result: UpsertResult, contact: ContactUpsert) -> UpsertResult:
     """Return the result of a single upsert, with what the service dropped."""
-    assert result is not PAUSED  # noqa: S101  (only rows of loads give way)
     missing = with_refused(find_dropped(contact, result.contact), result.not_applied)
     return msgspec.structs.replace(result, not_applied=missing) if missing else result
 
 
-def build_checked(contact: ContactUpsert, version: str) -> Request[UpsertResult]:
+def is_found_by_nothing(contact: ContactUpsert) -> bool:
+    """Whether a contact has no id, email or phone, so that each time it is sent it makes another one."""
+    return contact.id is UNSET and not (contact.email or contact.phone)
+
+
+def build_checked(contact: ContactUpsert, version: str, *, may_create: bool = False) -> Request[UpsertResult]:
     """Encode what `complete` returned, which is checked already.
 
+    Args:
+        contact: It.
+        version: Of the API.
+        may_create: Whether one without an id, an email and a phone is created.
+
     Raises:
-        InvalidContactError: It has neither email nor phone, or a text cannot be written.
+        InvalidContactError: It has neither id, email nor phone, or a text cannot be written.
     """
-    if not (contact.email or contact.phone):
+    if contact.id is not UNSET:
+        _check_id(contact)
+    elif is_found_by_nothing(contact) and not may_create:
         raise InvalidContactError("the contact has neither email nor phone, and the service matches by these")
     return build_upsert(contact, version, is_checked=True)
+
+
+def _check_id(contact: ContactUpsert) -> None:
+    if not is_contact_id(contact.id):
+        raise InvalidContactError(
+            f"id: {str(contact.id)[:40]!r} is not the id of a contact, which has 20 letters and digits; leave it out "
+            "to match by email and phone",
+            field="id",
+        )
+    if contact.create_new_if_duplicate_allowed is True:
+        raise InvalidContactError(
+            "a contact with an id is never created; leave out id or create_new_if_duplicate_allowed", field="id"
+        )
 
 
 def without_permanent(

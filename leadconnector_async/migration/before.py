@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from ..models import Contact, ContactUpsert
 from ..models.contacts import ShapeName
@@ -151,6 +151,10 @@ class StoredContacts:
                 return found
         return None
 
+    def find_met(self, contact: ContactUpsert, location_id: str, identity: Identity) -> StoredContact | None:
+        """Return the contact that a row would have met: that of its id, else as `find`."""
+        return self.find(location_id, identity) if contact.id is UNSET else self.get(location_id, contact.id)
+
     def holder(self, identity: Identity, field: Field) -> StoredContact | None:
         """Return the contact that had the email, or the phone, of an identity; of several the oldest."""
         key = getattr(identity, field)
@@ -187,6 +191,20 @@ class StoredContacts:
         """Whether the email, or phone, of an identity is still to be looked up."""
         key = getattr(identity, field)
         return bool(key) and not self._file.read("SELECT 1 FROM before_keys WHERE field = ? AND key = ?", field, key)
+
+    def lacks_id(self, location_id: str, contact_id: str) -> bool:
+        """Whether a contact is still to be looked up by its id."""
+        query = "SELECT 1 FROM before_keys WHERE field = 'id' AND key = ?"
+        return not self._file.read(query, f"{location_id} {contact_id}")
+
+    def add_by_id(self, location_id: str, contact_id: str, contact: Contact | None) -> None:
+        """Add what a look-up by an id returned: None where there is no such contact."""
+        with self._file.transaction() as db:
+            number = None if contact is None else self._add(db, location_id, contact)
+            record = ("id", f"{location_id} {contact_id}", _OWN, number)
+            db.execute("INSERT OR IGNORE INTO before_keys VALUES (?, ?, ?, ?)", record)
+        if contact is not None:
+            self.add_whole(location_id, contact)
 
     @property
     def is_finished(self) -> bool:

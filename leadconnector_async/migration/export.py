@@ -100,7 +100,7 @@ def write_csv_rows(
 
 
 def write_json_lines(contacts: Iterable[FoundContact], fields: Sequence[ExportField]) -> bytes:
-    """Return for each contact what an upsert would send to have it as it is."""
+    """Return for each contact its id and what an upsert would send to have it as it is."""
     keys = {field.id: field.key for field in fields}
     return b"".join(msgspec.json.encode(_upsert_of(contact, keys)) + b"\n" for contact in contacts)
 
@@ -173,7 +173,7 @@ def _upsert_of(contact: FoundContact, keys: Mapping[str, str]) -> dict[str, Any]
         if not is_empty(one.value)
     ]
     custom += _unread_custom_fields(contact)  # as they came: better than to pass for nothing
-    return {**values, "customFields": custom} if custom else values
+    return {"id": contact.id, **values, **({"customFields": custom} if custom else {})}
 
 
 def _unread_custom_fields(contact: FoundContact) -> list[Any]:

@@ -11,7 +11,7 @@ from contextlib import aclosing, closing
 from functools import partial
 from typing import Final, Protocol, TypeAlias, TypeVar
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from ..bulk.pool import Pool
 from ..bulk.threads import in_thread, in_thread_until
@@ -35,7 +35,8 @@ PAGE_SIZE: Final = 500
 _LOCATIONS_AT_ONCE: Final = 8
 _FEW_ROWS: Final = 100  # where nobody knows how many contacts there are
 _ASKED_EVERY: Final = 1000
-_Sought: TypeAlias = tuple[str, Identity]
+_Sought: TypeAlias = tuple[str, Identity | str]
+"""A location, and whom to look up there: by email and phone, or by the contact's id."""
 _Key: TypeAlias = tuple[Field, str]
 
 _T = TypeVar("_T")
@@ -164,7 +165,12 @@ class Inventory:
     def _sought(self) -> Iterator[_Sought]:
         """Yield whom rows may meet, of locations where each is looked up."""
         for location_id, contact in _contacts(self._files, self._client.location_id or ""):
-            if self._is_by_rows(location_id):
+            if not self._is_by_rows(location_id):
+                continue
+            if contact.id is not UNSET:
+                if self._stored.lacks_id(location_id, contact.id):
+                    yield location_id, contact.id
+            else:
                 identity = self._stored.identify(contact, location_id)
                 if self._lacking(location_id, identity):
                     yield location_id, identity
@@ -179,6 +185,9 @@ class Inventory:
     async def _look_up(self, sought: _Sought) -> None:
         """Find out who has the email, and who the phone, of a row: by one call, unless they are of two people."""
         location_id, identity = sought
+        if isinstance(identity, str):
+            await self._look_up_by_id(location_id, identity)
+            return
         keys = await in_thread(partial(self._lacking, location_id, identity))
         while keys:
             told, contact = await self._ask(location_id, keys)
@@ -189,6 +198,15 @@ class Inventory:
                 await in_thread(partial(self._stored.add_found, location_id, told[-1:], contact))
                 own = _keys_of(contact, location_id)
             keys = [key for key in keys[len(told) :] if key not in own]
+        self._on_progress(1)
+
+    async def _look_up_by_id(self, location_id: str, contact_id: str) -> None:
+        get = partial(self._client.contacts.get, contact_id, location_id=location_id)
+        try:
+            contact = await self._pool.call(location_id, get)
+        except (BadRequestError, ValidationError, NotFoundError):
+            contact = None
+        await in_thread(partial(self._stored.add_by_id, location_id, contact_id, contact))
         self._on_progress(1)
 
     async def _ask(self, location_id: str, keys: list[_Key]) -> tuple[list[_Key], Contact | None]:
@@ -397,6 +415,8 @@ def _meetings(
                 where = contact.location_id or location_id
                 identity = stored.identify(contact, where)
                 held = (stored.holder(identity, "email"), stored.holder(identity, "phone"))
+                if contact.id is not UNSET:
+                    held = (stored.get(where, contact.id), None)
                 met = {found.contact_id: found for found in held if found is not None}
                 keys = [key for key in identity if key]
                 for contact_id in earlier.find(keys, met) or ():

@@ -14,10 +14,11 @@ import msgspec
 from ..bulk.brake import MaxFailures
 from ..bulk.pool import Pool
 from ..bulk.report import BatchReport, LoadStoppedError, Outcome, RowError
-from ..bulk.source import FINISHED, Closing, Finished, Given, Skipped
+from ..bulk.source import FINISHED, Closing, Creation, Finished, Given, Skipped
 from ..bulk.threads import in_thread
 from ..calls.call import CallCounter
 from ..client import LeadConnector
+from ..contacts.contacts import is_found_by_nothing
 from ..errors import ConfigurationError, InvalidContactError, JournalError, LeadConnectorError
 from ..models import ContactUpsert
 from ..protocol.answers import clean_text
@@ -71,9 +72,10 @@ class Sending:
         self._closed = closed
         self._home = home
 
-    def at_first(self, number: int, contact: Read) -> Read | Skipped | Closing:
+    def at_first(self, number: int, contact: Read) -> Read | Skipped | Closing | Creation:
         """Return what is upserted of a row, and what is closed before it."""
-        return change_rest(self._choose(number, contact), self._strip)
+        what = change_rest(self._choose(number, contact), self._strip)
+        return Creation(what) if isinstance(what, ContactUpsert) and is_found_by_nothing(what) else what
 
     def _choose(self, number: int, contact: Read) -> Read | Skipped | Closing:
         what: Read | Skipped | Closing = contact
@@ -262,7 +264,7 @@ class FileLoad:
 
     def _rows(
         self, stop: asyncio.Event, home: str
-    ) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Closing | Finished]:
+    ) -> Iterator[ContactUpsert | InvalidContactError | Skipped | Closing | Creation | Finished]:
         closed = frozenset(self.report.closed_locations)
         index, sending = 0, Sending(self._steps, self._chooser, closed, home)
         for file in self._files:

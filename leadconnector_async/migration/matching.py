@@ -53,7 +53,7 @@ _FILL_CONFLICTS: Final = """
     INSERT INTO conflicts SELECT row.number, row.location, owners.number, row.email, row.phone, rules.action, NULL
     FROM rows AS row JOIN owners USING (phone) JOIN rules USING (location)
     JOIN rows AS first ON first.number = owners.number
-    WHERE row.email <> first.email AND NOT (row.is_apart AND rules.allows_apart)
+    WHERE row.email <> first.email AND row.is_apart <> 2 AND NOT (row.is_apart AND rules.allows_apart)
 """
 # Where a later row of the same person has another phone, that one stands in the end.
 _FILL_LATER: Final = """
@@ -173,6 +173,8 @@ class SharedPhones:
         return list(found.values())
 
 
+_BY_ID: Final = 2  # in the place of `is_apart`
+_BY_ID_ALONE: Final = MatchRule(order=("email",))  # where the identity has the id
 Field: TypeAlias = Literal["email", "phone"]
 Fate: TypeAlias = Literal["makes", "updates", "overwrites"]
 SharedFate: TypeAlias = Fate | Literal["keeps", "waits", "skipped"]
@@ -284,7 +286,9 @@ class Matching:
         self._waiting: list[int | None] = []  # the values of rows, one row after another
         self._count = 0
 
-    def add(self, number: int, location_id: str, identity: Identity, *, is_apart: bool = False) -> None:
+    def add(
+        self, number: int, location_id: str, identity: Identity, *, is_apart: bool = False, is_by_id: bool = False
+    ) -> None:
         """Add a row.
 
         Args:
@@ -292,9 +296,17 @@ class Matching:
             location_id: Where it goes.
             identity: What it may be matched by.
             is_apart: Whether it asks for a contact of its own, where the location allows duplicates.
+            is_by_id: Whether it is for the contact of an id, which its identity has in the place of an email. It
+                overwrites nobody else; a row after it with its phone may overwrite it.
         """
         location = self._locations.setdefault(location_id, len(self._locations))
-        self._waiting += number, location, _digest(identity.email), _digest(identity.phone), is_apart
+        self._waiting += (
+            number,
+            location,
+            _digest(identity.email),
+            _digest(identity.phone),
+            _BY_ID if is_by_id else is_apart,
+        )
         self._count += 1
         if len(self._waiting) >= _VALUES_AT_ONCE:
             self._write()
@@ -346,7 +358,8 @@ class Matching:
         simulation = _Simulation(self._db)
         self._db.execute("BEGIN")
         for asked, (number, location, email, phone, is_apart) in enumerate(self._sharing()):
-            simulation.send(number, {"email": email, "phone": phone}, by_number[location], is_apart=bool(is_apart))
+            rule = _BY_ID_ALONE if is_apart == _BY_ID else by_number[location]
+            simulation.send(number, {"email": email, "phone": phone}, rule, is_apart=is_apart == 1)
             if asked % _ASKED_EVERY == 0 and is_stopped():
                 break
         for contact, phone, location in self._db.execute(_TO_UPDATE):

@@ -13,10 +13,13 @@ from ..errors import ConfigurationError
 from ..rules.checks import read_checks
 from .mapping.directories import Directory, read_owners
 from .mapping.file import MappingFile, read_mapping_file
-from .mapping.meaning import Meaning
+from .mapping.meaning import IdRule, Meaning
 from .matching import PhoneRule
 from .select import Selection
 
+MatchBy: TypeAlias = Literal["auto", "id", "email-phone"]
+MATCHES: Final[tuple[MatchBy, ...]] = ("auto", "id", "email-phone")
+_IDS: Final[Mapping[MatchBy, IdRule]] = {"auto": "some", "id": "all", "email-phone": "none"}
 TagsRule: TypeAlias = Literal["add", "replace"]
 EmptyRule: TypeAlias = Literal["keep", "clear"]
 RowCount: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -44,6 +47,11 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         skip_unchanged: Whether to leave out rows that would change nothing.
         phone_conflict: What is done about rows of several people with one phone: the phone is set after all rows
             (`second-pass`), the row is left out (`skip`), or it is sent as it is and may overwrite (`allow`).
+        match: How rows find their contacts: by the `id` of the contact, by `email-phone` as the service's upsert does,
+            or `auto`: by its id where a row has one and a sample of them is of this location, else by email and phone.
+            A row with an id updates that contact and never creates one.
+        create_nameless: Whether a row with a name, and neither id, email nor phone, makes a contact. It is sent once in
+            a run, and again in each other run, as nothing finds it.
         limit: The number of rows to load, from the first; None for all.
         snapshot: Whether to keep contacts as they were before the load, so that an undo can restore them.
 
@@ -67,6 +75,8 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
     fill_empty: bool = False
     skip_unchanged: bool = False
     phone_conflict: PhoneRule = "second-pass"
+    match: MatchBy = "auto"
+    create_nameless: bool = False
     limit: RowCount | None = None
     snapshot: bool = False
 
@@ -85,6 +95,12 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
             )
         if self.fill_empty and self.empty == "clear":
             raise ConfigurationError("`fill_empty` overwrites nothing, but `empty='clear'` does: give only one of them")
+        if self.match == "id" and self.create_nameless:
+            raise ConfigurationError(
+                "`match='id'` creates no contact, but `create_nameless` does: give only one of them"
+            )
+        if self.match == "id" and self.only_new:
+            raise ConfigurationError("`match='id'` and `only_new` leave no row to send: give only one of them")
 
     @property
     def selection(self) -> Selection:
@@ -116,6 +132,8 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
             empties_fields=self.empty == "clear",
             empties_tags=self.empty == "clear" and self.tags == "replace",
             owners=Directory("owner") if self.owners is None else read_owners(self.owners),
+            ids=_IDS[self.match],
+            takes_nameless=self.create_nameless,
         )
 
     def describe(self, meaning: Meaning) -> dict[str, str]:
@@ -126,6 +144,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
             "checks": _text(meaning.checks),
             "tags": self.tags,
             "phone_conflict": self.phone_conflict,
+            "match": " ".join([self.match] * (self.match != "auto") + ["nameless"] * self.create_nameless),
             "limit": "" if self.limit is None else str(self.limit),
             "empty": self.empty,
             "snapshot": "kept" if self.snapshot else "",
@@ -139,6 +158,7 @@ CHANGED: Final = {
     "checks": "was made with another `date_order`, `default_country` or `keep_placeholders`",
     "tags": "was made with another `tags`",
     "phone_conflict": "was made with another `phone_conflict`",
+    "match": "was made with another `match` or `create_nameless`",
     "limit": "was made with another `limit`",
     "empty": "was made with another `empty`",
     "snapshot": "was made with another `snapshot`",

@@ -207,6 +207,8 @@ class Plan(Struct, frozen=True, kw_only=True):
         effects: What else comes of it.
         assumptions: What was taken for granted, or could not be looked up.
         comparison: Against what is there; None where that was not asked for.
+        by_id: How many rows update the contact of an id, and never create one.
+        nameless: How many rows have a name alone, so that each makes a contact.
     """
 
     target: str | None
@@ -234,6 +236,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     effects: list[str]
     assumptions: list[str]
     comparison: Comparison | None
+    by_id: int = 0
+    nameless: int = 0
 
 
 def time_needed(calls: int, limit: RateLimit, left_today: int | None = None) -> tuple[float, int]:

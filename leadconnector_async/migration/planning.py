@@ -235,6 +235,8 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
         ),
         assumptions=seen.assumptions,
         comparison=seen.comparison,
+        by_id=survey.by_id,
+        nameless=survey.nameless,
     )
 
 

@@ -6,8 +6,10 @@ Nothing is written to the service here but custom fields that are to be made, by
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from http import HTTPStatus
 from itertools import islice
 from typing import Final
 
@@ -17,8 +19,17 @@ from msgspec import Struct
 from ..bulk.pool import Pool
 from ..bulk.threads import in_thread, in_thread_until
 from ..client import LeadConnector
-from ..errors import CallError, ConfigurationError, option
+from ..errors import (
+    BadRequestError,
+    CallError,
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+    ValidationError,
+    option,
+)
 from ..limits.limit import RateLimit
+from ..models import ContactUpsert
 from ..protocol.answers import clean_text
 from ..rules.problems import ProblemTally, UnreadColumn
 from ..run.database import Database
@@ -186,7 +197,37 @@ class Preparation:
             more = msgspec.structs.replace(more, fields=await self._fetch_fields(files, meaning))
         if await in_thread(partial(has_location_names, files)):
             more = msgspec.structs.replace(more, locations=await self._fetch_locations(meaning))
-        return list(files) if more == meaning else [RowFile(file.table, more) for file in files]
+        found = list(files) if more == meaning else [RowFile(file.table, more) for file in files]
+        if self._options.match == "auto":
+            return [await self._confirm_ids(file) if file.has_ids else file for file in found]
+        return found
+
+    async def _confirm_ids(self, file: RowFile) -> RowFile:
+        """Look some ids of a file up, and have its rows matched by email and phone if none is of a contact there."""
+        sample = await in_thread(partial(_sample_ids, file, self._location_id))
+        if not sample:
+            return file
+        if self._client is None:
+            self._note_unresolved(
+                "Rows have ids of contacts. Whether these are of this location is looked up when the load starts; if "
+                "they are not, rows are matched by email and phone."
+            )
+            return file
+        pool = Pool(self._client, waits_for_quota=self._waits_for_quota)
+        try:
+            for location_id, contact_id in sample:
+                look = partial(_is_there, self._client, location_id, contact_id)
+                if await pool.ask(location_id, look, stop=self._stop):
+                    return file
+        except CallError as error:
+            reason = clean_text(str(error))
+            self._tell(f"{file.name}: ids of contacts cannot be looked up ({reason}); rows are matched by them.")
+            return file
+        self._tell(
+            f"{file.name}: its ids are not of contacts in this location ({count_of(len(sample), 'id')} looked up), so "
+            "its rows are matched by email and phone (`match='id'` matches by id all the same)."
+        )
+        return RowFile(file.table, msgspec.structs.replace(file.meaning, ids="none"))
 
     async def _fetch_locations(self, meaning: Meaning) -> Directory:
         if self._client is not None:
@@ -341,6 +382,38 @@ class Preparation:
                 )
             await in_thread(partial(keep_shared_rows, self._file, matching, files))
         return told
+
+
+_SAMPLED_ROWS: Final = 1_000
+_SAMPLE: Final = 10
+
+
+def _sample_ids(file: RowFile, home: str) -> list[tuple[str, str]]:
+    """Return some ids of contacts from the first rows of a file, each with its location."""
+    contacts = (row.contact for row in islice(file.rows(), _SAMPLED_ROWS))
+    found = [
+        (contact.location_id or home, contact.id)
+        for contact in contacts
+        if isinstance(contact, ContactUpsert) and contact.id
+    ]
+    return found[:: math.ceil(len(found) / _SAMPLE)] if found else []
+
+
+async def _is_there(client: LeadConnector, location_id: str, contact_id: str) -> bool:
+    """Whether a contact is in a location.
+
+    Raises:
+        CallError: Nobody knows.
+    """
+    try:
+        contact = await client.contacts.get(contact_id, location_id=location_id)
+    except (BadRequestError, NotFoundError, ValidationError):
+        return False
+    except PermissionDeniedError as error:
+        if error.status != HTTPStatus.FORBIDDEN:  # which is said of contacts of other locations, too
+            raise
+        return False
+    return contact.location_id in (None, location_id)
 
 
 class _Pass:

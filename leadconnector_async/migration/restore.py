@@ -14,8 +14,10 @@ from ..bulk.pool import Pool
 from ..bulk.report import Outcome, has_closed
 from ..bulk.threads import in_thread
 from ..bulk.traces import Trace
+from ..calls.call import Call
 from ..calls.retry import is_worth_repeating
 from ..client import LeadConnector
+from ..contacts.contacts import set_company
 from ..errors import (
     CallError,
     DuplicateContactError,
@@ -27,6 +29,7 @@ from ..errors import (
 from ..models import Contact, ContactUpdate, ContactUpsert, read_mapping
 from ..models.compare import find_not_applied, with_refused
 from ..models.fields import CHANNEL_KINDS, FIELD_OF, KEYS, UPSERT_FIELDS
+from ..protocol import Scope
 from ..run.journal import Journal
 from ..run.rows import RunFile
 from .before import Snapshot, StoredContacts
@@ -247,18 +250,9 @@ class Restore:
     async def _set_company(self, contact_id: str, location_id: str | None, name: str) -> bool:
         """Change what no update takes, by an upsert that is known to meet this contact."""
         contact = await self._client.contacts.get(contact_id, location_id=location_id)
-        is_same = FIELD_OF["company_name"].comparer()
-        for field in KEYS:
-            key = getattr(contact, field)
-            if not key:
-                continue
-            sought: dict[str, Any] = {field: key}
-            met = await self._client.contacts.find_duplicate(**sought, location_id=location_id)
-            if met is not None and met.id == contact_id:
-                upsert = ContactUpsert(**sought, company_name=name, location_id=location_id or UNSET)
-                result = await self._client.contacts.upsert(upsert)
-                return result.contact.id == contact_id and is_same(name, result.contact.company_name)
-        return False
+        scope = Scope(location_id or self._client.location_id or "", self._client.api_version)
+        stored = await set_company(lambda request: self._client.send(Call(request)), contact, name, scope)
+        return stored is not None and FIELD_OF["company_name"].comparer()(name, stored.company_name)
 
     async def _release(self, rows: list[Loaded]) -> None:
         """Empty the email and phone of a contact that are to go back, so that others can have them."""
@@ -318,7 +312,7 @@ def assume_met(
         found = None
         if isinstance(contact, ContactUpsert):
             where = contact.location_id or location_id
-            found = stored.find(where, stored.identify(contact, where))
+            found = stored.find_met(contact, where, stored.identify(contact, where))
         met = None if found is None else found.contact_id
         yield outcome if met is None else msgspec.structs.replace(outcome, status="updated", contact_id=met)
 

@@ -71,7 +71,8 @@ def fill_empty(sent: ContactUpsert, holders: Sequence[Contact], keys: Iterable[s
         keys: By what it finds them, and what nobody has: `email`, `phone`, or both. The others are not sent.
     """
     keys = set(keys)
-    kept: dict[str, Any] = {"location_id": sent.location_id, **{key: getattr(sent, key) for key in keys}}
+    kept: dict[str, Any] = {"location_id": sent.location_id, "id": sent.id}
+    kept |= {key: getattr(sent, key) for key in keys}
     kept |= _kept_fields(sent, holders)
     kept |= {name: getattr(sent, name) for name in _kept_names(sent, holders)}
     if custom := [field for field in sent.custom_fields or () if _is_free(field, holders)]:
@@ -80,7 +81,7 @@ def fill_empty(sent: ContactUpsert, holders: Sequence[Contact], keys: Iterable[s
     if has_new_tags:
         kept["tags"] = sent.tags
     is_key_new = any(not any(getattr(holder, key) for holder in holders) for key in keys)
-    is_anything = has_new_tags or is_key_new or len(kept) > 1 + len(keys)
+    is_anything = has_new_tags or is_key_new or len(kept) > 2 + len(keys)
     return ContactUpsert(**kept) if is_anything else None
 
 
@@ -211,14 +212,15 @@ class Chooser:
         location_id = contact.location_id or self._location_id
         identity = self._stored.identify(contact, location_id)
         is_apart = self._makes_duplicate(contact, location_id)
-        stored = None if is_apart else self._stored.find(location_id, identity)
+        stored = None if is_apart else self._stored.find_met(contact, location_id, identity)
         keys = [key for key in identity if key]
         ids = [] if stored is None else [stored.contact_id]
         earlier = self._sent.find(keys, ids)
         changes = () if stored is None else self._changes(later or contact, stored)
         what = self._select(contact, stored, changes, identity, earlier, location_id)
         if isinstance(what, Skipped) and what.reason == _IS_FULL and later is not None and self._lacks_phone(stored):
-            what = ContactUpsert(email=contact.email, location_id=contact.location_id)
+            found_by = {"email": contact.email} if contact.id is UNSET else {"id": contact.id}
+            what = ContactUpsert(**found_by, location_id=contact.location_id)
         if isinstance(what, ContactUpsert) and not is_apart:
             self._sent.add(keys, {*ids, *(earlier or ())})
             self._sent.add([_given(one, field) for one in ids for field in KEYS if getattr(what, field)], ids)
@@ -255,6 +257,8 @@ class Chooser:
     def _met_otherwise(self, contact: ContactUpsert, identity: Identity, known: str | None) -> ContactUpsert | None:
         """Return what meets the contact, unlike the one that is known, which an earlier row has made or has given the
         email or phone of this one; None where there is none."""
+        if contact.id is not UNSET:
+            return None
         for field in self._stored.location(contact.location_id or self._location_id).order:
             key = getattr(identity, field)
             if key and self._sent.has_other(key, known or ""):

@@ -12,10 +12,10 @@ from msgspec import UNSET
 
 from ..bulk.closing import CALLS_TO_CLOSE
 from ..bulk.source import Closing
-from ..contacts.contacts import CALLS_TO_READ_CHANNELS, names_channels
+from ..contacts.contacts import CALLS_TO_READ_CHANNELS, is_found_by_nothing, names_channels
 from ..errors import InvalidContactError
 from ..models import ContactUpsert
-from ..models.identity import identity_of
+from ..models.identity import person_of
 from ..models.normal import sorted_tags
 from ..run.rows import RunFile, RunRow, pick_rows
 from .mapping.custom_fields import list_emptied
@@ -43,6 +43,8 @@ class Survey:
 
     Attributes:
         rows: How many rows there were.
+        by_id: How many are for the contact of an id.
+        nameless: How many nothing finds, so that each makes a contact.
         by_location: How many of those that can be sent go to each location.
         tag_calls: How many calls tags take at most, by location.
         closing_calls: How many it takes at most to close channels apart from the upserts, by location.
@@ -67,6 +69,7 @@ class Survey:
         self._tagged = 0
         self._tags: Counter[str] = Counter()
         self.rows = 0
+        self.by_id = self.nameless = 0
         self.by_location: Counter[str] = Counter()
         self.tag_calls: Counter[str] = Counter()
         self.closing_calls: Counter[str] = Counter()
@@ -86,7 +89,11 @@ class Survey:
         self.by_location.update([location_id for _, location_id, _ in sent])
         for number, location_id, contact in sent:
             is_apart = contact.create_new_if_duplicate_allowed is True
-            self._matching.add(number, location_id, identity_of(contact, location_id), is_apart=is_apart)
+            is_by_id = contact.id is not UNSET
+            self.by_id += is_by_id
+            self.nameless += is_found_by_nothing(contact)
+            person = person_of(contact, location_id)
+            self._matching.add(number, location_id, person, is_apart=is_apart, is_by_id=is_by_id)
         self._look_at_tags(
             [
                 (number, location_id, tags)

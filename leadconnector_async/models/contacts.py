@@ -128,8 +128,11 @@ class ContactUpsert(_Writable, kw_only=True, forbid_unknown_fields=True, gc=Fals
 
     Fields that are not set are left as they are on the service. `tags` replaces all tags of the contact. `country`
     is an ISO 3166 code of two letters; `date_of_birth` best is `YYYY-MM-DD`; `assigned_to` is a user's id.
+
+    With an `id`, it updates that contact and never creates one; `email` and `phone` are then fields like any others.
     """
 
+    id: Text = UNSET
     location_id: Text = UNSET
     gender: NullableText = UNSET
     company_name: NullableText = UNSET

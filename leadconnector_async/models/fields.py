@@ -192,8 +192,8 @@ Kind: TypeAlias = Literal[
     "text", "word", "country", "email", "phone", "day", "zone", "url", "id",
     # others that are compared
     "switch", "channels", "inbound", "tags", "custom",
-    # where an upsert goes, how it works, and what the service alone writes
-    "location", "option", "received",
+    # where an upsert goes, which contact it is for, how it works, and what the service alone writes
+    "location", "contact", "option", "received",
 ]  # fmt: skip
 """What a field holds."""
 
@@ -285,7 +285,7 @@ class ContactField(Struct, frozen=True):
     @property
     def is_stored(self) -> bool:
         """Whether a contact holds afterwards what is sent for it."""
-        return self.kind not in ("location", "option", "received")
+        return self.kind not in ("location", "contact", "option", "received")
 
     @property
     def is_text(self) -> bool:
@@ -312,6 +312,7 @@ _HOW_TO_CLEAR: Final[Mapping[Kind, str]] = {
     "inbound": 'send the status "inactive" for "all"',
     "custom": 'send "" as the value of each field that is to be empty',
     "location": "leave it out to use the client's location",
+    "contact": "leave it out to match by email and phone",
     "option": "leave it out",
 }
 
@@ -382,6 +383,7 @@ FIELDS: Final[tuple[ContactField, ...]] = (
     # An export of one location is often for another.
     # The white label's page takes null for it; a location is named in every call all the same.
     _field("location_id", "location"),
+    _field("id", "contact", traits="searched", headers="contactid"),
     _field("create_new_if_duplicate_allowed", "option", _LATER),
     # What the service alone writes, and what only searches and lists return.
     *_received("additional_emails additional_phones", "exported"),
@@ -389,7 +391,7 @@ FIELDS: Final[tuple[ContactField, ...]] = (
     *_received("date_added date_updated", "exported searched sorted"),
     *_received("ssn keyword attachments bounce_email unsubscribe_email", "traced"),
     *_received("first_name_lower_case last_name_lower_case", "searched sorted"),
-    *_received("id contact_name address business_name followers", "searched"),
+    *_received("contact_name address business_name followers", "searched"),
     *_received("email_lower_case full_name_lower_case last_activity last_session_activity_at visitor_id"),
     *_received("attribution_source last_attribution_source deleted birth_month birth_day offers products"),
     *_received("first_name_raw last_name_raw phone_label valid_email attributions search_after"),

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import re
+from typing import Any, Final, NamedTuple
+
+from msgspec import UNSET
 
 from .contacts import ContactUpsert
 from .normal import normal_email, normal_phone
+
+_ID: Final = re.compile(r"[0-9A-Za-z]{20}")
+
+
+def is_contact_id(text: object) -> bool:
+    """Whether a text has the form of a contact's id: other systems number their contacts otherwise."""
+    return isinstance(text, str) and _ID.fullmatch(text) is not None
 
 
 class Identity(NamedTuple):
@@ -22,6 +32,12 @@ def identity_of(contact: ContactUpsert, location_id: str) -> Identity:
         f"{location_id} {normal}" if email and (normal := normal_email(email)) else "",
         f"{location_id} {normal}" if phone and (normal := normal_phone(phone)) else "",
     )
+
+
+def person_of(contact: ContactUpsert, location_id: str) -> Identity:
+    """Return what tells the rows of a load apart: of a contact with an id that, in the place of its email."""
+    identity = identity_of(contact, location_id)
+    return identity if contact.id is UNSET else Identity(f"{location_id} #{contact.id}", identity.phone)
 
 
 def is_another_person(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:

@@ -249,6 +249,30 @@ def decode_upsert(body: bytes) -> UpsertResult:
     return UpsertResult(new=answer.new, contact=answer.contact, trace_id=answer.trace_id)
 
 
+def decode_by_id(body: bytes) -> UpsertResult:
+    """Decode the answer to a read or an update of a contact by its id, as that of an upsert which created nothing."""
+    answer = _decode_answer(body)
+    return UpsertResult(new=False, contact=answer.contact, trace_id=answer.trace_id)
+
+
+def decode_creation(body: bytes) -> UpsertResult:
+    """Decode the answer to a creation as that of an upsert that created the contact."""
+    answer = _RAW_ANSWER.decode(body)
+    _check_success(answer)
+    contact = read_contact(answer.contact, Contact, "created")
+    return UpsertResult(new=True, contact=contact, trace_id=_text_or_none(answer.trace_id))
+
+
+def decode_creation_v3(body: bytes) -> UpsertResult:
+    """Decode the answer to a creation with v3, which holds the whole contact; as `decode_creation`."""
+    answer = _decode_answer(body)
+    return UpsertResult(new=True, contact=answer.contact, trace_id=answer.trace_id)
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _decode_answer(body: bytes) -> _ContactAnswer:
     try:
         answer = _ANSWER.decode(body)
@@ -264,8 +288,8 @@ def _decode_answer(body: bytes) -> _ContactAnswer:
 def _decode_leniently(body: bytes) -> _ContactAnswer:
     answer = _RAW_ANSWER.decode(body)
     _check_success(answer)
-    trace_id = answer.trace_id if isinstance(answer.trace_id, str) else None
-    return _ContactAnswer(read_contact(answer.contact, Contact, "whole"), answer.new, trace_id)
+    contact = read_contact(answer.contact, Contact, "whole")
+    return _ContactAnswer(contact, answer.new, _text_or_none(answer.trace_id))
 
 
 def _check_success(answer: _ContactAnswer | _RawContactAnswer) -> None:

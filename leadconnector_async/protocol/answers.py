@@ -77,6 +77,7 @@ def read_error(response: Response) -> APIError:
     )
     if isinstance(error, DuplicateContactError):
         error.contact_id = clean_text(str(fields["meta"]["contactId"]))
+        error.contact_name = clean_text(str(fields["meta"].get("contactName") or ""))
         error.matching_field = _text(fields["meta"].get("matchingField"))
     if isinstance(error, PermanentDndError):
         error.channels = _channels_named(messages)

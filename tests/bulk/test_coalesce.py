@@ -232,6 +232,7 @@ def calls(applied: list[Applied]) -> list[dict[str, Any]]:
 def test_each_kind_of_field_has_a_rule_and_what_may_harm_somebody_is_never_merged() -> None:
     rules = {field.name: rule_of(field) for field in UPSERT_FIELDS}
     assert {name for name, rule in rules.items() if rule == "never"} == {
+        "id",
         "dnd",
         "dnd_settings",
         "inbound_dnd_settings",

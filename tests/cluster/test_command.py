@@ -131,6 +131,8 @@ def test_a_run_on_a_cluster_is_neither_verified_nor_undone_for_now(
     [
         (["people.csv", "--limit", "3"], "--dask does not go with --limit"),
         (["people.csv", "--dry-run"], "--dask does not go with --dry-run"),
+        (["people.csv", "--match", "id"], "--dask does not go with --match id"),
+        (["people.csv", "--create-nameless"], "--dask does not go with --create-nameless"),
         (["--sql", "select 1", "--from", "sqlite:///x"], "--dask does not go with --sql"),
         (["people.csv", "--resume"], "--resume on a cluster needs --out"),
         (["nothing.csv"], "there is no such file"),

@@ -135,7 +135,7 @@ def test_what_cannot_be_read_is_written_as_it_came() -> None:
     street = {"line": "1 St"}
     assert contact.unreadable == {"date_of_birth": "soon", "tags": "vip", "address1": street, "address": street}
     (line,) = (json.loads(line) for line in write_json_lines([contact], []).splitlines())
-    assert line == {"firstName": "Ann", "dateOfBirth": "soon", "tags": "vip", "address1": street}
+    assert line == {"id": "1", "firstName": "Ann", "dateOfBirth": "soon", "tags": "vip", "address1": street}
     header, row = (write_csv_header([]) + write_csv_rows([contact], [])).decode().splitlines()
     cells = dict(zip(header.split(","), row.split(","), strict=True))
     assert (cells["dateOfBirth"], cells["tags"]) == ("soon", "vip")

@@ -258,6 +258,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "checks": {"default_country": "DE"},
     "tags": {"tags": "replace"},
     "phone_conflict": {"phone_conflict": "skip"},
+    "match": {"match": "email-phone"},
     "limit": {"limit": 1},
     "empty": {"empty": "clear"},
     "snapshot": {"snapshot": True},

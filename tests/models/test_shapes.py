@@ -315,7 +315,7 @@ def is_seen(contact: dict[str, Any]) -> bool:
 
 def as_loaded(raw: dict[str, Any]) -> dict[str, Any]:
     """What a line of an export has of a contact, made of the JSON of a read by its id."""
-    names = [FIELDS[name].encode_name for name in (*WRITABLE, "name")]
+    names = ["id", *(FIELDS[name].encode_name for name in (*WRITABLE, "name"))]
     line = {name: raw[name] for name in names if raw.get(name) not in (None, "", [], {})}
     for channel, setting in line.get("dndSettings", {}).items():
         line["dndSettings"][channel] = {word: text for word, text in setting.items() if text is not None}

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ...errors import ConfigurationError, option
+from ...models.fields import FIELD_OF, NAMES
 from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
 from ...rules.consent import (
     ALL,
@@ -48,6 +49,7 @@ from .targets import (
     Target,
     consent_target,
     read_channel,
+    read_contact_id,
     read_state,
     read_tags,
     read_target,
@@ -60,6 +62,10 @@ NOT_KNOWN: Final = "no field matches it"
 _NO_CHANNEL: Final = "it is about post or fax, for which there is no channel"
 Rank: TypeAlias = tuple[int, int]
 _SAID, _OF_PRESET, _BY_NAME = range(3)
+ID: Final = "id"
+_NO_IDS: Final = "its cells are not ids of contacts, which have 20 letters and digits"
+_BY_EMAIL: Final = "rows are matched by email and phone"
+_OF_IDS: Final = ("assignedTo", "assigned_to")  # as our own exports and the API have it: ids, where others have names
 _STATUS_WORDS: Final = ("active", "inactive", "permanent")
 
 
@@ -115,7 +121,14 @@ class Unsent(Struct, frozen=True):
 
 
 def choose_column(
-    position: int, name: str, header: str, meaning: Meaning, preset: Preset | None, *, is_consent: bool = False
+    position: int,
+    name: str,
+    header: str,
+    meaning: Meaning,
+    preset: Preset | None,
+    *,
+    is_consent: bool = False,
+    holds_ids: bool = True,
 ) -> Column | Unsent:
     """Choose what a column is for.
 
@@ -128,6 +141,7 @@ def choose_column(
         meaning: What the user says.
         preset: Whose export this is, or None.
         is_consent: Whether its header is a weak one (see `find_weak`) and its cells are words about consent.
+        holds_ids: Whether its cells may be ids of contacts.
 
     Raises:
         ConfigurationError: What the user says is no target, or one that the location does not have.
@@ -139,6 +153,8 @@ def choose_column(
         target, rank = read_target(meaning.columns[said]), (_SAID, meaning.rank_of(said))
         if target is None:
             return Unsent(name, "ignored on request")
+        if target.field == ID and meaning.ids == "none":
+            return Unsent(name, _BY_EMAIL)
         return _column(position, name, header, target, rank, meaning)
     if meaning.is_whole and not (is_consent or _is_about_consent(header)):
         return Unsent(name, "it is not in the mapping file")
@@ -146,7 +162,10 @@ def choose_column(
     if isinstance(found, str):
         return Unsent(name, found)
     target, rank = found
-    if target.field == "assignedTo" and rank[0] == _OF_PRESET and not meaning.owners.is_known:
+    if target.field == ID and not (holds_ids and meaning.ids != "none"):
+        return Unsent(name, _BY_EMAIL if holds_ids else _NO_IDS)
+    holds_names = target.field == "assignedTo" and rank[0] == _OF_PRESET and header.strip() not in _OF_IDS
+    if holds_names and not meaning.owners.is_known:
         return Unsent(name, "there is no file of owners to look up their ids in (`owners`)")
     return _column(position, name, header, target, rank, meaning)
 
@@ -271,6 +290,8 @@ def _reader(target: Target, header: str, meaning: Meaning) -> Callable[[str], An
         return consent_reader(target.consent, is_time=_is_time(header))
     if target.field == "dndSettings" and target.part:
         return read_channel
+    if target.field == ID:
+        return _of_codes(read_contact_id, meaning.checks)
     if target.field == "assignedTo":
         return _of_codes(meaning.owners.read, meaning.checks)
     if target.field == "locationId":
@@ -344,7 +365,8 @@ def _by_key(key: str) -> Callable[[str], Any]:
 
 
 _TAGS: Final = "tags"
-_IDENTITIES: Final = ("email", "phone")
+_IDENTITIES: Final = ("email", "phone", ID)
+_NAMES: Final = [FIELD_OF[name].wire for name in NAMES]
 
 
 class ColumnMap:
@@ -355,6 +377,7 @@ class ColumnMap:
         headers: As they stand in the table.
         meaning: What the user says.
         consents: Places of columns with weak headers whose cells are words about consent.
+        foreign: Places of columns whose cells are not ids of contacts, whatever their headers say.
 
     Attributes:
         preset: Whose export this is, or None.
@@ -366,12 +389,24 @@ class ColumnMap:
     """
 
     def __init__(
-        self, names: Sequence[str], headers: Sequence[str], meaning: Meaning, consents: Container[int] = ()
+        self,
+        names: Sequence[str],
+        headers: Sequence[str],
+        meaning: Meaning,
+        consents: Container[int] = (),
+        foreign: Container[int] = (),
     ) -> None:
         self.preset = None if meaning.is_whole else recognise(headers)
         pairs = enumerate(zip(names, headers, strict=True))
         chosen = [
-            choose_column(position, *pair, meaning, self.preset, is_consent=position in consents)
+            choose_column(
+                position,
+                *pair,
+                meaning,
+                self.preset,
+                is_consent=position in consents,
+                holds_ids=position not in foreign,
+            )
             for position, pair in pairs
         ]
         self.unsent = [column for column in chosen if isinstance(column, Unsent)]
@@ -704,16 +739,17 @@ def _fold(values: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def require_identity(columns: ColumnMap, names: Sequence[str], file: str) -> None:
+def require_identity(columns: ColumnMap, names: Sequence[str], file: str, *, takes_nameless: bool = False) -> None:
     """Refuse a table of which no row can be sent.
 
     Raises:
-        ConfigurationError: No column is known, or none is for email or phone.
+        ConfigurationError: No column is known, or none is for email, phone or the contact's id; nor for a name, where
+            that is enough.
     """
     found = ", ".join(names[:12]) or "nothing"
     way = f"name them email, phone, firstName, ..., or say what they are: {option('columns', {'Column': 'field'})}"
     if not columns.columns:
         raise ConfigurationError(f"{file}: no column is known (found: {found}); {way}")
-    if not columns.fields.intersection(_IDENTITIES):
+    if not columns.fields.intersection((*_IDENTITIES, *(_NAMES if takes_nameless else ()))):
         way = f"add one of them, or say which it is: {option('columns', {'Column': 'email'})}"
         raise ConfigurationError(f"{file}: there is no column for email or phone (found: {found}); {way}")

@@ -184,7 +184,7 @@ def _choose_all(field: FieldDefinition, cell: str) -> list[str]:
 *_NAME_PARTS, _NAME = (FIELD_OF[name].wire for name in NAMES)
 _EMPTY_VALUES: Final = {field.wire: field.empty_upsert for field in UPSERT_FIELDS}
 _WHY_NOT: Final[dict[str, tuple[Kind, ...]]] = {
-    "by which contacts are found": KEYS,
+    "by which contacts are found": (*KEYS, "contact"),
     "of which the service takes no empty value": ("country", "id"),
     "which the service never changes": ("word",),
     "which nothing in a file lifts": ("switch", *CHANNEL_KINDS),

@@ -190,7 +190,7 @@ def _read_language(code: str) -> Language:
 
 def _english() -> dict[str, tuple[str, int]]:
     """Return the headers that the table of fields has, so that they are found in questions and beside other words."""
-    texts = [field for field in UPSERT_FIELDS if field.is_text and field.kind != "id"]
+    texts = [field for field in UPSERT_FIELDS if field.is_text and field.kind not in ("id", "contact")]
     names = [(field, rank, name) for field in texts for rank, name in enumerate([field.wire, *field.headers.split()])]
     return {plain(name): (field.wire, rank) for field, rank, name in names if name.isalpha()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -13,6 +13,9 @@ from ...errors import ConfigurationError
 from ...rules import Checks
 from .custom_fields import FieldDefinitions
 from .directories import Directory
+
+IdRule: TypeAlias = Literal["none", "some", "all"]
+"""Whether no rows are matched by the id of a contact, those that have one, or all."""
 
 
 class Meaning(Struct, frozen=True, kw_only=True, dict=True):
@@ -29,6 +32,8 @@ class Meaning(Struct, frozen=True, kw_only=True, dict=True):
         fields: The custom fields of the location; None where they are not known, and cells are sent as text by key.
         owners: Ids of users.
         locations: Ids of locations.
+        ids: Which rows are matched by the id of a contact.
+        takes_nameless: Whether a row with a name alone makes a contact.
     """
 
     columns: dict[str, str] = {}
@@ -40,6 +45,8 @@ class Meaning(Struct, frozen=True, kw_only=True, dict=True):
     fields: FieldDefinitions | None = None
     owners: Directory = Directory("owner")
     locations: Directory = Directory("location")
+    ids: IdRule = "some"
+    takes_nameless: bool = False
 
     @cached_property
     def _ranks(self) -> dict[str, int]:

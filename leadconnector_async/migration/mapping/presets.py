@@ -339,6 +339,7 @@ PRESETS: Final = (
         source = Source, Contact Source
         tags = Tags
         owner = Assigned To, Assigned User, Contact Owner
+        id = Contact Id
         """,
     ),
 )

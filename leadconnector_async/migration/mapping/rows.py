@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,8 @@ from msgspec import UNSET, Struct
 
 from ...errors import InvalidContactError
 from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
-from ...models.fields import UPSERT_FIELDS
+from ...models.fields import NAMES, UPSERT_FIELDS
+from ...models.identity import is_contact_id
 from ...models.records import spell_number
 from ...models.wire import refuse_nulls
 from ...protocol import API_VERSIONS
@@ -24,9 +25,10 @@ from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, notes
 from ...run.rows import KeptFile, KeptRow, place_cells
 from ..tables import Reading, Record, Table, open_table
 from ..tables.text import why_no_text
-from .columns import ColumnMap, require_identity
-from .headers import RESULT_COLUMNS, column_key, is_known, looks_like_header
+from .columns import ID, ColumnMap, require_identity
+from .headers import RESULT_COLUMNS, column_key, find_target, is_known, looks_like_header
 from .meaning import NOTHING_SAID, Meaning
+from .targets import read_contact_id
 
 # ---------------------------------------------------------------------------------------------- objects
 
@@ -140,6 +142,7 @@ class RowFile:
         ignored: Columns that are not sent.
         keys: Of each column what it shares with columns of other files for the same field; no two here share one.
         has_locations: Whether some column names a location.
+        has_ids: Whether rows may be matched by the id of a contact.
         is_lines: Whether it has objects, of which a cell cannot tell null from an empty text.
         has_tags: Whether rows may have tags.
         left_out: How many lines that are no people, or deleted ones, were left out when its rows were read last.
@@ -159,7 +162,7 @@ class RowFile:
         self.map: ColumnMap | None = None
         if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
             self.map = map_columns(table, meaning)
-            require_identity(self.map, self.columns, self.name)
+            require_identity(self.map, self.columns, self.name, takes_nameless=meaning.takes_nameless)
         self._people = None if self.map is None else People(self.map, header, inputs, meaning)
         self.left_out: Counter[str] = Counter()
         targets = {} if self.map is None else self.map.targets
@@ -169,6 +172,7 @@ class RowFile:
         fields = header if self.map is None else self.map.fields
         self.has_tags = self.map is None or "tags" in self.map.fields
         self.has_locations = bool({"locationId", "location_id"}.intersection(fields))
+        self.has_ids = ID in fields and meaning.ids != "none"
 
     def key_of(self, name: str) -> str:
         """Return the key of a column."""
@@ -241,7 +245,7 @@ class RowFile:
     def _read_object(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
         self._check_cells(record.cells)
         fields = {name: _spell_numbers(name, value) for name, value in (record.value or {}).items()}
-        problems = []
+        problems = self._read_id(fields)
         for problem, value in check_object(fields.copy(), UPSERT_NAMES, self.meaning.checks):
             problems += [problem] if problem.sentence else []
             if value is not None:
@@ -249,6 +253,19 @@ class RowFile:
             elif problem.action in ("skipped", "empty"):
                 del fields[problem.column]
         return fields, problems
+
+    def _read_id(self, fields: dict[str, Any]) -> list[Problem]:
+        """Take out what is not the id of a contact, and any where rows are not matched by it."""
+        if ID not in fields or (self.meaning.ids != "none" and is_contact_id(fields[ID])):
+            return []
+        found = fields.pop(ID)
+        if self.meaning.ids == "none" or found is None or found == "":
+            return []
+        try:
+            fields[ID] = read_contact_id(clean_cell(str(found)))
+        except UnusableCellError as error:
+            return [Problem(ID, str(found), str(error), "skipped")]
+        return []
 
     def _make_contact(self, record: Record, fields: dict[str, Any], problems: list[Problem]) -> ContactUpsert:
         for problem in problems:
@@ -260,13 +277,26 @@ class RowFile:
                 refuse_nulls(contact, "upsert", API_VERSIONS[0], what="files")
         except InvalidContactError as error:
             raise RefusedRowError(error.sentence, field=error.field) from None
-        if not (_is_given(contact.email) or _is_given(contact.phone)):
-            raise _without_identity(problems, self.mapping)
+        if contact.id is UNSET:
+            self._require_identity(contact, problems)
+        elif contact.create_new_if_duplicate_allowed is True:
+            raise RefusedRowError("has the id of a contact, and asks for a new one (createNewIfDuplicateAllowed)", ID)
         if self._is_unknown(record.cells) and contact.create_new_if_duplicate_allowed is True:
             raise RefusedRowError(
                 "it may have been applied; look it up, then clear this cell to send the row", "status"
             )
         return contact
+
+    def _require_identity(self, contact: ContactUpsert, problems: list[Problem]) -> None:
+        """Refuse a row that stands for no contact."""
+        if self.meaning.ids == "all":
+            raise RefusedRowError("has no id of a contact, and rows are matched by that alone (`match='id'`)")
+        if _is_given(contact.email) or _is_given(contact.phone):
+            return
+        has_name = any(_is_given(getattr(contact, name)) for name in NAMES)
+        refused = _without_identity(problems, self.mapping, has_name=has_name)
+        if refused.column is not None or not (has_name and self.meaning.takes_nameless):
+            raise refused
 
     def _is_unknown(self, cells: Sequence[str]) -> bool:
         """Whether a run that wrote this file could not tell what became of a row."""
@@ -427,7 +457,8 @@ def map_columns(table: Table, meaning: Meaning) -> ColumnMap:
     names, headers = input_columns(table)
     if table.consents is None:
         table.consents = _find_consents(table, headers)
-    return ColumnMap(names, headers, meaning, table.consents)
+        table.foreign_ids = _find_foreign_ids(table, headers)
+    return ColumnMap(names, headers, meaning, table.consents, table.foreign_ids)
 
 
 _ENOUGH: Final = 1_000
@@ -449,6 +480,23 @@ def _find_consents(table: Table, headers: Sequence[str]) -> frozenset[int]:
         if not looked:
             break
     return frozenset(place for place, cells in looked.items() if cells.are_consent)
+
+
+def _find_foreign_ids(table: Table, headers: Sequence[str]) -> frozenset[int]:
+    """Return the places of columns whose headers are those of a contact's id, and whose cells have another form: every
+    system has numbers of its own."""
+    left = {place for place, header in enumerate(headers) if (found := find_target(header)) and found[0].field == ID}
+    filled: set[int] = set()
+    for record in islice(table.rows(), _ENOUGH) if left else ():
+        for place in [place for place in left if record.error is None and place < len(record.cells)]:
+            cell = clean_cell(record.cells[place])
+            if is_contact_id(cell):
+                left.remove(place)
+            elif cell:
+                filled.add(place)
+        if not left:
+            break
+    return frozenset(left & filled)
 
 
 def split_emptied(files: Sequence[RowFile]) -> tuple[list[str], list[str]]:
@@ -497,10 +545,15 @@ def _is_given(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _without_identity(problems: list[Problem], mapping: Mapping[str, str]) -> RefusedRowError:
+def _without_identity(problems: list[Problem], mapping: Mapping[str, str], *, has_name: bool) -> RefusedRowError:
     """Say what a row lacks: where its only email or phone cannot be used, that is what is wrong with it."""
     for number, problem in enumerate(problems):
         if problem.action == "skipped" and mapping.get(problem.column, problem.column) in ("email", "phone"):
             problems[number] = Problem(problem.column, problem.value, problem.sentence, "refused")
             return RefusedRowError(problem.sentence, problem.column)
+    if has_name:
+        return RefusedRowError(
+            "has neither email nor phone, and the service matches by these; it has a name alone, of which "
+            "`create_nameless` makes a contact"
+        )
     return RefusedRowError("has neither email nor phone, and the service matches by these")

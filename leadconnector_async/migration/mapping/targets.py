@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ...errors import ConfigurationError
 from ...models.fields import UPSERT_FIELDS, Kind
+from ...models.identity import is_contact_id
 from ...rules.consent import ALL, CHANNELS, CLOSED, KINDS, Consent, ConsentKind, judge, plain
 from ...rules.problems import Fixed, UnusableCellError
 
@@ -175,6 +176,13 @@ _MOST_STATE_CHARS: Final = 1000
 
 def _neither_yes_nor_no(cell: str) -> UnusableCellError:
     return UnusableCellError(f"{cell[:40]!r} is neither yes nor no (true, false, 1 and 0 are fine, too)")
+
+
+def read_contact_id(cell: str) -> str:
+    """Read the id of a contact."""
+    if not is_contact_id(cell):
+        raise UnusableCellError("is not the id of a contact, which has 20 letters and digits")
+    return cell
 
 
 _SEPARATOR: Final = re.compile(r":::|[,;|\n]")

@@ -58,6 +58,10 @@ def about_matching(plan: Plan) -> Iterator[str]:
     known = all(location.is_asked for location in plan.locations)
     asked = "" if known else " (the usual order; not all locations were asked)" if plan.target else " (the usual order)"
     yield f"They make {count_of(told.contacts, 'contact')}, matched by {' or by '.join(orders)}{asked}"
+    if plan.by_id:
+        yield f"{count_of(plan.by_id, 'row')} would update the contact of an id, and create none"
+    if plan.nameless:
+        yield f"{count_of(plan.nameless, 'row')} with a name alone would each make a contact, whoever is there already"
     if told.repeats:
         yield f"{count_of(told.repeats, 'row')} would update the contact of an earlier row about the same person"
     if told.overwrites:

@@ -48,6 +48,7 @@ class Table:
         row_word: How messages call a row.
         has_objects: Whether its rows are objects, so that each has a `line`.
         consents: Places of columns whose cells showed that they are about consent; None where nobody has looked.
+        foreign_ids: Places of columns that by their headers hold ids of contacts and whose cells show that they do not.
     """
 
     file: File
@@ -58,6 +59,7 @@ class Table:
     row_word = "row"
     has_objects = False
     consents: frozenset[int] | None = None
+    foreign_ids: frozenset[int] = frozenset()
 
     def rows(self) -> Iterator[Record]:
         """Yield all rows; reading goes on after one that cannot be read.

@@ -109,7 +109,7 @@ SENT = {
     "PropStream": {"Owner 1 First Name": "firstName", "Phone 2": "phone", "Mailing Zip": "postalCode"},
     "Google Contacts": {"E-mail 2 - Value": "email", "Labels": "tags", "Address 1 - Street": "address1"},
     "Outlook": {"E-mail Address": "email", "Categories": "tags", "Home City": "city", "Web Page": "website"},
-    "HighLevel": {"Business Name": "companyName", "Name": "name", "Phone": "phone"},
+    "HighLevel": {"Contact Id": "id", "Business Name": "companyName", "Name": "name", "Phone": "phone"},
 }
 UNSENT = {
     "HubSpot": {"Record ID", "Contact owner", "Lifecycle Stage", "Lead Status", "Create Date"},
@@ -135,7 +135,7 @@ UNSENT = {
         "Phone 1 - Label",
     },
     "Outlook": {"Title", "Business Fax"},
-    "HighLevel": {"Contact Id", "Created", "Last Activity"},
+    "HighLevel": {"Created", "Last Activity"},
 }
 
 
@@ -541,6 +541,16 @@ def test_owners_by_email_or_name(tmp_path: Path) -> None:
     assert (fields, told) == ({"email": "a@b.co"}, ["Owner skipped: is not among the known owners"])
     hubspot = map_of(EXPORTS["HubSpot"], owners=owners)
     assert "Contact owner" in [column.name for column in hubspot.columns]
+
+
+OURS = "id,firstName,email,assignedTo,tags,additionalEmails,additionalPhones,type,businessId,dateAdded"
+
+
+@pytest.mark.parametrize("owners", [Directory("owner"), Directory("owner", {"Kim": "ve9EPM428h8vShlRW1KT"})])
+def test_ids_of_owners_are_sent_whether_or_not_there_is_a_table(owners: Directory) -> None:
+    cells = ("", "Ann", "a@b.co", "y0BeYjuRIlDwsDcOHOJo", "", "", "", "", "", "")
+    fields, told = read(OURS, *cells, owners=owners)
+    assert (fields["assignedTo"], told) == ("y0BeYjuRIlDwsDcOHOJo", [])
 
 
 def test_an_owner_by_email_needs_a_table() -> None:

@@ -549,7 +549,10 @@ def test_a_row_with_a_name_alone_is_refused_and_not_lost(tmp_path: Path) -> None
     path = write(tmp_path, "Name,Email\nAnn,\nBob,b@b.co\nIda,\n\nTotal,\n")
     rows = read(path)
     assert [row.record.number for row in rows] == [2, 3, 4]
-    assert sentence(rows[0]).endswith("row 2: has neither email nor phone, and the service matches by these")
+    assert sentence(rows[0]).endswith(
+        "row 2: has neither email nor phone, and the service matches by these; it has a name alone, of which "
+        "`create_nameless` makes a contact"
+    )
 
 
 def test_a_repeated_header_is_no_row(tmp_path: Path) -> None:
