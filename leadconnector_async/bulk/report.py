@@ -22,7 +22,7 @@ from ..errors import (
 )
 from ..models.contacts import NotApplied
 from ..private_file import open_private
-from ..protocol.text import neutral_cell
+from ..protocol.text import count_of, neutral_cell
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
 STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
@@ -400,10 +400,11 @@ class BatchReport:
         if self.stopped is not None or self.not_attempted:
             reason = "" if self.stopped is None else f": {self.stopped}"
             raise LoadStoppedError(
-                f"the load stopped with {self.not_attempted} rows not attempted{reason}", report=self
+                f"the load stopped with {count_of(self.not_attempted, 'row')} not attempted{reason}", report=self
             ) from self.stopped
         if not self.is_complete:
-            raise RowsFailedError(f"of {self.total} rows {self.failed} failed, {self.unknown} are unknown", report=self)
+            told = f"of {count_of(self.total, 'row')} {self.failed:,} failed, {self.unknown:,} unknown"
+            raise RowsFailedError(told, report=self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `report.json` holds: counts, times (ISO 8601), errors; not the outcomes."""

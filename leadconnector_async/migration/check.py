@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..errors import ConfigurationError
+from ..protocol.text import count_of
 from ..rules.consent import ALL
 from ..rules.problems import ProblemCount, ProblemTally, UnreadColumn
 from ..rules.texts import clean_cell
@@ -74,7 +75,8 @@ def describe_unread(unread: UnreadColumn) -> str:
     shown = ", ".join(f"{word!r} {count:,} x" for word, count in words[:_MOST_SHOWN])
     more = f" and {len(words) - _MOST_SHOWN} more" if len(words) > _MOST_SHOWN else ""
     return (
-        f"{unread.file}: the column {unread.column!r} {unread.why} ({shown}{more}; {unread.filled:,} cells are filled)"
+        f"{unread.file}: the column {unread.column!r} {unread.why} ({shown}{more}; "
+        f"{count_of(unread.filled, 'cell is filled', 'cells are filled')})"
     )
 
 
@@ -106,12 +108,12 @@ def refuse_problems(tally: ProblemTally) -> None:
         raise ConfigurationError(
             f"{first.where}: {what}{first.sentence}; with `strict` nothing is sent while any cell or row cannot be "
             "sent "
-            f"({count} of them; without `strict` they are left out)"
+            f"({count:,} of them; without `strict` they are left out)"
         )
 
 
 def _times(kind: ProblemCount) -> str:
-    return kind.where if kind.count == 1 else f"{kind.count} cells, the first in {kind.where}"
+    return kind.where if kind.count == 1 else f"{count_of(kind.count, 'cell')}, the first in {kind.where}"
 
 
 def has_location_names(files: Iterable[RowFile]) -> bool:

@@ -20,6 +20,7 @@ from ..client import LeadConnector
 from ..errors import CallError, ConfigurationError, option
 from ..limits.limit import RateLimit
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of, one_line
 from ..rules.problems import ProblemTally, UnreadColumn
 from ..run.database import Database
 from ..run.rows import KeptRow, Rows, RunFile
@@ -33,7 +34,6 @@ from .matching import Matching, MatchRule, action_for
 from .options import MigrationOptions
 from .phones import keep_shared_rows
 from .planning import MOST_ASKED, Asked, ask_locations
-from .report.html import count_of
 from .survey import Survey
 from .tables import Record, Table
 from .tables.file import File
@@ -271,7 +271,7 @@ class Preparation:
                 raise why_not_looked_up(sentence, error) from None
             made.append(name)
             self._file.note([(_FIELDS_MADE, msgspec.json.encode(made).decode()), (_UNRESOLVED, "yes")])
-        self._tell(f"Custom fields created, each a single line of text: {clean_text(', '.join(missing))}")
+        self._tell(f"Custom fields created, each a single line of text: {one_line(', '.join(missing))}")
 
     # ------------------------------------------------------------------------------------------ what stops a load
 
@@ -318,8 +318,8 @@ class Preparation:
             stop=self._stop,
         )
         if len(names) > MOST_ASKED:
-            more = len(names) - MOST_ASKED
-            self._tell(f"{more:,} more locations were not asked: the usual limits and matching are assumed.")
+            more = count_of(len(names) - MOST_ASKED, "more location was", "more locations were")
+            self._tell(f"{more} not asked: the usual limits and matching are assumed.")
         return asked
 
     async def _settle_phones(self, matching: Matching, files: Sequence[RunFile], asked: dict[str, Asked]) -> list[str]:
@@ -410,7 +410,7 @@ def _refuse_unread(tally: ProblemTally) -> None:
         ConfigurationError: There is one; the sentence names the ways to say what it means.
     """
     if tally.unread:
-        told = "; ".join(clean_text(f"{describe_unread(unread)}; {_ways_to_settle(unread)}") for unread in tally.unread)
+        told = "; ".join(one_line(f"{describe_unread(unread)}; {_ways_to_settle(unread)}") for unread in tally.unread)
         raise ConfigurationError(told)
 
 
@@ -425,14 +425,14 @@ def describe_conflicts(waiting: int, skipped: int, calls: int, *, is_wanted: boo
     told = []
     if waiting:
         told.append(
-            f"{_rows(waiting)} the phone of another person in an earlier row. To overwrite nobody, the phone is left "
+            f"{_have(waiting)} the phone of another person in an earlier row. To overwrite nobody, the phone is left "
             f"out there and set after all rows, with {count_of(calls, 'more call')} (`phone_conflict='second-pass'`)."
         )
     if skipped:
         why = "`phone_conflict='skip'`" if is_wanted else "their location matches by phone alone"
-        told.append(f"{_rows(skipped)} the phone of another person in an earlier row: left out ({why}).")
+        told.append(f"{_have(skipped)} the phone of another person in an earlier row: left out ({why}).")
     return told
 
 
-def _rows(count: int) -> str:
-    return "1 row has" if count == 1 else f"{count:,} rows have"
+def _have(rows: int) -> str:
+    return count_of(rows, "row has", "rows have")

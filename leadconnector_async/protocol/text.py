@@ -1,4 +1,4 @@
-"""Text of unknown origin on its way to people: to a terminal, or to a spreadsheet."""
+"""Texts on their way to people: to a terminal, or to a spreadsheet."""
 
 from __future__ import annotations
 
@@ -17,6 +17,20 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 def printable(text: str) -> str:
     """Return lines for a terminal: without what would move its cursor, colour it, or turn the order of letters."""
     return INVISIBLE.sub("", _CONTROL.sub("", text))
+
+
+# In one line, line ends and tabs are no more welcome.
+_BREAKS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def one_line(text: str) -> str:
+    """Return a text of any origin so that it can be printed on one line, whole."""
+    return " ".join(INVISIBLE.sub("", _BREAKS.sub(" ", text)).split())
+
+
+def count_of(count: int, one: str, many: str | None = None) -> str:
+    """Return a count with its noun, and what follows where that changes, too: 1 row, 2,000 rows, 1 row has."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 # What makes a spreadsheet calculate a cell, also in full width. A cell may begin anew within one of ours: where a

@@ -17,6 +17,7 @@ from ...models.fields import UPSERT_FIELDS
 from ...models.records import spell_number
 from ...models.wire import refuse_nulls
 from ...protocol import API_VERSIONS
+from ...protocol.text import count_of
 from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
 from ...rules.consent import WeakCells, find_weak, judge, plain, without_openings
 from ...rules.problems import Fixed, Problem, UnusableCellError
@@ -182,7 +183,10 @@ class RowFile:
 
     def about_left_out(self) -> list[str]:
         """Say which lines were left out when the rows were read last, a sentence for each reason."""
-        return [f"{self.name}: {_LEFT_OUT[why].format(_count(number))}" for why, number in self.left_out.items()]
+        return [
+            f"{self.name}: {_LEFT_OUT[why].format(count_of(number, 'line is', 'lines are'))}"
+            for why, number in self.left_out.items()
+        ]
 
     def keep(self, row: FileRow) -> KeptRow:
         """Return a row as a run keeps it."""
@@ -274,7 +278,8 @@ class RowFile:
 
     def _check_cells(self, cells: Sequence[str]) -> None:
         if len(cells) > self._width:
-            sentence = f"has {len(cells)} cells where the header has {self._width}; quote cells that hold a delimiter"
+            found = count_of(len(cells), "cell")
+            sentence = f"has {found} where the header has {self._width}; quote cells that hold a delimiter"
             raise RefusedRowError(sentence)
         if why_no_text("".join(cells)) is None:  # most are; one look is quicker than one for each
             return
@@ -365,10 +370,6 @@ class People:
             return _REPEATED
         is_deleted = any(at < len(cells) and _marks_deleted(cells[at].strip()) for at in self._marks)
         return _IS_DELETED if is_deleted else None
-
-
-def _count(number: int) -> str:
-    return "1 line is" if number == 1 else f"{number:,} lines are"
 
 
 def _is_total(filled: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import ConfigurationError
+from ...protocol.text import count_of
 from .file import File
 
 
@@ -120,7 +121,7 @@ def about_above(rows: Sequence[Sequence[str]]) -> list[str]:
     if not rows:
         return []
     texts = [next(cell.strip() for cell in cells if cell.strip())[:_MOST_SHOWN_CHARS] for cells in rows[:_MOST_SHOWN]]
-    lines = "1 line" if len(rows) == 1 else f"{len(rows)} lines"
+    lines = count_of(len(rows), "line")
     return [f"{lines} above the header {'is' if len(rows) == 1 else 'are'} skipped ({'; '.join(map(repr, texts))})"]
 
 
