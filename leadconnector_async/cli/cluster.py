@@ -58,7 +58,7 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
                     out=out,
                     scheduler=None if scheduler == _LOCAL else scheduler,
                     meaning=order.options.read_meaning(),
-                    reading=order.sources.reading,
+                    reading=order.options.complete(order.sources).reading,
                     resume=order.is_resumed,
                     wait_for_quota=order.waits,
                     stop=stop,

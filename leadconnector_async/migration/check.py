@@ -38,8 +38,9 @@ class ConsentCells:
 
     def add(self, record: Record) -> None:
         """Take note of a row."""
+        cells = self._file.meant(record) if self._doubted else ()
         for column, doubt in self._doubted if record.error is None else ():
-            cell = clean_cell(record.cells[column.position]) if column.position < len(record.cells) else ""
+            cell = clean_cell(cells[column.position]) if column.position < len(cells) else ""
             if cell:
                 self._filled[column.position] += 1
                 if doubt.is_unread(cell):
@@ -125,7 +126,8 @@ def _location_cells(file: RowFile) -> Iterator[str]:
     columns = file.map.columns if file.map else ()
     positions = [column.position for column in columns if column.target.field == "locationId"]
     for record in file.table.rows() if positions else ():
+        cells = file.meant(record)
         for position in positions:
-            cell = record.cells[position].strip() if position < len(record.cells) else ""
+            cell = cells[position].strip() if position < len(cells) else ""
             if cell:
                 yield cell

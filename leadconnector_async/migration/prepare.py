@@ -25,11 +25,11 @@ from ..rules.problems import ProblemTally, UnreadColumn
 from ..run.database import Database
 from ..run.rows import KeptRow, Rows, RunFile
 from .check import ConsentCells, describe_unread, has_location_names, refuse_missing_options, refuse_problems
-from .mapping.custom_fields import FieldDefinitions
+from .mapping.custom_fields import FieldDefinitions, collect_missing
 from .mapping.directories import Directory, create_field, fetch_fields, fetch_locations, why_not_looked_up
 from .mapping.meaning import Meaning, check_names
 from .mapping.rows import FileRow, RowFile
-from .mapping.targets import read_target
+from .mapping.targets import read_targets
 from .matching import Matching, MatchRule, action_for
 from .options import MigrationOptions
 from .phones import keep_shared_rows
@@ -126,7 +126,7 @@ class Preparation:
             InterruptedError: `stop` was set.
         """
         files = await in_thread(lambda: [RowFile(table, meaning) for table in tables])  # may look at all cells
-        self._check_names(files)
+        self._check_names(files, meaning)
         self._check_location(files)
         self.files = files = await self._look_up(files)
         one_pass, rows = _Pass(self._survey(matching, files), files), Rows(self._file)
@@ -135,10 +135,11 @@ class Preparation:
             self._tell(sentence)
         return await self._conclude(one_pass, rows, matching, asks_all=asks_all)
 
-    def _check_names(self, files: Sequence[RowFile]) -> None:
+    def _check_names(self, files: Sequence[RowFile], meaning: Meaning) -> None:
         names = [name for file in files for name in (*file.columns, *file.table.columns)]
         check_names("`columns`", self._options.columns, names)
         check_names("`ignore`", self._options.ignore, names)
+        check_names("the mapping file, values of", meaning.values, names)
 
     def _check_location(self, files: Sequence[RowFile]) -> None:
         if self._client is not None and not self._location_id and not all(file.has_locations for file in files):
@@ -186,7 +187,7 @@ class Preparation:
             more = msgspec.structs.replace(more, fields=await self._fetch_fields(files, meaning))
         if await in_thread(partial(has_location_names, files)):
             more = msgspec.structs.replace(more, locations=await self._fetch_locations(meaning))
-        return list(files) if more == meaning else [RowFile(file.table, more) for file in files]
+        return list(files) if more == meaning else collect_missing(lambda file: RowFile(file.table, more), files)
 
     async def _fetch_locations(self, meaning: Meaning) -> Directory:
         if self._client is not None:
@@ -205,8 +206,8 @@ class Preparation:
                 "Custom fields are sent by key and are not checked, because each row may be for another location."
             )
             return None
-        targets = [read_target(text) for text in meaning.columns.values()]
-        said = [target.part for target in targets if target is not None and target.is_custom_field]
+        targets = [target for pair in meaning.columns.items() for target in read_targets(*pair)]
+        said = [target.part for target in targets if target.is_custom_field]
         try:
             fetch = partial(fetch_fields, self._client)
             pool = Pool(self._client, waits_for_quota=self._waits_for_quota)
@@ -387,6 +388,7 @@ class _KeptTable(Table):
         self.row_word = about.row_word
         self.columns = about.header
         self.has_objects = about.is_lines
+        self.delimiter, self.needs_mark = about.delimiter, about.needs_mark
 
     @property
     def file(self) -> File:  # type: ignore[override]

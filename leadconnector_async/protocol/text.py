@@ -39,11 +39,20 @@ _FORMULA: Final = re.compile("(^|[;\t\r\n])([ \u00a0]*[=+@\\-\uff1d\uff0b\uff20\
 _NUMBER: Final = re.compile(r"[+-][\d\s().,/-]+", re.ASCII)  # a phone number, too: nothing of it can call a function
 
 
-def neutral_cell(text: str) -> str:
-    """Return a text that no spreadsheet runs as a formula: what begins like one gets an apostrophe before it."""
+# Where semicolons part our cells, no quotes stand around one with a comma.
+_FORMULA_ANYWHERE: Final = re.compile("(^|[,;|\t\r\n])([ \u00a0]*[=+@\\-\uff1d\uff0b\uff20\uff0d])")
+
+
+def neutral_cell(text: str, delimiter: str = ",") -> str:
+    """Return a text that no spreadsheet runs as a formula: what begins like one gets an apostrophe before it.
+
+    Args:
+        text: The text.
+        delimiter: What stands between the cells of its file.
+    """
     if _NUMBER.fullmatch(text):
         return text
-    return _FORMULA.sub(r"\1'\2", text)
+    return (_FORMULA if delimiter == "," else _FORMULA_ANYWHERE).sub(r"\1'\2", text)
 
 
 class Secret(str):

@@ -9,6 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from msgspec import UNSET, Struct
 
 from ...errors import InvalidContactError
@@ -27,7 +28,7 @@ from ..tables import Reading, Record, Table, open_table
 from ..tables.text import why_no_text
 from .columns import ColumnMap, require_identity
 from .headers import RESULT_COLUMNS, column_key, is_known, looks_like_header
-from .meaning import NOTHING_SAID, Meaning
+from .meaning import NOTHING_SAID, Meaning, Words
 
 # ---------------------------------------------------------------------------------------------- objects
 
@@ -161,10 +162,14 @@ class RowFile:
         if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
             self.map = map_columns(table, meaning)
             require_identity(self.map, self.columns, self.name)
+        self._words = Words(meaning.values, self.columns, inputs)
         self._people = None if self.map is None else People(self.map, header, inputs, meaning)
         self.left_out: Counter[str] = Counter()
         targets = {} if self.map is None else self.map.targets
-        self.mapping = {name: target.slot for name, target in targets.items()}
+        self.mapping = {name: sent[0].slot for name, sent in targets.items()}
+        self._who = {
+            name for name, sent in targets.items() if any(target.field in ("email", "phone") for target in sent)
+        }
         self.ignored = [] if self.map is None else [unsent.name for unsent in self.map.unsent]
         self.keys = _keys(self.columns, self.mapping) if self.map else [column_key(name) for name in self.columns]
         fields = header if self.map is None else self.map.fields
@@ -210,6 +215,8 @@ class RowFile:
             has_locations=self.has_locations,
             has_tags=self.has_tags,
             count=count,
+            delimiter=self.table.delimiter,
+            needs_mark=self.table.needs_mark,
         )
 
     def cells_of(self, record: Record) -> Sequence[str]:
@@ -230,11 +237,23 @@ class RowFile:
             place = row.where if refused.column is None else f"{row.where}, column {refused.column}"
             return InvalidContactError(str(refused), field=refused.field, where=place), problems
 
+    def meant(self, record: Record) -> Sequence[str]:
+        """Return the cells of a record as the user says that they are meant; see `Meaning.values`."""
+        return self._words.read(record.cells)
+
     def _read_fields(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
         if self.map is None:
             return self._read_object(record)
         self._check_cells(record.cells)
-        return self.map.read(record.cells, self._absent(record))
+        fields, problems = self.map.read(self.meant(record), self._absent(record))
+        return fields, [
+            self._as_it_stands(problem, record) for problem in problems
+        ] if self.meaning.values else problems
+
+    def _as_it_stands(self, problem: Problem, record: Record) -> Problem:
+        """Return a problem with the cell of the file, not with what it stands for."""
+        position = self.columns.index(problem.column)
+        return msgspec.structs.replace(problem, value=record.cells[position]) if problem.value else problem
 
     def _absent(self, record: Record) -> Collection[int]:
         """Return the columns that an object does not name: they are not empty, but not there."""
@@ -265,7 +284,7 @@ class RowFile:
         except InvalidContactError as error:
             raise RefusedRowError(error.sentence, field=error.field) from None
         if not (_is_given(contact.email) or _is_given(contact.phone)):
-            raise _without_identity(problems, self.mapping)
+            raise _without_identity(problems, self._who if self.map else ("email", "phone"))
         if self._is_unknown(record.cells) and contact.create_new_if_duplicate_allowed is True:
             raise RefusedRowError(
                 "it may have been applied; look it up, then clear this cell to send the row", "status"
@@ -427,21 +446,22 @@ def map_columns(table: Table, meaning: Meaning) -> ColumnMap:
     """
     names, headers = input_columns(table)
     if table.consents is None:
-        table.consents = _find_consents(table, headers)
+        table.consents = _find_consents(table, headers, Words(meaning.values, names, headers))
     return ColumnMap(names, headers, meaning, table.consents)
 
 
 _ENOUGH: Final = 1_000
 
 
-def _find_consents(table: Table, headers: Sequence[str]) -> frozenset[int]:
+def _find_consents(table: Table, headers: Sequence[str], words: Words) -> frozenset[int]:
     """Return the places of columns with weak headers whose cells are words about consent."""
     looked = {place: WeakCells(weak) for place, header in enumerate(headers) if (weak := find_weak(header)) is not None}
     # Of a column that may be a field, too, the first cells are enough: nearly all tables have a column `State`.
     fields = [place for place in looked if is_known(headers[place])]
     for record in table.rows() if looked else ():
+        cells = words.read(record.cells)
         for place in looked if record.error is None else ():
-            cell = clean_cell(record.cells[place]) if place < len(record.cells) else ""
+            cell = clean_cell(cells[place]) if place < len(cells) else ""
             if cell:
                 looked[place].add(cell)
         for place in [place for place in fields if looked[place].filled >= _ENOUGH and not looked[place].are_shown]:
@@ -498,10 +518,10 @@ def _is_given(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _without_identity(problems: list[Problem], mapping: Mapping[str, str]) -> RefusedRowError:
+def _without_identity(problems: list[Problem], who: Collection[str]) -> RefusedRowError:
     """Say what a row lacks: where its only email or phone cannot be used, that is what is wrong with it."""
     for number, problem in enumerate(problems):
-        if problem.action == "skipped" and mapping.get(problem.column, problem.column) in ("email", "phone"):
+        if problem.action == "skipped" and problem.column in who:
             problems[number] = Problem(problem.column, problem.value, problem.sentence, "refused")
             return RefusedRowError(problem.sentence, problem.column)
     return RefusedRowError("has neither email nor phone, and the service matches by these")

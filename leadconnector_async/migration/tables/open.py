@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -15,12 +16,14 @@ from .duck import ParquetTable
 from .file import PACKINGS, File
 from .json import JsonLinesTable, JsonTable, is_json_lines
 from .table import IsHeader, Table
-from .text import Encoding, find_encoding
+from .text import Encoding, check_encoding, find_encoding
 from .vcard import VCardTable
 from .workbook import WorkbookTable
 
 _ANY_DELIMITER: Final = ",;\t|"
 _CSV_KINDS: Final = {".csv": _ANY_DELIMITER, ".tsv": "\t", ".tab": "\t", ".txt": _ANY_DELIMITER}
+_TAB: Final = "tab"
+_DELIMITER: Final = re.compile(rf'[^\w"\r\n\0 ]|{_TAB}')
 _JSON_LINES_KINDS: Final = (".jsonl", ".ndjson")
 _VCARD_KINDS: Final = (".vcf", ".vcard")
 TEXT_KINDS: Final = (*_CSV_KINDS, *_JSON_LINES_KINDS, ".json", *_VCARD_KINDS)
@@ -37,18 +40,28 @@ class Reading(Struct, frozen=True, kw_only=True):
         format: One of `FORMATS`, whatever the file is called.
         encoding: Of text, as Python knows it.
         sheet: The name of a sheet of a workbook, or its number from 1.
+        delimiter: What stands between cells of text, or `tab`; other kinds of files have none.
+        usual_encoding: The encoding of text files that do not begin with a byte order mark.
 
     Raises:
-        ConfigurationError: There is no such format.
+        ConfigurationError: There is no such format or encoding, or no file has such a delimiter.
     """
 
     format: str | None = None
     encoding: str | None = None
     sheet: str | None = None
+    delimiter: str | None = None
+    usual_encoding: str | None = None
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
             raise ConfigurationError(f"`format` {self.format!r} cannot be read; it is one of {', '.join(FORMATS)}")
+        if self.delimiter is not None and not _DELIMITER.fullmatch(self.delimiter):
+            raise ConfigurationError(
+                f"`delimiter` {self.delimiter!r} cannot stand between cells; give one mark, or tab"
+            )
+        if self.usual_encoding is not None:
+            check_encoding(self.usual_encoding)
 
 
 def open_table(
@@ -71,7 +84,7 @@ def open_table(
     """
     file = File(path, name=name, kind=f".{reading.format}" if reading.format else None)
     if file.kind in TEXT_KINDS:
-        return _open_text_table(file, find_encoding(file, reading.encoding), is_header)
+        return _open_text_table(file, find_encoding(file, reading.encoding, reading.usual_encoding), reading, is_header)
     if file.kind in _PARQUET_KINDS:
         return ParquetTable(file)
     if file.kind in WORKBOOK_KINDS:
@@ -82,9 +95,10 @@ def open_table(
     )
 
 
-def _open_text_table(file: File, encoding: Encoding, is_header: IsHeader | None) -> Table:
+def _open_text_table(file: File, encoding: Encoding, reading: Reading, is_header: IsHeader | None) -> Table:
     if file.kind in _CSV_KINDS:
-        return DelimitedTable(file, encoding, _CSV_KINDS[file.kind], is_header)
+        delimiter = "\t" if reading.delimiter == _TAB else reading.delimiter
+        return DelimitedTable(file, encoding, delimiter or _CSV_KINDS[file.kind], is_header, is_said=bool(delimiter))
     if file.kind in _VCARD_KINDS:
         return VCardTable(file, encoding)
     if file.kind in _JSON_LINES_KINDS or is_json_lines(file, encoding):

@@ -48,6 +48,9 @@ class Table:
         notes: What was assumed in reading it, each the end of a sentence that begins with its name.
         row_word: How messages call a row.
         has_objects: Whether its rows are objects, so that each has a `line`.
+        delimiter: What stands between cells; None where the source is no text with delimiters.
+        encoding: In which text it is read; None where the source is no text.
+        needs_mark: Whether a spreadsheet needs a byte order mark in the files with our results.
         consents: Places of columns whose cells showed that they are about consent; None where nobody has looked.
     """
 
@@ -58,6 +61,9 @@ class Table:
     notes: Sequence[str] = ()
     row_word = "row"
     has_objects = False
+    delimiter: str | None = None
+    encoding: str | None = None
+    needs_mark = False
     consents: frozenset[int] | None = None
 
     def rows(self) -> Iterator[Record]:
