@@ -187,7 +187,11 @@ class Preparation:
             more = msgspec.structs.replace(more, fields=await self._fetch_fields(files, meaning))
         if await in_thread(partial(has_location_names, files)):
             more = msgspec.structs.replace(more, locations=await self._fetch_locations(meaning))
-        return list(files) if more == meaning else collect_missing(lambda file: RowFile(file.table, more), files)
+        return (
+            list(files)
+            if more == meaning
+            else collect_missing(lambda file: RowFile(file.table, more), files, more.fields)
+        )
 
     async def _fetch_locations(self, meaning: Meaning) -> Directory:
         if self._client is not None:

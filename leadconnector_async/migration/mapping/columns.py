@@ -334,7 +334,7 @@ def _of_codes(read: Callable[[str], Any], checks: Checks) -> Callable[[str], Any
 def _find_custom_field(said: str, fields: FieldDefinitions) -> FieldDefinition:
     field = fields.find(said)
     if field is None:
-        raise MissingFieldsError([said], fields)
+        raise MissingFieldsError([said])
     return field
 
 
@@ -368,11 +368,10 @@ class ColumnMap:
         self, names: Sequence[str], headers: Sequence[str], meaning: Meaning, consents: Container[int] = ()
     ) -> None:
         self.preset = None if meaning.is_whole else recognise(headers)
-        chosen = list(
-            collect_missing(
-                lambda at: choose_columns(at, names[at], headers[at], meaning, self.preset, is_consent=at in consents),
-                range(len(names)),
-            )
+        chosen = collect_missing(
+            lambda at: choose_columns(at, names[at], headers[at], meaning, self.preset, is_consent=at in consents),
+            range(len(names)),
+            meaning.fields,
         )
         self.unsent = [column for column in chosen if isinstance(column, Unsent)]
         sent = [columns for columns in chosen if not isinstance(columns, Unsent)]
@@ -533,15 +532,17 @@ def _flag_phones(columns: Sequence[Column], headers: Sequence[str]) -> list[Colu
     }
     if len(flags) < len(phones):
         flags = {place: flag for place, flag in flags.items() if re.search(r"\d", headers[place])}
-    flags |= {phone.position: column.position for column in columns for phone in _phones_said(column, phones, headers)}
+    flags |= _flags_said(columns, phones, headers)
+    flagged = {flag: phone for phone, flag in flags.items()}
     names = {phone.position: phone.name for phone in phones}
-    return [_with_flag(column, flags, names) for column in columns]
+    return [_with_flag(column, flags, flagged, names) for column in columns]
 
 
-def _phones_said(column: Column, phones: Sequence[Column], headers: Sequence[str]) -> list[Column]:
-    """Return the phones whose flag a column is by what the user says: `opt-out:Call,SMS@Phone 1`."""
-    said = column.target.group if column.target.consent == "opt-out" else ""
-    return [phone for phone in phones if said and said in (phone.name, headers[phone.position])]
+def _flags_said(columns: Sequence[Column], phones: Sequence[Column], headers: Sequence[str]) -> dict[int, int]:
+    """Return the flags of phones by what the user says: `opt-out:Call,SMS@Phone 1`."""
+    said = {column.target.group: column.position for column in columns if column.target.consent == "opt-out"}
+    named = [(phone.position, (phone.name, headers[phone.position])) for phone in phones]
+    return {place: said[name] for place, names in named for name in names if name and name in said}
 
 
 def _flagged_phone(column: Column, phones: Sequence[Column], headers: Sequence[str]) -> Column | None:
@@ -560,12 +561,13 @@ def _is_flag_of(name: str, flag: str) -> bool:
     return rest != flag and not re.search(r"\d", rest) and found is not None and found.kind == "opt-out"
 
 
-def _with_flag(column: Column, flags: Mapping[int, int], names: Mapping[int, str]) -> Column:
+def _with_flag(
+    column: Column, flags: Mapping[int, int], flagged: Mapping[int, int], names: Mapping[int, str]
+) -> Column:
     if column.position in flags and column.target == Target("phone"):
         return msgspec.structs.replace(column, flag=flags[column.position])
-    phone = next((phone for phone, flag in flags.items() if flag == column.position), None)
-    if phone is not None and column.target.consent is not None:
-        target = msgspec.structs.replace(column.target, group=names[phone])
+    if column.position in flagged and column.target.consent is not None:
+        target = msgspec.structs.replace(column.target, group=names[flagged[column.position]])
         return msgspec.structs.replace(column, target=target, read=lambda _: None)
     return column
 
@@ -726,16 +728,35 @@ def _fold(values: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def require_identity(columns: ColumnMap, names: Sequence[str], file: str) -> None:
+def has_identity(columns: ColumnMap) -> bool:
+    """Whether some column says who a contact is."""
+    return bool(columns.fields.intersection(_IDENTITIES))
+
+
+def require_identity(
+    columns: ColumnMap, names: Sequence[str], file: str, propose: Callable[[], dict[str, str]]
+) -> None:
     """Refuse a table of which no row can be sent.
+
+    Args:
+        columns: Its columns.
+        names: Their names.
+        file: How messages call it.
+        propose: Returns what columns are for by their cells, which are looked at where nothing else tells it.
 
     Raises:
         ConfigurationError: No column is known, or none is for email or phone.
     """
-    found = ", ".join(names[:12]) or "nothing"
-    way = f"name them email, phone, firstName, ..., or say what they are: {option('columns', {'Column': 'field'})}"
+    if has_identity(columns):
+        return
+    proposed = propose()
+    may_be = ", ".join(f"{name!r} may be {field}" for name, field in proposed.items())
+    found = f"(found: {', '.join(names[:12]) or 'nothing'}{f'; by its cells, {may_be}' if may_be else ''})"
+    map_writes = "`leadconnector map` writes a file of all columns to correct"
     if not columns.columns:
-        raise ConfigurationError(f"{file}: no column is known (found: {found}); {way}")
-    if not columns.fields.intersection(_IDENTITIES):
-        way = f"add one of them, or say which it is: {option('columns', {'Column': 'email'})}"
-        raise ConfigurationError(f"{file}: there is no column for email or phone (found: {found}); {way}")
+        said = option("columns", proposed or {"Column": "field"})
+        way = f"name them email, phone, firstName, ..., or say what they are: {said}; {map_writes}"
+        raise ConfigurationError(f"{file}: no column is known {found}; {way}")
+    said = option("columns", proposed or {"Column": "email"})
+    way = f"add one of them, or say which it is: {said}; {map_writes}"
+    raise ConfigurationError(f"{file}: there is no column for email or phone {found}; {way}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
@@ -92,29 +92,36 @@ class FieldDefinitions:
 class MissingFieldsError(ConfigurationError):
     """Custom fields that columns are for and the location does not have."""
 
-    def __init__(self, names: Iterable[str], fields: FieldDefinitions) -> None:
-        self.names = list(dict.fromkeys(names))
-        self.fields = fields
-        shown = ", ".join(f"{name!r} ({fields.nearest(name)})" for name in self.names)
+    def __init__(self, names: Sequence[str], fields: FieldDefinitions | None = None) -> None:
+        self.names = names
         one = "the location has no custom field {}; `create_fields` makes it, and `ignore` leaves its column out"
         many = "the location has no custom fields {}; `create_fields` makes them, and `ignore` leaves their columns out"
-        super().__init__((one if len(self.names) == 1 else many).format(shown))
+        super().__init__((one if len(names) == 1 else many).format(", ".join(_with_hints(names, fields))))
 
 
-def collect_missing(make: Callable[[S], R], of: Iterable[S]) -> list[R]:
+def _with_hints(names: Sequence[str], fields: FieldDefinitions | None) -> Iterator[str]:
+    """Yield names, the first ones with a hint at what may have been meant: to look for that takes time."""
+    for number, name in enumerate(names):
+        yield f"{name!r} ({fields.nearest(name)})" if fields is not None and number < _MOST_HINTS else repr(name)
+
+
+_MOST_HINTS: Final = 20
+
+
+def collect_missing(make: Callable[[S], R], of: Iterable[S], fields: FieldDefinitions | None) -> list[R]:
     """Make something of each, and say of all of them at once which custom fields are missing.
 
     Raises:
         MissingFieldsError: Some are.
     """
-    made, missing = list[R](), list[MissingFieldsError]()
+    made, missing = list[R](), list[str]()
     for one in of:
         try:
             made.append(make(one))
         except MissingFieldsError as error:
-            missing.append(error)
+            missing += error.names
     if missing:
-        raise MissingFieldsError([name for error in missing for name in error.names], missing[0].fields)
+        raise MissingFieldsError(list(dict.fromkeys(missing)), fields)
     return made
 
 

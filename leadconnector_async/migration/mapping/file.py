@@ -21,9 +21,9 @@ from ...protocol.text import INVISIBLE
 from ...rules.consent import CHANNELS
 from ..tables import Reading, Table
 from ..tables.text import read_small_text
-from .columns import NOT_KNOWN, ColumnMap
+from .columns import NOT_KNOWN, ColumnMap, has_identity
 from .meaning import NOTHING_SAID, Meaning
-from .rows import input_columns, map_columns
+from .rows import input_columns, map_columns, propose_fields
 from .targets import FIELDS, read_targets
 
 _TAB_MARK: Final = "\t"
@@ -156,7 +156,7 @@ def write_mapping(
     told: set[str] = set()
     for table, columns in zip(tables, maps, strict=True):
         samples = _samples(table)
-        for name, line in _lines(columns, dict(zip(*input_columns(table), strict=True))):
+        for name, line in _lines(columns, dict(zip(*input_columns(table), strict=True)), propose_fields(table)):
             if name not in told:
                 told.add(name)
                 yield f"{line}{_comment(samples.get(name, ()))}\n"
@@ -202,7 +202,9 @@ def describe_mapping(table: Table, meaning: Meaning = NOTHING_SAID) -> dict[str,
     }
 
 
-def _lines(columns: ColumnMap, headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _lines(columns: ColumnMap, headers: Mapping[str, str], proposed: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each column and its line. What cells show of an unknown column is proposed, and takes effect as it stands
+    where no other column says who a contact is."""
     sent = columns.targets
     for name, targets in sent.items():
         texts = [_quote(target.text) for target in targets]
@@ -211,6 +213,10 @@ def _lines(columns: ColumnMap, headers: Mapping[str, str]) -> Iterator[tuple[str
         if headers[unsent.name] in sent and headers[unsent.name] != unsent.name:
             # A column of the same header is sent, and what is said of that would hold for this one, too.
             yield unsent.name, f"{_quote(unsent.name)} = {_quote('ignore')}  # {unsent.reason}"
+            continue
+        if unsent.reason == NOT_KNOWN and unsent.name in proposed:
+            mark = "# " if has_identity(columns) else ""
+            yield unsent.name, f"{mark}{_quote(unsent.name)} = {_quote(proposed[unsent.name])}  # by its cells"
             continue
         target = f"custom:{unsent.name}" if unsent.reason == NOT_KNOWN else ""
         reason = "" if unsent.reason == NOT_KNOWN else f"  # {unsent.reason}"

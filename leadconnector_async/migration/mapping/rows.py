@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, count
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,7 +161,8 @@ class RowFile:
         self.map: ColumnMap | None = None
         if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
             self.map = map_columns(table, meaning)
-            require_identity(self.map, self.columns, self.name)
+            require_identity(self.map, self.columns, self.name, lambda: propose_fields(table))
+        self._places = {name: place for place, name in enumerate(self.columns)}
         self._words = Words(meaning.values, self.columns, inputs)
         self._people = None if self.map is None else People(self.map, header, inputs, meaning)
         self.left_out: Counter[str] = Counter()
@@ -252,7 +253,7 @@ class RowFile:
 
     def _as_it_stands(self, problem: Problem, record: Record) -> Problem:
         """Return a problem with the cell of the file, not with what it stands for."""
-        position = self.columns.index(problem.column)
+        position = self._places[problem.column]
         return msgspec.structs.replace(problem, value=record.cells[position]) if problem.value else problem
 
     def _absent(self, record: Record) -> Collection[int]:
@@ -470,6 +471,61 @@ def _find_consents(table: Table, headers: Sequence[str], words: Words) -> frozen
         if not looked:
             break
     return frozenset(place for place, cells in looked.items() if cells.are_consent)
+
+
+# ---------------------------------------------------------------------------------------------- what cells show
+
+_LOOKED_AT: Final = 200
+_MOST_OTHERS: Final = 0.1  # the share of cells that may be something else
+_PHONE: Final = re.compile(r"(?:tel:)?[+(\d][\d\s().+/-]*", re.ASCII)
+_LEAST_DIGITS, _MOST_DIGITS = 7, 15
+# What has as many digits: days, decimals, addresses of machines, postal codes and social security numbers of the US.
+_NO_PHONE: Final = re.compile(
+    r"\d{1,4}([./-])\d{1,2}\1\d{1,4}(?:\s.*)?|\d+\.\d+|(?:\d{1,3}\.){3}\d{1,3}|\d{5}-\d{4}|\d{3}-\d\d-\d{4}", re.ASCII
+)
+_WRITTEN_AS_PHONE: Final = re.compile(r"^(?:tel:)?[+0(]|\d[\s)/.-]+\d", re.ASCII)
+_WEB: Final = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+
+
+def propose_fields(table: Table) -> dict[str, str]:
+    """Return what columns may be for by their cells alone, by name: emails, phones and websites show themselves."""
+    names, _ = input_columns(table)
+    cells: dict[str, list[str]] = {name: [] for name in names}
+    for record in islice(table.rows(), _LOOKED_AT):
+        for name, raw in zip(names, record.cells if record.error is None else (), strict=False):
+            cell = clean_cell(raw)
+            if cell and not is_placeholder(cell):
+                cells[name].append(cell)
+    return {name: field for name in names if (field := _propose(cells[name])) is not None}
+
+
+def _propose(cells: Sequence[str]) -> str | None:
+    return next((field for field, shows in _SHOWS.items() if cells and _are_mostly(shows, cells)), None)
+
+
+def _are_mostly(shows: Callable[[str], bool], cells: Sequence[str]) -> bool:
+    return sum(not shows(cell) for cell in cells) <= _MOST_OTHERS * len(cells)
+
+
+def _shows_email(cell: str) -> bool:
+    try:
+        return "@" in cell and bool(reader_of(RULES["email"], Checks())(cell))
+    except UnusableCellError:
+        return False
+
+
+def _shows_phone(cell: str) -> bool:
+    digits = sum(letter.isdecimal() for letter in cell)
+    is_long = _LEAST_DIGITS <= digits <= _MOST_DIGITS and len(cell) <= 2 * _MOST_DIGITS
+    is_written_so = is_long and _PHONE.fullmatch(cell) and _WRITTEN_AS_PHONE.search(cell)
+    return bool(is_written_so) and _NO_PHONE.fullmatch(cell) is None
+
+
+_SHOWS: Final[Mapping[str, Callable[[str], bool]]] = {
+    "email": _shows_email,
+    "phone": _shows_phone,
+    "website": lambda cell: _WEB.fullmatch(cell) is not None,
+}
 
 
 def split_emptied(files: Sequence[RowFile]) -> tuple[list[str], list[str]]:

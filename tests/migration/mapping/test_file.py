@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from leadconnector_async import ConfigurationError, ContactUpsert
+from leadconnector_async.cli.flags import with_flags
 from leadconnector_async.migration.check import ConsentCells
 from leadconnector_async.migration.mapping.file import read_mapping_file, write_mapping
 from leadconnector_async.migration.mapping.headers import read_entries
 from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.presets import PRESETS, Preset
-from leadconnector_async.migration.mapping.rows import RowFile, open_row_file
+from leadconnector_async.migration.mapping.rows import RowFile, open_row_file, propose_fields
 from leadconnector_async.migration.options import MigrationOptions
 from leadconnector_async.migration.tables import Reading, open_table
 from leadconnector_async.migration.tables.inputs import Sources
@@ -347,3 +348,75 @@ def test_a_mapping_file_that_is_wrong_is_told_in_a_sentence(tmp_path: Path, text
     assert str(caught.value).startswith(f"mapping file {path}")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_mapping_file(tmp_path / "gone.toml")
+
+
+# ---------------------------------------------------------------------------------------------- what cells show
+
+EMAILS = ["ann@example.com", "Bob <bob@example.com>", "MAILTO:cy@example.org", "dee@example.com"]
+PHONES = [
+    ["+49 171 1234567", "0171/1234567", "+1 (617) 555-0101", "tel:+16175550101"],
+    ["617-555-0101", "617.555.0102", "(617) 555 0103", "617 555 0104"],
+    ["01711234567", "01711234568", "01711234569", "01711234560"],
+]
+
+
+@pytest.mark.parametrize(
+    ("cells", "field"),
+    [
+        (EMAILS, "email"),
+        ([*EMAILS * 5, "none of it"], "email"),
+        *((cells, "phone") for cells in PHONES),
+        ([*PHONES[0], "", "n/a"], "phone"),
+        (["www.example.com", "https://example.org/x", "http://a.example.com"], "website"),
+    ],
+)
+def test_what_cells_show_is_proposed(tmp_path: Path, cells: list[str], field: str) -> None:
+    path = table_of(tmp_path, ["A1", "A2"], [[cell, f"text {at}"] for at, cell in enumerate(cells)])
+    assert propose_fields(open_table(path)) == {"A1": field}
+    with pytest.raises(ConfigurationError) as caught:
+        open_row_file(path)
+    told = with_flags(str(caught.value))
+    assert f"no column is known (found: A1, A2; by its cells, 'A1' may be {field})" in told
+    assert f'--map "A1={field}"' in told
+    assert "`leadconnector map` writes a file of all columns" in told
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["2024-01-31", "2023-12-01"],
+        ["25.09.1990", "26.09.1990"],
+        ["01/02/2020 10:00", "01/03/2020 11:30"],
+        ["48.137154", "52.520008"],
+        ["10.20.30.40", "192.168.100.200"],
+        ["12345-6789", "54321-9876"],
+        ["123-45-6789", "987-65-4321"],
+        ["10023344", "10023345"],
+        ["4111111111111111", "4012888888881881"],
+        ["1234567", "7654321"],
+        ["$1,234,567", "$7,654,321"],
+        ["Ann Lee", "Bob Ray"],
+        ["ann@example", "@bob"],
+        ["x", "ann@example.com"],
+        ["", ""],
+    ],
+)
+def test_what_cells_do_not_show_is_not_proposed(tmp_path: Path, cells: list[str]) -> None:
+    path = table_of(tmp_path, ["A1", "A2"], [[cell, "text"] for cell in cells])
+    assert propose_fields(open_table(path)) == {}
+
+
+def test_a_file_of_which_nothing_is_known_can_be_loaded_with_the_mapping_that_is_proposed(tmp_path: Path) -> None:
+    path = table_of(tmp_path, ["K1", "K2", "K3"], [["ann@example.com", "+1 617 555 0101", "7"]])
+    text = mapping_of(path)
+    assert '"K1" = "email"  # by its cells  # ann@example.com' in text
+    assert '# "K3" = "custom:K3"  # 7' in text
+    (row,) = file_of(tmp_path, path).rows()
+    assert isinstance(row.contact, ContactUpsert)
+    assert (row.contact.email, row.contact.phone) == ("ann@example.com", "+16175550101")
+
+
+def test_where_a_column_says_who_it_is_about_proposals_take_no_effect(tmp_path: Path) -> None:
+    path = table_of(tmp_path, ["email", "K2"], [["ann@example.com", "+1 617 555 0101"]])
+    assert '# "K2" = "phone"  # by its cells' in mapping_of(path)
+    assert read_mapping_file(write(tmp_path, mapping_of(path), "m.toml")).columns == {"email": "email"}
