@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async import LeadConnector
+from leadconnector_async.migration.mapping.file import read_mapping_file
 from leadconnector_async.testing import run_sandbox
 from tests.cli.conftest import invoke
 from tests.cli.reference import parts
@@ -219,3 +220,12 @@ def test_every_benchmark_is_told_of() -> None:
     told = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     files = {path.name for path in (ROOT / "benchmarks").glob("bench_*.py")}
     assert set(re.findall(r"^python benchmarks/(\S+)", told, re.M)) == files
+
+
+def test_the_mapping_file_that_is_shown_can_be_given(tmp_path: Path) -> None:
+    (shown,) = (text for kind, text in blocks(COMMANDS) if kind == "toml")
+    (tmp_path / "mapping.toml").write_text(shown, encoding="utf-8")
+    found = read_mapping_file(tmp_path / "mapping.toml")
+    assert found.columns["Phone"] == ["phone", "custom:Phone as given"]
+    assert found.values.keys() == {"Status"}
+    assert len(found.settings) == 4
