@@ -127,7 +127,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         Raises:
             ConfigurationError: The mapping file cannot be read.
         """
-        if self.mapping is None or sources.query is not None:
+        if self.mapping is None:
             return sources
         said = read_mapping_file(self.mapping).settings
         how = {"delimiter": said.get("delimiter"), "usual_encoding": said.get("encoding")}

@@ -392,7 +392,7 @@ class _KeptTable(Table):
         self.row_word = about.row_word
         self.columns = about.header
         self.has_objects = about.is_lines
-        self.delimiter, self.needs_mark = about.delimiter, about.needs_mark
+        self.result_delimiter, self.needs_mark = about.delimiter, about.needs_mark
 
     @property
     def file(self) -> File:  # type: ignore[override]

@@ -45,7 +45,7 @@ class KeptFile(Struct, frozen=True, kw_only=True):
         has_locations: Whether some column names a location.
         has_tags: Whether rows may have tags.
         count: How many rows it has.
-        delimiter: What stood between its cells, or None.
+        delimiter: What is to stand between cells of the files with our results; None where anything may.
         needs_mark: Whether a spreadsheet needs a byte order mark in the files with our results.
     """
 

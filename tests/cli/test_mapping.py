@@ -7,9 +7,12 @@ import csv
 import json
 import re
 import shlex
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from leadconnector_async import Contact, LeadConnector
@@ -267,6 +270,43 @@ def test_a_mapping_file_says_how_files_and_words_are_read(run: Run, tmp_path: Pa
     assert load(url, path, "--mapping", str(tmp_path / "m.toml"), "--resume")[0] == 1
     write(tmp_path / "m.toml", (tmp_path / "m.toml").read_text().replace("unsubscribed", "subscribed"))
     assert load(url, path, "--mapping", str(tmp_path / "m.toml"), "--resume")[0] == 2
+
+
+def make_input(folder: Path, kind: str) -> list[str]:
+    """Return the words of a command that name an input with a row that fails."""
+    header, rows = ["email", "firstName"], [("a@example.com", "Zo\u00eb"), ("b@example", "J\u00fcrgen, der")]
+    if kind == "query":
+        with closing(sqlite3.connect(folder / "crm.db")) as database:
+            database.execute("CREATE TABLE people (email, firstName)")
+            database.executemany("INSERT INTO people VALUES (?, ?)", rows)
+            database.commit()
+        return ["--sql", "SELECT * FROM people", "--from", f"sqlite:///{folder / 'crm.db'}"]
+    path = folder / f"in.{kind}"
+    if kind == "jsonl":
+        lines = [json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False) for row in rows]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    elif kind == "parquet":
+        duckdb.sql(f"COPY (SELECT * FROM (VALUES {', '.join(map(repr, rows))}) t(email, firstName)) TO '{path}'")
+    else:
+        with path.open("w", encoding="cp1252", newline="") as file:
+            csv.writer(file, delimiter=";").writerows([header, *rows])
+    return [str(path)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "query"])
+def test_what_failed_is_loaded_again_with_the_same_mapping_file(run: Run, tmp_path: Path, kind: str) -> None:
+    write(
+        tmp_path / "m.toml",
+        '[columns]\nemail = "email"\nfirstName = "firstName"\n[settings]\nencoding = "cp1252"\ndelimiter = ";"\n',
+    )
+    assert run("upsert", *make_input(tmp_path, kind), "--mapping", "m.toml", "--sandbox", "--out", "out")[0] == 1
+    for name in ("failed.csv", "failed.jsonl") if kind == "jsonl" else ("failed.csv",):
+        failed = tmp_path / "out" / name
+        failed.write_bytes(failed.read_bytes().replace(b"b@example", b"b@example.com"))
+        out = f"again {name}"
+        code, _, err = run("upsert", failed, "--mapping", "m.toml", "--sandbox", "--out", out)
+        assert code == 0, err
+        assert table(tmp_path / out / "succeeded.csv", ";")[0]["firstName"] == "J\u00fcrgen, der"
 
 
 @pytest.mark.parametrize(

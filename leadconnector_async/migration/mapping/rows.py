@@ -216,7 +216,7 @@ class RowFile:
             has_locations=self.has_locations,
             has_tags=self.has_tags,
             count=count,
-            delimiter=self.table.delimiter,
+            delimiter=self.table.result_delimiter,
             needs_mark=self.table.needs_mark,
         )
 

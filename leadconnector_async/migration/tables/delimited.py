@@ -52,6 +52,7 @@ class DelimitedTable(Table):
         self.needs_mark = encoding.needs_mark
         self._width = 0
         self._find_delimiter(delimiters, is_header, is_said=is_said)
+        self.result_delimiter = self.delimiter
         first = self._first_rows(is_header)
         self._above = count_above(first, is_header)
         self.notes += about_above(first[: self._above])

@@ -50,6 +50,7 @@ class Table:
         has_objects: Whether its rows are objects, so that each has a `line`.
         delimiter: What stands between cells; None where the source is no text with delimiters.
         encoding: In which text it is read; None where the source is no text.
+        result_delimiter: What is to stand between cells of the files with our results; None where anything may.
         needs_mark: Whether a spreadsheet needs a byte order mark in the files with our results.
         consents: Places of columns whose cells showed that they are about consent; None where nobody has looked.
     """
@@ -63,6 +64,7 @@ class Table:
     has_objects = False
     delimiter: str | None = None
     encoding: str | None = None
+    result_delimiter: str | None = None
     needs_mark = False
     consents: frozenset[int] | None = None
 

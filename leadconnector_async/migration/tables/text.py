@@ -144,7 +144,12 @@ def check_encoding(name: str) -> None:
 
 def _named(name: str) -> Encoding:
     check_encoding(name)
-    return _UTF8 if codecs.lookup(name).name == "utf-8" else Encoding(name)
+    return _UTF8 if is_utf8(name) else Encoding(name)
+
+
+def is_utf8(name: str) -> bool:
+    """Whether an encoding that is known is UTF-8, be it with a mark."""
+    return codecs.lookup(name).name in ("utf-8", _UTF8.name)
 
 
 def _utf16_without_mark(start: bytes) -> str | None:

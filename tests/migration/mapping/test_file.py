@@ -216,7 +216,7 @@ def test_how_a_file_is_read_is_shown_and_can_be_said(tmp_path: Path) -> None:
     assert [row.cells[1] for row in open_row_file(path, reading=reading).rows()] == ["J\u00fcrgen"]
     assert '# delimiter = "|"' in mapping_of(path)
     query = Sources(query=Query("SELECT 1", "sqlite:///x"))
-    assert options.complete(query) is query
+    assert options.complete(query).reading == reading
 
 
 @pytest.mark.parametrize(("said", "mark"), [("tab", "\t"), (";", ";"), ("|", "|"), ("^", "^")])
