@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from ..errors import TooManyFailuresError, UsageError
+from ..protocol.text import count_of
 from .report import Outcome, RowError
 
 _LEAST_SENT: Final = 50  # before that, a share of the rows says little
@@ -86,9 +87,11 @@ class Brake:
     def _why(self) -> str | None:
         limit = self._limit
         if limit.rows is not None and self._failed >= limit.rows:
-            return f"{self._failed} of the {self._sent} rows sent failed, and `max_failures` allows fewer"
+            return f"{self._failed:,} of {count_of(self._sent, 'row')} sent failed, and `max_failures` allows fewer"
         if limit.percent is not None and self._sent >= _LEAST_SENT and self._failed * 100 > limit.percent * self._sent:
-            return f"{self._failed} of the {self._sent} rows sent failed, which is more than {limit.percent:g} %"
+            sent = count_of(self._sent, "row")
+            return f"{self._failed:,} of {sent} sent failed, which is more than {limit.percent:g} %"
         if self._are_alike and self._sent == limit.first_alike:
-            return f"the first {self._sent} rows sent were all refused for the same kind of reason"
+            sent = count_of(self._sent, "row sent was", "rows sent were")
+            return f"the first {sent} all refused for the same kind of reason"
         return None

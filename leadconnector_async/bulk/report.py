@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..models.contacts import NotApplied
 from ..private_file import open_private
-from ..protocol.text import neutral_cell
+from ..protocol.text import count_of, neutral_cell
 from ..version import __version__
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
@@ -432,7 +432,9 @@ class BatchReport:
         """
         not_done = self.failed + self.unknown + self.not_attempted
         if not_done and not self.keeps_outcomes:
-            raise UsageError(f"{_rows(not_done)} not done, but outcomes were not kept; load with keep_outcomes=True")
+            raise UsageError(
+                f"{count_of(not_done, 'row')} not done, but outcomes were not kept; load with keep_outcomes=True"
+            )
         return [outcome for outcome in self.outcomes if outcome.status in ("failed", "unknown", "not_attempted")]
 
     def raise_for_failures(self) -> None:
@@ -446,7 +448,8 @@ class BatchReport:
             reason = "" if self.stopped is None else f": {self.stopped}"
             not_done = f"; {self._not_done()}" if self.failed or self.unknown else ""
             raise LoadStoppedError(
-                f"the load stopped with {_rows(self.not_attempted)} not attempted{reason}{not_done}", report=self
+                f"the load stopped with {count_of(self.not_attempted, 'row')} not attempted{reason}{not_done}",
+                report=self,
             ) from self.stopped
         if not self.is_complete:
             where = "; report.failures has each of them" if self.keeps_outcomes else ""
@@ -454,7 +457,7 @@ class BatchReport:
 
     def _not_done(self) -> str:
         """Say how many rows failed or are unknown."""
-        of_all = f" of {_rows(self.total)}"
+        of_all = f" of {count_of(self.total, 'row')}"
         failed = f"{self.failed}{of_all} failed" if self.failed else ""
         unknown = f"{self.unknown}{'' if failed else of_all} may or may not have been applied" if self.unknown else ""
         return " and ".join(filter(None, (failed, unknown)))
@@ -525,10 +528,6 @@ def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
     return neutral_cell(value) if isinstance(value, str) else "" if value is None else value
-
-
-def _rows(count: int) -> str:
-    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 class LoadError(LeadConnectorError):

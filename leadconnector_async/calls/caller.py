@@ -31,6 +31,7 @@ from ..limits.limit import Limits, RateLimit, Window
 from ..limits.local import LocalLimits
 from ..protocol import Request, T, check_api_version, read_response
 from ..protocol.answers import Quota, Response, read_quota, read_retry_after
+from ..protocol.text import count_of
 from .call import ANSWERED, IN_DOUBT, NOT_SENT, PAUSED, Call, Paused, count_tries
 from .gate import Gate
 from .retry import RetryPolicy, delay_before_retry, is_in_doubt
@@ -444,8 +445,8 @@ class Caller:
         tries = call.tries
         if isinstance(error, RateLimitedError) and not tries.is_halted:
             return RateLimitStuckError(
-                f"rate-limited (HTTP 429) {tries.limited_in_a_row} times in a row, longer than the retry policy "
-                "waits; try again later, or find out what else uses this location's quota",
+                f"rate-limited (HTTP 429) {count_of(tries.limited_in_a_row, 'time')} in a row, longer than the retry "
+                "policy waits; try again later, or find out what else uses this location's quota",
                 rate_limited=tries.rate_limited,
             )
         error.attempts, error.rate_limited = tries.made, tries.rate_limited

@@ -49,6 +49,7 @@ from ..errors import (
 )
 from ..private_file import make_private_folder, write_private
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of
 from .app import app, run
 from .options import AsJson, Proxy, SecretFile, Store, TokenFile, read_secret_file, read_token_file
 from .terminal import is_agreed, is_person_there, show, show_document, tell
@@ -557,7 +558,7 @@ async def _show_locations(app: OAuthApp, info: AccountInfo) -> list[dict[str, st
     for each in found[:_MOST_LOCATIONS]:
         show(f"  location: {clean_text(f'{each.id} {each.name}')}")
     if len(found) > _MOST_LOCATIONS:
-        show(f"  and {len(found) - _MOST_LOCATIONS} more locations")
+        show(f"  and {count_of(len(found) - _MOST_LOCATIONS, 'more location')}")
     return [{"id": each.id, "name": each.name} for each in found]
 
 
@@ -574,7 +575,7 @@ async def _ask_as(client: LeadConnector, location_id: str | None) -> str:
 
 def _show_quota(client: LeadConnector, location_id: str | None) -> int | None:
     left = client.calls_left_today(location_id)
-    show("  quota: unknown" if left is None else f"  quota: {left:,} calls left today")
+    show("  quota: unknown" if left is None else f"  quota: {count_of(left, 'call')} left today")
     return left
 
 

@@ -19,10 +19,11 @@ from ..errors import (
     OutageError,
     RateLimitStuckError,
 )
-from ..protocol.answers import clean_text
+from ..protocol.text import one_line
 from ..version import __version__
 from .terminal import printing_for, tell
 
+_MOST_CHARS: Final = 10_000  # a sentence may list columns, whose names are of any length
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,7 +82,7 @@ def run(work: Coroutine[Any, Any, int], *, as_json: bool) -> None:
             check_variables()
             code = asyncio.run(work)
     except LeadConnectorError as error:
-        tell(f"leadconnector: {clean_text(str(error))}")
+        tell(f"leadconnector: {one_line(str(error))[:_MOST_CHARS]}")
         if isinstance(error, _LATER):  # before anything was begun that could be gone on with
             tell("Next: run the same command again.")
         code = 3 if isinstance(error, JournalError | _LATER) else 2
@@ -95,7 +96,7 @@ def read(options: Callable[[], T]) -> T:
     try:
         return options()
     except ConfigurationError as error:
-        tell(f"leadconnector: {clean_text(str(error))}")
+        tell(f"leadconnector: {one_line(str(error))[:_MOST_CHARS]}")
         raise typer.Exit(2) from None
 
 

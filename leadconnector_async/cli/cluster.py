@@ -13,6 +13,7 @@ from ..cluster import ClientOptions, Parts, Progress, upsert_partitions
 from ..errors import ConfigurationError
 from ..limits.limit import RateLimit
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of
 from .conclusion import tell_counts
 from .flags import FLAGS
 from .options import address_of, read_rate
@@ -57,7 +58,7 @@ async def load_on_cluster(order: Order, scheduler: str) -> int:
                     out=out,
                     scheduler=None if scheduler == _LOCAL else scheduler,
                     meaning=order.options.read_meaning(),
-                    reading=order.sources.reading,
+                    reading=order.options.complete(order.sources).reading,
                     resume=order.is_resumed,
                     wait_for_quota=order.waits,
                     stop=stop,
@@ -164,8 +165,8 @@ class Asking:
             tell("Each write fires the location's contact webhooks and workflows.")
         is_asked = not (self._order.is_agreed or self._order.is_sandbox or self._order.is_resumed)
         if is_asked and is_person_there():
-            where = f"{parts.locations} locations at {clean_text(self._options.base_url)}"
-            if not await is_agreed(f"Send {parts.rows:,} rows to {where}?", self._stop):
+            where = f"{count_of(parts.locations, 'location')} at {clean_text(self._options.base_url)}"
+            if not await is_agreed(f"Send {count_of(parts.rows, 'row')} to {where}?", self._stop):
                 raise NotAgreedError
 
 
@@ -187,8 +188,9 @@ class Teller:
         rate = (progress.rows - self._rows_before) / max(progress.seconds, 0.1)
         left = clock_text((progress.total_rows - progress.rows) / rate) + " to go" if rate else "waiting"
         tell(
-            f"{progress.rows}/{progress.total_rows} rows, {progress.locations}/{progress.total_locations} locations, "
-            f"{progress.workers} workers, {rate:.1f} a second, {left}"
+            f"{progress.rows:,}/{count_of(progress.total_rows, 'row')}, "
+            f"{progress.locations:,}/{count_of(progress.total_locations, 'location')}, "
+            f"{count_of(progress.workers, 'worker')}, {rate:.1f} a second, {left}"
         )
 
 
@@ -197,9 +199,10 @@ def _conclude(order: Order, scheduler: str, out: str, report: BatchReport, *, is
     show_document({**report.to_dict(), "not_applied": report.not_applied, "stopped": stopped, "results": out})
     tell_counts(report)
     for field, count in report.not_applied.items():
-        show(f"  {field} not applied on {count} rows (see not_applied in results/)")
+        show(f"  {field} not applied on {count_of(count, 'row')} (see not_applied in results/)")
     if report.collisions:
-        show(f"  {report.collisions} rows overwrote the contact of another person (see collision_with in results/)")
+        met = count_of(report.collisions, "row")
+        show(f"  {met} overwrote the contact of another person (see collision_with in results/)")
     if report.stopped is not None:
         show(f"Stopped early: {clean_text(str(report.stopped))}")
     show(f"Results: {out}/ (report.json, results/*.parquet)")

@@ -19,10 +19,10 @@ from ..migration.report.files import (
     SUCCEEDED,
     Results,
 )
-from ..migration.report.html import count_of
 from ..migration.report.report_page import REPORT_PAGE, FinishedRun, NextStep, write_report_page
 from ..migration.report.words import about_comparison, why_not_applied, why_stopped
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of
 from ..rules.problems import ProblemCount
 from ..run.target import describe_target
 from .orders import Order, describe_command, describe_sources
@@ -118,10 +118,10 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
     for why, count in report.skip_reasons.items():
         show(f"  {count} x not sent: {clean_text(why)} (see {SKIPPED})")
     for field, count in report.not_applied.items():
-        rows = "1 row" if count == 1 else f"{count} rows"
+        rows = count_of(count, "row")
         show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")
     if report.collisions:
-        met = "1 row" if report.collisions == 1 else f"{report.collisions} rows"
+        met = count_of(report.collisions, "row")
         show(f"  {met} overwrote the contact of another person in this load (see {COLLISIONS})")
     left_out, changed = (sum(kind.count for kind in results.problems.kinds(action)) for action in ("skipped", "fixed"))
     if left_out or changed:
@@ -137,7 +137,7 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
 def tell_counts(report: BatchReport) -> None:
     """Print what became of rows and calls, and the errors of rows by kind, the most frequent first."""
     counts = [f"{getattr(report, name):,} {name.replace('_', ' ')}" for name in STATUSES if getattr(report, name)]
-    sessions = f" over {report.sessions} sessions" if report.sessions > 1 else ""
+    sessions = f" over {count_of(report.sessions, 'session')}" if report.sessions > 1 else ""
     what = ", ".join(counts) or "nothing to do"
     show(f"{count_of(report.total, 'row')} in {report.duration_seconds:.1f} s{sessions}: {what}")
     retries = count_of(report.retries, "retry", "retries")
@@ -146,14 +146,14 @@ def tell_counts(report: BatchReport) -> None:
         status = "" if error.status is None else f"{error.status} "
         show(f"  {error.count} x {status}{clean_text(error.message)}")
     if len(report.errors) > _MOST_ERRORS:
-        show(f"  and {len(report.errors) - _MOST_ERRORS} more kinds; all are in {REPORT}")
+        show(f"  and {count_of(len(report.errors) - _MOST_ERRORS, 'more kind')}; all are in {REPORT}")
 
 
 def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopped: bool) -> Iterator[NextStep]:
     if is_stopped:
         left = report.not_attempted + report.unknown
         way = "--retry-failed" if order.retry_failed else "--resume"
-        what = f"for the {left} rows left" if left else _what_is_left(report)
+        what = f"for the {count_of(left, 'row')} left" if left else _what_is_left(report)
         yield NextStep(
             f"Next, {what}:",
             describe_command(order, describe_sources(order.sources), "--out", str(results.folder), way),
@@ -161,8 +161,8 @@ def _next_steps(order: Order, report: BatchReport, results: Results, *, is_stopp
         return
     if report.unknown:
         yield NextStep(
-            f"First look up the {report.unknown} unknown rows in {FAILED}: they may have been applied, and are not "
-            "sent again until you clear their status."
+            f"First look up the {count_of(report.unknown, 'unknown row')} in {FAILED}: what may have been applied is "
+            "not sent again until you clear its status."
         )
     again = results.to_load_again
     if again is None:
@@ -180,7 +180,7 @@ def _what_is_left(report: BatchReport) -> str:
     if "phone" in report.not_applied and "tags" not in report.not_applied:
         return "to set the phones that rows share (all rows are written)"
     if "tags" in report.not_applied:
-        return f"to add the tags of {report.not_applied['tags']} rows (all rows are written)"
+        return f"to add the tags of {count_of(report.not_applied['tags'], 'row')} (all rows are written)"
     return "to write the results (all rows are done)"
 
 
@@ -209,8 +209,8 @@ def conclude_dry_run(plan: Plan) -> int:
             "comparison": plan.comparison,
         }
     )
-    left_out = f", {plan.skipped} would be left out" if plan.skipped else ""
-    show(f"{plan.rows} rows checked: {plan.to_send} would be sent, {plan.refused} would not{left_out}")
+    left_out = f", {plan.skipped:,} would be left out" if plan.skipped else ""
+    show(f"{count_of(plan.rows, 'row')} checked: {plan.to_send:,} would be sent, {plan.refused:,} would not{left_out}")
     for sentence in about_comparison(plan.comparison) if plan.comparison is not None else ():
         show(f"  {clean_text(sentence)}")
     show("Nothing was written: this was a dry run.")

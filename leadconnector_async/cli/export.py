@@ -13,8 +13,8 @@ from msgspec import Struct
 from ..client import LeadConnector
 from ..errors import ConfigurationError, LeadConnectorError, UsageError
 from ..migration.export import ASKED, NOT_ASKED, Doubt, Export, ExportOrder, Progress, doubt_restrictions, find_untold
-from ..migration.report.html import count_of
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of
 from .options import read_limits, read_rate, read_token_file
 from .terminal import INTERRUPTED, STOPPED, calling_on_signals, show, show_document, tell
 
@@ -78,7 +78,7 @@ async def export(command: ExportCommand) -> int:
     with Export(command.path, order, is_resumed=command.is_resumed) as work:
         if command.is_resumed:
             beginning = "There is no interrupted export into that file: starting a new one."
-            tell(f"Going on after {work.progress.contacts:,} contacts." if work.is_going_on else beginning)
+            tell(f"Going on after {count_of(work.progress.contacts, 'contact')}." if work.is_going_on else beginning)
         return await _run(command, client, work)
 
 
@@ -111,7 +111,7 @@ async def _read_all(command: ExportCommand, client: LeadConnector, work: Export)
         nonlocal told
         if command.is_progress_wanted and time.monotonic() - told >= _LINE_SECONDS:
             told = time.monotonic()
-            tell(f"{progress.contacts:,} contacts")
+            tell(count_of(progress.contacts, "contact"))
 
     async with client:
         await work.run(client, on_page)
@@ -119,16 +119,17 @@ async def _read_all(command: ExportCommand, client: LeadConnector, work: Export)
 
 def _summarise(command: ExportCommand, work: Export) -> None:
     progress = work.progress
-    show(f"{progress.contacts:,} contacts in {command.path}")
+    show(f"{count_of(progress.contacts, 'contact')} in {command.path}")
     if progress.undefined:
+        values = count_of(progress.undefined, "value has", "values have")
         show(
-            f"  {progress.undefined:,} values belong to custom fields that the location does not define (any more), "
-            "and have no column; export to .jsonl to keep them"
+            f"  {values} no column, because the location does not define their custom fields (any more); export to "
+            ".jsonl to keep them"
         )
     if progress.unreadable:
         show(
-            f"  {progress.unreadable:,} values of an unknown kind were written as they came; --raw writes all values "
-            "that way"
+            f"  {count_of(progress.unreadable, 'value')} of an unknown kind, written as they came; --raw writes all "
+            "values that way"
         )
     if untold := find_untold(work.order, progress):
         show(f"  searches do not return {' and '.join(untold)}, which stay empty; {_BY_ID}")
@@ -152,7 +153,7 @@ def _document(command: ExportCommand, work: Export, stopped: str | None) -> dict
 
 def _tell_next(command: ExportCommand, work: Export, reason: str) -> None:
     show_document(_document(command, work, reason))
-    show(f"Stopped early: {clean_text(reason)}; {work.progress.contacts:,} contacts so far")
+    show(f"Stopped early: {clean_text(reason)}; {count_of(work.progress.contacts, 'contact')} so far")
     options = {
         "--location": command.location_id,
         "--query": command.query,

@@ -321,12 +321,13 @@ def map_columns(
 
     async def work() -> int:
         sources = read_sources(files, sql=None, database=None, file_format=file_format, encoding=encoding, sheet=sheet)
+        settings = {} if encoding is None else {"encoding": encoding}
         with Inputs(sources) as inputs:
             tables = inputs.open(lambda: False)
             if as_json:
                 show_document({"files": [describe_mapping(table) for table in tables]})
             else:
-                show_file("".join(write_mapping(tables, usage=_give_back)).rstrip("\n"))
+                show_file("".join(write_mapping(tables, settings=settings, usage=_give_back)).rstrip("\n"))
         return 0
 
     run(work(), as_json=as_json)

@@ -15,7 +15,7 @@ from ..environment import PROXY, REDIS_PASSWORD, read_variable, set_variable
 from ..errors import ConfigurationError, UsageError
 from ..limits.limit import Limits, RateLimit
 from ..limits.redis import RedisLimits
-from ..migration.mapping.targets import read_target
+from ..migration.mapping.targets import read_target, read_targets
 from ..migration.matching import PHONE_RULES, PhoneRule
 from ..migration.options import MATCHES, EmptyRule, MatchBy, MigrationOptions, TagsRule
 from ..migration.tables.open import FORMATS
@@ -288,7 +288,12 @@ Limit: TypeAlias = Annotated[
 # What a row becomes
 Maps: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--map", metavar="COLUMN=FIELD", help="Send a column to a field; repeatable.", show_default=False),
+    typer.Option(
+        "--map",
+        metavar="COLUMN=FIELD",
+        help="Send a column to a field; repeatable, also for one column.",
+        show_default=False,
+    ),
 ]
 MappingFile: TypeAlias = Annotated[
     Path | None, typer.Option(help="File that maps all columns, as `leadconnector map` writes it.", show_default=False)
@@ -470,7 +475,11 @@ def words_of(options: MigrationOptions, *, goes_on: bool) -> list[str]:
         options: The options.
         goes_on: Whether the command goes on with the same rows; else it loads others, without a limit.
     """
-    given: list[tuple[str, object]] = [("--map", f"{column}={target}") for column, target in options.columns.items()]
+    given: list[tuple[str, object]] = [
+        ("--map", f"{column}={target}")
+        for column, said in options.columns.items()
+        for target in ([said] if isinstance(said, str) else said)
+    ]
     given += [("--mapping", options.mapping)]
     given += [("--ignore", name) for name in options.ignore]
     given += [("--owners", options.owners), ("--default-country", options.default_country)]
@@ -486,13 +495,18 @@ def words_of(options: MigrationOptions, *, goes_on: bool) -> list[str]:
     return words + [FLAGS[name] for name in options.selection.names()] + ["--snapshot"] * options.snapshot
 
 
-def read_maps(texts: Iterable[str]) -> dict[str, str]:
-    """Read each `--map` (Column=field).
+def read_maps(texts: Iterable[str]) -> dict[str, str | list[str]]:
+    """Read each `--map` (Column=field). A column that several name is sent to all their fields.
 
     Raises:
-        ConfigurationError: One has no meaning.
+        ConfigurationError: One has no meaning, or they contradict each other.
     """
-    return dict(map(_read_map, texts))
+    found: dict[str, dict[str, None]] = {}
+    for column, target in map(_read_map, texts):
+        found.setdefault(column, {})[target] = None
+    for column, targets in found.items():
+        read_targets(column, [*targets])
+    return {column: next(iter(targets)) if len(targets) == 1 else [*targets] for column, targets in found.items()}
 
 
 def _read_map(text: str) -> tuple[str, str]:

@@ -40,6 +40,7 @@ from ..migration.report.words import (
 )
 from ..private_file import write_new
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of, one_line
 from .conclusion import describe_problem
 from .options import read_rate
 from .orders import Order
@@ -75,19 +76,19 @@ def _sections(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
     yield "Rows", _rows(plan)
     yield COMPARISON_TITLE, [] if plan.comparison is None else describe_comparison(plan.comparison)
     yield "Problems", _problems(plan)
-    yield "Nothing would be sent", map(clean_text, plan.obstacles)
+    yield "Nothing would be sent", map(one_line, plan.obstacles)
     yield "Tags", [] if plan.tags is None else _tags(plan.tags)
-    yield f"Do not disturb ({DND_WORDS})", (f"{word} on {count:,} rows" for word, count in plan.dnd.items())
+    yield f"Do not disturb ({DND_WORDS})", (f"{word} on {count_of(count, 'row')}" for word, count in plan.dnd.items())
     yield "Fields that empty cells would clear", _emptied(plan)
-    yield "Custom fields that would be created", map(clean_text, plan.new_fields)
+    yield "Custom fields that would be created", map(one_line, plan.new_fields)
     yield "Calls and time", _locations(plan)
     yield "What else happens", plan.effects
-    yield "Assumptions", map(clean_text, plan.assumptions)
+    yield "Assumptions", map(one_line, plan.assumptions)
 
 
 def _columns(file: PlannedFile, *, is_alone: bool) -> Iterator[str]:
     export = f", looks like an export of {file.looks_like}" if file.looks_like else ""
-    yield f"{clean_text(file.name)}: {file.rows:,} rows{export}"
+    yield f"{clean_text(file.name)}: {count_of(file.rows, 'row')}{export}"
     names = [clean_text(column.name) for column in file.columns]
     width = min(max(map(len, names), default=0), _WIDEST)
     for name, column in zip(names, file.columns, strict=True):
@@ -113,7 +114,7 @@ def describe_comparison(found: Comparison) -> Iterator[str]:
         for change in row.changes:
             yield "  " + clean_text(f"{change.field}: {change.stored or 'nothing'} -> {change.sent or 'nothing'}")
     if found.changed > _MOST_GROUPS:
-        yield f"and {found.changed - _MOST_GROUPS:,} more rows"
+        yield f"and {count_of(found.changed - _MOST_GROUPS, 'more row')}"
 
 
 def _groups(title: str, groups: list[SharedContact], rows: int) -> Iterator[str]:
@@ -122,9 +123,9 @@ def _groups(title: str, groups: list[SharedContact], rows: int) -> Iterator[str]
         for row in group.rows:
             yield f"    {clean_text(f'{row.where}: {row.who}')} ({_fate(row)})"
         if group.size > len(group.rows):
-            yield f"    and {group.size - len(group.rows):,} more rows"
+            yield f"    and {count_of(group.size - len(group.rows), 'more row')}"
     if len(groups) > _MOST_GROUPS:
-        yield f"  and more ({rows:,} rows in all); --html and --json show them"
+        yield f"  and more ({count_of(rows, 'row')} in all); --html and --json show them"
 
 
 def _fate(row: SharedRow) -> str:
@@ -137,11 +138,11 @@ def _problems(plan: Plan) -> Iterator[str]:
     for kind in plan.problems[:_MOST]:
         yield f"{kind.count:,} x {clean_text(describe_problem(kind))}"
     if len(plan.problems) > _MOST:
-        yield f"and {len(plan.problems) - _MOST} more kinds; --html and --json show all"
+        yield f"and {count_of(len(plan.problems) - _MOST, 'more kind')}; --html and --json show all"
 
 
 def _tags(tags: PlannedTags) -> Iterator[str]:
-    yield f"{tags.rows:,} rows have tags. {TAGS_WORDS[tags.rule]}"
+    yield f"{count_of(tags.rows, 'row has', 'rows have')} tags. {TAGS_WORDS[tags.rule]}"
     shown = [f"{clean_text(name)} ({count:,})" for name, count in list(tags.names.items())[:_MOST]]
     more = tags.kinds - len(shown)
     yield ", ".join(shown) + (f", and {more:,} more" if more else "")
@@ -149,28 +150,29 @@ def _tags(tags: PlannedTags) -> Iterator[str]:
 
 def _emptied(plan: Plan) -> Iterator[str]:
     for name, count in list(plan.emptied.items())[:_MOST]:
-        yield f"{clean_text(name)} on {count:,} rows"
+        yield f"{clean_text(name)} on {count_of(count, 'row')}"
     if len(plan.emptied) > _MOST:
-        yield f"and {len(plan.emptied) - _MOST:,} more fields"
+        yield f"and {count_of(len(plan.emptied) - _MOST, 'more field')}"
 
 
 def _locations(plan: Plan) -> Iterator[str]:
     for location in plan.locations[:_MOST]:
         yield from _location(location)
     if plan.location_count > _MOST:
-        yield f"and {plan.location_count - _MOST:,} more locations"
+        yield f"and {count_of(plan.location_count - _MOST, 'more location')}"
     if plan.location_count > 1:
-        yield f"In total: at most {plan.calls:,} calls, {about_time(plan.seconds, plan.days)}"
+        yield f"In total: at most {count_of(plan.calls, 'call')}, {about_time(plan.seconds, plan.days)}"
 
 
 def _location(location: PlannedLocation) -> Iterator[str]:
     name = "the location" if location.id is None else f"location {clean_text(location.id)}"
-    limit = f"{location.max_requests:,} calls in {location.per_seconds:g} s"
+    limit = f"{count_of(location.max_requests, 'call')} in {location.per_seconds:g} s"
     if location.daily is not None:
         limit += f" and {location.daily:,} a day"
     left = "" if location.left_today is None else f", {location.left_today:,} left today"
     told = about_time(location.seconds, location.days)
-    yield f"{name}: {location.rows:,} rows, at most {location.calls:,} calls, {told} ({limit}{left})"
+    rows, calls = count_of(location.rows, "row"), count_of(location.calls, "call")
+    yield f"{name}: {rows}, at most {calls}, {told} ({limit}{left})"
 
 
 class PlanOrder(Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from rich.text import Text
 from ..bulk.report import SCHEMA, BatchReport, Outcome
 from ..migration.steps import StepProgress
 from ..protocol.answers import clean_text
-from ..protocol.text import printable
+from ..protocol.text import count_of, printable
 from .flags import with_flags
 
 
@@ -259,7 +259,7 @@ class Lines(Silent):
         now = time.monotonic()
         if now - self._told >= _LINE_SECONDS:
             self._told = now
-            done = f"{self._report.total}/{self._total} rows, {self._pace}"
+            done = f"{self._report.total}/{count_of(self._total, 'row')}, {self._pace}"
             tell(f"{done}, {_counts(self._report)}, {_quota(self._quota_left())}")
 
 
@@ -333,12 +333,13 @@ def _counts(report: BatchReport) -> str:
 
 
 def _step(progress: StepProgress) -> str:
-    total = "" if progress.total is None else f"/{progress.total:,}"
-    return f"{progress.work}: {progress.done:,}{total} rows"
+    if progress.total is None:
+        return f"{progress.work}: {count_of(progress.done, 'row')}"
+    return f"{progress.work}: {progress.done:,}/{count_of(progress.total, 'row')}"
 
 
 def _quota(left: int | None) -> str:
-    return "quota not known yet" if left is None else f"{left:,} calls left today"
+    return "quota not known yet" if left is None else f"{count_of(left, 'call')} left today"
 
 
 def clock_text(seconds: float) -> str:

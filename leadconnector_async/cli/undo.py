@@ -15,6 +15,7 @@ from ..limits.limit import RateLimit
 from ..migration.migration import Migration
 from ..migration.undo import UNDO_REPORT, UNDO_TABLE, UndoPlan, UndoReport
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of
 from .options import read_rate
 from .past_runs import Pace, PastOrder, describe_place, make_client, open_run
 from .terminal import INTERRUPTED, STOPPED, is_agreed, is_person_there, show, show_document, stopping_in_order, tell
@@ -68,11 +69,8 @@ async def undo(order: UndoOrder) -> int:
 
 def _tell_beforehand(order: UndoOrder, run: Migration, plan: UndoPlan, rate: RateLimit) -> None:
     calls = _count_to_delete(order, plan) * (1 if order.is_forced else 2)
-    show(f"{run.folder}: {plan.created:,} contacts created in {describe_place(run)}")
-    show(
-        f"Undo deletes them with everything that belongs to them: {calls:,} calls, which take "
-        f"{_least_time(calls, rate)}."
-    )
+    show(f"{run.folder}: {count_of(plan.created, 'contact')} created in {describe_place(run)}")
+    show(f"Undo deletes them with everything that belongs to them: {_calls_take(calls, rate)}.")
     if plan.created:
         _tell_of_changed(order)
     if plan.inferred:
@@ -80,12 +78,11 @@ def _tell_beforehand(order: UndoOrder, run: Migration, plan: UndoPlan, rate: Rat
     if plan.updated and run.restores:
         _tell_of_restoring(order, plan, rate)
     elif plan.updated:
-        show(
-            f"{plan.updated:,} contacts that already existed were updated; the load did not keep what they held "
-            "before, so they stay as they are."
-        )
+        updated = count_of(plan.updated, "contact that already existed was", "contacts that already existed were")
+        show(f"{updated} updated; the load did not keep what they held before, so they stay as they are.")
     if plan.unknown:
-        show(f"{plan.unknown:,} rows may have created contacts, but no answer says so: look them up (failed.csv).")
+        rows = count_of(plan.unknown, "row")
+        show(f"{rows} may have created contacts, but no answer says so: look them up (failed.csv).")
 
 
 def _count_to_delete(order: UndoOrder, plan: UndoPlan) -> int:
@@ -113,9 +110,10 @@ def _tell_of_changed(order: UndoOrder) -> None:
 
 def _tell_of_restoring(order: UndoOrder, plan: UndoPlan, rate: RateLimit) -> None:
     calls = 2 * plan.updated
+    updated = count_of(plan.updated, "contact that already existed was", "contacts that already existed were")
     show(
-        f"{plan.updated:,} contacts that already existed were updated. Undo restores the fields that the run sent: "
-        f"{calls:,} calls, which take {_least_time(calls, rate)}, and three more for each company that changed."
+        f"{updated} updated. Undo restores the fields that the run sent: "
+        f"{_calls_take(calls, rate)}, and three more for each company that changed."
     )
     if order.is_forced:
         show("Fields that somebody has changed since are restored too (--force).")
@@ -126,12 +124,17 @@ def _tell_of_restoring(order: UndoOrder, plan: UndoPlan, rate: RateLimit) -> Non
     )
 
 
+def _calls_take(calls: int, rate: RateLimit) -> str:
+    return f"{count_of(calls, 'call, which takes', 'calls, which take')} {_least_time(calls, rate)}"
+
+
 def _least_time(calls: int, rate: RateLimit) -> str:
     """Say how long calls to one location take at least."""
     if rate.daily is not None and calls > rate.daily:
-        return f"at least {math.ceil(calls / rate.daily)} days"
+        return f"at least {count_of(math.ceil(calls / rate.daily), 'day')}"
     seconds = max(math.ceil(calls / rate.max_requests) - 1, 0) * rate.per_seconds
-    return f"at least {seconds:.0f} s" if seconds < 2 * _MINUTE else f"at least {seconds / _MINUTE:.0f} minutes"
+    minutes = count_of(round(seconds / _MINUTE), "minute")
+    return f"at least {seconds:.0f} s" if seconds < 2 * _MINUTE else f"at least {minutes}"
 
 
 async def _may_begin(order: UndoOrder, plan: UndoPlan, stop: asyncio.Event, *, restores: bool) -> bool:
@@ -147,7 +150,7 @@ async def _may_begin(order: UndoOrder, plan: UndoPlan, stop: asyncio.Event, *, r
         what = "delete contacts" if not updated else "delete and restore contacts"
         raise ConfigurationError(f"this would {what}, and there is no terminal to ask on; give --yes to agree")
     counts = (("delete", _count_to_delete(order, plan)), ("restore", updated))
-    parts = [f"{verb} {count:,} contacts" for verb, count in counts if count]
+    parts = [f"{verb} {count_of(count, 'contact')}" for verb, count in counts if count]
     question = " and ".join(parts)
     return await is_agreed(f"{question[0].upper()}{question[1:]}?", stop)
 
@@ -158,7 +161,7 @@ def _conclude(order: UndoOrder, report: UndoReport, *, is_interrupted: bool) -> 
     show_document({"folder": str(folder), **counts})
     counts["kept"] -= report.inferred
     told = [f"{counts[name]:,} {words}" for name, words in _WORDS.items() if counts[name]]
-    show(f"{report.created + report.updated:,} contacts: {', '.join(told) or 'nothing to do'}")
+    show(f"{count_of(report.created + report.updated, 'contact')}: {', '.join(told) or 'nothing to do'}")
     is_stopped = report.stopped is not None and not report.is_done
     if is_stopped:
         show(f"Stopped early: {clean_text(report.stopped or '')}")
@@ -186,7 +189,7 @@ def _show_changes(order: UndoOrder, report: UndoReport) -> None:
     for change, count in kinds[:_MOST_KINDS]:
         show(f"  {count:,} x {clean_text(change)}")
     if len(kinds) > _MOST_KINDS:
-        show(f"  and {len(kinds) - _MOST_KINDS:,} more kinds of change, see {UNDO_TABLE}")
+        show(f"  and {count_of(len(kinds) - _MOST_KINDS, 'more kind')} of change, see {UNDO_TABLE}")
     if not order.is_forced:
         show("If your own workflows made these changes, --force undoes these contacts too.")
 

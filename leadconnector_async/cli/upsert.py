@@ -25,9 +25,11 @@ from ..migration.mapping.custom_fields import about_emptied
 from ..migration.mapping.rows import split_emptied
 from ..migration.migration import IN_SANDBOX, Content, Migration
 from ..migration.options import TagsRule
+from ..migration.report.html import shorten
 from ..migration.tables import find_files
 from ..migration.tables.inputs import STDIN, Inputs
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of, one_line
 from ..run.folder import RUN_FILE, is_run
 from ..run.target import is_same_target
 from .accounts import choose_token
@@ -296,17 +298,17 @@ def _tell_of_rows(run: Migration) -> None:
     if not run.read_files:
         return
     for sentence in (*run.notes, *_about_columns(run)):
-        tell(clean_text(sentence))
+        tell(one_line(sentence))
     problems = run.plan.problems
     for kind in problems[:_MOST_KINDS]:
         tell(f"  {kind.count} x {clean_text(describe_problem(kind))}")
     if len(problems) > _MOST_KINDS:
-        tell(f"  and {len(problems) - _MOST_KINDS} more kinds of problems")
+        tell(f"  and {count_of(len(problems) - _MOST_KINDS, 'more kind')} of problem")
     for sentence in run.shared:
         tell(sentence)
     emptied = about_emptied(split_emptied(run.read_files)[0]) if run.options.empty == "clear" else None
     if emptied is not None:
-        tell(clean_text(emptied))
+        tell(one_line(emptied))
 
 
 def _about_columns(run: Migration) -> Iterator[str]:
@@ -321,7 +323,7 @@ def _about_columns(run: Migration) -> Iterator[str]:
             yield f"{file.name}: read as consent: {', '.join(consent)}"
         by_reason: dict[str, list[str]] = {}
         for unsent in file.map.unsent:
-            by_reason.setdefault(unsent.reason, []).append(unsent.name)
+            by_reason.setdefault(unsent.reason, []).append(shorten(unsent.name))
         for reason, names in by_reason.items():
             yield f"{file.name}: ignored columns: {', '.join(names)} ({reason})"
 
@@ -331,7 +333,8 @@ async def _is_agreed(order: Order, run: Migration, client: LeadConnector, stop: 
     if order.is_agreed or order.is_sandbox or not is_person_there():
         return True
     where = f"location {client.location_id}" if client.location_id else "the locations that they name"
-    return await is_agreed(f"Send {run.plan.rows:,} rows to {clean_text(where)} at {clean_text(client.host)}?", stop)
+    rows = count_of(run.plan.rows, "row")
+    return await is_agreed(f"Send {rows} to {clean_text(where)} at {clean_text(client.host)}?", stop)
 
 
 # ---------------------------------------------------------------------------------------------- the load

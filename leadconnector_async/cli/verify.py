@@ -12,6 +12,7 @@ from msgspec import Struct
 from ..migration.migration import Migration
 from ..migration.verify import VERIFY_REPORT, VERIFY_TABLE, Sample, VerifyReport, describe_confidence
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of
 from .past_runs import Pace, PastOrder, describe_place, make_client, open_run
 from .terminal import INTERRUPTED, STOPPED, show, show_document, stopping_in_order
 
@@ -59,9 +60,9 @@ def _conclude(order: VerifyOrder, run: Migration, report: VerifyReport, *, is_in
     for field, reason, count in report.reasons[:_MOST_REASONS]:
         show(f"  {count:,} x {clean_text(f'{field} {reason}'.strip())}")
     if len(report.reasons) > _MOST_REASONS:
-        show(f"  and {len(report.reasons) - _MOST_REASONS} more kinds")
+        show(f"  and {count_of(len(report.reasons) - _MOST_REASONS, 'more kind')}")
     if report.unread:
-        show(f"The contacts of {report.unread:,} rows could not be read.")
+        show(f"The contacts of {count_of(report.unread, 'row')} could not be read.")
     if report.overwritten:
         rows = "row was" if report.overwritten == 1 else "rows were"
         show(f"{report.overwritten:,} {rows} overwritten by another row of the same person, as intended.")

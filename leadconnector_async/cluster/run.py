@@ -189,7 +189,7 @@ def describe(options: ClientOptions, parts: list[str] | Frame, meaning: Meaning)
         "location": options.location_id or "",
         "target": options.base_url,
         "api_version": options.api_version,
-        "meaning": msgspec.json.encode(described).decode(),
+        "meaning": msgspec.json.encode((*described, meaning.values) if meaning.values else described).decode(),
     }
 
 

@@ -26,6 +26,7 @@ from ..migration.mapping.meaning import Meaning
 from ..migration.mapping.rows import FileRow, RowFile, open_row_file
 from ..migration.tables import Reading, find_files
 from ..models import ContactUpsert
+from ..protocol.text import count_of
 from ..rules.problems import UnusableCellError
 from .spool import Spool
 from .store import Store, load_cluster_library, name_of
@@ -90,7 +91,7 @@ def _matches(name: str) -> list[str]:
 def describe_source(parts: list[str] | Frame) -> str:
     """Return what a source is known by when a load goes on: names and sizes of files, partitions and columns."""
     if isinstance(parts, Frame):
-        return f"{parts.npartitions} partitions of {', '.join(map(str, parts.columns))}"
+        return f"{count_of(parts.npartitions, 'partition')} of {', '.join(map(str, parts.columns))}"
     return "\n".join(f"{file} {_size(file)}" for file in parts)
 
 

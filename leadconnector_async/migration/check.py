@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..errors import ConfigurationError
+from ..protocol.text import count_of
 from ..rules.consent import ALL
 from ..rules.problems import ProblemCount, ProblemTally, UnreadColumn
 from ..rules.texts import clean_cell
@@ -37,8 +38,9 @@ class ConsentCells:
 
     def add(self, record: Record) -> None:
         """Take note of a row."""
+        cells = self._file.meant(record) if self._doubted else ()
         for column, doubt in self._doubted if record.error is None else ():
-            cell = clean_cell(record.cells[column.position]) if column.position < len(record.cells) else ""
+            cell = clean_cell(cells[column.position]) if column.position < len(cells) else ""
             if cell:
                 self._filled[column.position] += 1
                 if doubt.is_unread(cell):
@@ -74,7 +76,8 @@ def describe_unread(unread: UnreadColumn) -> str:
     shown = ", ".join(f"{word!r} {count:,} x" for word, count in words[:_MOST_SHOWN])
     more = f" and {len(words) - _MOST_SHOWN} more" if len(words) > _MOST_SHOWN else ""
     return (
-        f"{unread.file}: the column {unread.column!r} {unread.why} ({shown}{more}; {unread.filled:,} cells are filled)"
+        f"{unread.file}: the column {unread.column!r} {unread.why} ({shown}{more}; "
+        f"{count_of(unread.filled, 'cell is filled', 'cells are filled')})"
     )
 
 
@@ -106,12 +109,12 @@ def refuse_problems(tally: ProblemTally) -> None:
         raise ConfigurationError(
             f"{first.where}: {what}{first.sentence}; with `strict` nothing is sent while any cell or row cannot be "
             "sent "
-            f"({count} of them; without `strict` they are left out)"
+            f"({count:,} of them; without `strict` they are left out)"
         )
 
 
 def _times(kind: ProblemCount) -> str:
-    return kind.where if kind.count == 1 else f"{kind.count} cells, the first in {kind.where}"
+    return kind.where if kind.count == 1 else f"{count_of(kind.count, 'cell')}, the first in {kind.where}"
 
 
 def has_location_names(files: Iterable[RowFile]) -> bool:
@@ -123,7 +126,8 @@ def _location_cells(file: RowFile) -> Iterator[str]:
     columns = file.map.columns if file.map else ()
     positions = [column.position for column in columns if column.target.field == "locationId"]
     for record in file.table.rows() if positions else ():
+        cells = file.meant(record)
         for position in positions:
-            cell = record.cells[position].strip() if position < len(record.cells) else ""
+            cell = cells[position].strip() if position < len(cells) else ""
             if cell:
                 yield cell

@@ -22,12 +22,12 @@ from ..models import Contact, ContactUpsert
 from ..models.identity import Identity
 from ..models.search import FoundContact
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of
 from ..run.rows import RunFile
 from .before import LocationRead, StoredContact, StoredContacts, Way, keys_of
 from .matching import Field, MatchRule
 from .plan import time_needed
 from .planning import Asked, ask_locations
-from .report.html import count_of
 from .report.words import about_time
 from .select import SentRows
 

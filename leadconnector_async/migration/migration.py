@@ -181,6 +181,7 @@ class Migration:
             paths = [sources] if isinstance(sources, str | Path) else sources
             sources = Sources(files=[Path(path) for path in paths])
         meaning = await in_thread(options.read_meaning)
+        sources = await in_thread(partial(options.complete, sources))
         stop = stop or asyncio.Event()
         place = None if folder is None else Path(folder)
         if place is not None:
@@ -340,7 +341,7 @@ class Migration:
         """
         found = options.describe(options.read_meaning())
         changed = [name for name, value in found.items() if self._file.about(f"same.{name}") != value]
-        if self._is_changed(sources, piped):
+        if self._is_changed(options.complete(sources), piped):
             changed.insert(0, _FILES)
         if changed:
             raise ConfigurationError(
@@ -953,7 +954,14 @@ def _kind_of(sources: Sources) -> str:
     """Return what is known of sources beside the content of files: how these are read, or which query it is."""
     if sources.query is not None:
         return _encode(sources.query.describe())
-    return "standard input" if STDIN in sources.files else _encode(sources.reading)
+    if STDIN in sources.files:
+        return "standard input"
+    how = msgspec.structs.asdict(sources.reading)
+    # What a run of an earlier version does not have is left out where nothing is said of it.
+    return _encode({name: value for name, value in how.items() if value is not None or name not in _NEWER})
+
+
+_NEWER: Final = ("delimiter", "usual_encoding")
 
 
 def _encode(value: Any) -> str:

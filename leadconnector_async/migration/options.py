@@ -16,6 +16,7 @@ from .mapping.file import MappingFile, read_mapping_file
 from .mapping.meaning import IdRule, Meaning
 from .matching import PhoneRule
 from .select import Selection
+from .tables.inputs import Sources
 
 MatchBy: TypeAlias = Literal["auto", "id", "email-phone"]
 MATCHES: Final[tuple[MatchBy, ...]] = ("auto", "id", "email-phone")
@@ -23,15 +24,16 @@ _IDS: Final[Mapping[MatchBy, IdRule]] = {"auto": "some", "id": "all", "email-pho
 TagsRule: TypeAlias = Literal["add", "replace"]
 EmptyRule: TypeAlias = Literal["keep", "clear"]
 RowCount: TypeAlias = Annotated[int, Meta(ge=1)]
-_NO_FILE: Final = MappingFile(columns={}, settings={})
+_NO_FILE: Final = MappingFile()
 
 
 class MigrationOptions(Struct, frozen=True, kw_only=True):
     """What is done with rows. A plan fixes it; limits, the token and the like are the client's.
 
     Attributes:
-        columns: The target of columns by header, e.g. `{"Work e-mail": "email"}`; other columns go by their headers.
-        mapping: A mapping file; it names all columns that are sent.
+        columns: The target of columns by header, or several, e.g. `{"Work e-mail": "email"}`; other columns go by their
+            headers.
+        mapping: A mapping file; it names all columns that are sent, and may say how files and their words are read.
         ignore: Headers of columns that are not sent.
         owners: A CSV file of users, with a column `id` and any of `email` and `name`, for columns that name owners.
         default_country: Country of phone numbers without a country code, as two letters, e.g. `US`.
@@ -59,7 +61,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         ConfigurationError: One has no meaning, or they contradict each other.
     """
 
-    columns: Mapping[str, str] = {}
+    columns: Mapping[str, str | Sequence[str]] = {}
     mapping: Path | None = None
     ignore: Sequence[str] = ()
     owners: Path | None = None
@@ -122,6 +124,7 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
         more = {column: target for column, target in file.columns.items() if column not in self.columns}
         return Meaning(
             columns={**self.columns, **more},
+            values=file.values,
             is_whole=self.mapping is not None,
             ignored=frozenset(self.ignore),
             checks=read_checks(
@@ -136,9 +139,23 @@ class MigrationOptions(Struct, frozen=True, kw_only=True):
             takes_nameless=self.create_nameless,
         )
 
+    def complete(self, sources: Sources) -> Sources:
+        """Return sources with what the mapping file says of how files are read.
+
+        Raises:
+            ConfigurationError: The mapping file cannot be read.
+        """
+        if self.mapping is None:
+            return sources
+        said = read_mapping_file(self.mapping).settings
+        how = {"delimiter": said.get("delimiter"), "usual_encoding": said.get("encoding")}
+        given = {name: value for name, value in how.items() if value is not None}
+        return msgspec.structs.replace(sources, reading=msgspec.structs.replace(sources.reading, **given))
+
     def describe(self, meaning: Meaning) -> dict[str, str]:
         """Return what must be the same when a load goes on; `CHANGED` has a sentence for each."""
         mapped = [meaning.columns, meaning.is_whole, sorted(meaning.ignored), meaning.owners.describe()]
+        mapped += [meaning.values] if meaning.values else []
         return {
             "mapping": _text([*mapped, self.create_fields]),
             "checks": _text(meaning.checks),

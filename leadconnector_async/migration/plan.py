@@ -9,6 +9,7 @@ from typing import Final, Literal
 from msgspec import Struct, field
 
 from ..limits.limit import RateLimit
+from ..protocol.text import count_of
 from ..rules.problems import ProblemCount
 from .matching import Field, Forecast, PhoneRule, SharedFate
 
@@ -270,8 +271,11 @@ def effects_of(writes: int, tagged: int) -> list[str]:
     if not writes:
         return []
     whose = "starts workflows that are triggered by a created or changed contact"
-    told = [f"Each of the {writes:,} writes fires the location's contact webhooks, and {whose}."]
-    return [*told, f"Tags of {tagged:,} rows start workflows that are triggered by a tag."] if tagged else told
+    each = "The write" if writes == 1 else f"Each of the {count_of(writes, 'write')}"
+    told = [f"{each} fires the location's contact webhooks, and {whose}."]
+    return (
+        [*told, f"Tags of {count_of(tagged, 'row')} start workflows that are triggered by a tag."] if tagged else told
+    )
 
 
 def longest(locations: Sequence[PlannedLocation]) -> tuple[float, int]:

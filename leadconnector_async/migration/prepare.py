@@ -31,20 +31,20 @@ from ..errors import (
 from ..limits.limit import RateLimit
 from ..models import ContactUpsert
 from ..protocol.answers import clean_text
+from ..protocol.text import count_of, one_line
 from ..rules.problems import ProblemTally, UnreadColumn
 from ..run.database import Database
 from ..run.rows import KeptRow, Rows, RunFile
 from .check import ConsentCells, describe_unread, has_location_names, refuse_missing_options, refuse_problems
-from .mapping.custom_fields import FieldDefinitions
+from .mapping.custom_fields import FieldDefinitions, collect_missing
 from .mapping.directories import Directory, create_field, fetch_fields, fetch_locations, why_not_looked_up
 from .mapping.meaning import Meaning, check_names
 from .mapping.rows import FileRow, RowFile
-from .mapping.targets import read_target
+from .mapping.targets import read_targets
 from .matching import Matching, MatchRule, action_for
 from .options import MigrationOptions
 from .phones import keep_shared_rows
 from .planning import MOST_ASKED, Asked, ask_locations
-from .report.html import count_of
 from .survey import Survey
 from .tables import Record, Table
 from .tables.file import File
@@ -137,7 +137,7 @@ class Preparation:
             InterruptedError: `stop` was set.
         """
         files = await in_thread(lambda: [RowFile(table, meaning) for table in tables])  # may look at all cells
-        self._check_names(files)
+        self._check_names(files, meaning)
         self._check_location(files)
         self.files = files = await self._look_up(files)
         one_pass, rows = _Pass(self._survey(matching, files), files), Rows(self._file)
@@ -146,10 +146,11 @@ class Preparation:
             self._tell(sentence)
         return await self._conclude(one_pass, rows, matching, asks_all=asks_all)
 
-    def _check_names(self, files: Sequence[RowFile]) -> None:
+    def _check_names(self, files: Sequence[RowFile], meaning: Meaning) -> None:
         names = [name for file in files for name in (*file.columns, *file.table.columns)]
         check_names("`columns`", self._options.columns, names)
         check_names("`ignore`", self._options.ignore, names)
+        check_names("the mapping file, values of", meaning.values, names)
 
     def _check_location(self, files: Sequence[RowFile]) -> None:
         if self._client is not None and not self._location_id and not all(file.has_locations for file in files):
@@ -197,7 +198,9 @@ class Preparation:
             more = msgspec.structs.replace(more, fields=await self._fetch_fields(files, meaning))
         if await in_thread(partial(has_location_names, files)):
             more = msgspec.structs.replace(more, locations=await self._fetch_locations(meaning))
-        found = list(files) if more == meaning else [RowFile(file.table, more) for file in files]
+        found = list(files)
+        if more != meaning:
+            found = collect_missing(lambda file: RowFile(file.table, more), files, more.fields)
         if self._options.match == "auto":
             return [await self._confirm_ids(file) if file.has_ids else file for file in found]
         return found
@@ -246,8 +249,8 @@ class Preparation:
                 "Custom fields are sent by key and are not checked, because each row may be for another location."
             )
             return None
-        targets = [read_target(text) for text in meaning.columns.values()]
-        said = [target.part for target in targets if target is not None and target.is_custom_field]
+        targets = [target for pair in meaning.columns.items() for target in read_targets(*pair)]
+        said = [target.part for target in targets if target.is_custom_field]
         try:
             fetch = partial(fetch_fields, self._client)
             pool = Pool(self._client, waits_for_quota=self._waits_for_quota)
@@ -312,7 +315,7 @@ class Preparation:
                 raise why_not_looked_up(sentence, error) from None
             made.append(name)
             self._file.note([(_FIELDS_MADE, msgspec.json.encode(made).decode()), (_UNRESOLVED, "yes")])
-        self._tell(f"Custom fields created, each a single line of text: {clean_text(', '.join(missing))}")
+        self._tell(f"Custom fields created, each a single line of text: {one_line(', '.join(missing))}")
 
     # ------------------------------------------------------------------------------------------ what stops a load
 
@@ -359,8 +362,8 @@ class Preparation:
             stop=self._stop,
         )
         if len(names) > MOST_ASKED:
-            more = len(names) - MOST_ASKED
-            self._tell(f"{more:,} more locations were not asked: the usual limits and matching are assumed.")
+            more = count_of(len(names) - MOST_ASKED, "more location was", "more locations were")
+            self._tell(f"{more} not asked: the usual limits and matching are assumed.")
         return asked
 
     async def _settle_phones(self, matching: Matching, files: Sequence[RunFile], asked: dict[str, Asked]) -> list[str]:
@@ -460,6 +463,7 @@ class _KeptTable(Table):
         self.row_word = about.row_word
         self.columns = about.header
         self.has_objects = about.is_lines
+        self.result_delimiter, self.needs_mark = about.delimiter, about.needs_mark
 
     @property
     def file(self) -> File:  # type: ignore[override]
@@ -483,7 +487,7 @@ def _refuse_unread(tally: ProblemTally) -> None:
         ConfigurationError: There is one; the sentence names the ways to say what it means.
     """
     if tally.unread:
-        told = "; ".join(clean_text(f"{describe_unread(unread)}; {_ways_to_settle(unread)}") for unread in tally.unread)
+        told = "; ".join(one_line(f"{describe_unread(unread)}; {_ways_to_settle(unread)}") for unread in tally.unread)
         raise ConfigurationError(told)
 
 
@@ -498,14 +502,14 @@ def describe_conflicts(waiting: int, skipped: int, calls: int, *, is_wanted: boo
     told = []
     if waiting:
         told.append(
-            f"{_rows(waiting)} the phone of another person in an earlier row. To overwrite nobody, the phone is left "
+            f"{_have(waiting)} the phone of another person in an earlier row. To overwrite nobody, the phone is left "
             f"out there and set after all rows, with {count_of(calls, 'more call')} (`phone_conflict='second-pass'`)."
         )
     if skipped:
         why = "`phone_conflict='skip'`" if is_wanted else "their location matches by phone alone"
-        told.append(f"{_rows(skipped)} the phone of another person in an earlier row: left out ({why}).")
+        told.append(f"{_have(skipped)} the phone of another person in an earlier row: left out ({why}).")
     return told
 
 
-def _rows(count: int) -> str:
-    return "1 row has" if count == 1 else f"{count:,} rows have"
+def _have(rows: int) -> str:
+    return count_of(rows, "row has", "rows have")

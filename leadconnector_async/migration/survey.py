@@ -170,7 +170,7 @@ def describe_file(file: RowFile, count: int) -> PlannedFile:
     if file.map is None:
         columns = [PlannedColumn(name=name, target=name) for name in file.columns]
         return PlannedFile(name=file.name, rows=count, looks_like=None, columns=columns)
-    targets = {name: target.text for name, target in file.map.targets.items()}
+    targets = file.map.texts
     reasons = {unsent.name: unsent.reason for unsent in file.map.unsent}
     return PlannedFile(
         name=file.name,

@@ -26,7 +26,7 @@ from ..errors import (
     ValidationError,
 )
 from .request import Request, T
-from .text import INVISIBLE
+from .text import one_line
 
 
 class Response(Struct, frozen=True, gc=False):
@@ -44,7 +44,6 @@ _UNAUTHORIZED: Final = HTTPStatus.UNAUTHORIZED.phrase.lower()
 _TIMED_OUT = "command timed out"
 _PERMANENT_DND = re.compile(r"not authorized to update permanent dnd\b", re.I)
 _NOT_FOUND = re.compile(r"(contact|note|task|custom ?field|location).{0,40}not found|not found for id", re.I)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _TAG = re.compile(r"<(/?)([a-z]*+)[^<>]*+>", re.I)
 _UNSHOWN_TAGS: Final = ("style", "script", "title")
 _MAX_MESSAGE_CHARS = 500
@@ -137,7 +136,7 @@ def _shown_text(page: str) -> str:
 
 def clean_text(text: str) -> str:
     """Make text of unknown origin safe to print on one line: no control or invisible characters, no great length."""
-    return " ".join(INVISIBLE.sub("", _CONTROL.sub(" ", text)).split())[:_MAX_MESSAGE_CHARS]
+    return one_line(text)[:_MAX_MESSAGE_CHARS]
 
 
 def _advice(messages: tuple[str, ...]) -> str | None:

@@ -534,10 +534,11 @@ def judge(cell: str, kind: ConsentKind, *, is_time: bool = False) -> ConsentAnsw
         kind: What the column asks for.
         is_time: Whether it holds the time of an opt-out, in whatever form: then all that is filled in is one.
     """
+    is_yes = read_answer(cell)
+    if is_yes is not None:  # before all else: no other rule may take a yes for nothing
+        return "closes" if is_yes == (kind == "opt-out") else "leaves"
     text, word = _read_word(cell)
     words = _cell_words()
-    if word in words.yes or word in words.no:  # before all else: no other rule may take a yes for nothing
-        return "closes" if (word in words.yes) == (kind == "opt-out") else "leaves"
     if word in words.closes or word in words.closes_beside or word in words.asked_closes:
         return "closes"
     if kind == "opt-in" and word in words.no_member:
@@ -549,6 +550,13 @@ def judge(cell: str, kind: ConsentKind, *, is_time: bool = False) -> ConsentAnsw
     if _DATE.fullmatch(text) is not None:
         return "closes" if kind == "opt-out" else "leaves"
     return "closes" if is_time else "unread"
+
+
+def read_answer(cell: str) -> bool | None:
+    """Return whether a cell says yes or no, in any of the languages; None where it says neither."""
+    _, word = _read_word(cell)
+    words = _cell_words()
+    return True if word in words.yes else False if word in words.no else None
 
 
 WordWeight: TypeAlias = Literal["strong", "weaker", "weakest", "none"]

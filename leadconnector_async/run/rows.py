@@ -45,6 +45,8 @@ class KeptFile(Struct, frozen=True, kw_only=True):
         has_locations: Whether some column names a location.
         has_tags: Whether rows may have tags.
         count: How many rows it has.
+        delimiter: What is to stand between cells of the files with our results; None where anything may.
+        needs_mark: Whether a spreadsheet needs a byte order mark in the files with our results.
     """
 
     name: str
@@ -60,6 +62,8 @@ class KeptFile(Struct, frozen=True, kw_only=True):
     has_locations: bool
     has_tags: bool
     count: int
+    delimiter: str | None = None
+    needs_mark: bool = False
 
 
 class KeptRow(Struct, frozen=True, gc=False):

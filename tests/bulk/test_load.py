@@ -391,7 +391,7 @@ async def test_a_refused_token_stops_the_load_at_once(open_sandbox: OpenSandbox,
     assert isinstance(report.stopped, AuthenticationError)
     assert (report.total, report.not_attempted) == (5_000, 5_000)
     assert sandbox.requests == 1
-    with pytest.raises(LoadStoppedError, match="5000 rows not attempted") as caught:
+    with pytest.raises(LoadStoppedError, match="5,000 rows not attempted") as caught:
         report.raise_for_failures()
     assert caught.value.__cause__ is report.stopped
 

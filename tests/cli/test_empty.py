@@ -83,7 +83,7 @@ def test_a_plan_tells_what_would_be_emptied(run: Run, tmp_path: Path) -> None:
     emptied = ("firstName", "lastName", "city", "timezone", "dateOfBirth", "custom:nickname", "custom:interests")
     assert told["emptied"] == dict.fromkeys(emptied, 1)
     assert any("do not empty email and phone" in sentence for sentence in told["assumptions"])
-    assert "city on 1 rows" in run("plan", path, "--offline", "--empty", "clear")[1]
+    assert "city on 1 row" in run("plan", path, "--offline", "--empty", "clear")[1]
     assert json.loads(run("plan", path, "--offline", "--json")[1])["emptied"] == {}
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import re
 import shlex
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from leadconnector_async import Contact, LeadConnector
@@ -200,9 +204,174 @@ def test_locations_by_name_are_looked_up(tmp_path: Path, served: Callable[..., s
     assert table(tmp_path / "second" / "failed.csv")[0]["error"].endswith("is not among the known locations")
 
 
+def test_all_custom_fields_that_there_are_not_are_told_at_once(run: Run, tmp_path: Path) -> None:
+    first = write(tmp_path / "a.csv", "email,custom:Shoe,custom:score\na@example.com,47,1\n")
+    second = write(tmp_path / "b.csv", "email,Hat,custom:Glove,Plan\nb@example.com,XL,7,Pro\n")
+    options = ["--map", "Hat=custom:Intrests", "--map", "Plan=custom:Plan"]
+    code, out, err = run("upsert", first, second, "--sandbox", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "the location has no custom fields 'Shoe' (" in err
+    for name in ("'Intrests' (did you mean 'Interests'?)", "'Glove' ("):
+        assert name in err
+    assert "--create-fields makes them, and --ignore leaves their columns out" in err
+    assert "'Plan'" not in err.partition("there are")[0]
+    many = write(tmp_path / "c.csv", f"email,{','.join(f'custom:Field {number}' for number in range(60))}\na@b.co\n")
+    err = run("upsert", many, "--sandbox")[2]
+    assert all(f"'Field {number}'" in err for number in range(60))
+
+
+def test_a_column_that_is_mapped_twice_feeds_both_fields(run: Run, tmp_path: Path, served: Callable[..., str]) -> None:
+    path = write(tmp_path / "a.csv", "email,Tel\na@example.com,+1 617 555 0101\nb@example,+16175550102\n")
+    url = served()
+    options = ["--map", "Tel=phone", "--map", "Tel=custom:Nick Name", "--map", "Tel=phone", "--create-fields"]
+    code, out, err = load(url, path, *options)
+    assert code == 1, err
+    (row,) = table(tmp_path / "out" / "succeeded.csv")
+    (contact,) = stored(url, row["contact_id"])
+    assert (contact.phone, contact.__dict__["named"]) == ("+16175550101", {"Nick Name": "+1 617 555 0101"})
+    assert "--map Tel=phone --map 'Tel=custom:Nick Name'" in out
+    _, out, _ = run("plan", path, "--offline", *options)
+    assert "-> phone, custom:Nick Name" in out
+
+
+def test_a_mapping_file_says_how_files_and_words_are_read(run: Run, tmp_path: Path, served: Callable[..., str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        "Mail^Vorname^Status^Geboren\na@example.com^J\u00fcrgen^Raus^03.04.1990\nb@example^Zo\u00eb^Drin^\n".encode(
+            "cp1252"
+        )
+    )
+    write(
+        tmp_path / "m.toml",
+        '[columns]\nMail = "email"\nVorname = ["firstName", "tags"]\nGeboren = "dateOfBirth"\n'
+        '[values."Status"]\n"raus" = "unsubscribed"\nDrin = "subscribed"\n'
+        '[settings]\nencoding = "cp1252"\ndelimiter = "^"\ndate_order = "dmy"\n',
+    )
+    url = served()
+    code, _, err = load(url, path, "--mapping", str(tmp_path / "m.toml"))
+    assert code == 1, err
+    assert "read as consent: Status (opt-in:Email)" in err
+    failed = (tmp_path / "out" / "failed.csv").read_text(encoding="utf-8-sig")
+    assert failed.startswith("Mail^Vorname^Status^Geboren^status^error^trace_id")
+    (row,) = table(tmp_path / "out" / "succeeded.csv", "^")
+    (contact,) = stored(url, row["contact_id"])
+    assert (contact.first_name, contact.date_of_birth) == ("J\u00fcrgen", "1990-04-03")
+    assert contact.dnd_settings is not None
+    assert contact.dnd_settings.email.status == "active"  # type: ignore[union-attr]
+    # What failed is corrected and loaded with the same mapping, though our own files are UTF-8.
+    (tmp_path / "out" / "failed.csv").write_text(failed.replace("b@example", "b@example.com"), encoding="utf-8-sig")
+    code, _, err = load(
+        url, tmp_path / "out" / "failed.csv", "--mapping", str(tmp_path / "m.toml"), "--out", str(tmp_path / "again")
+    )
+    assert code == 0, err
+    (row,) = table(tmp_path / "again" / "succeeded.csv", "^")
+    assert stored(url, row["contact_id"])[0].first_name == "Zo\u00eb"
+    # A run goes on with the same mapping alone.
+    assert load(url, path, "--mapping", str(tmp_path / "m.toml"), "--resume")[0] == 1
+    write(tmp_path / "m.toml", (tmp_path / "m.toml").read_text().replace("unsubscribed", "subscribed"))
+    assert load(url, path, "--mapping", str(tmp_path / "m.toml"), "--resume")[0] == 2
+
+
+def make_input(folder: Path, kind: str) -> list[str]:
+    """Return the words of a command that name an input with a row that fails."""
+    header, rows = ["email", "firstName"], [("a@example.com", "Zo\u00eb"), ("b@example", "J\u00fcrgen, der")]
+    if kind == "query":
+        with closing(sqlite3.connect(folder / "crm.db")) as database:
+            database.execute("CREATE TABLE people (email, firstName)")
+            database.executemany("INSERT INTO people VALUES (?, ?)", rows)
+            database.commit()
+        return ["--sql", "SELECT * FROM people", "--from", f"sqlite:///{folder / 'crm.db'}"]
+    path = folder / f"in.{kind}"
+    if kind == "jsonl":
+        lines = [json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False) for row in rows]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    elif kind == "parquet":
+        duckdb.sql(f"COPY (SELECT * FROM (VALUES {', '.join(map(repr, rows))}) t(email, firstName)) TO '{path}'")
+    else:
+        with path.open("w", encoding="cp1252", newline="") as file:
+            csv.writer(file, delimiter=";").writerows([header, *rows])
+    return [str(path)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "query"])
+def test_what_failed_is_loaded_again_with_the_same_mapping_file(run: Run, tmp_path: Path, kind: str) -> None:
+    write(
+        tmp_path / "m.toml",
+        '[columns]\nemail = "email"\nfirstName = "firstName"\n[settings]\nencoding = "cp1252"\ndelimiter = ";"\n',
+    )
+    assert run("upsert", *make_input(tmp_path, kind), "--mapping", "m.toml", "--sandbox", "--out", "out")[0] == 1
+    for name in ("failed.csv", "failed.jsonl") if kind == "jsonl" else ("failed.csv",):
+        failed = tmp_path / "out" / name
+        failed.write_bytes(failed.read_bytes().replace(b"b@example", b"b@example.com"))
+        out = f"again {name}"
+        code, _, err = run("upsert", failed, "--mapping", "m.toml", "--sandbox", "--out", out)
+        assert code == 0, err
+        assert table(tmp_path / out / "succeeded.csv", ";")[0]["firstName"] == "J\u00fcrgen, der"
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "encoding", "has_mark"),
+    [
+        (",", "utf-8", False),
+        (";", "utf-8-sig", True),
+        ("\t", "utf-16", True),
+        ("|", "cp1252", True),
+        (";", "utf-8", False),
+    ],
+)
+def test_result_files_open_where_the_input_did(
+    run: Run, tmp_path: Path, delimiter: str, encoding: str, has_mark: bool
+) -> None:
+    path = tmp_path / "a.csv"
+    rows = [["email", "firstName", "dob"], ["a@example.com", "Zo\u00eb", "soon"], ["b@example", "J\u00fcrgen", ""]]
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    assert run("upsert", path, "--sandbox", "--out", "out")[0] == 1
+    for name in ("succeeded.csv", "failed.csv", "problems.csv"):
+        data = (tmp_path / "out" / name).read_bytes()
+        assert data.startswith(b"\xef\xbb\xbf") is has_mark
+        found = list(csv.reader(data.decode("utf-8-sig").splitlines(), delimiter=delimiter))
+        assert len(found[0]) > 3
+        assert {len(row) for row in found} == {len(found[0])}
+    again = tmp_path / "out" / "failed.csv"
+    again.write_bytes(again.read_bytes().replace(b"b@example", b"b@example.com"))
+    assert run("upsert", again, "--sandbox", "--out", "again")[0] == 0
+
+
+def test_result_files_of_inputs_that_differ_have_commas(run: Run, tmp_path: Path) -> None:
+    first = write(tmp_path / "a.csv", "email;city\na@example.com;Rome, Italy\n")
+    second = write(tmp_path / "b.csv", "email,city\nb@example.com,Bonn\n")
+    third = write(tmp_path / "c.jsonl", '{"email": "c@example.com"}\n')
+    assert run("upsert", first, second, third, "--sandbox", "--out", "out")[0] == 0
+    assert [row["city"] for row in table(tmp_path / "out" / "succeeded.csv")] == ["Rome, Italy", "Bonn", ""]
+    assert run("upsert", first, third, "--sandbox", "--out", "alike")[0] == 0
+    assert (tmp_path / "alike" / "succeeded.csv").read_text().startswith("email;city;contact_id")
+
+
+def test_the_list_of_ignored_columns_is_never_cut(run: Run, tmp_path: Path) -> None:
+    names = [f"A column that nobody knows, number {number}" for number in range(200)]
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["email", *names], ["a@example.com"]])
+    _, _, err = run("upsert", path, "--sandbox", "--out", "out")
+    assert all(name in err for name in names)
+    assert all(name in run("plan", path, "--offline")[1] for name in names)
+
+
+def test_one_of_anything_is_singular(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "email,tags,DND SMS,city\na@example.com,vip,yes,\n")
+    out = "".join(run("plan", path, "--offline", "--empty", "clear")[1:])
+    out += "".join(run("upsert", path, "--sandbox", "--dry-run")[1:]) + "".join(run("upsert", path, "--sandbox")[1:])
+    assert "1 row" in out
+    assert (
+        re.findall(r"(?<![\d,.])1 (?:more )?(?:rows|calls|contacts|cells|columns|fields|kinds|lines|days)\b", out) == []
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
+        (["--map", "City=tags", "--map", "City=ignore"], "the column 'City' is both sent and ignored"),
         (["--map", "email"], "--map 'email' is not valid; write --map \"Column=field\""),
         (["--map", "City=town"], "--map 'City=town': 'town' is not a field of a contact"),
         (["--map", "Cty=city"], "--map 'Cty': no file has such a column; did you mean 'City'?"),

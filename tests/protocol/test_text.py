@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import leadconnector_async
 from leadconnector_async import LeadConnector
 from leadconnector_async.migration import Migration
 from leadconnector_async.migration.export import Export, ExportOrder
-from leadconnector_async.protocol.text import neutral_cell, printable
+from leadconnector_async.protocol.text import count_of, neutral_cell, printable
 from leadconnector_async.sandbox import Sandbox
 from tests.cli.conftest import table
 from tests.conftest import LOCATION, OpenSandbox
@@ -94,3 +97,51 @@ async def test_nothing_that_the_service_says_is_run_in_a_table_of_outcomes(tmp_p
         report = await client.contacts.bulk_upsert([{"email": "a@example.com"}])
     report.to_csv(tmp_path / "outcomes.csv")
     assert table(tmp_path / "outcomes.csv")[0]["trace_id"] == "'=HYPERLINK(1)"
+
+
+# ---------------------------------------------------------------------------------------------- counts
+
+PACKAGE = Path(leadconnector_async.__file__).parent
+COUNTED = re.compile(
+    r" (?:more |other |unknown )?(?:rows|contacts|columns|people|cells|calls|kinds|fields|locations|lines|days|minutes|"
+    r"files|tags|writes|sessions|workers|values|partitions|times|custom fields|phones|people|words|records|options)\b"
+)
+
+IS_SETTLED = re.compile(r"[A-Z_]+$|count_of\(")  # what is always many, and what has its verb behind it
+
+
+def counted_by_hand(path: Path) -> list[str]:
+    """Return the messages of a module in which a number that may be 1 stands right before a plural."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for number, rest in pairwise(node.values) if isinstance(node, ast.JoinedStr) else ():
+            is_count = isinstance(number, ast.FormattedValue) and not IS_SETTLED.match(ast.unparse(number.value))
+            if is_count and isinstance(rest, ast.Constant) and COUNTED.match(rest.value):
+                found.append(f"line {node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_message_puts_a_number_before_a_plural_by_itself(path: Path) -> None:
+    """One of anything is singular: `count_of` knows it."""
+    assert counted_by_hand(path) == []
+
+
+def test_a_number_before_a_plural_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "one.py"
+    path.write_text('f"{rows:,} rows"; f"{some} more calls to make"; f"{MOST} rows"; f"{count_of(1, \'row\')}"')
+    assert len(counted_by_hand(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "one", "many", "told"),
+    [
+        (0, "row", None, "0 rows"),
+        (1, "row", None, "1 row"),
+        (2000, "row", None, "2,000 rows"),
+        (1, "line is", "lines are", "1 line is"),
+        (2, "retry", "retries", "2 retries"),
+    ],
+)
+def test_a_count_has_its_noun(count: int, one: str, many: str | None, told: str) -> None:
+    assert count_of(count, one, many) == told

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,24 @@ from msgspec import UNSET
 from leadconnector_async import ContactUpsert, LeadConnector, LeadConnectorError
 from leadconnector_async.bulk.closing import closings_of
 from leadconnector_async.migration.check import ConsentCells, describe_unread
+from leadconnector_async.migration.mapping.custom_fields import FieldDefinition, value_reader
 from leadconnector_async.migration.mapping.file import read_mapping_file, write_mapping
 from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import FileRow, RowFile, open_row_file
+from leadconnector_async.migration.mapping.targets import read_channel, read_dnd, read_flag
 from leadconnector_async.models import encode_contact
 from leadconnector_async.rules import Checks, consent
-from leadconnector_async.rules.consent import CHANNELS, KINDS, Consent, find_consent, judge, says_nothing
-from leadconnector_async.rules.problems import ProblemTally
+from leadconnector_async.rules.consent import (
+    CHANNELS,
+    CLOSED,
+    KINDS,
+    Consent,
+    find_consent,
+    judge,
+    read_answer,
+    says_nothing,
+)
+from leadconnector_async.rules.problems import Fixed, ProblemTally, UnknownOptionError
 from leadconnector_async.sandbox import Sandbox
 from tests.migration.mapping.test_columns import EXPORTS
 
@@ -715,3 +727,67 @@ def test_a_flag_of_one_phone_among_several_is_about_all_of_them(tmp_path: Path) 
     (row,) = rows_of(tmp_path / "a.csv", text, checks=Checks(default_country="US"))
     assert isinstance(row.contact, ContactUpsert)
     assert "Call" in closed_by(row.contact)
+
+
+# ---------------------------------------------------------------------------------------------- yes and no
+
+LANGUAGE_CODES = ("en", "de", "fr", "es", "it", "pt", "nl", "sv")
+YES_AND_NO = {
+    "en": ("Yes", "No"), "de": ("Ja", "Nein"), "fr": ("Oui", "Non"), "es": ("S\u00ed", "No"), "it": ("S\u00ec", "No"),
+    "pt": ("Sim", "N\u00e3o"), "nl": ("Ja", "Nee"), "sv": ("Ja", "Nej"),
+}  # fmt: skip
+
+
+def answers(code: str, key: str) -> list[str]:
+    """Return the words of one language's file for yes or no."""
+    lines = files("leadconnector_async.rules").joinpath("languages", f"{code}.txt").read_text(encoding="utf-8")
+    (line,) = (line for line in lines.splitlines() if line.startswith(f"{key} = "))
+    return [word.strip() for word in line.partition(" = ")[2].split(",")]
+
+
+@pytest.mark.parametrize("code", LANGUAGE_CODES)
+def test_each_language_has_its_yes_and_no_and_all_that_ask_for_them_understand_it(code: str) -> None:
+    yes, no = YES_AND_NO[code]
+    assert yes.lower() in answers(code, "yes")
+    assert no.lower() in answers(code, "no")
+    spelled = [(word, True) for word in answers(code, "yes")] + [(word, False) for word in answers(code, "no")]
+    for word, is_yes in [(form, said) for one, said in spelled for form in (one, one.upper(), one.title())]:
+        assert read_answer(word) is read_flag(word) is is_yes
+        assert judge(word, "opt-out") == ("closes" if is_yes else "leaves")
+        assert judge(word, "opt-in") == ("leaves" if is_yes else "closes")
+        assert (read_dnd(word), read_channel(word)) == ((True, CLOSED) if is_yes else (None, None))
+
+
+ASKED = [
+    (("Yes", "No"), "SINGLE_OPTIONS", "Yes", "No"),
+    (("No", "Yes", "Maybe"), "RADIO", "Yes", "No"),
+    (("Ja", "Nein", "Weiss nicht"), "SINGLE_OPTIONS", "Ja", "Nein"),
+    (("TRUE", "FALSE"), "CHECKBOX", ["TRUE"], ["FALSE"]),
+]
+
+
+@pytest.mark.parametrize(("options", "data_type", "yes", "no"), ASKED, ids=lambda value: str(value)[:20])
+def test_a_custom_field_that_asks_for_yes_or_no_understands_it_in_all_languages(
+    options: tuple[str, ...], data_type: str, yes: Any, no: Any
+) -> None:
+    field = FieldDefinition(id="F", key="f", name="Member", data_type=data_type, options=options)
+    read = value_reader(field, Checks())
+    for code in LANGUAGE_CODES:
+        for words, option in ((answers(code, "yes"), yes), (answers(code, "no"), no)):
+            for word in words:
+                found = read(word)
+                value = found.value if isinstance(found, Fixed) else found
+                assert value == {"id": "F", "field_value": option}
+                is_spelled = word.lower() in {name.lower() for name in options}
+                assert isinstance(found, Fixed) is not is_spelled  # what is changed is reported
+    with pytest.raises(UnknownOptionError):
+        read("perhaps")
+
+
+@pytest.mark.parametrize(
+    "options", [("S", "M", "L", "N"), ("Yes",), ("Red", "Blue"), ("Yes", "Ja", "No"), ("No", "Nein")]
+)
+def test_what_asks_for_something_else_takes_no_yes(options: tuple[str, ...]) -> None:
+    field = FieldDefinition(id="F", key="f", name="Size", data_type="SINGLE_OPTIONS", options=options)
+    with pytest.raises(UnknownOptionError):
+        value_reader(field, Checks())("oui")

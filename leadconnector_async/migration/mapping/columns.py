@@ -32,6 +32,8 @@ from .custom_fields import (
     KEY_PREFIX,
     FieldDefinition,
     FieldDefinitions,
+    MissingFieldsError,
+    collect_missing,
     empty_custom_value,
     empty_value,
     settle_names,
@@ -52,7 +54,7 @@ from .targets import (
     read_contact_id,
     read_state,
     read_tags,
-    read_target,
+    read_targets,
 )
 
 # ---------------------------------------------------------------------------------------------- one column
@@ -120,7 +122,7 @@ class Unsent(Struct, frozen=True):
     reason: str
 
 
-def choose_column(
+def choose_columns(
     position: int,
     name: str,
     header: str,
@@ -129,8 +131,8 @@ def choose_column(
     *,
     is_consent: bool = False,
     holds_ids: bool = True,
-) -> Column | Unsent:
-    """Choose what a column is for.
+) -> list[Column] | Unsent:
+    """Choose what a column is for; the user may send it to several fields.
 
     What the user says goes before what is known of the export that this is, and that before what the header says.
 
@@ -150,12 +152,15 @@ def choose_column(
         return Unsent(name, "ignored on request")
     said = next((text for text in (name, header) if text in meaning.columns), None)
     if said is not None:
-        target, rank = read_target(meaning.columns[said]), (_SAID, meaning.rank_of(said))
-        if target is None:
+        targets, rank = read_targets(said, meaning.columns[said]), (_SAID, meaning.rank_of(said))
+        if not targets:
             return Unsent(name, "ignored on request")
-        if target.field == ID and meaning.ids == "none":
-            return Unsent(name, _BY_EMAIL)
-        return _column(position, name, header, target, rank, meaning)
+        columns = [
+            _column(position, name, header, target, rank, meaning)
+            for target in targets
+            if not (target.field == ID and meaning.ids == "none")
+        ]
+        return columns or Unsent(name, _BY_EMAIL)
     if meaning.is_whole and not (is_consent or _is_about_consent(header)):
         return Unsent(name, "it is not in the mapping file")
     found = _known_target(header, preset, is_consent=is_consent)
@@ -167,17 +172,18 @@ def choose_column(
     holds_names = target.field == "assignedTo" and rank[0] == _OF_PRESET and header.strip() not in _OF_IDS
     if holds_names and not meaning.owners.is_known:
         return Unsent(name, "there is no file of owners to look up their ids in (`owners`)")
-    return _column(position, name, header, target, rank, meaning)
+    return [_column(position, name, header, target, rank, meaning)]
 
 
-def choose_closing(header: str, meaning: Meaning, chosen: Column) -> Column | None:
+def choose_closing(header: str, meaning: Meaning, sent: Sequence[Column]) -> Column | None:
     """Return what closes channels beside a column about consent that the user has sent to another field, or None.
 
     Only a target of consent, or leaving the column out, says that it is to close nobody. Where the header does not say
     clearly which channels, all are closed: the user has settled the rest of what it means.
     """
-    found = find_target(header)
-    if chosen.rank[0] != _SAID or chosen.target.is_consent or found is None or not found[0].is_consent:
+    found, chosen = find_target(header), sent[0]
+    is_settled = chosen.rank[0] != _SAID or any(column.target.is_consent for column in sent)
+    if is_settled or found is None or not found[0].is_consent:
         return None
     column = _column(chosen.position, chosen.name, header, found[0], (_BY_NAME, found[1]), meaning)
     if found[0].consent is None:
@@ -353,10 +359,7 @@ def _of_codes(read: Callable[[str], Any], checks: Checks) -> Callable[[str], Any
 def _find_custom_field(said: str, fields: FieldDefinitions) -> FieldDefinition:
     field = fields.find(said)
     if field is None:
-        raise ConfigurationError(
-            f"the location has no custom field {said!r} ({fields.nearest(said)}); `create_fields` makes it, and "
-            "`ignore` leaves its column out"
-        )
+        raise MissingFieldsError([said])
     return field
 
 
@@ -397,34 +400,36 @@ class ColumnMap:
         foreign: Container[int] = (),
     ) -> None:
         self.preset = None if meaning.is_whole else recognise(headers)
-        pairs = enumerate(zip(names, headers, strict=True))
-        chosen = [
-            choose_column(
-                position,
-                *pair,
+        chosen = collect_missing(
+            lambda at: choose_columns(
+                at,
+                names[at],
+                headers[at],
                 meaning,
                 self.preset,
-                is_consent=position in consents,
-                holds_ids=position not in foreign,
-            )
-            for position, pair in pairs
-        ]
+                is_consent=at in consents,
+                holds_ids=at not in foreign,
+            ),
+            range(len(names)),
+            meaning.fields,
+        )
         self.unsent = [column for column in chosen if isinstance(column, Unsent)]
-        self.columns = [column for column in chosen if isinstance(column, Column)]
-        closings = (choose_closing(headers[column.position], meaning, column) for column in self.columns)
-        self.columns += [column for column in closings if column is not None]
+        sent = [columns for columns in chosen if not isinstance(columns, Unsent)]
+        closings = [choose_closing(headers[columns[0].position], meaning, columns) for columns in sent]
+        self.columns = [*chain.from_iterable(sent), *(column for column in closings if column is not None)]
         if "email" not in self.fields:
             self.columns = [close_all(column, headers[column.position]) for column in self.columns]
         self.columns = _flag_phones(_group_address(_settle_name(self.columns, headers)), headers)
         self.columns.sort(key=lambda column: (column.rank, column.position))
         self._groups: dict[str, list[Column]] = {}
         for column in self.columns:
-            if column.target.group:
+            if _address_of(column):
                 self._groups.setdefault(column.target.group, []).append(column)
         self._plan = [(column.position, _slot(column), column.read, column) for column in self.columns]
         self._flags = [(column.position, column.flag) for column in self.columns if column.flag is not None]
         self._emptied = _by_slot(self.columns)
         self._has_parts = any(column.target.part for column in self.columns)
+        self._has_several = len({column.position for column in self.columns}) < len(self.columns)
         self._has_joined = any(column.target.is_joined for column in self.columns)
 
     @property
@@ -433,12 +438,17 @@ class ColumnMap:
         return frozenset(column.target.field for column in self.columns)
 
     @property
-    def targets(self) -> dict[str, Target]:
-        """What each column is for, by its name: of one that closes channels beside, the field that it is mapped to."""
-        found: dict[str, Target] = {}
+    def targets(self) -> dict[str, list[Target]]:
+        """What each column that is sent is for, by its name, the field that it is mapped to first."""
+        found: dict[str, list[Target]] = {}
         for column in self.columns:
-            found.setdefault(column.name, column.target)
+            found.setdefault(column.name, []).append(column.target)
         return found
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The same as people write it."""
+        return {name: ", ".join(target.text for target in targets) for name, targets in self.targets.items()}
 
     @property
     def emptied(self) -> list[str]:
@@ -469,7 +479,7 @@ class ColumnMap:
             cell = raw.rstrip() if is_plain(raw) else _look_at(column, raw, told)
             if not cell:
                 continue
-            if (slot in values and slot != _TAGS) or (passed_over and column.target.group in passed_over):
+            if (slot in values and slot != _TAGS) or (passed_over and _address_of(column) in passed_over):
                 told += _unneeded(column, cell, values.get(slot))
                 continue
             try:
@@ -492,6 +502,7 @@ class ColumnMap:
             self._empty(values, cells, absent, passed_over)
         told.sort(key=lambda pair: pair[0].position)
         relented = [_relent(column, problem, values) for column, problem in told]
+        relented = list(dict.fromkeys(relented)) if self._has_several else relented  # what a cell lacks is told once
         return (_fold(values) if self._has_parts else values), relented
 
     def _join(self, values: dict[str, Any], cells: Sequence[str]) -> list[tuple[Column, Problem]]:
@@ -511,7 +522,7 @@ class ColumnMap:
     ) -> None:
         """Add what empties the fields of which all cells are empty."""
         for slot, columns in self._emptied.items():
-            used = [column for column in columns if column.target.group not in passed_over]
+            used = [column for column in columns if _address_of(column) not in passed_over]
             if slot not in values and used and all(_is_empty(column.position, cells, absent) for column in used):
                 values[slot] = used[0].empty
         settle_names(values, self._emptied)
@@ -529,6 +540,11 @@ class ColumnMap:
         best = [any(column.target.field not in _OF_LAND for column in columns) for columns in filled]
         kept = best.index(True) if True in best else next((place for place, some in enumerate(filled) if some), None)
         return () if kept is None else frozenset(group for place, group in enumerate(self._groups) if place != kept)
+
+
+def _address_of(column: Column) -> str:
+    """Return which address a column is of; empty where it is of none."""
+    return "" if column.target.is_consent else column.target.group
 
 
 _OF_LAND: Final = ("country", "state")
@@ -556,7 +572,17 @@ def _flag_phones(columns: Sequence[Column], headers: Sequence[str]) -> list[Colu
     }
     if len(flags) < len(phones):
         flags = {place: flag for place, flag in flags.items() if re.search(r"\d", headers[place])}
-    return [_with_flag(column, flags) for column in columns]
+    flags |= _flags_said(columns, phones, headers)
+    flagged = {flag: phone for phone, flag in flags.items()}
+    names = {phone.position: phone.name for phone in phones}
+    return [_with_flag(column, flags, flagged, names) for column in columns]
+
+
+def _flags_said(columns: Sequence[Column], phones: Sequence[Column], headers: Sequence[str]) -> dict[int, int]:
+    """Return the flags of phones by what the user says: `opt-out:Call,SMS@Phone 1`."""
+    said = {column.target.group: column.position for column in columns if column.target.consent == "opt-out"}
+    named = [(phone.position, (phone.name, headers[phone.position])) for phone in phones]
+    return {place: said[name] for place, names in named for name in names if name and name in said}
 
 
 def _flagged_phone(column: Column, phones: Sequence[Column], headers: Sequence[str]) -> Column | None:
@@ -575,11 +601,14 @@ def _is_flag_of(name: str, flag: str) -> bool:
     return rest != flag and not re.search(r"\d", rest) and found is not None and found.kind == "opt-out"
 
 
-def _with_flag(column: Column, flags: Mapping[int, int]) -> Column:
+def _with_flag(
+    column: Column, flags: Mapping[int, int], flagged: Mapping[int, int], names: Mapping[int, str]
+) -> Column:
     if column.position in flags and column.target == Target("phone"):
         return msgspec.structs.replace(column, flag=flags[column.position])
-    if column.position in flags.values() and column.target.consent is not None:
-        return msgspec.structs.replace(column, read=lambda _: None)
+    if column.position in flagged and column.target.consent is not None:
+        target = msgspec.structs.replace(column.target, group=names[flagged[column.position]])
+        return msgspec.structs.replace(column, target=target, read=lambda _: None)
     return column
 
 
@@ -739,17 +768,41 @@ def _fold(values: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def require_identity(columns: ColumnMap, names: Sequence[str], file: str, *, takes_nameless: bool = False) -> None:
+def has_identity(columns: ColumnMap, *, takes_nameless: bool = False) -> bool:
+    """Whether some column says who a contact is; a name does where that is enough."""
+    return bool(columns.fields.intersection((*_IDENTITIES, *(_NAMES if takes_nameless else ()))))
+
+
+def require_identity(
+    columns: ColumnMap,
+    names: Sequence[str],
+    file: str,
+    propose: Callable[[], dict[str, str]],
+    *,
+    takes_nameless: bool = False,
+) -> None:
     """Refuse a table of which no row can be sent.
+
+    Args:
+        columns: Its columns.
+        names: Their names.
+        file: How messages call it.
+        propose: Returns what columns are for by their cells, which are looked at where nothing else tells it.
 
     Raises:
         ConfigurationError: No column is known, or none is for email, phone or the contact's id; nor for a name, where
             that is enough.
     """
-    found = ", ".join(names[:12]) or "nothing"
-    way = f"name them email, phone, firstName, ..., or say what they are: {option('columns', {'Column': 'field'})}"
+    if has_identity(columns, takes_nameless=takes_nameless):
+        return
+    proposed = propose()
+    may_be = ", ".join(f"{name!r} may be {field}" for name, field in proposed.items())
+    found = f"(found: {', '.join(names[:12]) or 'nothing'}{f'; by its cells, {may_be}' if may_be else ''})"
+    map_writes = "`leadconnector map` writes a file of all columns to correct"
     if not columns.columns:
-        raise ConfigurationError(f"{file}: no column is known (found: {found}); {way}")
-    if not columns.fields.intersection((*_IDENTITIES, *(_NAMES if takes_nameless else ()))):
-        way = f"add one of them, or say which it is: {option('columns', {'Column': 'email'})}"
-        raise ConfigurationError(f"{file}: there is no column for email or phone (found: {found}); {way}")
+        said = option("columns", proposed or {"Column": "field"})
+        way = f"name them email, phone, firstName, ..., or say what they are: {said}; {map_writes}"
+        raise ConfigurationError(f"{file}: no column is known {found}; {way}")
+    said = option("columns", proposed or {"Column": "email"})
+    way = f"add one of them, or say which it is: {said}; {map_writes}"
+    raise ConfigurationError(f"{file}: there is no column for email or phone {found}; {way}")

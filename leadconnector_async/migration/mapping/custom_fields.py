@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -14,9 +14,12 @@ from ...errors import ConfigurationError
 from ...models import ContactUpsert
 from ...models.fields import CHANNEL_KINDS, FIELD_OF, KEYS, NAMES, UPSERT_FIELDS, Kind, given_fields, is_empty
 from ...rules import CUSTOM_RULES, Checks, apply_rules
+from ...rules.consent import read_answer
 from ...rules.problems import Fixed, UnknownOptionError, UnusableCellError
 from .targets import Target, split_list
 
+S = TypeVar("S")
+R = TypeVar("R")
 KEY_PREFIX: Final = "contact."
 _MOST_TEXT_CHARS: Final = 256  # one integration reports that longer ones are cut
 
@@ -84,6 +87,42 @@ class FieldDefinitions:
         if near:
             return f"did you mean {near[0]!r}?"
         return f"there are {', '.join(map(repr, names[:12]))}" if names else "the location has none"
+
+
+class MissingFieldsError(ConfigurationError):
+    """Custom fields that columns are for and the location does not have."""
+
+    def __init__(self, names: Sequence[str], fields: FieldDefinitions | None = None) -> None:
+        self.names = names
+        one = "the location has no custom field {}; `create_fields` makes it, and `ignore` leaves its column out"
+        many = "the location has no custom fields {}; `create_fields` makes them, and `ignore` leaves their columns out"
+        super().__init__((one if len(names) == 1 else many).format(", ".join(_with_hints(names, fields))))
+
+
+def _with_hints(names: Sequence[str], fields: FieldDefinitions | None) -> Iterator[str]:
+    """Yield names, the first ones with a hint at what may have been meant: to look for that takes time."""
+    for number, name in enumerate(names):
+        yield f"{name!r} ({fields.nearest(name)})" if fields is not None and number < _MOST_HINTS else repr(name)
+
+
+_MOST_HINTS: Final = 20
+
+
+def collect_missing(make: Callable[[S], R], of: Iterable[S], fields: FieldDefinitions | None) -> list[R]:
+    """Make something of each, and say of all of them at once which custom fields are missing.
+
+    Raises:
+        MissingFieldsError: Some are.
+    """
+    made, missing = list[R](), list[str]()
+    for one in of:
+        try:
+            made.append(make(one))
+        except MissingFieldsError as error:
+            missing += error.names
+    if missing:
+        raise MissingFieldsError(list(dict.fromkeys(missing)), fields)
+    return made
 
 
 def value_reader(field: FieldDefinition, checks: Checks) -> Callable[[str], Any]:
@@ -158,22 +197,43 @@ def _with_decimal_point(digits: str) -> str:
     return digits.replace(",", "")
 
 
-def _choose(field: FieldDefinition, cell: str) -> str:
+def _choose(field: FieldDefinition, cell: str) -> str | Fixed:
     options = {option.lower(): option for option in field.options}
     found = cell if cell in field.options else options.get(cell.lower())
+    answer = _as_answer(field, cell) if found is None else None
+    if answer is not None:
+        return Fixed(answer, f"is read as the option {answer!r}")
     if found is None and not field.takes_others:
         raise UnknownOptionError(f"holds {cell!r}, which is not an option of the custom field {field.name!r}")
     return found or cell
 
 
-def _choose_all(field: FieldDefinition, cell: str) -> list[str]:
+def _as_answer(field: FieldDefinition, cell: str) -> str | None:
+    """Return the option that says what a cell says in other words, where the field asks for yes or no; else None."""
+    said = read_answer(cell)
+    # Among others, one letter is no answer: S and N may be sizes.
+    asked = [option for option in field.options if len(option) > 1 or len(field.options) == 2]
+    answers = [(read_answer(option), option) for option in asked]
+    same = [option for is_yes, option in answers if is_yes is said]
+    is_question = {True, False} <= {is_yes for is_yes, _ in answers}
+    return same[0] if said is not None and is_question and len(same) == 1 else None
+
+
+def _choose_all(field: FieldDefinition, cell: str) -> list[str] | Fixed:
+    chosen = [_choose(field, part) for part in _parts_of(field, cell)]
+    values = [one.value if isinstance(one, Fixed) else one for one in chosen]
+    fixed = [one.sentence for one in chosen if isinstance(one, Fixed)]
+    return Fixed(values, "; ".join(fixed)) if fixed else values
+
+
+def _parts_of(field: FieldDefinition, cell: str) -> list[str]:
     if cell.startswith("["):
         try:
-            return [_choose(field, option) for option in msgspec.json.decode(cell, type=list[str])]
+            return msgspec.json.decode(cell, type=list[str])
         except msgspec.DecodeError:
             raise UnusableCellError("is not the JSON that belongs here") from None
     options = {option.lower() for option in field.options}
-    return [_choose(field, part) for part in ([cell] if cell.lower() in options else split_list(cell))]
+    return [cell] if cell.lower() in options else split_list(cell)
 
 
 # ---------------------------------------------------------------------------------------------- empty cells

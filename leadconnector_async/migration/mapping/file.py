@@ -6,25 +6,27 @@ import json
 import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from ...errors import ConfigurationError
 from ...protocol.answers import clean_text
 from ...protocol.text import INVISIBLE
 from ...rules.consent import CHANNELS
-from ..tables import Table
+from ..tables import Reading, Table
 from ..tables.text import read_small_text
-from .columns import NOT_KNOWN, ColumnMap
+from .columns import NOT_KNOWN, ColumnMap, has_identity
 from .meaning import NOTHING_SAID, Meaning
-from .rows import input_columns, map_columns
-from .targets import FIELDS, read_target
+from .rows import input_columns, map_columns, propose_fields
+from .targets import FIELDS, read_targets
 
-_SETTINGS: Final = ("default_country", "date_order")
+_TAB_MARK: Final = "\t"
 _MOST_SAMPLE_CHARS: Final = 32
 _SAMPLED_ROWS: Final = 200
 _HEAD: Final = """\
@@ -34,18 +36,31 @@ _HEAD: Final = """\
 # sent, in the order in which they stand here; of columns for "tags" all are.
 {fields}
 # Others: "custom:NAME" (a custom field, by name, key or id), "owner" and "location". Columns of one address have the
-# same word after an @, such as "city@home": an address is sent whole or not at all.
+# same word after an @, such as "city@home": an address is sent whole or not at all. A column for several fields has
+# them in a list: "Phone" = ["phone", "custom:Phone as given"].
 #
 # Consent: "opt-out:CHANNEL" (yes or a date closes the channel), "opt-in:CHANNEL" (no does), "dnd:CHANNEL" (yes, or the
 # API's own words). Channels: {channels}, or all. Columns whose headers say that
-# people opted out are read even where they are not here, unless they say "ignore".
+# people opted out are read even where they are not here, unless they say "ignore". "opt-out:Call,SMS@Phone 2" is
+# about the number in the column Phone 2 alone.
 
 [columns]
 """
 _TAIL: Final = """
 [settings]
-# default_country = "US"  # of phone numbers that name no country
-# date_order = "dmy"      # or "mdy": what 03/04/1990 means, and whether 25.09.1990 is a date
+{settings}
+# What the words of a column stand for, for each column that has its own; words that are not here stay as they are.
+{values}"""
+_EXAMPLES: Final = {
+    "encoding": ("cp1252", "of text files, but for those that begin with a byte order mark"),
+    "delimiter": (";", "between the cells of text files, or tab"),
+    "default_country": ("US", "of phone numbers that name no country"),
+    "date_order": ("dmy", "or mdy: what 03/04/1990 means, and whether 25.09.1990 is a date"),
+}
+_VALUES: Final = """\
+# [values."Status"]
+# "Aktiv" = "subscribed"
+# "Abgemeldet" = "unsubscribed"
 """
 
 
@@ -53,12 +68,14 @@ class MappingFile(Struct, frozen=True, kw_only=True):
     """What a mapping file says.
 
     Attributes:
-        columns: The target of each column that is to be sent, the preferred ones first.
-        settings: What else it says, by name.
+        columns: The target of each column that is to be sent, or several, the preferred ones first.
+        settings: What else it says, by name: `encoding`, `delimiter`, `default_country`, `date_order`.
+        values: By column what its words stand for.
     """
 
-    columns: dict[str, str]
-    settings: dict[str, str]
+    columns: dict[str, str | list[str]] = {}
+    settings: dict[str, str] = {}
+    values: dict[str, dict[str, str]] = {}
 
 
 def read_mapping_file(path: Path) -> MappingFile:
@@ -72,38 +89,57 @@ def read_mapping_file(path: Path) -> MappingFile:
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no TOML, or a number too long
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(f"mapping file {path}: cannot be read ({reason})") from None
-    columns, settings = _texts(path, found, "columns"), _texts(path, found, "settings")
-    strange = [*(found.keys() - {"columns", "settings"}), *(settings.keys() - set(_SETTINGS))]
+    columns, settings, values = (_table(path, found, name) for name in _TABLES)
+    strange = [*(found.keys() - set(_TABLES)), *(settings.keys() - _EXAMPLES.keys())]
     if strange or not columns:
         what = f"{strange[0]!r} has no meaning in it" if strange else "there is no table [columns] in it"
         raise ConfigurationError(f"mapping file {path}: {what}; leadconnector map FILE writes one to start from")
-    for column, target in columns.items():
-        _check_target(path, column, target)
-    return MappingFile(columns=columns, settings=settings)
+    with _placed(path):
+        Reading(delimiter=settings.get("delimiter"), usual_encoding=settings.get("encoding"))
+    for column, said in columns.items():
+        with _placed(path, column):
+            read_targets(column, said)
+    return MappingFile(columns=columns, settings=settings, values=values)
 
 
-def _texts(path: Path, found: Mapping[str, Any], name: str) -> dict[str, str]:
-    table = found.get(name, {})
-    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-        raise ConfigurationError(f'mapping file {path}: [{name}] must hold lines such as "Column" = "email"')
-    return table
+_TABLES: Final[Mapping[str, tuple[Any, str]]] = {
+    "columns": (dict[str, str | list[str]], '"Column" = "email"'),
+    "settings": (dict[str, str], 'date_order = "dmy"'),
+    "values": (dict[str, dict[str, str]], '"Yes, please" = "yes", below [values."Column"]'),
+}
 
 
-def _check_target(path: Path, column: str, target: str) -> None:
+def _table(path: Path, found: Mapping[str, Any], name: str) -> Any:
+    kind, example = _TABLES[name]
     try:
-        read_target(target)
+        return msgspec.convert(found.get(name, {}), kind)
+    except msgspec.ValidationError:
+        raise ConfigurationError(f"mapping file {path}: [{name}] must hold lines such as {example}") from None
+
+
+@contextmanager
+def _placed(path: Path, column: str | None = None) -> Iterator[None]:
+    """Say in which file, and of which column of it, something has no meaning."""
+    try:
+        yield
     except ConfigurationError as error:
-        raise ConfigurationError(f"mapping file {path}, column {column!r}: {error}") from None
+        where = "" if column is None else f", column {column!r}"
+        raise ConfigurationError(f"mapping file {path}{where}: {error}") from None
 
 
 def write_mapping(
-    tables: Sequence[Table], meaning: Meaning = NOTHING_SAID, *, usage: Callable[[str], str] | None = None
+    tables: Sequence[Table],
+    meaning: Meaning = NOTHING_SAID,
+    *,
+    settings: Mapping[str, str] | None = None,
+    usage: Callable[[str], str] | None = None,
 ) -> Iterator[str]:
     """Write what would be sent of tables, line by line, with the columns that would not be commented out.
 
     Args:
         tables: A column that several have is told once.
         meaning: What the user says already.
+        settings: What the user says of how files and cells are read, by name.
         usage: Returns how to give the file back, for the head of the file, from the names of the tables as words of
             a shell.
     """
@@ -120,11 +156,33 @@ def write_mapping(
     told: set[str] = set()
     for table, columns in zip(tables, maps, strict=True):
         samples = _samples(table)
-        for name, line in _lines(columns):
+        for name, line in _lines(
+            columns, dict(zip(*input_columns(table), strict=True)), propose_fields(table, meaning)
+        ):
             if name not in told:
                 told.add(name)
                 yield f"{line}{_comment(samples.get(name, ()))}\n"
-    yield _TAIL
+    yield _TAIL.format(settings="".join(_settings(tables, settings or {})), values=_values(meaning) or _VALUES)
+
+
+def _settings(tables: Sequence[Table], said: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each setting: one that is said, else the one that was found, or an example, as a comment."""
+    found = {
+        "delimiter": {table.delimiter for table in tables} - {None},
+        "encoding": {table.encoding for table in tables},
+    }
+    for name, (example, why) in _EXAMPLES.items():
+        shown = found.get(name, set()) - {None}
+        value = said.get(name) or (str(shown.pop()) if len(shown) == 1 else example)
+        mark = "" if name in said else "# "
+        yield f"{mark}{name} = {_quote('tab' if value == _TAB_MARK else value)}  # {why}\n"
+
+
+def _values(meaning: Meaning) -> str:
+    return "\n".join(
+        f"[values.{_quote(column)}]\n" + "".join(f"{_quote(word)} = {_quote(to)}\n" for word, to in words.items())
+        for column, words in meaning.values.items()
+    )
 
 
 def describe_mapping(table: Table, meaning: Meaning = NOTHING_SAID) -> dict[str, Any]:
@@ -135,7 +193,7 @@ def describe_mapping(table: Table, meaning: Meaning = NOTHING_SAID) -> dict[str,
         which one is None.
     """
     columns = map_columns(table, meaning)
-    targets = {name: target.text for name, target in columns.targets.items()}
+    targets = columns.texts
     reasons = {unsent.name: unsent.reason for unsent in columns.unsent}
     return {
         "name": table.name,
@@ -146,10 +204,22 @@ def describe_mapping(table: Table, meaning: Meaning = NOTHING_SAID) -> dict[str,
     }
 
 
-def _lines(columns: ColumnMap) -> Iterator[tuple[str, str]]:
-    for column in columns.columns:
-        yield column.name, f"{_quote(column.name)} = {_quote(column.target.text)}"
+def _lines(columns: ColumnMap, headers: Mapping[str, str], proposed: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each column and its line. What cells show of an unknown column is proposed, and takes effect as it stands
+    where no other column says who a contact is."""
+    sent = columns.targets
+    for name, targets in sent.items():
+        texts = [_quote(target.text) for target in targets]
+        yield name, f"{_quote(name)} = {texts[0] if len(texts) == 1 else '[' + ', '.join(texts) + ']'}"
     for unsent in columns.unsent:
+        if headers[unsent.name] in sent and headers[unsent.name] != unsent.name:
+            # A column of the same header is sent, and what is said of that would hold for this one, too.
+            yield unsent.name, f"{_quote(unsent.name)} = {_quote('ignore')}  # {unsent.reason}"
+            continue
+        if unsent.reason == NOT_KNOWN and unsent.name in proposed:
+            mark = "# " if has_identity(columns) else ""
+            yield unsent.name, f"{mark}{_quote(unsent.name)} = {_quote(proposed[unsent.name])}  # by its cells"
+            continue
         target = f"custom:{unsent.name}" if unsent.reason == NOT_KNOWN else ""
         reason = "" if unsent.reason == NOT_KNOWN else f"  # {unsent.reason}"
         yield unsent.name, f"# {_quote(unsent.name)} = {_quote(target)}{reason}"

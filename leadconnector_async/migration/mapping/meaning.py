@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Final, Literal, TypeAlias
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ...errors import ConfigurationError
 from ...rules import Checks
+from ...rules.texts import clean_cell
 from .custom_fields import FieldDefinitions
 from .directories import Directory
 
@@ -22,8 +23,9 @@ class Meaning(Struct, frozen=True, kw_only=True, dict=True):
     """What a user says of columns and cells; what is not said, headers tell.
 
     Attributes:
-        columns: The target of columns by their header, in the order in which those for one field are preferred; see
-            `targets.read_target` for how it is written.
+        columns: The target of columns by their header, or several, in the order in which those for one field are
+            preferred; see `targets.read_target` for how it is written.
+        values: By header what cells stand for: each word, and what is read in its place.
         is_whole: Whether these are all columns that are to be sent, as where a mapping file is given.
         ignored: Headers of columns that are not to be sent.
         checks: What is to be taken for granted of cells.
@@ -36,7 +38,8 @@ class Meaning(Struct, frozen=True, kw_only=True, dict=True):
         takes_nameless: Whether a row with a name alone makes a contact.
     """
 
-    columns: dict[str, str] = {}
+    columns: Mapping[str, str | Sequence[str]] = {}
+    values: Mapping[str, Mapping[str, str]] = {}
     is_whole: bool = False
     ignored: frozenset[str] = frozenset()
     checks: Checks = Checks()
@@ -58,7 +61,36 @@ class Meaning(Struct, frozen=True, kw_only=True, dict=True):
 
     def says(self, names: Iterable[str]) -> bool:
         """Whether it says something of one of these columns."""
-        return any(name in self.columns or name in self.ignored for name in names)
+        return any(name in self.columns or name in self.ignored or name in self.values for name in names)
+
+
+class Words:
+    """Reads cells as what a user says that their words stand for. A word is found in any case.
+
+    Args:
+        values: By header, as of `Meaning`.
+        names: The names of the columns, each its own.
+        headers: As they stand in the table.
+    """
+
+    def __init__(self, values: Mapping[str, Mapping[str, str]], names: Sequence[str], headers: Sequence[str]) -> None:
+        self._words: dict[int, dict[str, str]] = {}
+        for position, (name, header) in enumerate(zip(names, headers, strict=True)) if values else ():
+            said = values.get(name) or values.get(header)
+            if said:
+                exact = {clean_cell(word): meant for word, meant in said.items()}
+                self._words[position] = {word.casefold(): meant for word, meant in exact.items()} | exact
+
+    def read(self, cells: Sequence[str]) -> Sequence[str]:
+        """Return the cells of a row as they are meant."""
+        if not self._words:
+            return cells
+        meant = list(cells)
+        for position, words in self._words.items():
+            if position < len(meant):
+                cell = clean_cell(meant[position])
+                meant[position] = words.get(cell, words.get(cell.casefold(), meant[position]))
+        return meant
 
 
 NOTHING_SAID: Final = Meaning()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from msgspec import UNSET, Struct
 
 from ...errors import InvalidContactError
@@ -18,6 +19,7 @@ from ...models.identity import is_contact_id
 from ...models.records import spell_number
 from ...models.wire import refuse_nulls
 from ...protocol import API_VERSIONS
+from ...protocol.text import count_of
 from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
 from ...rules.consent import WeakCells, find_weak, judge, plain, without_openings
 from ...rules.problems import Fixed, Problem, UnusableCellError
@@ -27,7 +29,7 @@ from ..tables import Reading, Record, Table, open_table
 from ..tables.text import why_no_text
 from .columns import ID, ColumnMap, require_identity
 from .headers import RESULT_COLUMNS, column_key, find_target, is_known, looks_like_header
-from .meaning import NOTHING_SAID, Meaning
+from .meaning import NOTHING_SAID, Meaning, Words
 from .targets import read_contact_id
 
 # ---------------------------------------------------------------------------------------------- objects
@@ -162,11 +164,22 @@ class RowFile:
         self.map: ColumnMap | None = None
         if not (table.has_objects and _are_names_of_api(header) and not meaning.says(header)):
             self.map = map_columns(table, meaning)
-            require_identity(self.map, self.columns, self.name, takes_nameless=meaning.takes_nameless)
+            require_identity(
+                self.map,
+                self.columns,
+                self.name,
+                lambda: propose_fields(table, meaning),
+                takes_nameless=meaning.takes_nameless,
+            )
+        self._places = {name: place for place, name in enumerate(self.columns)}
+        self._words = Words(meaning.values, self.columns, inputs)
         self._people = None if self.map is None else People(self.map, header, inputs, meaning)
         self.left_out: Counter[str] = Counter()
         targets = {} if self.map is None else self.map.targets
-        self.mapping = {name: target.slot for name, target in targets.items()}
+        self.mapping = {name: sent[0].slot for name, sent in targets.items()}
+        self._who = {
+            name for name, sent in targets.items() if any(target.field in ("email", "phone") for target in sent)
+        }
         self.ignored = [] if self.map is None else [unsent.name for unsent in self.map.unsent]
         self.keys = _keys(self.columns, self.mapping) if self.map else [column_key(name) for name in self.columns]
         fields = header if self.map is None else self.map.fields
@@ -186,7 +199,10 @@ class RowFile:
 
     def about_left_out(self) -> list[str]:
         """Say which lines were left out when the rows were read last, a sentence for each reason."""
-        return [f"{self.name}: {_LEFT_OUT[why].format(_count(number))}" for why, number in self.left_out.items()]
+        return [
+            f"{self.name}: {_LEFT_OUT[why].format(count_of(number, 'line is', 'lines are'))}"
+            for why, number in self.left_out.items()
+        ]
 
     def keep(self, row: FileRow) -> KeptRow:
         """Return a row as a run keeps it."""
@@ -210,6 +226,8 @@ class RowFile:
             has_locations=self.has_locations,
             has_tags=self.has_tags,
             count=count,
+            delimiter=self.table.result_delimiter,
+            needs_mark=self.table.needs_mark,
         )
 
     def cells_of(self, record: Record) -> Sequence[str]:
@@ -230,11 +248,23 @@ class RowFile:
             place = row.where if refused.column is None else f"{row.where}, column {refused.column}"
             return InvalidContactError(str(refused), field=refused.field, where=place), problems
 
+    def meant(self, record: Record) -> Sequence[str]:
+        """Return the cells of a record as the user says that they are meant; see `Meaning.values`."""
+        return self._words.read(record.cells)
+
     def _read_fields(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
         if self.map is None:
             return self._read_object(record)
         self._check_cells(record.cells)
-        return self.map.read(record.cells, self._absent(record))
+        fields, problems = self.map.read(self.meant(record), self._absent(record))
+        return fields, [
+            self._as_it_stands(problem, record) for problem in problems
+        ] if self.meaning.values else problems
+
+    def _as_it_stands(self, problem: Problem, record: Record) -> Problem:
+        """Return a problem with the cell of the file, not with what it stands for."""
+        position = self._places[problem.column]
+        return msgspec.structs.replace(problem, value=record.cells[position]) if problem.value else problem
 
     def _absent(self, record: Record) -> Collection[int]:
         """Return the columns that an object does not name: they are not empty, but not there."""
@@ -294,7 +324,7 @@ class RowFile:
         if _is_given(contact.email) or _is_given(contact.phone):
             return
         has_name = any(_is_given(getattr(contact, name)) for name in NAMES)
-        refused = _without_identity(problems, self.mapping, has_name=has_name)
+        refused = _without_identity(problems, self._who if self.map else ("email", "phone"), has_name=has_name)
         if refused.column is not None or not (has_name and self.meaning.takes_nameless):
             raise refused
 
@@ -304,7 +334,8 @@ class RowFile:
 
     def _check_cells(self, cells: Sequence[str]) -> None:
         if len(cells) > self._width:
-            sentence = f"has {len(cells)} cells where the header has {self._width}; quote cells that hold a delimiter"
+            found = count_of(len(cells), "cell")
+            sentence = f"has {found} where the header has {self._width}; quote cells that hold a delimiter"
             raise RefusedRowError(sentence)
         if why_no_text("".join(cells)) is None:  # most are; one look is quicker than one for each
             return
@@ -397,10 +428,6 @@ class People:
         return _IS_DELETED if is_deleted else None
 
 
-def _count(number: int) -> str:
-    return "1 line is" if number == 1 else f"{number:,} lines are"
-
-
 def _is_total(filled: Sequence[str]) -> bool:
     rest = filled[1:]
     return bool(filled) and _TOTALS.fullmatch(filled[0].lower()) is not None and all(map(_NUMBER.fullmatch, rest))
@@ -456,7 +483,7 @@ def map_columns(table: Table, meaning: Meaning) -> ColumnMap:
     """
     names, headers = input_columns(table)
     if table.consents is None:
-        table.consents = _find_consents(table, headers)
+        table.consents = _find_consents(table, headers, Words(meaning.values, names, headers))
         table.foreign_ids = _find_foreign_ids(table, headers)
     return ColumnMap(names, headers, meaning, table.consents, table.foreign_ids)
 
@@ -464,14 +491,15 @@ def map_columns(table: Table, meaning: Meaning) -> ColumnMap:
 _ENOUGH: Final = 1_000
 
 
-def _find_consents(table: Table, headers: Sequence[str]) -> frozenset[int]:
+def _find_consents(table: Table, headers: Sequence[str], words: Words) -> frozenset[int]:
     """Return the places of columns with weak headers whose cells are words about consent."""
     looked = {place: WeakCells(weak) for place, header in enumerate(headers) if (weak := find_weak(header)) is not None}
     # Of a column that may be a field, too, the first cells are enough: nearly all tables have a column `State`.
     fields = [place for place in looked if is_known(headers[place])]
     for record in table.rows() if looked else ():
+        cells = words.read(record.cells)
         for place in looked if record.error is None else ():
-            cell = clean_cell(record.cells[place]) if place < len(record.cells) else ""
+            cell = clean_cell(cells[place]) if place < len(cells) else ""
             if cell:
                 looked[place].add(cell)
         for place in [place for place in fields if looked[place].filled >= _ENOUGH and not looked[place].are_shown]:
@@ -497,6 +525,65 @@ def _find_foreign_ids(table: Table, headers: Sequence[str]) -> frozenset[int]:
         if not left:
             break
     return frozenset(left & filled)
+
+
+# ---------------------------------------------------------------------------------------------- what cells show
+
+_LOOKED_AT: Final = 200
+_MOST_OTHERS: Final = 0.1  # the share of cells that may be something else
+_PHONE: Final = re.compile(r"(?:tel:)?[+(\d][\d\s().+/-]*", re.ASCII)
+_LEAST_DIGITS, _MOST_DIGITS = 7, 15
+# What has as many digits: days, decimals, addresses of machines, postal codes and social security numbers of the US.
+_NO_PHONE: Final = re.compile(
+    r"\d{1,4}([./-])\d{1,2}\1\d{1,4}(?:\s.*)?|\d+\.\d+|(?:\d{1,3}\.){3}\d{1,3}|\d{5}-\d{4}|\d{3}-\d\d-\d{4}", re.ASCII
+)
+_WRITTEN_AS_PHONE: Final = re.compile(r"^(?:tel:)?[+0(]|\d[\s)/.-]+\d", re.ASCII)
+_WEB: Final = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+
+
+def propose_fields(table: Table, meaning: Meaning) -> dict[str, str]:
+    """Return what columns may be for by their cells alone, by name: emails, phones and websites show themselves.
+
+    Columns that the user ignores are left out.
+    """
+    names, headers = input_columns(table)
+    cells: dict[str, list[str]] = {name: [] for name in names}
+    for record in islice(table.rows(), _LOOKED_AT):
+        for name, raw in zip(names, record.cells if record.error is None else (), strict=False):
+            cell = clean_cell(raw)
+            if cell and not is_placeholder(cell):
+                cells[name].append(cell)
+    wanted = [name for name, *both in zip(names, names, headers, strict=True) if meaning.ignored.isdisjoint(both)]
+    return {name: field for name in wanted if (field := _propose(cells[name])) is not None}
+
+
+def _propose(cells: Sequence[str]) -> str | None:
+    return next((field for field, shows in _SHOWS.items() if cells and _are_mostly(shows, cells)), None)
+
+
+def _are_mostly(shows: Callable[[str], bool], cells: Sequence[str]) -> bool:
+    return sum(not shows(cell) for cell in cells) <= _MOST_OTHERS * len(cells)
+
+
+def _shows_email(cell: str) -> bool:
+    try:
+        return "@" in cell and bool(reader_of(RULES["email"], Checks())(cell))
+    except UnusableCellError:
+        return False
+
+
+def _shows_phone(cell: str) -> bool:
+    digits = sum(letter.isdecimal() for letter in cell)
+    is_long = _LEAST_DIGITS <= digits <= _MOST_DIGITS and len(cell) <= 2 * _MOST_DIGITS
+    is_written_so = is_long and _PHONE.fullmatch(cell) and _WRITTEN_AS_PHONE.search(cell)
+    return bool(is_written_so) and _NO_PHONE.fullmatch(cell) is None
+
+
+_SHOWS: Final[Mapping[str, Callable[[str], bool]]] = {
+    "email": _shows_email,
+    "phone": _shows_phone,
+    "website": lambda cell: _WEB.fullmatch(cell) is not None,
+}
 
 
 def split_emptied(files: Sequence[RowFile]) -> tuple[list[str], list[str]]:
@@ -545,10 +632,10 @@ def _is_given(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _without_identity(problems: list[Problem], mapping: Mapping[str, str], *, has_name: bool) -> RefusedRowError:
+def _without_identity(problems: list[Problem], who: Collection[str], *, has_name: bool) -> RefusedRowError:
     """Say what a row lacks: where its only email or phone cannot be used, that is what is wrong with it."""
     for number, problem in enumerate(problems):
-        if problem.action == "skipped" and mapping.get(problem.column, problem.column) in ("email", "phone"):
+        if problem.action == "skipped" and problem.column in who:
             problems[number] = Problem(problem.column, problem.value, problem.sentence, "refused")
             return RefusedRowError(problem.sentence, problem.column)
     if has_name:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from ...errors import ConfigurationError
 from ...models.fields import UPSERT_FIELDS, Kind
 from ...models.identity import is_contact_id
-from ...rules.consent import ALL, CHANNELS, CLOSED, KINDS, Consent, ConsentKind, judge, plain
+from ...rules.consent import ALL, CHANNELS, CLOSED, KINDS, Consent, ConsentKind, judge, plain, read_answer
 from ...rules.problems import Fixed, UnusableCellError
 
 CUSTOM_PREFIX: Final = "custom:"
@@ -32,10 +32,6 @@ _JOINED: Final = {
 """Columns that give a part of a field, or all of an address: the field and the part, by what people call them."""
 _JOINED_NAMES: Final = {parts: name for name, parts in _JOINED.items()}
 _ALIASES: Final = {"owner": "assignedTo", "location": "locationId", "ignore": "", "": ""}
-_TRUE: Final = frozenset(
-    "true yes y 1 x on wahr ja j oui o vrai s\u00ed si s verdadero vero s\u00ec sim verdadeiro waar sant".split()
-)
-_FALSE: Final = frozenset("false no n 0 off falsch nein non faux falso n\u00e3o nao nee onwaar nej falskt".split())
 
 
 class Target(Struct, frozen=True):
@@ -45,7 +41,8 @@ class Target(Struct, frozen=True):
         field: The field on the wire.
         part: Of `customFields` the field's name, key or id; of `dndSettings` the channel; empty for all of it. Of
             consent the channels with a comma between, or `all`. Of a column that gives a part of a field, which.
-        group: Of an address, which: columns of one address are used together, or not at all.
+        group: Of an address, which: columns of one address are used together, or not at all. Of an opt-out of one phone
+            alone, that phone's column.
         consent: Of consent, whether yes closes the channels (`opt-out`) or no does (`opt-in`).
     """
 
@@ -97,7 +94,8 @@ def read_target(text: str) -> Target | None:
     `opt-in:CHANNEL`, `owner`, `location`, and `middleName`, `address2`, `houseNumber`, `streetNumber`, `fullAddress`,
     which are joined to the name and to the street.
 
-    Of an address, what follows an @ is the name of its group: `city@home`.
+    Of an address, what follows an @ is the name of its group: `city@home`. Of an opt-out, it is the column of the one
+    phone that it is about: `opt-out:Call@Phone 2`.
 
     Returns:
         The target; None where the column is not to be sent (`ignore`, or nothing).
@@ -115,7 +113,8 @@ def read_target(text: str) -> Target | None:
     kind = next((kind for kind in KINDS if rest and plain(kind) == plain(prefix)), None)
     if kind is not None:
         names = [_read_channel_name(name, (*CHANNELS, ALL)) for name in rest.split(",")]
-        return consent_target(Consent(kind, (ALL,) if ALL in names else tuple(dict.fromkeys(names))))
+        target = consent_target(Consent(kind, (ALL,) if ALL in names else tuple(dict.fromkeys(names))))
+        return msgspec.structs.replace(target, group=group.strip())
     joined = _JOINED_SPELLINGS.get(plain(text))
     if joined is not None:
         return Target(*joined, group=group.strip())
@@ -126,6 +125,20 @@ def read_target(text: str) -> Target | None:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIELDS)}, {others}"
         raise ConfigurationError(f"{text!r} is not a field of a contact; {hint}")
     return Target(field, group=group.strip()) if field else None
+
+
+def read_targets(column: str, said: str | Sequence[str]) -> list[Target]:
+    """Read what a column is sent to, one target or several; none where it is not to be sent.
+
+    Raises:
+        ConfigurationError: There is no such field, or the column is to be sent and not to be sent.
+    """
+    texts = [said] if isinstance(said, str) else said
+    found = [read_target(text) for text in texts]
+    targets = [target for target in dict.fromkeys(found) if target is not None]
+    if targets and None in found:
+        raise ConfigurationError(f"the column {column!r} is both sent and ignored; leave one of them out")
+    return targets
 
 
 def _read_channel_name(text: str, known: Sequence[str]) -> str:
@@ -145,10 +158,10 @@ _JOINED_SPELLINGS: Final = {plain(name): parts for name, parts in _JOINED.items(
 
 def read_flag(cell: str) -> bool:
     """Read yes or no."""
-    word = cell.lower()
-    if word not in _TRUE | _FALSE:
+    is_yes = read_answer(cell)
+    if is_yes is None:
         raise _neither_yes_nor_no(cell)
-    return word in _TRUE
+    return is_yes
 
 
 _NO_STATES: Final = frozenset(

@@ -247,6 +247,10 @@ class Results:
             for key, name in zip(file.keys, file.columns, strict=True):
                 self._columns.setdefault(key, name)
         self._keys = list(self._columns)
+        delimiters = {file.about.delimiter for file in files} - {None}
+        self._delimiter = str(delimiters.pop()) if len(delimiters) == 1 else ","
+        # A spreadsheet that opened the input must open these, too: their encoding is another one.
+        self._encoding = "utf-8-sig" if any(file.about.needs_mark for file in files) else "utf-8"
         self._open: dict[str, IO[str]] = {}
         self._writers: dict[str, Any] = {}
         self._rows: dict[str, int] = {}  # in each file, the header counted
@@ -369,7 +373,7 @@ class Results:
             for problem in problems:
                 if problem.action not in ("empty", "assumed"):  # these are counted alone
                     told = [row.where, problem.column, problem.value, problem.sentence, problem.action]
-                    self._writer(PROBLEMS, _PROBLEM_COLUMNS).writerow(map(neutral_cell, told))
+                    self._writer(PROBLEMS, _PROBLEM_COLUMNS).writerow(map(self._neutral, told))
                     self._rows[PROBLEMS] = self._rows.get(PROBLEMS, 1) + 1
                     self.findings.add_problem(problem, row.where, self._rows[PROBLEMS])
 
@@ -408,21 +412,29 @@ class Results:
         surplus: Sequence[str] = (),
     ) -> None:
         """Write a row: its own cells as they stand, so that it can be loaded again, and what the service said of it."""
-        told = [neutral_cell(text or "") for text in more]
+        told = [self._neutral(text or "") for text in more]
         self._writer(name, [*self._columns.values(), *more_columns]).writerow([*cells, *told, *surplus])
         self._rows[name] = self._rows.get(name, 1) + 1
 
     def _writer(self, name: str, columns: Sequence[str]) -> Any:
         if name not in self._writers:
-            self._writers[name] = csv.writer(self._file(name))
+            self._writers[name] = csv.writer(self._file(name), delimiter=self._delimiter)
             self._writers[name].writerow(columns)
         return self._writers[name]
 
     def _file(self, name: str) -> IO[str]:
         if name not in self._open:
             # What was no UTF-8 in the input is repeated byte by byte.
-            self._open[name] = open_anew(self._part(name), encoding="utf-8", errors="surrogateescape", newline="")
+            self._open[name] = open_anew(
+                self._part(name), encoding=self._encoding_of(name), errors="surrogateescape", newline=""
+            )
         return self._open[name]
+
+    def _neutral(self, text: str) -> str:
+        return neutral_cell(text, self._delimiter)
+
+    def _encoding_of(self, name: str) -> str:
+        return "utf-8" if name == FAILED_LINES else self._encoding
 
     def _part(self, name: str) -> Path:
         return self.folder / f"{name}.part"

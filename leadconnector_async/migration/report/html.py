@@ -115,11 +115,6 @@ def number(value: float, *, key: str | None = None) -> Html:
     return element("data", f"{value:,}", value=str(value), data_key=key)
 
 
-def count_of(count: int, one: str, many: str | None = None) -> str:
-    """Return a count with its noun: 1 row, 2,000 rows."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 class Column(Struct, frozen=True):
     """A column of a table.
 
@@ -324,7 +319,6 @@ __all__ = [
     "build_facts",
     "build_grouped_table",
     "build_table",
-    "count_of",
     "element",
     "join",
     "link_to_file",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from ...protocol.text import count_of
 from ...version import __version__
 from ..plan import Comparison, FieldChange, Plan, PlannedFile, PlannedTags, SharedContact, SharedRow
 from .html import (
@@ -17,7 +18,6 @@ from .html import (
     build_facts,
     build_grouped_table,
     build_table,
-    count_of,
     element,
     number,
     quoted,
@@ -79,7 +79,7 @@ def _verdict(plan: Plan) -> str:
 
 def _about(plan: Plan) -> list[Content]:
     names = [[quoted(file.name), ", "] for file in plan.files[:3]]
-    more = f"and {len(plan.files) - 3:,} more files, " if len(plan.files) > 3 else None
+    more = f"and {count_of(len(plan.files) - 3, 'more file')}, " if len(plan.files) > 3 else None
     return ["A plan for ", names, more, quoted(plan.target) if plan.target else "the service was not asked"]
 
 
@@ -102,7 +102,7 @@ def _to_know(plan: Plan) -> Html:
 
 
 def _list(sentences: list[str]) -> Html:
-    return element("ul", [element("li", quoted(sentence)) for sentence in sentences])
+    return element("ul", [element("li", element("bdi", sentence)) for sentence in sentences])
 
 
 def _facts(plan: Plan) -> Iterator[tuple[str, Content]]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ...bulk.report import BatchReport, ErrorCount
 from ...private_file import write_private
+from ...protocol.text import count_of
 from ...rules.problems import Action, ProblemCount
 from ...run.journal import Session
 from ...version import __version__
@@ -39,7 +40,6 @@ from .html import (
     build_facts,
     build_grouped_table,
     build_table,
-    count_of,
     element,
     link_to_file,
     number,
@@ -133,7 +133,7 @@ def write_report_page(folder: Path, run: FinishedRun) -> None:
 def build_report_page(run: FinishedRun) -> str:
     """Return the page as text."""
     report = run.report
-    page = Page(f"{report.total:,} rows: {_verdict(run)}", heading=_verdict(run), eyebrow=_about(run))
+    page = Page(f"{count_of(report.total, 'row')}: {_verdict(run)}", heading=_verdict(run), eyebrow=_about(run))
     page.add_to_top(_lead(run), build_bar(_parts(report)), _to_do(run))
     page.add_section("In figures", build_facts(_facts(run)))
     if run.throughput is not None:
@@ -176,7 +176,7 @@ def _verdict(run: FinishedRun) -> str:
 
 def _about(run: FinishedRun) -> list[Content]:
     names = [[quoted(name), ", "] for name in run.files[:3]]
-    more = f"and {len(run.files) - 3:,} more files, " if len(run.files) > 3 else None
+    more = f"and {count_of(len(run.files) - 3, 'more file')}, " if len(run.files) > 3 else None
     where: list[Content] = ["into ", quoted(run.target)]
     if run.location_id:
         where += [", location ", quoted(run.location_id)]

@@ -8,11 +8,11 @@ from typing import Final, Literal
 
 from ...bulk.report import BatchReport
 from ...errors import AuthenticationError, LocationRefusedError, StopRequestedError
+from ...protocol.text import count_of
 from ..mapping.targets import CONSENT_PREFIXES
 from ..matching import Forecast
 from ..plan import Comparison, Plan, PlannedColumn, PlannedFile
 from .charts import duration
-from .html import count_of
 
 TAGS_WORDS: Final[dict[Literal["add", "replace"], str]] = {
     "add": "They are added to those that a contact has, after the upserts, with 100 contacts per call.",
@@ -40,7 +40,7 @@ def where_to(column: PlannedColumn, file: PlannedFile) -> str:
     others = sum(other.target == column.target for other in file.columns) - 1
     if not others or column.target == "tags" or column.target.startswith(CONSENT_PREFIXES):
         return column.target
-    return f"{column.target} (of {others + 1} columns for it, one that is filled)"
+    return f"{column.target} (of {count_of(others + 1, 'column')} for it, one that is filled)"
 
 
 def about_rows(plan: Plan) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _about_phones(told: Forecast, *, is_wanted: bool) -> Iterator[str]:
 def about_time(seconds: float, days: int) -> str:
     """Return how long something takes."""
     least = f"at least {duration(seconds)}" if seconds else "done within one window of the limit"
-    return f"{least}, on {days:,} days" if days > 1 else least
+    return f"{least}, on {count_of(days, 'day')}" if days > 1 else least
 
 
 # ---------------------------------------------------------------------------------------------- reasons

@@ -27,18 +27,32 @@ class DelimitedTable(Table):
         encoding: Its encoding.
         delimiters: Those to choose from.
         is_header: Tells the header from lines above it; None where the first line is the header.
+        is_said: Whether the user says which delimiter it is, so that a line for Excel does not.
 
     Raises:
         ConfigurationError: It has no header that can be read.
     """
 
-    def __init__(self, file: File, encoding: Encoding, delimiters: str, is_header: IsHeader | None = None) -> None:
+    delimiter: str
+
+    def __init__(
+        self,
+        file: File,
+        encoding: Encoding,
+        delimiters: str,
+        is_header: IsHeader | None = None,
+        *,
+        is_said: bool = False,
+    ) -> None:
         self.name = file.name
         self.notes = [encoding.note] if encoding.note else []
         self.file = file
         self._encoding = encoding
+        self.encoding = encoding.name.removesuffix("-sig")
+        self.needs_mark = encoding.needs_mark
         self._width = 0
-        self._find_delimiter(delimiters, is_header)
+        self._find_delimiter(delimiters, is_header, is_said=is_said)
+        self.result_delimiter = self.delimiter
         first = self._first_rows(is_header)
         self._above = count_above(first, is_header)
         self.notes += about_above(first[: self._above])
@@ -68,7 +82,7 @@ class DelimitedTable(Table):
                 raise
         return rows
 
-    def _find_delimiter(self, delimiters: str, is_header: IsHeader | None) -> None:
+    def _find_delimiter(self, delimiters: str, is_header: IsHeader | None, *, is_said: bool) -> None:
         """Take the delimiter that a first line for Excel names, else that of which the header has most.
 
         Where what that gives is no header, but another delimiter gives one below it, it is that one.
@@ -78,10 +92,10 @@ class DelimitedTable(Table):
         self._skipped = named is not None
         # What stands in quotes delimits nothing, and ends no header.
         header = re.split(r"[\r\n]", re.sub(r'"[^"]*"', "", start.lstrip("\r\n")), maxsplit=1)[0]
-        self._delimiter = named[1] if named else max(delimiters, key=header.count)
-        if named is None and is_header is not None and not is_header(next(_split(start, self._delimiter), [])):
+        self.delimiter = named[1] if named and not is_said else max(delimiters, key=header.count)
+        if named is None and is_header is not None and not is_header(next(_split(start, self.delimiter), [])):
             found = (one for one in delimiters if count_above(list(_split(start, one)), is_header))
-            self._delimiter = next(found, self._delimiter)
+            self.delimiter = next(found, self.delimiter)
 
     def _records(self) -> Iterator[Record]:
         """Yield each record that is not blank, the header first.
@@ -96,7 +110,7 @@ class DelimitedTable(Table):
             if self._skipped:
                 next(lines)
             csv.field_size_limit(_MOST_CELL_CHARS)
-            reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+            reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
             number = 0
             while True:
                 number += 1

@@ -12,6 +12,7 @@ from typing import Final
 
 from ...errors import ConfigurationError
 from ...private_file import put_in_place
+from ...protocol.text import count_of
 from .extras import load_library
 from .file import File
 from .table import Record, Table
@@ -208,4 +209,4 @@ def _write_parquet(source: Path, whole: Path, rows: int, folder: str) -> None:
     except duckdb.Error as error:
         raise OSError(None, f"the Parquet file could not be made: {error}") from None
     if written != rows:
-        raise OSError(None, f"the Parquet file could not be made: of {rows} rows it took {written}")
+        raise OSError(None, f"the Parquet file could not be made: of {count_of(rows, 'row')} it took {written}")

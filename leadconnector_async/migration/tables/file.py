@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from ...errors import ConfigurationError
+from ...protocol.text import count_of
 from .extras import load_library
 
 _BUFFER_BYTES: Final = 256 * 1024
@@ -132,7 +133,7 @@ class File:
         members = [one for one in archive.infolist() if not one.is_dir() and not _is_litter(one.filename)]
         if len(members) != 1:
             raise ConfigurationError(
-                f"{self.name}: holds {len(members)} files and must hold one; unpack it, and name its files"
+                f"{self.name}: holds {count_of(len(members), 'file')} and must hold one; unpack it, and name its files"
             )
         if members[0].flag_bits & 1:
             raise ConfigurationError(f"{self.name}: is encrypted; unpack it first")

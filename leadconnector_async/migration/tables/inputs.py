@@ -45,7 +45,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if bool(self.files) == (self.query is not None):
             raise ConfigurationError("name files to load, or a query (`sql` and `database`), and not both")
-        if self.query is not None and self.reading != Reading():
+        if self.query is not None and (self.reading.format or self.reading.encoding or self.reading.sheet):
             raise ConfigurationError("`format`, `encoding` and `sheet` are for files, not for a query")
         if STDIN in self.files and len(self.files) > 1:
             raise ConfigurationError("standard input (-) is loaded alone; load the files in a run of their own")
@@ -93,7 +93,9 @@ class Inputs:
             reading = sources.reading if sources.query is None else Reading(format="csv", encoding="utf-8")
             is_header = looks_like_header if sources.query is None else None
             table = open_table(self._keep_once(reading, is_stopped), reading, name=name, is_header=is_header)
-            table.part += sources.query.describe() if sources.query is not None else ""
+            if sources.query is not None:
+                table.part += sources.query.describe()
+                table.result_delimiter, table.needs_mark = sources.reading.mark, sources.reading.needs_mark
             self._tables = [table]
         else:
             self._tables = [

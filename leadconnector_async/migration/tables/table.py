@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import ConfigurationError
+from ...protocol.text import count_of
 from .file import File
 
 
@@ -47,6 +48,10 @@ class Table:
         notes: What was assumed in reading it, each the end of a sentence that begins with its name.
         row_word: How messages call a row.
         has_objects: Whether its rows are objects, so that each has a `line`.
+        delimiter: What stands between cells; None where the source is no text with delimiters.
+        encoding: In which text it is read; None where the source is no text.
+        result_delimiter: What is to stand between cells of the files with our results; None where anything may.
+        needs_mark: Whether a spreadsheet needs a byte order mark in the files with our results.
         consents: Places of columns whose cells showed that they are about consent; None where nobody has looked.
         foreign_ids: Places of columns that by their headers hold ids of contacts and whose cells show that they do not.
     """
@@ -58,6 +63,10 @@ class Table:
     notes: Sequence[str] = ()
     row_word = "row"
     has_objects = False
+    delimiter: str | None = None
+    encoding: str | None = None
+    result_delimiter: str | None = None
+    needs_mark = False
     consents: frozenset[int] | None = None
     foreign_ids: frozenset[int] = frozenset()
 
@@ -122,7 +131,7 @@ def about_above(rows: Sequence[Sequence[str]]) -> list[str]:
     if not rows:
         return []
     texts = [next(cell.strip() for cell in cells if cell.strip())[:_MOST_SHOWN_CHARS] for cells in rows[:_MOST_SHOWN]]
-    lines = "1 line" if len(rows) == 1 else f"{len(rows)} lines"
+    lines = count_of(len(rows), "line")
     return [f"{lines} above the header {'is' if len(rows) == 1 else 'are'} skipped ({'; '.join(map(repr, texts))})"]
 
 

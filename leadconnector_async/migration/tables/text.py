@@ -9,6 +9,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Final
 
+import msgspec
 from msgspec import Struct
 
 from ...errors import ConfigurationError
@@ -69,10 +70,18 @@ class Encoding(Struct, frozen=True):
     Attributes:
         name: As Python knows it.
         note: What was assumed, or None where the file says it.
+        is_marked: Whether the file begins with a byte order mark.
     """
 
     name: str
     note: str | None = None
+    is_marked: bool = False
+
+    @property
+    def needs_mark(self) -> bool:
+        """Whether those who open such files in a spreadsheet need a mark in our UTF-8: without one it is taken for the
+        encoding of the system."""
+        return self.is_marked or self.name != _UTF8.name
 
     @property
     def is_guess(self) -> bool:
@@ -93,12 +102,13 @@ class Encoding(Struct, frozen=True):
 _UTF8: Final = Encoding("utf-8-sig")
 
 
-def find_encoding(file: File, given: str | None = None) -> Encoding:
+def find_encoding(file: File, given: str | None = None, usual: str | None = None) -> Encoding:
     """Find out how a file is encoded. Where it is not UTF-8, this reads the whole of it.
 
     Args:
         file: Which.
         given: What the user says.
+        usual: What a mapping file says. A file with a mark is not in it: our own results have one.
 
     Raises:
         ConfigurationError: It is no text, or nobody can tell in which encoding.
@@ -106,21 +116,40 @@ def find_encoding(file: File, given: str | None = None) -> Encoding:
     start = file.start(_START_BYTES)
     if not start.strip():
         raise ConfigurationError(f"{file.name}: is empty")
+    marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
     if given is not None:
-        return _named(given)
-    marked = next((name for mark, name in _MARKS if start.startswith(mark)), None) or _utf16_without_mark(start)
+        return msgspec.structs.replace(_named(given), is_marked=marked is not None)
     if marked is not None:
-        return Encoding(marked)
+        return Encoding(marked, is_marked=True)
+    if usual is not None:
+        return _named(usual)
+    wide = _utf16_without_mark(start)
+    if wide is not None:
+        return Encoding(wide)
     _refuse_binary(file, start)
     return _UTF8 if _is_utf8(file) else _guess(file)
 
 
-def _named(name: str) -> Encoding:
+def check_encoding(name: str) -> None:
+    """Refuse an encoding that is not known.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
     try:
         "".encode(name)  # raises for what is a codec and no encoding, too
     except (LookupError, UnicodeError):
         raise ConfigurationError(f"`encoding` {name!r} is not known; try utf-8, cp1252 or utf-16") from None
-    return _UTF8 if codecs.lookup(name).name == "utf-8" else Encoding(name)
+
+
+def _named(name: str) -> Encoding:
+    check_encoding(name)
+    return _UTF8 if is_utf8(name) else Encoding(name)
+
+
+def is_utf8(name: str) -> bool:
+    """Whether an encoding that is known is UTF-8, be it with a mark."""
+    return codecs.lookup(name).name in ("utf-8", _UTF8.name)
 
 
 def _utf16_without_mark(start: bytes) -> str | None:
