@@ -82,12 +82,13 @@ def test_tests(code: str, tmp_path: Path) -> None:
 
 def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in ALL_BLOCKS} == {"sh", "python", "text"}
-    assert len(PYTHON) == 7
+    assert len(PYTHON) == 8
     assert len(TESTS) == 2
     assert len(SHELL) == 11
     assert {name: sum(kind == "sh" for kind, _ in blocks(page)) for name, page in PAGES.items()} == {
         "cli": 2,
         "contacts": 0,
+        "rules": 0,
         "sandbox": 0,
         "testing": 0,
         "webhooks": 0,

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..calls.caller import Caller
 from ..contacts.contacts import ContactOperations
@@ -18,6 +19,9 @@ from .report import BatchReport, LoadStoppedError, OnOutcome, Outcome
 from .run_log import Earlier, LastCalls, OpenRunLog, RunLog
 from .source import Source, open_source
 from .threads import in_thread, open_in_thread
+
+if TYPE_CHECKING:
+    from ..rules.checks import Checks
 
 # ---------------------------------------------------------------------------------------------- the two ways to load
 
@@ -204,6 +208,7 @@ class Contacts(ContactOperations):
         retry_failed: bool = False,
         wait_for_quota: bool = False,
         max_failures: int | str | MaxFailures | None = None,
+        checks: Checks | None = None,
     ) -> BatchReport:
         """Upsert many contacts at once, under the rate limit.
 
@@ -234,6 +239,8 @@ class Contacts(ContactOperations):
             wait_for_quota: Whether to wait for the next day where the day's calls are spent, in place of stopping.
             max_failures: Stop once so many of the rows that were sent have failed; or, written `"5%"`, once more than
                 that share of them has, and at least 50 were sent. Each session of a journal counts anew. None: never.
+            checks: Check the values of each row before it is sent, as `check_contact` does; what they find stands in
+                `outcome.problems`. None sends values as they stand.
 
         Returns:
             The report; its outcomes are in the order of the rows.
@@ -250,6 +257,7 @@ class Contacts(ContactOperations):
             journal=journal,
             retry_failed=retry_failed,
             wait_for_quota=wait_for_quota,
+            checks=checks,
         )
         return await bulk_upsert(
             self,
@@ -270,6 +278,7 @@ class Contacts(ContactOperations):
         journal: RunLog | str | Path | None = None,
         retry_failed: bool = False,
         wait_for_quota: bool = False,
+        checks: Checks | None = None,
     ) -> AsyncGenerator[Outcome, None]:
         """Upsert contacts from a source without end, yielding outcomes as they come, in constant memory.
 
@@ -282,6 +291,7 @@ class Contacts(ContactOperations):
             compare: As in `bulk_upsert`.
             journal, retry_failed, wait_for_quota: As in `bulk_upsert`. Outcomes that an earlier run yielded are not
                 yielded again, but for the last ones where it was cut off.
+            checks: As in `bulk_upsert`.
 
         Yields:
             One outcome for each row that was read, in the order in which they finish.
@@ -297,5 +307,6 @@ class Contacts(ContactOperations):
             journal=journal,
             retry_failed=retry_failed,
             wait_for_quota=wait_for_quota,
+            checks=checks,
         )
         return stream_upserts(self, contacts, options)

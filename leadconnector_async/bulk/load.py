@@ -11,7 +11,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -57,6 +57,9 @@ from .run_log import MOST_READ_AHEAD, Pace, RunLog, pace_of
 from .source import Closing, RowSource, Skipped
 from .traces import Span, Written
 
+if TYPE_CHECKING:
+    from ..rules.checks import Checks
+
 _log = logging.getLogger(__name__)
 
 _LOOK_AHEAD: Final = 4  # rows read for each worker: room to overtake rows that wait for one of their own identity
@@ -75,6 +78,16 @@ class Options(Struct, frozen=True, kw_only=True):
     journal: RunLog | str | Path | None
     retry_failed: bool
     wait_for_quota: bool
+    checks: Checks | None = None
+
+
+def _refuse_other_checks(checks: object) -> None:
+    if checks is None:
+        return
+    from ..rules.checks import Checks
+
+    if not isinstance(checks, Checks):
+        raise UsageError(f"checks must be Checks(...), not {type(checks).__name__}")
 
 
 class Load:
@@ -117,6 +130,7 @@ class Load:
         concurrency = options.concurrency
         if not isinstance(concurrency, int) or concurrency < 1:
             raise UsageError(f"concurrency is {concurrency!r}; it must be a number of at least 1")
+        _refuse_other_checks(options.checks)
         self._contacts = contacts
         self._clock = contacts.client.clock
         self._source = source
@@ -133,6 +147,7 @@ class Load:
             on_replaced=on_replaced,
             on_standing=on_standing,
             on_retry=self._trust,
+            checks=options.checks,
         )
         self._doubts = Doubts(self._clock)
         self._breaker = Breaker(contacts.client)

@@ -186,6 +186,7 @@ class Entry(Struct, gc=False):
             or outcome.collision_with is not None
             or outcome.error
             or outcome.inferred
+            or outcome.problems
         )
         if not is_plain or status == "skipped":
             return DONE

@@ -23,6 +23,7 @@ from ..errors import (
 from ..models.contacts import NotApplied
 from ..private_file import open_private
 from ..protocol.text import neutral_cell
+from ..rules.problems import Problem
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
 STATUSES: Final[tuple[Status, ...]] = ("created", "updated", "failed", "skipped", "unknown", "not_attempted")
@@ -94,6 +95,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
         collision_with: The index of another row of the load that reached the same contact, although it is about another
             person: the later of the two has overwritten what the earlier one stored.
         calls: How many calls the tries were of: more than one where the row's opt-out was sent apart.
+        problems: What `checks` found wrong with its values, or changed in them.
     """
 
     index: int
@@ -109,6 +111,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
     note: str | None = None
     collision_with: int | None = None
     calls: int = 1
+    problems: tuple[Problem, ...] = ()
 
     @property
     def has_calls(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -28,6 +28,7 @@ from ..models.identity import Identity
 from ..models.wire import send_along
 from ..protocol import Request, T
 from ..protocol.contacts import NO_CHANNELS
+from ..rules.problems import Problem
 from .backlog import Item
 from .closing import Closed
 from .outcome import NO_TRIES, Entry, LostTries, TriesBefore
@@ -64,8 +65,8 @@ class Upsert(Item):
     answer said so. A row may take several calls: `call` is the one that was begun last, and `done` counts those before
     it. Of a row with a `closing`, `closed` says what was closed so far. `earlier` is what earlier sessions may have
     done to it, and `is_looked_up` whether its contact was looked up because of that. `held` are the channels of the
-    contact that its upsert sends along, once they are known. `intended` is what the log says of the tries to store it,
-    once there was one.
+    contact that its upsert sends along, once they are known. `problems` is what its checks have found. `intended` is
+    what the log says of the tries to store it, once there was one.
     """
 
     __slots__ = (
@@ -84,6 +85,7 @@ class Upsert(Item):
         "is_doubted",
         "is_looked_up",
         "lost",
+        "problems",
         "request",
         "row_hash",
     )
@@ -100,6 +102,7 @@ class Upsert(Item):
         intend: IntendRow | None = None,
         closing: Closing | None = None,
         earlier: EarlierTries = NO_EARLIER_TRIES,
+        problems: Sequence[Problem] = (),
     ) -> None:
         email, phone = identity
         keys = identity if email and phone else (email or phone,) if email or phone else ()
@@ -112,6 +115,7 @@ class Upsert(Item):
         self._intend = intend
         self.intended: LostTries = ()
         self.closing = closing
+        self.problems = problems
         self.call: Call[Any] = self._new_call(request)
         self.is_doubted = False
         self.closed: Closed | None = None
@@ -182,6 +186,8 @@ class Upsert(Item):
     def entry(self, outcome: Outcome, *, is_compared: bool, server_clock: ServerClock) -> Entry:
         """Return what the journal needs to know with an outcome."""
         is_applied = outcome.status in ("created", "updated")
+        if self.problems:
+            outcome = msgspec.structs.replace(outcome, problems=tuple(self.problems))
         return Entry(
             _with_all(outcome, self.done, self.call.tries),
             self.row_hash,

@@ -21,7 +21,8 @@ from leadconnector_async.migration.mapping.file import read_mapping_file, write_
 from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import FileRow, RowFile, open_row_file
 from leadconnector_async.models import encode_contact
-from leadconnector_async.rules import Checks, consent
+from leadconnector_async.rules import consent
+from leadconnector_async.rules.checks import Checks
 from leadconnector_async.rules.consent import CHANNELS, KINDS, Consent, find_consent, judge, says_nothing
 from leadconnector_async.rules.problems import ProblemTally
 from leadconnector_async.sandbox import Sandbox

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError
-from leadconnector_async.rules import CUSTOM_RULES, RULES, Checks, apply_rules
-from leadconnector_async.rules.checks import read_checks
+from leadconnector_async.rules.checks import Checks, read_checks
 from leadconnector_async.rules.countries import country_codes, find_country
 from leadconnector_async.rules.emails import _PLAIN, email_syntax
+from leadconnector_async.rules.fields import CUSTOM_RULES, RULES, apply_rules
 from leadconnector_async.rules.problems import Fixed, LeftOutError, UnusableCellError
 from leadconnector_async.rules.texts import clean_cell, is_placeholder, notes_of
 from leadconnector_async.sandbox.validation import COUNTRIES, read_day

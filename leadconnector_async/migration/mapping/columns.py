@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ...errors import ConfigurationError, option
-from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
+from ...rules.checks import Checks
 from ...rules.consent import (
     ALL,
     CLOSED,
@@ -25,6 +25,7 @@ from ...rules.consent import (
     plain,
     says_nothing,
 )
+from ...rules.fields import FREE_TEXT, RULES, action_for, action_of, reader_of
 from ...rules.problems import Action, Fixed, Problem, UnusableCellError
 from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, is_plain, notes_of, without_decimals
 from .custom_fields import (

@@ -17,59 +17,16 @@ from ...models.fields import UPSERT_FIELDS
 from ...models.records import spell_number
 from ...models.wire import refuse_nulls
 from ...protocol import API_VERSIONS
-from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
 from ...rules.consent import WeakCells, find_weak, judge, plain, without_openings
-from ...rules.problems import Fixed, Problem, UnusableCellError
-from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, notes_of
+from ...rules.contacts import blame_identity, check_fields
+from ...rules.problems import Problem
+from ...rules.texts import clean_cell
 from ...run.rows import KeptFile, KeptRow, place_cells
 from ..tables import Reading, Record, Table, open_table
 from ..tables.text import why_no_text
 from .columns import ColumnMap, require_identity
 from .headers import RESULT_COLUMNS, column_key, is_known, looks_like_header
 from .meaning import NOTHING_SAID, Meaning
-
-# ---------------------------------------------------------------------------------------------- objects
-
-
-def check_object(value: Mapping[str, Any], names: Mapping[str, str], checks: Checks) -> Iterator[tuple[Problem, Any]]:
-    """Check the texts of an object of the API: what a cell would be checked for.
-
-    Args:
-        value: The object.
-        names: Each spelling of a field, and its name on the wire.
-        checks: What is to be taken for granted.
-
-    Yields:
-        Each problem, and what is to be sent in place of the text; None to leave it out.
-    """
-    for name, text in value.items():
-        field = names.get(name, "")
-        if field == "tags" and isinstance(text, list) and not checks.keep_placeholders:
-            yield from _check_tags(name, text)
-        if not isinstance(text, str) or not (field in RULES or field in FREE_TEXT) or not (cell := clean_cell(text)):
-            continue
-        if is_placeholder(cell) and not (field in FREE_TEXT and checks.keep_placeholders):
-            yield Problem(name, text, STANDS_FOR_NOTHING, "empty"), None
-            continue
-        if field in FREE_TEXT:
-            yield from ((Problem(name, text, *note), cell) for note in notes_of(text, cell))
-        try:
-            found = reader_of(RULES[field], checks)(cell) if field in RULES else cell
-        except UnusableCellError as reason:
-            yield Problem(name, text, str(reason), action_for(reason, action_of(field))), None
-            continue
-        if isinstance(found, Fixed):
-            yield Problem(name, text, found.sentence, found.action), found.value
-        elif found != text:
-            yield Problem(name, text, "", "fixed"), found
-
-
-def _check_tags(name: str, tags: list[Any]) -> Iterator[tuple[Problem, Any]]:
-    nothing = [tag for tag in tags if isinstance(tag, str) and is_placeholder(clean_cell(tag))]
-    if nothing:
-        kept = [tag for tag in tags if tag not in nothing]
-        yield Problem(name, nothing[0], STANDS_FOR_NOTHING, "empty"), kept or None
-
 
 _KINDS: Final = {field.wire: "text" if field.is_text else field.kind for field in UPSERT_FIELDS}
 
@@ -241,14 +198,8 @@ class RowFile:
     def _read_object(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
         self._check_cells(record.cells)
         fields = {name: _spell_numbers(name, value) for name, value in (record.value or {}).items()}
-        problems = []
-        for problem, value in check_object(fields.copy(), UPSERT_NAMES, self.meaning.checks):
-            problems += [problem] if problem.sentence else []
-            if value is not None:
-                fields[problem.column] = value
-            elif problem.action in ("skipped", "empty"):
-                del fields[problem.column]
-        return fields, problems
+        problems = list[Problem]()
+        return check_fields(fields, UPSERT_NAMES, self.meaning.checks, problems), problems
 
     def _make_contact(self, record: Record, fields: dict[str, Any], problems: list[Problem]) -> ContactUpsert:
         for problem in problems:
@@ -261,7 +212,8 @@ class RowFile:
         except InvalidContactError as error:
             raise RefusedRowError(error.sentence, field=error.field) from None
         if not (_is_given(contact.email) or _is_given(contact.phone)):
-            raise _without_identity(problems, self.mapping)
+            blamed = blame_identity(problems, self.mapping)
+            raise RefusedRowError(blamed.sentence, blamed.column or None)
         if self._is_unknown(record.cells) and contact.create_new_if_duplicate_allowed is True:
             raise RefusedRowError(
                 "it may have been applied; look it up, then clear this cell to send the row", "status"
@@ -495,12 +447,3 @@ class RefusedRowError(ValueError):
 
 def _is_given(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
-
-
-def _without_identity(problems: list[Problem], mapping: Mapping[str, str]) -> RefusedRowError:
-    """Say what a row lacks: where its only email or phone cannot be used, that is what is wrong with it."""
-    for number, problem in enumerate(problems):
-        if problem.action == "skipped" and mapping.get(problem.column, problem.column) in ("email", "phone"):
-            problems[number] = Problem(problem.column, problem.value, problem.sentence, "refused")
-            return RefusedRowError(problem.sentence, problem.column)
-    return RefusedRowError("has neither email nor phone, and the service matches by these")

@@ -19,7 +19,7 @@ from leadconnector_async.migration.mapping.headers import Language, find_target,
 from leadconnector_async.migration.mapping.meaning import Meaning, check_names
 from leadconnector_async.migration.mapping.presets import PRESETS, recognise
 from leadconnector_async.migration.mapping.targets import read_target
-from leadconnector_async.rules import Checks
+from leadconnector_async.rules.checks import Checks
 from leadconnector_async.rules.problems import ProblemTally
 
 FIELDS = FieldDefinitions(
