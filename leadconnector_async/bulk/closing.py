@@ -16,7 +16,7 @@ from ..errors import PermanentDndError
 from ..models import Contact, ContactUpsert, DndSetting, DndSettings
 from ..models.compare import find_not_applied
 from ..models.contacts import NotApplied
-from ..models.dnd import CHANNELS, V3_CHANNELS
+from ..models.dnd import ALL, CHANNELS, V3_CHANNELS
 from ..models.fields import KEYS
 from ..models.wire import held_channels, join_channels
 from ..protocol import Request, Scope
@@ -38,6 +38,15 @@ def closings_of(contact: ContactUpsert) -> ContactUpsert | None:
     if closed:
         kept["dnd_settings"] = DndSettings(**closed)
     return ContactUpsert(**kept, **{name: getattr(contact, name) for name in (*KEYS, "location_id")}) if kept else None
+
+
+def channels_of(wanted: ContactUpsert) -> list[str]:
+    """Return the channels that a row closes, as the API calls them, and `ALL`.
+
+    Args:
+        wanted: As of `closings_of`.
+    """
+    return [*([ALL] if wanted.dnd is True else []), *_channels(wanted.dnd_settings)]
 
 
 class Closed(Struct, frozen=True):

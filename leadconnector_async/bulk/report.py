@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -434,7 +434,7 @@ class BatchReport:
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return `to_dict()` as JSON text, and write it to `path` where one is given. A new file gets mode 0600."""
-        text = msgspec.json.format(msgspec.json.encode(self.to_dict())).decode() + "\n"
+        text = format_json(self.to_dict())
         if path is not None:
             with open(path, "w", encoding="utf-8", opener=open_private) as file:
                 file.write(text)
@@ -444,6 +444,11 @@ class BatchReport:
         """Write the outcomes that were kept, a line each, in the order of `outcomes`. A new file gets mode 0600."""
         with open(path, "w", encoding="utf-8", newline="", opener=open_private) as file:
             write_outcomes(file, self.outcomes)
+
+
+def format_json(document: Mapping[str, Any]) -> str:
+    """Return a document as JSON for people, too."""
+    return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
 
 
 OUTCOME_COLUMNS: Final = ("index", "status", "contact_id", "new", "trace_id", "attempts", "error")

@@ -25,6 +25,7 @@ from ..migration.mapping.custom_fields import about_emptied
 from ..migration.mapping.rows import split_emptied
 from ..migration.migration import IN_SANDBOX, Content, Migration
 from ..migration.options import TagsRule
+from ..migration.report.words import about_closings
 from ..migration.tables import find_files
 from ..migration.tables.inputs import STDIN, Inputs
 from ..protocol.answers import clean_text
@@ -304,6 +305,8 @@ def _tell_of_rows(run: Migration) -> None:
         tell(f"  and {len(problems) - _MOST_KINDS} more kinds of problems")
     for sentence in run.shared:
         tell(sentence)
+    for sentence in about_closings(run.plan.closings) if run.plan.closings is not None else ():
+        tell(clean_text(sentence))
     emptied = about_emptied(split_emptied(run.read_files)[0]) if run.options.empty == "clear" else None
     if emptied is not None:
         tell(clean_text(emptied))

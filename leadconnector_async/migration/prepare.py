@@ -32,9 +32,10 @@ from .mapping.targets import read_target
 from .matching import Matching, MatchRule, action_for
 from .options import MigrationOptions
 from .phones import keep_shared_rows
-from .planning import MOST_ASKED, Asked, ask_locations
+from .plan import Closings
+from .planning import MOST_ASKED, Asked, ask_locations, count_closed
 from .report.html import count_of
-from .survey import Survey
+from .survey import ClosingTally, Survey, sum_closings
 from .tables import Record, Table
 from .tables.file import File
 
@@ -59,6 +60,7 @@ class Seen(Struct):
         matching: Their identities; which of them share a phone is settled.
         asked: What locations said.
         shared: What is done about rows that share a phone, in sentences.
+        closings: Whose channels they close; None if they close none.
     """
 
     files: list[RunFile]
@@ -67,6 +69,7 @@ class Seen(Struct):
     matching: Matching
     asked: dict[str, Asked]
     shared: list[str]
+    closings: Closings | None = None
 
 
 class Preparation:
@@ -133,7 +136,9 @@ class Preparation:
         await in_thread_until(self._stop.is_set, partial(self._keep, files, rows, one_pass))
         for sentence in (sentence for file in files for sentence in file.about_left_out()):
             self._tell(sentence)
-        return await self._conclude(one_pass, rows, matching, asks_all=asks_all)
+        seen = await self._conclude(one_pass, rows, matching, asks_all=asks_all)
+        seen.closings = await self._count_closings(one_pass)
+        return seen
 
     def _check_names(self, files: Sequence[RowFile]) -> None:
         names = [name for file in files for name in (*file.columns, *file.table.columns)]
@@ -176,6 +181,15 @@ class Preparation:
         asked = await self._ask(names, is_needed=False)
         shared = await self._settle_phones(matching, files, asked)
         return Seen(files, one_pass.tally, one_pass.survey, matching, asked, shared)
+
+    async def _count_closings(self, one_pass: _Pass) -> Closings | None:
+        """Count whose channels the rows close, and whose were closed before."""
+        found = sum_closings(one_pass.closings)
+        if found is None or self._client is None:
+            return found
+        names = [name for name, _ in one_pass.survey.by_location.most_common()]
+        before = await count_closed(self._client, names, self._tell, self._stop)
+        return msgspec.structs.replace(found, before=before)
 
     # ------------------------------------------------------------------------------------------ names and ids
 
@@ -356,13 +370,15 @@ class _Pass:
         self.survey = survey
         self._files = files
         self._cells = [ConsentCells(file) for file in files]
+        self.closings = [ClosingTally(file) for file in files]
 
     def look(self, number: int, rows: Sequence[FileRow]) -> list[KeptRow]:
         """Map and check the next rows of a file."""
         found = [row.file.keep(row) for row in rows]
-        cells = self._cells[number]
+        cells, closings = self._cells[number], self.closings[number]
         for row, kept in zip(rows, found, strict=True):
             cells.add(row.record)
+            closings.add(row.record, kept.contact)
             if kept.problems:
                 self.tally.add(kept.problems, row)
         self.survey.look([kept.contact for kept in found])

@@ -10,19 +10,24 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from ..bulk.closing import CALLS_TO_CLOSE
+from ..bulk.closing import CALLS_TO_CLOSE, channels_of, closings_of
 from ..bulk.source import Closing
 from ..contacts.contacts import CALLS_TO_READ_CHANNELS, names_channels
 from ..errors import InvalidContactError
 from ..models import ContactUpsert
+from ..models.dnd import ALL
 from ..models.identity import identity_of
 from ..models.normal import sorted_tags
+from ..rules.texts import clean_cell
 from ..run.rows import RunFile, RunRow, pick_rows
+from .mapping.columns import Column
 from .mapping.custom_fields import list_emptied
 from .mapping.rows import RowFile
 from .matching import Group, Matching
-from .plan import PlannedColumn, PlannedFile, PlannedTags, SharedContact, SharedRow
+from .plan import ClosingColumn, Closings, PlannedColumn, PlannedFile, PlannedTags, SharedContact, SharedRow
 from .report.files import who
+from .report.html import shorten
+from .tables import Record
 from .tagging import TagBatch, TagGroups, without_tags
 
 _MOST_TAGS: Final = 10_000  # kinds that are counted
@@ -146,6 +151,90 @@ class Survey:
             names=dict(self._tags.most_common(_MOST_SHOWN)),
             kinds=len(self._tags),
         )
+
+
+# ---------------------------------------------------------------------------------------------- who is closed
+
+_MOST_WORDS: Final = 20
+_OTHER_WORDS: Final = "others"
+
+
+class ClosingTally:
+    """Counts which channels the rows of a file close, and by which words of which columns.
+
+    Args:
+        file: The file.
+    """
+
+    def __init__(self, file: RowFile) -> None:
+        self._file = file
+        columns = () if file.map is None else file.map.closing_columns
+        self._columns = [(column, dict[str, bool]()) for column in columns]
+        self._words: dict[str, Counter[str]] = {column.name: Counter() for column in columns}
+        self._targets = {column.name: column.target.text for column in columns}
+        self.rows = 0
+        self.channels: Counter[str] = Counter()
+
+    def add(self, record: Record, contact: ContactUpsert | InvalidContactError) -> None:
+        """Take note of a row."""
+        wanted = closings_of(contact) if isinstance(contact, ContactUpsert) else None
+        if wanted is None:
+            return
+        self.rows += 1
+        self.channels.update(channels_of(wanted))
+        if self._file.map is None:
+            self._add_object(wanted)
+        for column, known in self._columns:
+            cell = clean_cell(record.cells[column.position]) if column.position < len(record.cells) else ""
+            if cell and _closes(column, cell, known):
+                self._count(column.name, cell)
+
+    def _add_object(self, wanted: ContactUpsert) -> None:
+        for channel in channels_of(wanted):
+            field = "dnd" if channel == ALL else "dndSettings"
+            self._targets[field] = field
+            self._words.setdefault(field, Counter())
+            self._count(field, "true" if channel == ALL else channel)
+
+    def _count(self, name: str, cell: str) -> None:
+        words, word = self._words[name], shorten(cell)
+        words[word if word in words or len(words) < _MOST_WORDS else _OTHER_WORDS] += 1
+
+    def columns(self) -> list[ClosingColumn]:
+        """Return the columns that close channels of some row."""
+        return [
+            ClosingColumn(
+                file=self._file.name,
+                column=name,
+                target=self._targets[name],
+                rows=words.total(),
+                words=dict(words.most_common()),
+            )
+            for name, words in self._words.items()
+            if words
+        ]
+
+
+def _closes(column: Column, cell: str, known: dict[str, bool]) -> bool:
+    found = known.get(cell)
+    if found is None:
+        found = column.closes_by(cell)
+        if len(known) < _MOST_KNOWN:
+            known[cell] = found
+    return found
+
+
+_MOST_KNOWN: Final = 1_000
+
+
+def sum_closings(tallies: Sequence[ClosingTally]) -> Closings | None:
+    """Return whose channels the rows of all files close; None if no row closes any."""
+    rows = sum(tally.rows for tally in tallies)
+    if not rows:
+        return None
+    channels = sum((tally.channels for tally in tallies), Counter[str]())
+    columns = [column for tally in tallies for column in tally.columns()]
+    return Closings(rows=rows, channels=dict(sorted(channels.items())), columns=columns)
 
 
 def _wishes(contact: ContactUpsert) -> Iterator[str]:

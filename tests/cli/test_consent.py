@@ -258,6 +258,113 @@ def test_a_row_whose_opt_out_cannot_be_sent_has_failed(run: Run, url: str, tmp_p
     assert closed(url)["ann@example.com"] == {"Call", "SMS"}
 
 
+# ---------------------------------------------------------------------------------------------- who is closed, by what
+
+SAYING = (
+    "email,phone,Do Not Text,Email Status,Opt Out,Phone DNC",
+    "ann@example.com,,yes,subscribed,,",
+    "bob@example.com,,Y,unsubscribed,,",
+    "cyd@example.com,+16175550101,no,cleaned,x,yes",
+    "dot@example.com,,,subscribed,,",
+)
+SAID = {
+    "rows": 3,
+    "channels": {"Call": 1, "Email": 2, "SMS": 3, "all": 1},
+    "columns": [
+        ("Do Not Text", "opt-out:SMS", {"yes": 1, "Y": 1}),
+        ("Email Status", "opt-in:Email", {"unsubscribed": 1, "cleaned": 1}),
+        ("Opt Out", "opt-out:all", {"x": 1}),
+        ("Phone DNC", "opt-out:Call,SMS", {"yes": 1}),
+    ],
+}
+BEFORE = {"all": 1, "Call": 1, "Email": 0, "SMS": 1}
+
+
+def said(closings: dict[str, Any]) -> dict[str, Any]:
+    columns = [(one["column"], one["target"], one["words"]) for one in closings["columns"]]
+    assert [one["rows"] for one in closings["columns"]] == [sum(words.values()) for _, _, words in columns]
+    return {"rows": closings["rows"], "channels": closings["channels"], "columns": columns}
+
+
+def test_plan_and_report_show_whom_they_close_by_what_and_who_was_closed_before(
+    run: Run, url: str, tmp_path: Path
+) -> None:
+    load(url, *PEOPLE)
+    path = write(tmp_path / "a.csv", *SAYING)
+    code, out, _ = run("plan", path, "--json", "--html", "plan.html")
+    planned = json.loads(out)["closings"]
+    assert (code, said(planned), planned["before"]) == (0, SAID, BEFORE)
+    text = run("plan", path)[1]
+    code, out, err = run("upsert", path, "--out", "out", "--json")
+    assert code == 0
+    done = report(tmp_path / "out")
+    assert done["closings"] == json.loads(out)["closings"]
+    assert (said(done["closings"]), done["closings"]["before"]) == (SAID, BEFORE)
+    for shown in (text, err):
+        assert "3 rows close channels: Call 1, Email 2, SMS 3, all channels (dnd) 1" in shown
+        assert f"{path}: Email Status (opt-in:Email) closes on 2 rows: 'unsubscribed' 1 x, 'cleaned' 1 x" in shown
+        assert "Closed at the service before the load: all channels (dnd) 1, Call 1, Email 0, SMS 1" in shown
+    for page in (tmp_path / "plan.html", tmp_path / "out" / "report.html"):
+        html = page.read_text()
+        assert 'data-key="closed_SMS">3<' in html.replace(' value="3"', "")
+        assert "unsubscribed (1), cleaned (1)" in html
+
+
+@pytest.mark.parametrize("options", [(), ("--only-new",), ("--skip-unchanged",)], ids=str)
+def test_the_report_counts_those_whose_opt_outs_were_sent(
+    run: Run, url: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    load(url, *PEOPLE)
+    assert run("upsert", write(tmp_path / "a.csv", *ROWS), "--out", "out", *options)[0] == 0
+    told = report(tmp_path / "out")["closings"]
+    is_partial = bool(options)  # what Cyd opts out of was closed before, so that nothing is sent of her
+    assert (told["rows"], told["channels"]) == ((3, {"SMS": 3, "all": 1}) if is_partial else (4, {"SMS": 4, "all": 2}))
+
+
+def test_a_load_that_closes_nobody_asks_and_says_nothing_of_it(run: Run, url: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "email,Unsubscribed", "a@example.com,no")
+    assert json.loads(run("plan", path, "--json")[1])["closings"] is None
+    code, _, err = run("upsert", path, "--out", "out")
+    assert (code, "closings" in report(tmp_path / "out"), "close channels" in err) == (0, False, False)
+    assert report(tmp_path / "out")["requests"] == 1
+
+
+def test_a_plan_made_offline_asks_who_was_closed_when_it_is_loaded(run: Run, url: str, tmp_path: Path) -> None:
+    load(url, *PEOPLE)
+    path = write(tmp_path / "a.csv", *SAYING)
+    planned = json.loads(run("plan", path, "--json", "--offline", "--out", "out")[1])["closings"]
+    assert (said(planned), planned["before"]) == (SAID, None)
+    assert run("upsert", "out")[0] == 0
+    assert report(tmp_path / "out")["closings"]["before"] == BEFORE
+    assert run("upsert", "out")[0] == 0  # what was closed by then counts no more
+    assert report(tmp_path / "out")["closings"]["before"] == BEFORE
+
+
+def test_a_service_that_cannot_count_them_stops_nothing(
+    run: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leadconnector_async.sandbox import search
+
+    monkeypatch.setattr(search, "FIELDS", [name for name in search.FIELDS if "dndSettings" not in name])
+    code, _, err = run("upsert", write(tmp_path / "a.csv", *SAYING), "--out", "out")
+    assert (code, report(tmp_path / "out")["closings"]["before"]) == (0, None)
+    assert "How many contacts were closed before could not be looked up (" in err
+
+
+def test_channels_closed_in_names_of_the_api_are_counted_too(run: Run, url: str, tmp_path: Path) -> None:
+    lines = (
+        '{"email": "a@example.com", "dnd": true}',
+        '{"email": "b@example.com", "dndSettings": {"SMS": {"status": "permanent"}, "Email": {"status": "inactive"}}}',
+    )
+    planned = json.loads(run("plan", write(tmp_path / "a.jsonl", *lines), "--json")[1])["closings"]
+    assert said(planned) == {
+        "rows": 2,
+        "channels": {"SMS": 1, "all": 1},
+        "columns": [("dnd", "dnd", {"true": 1}), ("dndSettings", "dndSettings", {"SMS": 1})],
+    }
+    assert run("export", "all.csv")[0] == 0
+
+
 # ---------------------------------------------------------------------------------------------- rows that share a phone
 
 HOUSE = "+16175550100"

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ...errors import ConfigurationError, option
+from ...models.dnd import ALL
 from ...rules.checks import Checks
 from ...rules.consent import (
-    ALL,
     CLOSED,
     MOST_UNREAD,
     ConsentKind,
@@ -106,6 +106,17 @@ class Column(Struct, frozen=True):
     keeps_placeholders: bool = False
     is_free_text: bool = False
     flag: int | None = None
+
+    def closes_by(self, cell: str) -> bool:
+        """Whether a cell that is not empty closes a channel, as far as this column alone says."""
+        try:
+            value = self.read(cell)
+        except UnusableCellError:
+            return False
+        value = value.value if isinstance(value, Fixed) else value
+        if self.target != Target("dndSettings"):
+            return bool(value)
+        return any(one != {"status": "inactive"} for one in value.values())
 
 
 class Unsent(Struct, frozen=True):
@@ -397,6 +408,17 @@ class ColumnMap:
     def fields(self) -> frozenset[str]:
         """The fields that some column is for."""
         return frozenset(column.target.field for column in self.columns)
+
+    @property
+    def closing_columns(self) -> list[Column]:
+        """The columns that may close channels; those that flag a phone among them, as they are read by themselves."""
+        flags = [place for _, place in self._flags]
+        read = consent_reader("opt-out")
+        return [
+            msgspec.structs.replace(column, read=read) if column.position in flags else column
+            for column in sorted(self.columns, key=lambda column: column.position)
+            if column.target.is_consent
+        ]
 
     @property
     def targets(self) -> dict[str, Target]:

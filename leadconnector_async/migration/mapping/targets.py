@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import ConfigurationError
+from ...models.dnd import ALL
 from ...models.fields import UPSERT_FIELDS, Kind
-from ...rules.consent import ALL, CHANNELS, CLOSED, KINDS, Consent, ConsentKind, judge, plain
+from ...rules.consent import CHANNELS, CLOSED, KINDS, Consent, ConsentKind, judge, plain
 from ...rules.problems import Fixed, UnusableCellError
 
 CUSTOM_PREFIX: Final = "custom:"
