@@ -145,7 +145,7 @@ class Intake:
     ) -> Upsert:
         closing = row if isinstance(row, Closing) else None
         if isinstance(row, Closing):
-            if isinstance(row.rest, Skipped):
+            if not isinstance(row.rest, ContactUpsert):
                 return self._check_closing(index, row, row_hash)
             row = row.rest
         contact = self._read(row, problems)

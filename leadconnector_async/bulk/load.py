@@ -54,7 +54,7 @@ from .row import (
     refusal_of_location,
 )
 from .run_log import MOST_READ_AHEAD, Pace, RunLog, pace_of
-from .source import Closing, RowSource, Skipped
+from .source import Closing, RowSource
 from .traces import Span, Written
 
 if TYPE_CHECKING:
@@ -418,7 +418,7 @@ class Load:
 
     async def _carry_out_with(self, item: Upsert, closing: Closing) -> Entry:
         """Make the calls of a row that closes channels. What is done already is not done again."""
-        if isinstance(closing.rest, Skipped):
+        if not isinstance(closing.rest, ContactUpsert):
             contact_id = closing.contact_id or await self._look_up(item)
             if contact_id is not None:
                 await self._close(item, contact_id, closing.wanted)

@@ -18,6 +18,7 @@ from ..errors import (
     APIError,
     AuthenticationError,
     CallError,
+    InvalidContactError,
     LocationRefusedError,
     PermissionDeniedError,
 )
@@ -147,7 +148,8 @@ class Upsert(Item):
         self.request = msgspec.structs.replace(self.request, body=send_along(self._body or b"", held))
 
     def _new_call(self, request: Request[T]) -> Call[T]:
-        stores = request is self.request and not (self.closing is not None and isinstance(self.closing.rest, Skipped))
+        is_upserted = self.closing is None or isinstance(self.closing.rest, ContactUpsert)
+        stores = request is self.request and is_upserted
         before_send = None
         # Look-ups and closings are noted as well, so that a crash during them leaves by what they are counted. Before
         # the first try of a call that is not safe to repeat they are not: after a crash the row would be `unknown`.
@@ -287,21 +289,25 @@ def outcome_skipped(index: int, skipped: Skipped) -> Outcome:
     return Outcome(index=index, status="skipped", contact_id=skipped.contact_id, error=error, note=skipped.note)
 
 
-def outcome_closed(item: Upsert, contact_id: str | None, skipped: Skipped) -> Outcome:
-    """Settle a row of which nothing was sent but what it closes."""
+def outcome_closed(item: Upsert, contact_id: str | None, rest: Skipped | InvalidContactError) -> Outcome:
+    """Settle a row of which nothing was sent but what it closes: it was left out, or refused."""
     closed = item.closed
     channels = () if closed is None else closed.channels
     note = _CLOSED_BEFORE_NOTE if contact_id else _NOBODY_NOTE
     if channels:
         note = f"do not disturb was sent: {', '.join(channels)}"
+    if isinstance(rest, InvalidContactError):
+        settled = Outcome(index=item.index, status="failed", error=row_error(rest))
+    else:
+        error = RowError(CLOSED_ONLY if channels else "Skipped", None, rest.reason)
+        settled = msgspec.structs.replace(outcome_skipped(item.index, rest), error=error)
     return msgspec.structs.replace(
-        outcome_skipped(item.index, skipped),
+        settled,
         contact_id=contact_id,
-        error=RowError(CLOSED_ONLY if channels else "Skipped", None, skipped.reason),
         not_applied=() if closed is None else closed.not_applied,
         attempts=item.call.tries.count,
         rate_limited=item.call.tries.rate_limited,
-        note=note if skipped.note is None else f"{skipped.note}; {note}",
+        note=note if settled.note is None else f"{settled.note}; {note}",
     )
 
 

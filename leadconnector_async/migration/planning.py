@@ -253,7 +253,8 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
     skipped, phone_calls = seen.matching.skipped(), seen.matching.phone_calls()
     names = dict.fromkeys([*(name for name, _ in survey.by_location.most_common()), *survey.closing_calls])
     locations = [
-        _plan_location(seen, name, survey.by_location[name] - skipped[name], phone_calls[name]) for name in names
+        _plan_location(seen, name, survey.by_location[name] - skipped.get(name, 0), phone_calls.get(name, 0))
+        for name in names
     ]
     closings = survey.closing_calls.total() // CALLS_TO_CLOSE
     seconds, days = longest(locations)
@@ -349,7 +350,7 @@ def compare_rows(
     for number, row in enumerate(row for file in files for row in file.rows()):
         contact = row.contact
         if not isinstance(contact, ContactUpsert):
-            on_row(None)
+            on_row(None if row.closing is None else Closing(None, row.closing, contact))
             continue
         shared = shared_rows.find(number)
         what: Read | Skipped | Closing = contact if shared is None else what_to_send(contact, shared)

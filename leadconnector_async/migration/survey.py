@@ -10,13 +10,13 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from ..bulk.closing import CALLS_TO_CLOSE, channels_of, closings_of
+from ..bulk.closing import CALLS_TO_CLOSE, channels_of
 from ..bulk.source import Closing
 from ..contacts.contacts import CALLS_TO_READ_CHANNELS, names_channels
 from ..errors import InvalidContactError
 from ..models import ContactUpsert
 from ..models.dnd import ALL
-from ..models.identity import identity_of
+from ..models.identity import Identity, identity_of
 from ..models.normal import sorted_tags
 from ..rules.texts import clean_cell
 from ..run.rows import RunFile, RunRow, pick_rows
@@ -114,15 +114,31 @@ class Survey:
 
     def look_at_closing(self, closing: Closing) -> None:
         """Take note of the next row, which closes channels by an update of their own."""
-        is_upserted = isinstance(closing.rest, ContactUpsert)
-        is_sought = closing.contact_id is None and not is_upserted  # by one call more
-        contacts = (closing.contact_id is not None or is_sought) + is_upserted
-        self.closing_calls[closing.wanted.location_id or self._location_id] += contacts * CALLS_TO_CLOSE + is_sought
+        self.count_closing(closing)
         if isinstance(closing.rest, ContactUpsert):
             self.look([closing.rest])
         else:
             self.pass_over()
+
+    def count_closing(self, closing: Closing) -> None:
+        """Count the calls that it takes to close channels by an update of their own."""
+        is_upserted = isinstance(closing.rest, ContactUpsert)
+        is_sought = closing.contact_id is None and not is_upserted  # by one call more
+        contacts = (closing.contact_id is not None or is_sought) + is_upserted
+        self.closing_calls[closing.wanted.location_id or self._location_id] += contacts * CALLS_TO_CLOSE + is_sought
         self.dnd.update(_wishes(closing.wanted))
+
+    def look_anew(self, before: ContactUpsert, after: ContactUpsert) -> None:
+        """Take note that a row closes more channels than when it was looked at."""
+        if names_channels(after) and not names_channels(before):
+            self.channel_calls[after.location_id or self._location_id] += CALLS_TO_READ_CHANNELS
+        self.dnd.subtract(_wishes(before))
+        self.dnd.update(_wishes(after))
+        self.dnd = +self.dnd  # without what nobody says any more
+
+    def identify(self, contact: ContactUpsert) -> Identity:
+        """Return whom a row is about."""
+        return identity_of(contact, contact.location_id or self._location_id)
 
     def _look_at_tags(self, tagged: Sequence[tuple[int, str, tuple[str, ...]]]) -> None:
         self._tagged += len(tagged)
@@ -175,11 +191,8 @@ class ClosingTally:
         self.rows = 0
         self.channels: Counter[str] = Counter()
 
-    def add(self, record: Record, contact: ContactUpsert | InvalidContactError) -> None:
-        """Take note of a row."""
-        wanted = closings_of(contact) if isinstance(contact, ContactUpsert) else None
-        if wanted is None:
-            return
+    def add(self, record: Record, wanted: ContactUpsert) -> None:
+        """Take note of a row, given what it closes as of `closings_of`."""
         self.rows += 1
         self.channels.update(channels_of(wanted))
         if self._file.map is None:

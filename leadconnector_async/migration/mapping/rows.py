@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import UNSET, Struct
 
+from ...bulk.closing import closings_of
 from ...errors import InvalidContactError
 from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
 from ...models.fields import UPSERT_FIELDS
@@ -37,6 +38,9 @@ def _spell_numbers(name: str, value: Any) -> Any:
     if kind == "tags" and isinstance(value, list):
         return list(map(spell_number, value))
     return spell_number(value) if kind == "text" else value
+
+
+_OF_CLOSING: Final = ("email", "phone", "locationId", "dnd", "dndSettings")
 
 
 class FileRow(Struct, frozen=True, gc=False):
@@ -99,6 +103,7 @@ class RowFile:
         has_locations: Whether some column names a location.
         is_lines: Whether it has objects, of which a cell cannot tell null from an empty text.
         has_tags: Whether rows may have tags.
+        may_close: Whether rows may close channels.
         left_out: How many lines that are no people, or deleted ones, were left out when its rows were read last.
 
     Raises:
@@ -126,16 +131,30 @@ class RowFile:
         fields = header if self.map is None else self.map.fields
         self.has_tags = self.map is None or "tags" in self.map.fields
         self.has_locations = bool({"locationId", "location_id"}.intersection(fields))
+        self._closing = [] if self.map is None else self.map.closing_columns
+        self.may_close = self.map is None or bool(self._closing)
 
     def key_of(self, name: str) -> str:
         """Return the key of a column."""
         return self.keys[self.columns.index(name)] if name in self.columns else name
 
-    def rows(self) -> Iterator[FileRow]:
-        """Yield all rows but those that are no people; reading goes on after one that cannot be read."""
+    def rows(self, on_deleted: Callable[[FileRow], None] = lambda _: None) -> Iterator[FileRow]:
+        """Yield all rows but those that are no people; reading goes on after one that cannot be read.
+
+        Args:
+            on_deleted: Called with each row that its source marks as deleted.
+        """
         self.left_out = Counter()
         records = self.table.rows()
-        return (FileRow(self, one) for one in (self._people.of(records, self.left_out) if self._people else records))
+        if self._people is not None:
+            records = self._people.of(records, self.left_out, lambda record: on_deleted(FileRow(self, record)))
+        return (FileRow(self, one) for one in records)
+
+    def may_close_by(self, row: FileRow) -> bool:
+        """Whether a row may close channels, by a quick look."""
+        cells = row.record.cells
+        filled = ((column, cells[column.position]) for column in self._closing if column.position < len(cells))
+        return self.map is None or any(column.closes_by(text) for column, cell in filled if (text := clean_cell(cell)))
 
     def about_left_out(self) -> list[str]:
         """Say which lines were left out when the rows were read last, a sentence for each reason."""
@@ -145,7 +164,26 @@ class RowFile:
         """Return a row as a run keeps it."""
         record = row.record
         contact, problems = self.read(row)
-        return KeptRow(record.number, record.cells, record.error, contact, problems, record.line)
+        closing = self._closing_of(record, problems) if isinstance(contact, InvalidContactError) else None
+        return KeptRow(record.number, record.cells, record.error, contact, problems, record.line, closing)
+
+    def _closing_of(self, record: Record, problems: Sequence[Problem]) -> ContactUpsert | None:
+        """Return whom a row that is refused is about as far as it can be used, and what it closes: whoever opted out is
+        not to be reached because of a mistake in another cell."""
+        refused = {problem.column for problem in problems if problem.action == "refused"}
+        if record.error is not None or any(self._field_of(name) == "locationId" for name in refused):
+            return None
+        try:
+            fields, _ = self._read_fields(record)
+            used = {name: value for name, value in fields.items() if UPSERT_NAMES.get(name) in _OF_CLOSING}
+            usable = {name: value for name, value in used.items() if not (self.map is None and name in refused)}
+            contact = read_mapping(without_openings(usable), ContactUpsert)
+        except (RefusedRowError, InvalidContactError):
+            return None
+        return closings_of(contact) if _is_given(contact.email) or _is_given(contact.phone) else None
+
+    def _field_of(self, column: str) -> str | None:
+        return UPSERT_NAMES.get(self.mapping.get(column, column))
 
     def about(self, count: int) -> KeptFile:
         """Return what a run keeps of the file, given how many rows it has."""
@@ -281,8 +319,10 @@ class People:
         marks = enumerate(inputs)
         self._marks = [at for at, name in marks if plain(name) in _DELETED and not meaning.says([name])]
 
-    def of(self, records: Iterable[Record], left_out: Counter[str]) -> Iterator[Record]:
-        """Yield the records that are people; count the others by why they are not."""
+    def of(
+        self, records: Iterable[Record], left_out: Counter[str], on_deleted: Callable[[Record], None]
+    ) -> Iterator[Record]:
+        """Yield the records that are people; count the others by why they are not, and hand on deleted ones."""
         held: list[Record] = []  # lines that a footer below or among them would make part of it
         for record in records:
             if held and record.number != held[-1].number + 1:  # an empty line parts a footer from the rows above it
@@ -300,6 +340,8 @@ class People:
                 yield record
             else:
                 left_out[why] += 1
+                if why == _IS_DELETED:
+                    on_deleted(record)
         yield from _settle(held, left_out)
 
     def _is_nobody(self, cells: Sequence[str]) -> bool:

@@ -348,8 +348,8 @@ class Results:
 
     def _count_closed(self, row: RunRow, outcome: Outcome) -> None:
         is_done = outcome.status in ("created", "updated") or has_closed(outcome)
-        contact = row.contact
-        if is_done and isinstance(contact, ContactUpsert) and (wanted := closings_of(contact)) is not None:
+        wanted = closings_of(row.contact) if isinstance(row.contact, ContactUpsert) else row.closing
+        if wanted is not None and (is_done or (row.closing is not None and outcome.contact_id is not None)):
             self._closed_rows += 1
             self._closed.update(channels_of(wanted))
 
