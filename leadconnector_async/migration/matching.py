@@ -189,32 +189,32 @@ _SCHEMA: Final = """
     CREATE TABLE shared (key INTEGER PRIMARY KEY);
     CREATE TABLE holders (key INTEGER, contact INTEGER, PRIMARY KEY (key, contact)) WITHOUT ROWID;
     CREATE TABLE contacts (number INTEGER PRIMARY KEY, email INTEGER, phone INTEGER);
-    CREATE TABLE closings (number INTEGER, email INTEGER, phone INTEGER, channels TEXT);
+    CREATE TABLE closings (number INTEGER, email INTEGER, phone INTEGER, closed TEXT);
     CREATE INDEX closings_of_rows ON closings (number);
-    CREATE TABLE closed_emails (email INTEGER PRIMARY KEY, channels TEXT);
-    CREATE TABLE closed_phones (phone INTEGER PRIMARY KEY, channels TEXT);
-    CREATE TABLE closed_any (phone INTEGER PRIMARY KEY, channels TEXT);
+    CREATE TABLE closed_emails (email INTEGER PRIMARY KEY, closed TEXT);
+    CREATE TABLE closed_phones (phone INTEGER PRIMARY KEY, closed TEXT);
+    CREATE TABLE closed_any (phone INTEGER PRIMARY KEY, closed TEXT);
     CREATE TABLE met (number INTEGER PRIMARY KEY, contact INTEGER, fate TEXT, field TEXT);
 """
 # Who is closed: by email, by phone if the row that opts out names no email, and by phone whoever has no email himself.
 # Rows that say so themselves, and nothing less than others of the person, are left out.
 _FILL_CLOSED: Final = """
-    INSERT INTO closed_emails SELECT email, group_concat(DISTINCT channels) FROM closings
+    INSERT INTO closed_emails SELECT email, group_concat(DISTINCT closed) FROM closings
         WHERE email IS NOT NULL GROUP BY email;
-    INSERT INTO closed_phones SELECT phone, group_concat(DISTINCT channels) FROM closings
+    INSERT INTO closed_phones SELECT phone, group_concat(DISTINCT closed) FROM closings
         WHERE phone IS NOT NULL AND email IS NULL GROUP BY phone;
-    INSERT INTO closed_any SELECT phone, group_concat(DISTINCT channels) FROM closings
+    INSERT INTO closed_any SELECT phone, group_concat(DISTINCT closed) FROM closings
         WHERE phone IS NOT NULL GROUP BY phone
 """
 _CLOSED: Final = """
-    SELECT rows.number, one.channels, two.channels, three.channels FROM rows
+    SELECT rows.number, one.closed, two.closed, three.closed FROM rows
     LEFT JOIN closings AS own ON own.number = rows.number
     LEFT JOIN closed_emails AS one ON one.email = rows.email
     LEFT JOIN closed_phones AS two ON two.phone = rows.phone
     LEFT JOIN closed_any AS three ON three.phone = rows.phone AND rows.email IS NULL
-    WHERE (one.channels IS NOT NULL AND one.channels IS NOT own.channels)
-        OR (two.channels IS NOT NULL AND two.channels IS NOT own.channels)
-        OR (three.channels IS NOT NULL AND three.channels IS NOT own.channels)
+    WHERE (one.closed IS NOT NULL AND one.closed IS NOT own.closed)
+        OR (two.closed IS NOT NULL AND two.closed IS NOT own.closed)
+        OR (three.closed IS NOT NULL AND three.closed IS NOT own.closed)
     ORDER BY rows.number
 """
 _FILL_SHARED: Final = """

@@ -7,23 +7,30 @@ or a `Fixed` where people should know what it changed, or raises `UnusableCellEr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from functools import partial
+from typing import Final, Protocol
 
 from ..models.fields import UPSERT_FIELDS, Kind
 from .checks import Checks
 from .dates import birthday, calendar_day
-from .emails import email_syntax, one_address
+from .emails import email_address
 from .phones import e164, one_number
 from .places import country_code, time_zone
 from .problems import ACTIONS, Action, Fixed, LeftOutError, UnknownOptionError, UnusableCellError
 from .texts import no_filler, not_too_long, web_address, without_decimals
 
-Rule: TypeAlias = Callable[[str, Checks], str | Fixed]
+
+class Rule(Protocol):
+    """Checks a text."""
+
+    def __call__(self, cell: str, checks: Checks) -> str | Fixed:
+        raise NotImplementedError
+
 
 _RULES: Final[Mapping[Kind, Sequence[Rule]]] = {
     "text": [not_too_long],
     "word": [no_filler, not_too_long],
-    "email": [one_address, email_syntax],
+    "email": [email_address],
     "phone": [one_number, e164],
     "day": [calendar_day, birthday],
     "country": [country_code],
@@ -86,9 +93,21 @@ def apply_rules(rules: Sequence[Rule], text: str, checks: Checks) -> str | Fixed
     )
 
 
+def _reader_of_two(rules: Sequence[Rule], checks: Checks) -> Callable[[str], str | Fixed]:
+    """Make one function of two rules, which does what `apply_rules` does in half the time."""
+    first, second = rules
+
+    def read(text: str) -> str | Fixed:
+        found = first(text, checks)
+        return second(found, checks) if isinstance(found, str) else apply_rules(rules, text, checks)
+
+    return read
+
+
 def reader_of(rules: Sequence[Rule], checks: Checks) -> Callable[[str], str | Fixed]:
     """Make one function of rules; it is called for each cell of a column."""
     if len(rules) == 1:
-        rule = rules[0]
-        return lambda text: rule(text, checks)
+        return partial(rules[0], checks=checks)
+    if len(rules) == 2:
+        return _reader_of_two(rules, checks)
     return lambda text: apply_rules(rules, text, checks)

@@ -16,7 +16,7 @@ from ...errors import InvalidContactError
 from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
 from ...models.fields import UPSERT_FIELDS
 from ...models.records import spell_number
-from ...models.wire import refuse_nulls
+from ...models.wire import read_plain, refuse_nulls
 from ...protocol import API_VERSIONS
 from ...rules.consent import WeakCells, find_weak, judge, plain, without_openings
 from ...rules.contacts import blame_identity, check_fields
@@ -133,6 +133,7 @@ class RowFile:
         self.has_locations = bool({"locationId", "location_id"}.intersection(fields))
         self._closing = [] if self.map is None else self.map.closing_columns
         self.may_close = self.map is None or bool(self._closing)
+        self._is_of_texts = self.map is not None and not self.map.holds_objects
 
     def key_of(self, name: str) -> str:
         """Return the key of a column."""
@@ -225,13 +226,11 @@ class RowFile:
         if self.map is None:
             return self._read_object(record)
         self._check_cells(record.cells)
-        return self.map.read(record.cells, self._absent(record))
+        return self.map.read(record.cells, () if record.value is None else self._absent(record.value))
 
-    def _absent(self, record: Record) -> Collection[int]:
+    def _absent(self, value: Mapping[str, Any]) -> Collection[int]:
         """Return the columns that an object does not name: they are not empty, but not there."""
-        if record.value is None:
-            return ()
-        return [position for position, name in enumerate(self.table.columns) if name not in record.value]
+        return [position for position, name in enumerate(self.table.columns) if name not in value]
 
     def _read_object(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
         self._check_cells(record.cells)
@@ -244,7 +243,10 @@ class RowFile:
             if problem.action == "refused":
                 raise RefusedRowError(problem.sentence, problem.column)
         try:
-            contact = read_mapping(without_openings(fields), ContactUpsert)
+            if self._is_of_texts:
+                contact = read_plain(fields, ContactUpsert)
+            else:
+                contact = read_mapping(without_openings(fields), ContactUpsert)
             if self.is_lines:  # null in some fields is for callers of one version of the API
                 refuse_nulls(contact, "upsert", API_VERSIONS[0], what="files")
         except InvalidContactError as error:
@@ -266,7 +268,8 @@ class RowFile:
         if len(cells) > self._width:
             sentence = f"has {len(cells)} cells where the header has {self._width}; quote cells that hold a delimiter"
             raise RefusedRowError(sentence)
-        if why_no_text("".join(cells)) is None:  # most are; one look is quicker than one for each
+        text = "".join(cells)
+        if text.isprintable() or why_no_text(text) is None:  # one look is quicker than one for each
             return
         for position, cell in enumerate(cells):
             if (why := why_no_text(cell)) is not None:
@@ -324,7 +327,13 @@ class People:
     ) -> Iterator[Record]:
         """Yield the records that are people; count the others by why they are not, and hand on deleted ones."""
         held: list[Record] = []  # lines that a footer below or among them would make part of it
+        first, who, has_marks = self._header[0], self._who[0], bool(self._marks)
         for record in records:
+            cells = record.cells
+            is_plain = not (held or has_marks) and len(cells) > who
+            if is_plain and cells[who].strip() and cells[0].strip() != first:
+                yield record  # as nearly all are: it says who it is, and is no header
+                continue
             if held and record.number != held[-1].number + 1:  # an empty line parts a footer from the rows above it
                 yield from _settle(held, left_out)
                 held = []
