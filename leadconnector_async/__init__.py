@@ -108,6 +108,9 @@ if TYPE_CHECKING:
         any_of,
     )
     from .protocol.oauth import InstalledLocation
+    from .rules.checks import Checks
+    from .rules.contacts import CheckedContact, check_contact
+    from .rules.problems import Problem
     from .run.journal import Journal
 
 __all__ = [
@@ -123,6 +126,8 @@ __all__ = [
     "CallError",
     "CallTimeoutError",
     "CheckboxField",
+    "CheckedContact",
+    "Checks",
     "ClientStateError",
     "ConfigurationError",
     "ConnectFailedError",
@@ -185,6 +190,7 @@ __all__ = [
     "Outcome",
     "PermanentDndError",
     "PermissionDeniedError",
+    "Problem",
     "RadioField",
     "Range",
     "RateLimit",
@@ -221,6 +227,7 @@ __all__ = [
     "__version__",
     "all_of",
     "any_of",
+    "check_contact",
     "errors",
 ]
 
@@ -258,6 +265,9 @@ _PLACES: Final = {
         TextField UpsertResult all_of any_of
     """,
     "protocol.oauth": "InstalledLocation",
+    "rules.checks": "Checks",
+    "rules.contacts": "CheckedContact check_contact",
+    "rules.problems": "Problem",
     "run.journal": "Journal",
 }
 _PLACE_OF: Final = {name: place for place, names in _PLACES.items() for name in names.split()}

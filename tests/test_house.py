@@ -45,7 +45,7 @@ ROOMS: dict[str, str] = {
     "auth": "source renewal stores logins oauth_app __init__",
     "calls": "gate retry server_clock call telemetry transport caller __init__",
     "contacts": "group activities authorship finding links contacts locations __init__",
-    "rules": "countries checks problems consent texts dates emails phones places __init__",
+    "rules": "countries checks problems consent texts dates emails phones places fields contacts __init__",
     "bulk": """
         threads backlog breaker closing report source traces outcome row coalesce pool run_log delivery intake load
         brake contacts __init__

@@ -41,9 +41,10 @@ from leadconnector_async.protocol.answers import Response, clean_text, read_quot
 from leadconnector_async.protocol.locations import build_field_list
 from leadconnector_async.protocol.redaction import Redactor
 from leadconnector_async.protocol.search import build_appointments, build_duplicate, build_search
-from leadconnector_async.rules import CUSTOM_RULES, RULES, Checks, apply_rules
+from leadconnector_async.rules.checks import Checks
 from leadconnector_async.rules.consent import KINDS, find_consent, judge, plain, says_nothing
 from leadconnector_async.rules.countries import find_country
+from leadconnector_async.rules.fields import CUSTOM_RULES, RULES, apply_rules
 from leadconnector_async.rules.texts import clean_cell, is_placeholder, notes_of, without_invisible
 from leadconnector_async.webhooks import verify_webhook
 from leadconnector_async.webhooks.events import read_event

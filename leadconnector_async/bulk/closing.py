@@ -7,16 +7,17 @@ it holds are sent along unchanged. No channel is ever opened here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, TypeAlias
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import PermanentDndError
 from ..models import Contact, ContactUpsert, DndSetting, DndSettings
 from ..models.compare import find_not_applied
 from ..models.contacts import NotApplied
-from ..models.dnd import CHANNELS, V3_CHANNELS
+from ..models.dnd import ALL, CHANNELS, V3_CHANNELS
 from ..models.fields import KEYS
 from ..models.wire import held_channels, join_channels
 from ..protocol import Request, Scope
@@ -42,6 +43,32 @@ def closings_of(contact: ContactUpsert) -> ContactUpsert | None:
         if kept
         else None
     )
+
+
+def close_more(contact: ContactUpsert, channels: Collection[str]) -> ContactUpsert:
+    """Return a contact that closes channels, too; what it says of channels otherwise stays.
+
+    Args:
+        contact: What is to be sent.
+        channels: As of `channels_of`.
+    """
+    wanted = closings_of(contact)
+    missing = set(channels).difference(() if wanted is None else channels_of(wanted))
+    named = {_PYTHON_NAMES[key]: DndSetting(status="active") for key in missing if key != ALL}
+    changes: dict[str, Any] = {"dnd": True} if ALL in missing else {}
+    if named:
+        given = {_PYTHON_NAMES[key]: setting for key, setting in _channels(contact.dnd_settings).items()}
+        changes["dnd_settings"] = DndSettings(**(given | named))
+    return msgspec.structs.replace(contact, **changes) if changes else contact
+
+
+def channels_of(wanted: ContactUpsert) -> list[str]:
+    """Return the channels that a row closes, as the API calls them, and `ALL`.
+
+    Args:
+        wanted: As of `closings_of`.
+    """
+    return [*([ALL] if wanted.dnd is True else []), *_channels(wanted.dnd_settings)]
 
 
 class Closed(Struct, frozen=True):

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..calls.caller import Caller
 from ..contacts.contacts import ContactOperations
@@ -18,6 +19,9 @@ from .report import BatchReport, LoadStoppedError, OnOutcome, Outcome
 from .run_log import Earlier, LastCalls, OpenRunLog, RunLog
 from .source import Source, open_source
 from .threads import in_thread, open_in_thread
+
+if TYPE_CHECKING:
+    from ..rules.checks import Checks
 
 # ---------------------------------------------------------------------------------------------- the two ways to load
 
@@ -213,6 +217,7 @@ class Contacts(ContactOperations):
         wait_for_quota: bool = False,
         coalesce: bool = False,
         max_failures: int | str | MaxFailures | None = None,
+        checks: Checks | None = None,
     ) -> BatchReport:
         """Upsert many contacts at once, under the rate limit.
 
@@ -247,6 +252,8 @@ class Contacts(ContactOperations):
                 Leave it off where a workflow must see each step.
             max_failures: Stop once so many of the rows that were sent have failed; or, written `"5%"`, once more than
                 that share of them has, and at least 50 were sent. Each session of a journal counts anew. None: never.
+            checks: Check the values of each row before it is sent, as `check_contact` does; what they find stands in
+                `outcome.problems`. None sends values as they stand.
 
         Returns:
             The report; its outcomes are in the order of the rows.
@@ -264,6 +271,7 @@ class Contacts(ContactOperations):
             retry_failed=retry_failed,
             wait_for_quota=wait_for_quota,
             coalesce=coalesce,
+            checks=checks,
         )
         return await bulk_upsert(
             self,
@@ -285,6 +293,7 @@ class Contacts(ContactOperations):
         retry_failed: bool = False,
         wait_for_quota: bool = False,
         coalesce: bool = False,
+        checks: Checks | None = None,
     ) -> AsyncGenerator[Outcome, None]:
         """Upsert contacts from a source without end, yielding outcomes as they come, in constant memory.
 
@@ -300,7 +309,7 @@ class Contacts(ContactOperations):
             compare: As in `bulk_upsert`.
             journal, retry_failed, wait_for_quota: As in `bulk_upsert`. Outcomes that an earlier run yielded are not
                 yielded again, but for the last ones where it was cut off, and those of rows that come with a `ref`.
-            coalesce: As in `bulk_upsert`.
+            coalesce, checks: As in `bulk_upsert`.
 
         Yields:
             One outcome for each row that was read, in the order in which they finish. With a journal it is on disk by
@@ -319,6 +328,7 @@ class Contacts(ContactOperations):
             retry_failed=retry_failed,
             wait_for_quota=wait_for_quota,
             coalesce=coalesce,
+            checks=checks,
             is_endless=True,
         )
         return stream_upserts(self, contacts, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +27,10 @@ from .run_log import Intent, RunLog, hash_row, read_outcome
 from .source import FINISHED, AnyRow, Closing, Creation, Given, Row, RowSource, Skipped
 from .threads import in_thread
 
+if TYPE_CHECKING:
+    from ..rules.checks import Checks
+    from ..rules.problems import Problem
+
 _NOBODY: Final = Identity("", "")
 _HASHES: Final = 5_000  # read from the journal at a time
 _ToCheck: TypeAlias = ContactLike | InvalidContactError | Skipped | Closing | Creation
@@ -43,6 +47,7 @@ class Intake:
         on_replaced: Called with the outcome of an earlier session whose row is another one now.
         on_standing: Called with the outcome of an earlier session that becomes the outcome of this one.
         on_retry: Called with the location of a row that is to be retried.
+        checks: How the values of rows are checked; None to send them as they stand.
 
     Attributes:
         count: How many rows were read and numbered.
@@ -58,6 +63,7 @@ class Intake:
         on_replaced: Callable[[Outcome], None],
         on_standing: Callable[[Outcome], None],
         on_retry: Callable[[str], None],
+        checks: Checks | None = None,
     ) -> None:
         self._contacts = contacts
         self._source = source
@@ -66,6 +72,7 @@ class Intake:
         self._on_replaced = on_replaced
         self._on_standing = on_standing
         self._on_retry = on_retry
+        self._checks = checks
         self._batch: deque[AnyRow] = deque()  # read and not yet numbered
         self._rows: deque[tuple[int, _ToCheck, bytes]] = deque()  # and not yet checked
         self._known: list[Outcome] = []
@@ -139,28 +146,42 @@ class Intake:
         index, row, row_hash = self._rows.popleft()
         if isinstance(row, Skipped):
             return Entry(outcome_skipped(index, row), row_hash, _NOBODY, is_repeatable=True)
+        problems: list[Problem] = []
         try:
-            return self._check(index, row, row_hash)
+            return self._check(index, row, row_hash, problems)
         except InvalidContactError as error:
-            refused = Outcome(index=index, status="failed", error=row_error(error))
+            refused = Outcome(index=index, status="failed", error=row_error(error), problems=tuple(problems))
             return Entry(refused, row_hash, _NOBODY, is_repeatable=True)
 
     def _check(
-        self, index: int, row: ContactLike | InvalidContactError | Closing | Creation, row_hash: bytes
+        self,
+        index: int,
+        row: ContactLike | InvalidContactError | Closing | Creation,
+        row_hash: bytes,
+        problems: list[Problem],
     ) -> Upsert:
         closing = row if isinstance(row, Closing) else None
         is_creation = isinstance(row, Creation)
         if isinstance(row, Creation):
             row = row.contact
         if isinstance(row, Closing):
-            if isinstance(row.rest, Skipped):
+            if not isinstance(row.rest, ContactUpsert):
                 return self._check_closing(index, row, row_hash)
             row = row.rest
-        contact = self._read(row)
+        contact = self._read(row, problems)
         request = build_checked(contact, self._contacts.client.api_version, may_create=is_creation)
         identity = identity_of(contact, request.location_id)
         if self._journal is None:
-            return Upsert(index, identity, contact, request, row_hash, on_retry=self._on_retry, closing=closing)
+            return Upsert(
+                index,
+                identity,
+                contact,
+                request,
+                row_hash,
+                on_retry=self._on_retry,
+                closing=closing,
+                problems=problems,
+            )
         lost = self._journal.lost_tries(index, row_hash)
         return Upsert(
             index,
@@ -172,6 +193,7 @@ class Intake:
             intend=self._intend,
             closing=closing,
             earlier=EarlierTries(lost) if lost else NO_EARLIER_TRIES,
+            problems=problems,
         )
 
     async def _intend(self, item: Upsert, *, stores: bool) -> None:
@@ -195,10 +217,18 @@ class Intake:
         intend = None if self._journal is None else self._intend
         return Upsert(index, identity, contact, request, row_hash, on_retry=self._on_retry, intend=intend, closing=row)
 
-    def _read(self, row: ContactLike | InvalidContactError) -> ContactUpsert:
+    def _read(self, row: ContactLike | InvalidContactError, problems: list[Problem] | None = None) -> ContactUpsert:
+        """Return what is to be sent of a row; checked, where there are checks and a list that takes what they find."""
         if isinstance(row, InvalidContactError):
             raise row
         try:
+            if self._checks is not None and problems is not None:
+                from ..rules.contacts import read_checked  # with all rules, which a load without checks does without
+
+                row, found = read_checked(row, self._checks)
+                problems += found
+                if isinstance(row, InvalidContactError):
+                    raise row
             return self._contacts.complete(row)
         except LeadConnectorError:
             raise

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -69,8 +69,11 @@ from .row import (
     refusal_of_location,
 )
 from .run_log import MOST_READ_AHEAD, Pace, RunLog, pace_of
-from .source import Closing, RowSource, Skipped
+from .source import Closing, RowSource
 from .traces import Span, Written
+
+if TYPE_CHECKING:
+    from ..rules.checks import Checks
 
 _log = logging.getLogger(__name__)
 
@@ -91,8 +94,18 @@ class Options(Struct, frozen=True, kw_only=True):
     journal: RunLog | str | Path | None
     retry_failed: bool
     wait_for_quota: bool
-    coalesce: bool
+    coalesce: bool = False
+    checks: Checks | None = None
     is_endless: bool = False
+
+
+def _refuse_other_checks(checks: object) -> None:
+    if checks is None:
+        return
+    from ..rules.checks import Checks
+
+    if not isinstance(checks, Checks):
+        raise UsageError(f"checks must be Checks(...), not {type(checks).__name__}")
 
 
 class Load:
@@ -137,6 +150,7 @@ class Load:
         concurrency = options.concurrency
         if not isinstance(concurrency, int) or concurrency < 1:
             raise UsageError(f"concurrency is {concurrency!r}; it must be a number of at least 1")
+        _refuse_other_checks(options.checks)
         self._contacts = contacts
         self._clock = contacts.client.clock
         self._source = source
@@ -154,6 +168,7 @@ class Load:
             on_replaced=on_replaced,
             on_standing=on_standing,
             on_retry=self._trust,
+            checks=options.checks,
         )
         self._doubts = Doubts(self._clock)
         self._breaker = Breaker(contacts.client, waits_for_address=options.is_endless)
@@ -522,7 +537,7 @@ class Load:
 
     async def _carry_out_with(self, item: Upsert, closing: Closing) -> Entry:
         """Make the calls of a row that closes channels. What is done already is not done again."""
-        if isinstance(closing.rest, Skipped):
+        if not isinstance(closing.rest, ContactUpsert):
             contact_id = closing.contact_id or await self._look_up(item)
             if contact_id is not None:
                 await self._close(item, contact_id, closing.wanted)

@@ -187,6 +187,7 @@ class Entry(Struct, gc=False):
             or outcome.error
             or outcome.inferred
             or outcome.merged_into is not None
+            or outcome.problems
         )
         if not is_plain or status == "skipped":
             return DONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -25,6 +25,7 @@ from ..errors import (
 from ..models.contacts import NotApplied
 from ..private_file import open_private
 from ..protocol.text import count_of, neutral_cell
+from ..rules.problems import Problem
 from ..version import __version__
 
 Status: TypeAlias = Literal["created", "updated", "failed", "skipped", "unknown", "not_attempted"]
@@ -107,6 +108,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
         merged_into: The index of the earlier row of the same person whose call sent this one as well, where rows were
             coalesced; that row counts the tries.
         ref: What the row came with, of a `Row`; None otherwise, and in what is read from a journal: it is not stored.
+        problems: What `checks` found wrong with its values, or changed in them.
     """
 
     # Known to the garbage collector, as a `ref` may lead back to its outcome; those without one are not tracked anyway.
@@ -126,6 +128,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_d
     calls: int = 1
     merged_into: int | None = None
     ref: Any = None
+    problems: tuple[Problem, ...] = ()
 
     @property
     def has_calls(self) -> bool:
@@ -501,7 +504,7 @@ class BatchReport:
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return `to_dict()` as JSON text, and write it to `path` where one is given. A new file gets mode 0600."""
-        text = msgspec.json.format(msgspec.json.encode(self.to_dict())).decode() + "\n"
+        text = format_json(self.to_dict())
         if path is not None:
             with open(path, "w", encoding="utf-8", opener=open_private) as file:
                 file.write(text)
@@ -511,6 +514,11 @@ class BatchReport:
         """Write the outcomes that were kept, a line each, in the order of `outcomes`. A new file gets mode 0600."""
         with open(path, "w", encoding="utf-8", newline="", opener=open_private) as file:
             write_outcomes(file, self.outcomes)
+
+
+def format_json(document: Mapping[str, Any]) -> str:
+    """Return a document as JSON for people, too."""
+    return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
 
 
 OUTCOME_COLUMNS: Final = ("index", "status", "contact_id", "new", "trace_id", "attempts", "error")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -20,6 +20,7 @@ from ..errors import (
     APIError,
     AuthenticationError,
     CallError,
+    InvalidContactError,
     LocationRefusedError,
     PermissionDeniedError,
 )
@@ -30,6 +31,7 @@ from ..models.identity import Identity
 from ..models.wire import send_along
 from ..protocol import Request, T
 from ..protocol.contacts import NO_CHANNELS
+from ..rules.problems import Problem
 from .backlog import Item
 from .closing import Closed
 from .outcome import NO_TRIES, Entry, LostTries, TriesBefore
@@ -66,8 +68,8 @@ class Upsert(Item):
     answer said so. A row may take several calls: `call` is the one that was begun last, and `done` counts those before
     it. Of a row with a `closing`, `closed` says what was closed so far. `earlier` is what earlier sessions may have
     done to it, and `is_looked_up` whether its contact was looked up because of that. `held` are the channels of the
-    contact that its upsert sends along, once they are known. `intended` is what the log says of the tries to store it,
-    once there was one.
+    contact that its upsert sends along, once they are known. `problems` is what its checks have found. `intended` is
+    what the log says of the tries to store it, once there was one.
 
     `merged` are later rows of the same person that one call sends together with it: `contact` and `request` are then
     those of all, and `replaced` says of which fields not every row has the value that is sent. `applied` is what became
@@ -95,6 +97,7 @@ class Upsert(Item):
         "lost",
         "merged",
         "missing",
+        "problems",
         "replaced",
         "request",
         "row_hash",
@@ -112,6 +115,7 @@ class Upsert(Item):
         intend: IntendRow | None = None,
         closing: Closing | None = None,
         earlier: EarlierTries = NO_EARLIER_TRIES,
+        problems: Sequence[Problem] = (),
     ) -> None:
         email, phone = identity
         keys = identity if email and phone else (email or phone,) if email or phone else ()
@@ -126,6 +130,7 @@ class Upsert(Item):
         self._intend = intend
         self.intended: LostTries = ()
         self.closing = closing
+        self.problems = problems
         self.call: Call[Any] = self._new_call(request)
         self.is_doubted = False
         self.closed: Closed | None = None
@@ -195,7 +200,8 @@ class Upsert(Item):
         self.request = msgspec.structs.replace(self.request, body=send_along(self._body or b"", held))
 
     def _new_call(self, request: Request[T]) -> Call[T]:
-        stores = request is self.request and not (self.closing is not None and isinstance(self.closing.rest, Skipped))
+        is_upserted = self.closing is None or isinstance(self.closing.rest, ContactUpsert)
+        stores = request is self.request and is_upserted
         before_send = None
         # Look-ups and closings are noted as well, so that a crash during them leaves by what they are counted. Before
         # the first try of a call that is not safe to repeat they are not: after a crash the row would be `unknown`.
@@ -234,6 +240,8 @@ class Upsert(Item):
     def entry(self, outcome: Outcome, *, is_compared: bool, server_clock: ServerClock) -> Entry:
         """Return what the journal needs to know with an outcome."""
         is_applied = outcome.status in ("created", "updated")
+        if self.problems:
+            outcome = msgspec.structs.replace(outcome, problems=tuple(self.problems))
         return Entry(
             _with_all(outcome, self.done, self.call.tries),
             self.row_hash,
@@ -335,21 +343,25 @@ def outcome_skipped(index: int, skipped: Skipped) -> Outcome:
     return Outcome(index=index, status="skipped", contact_id=skipped.contact_id, error=error, note=skipped.note)
 
 
-def outcome_closed(item: Upsert, contact_id: str | None, skipped: Skipped) -> Outcome:
-    """Settle a row of which nothing was sent but what it closes."""
+def outcome_closed(item: Upsert, contact_id: str | None, rest: Skipped | InvalidContactError) -> Outcome:
+    """Settle a row of which nothing was sent but what it closes: it was left out, or refused."""
     closed = item.closed
     channels = () if closed is None else closed.channels
     note = _CLOSED_BEFORE_NOTE if contact_id else _NOBODY_NOTE
     if channels:
         note = f"do not disturb was sent: {', '.join(channels)}"
+    if isinstance(rest, InvalidContactError):
+        settled = Outcome(index=item.index, status="failed", error=row_error(rest))
+    else:
+        error = RowError(CLOSED_ONLY if channels else "Skipped", None, rest.reason)
+        settled = msgspec.structs.replace(outcome_skipped(item.index, rest), error=error)
     return msgspec.structs.replace(
-        outcome_skipped(item.index, skipped),
+        settled,
         contact_id=contact_id,
-        error=RowError(CLOSED_ONLY if channels else "Skipped", None, skipped.reason),
         not_applied=() if closed is None else closed.not_applied,
         attempts=item.call.tries.count,
         rate_limited=item.call.tries.rate_limited,
-        note=note if skipped.note is None else f"{skipped.note}; {note}",
+        note=note if settled.note is None else f"{settled.note}; {note}",
     )
 
 

@@ -71,12 +71,13 @@ class Closing(Struct, frozen=True):
             known, or where they are closed already. Of a row of which nothing else is sent it is looked up then, by the
             row's email and phone, as an upsert would find it.
         wanted: Whom the row is about, and what it closes; see `closing.closings_of`.
-        rest: What else of the row is sent, or why nothing is. If it reaches another contact, that is closed after it.
+        rest: What else of the row is sent, or why nothing is: left out on purpose, or refused. If it reaches another
+            contact, that is closed after it.
     """
 
     contact_id: str | None
     wanted: ContactUpsert
-    rest: ContactUpsert | Skipped
+    rest: ContactUpsert | Skipped | InvalidContactError
 
 
 class Creation(Struct, frozen=True):

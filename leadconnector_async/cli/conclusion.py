@@ -20,7 +20,7 @@ from ..migration.report.files import (
     Results,
 )
 from ..migration.report.report_page import REPORT_PAGE, FinishedRun, NextStep, write_report_page
-from ..migration.report.words import about_comparison, why_not_applied, why_stopped
+from ..migration.report.words import about_closings, about_comparison, why_not_applied, why_stopped
 from ..protocol.answers import clean_text
 from ..protocol.text import count_of
 from ..rules.problems import ProblemCount
@@ -53,6 +53,7 @@ def write_page(
         report=load.report,
         findings=results.findings,
         problems=[kind for kind in results.problems.kinds() if kind.action != "assumed"],
+        closings=results.closings,
         throughput=load.throughput,
         sessions=load.sessions,
         written=results.written,
@@ -99,7 +100,7 @@ def conclude(
 def _document(load: FileLoad, reason: str | None, steps: list[NextStep]) -> dict[str, object]:
     """Return what machines are told: `report.json`, and what people are told besides."""
     return {
-        **load.report.to_dict(),
+        **load.results.document(load.report),
         "not_applied": load.report.not_applied,
         "stopped": reason or (None if load.report.stopped is None else str(load.report.stopped)),
         "folder": str(load.results.folder),
@@ -120,6 +121,9 @@ def _summarise(report: BatchReport, results: Results, reason: str | None) -> Non
     for field, count in report.not_applied.items():
         rows = count_of(count, "row")
         show(f"  {field} not applied on {rows}: {why_not_applied(field)} (see {NOT_APPLIED})")
+    if results.closings is not None:
+        for sentence in about_closings(results.closings, is_done=True):
+            show(f"  {clean_text(sentence)}")
     if report.collisions:
         met = count_of(report.collisions, "row")
         show(f"  {met} overwrote the contact of another person in this load (see {COLLISIONS})")
@@ -207,6 +211,7 @@ def conclude_dry_run(plan: Plan) -> int:
             "skipped": plan.skipped,
             "problems": plan.problems,
             "comparison": plan.comparison,
+            "closings": plan.closings,
         }
     )
     left_out = f", {plan.skipped:,} would be left out" if plan.skipped else ""

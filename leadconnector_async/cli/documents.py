@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from ..bulk.report import ErrorCount
-from ..migration.plan import Comparison, Plan, PlannedColumn
+from ..migration.plan import Closings, Comparison, Plan, PlannedColumn
 from ..migration.report.report_page import NextStep
 from ..migration.undo import UndoReport
 from ..migration.verify import VerifyReport
@@ -53,7 +53,9 @@ class Report(Struct, kw_only=True):
     inferred: int = 0
     closed_locations: dict[str, str] = {}
     skip_reasons: dict[str, int] = {}
-    sittings: int = 1
+    merged: int = 0
+    sessions: int = 1
+    closings: Closings | None = None
 
 
 class Upsert(Report, kw_only=True):
@@ -84,6 +86,7 @@ class DryRun(Struct, kw_only=True):
     skipped: int
     problems: list[ProblemCount]
     comparison: Comparison | None
+    closings: Closings | None = None
 
 
 class PlanDocument(Plan, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ from ..migration.report.plan_page import build_plan_page
 from ..migration.report.words import (
     DND_WORDS,
     TAGS_WORDS,
+    about_closings,
     about_comparison,
     about_matching,
     about_rows,
@@ -79,6 +80,7 @@ def _sections(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
     yield "Nothing would be sent", map(one_line, plan.obstacles)
     yield "Tags", [] if plan.tags is None else _tags(plan.tags)
     yield f"Do not disturb ({DND_WORDS})", (f"{word} on {count_of(count, 'row')}" for word, count in plan.dnd.items())
+    yield "Opt-outs", [] if plan.closings is None else map(clean_text, about_closings(plan.closings))
     yield "Fields that empty cells would clear", _emptied(plan)
     yield "Custom fields that would be created", map(one_line, plan.new_fields)
     yield "Calls and time", _locations(plan)

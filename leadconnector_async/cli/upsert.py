@@ -26,6 +26,7 @@ from ..migration.mapping.rows import split_emptied
 from ..migration.migration import IN_SANDBOX, Content, Migration
 from ..migration.options import TagsRule
 from ..migration.report.html import shorten
+from ..migration.report.words import about_closings
 from ..migration.tables import find_files
 from ..migration.tables.inputs import STDIN, Inputs
 from ..protocol.answers import clean_text
@@ -306,6 +307,8 @@ def _tell_of_rows(run: Migration) -> None:
         tell(f"  and {count_of(len(problems) - _MOST_KINDS, 'more kind')} of problem")
     for sentence in run.shared:
         tell(sentence)
+    for sentence in about_closings(run.plan.closings) if run.plan.closings is not None else ():
+        tell(clean_text(sentence))
     emptied = about_emptied(split_emptied(run.read_files)[0]) if run.options.empty == "clear" else None
     if emptied is not None:
         tell(one_line(emptied))

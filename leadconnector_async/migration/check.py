@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..errors import ConfigurationError
+from ..models.dnd import ALL
 from ..protocol.text import count_of
-from ..rules.consent import ALL
 from ..rules.problems import ProblemCount, ProblemTally, UnreadColumn
 from ..rules.texts import clean_cell
 from .mapping.columns import Column, Doubt

@@ -115,7 +115,7 @@ def in_one(what: Read | Skipped | Closing) -> Read | Skipped:
     """Return all that is sent of a row as one contact: what it closes, and the rest of it."""
     if not isinstance(what, Closing):
         return what
-    if isinstance(what.rest, Skipped):
+    if not isinstance(what.rest, ContactUpsert):
         return what.wanted
     return msgspec.structs.replace(what.rest, dnd=what.wanted.dnd, dnd_settings=what.wanted.dnd_settings)
 
@@ -276,6 +276,8 @@ class FileLoad:
                     yield FINISHED
                 else:  # what is chosen for later rows depends on those before them, whenever they were sent
                     what = sending.at_first(index, row.contact)
+                    if isinstance(what, InvalidContactError) and row.closing is not None:
+                        what = Closing(None, row.closing, what)
                     yield FINISHED if is_finished else what
                 index += 1
 

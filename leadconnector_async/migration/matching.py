@@ -11,7 +11,7 @@ of two contacts, the first in the configured order is updated and the other fiel
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal, TypeAlias
 
@@ -182,6 +182,7 @@ _PHONE_FATES: Final[dict[ConflictAction, SharedFate]] = {"wait": "waits", "skip"
 _ROW_WIDTH: Final = 5  # values of a row
 _VALUES_A_STATEMENT: Final = 50 * _ROW_WIDTH  # a statement for each row would take twice as long
 _VALUES_AT_ONCE: Final = 5000 * _ROW_WIDTH
+_CLOSINGS_AT_ONCE: Final = 5000
 _ASKED_EVERY: Final = 1000
 _CACHE: Final = -16384  # KiB of pages in memory, in SQLite's own way to say it
 
@@ -190,7 +191,33 @@ _SCHEMA: Final = """
     CREATE TABLE shared (key INTEGER PRIMARY KEY);
     CREATE TABLE holders (key INTEGER, contact INTEGER, PRIMARY KEY (key, contact)) WITHOUT ROWID;
     CREATE TABLE contacts (number INTEGER PRIMARY KEY, email INTEGER, phone INTEGER);
+    CREATE TABLE closings (number INTEGER, email INTEGER, phone INTEGER, closed TEXT);
+    CREATE INDEX closings_of_rows ON closings (number);
+    CREATE TABLE closed_emails (email INTEGER PRIMARY KEY, closed TEXT);
+    CREATE TABLE closed_phones (phone INTEGER PRIMARY KEY, closed TEXT);
+    CREATE TABLE closed_any (phone INTEGER PRIMARY KEY, closed TEXT);
     CREATE TABLE met (number INTEGER PRIMARY KEY, contact INTEGER, fate TEXT, field TEXT);
+"""
+# Who is closed: by email, by phone if the row that opts out names no email, and by phone whoever has no email himself.
+# Rows that say so themselves, and nothing less than others of the person, are left out.
+_FILL_CLOSED: Final = """
+    INSERT INTO closed_emails SELECT email, group_concat(DISTINCT closed) FROM closings
+        WHERE email IS NOT NULL GROUP BY email;
+    INSERT INTO closed_phones SELECT phone, group_concat(DISTINCT closed) FROM closings
+        WHERE phone IS NOT NULL AND email IS NULL GROUP BY phone;
+    INSERT INTO closed_any SELECT phone, group_concat(DISTINCT closed) FROM closings
+        WHERE phone IS NOT NULL GROUP BY phone
+"""
+_CLOSED: Final = """
+    SELECT rows.number, one.closed, two.closed, three.closed FROM rows
+    LEFT JOIN closings AS own ON own.number = rows.number
+    LEFT JOIN closed_emails AS one ON one.email = rows.email
+    LEFT JOIN closed_phones AS two ON two.phone = rows.phone
+    LEFT JOIN closed_any AS three ON three.phone = rows.phone AND rows.email IS NULL
+    WHERE (one.closed IS NOT NULL AND one.closed IS NOT own.closed)
+        OR (two.closed IS NOT NULL AND two.closed IS NOT own.closed)
+        OR (three.closed IS NOT NULL AND three.closed IS NOT own.closed)
+    ORDER BY rows.number
 """
 _FILL_SHARED: Final = """
     INSERT INTO shared SELECT email FROM rows WHERE email IS NOT NULL GROUP BY email HAVING count(*) > 1
@@ -268,9 +295,9 @@ class Group(Struct, frozen=True):
 class Matching:
     """The identities of a load's rows. Close it in the end.
 
-    Rows are added in their order. Then come, each once and in this order, `find_shared_phones`, `settle_phones` where
-    it is wanted, and `forecast`; then `groups` as often as wanted. All of them raise `ConfigurationError` where the
-    file cannot be written, as there is no room on the disk.
+    Rows are added in their order. Then come, each once and in this order, `closed_by_others` and `find_shared_phones`,
+    `settle_phones` where it is wanted, and `forecast`; then `groups` as often as wanted. All of them raise
+    `ConfigurationError` where the file cannot be written, as there is no room on the disk.
 
     Attributes:
         phones: The rows that share a phone with another person's.
@@ -284,6 +311,8 @@ class Matching:
         self.phones = SharedPhones(self._db)
         self._locations: dict[str, int] = {}
         self._waiting: list[int | None] = []  # the values of rows, one row after another
+        self._closings: list[tuple[int | None, int | None, int | None, str]] = []
+        self._has_closings = False
         self._count = 0
 
     def add(
@@ -310,6 +339,39 @@ class Matching:
         self._count += 1
         if len(self._waiting) >= _VALUES_AT_ONCE:
             self._write()
+
+    def add_closing(self, number: int | None, identity: Identity, channels: Sequence[str]) -> None:
+        """Note that a row closes channels of a person.
+
+        Args:
+            number: Its place among all rows; None if it is none of those that are sent.
+            identity: Whom it is about.
+            channels: Which.
+        """
+        digests = _digest(identity.email), _digest(identity.phone)
+        self._closings.append((number, *digests, ",".join(sorted(channels))))
+        self._has_closings = True
+        if len(self._closings) >= _CLOSINGS_AT_ONCE:
+            self._write_closings()
+
+    def closed_by_others(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the rows of people whose channels other rows close, in their order, with these channels. Ask once."""
+        if not self._has_closings:
+            return
+        with _telling():
+            self._write()
+            self._write_closings()
+            for statement in _FILL_CLOSED.split(";"):
+                self._db.execute(statement)
+            for number, *found in self._db.execute(_CLOSED):
+                yield number, sorted({channel for text in found if text for channel in text.split(",")})
+
+    def _write_closings(self) -> None:
+        with _telling():
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT INTO closings VALUES (?, ?, ?, ?)", self._closings)
+            self._db.execute("COMMIT")
+        self._closings.clear()
 
     def find_shared_phones(self) -> list[str]:
         """Find the phones that rows of several people have, and return the locations that have any."""

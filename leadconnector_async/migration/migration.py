@@ -42,9 +42,9 @@ from .mapping.meaning import Meaning
 from .mapping.rows import RowFile, split_emptied
 from .matching import Matching
 from .options import CHANGED, MigrationOptions, RowCount, check_option
-from .plan import Comparison, Plan
+from .plan import Closings, Comparison, Plan
 from .planning import Seen as Planned
-from .planning import make_plan
+from .planning import count_closed, make_plan
 from .prepare import Preparation, Seen, fields_made
 from .report.files import Results
 from .restore import Restore, assume_met
@@ -73,6 +73,7 @@ _PLAN: Final = "plan"
 _NOTES: Final = "notes"
 _FILES: Final = "files"
 _LOADING: Final = "loading"
+_CLOSINGS: Final = "closings"
 _HAS_LOCATIONS: Final = "has_locations"
 IN_SANDBOX: Final = "the sandbox"
 """The target of a load into a sandbox that ends with its process."""
@@ -301,6 +302,12 @@ class Migration:
         return fields_made(self._file)
 
     @property
+    def closings(self) -> Closings | None:
+        """Whose channels its rows close; None if no row closes any."""
+        noted = self._file.about(_CLOSINGS)
+        return self.plan.closings if noted is None else msgspec.json.decode(noted, type=Closings)
+
+    @property
     def has_locations(self) -> bool:
         """Whether rows name their locations."""
         return self._file.about(_HAS_LOCATIONS) == "yes"
@@ -452,7 +459,7 @@ class Migration:
             journal.count_calls(calls.take())  # before the first row: a crash would lose them
             self.load = FileLoad(
                 files,
-                Results(self._folder(), files),
+                Results(self._folder(), files, self.closings),
                 journal,
                 steps=open_steps(self._file, self.options, retry_refused=retry_failed),
                 chooser=chooser,
@@ -497,6 +504,7 @@ class Migration:
             raise ConfigurationError("; ".join(self.plan.obstacles))
         if not journal.is_begun:
             await self._resolve(client, stop, tell, waits_for_quota=waits_for_quota)
+            await self._count_closed(client, stop, tell)
             self._file.note([*whole.items(), (_LOADING, "yes")])
 
     async def _resolve(self, client: LeadConnector, stop: asyncio.Event, tell: Tell, *, waits_for_quota: bool) -> None:
@@ -512,6 +520,14 @@ class Migration:
         )
         made = self.fields_made
         await preparation.resolve([name for name in self.plan.new_fields if name not in made])
+
+    async def _count_closed(self, client: LeadConnector, stop: asyncio.Event, tell: Tell) -> None:
+        """Count whose channels were closed before, where the plan was made without the service."""
+        closings = self.closings
+        if closings is not None and closings.before is None and self.plan.target is None:
+            names = [location.id or "" for location in self.plan.locations]
+            closings = msgspec.structs.replace(closings, before=await count_closed(client, names, tell, stop))
+            self._file.note([(_CLOSINGS, _encode(closings))])
 
     def _reading(
         self, client: LeadConnector, *, waits: bool, tell: Tell, on_read: Callable[[int], None] = lambda _: None
@@ -785,6 +801,7 @@ class _Draft:
                 new_fields=self._preparation.missing,
                 assumptions=self._notes,
                 comparison=comparison,
+                closings=seen.closings,
                 phone_conflict=self._options.phone_conflict,
             )
             return await in_thread_until(self._stop.is_set, partial(make_plan, planned))

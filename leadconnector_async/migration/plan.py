@@ -179,6 +179,41 @@ class Comparison(Struct, kw_only=True):
     examples: list[ComparedRow] = field(default_factory=list)
 
 
+class ClosingColumn(Struct, frozen=True, kw_only=True):
+    """A column that closes channels.
+
+    Attributes:
+        file: Its file.
+        column: Its header; of objects of the API the field.
+        target: What it is for, as in `MigrationOptions.columns`.
+        rows: How many rows it closes channels of.
+        words: What stands in their cells, the most frequent first, each with the number of rows; the rest as `others`.
+    """
+
+    file: str
+    column: str
+    target: str
+    rows: int
+    words: dict[str, int]
+
+
+class Closings(Struct, frozen=True, kw_only=True):
+    """Whose channels rows close.
+
+    Attributes:
+        rows: How many rows close any.
+        channels: How many close each, as the API calls it; `all` for the switch of all channels.
+        columns: By which columns, in their order.
+        before: How many contacts had each channel closed at the service before the load, as a search counts them; None
+            if it was not asked. It counts Email, SMS, Call and the switch alone.
+    """
+
+    rows: int
+    channels: dict[str, int]
+    columns: list[ClosingColumn]
+    before: dict[str, int] | None = None
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """What a load would do.
 
@@ -210,6 +245,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         comparison: Against what is there; None where that was not asked for.
         by_id: How many rows update the contact of an id, and never create one.
         nameless: How many rows have a name alone, so that each makes a contact.
+        closings: Whose channels rows close, whatever the options leave out; None if no row closes any.
     """
 
     target: str | None
@@ -239,6 +275,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     comparison: Comparison | None
     by_id: int = 0
     nameless: int = 0
+    closings: Closings | None = None
 
 
 def time_needed(calls: int, limit: RateLimit, left_today: int | None = None) -> tuple[float, int]:

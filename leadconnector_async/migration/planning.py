@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -18,7 +19,8 @@ from ..calls.retry import is_worth_repeating
 from ..client import LeadConnector
 from ..errors import CallError, DailyQuotaExceededError, LeadConnectorError, RateLimitStuckError
 from ..limits.limit import RateLimit, Window
-from ..models import ContactUpsert
+from ..models import ContactUpsert, Filter, FilterGroup, any_of
+from ..models.dnd import ALL
 from ..models.locations import Location
 from ..protocol.answers import clean_text
 from ..rules.problems import ProblemTally
@@ -27,7 +29,17 @@ from .load import Read, change_rest
 from .mapping.rows import RowFile
 from .matching import USUAL_ORDER, Conflict, Matching, MatchRule, PhoneRule
 from .phones import SharedRow, SharedRows, what_to_send
-from .plan import ComparedRow, Comparison, FieldChange, Plan, PlannedLocation, effects_of, longest, time_needed
+from .plan import (
+    Closings,
+    ComparedRow,
+    Comparison,
+    FieldChange,
+    Plan,
+    PlannedLocation,
+    effects_of,
+    longest,
+    time_needed,
+)
 from .report.html import shorten
 from .select import Choice, Chooser
 from .survey import Survey, describe_file, describe_person, find_shared
@@ -121,6 +133,44 @@ async def ask_locations(
     return asked
 
 
+_CLOSED_WORDS: Final = ("active", "permanent")
+_COUNTED: Final[Mapping[str, Filter | FilterGroup]] = {
+    ALL: Filter("dnd", "eq", True),
+    **{
+        channel: any_of(*(Filter(f"dnd_settings.{channel.lower()}.status", "eq", word) for word in _CLOSED_WORDS))
+        for channel in ("Call", "Email", "SMS")
+    },
+}
+
+
+async def count_closed(
+    client: LeadConnector, location_ids: Sequence[str], tell: Callable[[str], None], stop: asyncio.Event | None = None
+) -> dict[str, int] | None:
+    """Count the contacts of locations whose channels are closed, by one search each that returns one contact.
+
+    Returns:
+        The number of contacts by channel, `all` for the switch of all channels; None where the service does not say.
+
+    Raises:
+        InterruptedError: `stop` was set.
+    """
+    counts = Counter[str]()
+    for location_id in location_ids[:MOST_ASKED]:
+        for channel, closed in _COUNTED.items():
+            try:
+                search = client.contacts.search_page(closed, page_size=1, location_id=location_id or None)
+                total = (await until_stopped(search, stop)).total
+            except CallError as error:
+                tell(f"How many contacts were closed before could not be looked up ({clean_text(str(error))}).")
+                return None
+            if total is None:
+                return None
+            counts[channel] += total
+    if len(location_ids) > MOST_ASKED:
+        tell(f"How many contacts were closed before was looked up in {MOST_ASKED} of the locations.")
+    return dict(counts)
+
+
 def _read_order(location: Location) -> tuple[str, ...]:
     """Return by what a location matches contacts, in order; nothing where it does not say, or says it so that only a
     part can be read."""
@@ -173,6 +223,7 @@ class Seen(Struct, frozen=True, kw_only=True):
         new_fields: Custom fields that are to be made.
         assumptions: What was taken for granted.
         comparison: Against what is there, or None.
+        closings: Whose channels rows close, or None.
         phone_conflict: What is to be done about rows of several people with one phone.
     """
 
@@ -189,6 +240,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     assumptions: list[str]
     phone_conflict: PhoneRule
     comparison: Comparison | None = None
+    closings: Closings | None = None
 
 
 def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Plan:
@@ -201,7 +253,8 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
     skipped, phone_calls = seen.matching.skipped(), seen.matching.phone_calls()
     names = dict.fromkeys([*(name for name, _ in survey.by_location.most_common()), *survey.closing_calls])
     locations = [
-        _plan_location(seen, name, survey.by_location[name] - skipped[name], phone_calls[name]) for name in names
+        _plan_location(seen, name, survey.by_location[name] - skipped.get(name, 0), phone_calls.get(name, 0))
+        for name in names
     ]
     closings = survey.closing_calls.total() // CALLS_TO_CLOSE
     seconds, days = longest(locations)
@@ -237,6 +290,7 @@ def make_plan(seen: Seen, is_stopped: Callable[[], bool] = lambda: False) -> Pla
         comparison=seen.comparison,
         by_id=survey.by_id,
         nameless=survey.nameless,
+        closings=seen.closings,
     )
 
 
@@ -298,7 +352,7 @@ def compare_rows(
     for number, row in enumerate(row for file in files for row in file.rows()):
         contact = row.contact
         if not isinstance(contact, ContactUpsert):
-            on_row(None)
+            on_row(None if row.closing is None else Closing(None, row.closing, contact))
             continue
         shared = shared_rows.find(number)
         what: Read | Skipped | Closing = contact if shared is None else what_to_send(contact, shared)

@@ -16,13 +16,16 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from ..bulk.closing import channels_of, close_more, closings_of
 from ..bulk.pool import Pool
+from ..bulk.source import Closing
 from ..bulk.threads import in_thread, in_thread_until
 from ..client import LeadConnector
 from ..errors import (
     BadRequestError,
     CallError,
     ConfigurationError,
+    InvalidContactError,
     NotFoundError,
     PermissionDeniedError,
     ValidationError,
@@ -32,7 +35,7 @@ from ..limits.limit import RateLimit
 from ..models import ContactUpsert
 from ..protocol.answers import clean_text
 from ..protocol.text import count_of, one_line
-from ..rules.problems import ProblemTally, UnreadColumn
+from ..rules.problems import Problem, ProblemTally, UnreadColumn
 from ..run.database import Database
 from ..run.rows import KeptRow, Rows, RunFile
 from .check import ConsentCells, describe_unread, has_location_names, refuse_missing_options, refuse_problems
@@ -44,11 +47,13 @@ from .mapping.targets import read_targets
 from .matching import Matching, MatchRule, action_for
 from .options import MigrationOptions
 from .phones import keep_shared_rows
-from .planning import MOST_ASKED, Asked, ask_locations
-from .survey import Survey
+from .plan import Closings
+from .planning import MOST_ASKED, Asked, ask_locations, count_closed
+from .survey import ClosingTally, Survey, sum_closings
 from .tables import Record, Table
 from .tables.file import File
 
+_ASKED_EVERY: Final = 1_000
 _ROWS_AT_ONCE: Final = 200  # each may be large
 _CLOSING_WORDS: Final = {"opt-out": "yes", "opt-in": "no"}
 _FIELDS_MADE: Final = "fields_made"
@@ -70,6 +75,7 @@ class Seen(Struct):
         matching: Their identities; which of them share a phone is settled.
         asked: What locations said.
         shared: What is done about rows that share a phone, in sentences.
+        closings: Whose channels they close; None if they close none.
     """
 
     files: list[RunFile]
@@ -78,6 +84,7 @@ class Seen(Struct):
     matching: Matching
     asked: dict[str, Asked]
     shared: list[str]
+    closings: Closings | None = None
 
 
 class Preparation:
@@ -140,11 +147,13 @@ class Preparation:
         self._check_names(files, meaning)
         self._check_location(files)
         self.files = files = await self._look_up(files)
-        one_pass, rows = _Pass(self._survey(matching, files), files), Rows(self._file)
+        one_pass, rows = _Pass(self._survey(matching, files), files, matching), Rows(self._file)
         await in_thread_until(self._stop.is_set, partial(self._keep, files, rows, one_pass))
         for sentence in (sentence for file in files for sentence in file.about_left_out()):
             self._tell(sentence)
-        return await self._conclude(one_pass, rows, matching, asks_all=asks_all)
+        seen = await self._conclude(one_pass, rows, matching, asks_all=asks_all)
+        seen.closings = await self._count_closings(one_pass)
+        return seen
 
     def _check_names(self, files: Sequence[RowFile], meaning: Meaning) -> None:
         names = [name for file in files for name in (*file.columns, *file.table.columns)]
@@ -166,13 +175,16 @@ class Preparation:
         left = self._options.limit
         for number, file in enumerate(files):
             count = 0
-            all_rows = islice(file.rows(), left)
+            every_row = file.rows(one_pass.look_beyond)
+            all_rows = islice(every_row, left)
             while some := list(islice(all_rows, _ROWS_AT_ONCE)):
                 for kept in one_pass.look(number, some):
                     rows.add(number, kept)
                 count += len(some)
                 if is_stopped():
                     return
+            if left is not None:
+                _look_beyond(every_row, file, one_pass, is_stopped)
             one_pass.end_file(number)
             rows.end_file(number, file.about(count))
             left = None if left is None else left - count
@@ -183,11 +195,21 @@ class Preparation:
 
     async def _conclude(self, one_pass: _Pass, rows: Rows, matching: Matching, *, asks_all: bool) -> Seen:
         self._check_stop()
+        await in_thread(partial(one_pass.close_by_others, rows))
         files = rows.files()
         names = [name for name, _ in one_pass.survey.by_location.most_common()] if asks_all else []
         asked = await self._ask(names, is_needed=False)
         shared = await self._settle_phones(matching, files, asked)
         return Seen(files, one_pass.tally, one_pass.survey, matching, asked, shared)
+
+    async def _count_closings(self, one_pass: _Pass) -> Closings | None:
+        """Count whose channels the rows close, and whose were closed before."""
+        found = sum_closings(one_pass.closings)
+        if found is None or self._client is None:
+            return found
+        names = [name for name, _ in one_pass.survey.by_location.most_common()]
+        before = await count_closed(self._client, names, self._tell, self._stop)
+        return msgspec.structs.replace(found, before=before)
 
     # ------------------------------------------------------------------------------------------ names and ids
 
@@ -295,7 +317,7 @@ class Preparation:
             files = await self._look_up([RowFile(table, meaning) for table in kept])
         self.files = files
         with Matching() as matching:
-            one_pass = _Pass(self._survey(matching, files), files)
+            one_pass = _Pass(self._survey(matching, files), files, matching)
             await in_thread(partial(rows.change, one_pass.look_again))
             seen = await self._conclude(one_pass, rows, matching, asks_all=False)
         self.refuse(seen.tally)
@@ -419,38 +441,109 @@ async def _is_there(client: LeadConnector, location_id: str, contact_id: str) ->
     return contact.location_id in (None, location_id)
 
 
+def _look_beyond(rest: Iterator[FileRow], file: RowFile, one_pass: _Pass, is_stopped: Callable[[], bool]) -> None:
+    """Read the rows that are not loaded for opt-outs of people in those that are."""
+    left_out = file.left_out.copy()
+    for count, row in enumerate(rest if file.may_close else ()):
+        if file.may_close_by(row):
+            one_pass.look_beyond(row)
+        if count % _ASKED_EVERY == 0 and is_stopped():
+            break
+    file.left_out = left_out
+
+
 class _Pass:
     """One pass over all rows.
 
     Args:
         survey: Takes note of what they will do.
         files: Maps and checks them.
+        matching: Takes what they close.
     """
 
-    def __init__(self, survey: Survey, files: Sequence[RowFile]) -> None:
+    def __init__(self, survey: Survey, files: Sequence[RowFile], matching: Matching) -> None:
+        self._matching = matching
         self.tally = ProblemTally()
         self.survey = survey
         self._files = files
         self._cells = [ConsentCells(file) for file in files]
+        self.closings = [ClosingTally(file) for file in files]
 
     def look(self, number: int, rows: Sequence[FileRow]) -> list[KeptRow]:
         """Map and check the next rows of a file."""
         found = [row.file.keep(row) for row in rows]
         cells = self._cells[number]
-        for row, kept in zip(rows, found, strict=True):
+        for place, (row, kept) in enumerate(zip(rows, found, strict=True), self.survey.rows):
             cells.add(row.record)
+            self._look_at_closing(number, row, kept, place)
             if kept.problems:
                 self.tally.add(kept.problems, row)
         self.survey.look([kept.contact for kept in found])
         return found
 
     def look_again(self, number: int, rows: Sequence[KeptRow]) -> list[KeptRow]:
-        """Map and check rows that are kept."""
-        return self.look(number, [FileRow(self._files[number], _record_of(kept)) for kept in rows])
+        """Map and check rows that are kept. What other rows of their people close stays closed: some of those may not
+        be among the kept ones."""
+        found = self.look(number, [FileRow(self._files[number], _record_of(kept)) for kept in rows])
+        return [self._close(new, _closed_channels(kept)) for new, kept in zip(found, rows, strict=True)]
+
+    def _look_at_closing(self, number: int, row: FileRow, kept: KeptRow, place: int) -> None:
+        wanted = _closing_of(kept)
+        if wanted is None:
+            return
+        self.closings[number].add(row.record, wanted)
+        self._note_closing(place, wanted)
+        if isinstance(kept.contact, InvalidContactError):
+            self.survey.count_closing(Closing(None, wanted, kept.contact))
+
+    def look_beyond(self, row: FileRow) -> None:
+        """Take note of what a row closes that is not loaded."""
+        wanted = _closing_of(row.file.keep(row))
+        if wanted is not None:
+            self._note_closing(None, wanted)
+
+    def _note_closing(self, place: int | None, wanted: ContactUpsert) -> None:
+        for identity in self.survey.identify(wanted):
+            self._matching.add_closing(place, identity, channels_of(wanted))
+            place = None  # a row is noted once
+
+    def close_by_others(self, rows: Rows) -> None:
+        """Have each row close what other rows of its person close: its own write may start what reaches the person."""
+        rows.amend(self._matching.closed_by_others(), self._close_by_others)
+
+    def _close_by_others(self, number: int, kept: KeptRow, channels: Sequence[str]) -> KeptRow:
+        closed = self._close(kept, channels)
+        if closed is kept:
+            return kept
+        problem = Problem("", "", f"{_CLOSED_BY_OTHERS} ({', '.join(channels)})", "fixed")
+        self.tally.add([problem], FileRow(self._files[number], _record_of(kept)))
+        return msgspec.structs.replace(closed, problems=[*kept.problems, problem])
+
+    def _close(self, kept: KeptRow, channels: Sequence[str]) -> KeptRow:
+        if not isinstance(kept.contact, ContactUpsert):
+            return kept
+        contact = close_more(kept.contact, channels)
+        if contact is kept.contact:
+            return kept
+        self.survey.look_anew(kept.contact, contact)
+        return msgspec.structs.replace(kept, contact=contact)
 
     def end_file(self, number: int) -> None:
         """Take note that a file has no more rows."""
         self.tally.unread += self._cells[number].unread()
+
+
+_CLOSED_BY_OTHERS: Final = "opts out of more channels, as other rows of this person do"
+
+
+def _closing_of(kept: KeptRow) -> ContactUpsert | None:
+    """Return what a row closes, be it refused; None where nothing."""
+    return closings_of(kept.contact) if isinstance(kept.contact, ContactUpsert) else kept.closing
+
+
+def _closed_channels(kept: KeptRow) -> list[str]:
+    wanted = _closing_of(kept)
+    return [] if wanted is None else channels_of(wanted)
 
 
 class _KeptTable(Table):

@@ -10,19 +10,24 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from ..bulk.closing import CALLS_TO_CLOSE
+from ..bulk.closing import CALLS_TO_CLOSE, channels_of
 from ..bulk.source import Closing
 from ..contacts.contacts import CALLS_TO_READ_CHANNELS, is_found_by_nothing, names_channels
 from ..errors import InvalidContactError
 from ..models import ContactUpsert
-from ..models.identity import person_of
+from ..models.dnd import ALL
+from ..models.identity import Identity, identity_of, person_of
 from ..models.normal import sorted_tags
+from ..rules.texts import clean_cell
 from ..run.rows import RunFile, RunRow, pick_rows
+from .mapping.columns import Column
 from .mapping.custom_fields import list_emptied
 from .mapping.rows import RowFile
 from .matching import Group, Matching
-from .plan import PlannedColumn, PlannedFile, PlannedTags, SharedContact, SharedRow
+from .plan import ClosingColumn, Closings, PlannedColumn, PlannedFile, PlannedTags, SharedContact, SharedRow
 from .report.files import who
+from .report.html import shorten
+from .tables import Record
 from .tagging import TagBatch, TagGroups, without_tags
 
 _MOST_TAGS: Final = 10_000  # kinds that are counted
@@ -116,15 +121,32 @@ class Survey:
 
     def look_at_closing(self, closing: Closing) -> None:
         """Take note of the next row, which closes channels by an update of their own."""
-        is_upserted = isinstance(closing.rest, ContactUpsert)
-        is_sought = closing.contact_id is None and not is_upserted  # by one call more
-        contacts = (closing.contact_id is not None or is_sought) + is_upserted
-        self.closing_calls[closing.wanted.location_id or self._location_id] += contacts * CALLS_TO_CLOSE + is_sought
+        self.count_closing(closing)
         if isinstance(closing.rest, ContactUpsert):
             self.look([closing.rest])
         else:
             self.pass_over()
+
+    def count_closing(self, closing: Closing) -> None:
+        """Count the calls that it takes to close channels by an update of their own."""
+        is_upserted = isinstance(closing.rest, ContactUpsert)
+        is_sought = closing.contact_id is None and not is_upserted  # by one call more
+        contacts = (closing.contact_id is not None or is_sought) + is_upserted
+        self.closing_calls[closing.wanted.location_id or self._location_id] += contacts * CALLS_TO_CLOSE + is_sought
         self.dnd.update(_wishes(closing.wanted))
+
+    def look_anew(self, before: ContactUpsert, after: ContactUpsert) -> None:
+        """Take note that a row closes more channels than when it was looked at."""
+        if names_channels(after) and not names_channels(before):
+            self.channel_calls[after.location_id or self._location_id] += CALLS_TO_READ_CHANNELS
+        self.dnd.subtract(_wishes(before))
+        self.dnd.update(_wishes(after))
+        self.dnd = +self.dnd  # without what nobody says any more
+
+    def identify(self, contact: ContactUpsert) -> list[Identity]:
+        """Return what rows of a contact are known by: `person_of`, then what it is matched by where that differs."""
+        location_id = contact.location_id or self._location_id
+        return list(dict.fromkeys((person_of(contact, location_id), identity_of(contact, location_id))))
 
     def _look_at_tags(self, tagged: Sequence[tuple[int, str, tuple[str, ...]]]) -> None:
         self._tagged += len(tagged)
@@ -153,6 +175,89 @@ class Survey:
             names=dict(self._tags.most_common(_MOST_SHOWN)),
             kinds=len(self._tags),
         )
+
+
+# ---------------------------------------------------------------------------------------------- who is closed
+
+_MOST_WORDS: Final = 20
+_OTHER_WORDS: Final = "others"
+
+
+class ClosingTally:
+    """Counts which channels the rows of a file close, and by which words of which columns.
+
+    Args:
+        file: The file.
+    """
+
+    def __init__(self, file: RowFile) -> None:
+        self._file = file
+        columns = () if file.map is None else file.map.closing_columns
+        self._columns = [(column, dict[str, bool]()) for column in columns]
+        self._words: dict[str, Counter[str]] = {column.name: Counter() for column in columns}
+        self._targets = {column.name: column.target.text for column in columns}
+        self.rows = 0
+        self.channels: Counter[str] = Counter()
+
+    def add(self, record: Record, wanted: ContactUpsert) -> None:
+        """Take note of a row, given what it closes as of `closings_of`."""
+        self.rows += 1
+        self.channels.update(channels_of(wanted))
+        if self._file.map is None:
+            self._add_object(wanted)
+        meant = self._file.meant(record)
+        for column, known in self._columns:
+            place = column.position
+            cell = clean_cell(meant[place]) if place < len(meant) else ""
+            if cell and _closes(column, cell, known):
+                self._count(column.name, clean_cell(record.cells[place]))
+
+    def _add_object(self, wanted: ContactUpsert) -> None:
+        for channel in channels_of(wanted):
+            field = "dnd" if channel == ALL else "dndSettings"
+            self._targets[field] = field
+            self._words.setdefault(field, Counter())
+            self._count(field, "true" if channel == ALL else channel)
+
+    def _count(self, name: str, cell: str) -> None:
+        words, word = self._words[name], shorten(cell)
+        words[word if word in words or len(words) < _MOST_WORDS else _OTHER_WORDS] += 1
+
+    def columns(self) -> list[ClosingColumn]:
+        """Return the columns that close channels of some row."""
+        return [
+            ClosingColumn(
+                file=self._file.name,
+                column=name,
+                target=self._targets[name],
+                rows=words.total(),
+                words=dict(words.most_common()),
+            )
+            for name, words in self._words.items()
+            if words
+        ]
+
+
+def _closes(column: Column, cell: str, known: dict[str, bool]) -> bool:
+    found = known.get(cell)
+    if found is None:
+        found = column.closes_by(cell)
+        if len(known) < _MOST_KNOWN:
+            known[cell] = found
+    return found
+
+
+_MOST_KNOWN: Final = 1_000
+
+
+def sum_closings(tallies: Sequence[ClosingTally]) -> Closings | None:
+    """Return whose channels the rows of all files close; None if no row closes any."""
+    rows = sum(tally.rows for tally in tallies)
+    if not rows:
+        return None
+    channels = sum((tally.channels for tally in tallies), Counter[str]())
+    columns = [column for tally in tallies for column in tally.columns()]
+    return Closings(rows=rows, channels=dict(sorted(channels.items())), columns=columns)
 
 
 def _wishes(contact: ContactUpsert) -> Iterator[str]:

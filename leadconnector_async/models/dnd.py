@@ -39,6 +39,8 @@ CHANNELS: Final = {
     "rcs": "RCS",
 }
 """The channels by their names in Python, and their keys on the wire before v3. `RCS` is live, but not specified."""
+ALL: Final = "all"
+"""Stands among channels for the switch `dnd`, which closes them all."""
 V3_CHANNELS: Final = {
     "Call": "call",
     "Email": "email",

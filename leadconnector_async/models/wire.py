@@ -325,6 +325,18 @@ def read_mapping(row: Mapping[str, object], model: type[AnySendable]) -> AnySend
         raise _invalid_contact(error, model) from None
 
 
+def read_plain(fields: Mapping[str, object], model: type[AnySendable]) -> AnySendable:
+    """Make a contact or an update of values that nothing has to be taken out of, by their names on the wire.
+
+    Raises:
+        InvalidContactError: A value is of the wrong type.
+    """
+    try:
+        return msgspec.convert(fields, model)
+    except ENCODING_ERRORS as error:
+        raise _invalid_contact(error, model) from None
+
+
 def _invalid_contact(error: Exception, model: type[Struct]) -> InvalidContactError:
     sentence, field = describe(error, _PYTHON_NAMES, what="the contact")
     if field is not None and field in FIELD_OF and _GOT_NULL.fullmatch(sentence, len(field)):

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from ..models import UPSERT_NAMES
-from ..models.dnd import V3_CHANNELS
+from ..models.dnd import ALL, V3_CHANNELS
 from ..models.fields import CHANNEL_KINDS, UPSERT_FIELDS
 from ..models.normal import normal_letters
 from .problems import Fixed
@@ -26,7 +26,6 @@ from .problems import Fixed
 ConsentKind: TypeAlias = Literal["opt-out", "opt-in"]
 KINDS: Final[tuple[ConsentKind, ...]] = ("opt-out", "opt-in")
 CHANNELS: Final = tuple(V3_CHANNELS)
-ALL: Final = "all"
 CLOSED: Final = {"status": "active"}
 """What closes a channel, on the wire."""
 

@@ -41,13 +41,13 @@ def calendar_day(cell: str, checks: Checks) -> str | Fixed:
     return _read_day(cell, checks.date_order)
 
 
-def birthday(day: str, checks: Checks) -> str:
+def birthday(cell: str, checks: Checks) -> str:
     """Refuse a day on which nobody was born who is alive."""
-    if day >= _FIRST:
-        if day > (datetime.now(UTC).date() + timedelta(days=1)).isoformat():  # it may be tomorrow already
+    if cell >= _FIRST:
+        if cell > (datetime.now(UTC).date() + timedelta(days=1)).isoformat():  # it may be tomorrow already
             raise UnusableCellError("lies in the future, and so is not a birthday")
-        return day
-    if day.startswith(_YEAR_OF_NONE):
+        return cell
+    if cell.startswith(_YEAR_OF_NONE):
         raise UnusableCellError(_LACKS_YEAR)
     raise UnusableCellError(f"lies before {_FIRST}, as what systems write for no date")
 

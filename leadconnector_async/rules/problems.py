@@ -17,7 +17,7 @@ class Problem(Struct, frozen=True, array_like=True, gc=False):
     """Something about a cell that whoever loads a file should know. A run keeps it as it is.
 
     Attributes:
-        column: The header of its column; empty where the row as a whole is meant.
+        column: The header of its column, or the field of a row of Python; empty where the row as a whole is meant.
         value: The cell as it stands.
         sentence: What is wrong; the same for all cells with this problem, so that they can be counted.
         action: What becomes of it. `missing`: it names an option that the location does not have, which is to be

@@ -123,7 +123,7 @@ _WHOLE_FLOAT: Final = re.compile(r"(\d{1,15})\.0{1,6}", re.ASCII)
 
 def without_decimals(cell: str, checks: Checks) -> str | Fixed:
     """Leave out the decimals that a table of numbers gives a code, as in 53111.0."""
-    match = _WHOLE_FLOAT.fullmatch(cell)
+    match = _WHOLE_FLOAT.fullmatch(cell) if "." in cell else None
     return cell if match is None else Fixed(match[1], "was a number with decimals, which are left out")
 
 

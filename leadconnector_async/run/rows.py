@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
-from typing import Final
+from itertools import accumulate, groupby
+from typing import Final, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -24,6 +24,7 @@ _SCHEMA: Final = """
 CREATE TABLE files (number INTEGER PRIMARY KEY, about BLOB NOT NULL);
 CREATE TABLE rows (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, file INTEGER NOT NULL, data BLOB NOT NULL);
 """
+T = TypeVar("T")
 _BLOCK_ROWS: Final = 200
 _BLOCKS_AT_ONCE: Final = 25
 
@@ -76,6 +77,7 @@ class KeptRow(Struct, frozen=True, gc=False):
         contact: What is to be sent, or why nothing can be.
         problems: What there is to be told of its cells.
         line: The row as a line of JSON Lines where the file has objects, else None.
+        closing: Whom a row that cannot be sent is about, and which channels it closes all the same; None if none.
     """
 
     number: int
@@ -84,6 +86,7 @@ class KeptRow(Struct, frozen=True, gc=False):
     contact: ContactUpsert | InvalidContactError
     problems: list[Problem]
     line: str | None = None
+    closing: ContactUpsert | None = None
 
 
 class _Stored(Struct, frozen=True, array_like=True, gc=False):
@@ -97,6 +100,7 @@ class _Stored(Struct, frozen=True, array_like=True, gc=False):
     problems: list[Problem]
     line: str | None
     is_raw: bool = False
+    closing: ContactUpsert | None = None
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -146,9 +150,30 @@ class Rows:
         """
         for first, file in self._file.read("SELECT first, file FROM rows ORDER BY first"):
             _, rows = self._block_of(first)
-            data = seal(_encode_block([_to_store(row) for row in change(file, rows)]), _place(first, file))
-            with self._file.transaction() as db:
-                db.execute("UPDATE rows SET data = ? WHERE first = ?", (data, first))
+            self._rewrite(first, file, change(file, rows))
+
+    def amend(self, changes: Iterable[tuple[int, T]], change: Callable[[int, KeptRow, T], KeptRow]) -> None:
+        """Put others in the place of some rows.
+
+        Args:
+            changes: The places of rows among all, in ascending order, each with what is to change.
+            change: Called with the number of the row's file, the row, and that; returns what is to stand there.
+        """
+        for (first, file), some in groupby(changes, lambda one: self._find_block(one[0])):
+            _, rows = self._block_of(first)
+            for number, what in some:
+                rows[number - first] = change(file, rows[number - first], what)
+            self._rewrite(first, file, rows)
+
+    def _find_block(self, number: int) -> tuple[int, int]:
+        query = "SELECT first, file FROM rows WHERE first <= ? ORDER BY first DESC LIMIT 1"
+        ((first, file),) = self._file.read(query, number)
+        return first, file
+
+    def _rewrite(self, first: int, file: int, rows: Sequence[KeptRow]) -> None:
+        data = seal(_encode_block([_to_store(row) for row in rows]), _place(first, file))
+        with self._file.transaction() as db:
+            db.execute("UPDATE rows SET data = ? WHERE first = ?", (data, first))
 
     def _end_block(self, file: int) -> None:
         if self._waiting:
@@ -276,6 +301,11 @@ class RunRow(Struct, frozen=True, gc=False):
         return self.row.contact
 
     @property
+    def closing(self) -> ContactUpsert | None:
+        """What it closes although it cannot be sent, or None."""
+        return self.row.closing
+
+    @property
     def problems(self) -> list[Problem]:
         """What there is to be told of its cells."""
         return self.row.problems
@@ -320,7 +350,7 @@ def _place(first: int, file: int) -> int:
 def _to_store(row: KeptRow) -> _Stored:
     if isinstance(row.contact, InvalidContactError):
         refusal = row.contact.sentence, row.contact.field, row.contact.where
-        return _Stored(row.number, row.cells, row.error, None, refusal, row.problems, row.line)
+        return _Stored(row.number, row.cells, row.error, None, refusal, row.problems, row.line, closing=row.closing)
     return _Stored(row.number, row.cells, row.error, row.contact, None, row.problems, row.line)
 
 
@@ -374,7 +404,7 @@ def _from_store(row: _Stored) -> KeptRow:
     if contact is None:
         sentence, field, where = row.refusal or ("", None, None)
         contact = InvalidContactError(sentence, field=field, where=where)
-    return KeptRow(row.number, row.cells, row.error, contact, row.problems, row.line)
+    return KeptRow(row.number, row.cells, row.error, contact, row.problems, row.line, row.closing)
 
 
 def pick_rows(files: Sequence[RunFile], wanted: Iterable[int]) -> Iterator[RunRow]:

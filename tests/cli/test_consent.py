@@ -258,6 +258,221 @@ def test_a_row_whose_opt_out_cannot_be_sent_has_failed(run: Run, url: str, tmp_p
     assert closed(url)["ann@example.com"] == {"Call", "SMS"}
 
 
+# ---------------------------------------------------------------------------------------------- who is closed, by what
+
+SAYING = (
+    "email,phone,Do Not Text,Email Status,Opt Out,Phone DNC",
+    "ann@example.com,,yes,subscribed,,",
+    "bob@example.com,,Y,unsubscribed,,",
+    "cyd@example.com,+16175550101,no,cleaned,x,yes",
+    "dot@example.com,,,subscribed,,",
+)
+SAID = {
+    "rows": 3,
+    "channels": {"Call": 1, "Email": 2, "SMS": 3, "all": 1},
+    "columns": [
+        ("Do Not Text", "opt-out:SMS", {"yes": 1, "Y": 1}),
+        ("Email Status", "opt-in:Email", {"unsubscribed": 1, "cleaned": 1}),
+        ("Opt Out", "opt-out:all", {"x": 1}),
+        ("Phone DNC", "opt-out:Call,SMS@phone", {"yes": 1}),
+    ],
+}
+BEFORE = {"all": 1, "Call": 1, "Email": 0, "SMS": 1}
+
+
+def said(closings: dict[str, Any]) -> dict[str, Any]:
+    columns = [(one["column"], one["target"], one["words"]) for one in closings["columns"]]
+    assert [one["rows"] for one in closings["columns"]] == [sum(words.values()) for _, _, words in columns]
+    return {"rows": closings["rows"], "channels": closings["channels"], "columns": columns}
+
+
+def test_plan_and_report_show_whom_they_close_by_what_and_who_was_closed_before(
+    run: Run, url: str, tmp_path: Path
+) -> None:
+    load(url, *PEOPLE)
+    path = write(tmp_path / "a.csv", *SAYING)
+    code, out, _ = run("plan", path, "--json", "--html", "plan.html")
+    planned = json.loads(out)["closings"]
+    assert (code, said(planned), planned["before"]) == (0, SAID, BEFORE)
+    text = run("plan", path)[1]
+    code, out, err = run("upsert", path, "--out", "out", "--json")
+    assert code == 0
+    done = report(tmp_path / "out")
+    assert done["closings"] == json.loads(out)["closings"]
+    assert (said(done["closings"]), done["closings"]["before"]) == (SAID, BEFORE)
+    for shown in (text, err):
+        assert "3 rows close channels: Call 1, Email 2, SMS 3, all channels (dnd) 1" in shown
+        assert f"{path}: Email Status (opt-in:Email) closes on 2 rows: 'unsubscribed' 1 x, 'cleaned' 1 x" in shown
+        assert "Closed at the service before the load: all channels (dnd) 1, Call 1, Email 0, SMS 1" in shown
+    for page in (tmp_path / "plan.html", tmp_path / "out" / "report.html"):
+        html = page.read_text()
+        assert 'data-key="closed_SMS">3<' in html.replace(' value="3"', "")
+        assert "unsubscribed (1), cleaned (1)" in html
+
+
+@pytest.mark.parametrize("options", [(), ("--only-new",), ("--skip-unchanged",)], ids=str)
+def test_the_report_counts_those_whose_opt_outs_were_sent(
+    run: Run, url: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    load(url, *PEOPLE)
+    assert run("upsert", write(tmp_path / "a.csv", *ROWS), "--out", "out", *options)[0] == 0
+    told = report(tmp_path / "out")["closings"]
+    is_partial = bool(options)  # what Cyd opts out of was closed before, so that nothing is sent of her
+    assert (told["rows"], told["channels"]) == ((3, {"SMS": 3, "all": 1}) if is_partial else (4, {"SMS": 4, "all": 2}))
+
+
+def test_a_load_that_closes_nobody_asks_and_says_nothing_of_it(run: Run, url: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "email,Unsubscribed", "a@example.com,no")
+    assert json.loads(run("plan", path, "--json")[1])["closings"] is None
+    code, _, err = run("upsert", path, "--out", "out")
+    assert (code, "closings" in report(tmp_path / "out"), "close channels" in err) == (0, False, False)
+    assert report(tmp_path / "out")["requests"] == 1
+
+
+def test_a_plan_made_offline_asks_who_was_closed_when_it_is_loaded(run: Run, url: str, tmp_path: Path) -> None:
+    load(url, *PEOPLE)
+    path = write(tmp_path / "a.csv", *SAYING)
+    planned = json.loads(run("plan", path, "--json", "--offline", "--out", "out")[1])["closings"]
+    assert (said(planned), planned["before"]) == (SAID, None)
+    assert run("upsert", "out")[0] == 0
+    assert report(tmp_path / "out")["closings"]["before"] == BEFORE
+    assert run("upsert", "out")[0] == 0  # what was closed by then counts no more
+    assert report(tmp_path / "out")["closings"]["before"] == BEFORE
+
+
+def test_a_service_that_cannot_count_them_stops_nothing(
+    run: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leadconnector_async.sandbox import search
+
+    monkeypatch.setattr(search, "FIELDS", [name for name in search.FIELDS if "dndSettings" not in name])
+    code, _, err = run("upsert", write(tmp_path / "a.csv", *SAYING), "--out", "out")
+    assert (code, report(tmp_path / "out")["closings"]["before"]) == (0, None)
+    assert "How many contacts were closed before could not be looked up (" in err
+
+
+def test_channels_closed_in_names_of_the_api_are_counted_too(run: Run, url: str, tmp_path: Path) -> None:
+    lines = (
+        '{"email": "a@example.com", "dnd": true}',
+        '{"email": "b@example.com", "dndSettings": {"SMS": {"status": "permanent"}, "Email": {"status": "inactive"}}}',
+    )
+    planned = json.loads(run("plan", write(tmp_path / "a.jsonl", *lines), "--json")[1])["closings"]
+    assert said(planned) == {
+        "rows": 2,
+        "channels": {"SMS": 1, "all": 1},
+        "columns": [("dnd", "dnd", {"true": 1}), ("dndSettings", "dndSettings", {"SMS": 1})],
+    }
+    assert run("export", "all.csv")[0] == 0
+
+
+# ---------------------------------------------------------------------------------------------- refused rows and ro
+
+HOUSE_OF_ANN = "+16175550111"
+SELECTIONS = (
+    (),
+    *((f"--{name}",) for name in ("only-new", "only-existing", "fill-empty", "skip-unchanged", "snapshot")),
+    *(("--phone-conflict", rule) for rule in ("skip", "second-pass", "allow")),
+    ("--tags", "replace"),
+    ("--empty", "clear"),
+)
+"""All that chooses which rows are sent, or what of them."""
+REFUSED = {
+    "an email that is wrong": ("ann@@example.com", HOUSE_OF_ANN, "", "", ""),
+    "tags that cannot be read": ("ann@example.com", "", "[broken", "", ""),
+    "custom fields that cannot be read": ("ann@example.com", "", "", "{broken", ""),
+    "an option that is neither yes nor no": ("ann@example.com", "", "", "", "maybe"),
+}
+
+
+@pytest.mark.parametrize("options", SELECTIONS, ids=" ".join)
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_row_that_is_refused_closes_whoever_it_names(
+    run: Run, url: str, tmp_path: Path, why: str, options: tuple[str, ...]
+) -> None:
+    load(url, {"email": "ann@example.com", "phone": HOUSE_OF_ANN, "dndSettings": PEOPLE[0]["dndSettings"]})
+    header = "email,phone,tags,customFields,createNewIfDuplicateAllowed,Unsubscribed,Do Not Text"
+    path = write(tmp_path / "a.csv", header, ",".join([*REFUSED[why], "yes", "no"]))
+    planned = json.loads(run("plan", path, "--json", *options)[1])
+    code, out, _ = run("upsert", path, "--out", "out", *options)
+    assert (code, closed(url)) == (1, {"ann@example.com": {"Call", "Email"}}), out
+    (failed,) = table(tmp_path / "out" / "failed.csv")
+    assert (failed["status"], failed["error"].endswith("(do not disturb was sent: Email)")) == ("failed", True)
+    done = report(tmp_path / "out")
+    assert (done["failed"], done["closings"]["rows"], done["closings"]["channels"]) == (1, 1, {"Email": 1})
+    assert planned["calls"] >= calls_of_rows(tmp_path / "out")
+    assert planned["closings"]["channels"] == {"Email": 1}
+
+
+def test_a_refused_row_closes_nobody_if_nobody_knows_whom_it_means(run: Run, url: str, tmp_path: Path) -> None:
+    """Its cells may have moved, its location is not known, or nobody has its email and phone."""
+    load(url, {"email": "ann@example.com"})
+    header = "email,city,Unsubscribed,locationId,tags"
+    rows = ("ann@example.com,Bonn,yes,,,more", "ann@example.com,,yes,no such place!,", "new@example.com,,yes,,[broken")
+    code, _, _ = run("upsert", write(tmp_path / "a.csv", header, *rows), "--out", "out")
+    assert (code, closed(url)) == (1, {"ann@example.com": set()})
+    ends = [row["error"].endswith("nothing to close)") for row in table(tmp_path / "out" / "failed.csv")]
+    assert ends == [False, False, True]
+
+
+def test_a_refused_line_of_json_closes_whoever_it_names(run: Run, url: str, tmp_path: Path) -> None:
+    load(url, {"email": "ann@example.com", "phone": HOUSE_OF_ANN})
+    line = {"email": "ann@@example.com", "phone": HOUSE_OF_ANN, "dndSettings": {"SMS": {"status": "active"}}}
+    code, _, _ = run("upsert", write(tmp_path / "a.jsonl", json.dumps(line)), "--out", "out")
+    assert (code, closed(url)) == (1, {"ann@example.com": {"SMS"}})
+
+
+ONE_PERSON = {
+    "by email": ("ann@example.com,,Ann,,", "ann@example.com,,Anna,yes,"),
+    "by email, in another case": ("ann@example.com,,Ann,,", "Ann@Example.com,,Anna,yes,"),
+    "by phone alone": (f"ann@example.com,{HOUSE_OF_ANN},Ann,,", f",{HOUSE_OF_ANN},Anna,yes,"),
+    "by a phone that had no email": (f",{HOUSE_OF_ANN},Ann,,", f"ann@example.com,{HOUSE_OF_ANN},Anna,yes,"),
+    "in a row that is refused": ("ann@example.com,,Ann,,", "ann@example.com,,Anna,yes,[broken"),
+}
+
+
+@pytest.mark.parametrize("options", SELECTIONS, ids=" ".join)
+@pytest.mark.parametrize("rows", ONE_PERSON.values(), ids=ONE_PERSON)
+def test_a_later_row_that_opts_out_closes_the_first_write_of_its_person(
+    run: Run, url: str, tmp_path: Path, rows: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    """A contact that is created open for a moment may start a workflow that writes to it."""
+    path = write(tmp_path / "a.csv", "email,phone,firstName,Unsubscribed,tags", *rows, "bob@example.com,,Bob,,")
+    assert run("plan", path, "--out", "out", *options)[0] == int("[broken" in rows[1])
+    code, out, _ = run("upsert", "out", "--limit", "1")
+    assert code == 0, out
+    assert all(channels == {"Email"} for channels in closed(url).values())
+    assert len(closed(url)) == ("--only-existing" not in options)
+    run("upsert", "out")
+    expected = {frozenset({"Email"}), frozenset()} if "--only-existing" not in options else set()
+    assert {frozenset(channels) for channels in closed(url).values()} == expected
+
+
+@pytest.mark.parametrize("rows", ONE_PERSON.values(), ids=ONE_PERSON)
+@pytest.mark.parametrize("kind", ["one file", "two files"])
+def test_rows_that_are_not_loaded_close_those_of_their_person(
+    run: Run, url: str, tmp_path: Path, rows: tuple[str, ...], kind: str
+) -> None:
+    header = "email,phone,firstName,Unsubscribed,tags"
+    paths = [write(tmp_path / "a.csv", header, rows[0], *(rows[1:] if kind == "one file" else ()))]
+    paths += [write(tmp_path / "b.csv", header, rows[1])] if kind == "two files" else []
+    code, out, _ = run("upsert", *paths, "--out", "out", "--limit", "1")
+    assert (code, [*closed(url).values()]) == (0, [{"Email"}]), out
+    (problem,) = table(tmp_path / "out" / "problems.csv")
+    assert problem["problem"] == "opts out of more channels, as other rows of this person do (Email)"
+
+
+def test_a_row_that_its_source_has_deleted_closes_others_of_its_person(run: Run, url: str, tmp_path: Path) -> None:
+    rows = ("email,HasOptedOutOfEmail,IsDeleted", "ann@example.com,0,0", "ann@example.com,1,1", "bob@example.com,0,0")
+    code, out, _ = run("upsert", write(tmp_path / "a.csv", *rows), "--out", "out")
+    assert (code, closed(url)) == (0, {"ann@example.com": {"Email"}, "bob@example.com": set()}), out
+
+
+def test_people_who_share_a_phone_keep_what_each_of_them_said(run: Run, url: str, tmp_path: Path) -> None:
+    rows = (f"ann@example.com,{HOUSE_OF_ANN},", f"zoe@example.com,{HOUSE_OF_ANN},yes", "bob@example.com,,")
+    assert run("upsert", write(tmp_path / "a.csv", "email,phone,Unsubscribed", *rows), "--out", "out")[0] == 0
+    assert closed(url) == {"ann@example.com": set(), "zoe@example.com": {"Email"}, "bob@example.com": set()}
+
+
 # ---------------------------------------------------------------------------------------------- rows that share a phone
 
 HOUSE = "+16175550100"

@@ -6,7 +6,8 @@ import phonenumbers
 import pytest
 
 from leadconnector_async.models.normal import normal_phone
-from leadconnector_async.rules import RULES, Checks, apply_rules
+from leadconnector_async.rules.checks import Checks
+from leadconnector_async.rules.fields import RULES, apply_rules
 from leadconnector_async.sandbox.validation import read_phone
 
 KINDS = (*range(11),)  # of numbers, in the library's own order

@@ -24,7 +24,8 @@ from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import FileRow, RowFile, open_row_file
 from leadconnector_async.migration.mapping.targets import read_channel, read_dnd, read_flag
 from leadconnector_async.models import encode_contact
-from leadconnector_async.rules import Checks, consent
+from leadconnector_async.rules import consent
+from leadconnector_async.rules.checks import Checks
 from leadconnector_async.rules.consent import (
     CHANNELS,
     CLOSED,

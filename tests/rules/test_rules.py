@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadconnector_async import ConfigurationError
-from leadconnector_async.rules import CUSTOM_RULES, RULES, Checks, apply_rules
-from leadconnector_async.rules.checks import read_checks
+from leadconnector_async.rules.checks import Checks, read_checks
 from leadconnector_async.rules.countries import country_codes, find_country
-from leadconnector_async.rules.emails import _PLAIN, email_syntax
+from leadconnector_async.rules.emails import _PLAIN, _SHORT, email_syntax
+from leadconnector_async.rules.fields import CUSTOM_RULES, RULES, apply_rules
 from leadconnector_async.rules.problems import Fixed, LeftOutError, UnusableCellError
 from leadconnector_async.rules.texts import clean_cell, is_placeholder, notes_of
 from leadconnector_async.sandbox.validation import COUNTRIES, read_day
@@ -84,7 +84,7 @@ def test_the_name_of_a_mailbox_inside_exchange_is_left_out_and_its_row_goes_on(c
         apply_rules(RULES["email"], cell, Checks())
 
 
-@given(st.from_regex(_PLAIN, fullmatch=True))
+@given(st.from_regex(_PLAIN, fullmatch=True) | st.from_regex(_SHORT, fullmatch=True))
 def test_the_fast_way_takes_nothing_that_the_library_does_not(address: str) -> None:
     try:
         email_syntax(address, Checks())

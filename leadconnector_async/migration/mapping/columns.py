@@ -6,16 +6,17 @@ import re
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct
 
 from ...errors import ConfigurationError, option
+from ...models.dnd import ALL
 from ...models.fields import FIELD_OF, NAMES
-from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
+from ...rules.checks import Checks
 from ...rules.consent import (
-    ALL,
     CLOSED,
     MOST_UNREAD,
     ConsentKind,
@@ -26,6 +27,7 @@ from ...rules.consent import (
     plain,
     says_nothing,
 )
+from ...rules.fields import FREE_TEXT, RULES, action_for, action_of, reader_of
 from ...rules.problems import Action, Fixed, Problem, UnusableCellError
 from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, is_plain, notes_of, without_decimals
 from .custom_fields import (
@@ -113,6 +115,17 @@ class Column(Struct, frozen=True):
     keeps_placeholders: bool = False
     is_free_text: bool = False
     flag: int | None = None
+
+    def closes_by(self, cell: str) -> bool:
+        """Whether a cell that is not empty closes a channel, as far as this column alone says."""
+        try:
+            value = self.read(cell)
+        except UnusableCellError:
+            return False
+        value = value.value if isinstance(value, Fixed) else value
+        if self.target != Target("dndSettings"):
+            return bool(value)
+        return any(one != {"status": "inactive"} for one in value.values())
 
 
 class Unsent(Struct, frozen=True):
@@ -367,9 +380,10 @@ def _by_key(key: str) -> Callable[[str], Any]:
     return lambda cell: {"key": key, "field_value": cell}
 
 
+_OBJECTS: Final = ("customFields", "inboundDndSettings")
 _TAGS: Final = "tags"
 _IDENTITIES: Final = ("email", "phone", ID)
-_NAMES: Final = [FIELD_OF[name].wire for name in NAMES]
+WIRE_NAMES: Final = [FIELD_OF[name].wire for name in NAMES]
 
 
 class ColumnMap:
@@ -425,8 +439,15 @@ class ColumnMap:
         for column in self.columns:
             if _address_of(column):
                 self._groups.setdefault(column.target.group, []).append(column)
-        self._plan = [(column.position, _slot(column), column.read, column) for column in self.columns]
+        self._told: list[tuple[Column, Problem]] = []  # of the row at hand
+        self._plan = [(column.position, _slot(column), _Values(column, self._told), column) for column in self.columns]
         self._flags = [(column.position, column.flag) for column in self.columns if column.flag is not None]
+        self._slots = [slot for _, slot, _, _ in self._plan]
+        self._known = [known for _, _, known, _ in self._plan]
+        self._width = max((column.position for column in self.columns), default=0) + 1
+        # As most tables are: each column has a field of its own, so that none gives way to another.
+        is_simple = len({*self._slots}) == len(self._slots) > 1 and not self._flags and len(self._groups) < 2
+        self._cells_of = itemgetter(*(column.position for column in self.columns)) if is_simple else None
         self._emptied = _by_slot(self.columns)
         self._has_parts = any(column.target.part for column in self.columns)
         self._has_several = len({column.position for column in self.columns}) < len(self.columns)
@@ -436,6 +457,22 @@ class ColumnMap:
     def fields(self) -> frozenset[str]:
         """The fields that some column is for."""
         return frozenset(column.target.field for column in self.columns)
+
+    @property
+    def holds_objects(self) -> bool:
+        """Whether values may hold keys that somebody wrote, or channels."""
+        return any(column.target.is_consent or column.target.field in _OBJECTS for column in self.columns)
+
+    @property
+    def closing_columns(self) -> list[Column]:
+        """The columns that may close channels; those that flag a phone among them, as they are read by themselves."""
+        flags = [place for _, place in self._flags]
+        read = consent_reader("opt-out")
+        return [
+            msgspec.structs.replace(column, read=read) if column.position in flags else column
+            for column in sorted(self.columns, key=lambda column: column.position)
+            if column.target.is_consent
+        ]
 
     @property
     def targets(self) -> dict[str, list[Target]]:
@@ -466,44 +503,51 @@ class ColumnMap:
             The row's fields by their names on the wire, without those that are empty or cannot be used, and what there
             is to be told of its cells, in their order.
         """
-        values: dict[str, Any] = {}
-        told: list[tuple[Column, Problem]] = []
-        tags: list[list[str]] = []
         passed_over = self._passed_over(cells) if len(self._groups) > 1 else ()
+        self._told.clear()
+        values = self._read_all(cells, passed_over)
+        if self._emptied or self._has_joined:
+            self._told += self._join(values, cells)
+            self._empty(values, cells, absent, passed_over)
+        relented = []
+        if self._told:
+            self._told.sort(key=lambda pair: pair[0].position)
+            relented = [_relent(column, problem, values) for column, problem in self._told]
+            relented = list(dict.fromkeys(relented)) if self._has_several else relented  # a cell is told of once
+        return (_fold(values) if self._has_parts else values), relented
+
+    def _read_all(self, cells: Sequence[str], passed_over: Collection[str]) -> dict[str, Any]:
+        """Return the values of cells; what there is to be told of them is put into `_told`."""
+        if self._cells_of is not None and len(cells) >= self._width:
+            pairs = zip(self._slots, self._known, self._cells_of(cells), strict=True)
+            return {slot: value for slot, known, raw in pairs if (value := known[raw]) is not None}
+        values: dict[str, Any] = {}
+        tags: list[list[str]] = []
         width = len(cells)
         flagged = self._flagged(cells) if self._flags else ()
         # A number that may be called goes before one that may not.
         plan = sorted(self._plan, key=lambda planned: planned[0] in flagged) if flagged else self._plan
-        for position, slot, read, column in plan:
+        for position, slot, known, column in plan:
             raw = cells[position] if position < width else ""
-            cell = raw.rstrip() if is_plain(raw) else _look_at(column, raw, told)
-            if not cell:
+            if not raw:
                 continue
-            if (slot in values and slot != _TAGS) or (passed_over and _address_of(column) in passed_over):
-                told += _unneeded(column, cell, values.get(slot))
+            if slot in values or (passed_over and _address_of(column) in passed_over):
+                self._told += _unneeded(column, _clean(column, raw, self._told), values.get(slot))
                 continue
-            try:
-                value = read(cell)
-            except UnusableCellError as reason:
-                told.append((column, Problem(column.name, cell, str(reason), action_for(reason, column.action))))
+            value = known[raw]
+            if value is None:
                 continue
-            if type(value) is Fixed:
-                told.append((column, Problem(column.name, cell, value.sentence, value.action)))
-                value = value.value
-            _put(values, tags, slot, value)
-            if position in flagged:
-                values[_CLOSED_BY_FLAG] = True
+            if slot == _TAGS:
+                tags.append(value)
+            else:
+                values[slot] = value
+                if position in flagged:
+                    values[_CLOSED_BY_FLAG] = True
         if flagged and "phone" not in values:
             values[_CLOSED_BY_FLAG] = True  # the number that must not be called may be one that the contact has
         if tags:
             values[_TAGS] = _join_tags(tags)
-        if self._emptied or self._has_joined:
-            told += self._join(values, cells)
-            self._empty(values, cells, absent, passed_over)
-        told.sort(key=lambda pair: pair[0].position)
-        relented = [_relent(column, problem, values) for column, problem in told]
-        relented = list(dict.fromkeys(relented)) if self._has_several else relented  # what a cell lacks is told once
-        return (_fold(values) if self._has_parts else values), relented
+        return values
 
     def _join(self, values: dict[str, Any], cells: Sequence[str]) -> list[tuple[Column, Problem]]:
         """Join the parts of a name and of a street; return the parts that a whole name leaves no place for."""
@@ -692,11 +736,68 @@ def _look_at(column: Column, raw: str, told: list[tuple[Column, Problem]]) -> st
     return cell
 
 
-def _put(values: dict[str, Any], tags: list[list[str]], slot: str, value: Any) -> None:
-    if slot == _TAGS:
-        tags += [value] if value else []  # no tags at all would remove those that are there
-    elif value is not None:
-        values[slot] = value
+def _clean(column: Column, raw: str, told: list[tuple[Column, Problem]]) -> str:
+    """Return a cell as `_look_at` does; most are plain."""
+    return raw.rstrip() if is_plain(raw) else _look_at(column, raw, told)
+
+
+_MOST_KNOWN: Final = 2_000
+_LONGEST_KNOWN: Final = 100
+
+
+class _Values(dict[str, Any]):
+    """The values of a column by its cells as they stand; None for nothing. What is not known yet is read.
+
+    Most columns hold the same few texts again and again, and to look one up takes a tenth of the time. Only that of
+    which there is nothing to be told is kept.
+
+    Args:
+        column: The column.
+        told: Takes what people should know of the cells that are read.
+    """
+
+    __slots__ = ("_column", "_read", "_told")
+
+    def __init__(self, column: Column, told: list[tuple[Column, Problem]]) -> None:
+        super().__init__({"": None})
+        self._column = column
+        self._read = column.read
+        self._told = told
+
+    def __missing__(self, raw: str) -> Any:
+        if not is_plain(raw):
+            return self._look_at(raw)
+        try:
+            value = self._read(raw.rstrip())
+        except UnusableCellError:
+            return self._look_at(raw)
+        if type(value) is Fixed:
+            return self._look_at(raw)
+        return self._keep(raw, value) if len(self) < _MOST_KNOWN or type(value) is not str else value
+
+    def _look_at(self, raw: str) -> Any:
+        """Read a cell of which there may be something to be told."""
+        column, told = self._column, self._told
+        before, value = len(told), None
+        if cell := _clean(column, raw, told):
+            try:
+                value = self._read(cell)
+            except UnusableCellError as reason:
+                told.append((column, Problem(column.name, cell, str(reason), action_for(reason, column.action))))
+            if type(value) is Fixed:
+                told.append((column, Problem(column.name, cell, value.sentence, value.action)))
+                value = value.value
+        return self._keep(raw, value) if len(told) == before else _not_empty(value)
+
+    def _keep(self, raw: str, value: Any) -> Any:
+        value = _not_empty(value)
+        if len(self) < _MOST_KNOWN and len(raw) <= _LONGEST_KNOWN:
+            self[raw] = value
+        return value
+
+
+def _not_empty(value: Any) -> Any:
+    return None if value == [] else value  # no tags at all would remove those that are there
 
 
 def _by_slot(columns: Sequence[Column]) -> dict[str, list[Column]]:
@@ -730,7 +831,7 @@ def _join_tags(columns: Sequence[list[str]]) -> list[str]:
 
 def _unneeded(column: Column, cell: str, sent: Any) -> list[tuple[Column, Problem]]:
     """Tell of a cell whose field another column has filled; one that says the same is no loss."""
-    if column.target.is_consent or (isinstance(sent, str) and sent.lower() == cell.lower()):
+    if not cell or column.target.is_consent or (isinstance(sent, str) and sent.lower() == cell.lower()):
         return []  # a channel that is closed is not opened by what another column says
     sentence = f"is not sent, as another column gives {column.target.slot}, of which a contact has one"
     if column.target.group:
@@ -770,7 +871,7 @@ def _fold(values: dict[str, Any]) -> dict[str, Any]:
 
 def has_identity(columns: ColumnMap, *, takes_nameless: bool = False) -> bool:
     """Whether some column says who a contact is; a name does where that is enough."""
-    return bool(columns.fields.intersection((*_IDENTITIES, *(_NAMES if takes_nameless else ()))))
+    return bool(columns.fields.intersection((*_IDENTITIES, *(WIRE_NAMES if takes_nameless else ()))))
 
 
 def require_identity(

@@ -13,8 +13,9 @@ from msgspec import UNSET, Struct
 from ...errors import ConfigurationError
 from ...models import ContactUpsert
 from ...models.fields import CHANNEL_KINDS, FIELD_OF, KEYS, NAMES, UPSERT_FIELDS, Kind, given_fields, is_empty
-from ...rules import CUSTOM_RULES, Checks, apply_rules
+from ...rules.checks import Checks
 from ...rules.consent import read_answer
+from ...rules.fields import CUSTOM_RULES, apply_rules
 from ...rules.problems import Fixed, UnknownOptionError, UnusableCellError
 from .targets import Target, split_list
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from ...errors import ConfigurationError
-from ...rules import Checks
+from ...rules.checks import Checks
 from ...rules.texts import clean_cell
 from .custom_fields import FieldDefinitions
 from .directories import Directory

@@ -28,6 +28,7 @@ class Preset(Struct, frozen=True):
         own: Headers that no other export has, in plain form; one of them does.
         targets: By header in plain form; the order is that in which columns for one field are preferred.
         unsent: Headers, in plain form, of columns that could be taken for a field and are none, and why.
+        written: Signs and own headers as that system writes them, by their plain form.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Preset(Struct, frozen=True):
     own: frozenset[str]
     targets: dict[str, Target]
     unsent: dict[str, str]
+    written: dict[str, str]
 
 
 def _preset(name: str, signs: str, columns: str, unsent: dict[str, str] | None = None, *, own: str = "") -> Preset:
@@ -46,7 +48,8 @@ def _preset(name: str, signs: str, columns: str, unsent: dict[str, str] | None =
         if target is not None:
             targets |= {plain(header): target for header in headers.split(", ")}
     reasons = {plain(header): reason for header, reason in (unsent or {}).items()}
-    return Preset(name, _plain(signs), _plain(own), targets, reasons)
+    written = {plain(header): header for header in f"{signs}, {own}".split(", ") if header}
+    return Preset(name, _plain(signs), _plain(own), targets, reasons, written)
 
 
 def _plain(headers: str) -> frozenset[str]:

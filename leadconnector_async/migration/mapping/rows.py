@@ -12,68 +12,28 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct
 
+from ...bulk.closing import closings_of
 from ...errors import InvalidContactError
 from ...models import UPSERT_NAMES, ContactUpsert, read_mapping
-from ...models.fields import NAMES, UPSERT_FIELDS
+from ...models.fields import KEYS, NAMES, UPSERT_FIELDS
 from ...models.identity import is_contact_id
 from ...models.records import spell_number
-from ...models.wire import refuse_nulls
+from ...models.wire import read_plain, refuse_nulls
 from ...protocol import API_VERSIONS
 from ...protocol.text import count_of
-from ...rules import FREE_TEXT, RULES, Checks, action_for, action_of, reader_of
+from ...rules.checks import Checks
 from ...rules.consent import WeakCells, find_weak, judge, plain, without_openings
-from ...rules.problems import Fixed, Problem, UnusableCellError
-from ...rules.texts import STANDS_FOR_NOTHING, clean_cell, is_placeholder, notes_of
+from ...rules.contacts import blame_identity, check_fields
+from ...rules.fields import RULES, reader_of
+from ...rules.problems import Problem, UnusableCellError
+from ...rules.texts import clean_cell, is_placeholder
 from ...run.rows import KeptFile, KeptRow, place_cells
 from ..tables import Reading, Record, Table, open_table
 from ..tables.text import why_no_text
-from .columns import ID, ColumnMap, require_identity
+from .columns import ID, WIRE_NAMES, ColumnMap, require_identity
 from .headers import RESULT_COLUMNS, column_key, find_target, is_known, looks_like_header
 from .meaning import NOTHING_SAID, Meaning, Words
 from .targets import read_contact_id
-
-# ---------------------------------------------------------------------------------------------- objects
-
-
-def check_object(value: Mapping[str, Any], names: Mapping[str, str], checks: Checks) -> Iterator[tuple[Problem, Any]]:
-    """Check the texts of an object of the API: what a cell would be checked for.
-
-    Args:
-        value: The object.
-        names: Each spelling of a field, and its name on the wire.
-        checks: What is to be taken for granted.
-
-    Yields:
-        Each problem, and what is to be sent in place of the text; None to leave it out.
-    """
-    for name, text in value.items():
-        field = names.get(name, "")
-        if field == "tags" and isinstance(text, list) and not checks.keep_placeholders:
-            yield from _check_tags(name, text)
-        if not isinstance(text, str) or not (field in RULES or field in FREE_TEXT) or not (cell := clean_cell(text)):
-            continue
-        if is_placeholder(cell) and not (field in FREE_TEXT and checks.keep_placeholders):
-            yield Problem(name, text, STANDS_FOR_NOTHING, "empty"), None
-            continue
-        if field in FREE_TEXT:
-            yield from ((Problem(name, text, *note), cell) for note in notes_of(text, cell))
-        try:
-            found = reader_of(RULES[field], checks)(cell) if field in RULES else cell
-        except UnusableCellError as reason:
-            yield Problem(name, text, str(reason), action_for(reason, action_of(field))), None
-            continue
-        if isinstance(found, Fixed):
-            yield Problem(name, text, found.sentence, found.action), found.value
-        elif found != text:
-            yield Problem(name, text, "", "fixed"), found
-
-
-def _check_tags(name: str, tags: list[Any]) -> Iterator[tuple[Problem, Any]]:
-    nothing = [tag for tag in tags if isinstance(tag, str) and is_placeholder(clean_cell(tag))]
-    if nothing:
-        kept = [tag for tag in tags if tag not in nothing]
-        yield Problem(name, nothing[0], STANDS_FOR_NOTHING, "empty"), kept or None
-
 
 _KINDS: Final = {field.wire: "text" if field.is_text else field.kind for field in UPSERT_FIELDS}
 
@@ -84,6 +44,10 @@ def _spell_numbers(name: str, value: Any) -> Any:
     if kind == "tags" and isinstance(value, list):
         return list(map(spell_number, value))
     return spell_number(value) if kind == "text" else value
+
+
+_WHO: Final = (*KEYS, ID)
+_OF_CLOSING: Final = (*_WHO, "locationId", "dnd", "dndSettings")
 
 
 class FileRow(Struct, frozen=True, gc=False):
@@ -147,6 +111,7 @@ class RowFile:
         has_ids: Whether rows may be matched by the id of a contact.
         is_lines: Whether it has objects, of which a cell cannot tell null from an empty text.
         has_tags: Whether rows may have tags.
+        may_close: Whether rows may close channels.
         left_out: How many lines that are no people, or deleted ones, were left out when its rows were read last.
 
     Raises:
@@ -177,25 +142,38 @@ class RowFile:
         self.left_out: Counter[str] = Counter()
         targets = {} if self.map is None else self.map.targets
         self.mapping = {name: sent[0].slot for name, sent in targets.items()}
-        self._who = {
-            name for name, sent in targets.items() if any(target.field in ("email", "phone") for target in sent)
-        }
+        self._who = {name for name, sent in targets.items() if any(target.field in KEYS for target in sent)}
         self.ignored = [] if self.map is None else [unsent.name for unsent in self.map.unsent]
         self.keys = _keys(self.columns, self.mapping) if self.map else [column_key(name) for name in self.columns]
         fields = header if self.map is None else self.map.fields
         self.has_tags = self.map is None or "tags" in self.map.fields
         self.has_locations = bool({"locationId", "location_id"}.intersection(fields))
         self.has_ids = ID in fields and meaning.ids != "none"
+        self._closing = [] if self.map is None else self.map.closing_columns
+        self.may_close = self.map is None or bool(self._closing)
+        self._is_of_texts = self.map is not None and not self.map.holds_objects
 
     def key_of(self, name: str) -> str:
         """Return the key of a column."""
         return self.keys[self.columns.index(name)] if name in self.columns else name
 
-    def rows(self) -> Iterator[FileRow]:
-        """Yield all rows but those that are no people; reading goes on after one that cannot be read."""
+    def rows(self, on_deleted: Callable[[FileRow], None] = lambda _: None) -> Iterator[FileRow]:
+        """Yield all rows but those that are no people; reading goes on after one that cannot be read.
+
+        Args:
+            on_deleted: Called with each row that its source marks as deleted.
+        """
         self.left_out = Counter()
         records = self.table.rows()
-        return (FileRow(self, one) for one in (self._people.of(records, self.left_out) if self._people else records))
+        if self._people is not None:
+            records = self._people.of(records, self.left_out, lambda record: on_deleted(FileRow(self, record)))
+        return (FileRow(self, one) for one in records)
+
+    def may_close_by(self, row: FileRow) -> bool:
+        """Whether a row may close channels, by a quick look."""
+        cells = self.meant(row.record)
+        filled = ((column, cells[column.position]) for column in self._closing if column.position < len(cells))
+        return self.map is None or any(column.closes_by(text) for column, cell in filled if (text := clean_cell(cell)))
 
     def about_left_out(self) -> list[str]:
         """Say which lines were left out when the rows were read last, a sentence for each reason."""
@@ -208,7 +186,26 @@ class RowFile:
         """Return a row as a run keeps it."""
         record = row.record
         contact, problems = self.read(row)
-        return KeptRow(record.number, record.cells, record.error, contact, problems, record.line)
+        closing = self._closing_of(record, problems) if isinstance(contact, InvalidContactError) else None
+        return KeptRow(record.number, record.cells, record.error, contact, problems, record.line, closing)
+
+    def _closing_of(self, record: Record, problems: Sequence[Problem]) -> ContactUpsert | None:
+        """Return whom a row that is refused is about as far as it can be used, and what it closes: whoever opted out is
+        not to be reached because of a mistake in another cell."""
+        refused = {problem.column for problem in problems if problem.action == "refused"}
+        if record.error is not None or any(self._field_of(name) == "locationId" for name in refused):
+            return None
+        try:
+            fields, _ = self._read_fields(record)
+            used = {name: value for name, value in fields.items() if UPSERT_NAMES.get(name) in _OF_CLOSING}
+            usable = {name: value for name, value in used.items() if not (self.map is None and name in refused)}
+            contact = read_mapping(without_openings(usable), ContactUpsert)
+        except (RefusedRowError, InvalidContactError):
+            return None
+        return closings_of(contact) if any(_is_given(getattr(contact, name)) for name in _WHO) else None
+
+    def _field_of(self, column: str) -> str | None:
+        return UPSERT_NAMES.get(self.mapping.get(column, column))
 
     def about(self, count: int) -> KeptFile:
         """Return what a run keeps of the file, given how many rows it has."""
@@ -256,7 +253,8 @@ class RowFile:
         if self.map is None:
             return self._read_object(record)
         self._check_cells(record.cells)
-        fields, problems = self.map.read(self.meant(record), self._absent(record))
+        absent = () if record.value is None else self._absent(record.value)
+        fields, problems = self.map.read(self.meant(record), absent)
         return fields, [
             self._as_it_stands(problem, record) for problem in problems
         ] if self.meaning.values else problems
@@ -266,23 +264,15 @@ class RowFile:
         position = self._places[problem.column]
         return msgspec.structs.replace(problem, value=record.cells[position]) if problem.value else problem
 
-    def _absent(self, record: Record) -> Collection[int]:
+    def _absent(self, value: Mapping[str, Any]) -> Collection[int]:
         """Return the columns that an object does not name: they are not empty, but not there."""
-        if record.value is None:
-            return ()
-        return [position for position, name in enumerate(self.table.columns) if name not in record.value]
+        return [position for position, name in enumerate(self.table.columns) if name not in value]
 
     def _read_object(self, record: Record) -> tuple[dict[str, Any], list[Problem]]:
         self._check_cells(record.cells)
         fields = {name: _spell_numbers(name, value) for name, value in (record.value or {}).items()}
         problems = self._read_id(fields)
-        for problem, value in check_object(fields.copy(), UPSERT_NAMES, self.meaning.checks):
-            problems += [problem] if problem.sentence else []
-            if value is not None:
-                fields[problem.column] = value
-            elif problem.action in ("skipped", "empty"):
-                del fields[problem.column]
-        return fields, problems
+        return check_fields(fields, UPSERT_NAMES, self.meaning.checks, problems), problems
 
     def _read_id(self, fields: dict[str, Any]) -> list[Problem]:
         """Take out what is not the id of a contact, and any where rows are not matched by it."""
@@ -302,7 +292,10 @@ class RowFile:
             if problem.action == "refused":
                 raise RefusedRowError(problem.sentence, problem.column)
         try:
-            contact = read_mapping(without_openings(fields), ContactUpsert)
+            if self._is_of_texts:
+                contact = read_plain(fields, ContactUpsert)
+            else:
+                contact = read_mapping(without_openings(fields), ContactUpsert)
             if self.is_lines:  # null in some fields is for callers of one version of the API
                 refuse_nulls(contact, "upsert", API_VERSIONS[0], what="files")
         except InvalidContactError as error:
@@ -321,12 +314,14 @@ class RowFile:
         """Refuse a row that stands for no contact."""
         if self.meaning.ids == "all":
             raise RefusedRowError("has no id of a contact, and rows are matched by that alone (`match='id'`)")
-        if _is_given(contact.email) or _is_given(contact.phone):
+        if any(_is_given(getattr(contact, name)) for name in KEYS):
             return
+        blamed = blame_identity(problems, self._who if self.map else KEYS)
         has_name = any(_is_given(getattr(contact, name)) for name in NAMES)
-        refused = _without_identity(problems, self._who if self.map else ("email", "phone"), has_name=has_name)
-        if refused.column is not None or not (has_name and self.meaning.takes_nameless):
-            raise refused
+        if blamed.column or not has_name:
+            raise RefusedRowError(blamed.sentence, blamed.column or None)
+        if not self.meaning.takes_nameless:
+            raise RefusedRowError(f"{blamed.sentence}; {_NAMELESS}")
 
     def _is_unknown(self, cells: Sequence[str]) -> bool:
         """Whether a run that wrote this file could not tell what became of a row."""
@@ -337,7 +332,8 @@ class RowFile:
             found = count_of(len(cells), "cell")
             sentence = f"has {found} where the header has {self._width}; quote cells that hold a delimiter"
             raise RefusedRowError(sentence)
-        if why_no_text("".join(cells)) is None:  # most are; one look is quicker than one for each
+        text = "".join(cells)
+        if text.isprintable() or why_no_text(text) is None:  # one look is quicker than one for each
             return
         for position, cell in enumerate(cells):
             if (why := why_no_text(cell)) is not None:
@@ -386,14 +382,22 @@ class People:
 
     def __init__(self, columns: ColumnMap, header: Sequence[str], inputs: Sequence[str], meaning: Meaning) -> None:
         self._header = list(header)
-        self._who = [one.position for one in columns.columns if one.target.field in ("email", "phone")]
+        self._who = _places_of(_WHO, columns) or _places_of(WIRE_NAMES, columns)
         marks = enumerate(inputs)
         self._marks = [at for at, name in marks if plain(name) in _DELETED and not meaning.says([name])]
 
-    def of(self, records: Iterable[Record], left_out: Counter[str]) -> Iterator[Record]:
-        """Yield the records that are people; count the others by why they are not."""
+    def of(
+        self, records: Iterable[Record], left_out: Counter[str], on_deleted: Callable[[Record], None]
+    ) -> Iterator[Record]:
+        """Yield the records that are people; count the others by why they are not, and hand on deleted ones."""
         held: list[Record] = []  # lines that a footer below or among them would make part of it
+        first, who, has_marks = self._header[0], self._who[0], bool(self._marks)
         for record in records:
+            cells = record.cells
+            is_plain = not (held or has_marks) and len(cells) > who
+            if is_plain and cells[who].strip() and cells[0].strip() != first:
+                yield record  # as nearly all are: it says who it is, and is no header
+                continue
             if held and record.number != held[-1].number + 1:  # an empty line parts a footer from the rows above it
                 yield from _settle(held, left_out)
                 held = []
@@ -409,6 +413,8 @@ class People:
                 yield record
             else:
                 left_out[why] += 1
+                if why == _IS_DELETED:
+                    on_deleted(record)
         yield from _settle(held, left_out)
 
     def _is_nobody(self, cells: Sequence[str]) -> bool:
@@ -426,6 +432,10 @@ class People:
             return _REPEATED
         is_deleted = any(at < len(cells) and _marks_deleted(cells[at].strip()) for at in self._marks)
         return _IS_DELETED if is_deleted else None
+
+
+def _places_of(fields: Collection[str], columns: ColumnMap) -> list[int]:
+    return [column.position for column in columns.columns if column.target.field in fields]
 
 
 def _is_total(filled: Sequence[str]) -> bool:
@@ -619,6 +629,9 @@ def _keys(columns: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
     return keys
 
 
+_NAMELESS: Final = "it has a name alone, of which `create_nameless` makes a contact"
+
+
 class RefusedRowError(ValueError):
     """A row that cannot be sent, and the column that is to blame for it, or None."""
 
@@ -630,17 +643,3 @@ class RefusedRowError(ValueError):
 
 def _is_given(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
-
-
-def _without_identity(problems: list[Problem], who: Collection[str], *, has_name: bool) -> RefusedRowError:
-    """Say what a row lacks: where its only email or phone cannot be used, that is what is wrong with it."""
-    for number, problem in enumerate(problems):
-        if problem.action == "skipped" and problem.column in who:
-            problems[number] = Problem(problem.column, problem.value, problem.sentence, "refused")
-            return RefusedRowError(problem.sentence, problem.column)
-    if has_name:
-        return RefusedRowError(
-            "has neither email nor phone, and the service matches by these; it has a name alone, of which "
-            "`create_nameless` makes a contact"
-        )
-    return RefusedRowError("has neither email nor phone, and the service matches by these")

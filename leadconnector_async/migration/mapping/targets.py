@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import ConfigurationError
+from ...models.dnd import ALL
 from ...models.fields import UPSERT_FIELDS, Kind
 from ...models.identity import is_contact_id
-from ...rules.consent import ALL, CHANNELS, CLOSED, KINDS, Consent, ConsentKind, judge, plain, read_answer
+from ...rules.consent import CHANNELS, CLOSED, KINDS, Consent, ConsentKind, judge, plain, read_answer
 from ...rules.problems import Fixed, UnusableCellError
 
 CUSTOM_PREFIX: Final = "custom:"

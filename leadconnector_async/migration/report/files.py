@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 
+import msgspec
 from msgspec import Struct, field
 
-from ...bulk.report import BatchReport, Outcome, RowError, row_error
+from ...bulk.closing import channels_of, closings_of
+from ...bulk.report import BatchReport, Outcome, RowError, format_json, has_closed, row_error
 from ...errors import StopRequestedError
 from ...models import ContactUpsert
 from ...private_file import (
@@ -21,6 +24,7 @@ from ...protocol.text import neutral_cell
 from ...rules.problems import Action, Problem, ProblemTally
 from ...run.rows import RunFile, RunRow
 from ..mapping.headers import RESULT_COLUMNS
+from ..plan import Closings
 from ..tables.table import text_of
 from .html import shorten
 
@@ -231,16 +235,22 @@ class Results:
     Args:
         folder: Where they go.
         files: What was loaded.
+        closings: Whose channels all rows of the run close, or None.
 
     Attributes:
         folder: Where they go.
+        closings: The same, but for `rows` and `channels`: of those the rows alone whose opt-outs were sent, once that
+            is written. None if no row closes any.
         problems: What there was to be told of cells and rows before they were sent, once that is written.
         written: The names of the files that are there.
         findings: Examples of what stands in them.
     """
 
-    def __init__(self, folder: Path, files: Sequence[RunFile]) -> None:
+    def __init__(self, folder: Path, files: Sequence[RunFile], closings: Closings | None = None) -> None:
         self.folder = folder
+        self.closings = closings
+        self._closed: Counter[str] = Counter()
+        self._closed_rows = 0
         self._files = files
         self._columns: dict[str, str] = {}  # by what they are for: files may spell one field in several ways
         for file in files:
@@ -300,8 +310,13 @@ class Results:
                     file.close()
             for name in self._open:
                 self._part(name).unlink(missing_ok=True)
-            write_private(self.folder / REPORT, report.to_json())
+            write_private(self.folder / REPORT, format_json(self.document(report)))
             self.written.insert(0, REPORT)
+
+    def document(self, report: BatchReport) -> dict[str, Any]:
+        """Return what `report.json` holds."""
+        closings = {} if self.closings is None else {"closings": msgspec.to_builtins(self.closings)}
+        return {**report.to_dict(), **closings}
 
     def _write_rows(
         self,
@@ -321,14 +336,26 @@ class Results:
                 self._add(row, Outcome(index=index, status="not_attempted", error=explain(row)))
                 continue
             self._add(row, outcome)
+            self._count_closed(row, outcome)
             if index in involved:
                 met[index] = row, outcome
             outcome = next(told, None)
+        if self.closings is not None:
+            self.closings = msgspec.structs.replace(
+                self.closings, rows=self._closed_rows, channels=dict(sorted(self._closed.items()))
+            )
         for index, other in sorted(collisions.items()):
             self._add_collision(met[other], met[index])
             self._add_collision(met[index], met[other])
             (row, _), (later, outcome) = met[other], met[index]
             self.findings.add_meeting(outcome.contact_id, (row, self._fields_of(row)), (later, self._fields_of(later)))
+
+    def _count_closed(self, row: RunRow, outcome: Outcome) -> None:
+        is_done = outcome.status in ("created", "updated") or has_closed(outcome)
+        wanted = closings_of(row.contact) if isinstance(row.contact, ContactUpsert) else row.closing
+        if wanted is not None and (is_done or (row.closing is not None and outcome.contact_id is not None)):
+            self._closed_rows += 1
+            self._closed.update(channels_of(wanted))
 
     def _make_official(self) -> None:
         for name in _ROW_FILES:

@@ -7,7 +7,7 @@ from typing import Final
 
 from ...protocol.text import count_of
 from ...version import __version__
-from ..plan import Comparison, FieldChange, Plan, PlannedFile, PlannedTags, SharedContact, SharedRow
+from ..plan import Closings, Comparison, FieldChange, Plan, PlannedFile, PlannedTags, SharedContact, SharedRow
 from .html import (
     Column,
     Content,
@@ -22,7 +22,16 @@ from .html import (
     number,
     quoted,
 )
-from .words import ACTION_WORDS, DND_WORDS, TAGS_WORDS, about_comparison, about_matching, about_time, where_to
+from .words import (
+    ACTION_WORDS,
+    DND_WORDS,
+    TAGS_WORDS,
+    about_comparison,
+    about_matching,
+    about_time,
+    name_channel,
+    where_to,
+)
 
 _MOST_KINDS: Final = 100
 _FATES: Final = {
@@ -54,9 +63,7 @@ def build_plan_page(plan: Plan) -> str:
         page.add_section("Problems", _problems(plan))
     if plan.tags is not None:
         page.add_section("Tags", _tags(plan.tags))
-    if plan.dnd:
-        facts = ((word, number(count)) for word, count in plan.dnd.items())
-        page.add_section("Do not disturb", [element("p", f"{DND_WORDS}."), build_facts(facts)])
+    _add_consent(page, plan)
     if plan.emptied:
         page.add_section("Emptied fields", _emptied(plan.emptied))
     page.add_section("Calls and time", _locations(plan))
@@ -64,6 +71,14 @@ def build_plan_page(plan: Plan) -> str:
         page.add_section("Assumptions", _list(plan.assumptions))
     made = f"leadconnector-async {__version__}. Nothing was written. This page holds personal data."
     return page.render(made)
+
+
+def _add_consent(page: Page, plan: Plan) -> None:
+    if plan.dnd:
+        facts = ((word, number(count)) for word, count in plan.dnd.items())
+        page.add_section("Do not disturb", [element("p", f"{DND_WORDS}."), build_facts(facts)])
+    if plan.closings is not None:
+        page.add_section("Opt-outs", show_closings(plan.closings))
 
 
 def _verdict(plan: Plan) -> str:
@@ -189,6 +204,36 @@ def _tags(tags: PlannedTags) -> list[Content]:
     rows: list[list[Content]] = [[quoted(name), number(count)] for name, count in tags.names.items()]
     caption = f"The most frequent of {count_of(tags.kinds, 'tag')}."
     return [told, build_table(caption, [Column("Tag"), Column("Rows", "number")], rows)]
+
+
+def show_closings(closings: Closings) -> list[Content]:
+    """Show whose channels are closed, by which words of which columns, and how many were before."""
+    channels = dict.fromkeys([*closings.channels, *(closings.before or {})])
+    before = closings.before or {}
+    counts: list[list[Content]] = [
+        [
+            name_channel(channel),
+            number(closings.channels.get(channel, 0), key=f"closed_{channel}"),
+            number(before[channel], key=f"closed_before_{channel}") if channel in before else "not known",
+        ]
+        for channel in channels
+    ]
+    words: list[list[Content]] = [
+        [
+            quoted(column.file),
+            quoted(column.column),
+            quoted(column.target),
+            number(column.rows),
+            quoted(", ".join(f"{word} ({count:,})" for word, count in column.words.items())),
+        ]
+        for column in closings.columns
+    ]
+    heads = [Column("Channel"), Column("Rows that close it", "number"), Column("Contacts closed before", "number")]
+    names = [Column("File"), Column("Column"), Column("Read as"), Column("Rows", "number")]
+    return [
+        build_table(f"{count_of(closings.rows, 'row')} of people who must not be reached so any more.", heads, counts),
+        build_table("What says so.", [*names, Column("Cells", "sentence")], words) if words else None,
+    ]
 
 
 def _emptied(fields: dict[str, int]) -> Html:

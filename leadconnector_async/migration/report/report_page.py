@@ -15,6 +15,7 @@ from ...protocol.text import count_of
 from ...rules.problems import Action, ProblemCount
 from ...run.journal import Session
 from ...version import __version__
+from ..plan import Closings
 from .charts import Throughput, duration, show_throughput
 from .files import (
     COLLISIONS,
@@ -45,6 +46,7 @@ from .html import (
     number,
     quoted,
 )
+from .plan_page import show_closings
 from .words import why_not_applied
 
 REPORT_PAGE: Final = "report.html"
@@ -99,6 +101,7 @@ class FinishedRun(Struct, frozen=True, kw_only=True):
         throughput: The load over time, or None where that is not known.
         sessions: When it was worked on.
         written: The names of the files beside the page.
+        closings: Whose channels were closed, or None.
         stopped: What ended the load early, or None.
         next_steps: What to do now.
     """
@@ -109,6 +112,7 @@ class FinishedRun(Struct, frozen=True, kw_only=True):
     report: BatchReport
     findings: Findings
     problems: Sequence[ProblemCount] = ()
+    closings: Closings | None = None
     throughput: Throughput | None
     sessions: Sequence[Session]
     written: Sequence[str]
@@ -144,6 +148,8 @@ def build_report_page(run: FinishedRun) -> str:
         page.add_section("Rows to fix", _rows_to_fix(run))
     if report.skip_reasons:
         page.add_section("Rows not sent on purpose", _skipped(run))
+    if run.closings is not None:
+        page.add_section("Opt-outs", show_closings(run.closings))
     if run.problems:
         page.add_section("Problems in the file", _problems(run))
     if report.not_applied:

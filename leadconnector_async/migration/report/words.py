@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Final, Literal
 
 from ...bulk.report import BatchReport
 from ...errors import AuthenticationError, LocationRefusedError, StopRequestedError
+from ...models.dnd import ALL
 from ...protocol.text import count_of
 from ..mapping.targets import CONSENT_PREFIXES
 from ..matching import Forecast
-from ..plan import Comparison, Plan, PlannedColumn, PlannedFile
+from ..plan import Closings, Comparison, Plan, PlannedColumn, PlannedFile
 from .charts import duration
 
 TAGS_WORDS: Final[dict[Literal["add", "replace"], str]] = {
@@ -92,6 +93,40 @@ def about_comparison(found: Comparison) -> Iterator[str]:
         more = len(found.fields) - len(shown)
         told = ", ".join(f"{name} ({count:,})" for name, count in shown)
         yield f"What would change: {told}{f', and {more:,} more' if more else ''}"
+
+
+_MOST_CELLS: Final = 5
+
+
+def about_closings(closings: Closings, *, is_done: bool = False) -> Iterator[str]:
+    """Yield whose channels are closed, by what, and whose were before.
+
+    Args:
+        closings: Of the plan, or of the load once its results are written.
+        is_done: Whether these are the rows whose opt-outs were sent.
+    """
+    rows, one = count_of(closings.rows, "row"), closings.rows == 1
+    what = ("has closed" if one else "have closed") if is_done else ("closes" if one else "close")
+    yield f"{rows} {what} channels: {_counts(closings.channels)}" if closings.rows else f"{rows} {what} channels"
+    for column in closings.columns:
+        shown = dict([*column.words.items()][:_MOST_CELLS])
+        more = len(column.words) - len(shown)
+        words = ", ".join(f"{word!r} {count:,} x" for word, count in shown.items())
+        yield (
+            f"{column.file}: {column.column} ({column.target}) closes on {count_of(column.rows, 'row')}: "
+            f"{words}{f' and {more:,} more' if more else ''}"
+        )
+    if closings.before is not None:
+        yield f"Closed at the service before the load: {_counts(closings.before)}"
+
+
+def _counts(channels: Mapping[str, int]) -> str:
+    return ", ".join(f"{name_channel(channel)} {count:,}" for channel, count in channels.items())
+
+
+def name_channel(channel: str) -> str:
+    """Return a channel as people read it."""
+    return "all channels (dnd)" if channel == ALL else channel
 
 
 def _about_phones(told: Forecast, *, is_wanted: bool) -> Iterator[str]:

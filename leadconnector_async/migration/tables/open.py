@@ -59,7 +59,7 @@ class Reading(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"`format` {self.format!r} cannot be read; it is one of {', '.join(FORMATS)}")
         if self.delimiter is not None and not _DELIMITER.fullmatch(self.delimiter):
             raise ConfigurationError(
-                f"`delimiter` {self.delimiter!r} cannot stand between cells; give one mark, or tab"
+                f"the delimiter {self.delimiter!r} cannot stand between cells; give one character, or tab"
             )
         if self.usual_encoding is not None:
             check_encoding(self.usual_encoding)

@@ -13,7 +13,7 @@ from leadconnector_async.migration.mapping.custom_fields import FieldDefinition,
 from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import FileRow, open_row_file
 from leadconnector_async.models import encode_contact
-from leadconnector_async.rules import Checks
+from leadconnector_async.rules.checks import Checks
 
 COLUMNS = "email,phone,firstName,city,postalCode,country,dateOfBirth,timezone,website,gender,tags,custom:Note"
 CELLS = "a@example.com,+16175550100,Ann,Boston,02110,US,1990-09-25,America/New_York,example.com,female,vip,hello"

@@ -16,10 +16,10 @@ from leadconnector_async.migration.mapping.columns import ColumnMap
 from leadconnector_async.migration.mapping.custom_fields import FieldDefinition, FieldDefinitions
 from leadconnector_async.migration.mapping.directories import Directory, read_owners
 from leadconnector_async.migration.mapping.headers import Language, find_target, languages, read_entries
-from leadconnector_async.migration.mapping.meaning import Meaning, check_names
+from leadconnector_async.migration.mapping.meaning import NOTHING_SAID, Meaning, check_names
 from leadconnector_async.migration.mapping.presets import PRESETS, recognise
 from leadconnector_async.migration.mapping.targets import read_target
-from leadconnector_async.rules import Checks
+from leadconnector_async.rules.checks import Checks
 from leadconnector_async.rules.problems import ProblemTally
 
 FIELDS = FieldDefinitions(
@@ -619,3 +619,26 @@ def test_problems_are_counted_in_memory_that_does_not_grow() -> None:
     assert len(kinds) <= 1_001
     assert sum(kind.count for kind in kinds) == 10_000
     assert (kinds[0].count, kinds[0].column, kinds[1].column) in [(5_000, "email", ""), (5_000, "email", "dnd")]
+
+
+# ---------------------------------------------------------------------------------------------- values that are known
+
+KEPT = [
+    *("", " ", "Ann", " Ann ", "N/A", "n", "'0049", "M\u00c3\u00bcller", "R&amp;D", "K\u00f6ln", "x" * 200),
+    *("a@b.co", "MAILTO:a@b.co", "a@b", "+16175550100", "0171 1234567 Ann", "12", "yes", "no", "unsubscribed", "maybe"),
+    *("1990-01-02", "0001-01-01", "53111.0", "US", "vip, lead", "vip", "-", "{broken", "\0"),
+]
+TABLES = (
+    ("Email", "First Name", "City", "Zip", "Country", "Birthday", "Tags", "Phone"),
+    ("Email", "Email 2", "Phone 1", "Phone 1 DNC", "Phone 2", "Tags", "Labels", "Unsubscribed"),
+    ("Email", "Home Street", "Home City", "Business Street", "Business City", "Middle Name", "First Name", "State"),
+)
+
+
+@given(st.sampled_from(TABLES), st.lists(st.lists(st.sampled_from(KEPT), min_size=6, max_size=8), max_size=12))
+def test_a_row_is_read_the_same_whatever_was_read_before(headers: tuple[str, ...], rows: list[list[str]]) -> None:
+    """Values of cells are kept by column: neither they nor what there is to be told may depend on other rows."""
+    known = ColumnMap(headers, headers, NOTHING_SAID)
+    for cells in [*rows, *rows]:
+        expected = ColumnMap(headers, headers, NOTHING_SAID).read(cells)
+        assert known.read(cells) == expected

@@ -10,7 +10,7 @@ from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import open_row_file
 from leadconnector_async.migration.migration import Migration
 from leadconnector_async.migration.options import MigrationOptions
-from leadconnector_async.rules import Checks
+from leadconnector_async.rules.checks import Checks
 
 EXPORT = Path(__file__).parent / "messy_hubspot.csv"
 NO_IDENTITY = "has neither email nor phone, and the service matches by these"

@@ -29,7 +29,7 @@ from leadconnector_async.migration.mapping.meaning import Meaning
 from leadconnector_async.migration.mapping.rows import FileRow, open_row_file
 from leadconnector_async.migration.report.files import Results, why_not_attempted
 from leadconnector_async.migration.tables import open_table
-from leadconnector_async.rules import Checks
+from leadconnector_async.rules.checks import Checks
 from leadconnector_async.run.database import Database
 from leadconnector_async.run.folder import make_folder
 from leadconnector_async.run.rows import RunFile
