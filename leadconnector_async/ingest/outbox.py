@@ -294,10 +294,10 @@ class Outbox:
             raise ClientStateError("the outbox belongs to another event loop")
         return self._file
 
-    async def _wait_for_news(self) -> None:
+    async def _wait_for_news(self, seconds: float = _POLL_SECONDS) -> None:
         """Wait until outcomes were written; by other processes it is noticed a little later."""
         self._written.clear()
-        await wait_for(self._written, _POLL_SECONDS, self._client)
+        await wait_for(self._written, seconds, self._client)
 
     # ------------------------------------------------------------------------------------------ outcomes
 

@@ -30,7 +30,7 @@ from ..bulk.report import Outcome
 from ..errors import ConfigurationError, JournalError, KeyConflictError, LeadConnectorError, OutboxFullError
 from ..models import ContactUpsert
 from ..models.normal import normal_email, normal_phone
-from ..private_file import FileLock
+from ..private_file import FileLock, refuse_network_disk
 from ..run.database import DAMAGE_OR_WORSE, connect, failed, is_damage, not_opened, seal, unseal, why_not_opened
 
 _APPLICATION_ID: Final = 0x4C436F31
@@ -287,6 +287,7 @@ class Store:
     # ------------------------------------------------------------------------------------------ opening
 
     def _open(self, name: str) -> None:
+        refuse_network_disk(self.path)  # before anything is made there
         with ExitStack() as opened:
             try:
                 self._lock = FileLock(self._beside("lock"))
