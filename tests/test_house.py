@@ -66,10 +66,10 @@ ROOMS: dict[str, str] = {
         shapes contacts search service server __init__
     """,
     "testing": "running fixtures __init__",
-    "ingest": "store drainer outbox __init__",
+    "ingest": "store drainer outbox service __init__",
     "webhooks": "events signatures verification __init__",
     "cli": """
-        flags options terminal app accounts export past_runs service orders conclusion undo upsert cluster plan
+        flags options terminal app accounts export past_runs service ingest orders conclusion undo upsert cluster plan
         load_commands verify run_commands commands __init__
     """,
 }

@@ -33,6 +33,7 @@ from .store import (
     Status,
     Store,
     Work,
+    check,
     deliver,
     drop,
     forget,
@@ -81,6 +82,10 @@ class Outbox:
         drain: Whether this process may be the one that sends what waits.
         on_outcome: Called with each outcome after it was written, in the process that drains; what it returns is
             awaited. Where it raises, it is called again later. After a crash it may get the last outcomes once more.
+        is_made: Whether the file is made where it is not there.
+
+    Attributes:
+        client: The client.
 
     Raises:
         ConfigurationError: An argument cannot be used.
@@ -98,6 +103,7 @@ class Outbox:
         keep_dead: timedelta = _KEEP_DEAD,
         drain: bool = True,
         on_outcome: OnSettled | None = None,
+        is_made: bool = True,
     ) -> None:
         if str(target).startswith(_SERVERS):
             raise ConfigurationError("an outbox is kept in a file: name one, such as outbox.sqlite3")
@@ -109,13 +115,14 @@ class Outbox:
             raise ConfigurationError("the name of an outbox is empty")
         if on_outcome is not None and not drain:
             raise ConfigurationError("on_outcome is called where the outbox is drained; leave out drain=False")
-        self._client = client
+        self.client = client
         self._path = Path(target)
         self._name = name
         self._most = max_waiting
         self._when_full = when_full
         self._keep_keys, self._keep_dead = keep_keys.total_seconds(), keep_dead.total_seconds()
         self._drains = drain
+        self._is_made = is_made
         self._on_outcome = on_outcome
         self._file: Store | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,11 +138,11 @@ class Outbox:
         self._loop = asyncio.get_running_loop()
         self._written = asyncio.Event()  # outcomes were written, in this process
         self._closed = asyncio.Event()
-        opening = partial(Store, self._path, self._name, self._client.clock.time)
+        opening = partial(Store, self._path, self._name, self.client.clock.time, is_made=self._is_made)
         self._file = store = await open_in_thread(opening)
         if self._drains:
             self._drainer = Drainer(
-                self._client,
+                self.client,
                 store,
                 keep_keys=self._keep_keys,
                 keep_dead=self._keep_dead,
@@ -241,8 +248,8 @@ class Outbox:
         self._store()  # before anything else is said of it
         if key is not None and not _is_key(key):
             raise UsageError(f"a key is a text of 1 to {_MOST_KEY_CHARS} printable characters")
-        whole = self._client.contacts.complete(contact, location_id=location_id)
-        build_checked(whole, self._client.api_version)
+        whole = self.client.contacts.complete(contact, location_id=location_id)
+        build_checked(whole, self.client.api_version)
         return new_entry(whole, key)
 
     async def _put(self, entry: NewEntry) -> Receipt:
@@ -297,7 +304,7 @@ class Outbox:
     async def _wait_for_news(self, seconds: float = _POLL_SECONDS) -> None:
         """Wait until outcomes were written; by other processes it is noticed a little later."""
         self._written.clear()
-        await wait_for(self._written, seconds, self._client)
+        await wait_for(self._written, seconds, self.client)
 
     # ------------------------------------------------------------------------------------------ outcomes
 
@@ -332,7 +339,7 @@ class Outbox:
             if failure is not None:
                 # By its kind alone: what it says may name people.
                 _log.warning("on_outcome raised %s; outcomes wait for %.0f s", type(failure).__name__, pause)
-                await wait_for(self._closed, pause, self._client)
+                await wait_for(self._closed, pause, self.client)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             elif some.result():
                 pause = _FIRST_PAUSE
@@ -367,6 +374,15 @@ class Outbox:
             return status
         return msgspec.structs.replace(status, paused=self._drainer.paused())
 
+    async def check(self) -> None:
+        """Return where contacts can be stored.
+
+        Raises:
+            ClientStateError: The outbox is not open.
+            JournalError: It cannot be written.
+        """
+        await self._write(check)
+
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  (of the client's clock)
         """Wait until all that waits now has its outcome, and `on_outcome` had it.
 
@@ -376,7 +392,7 @@ class Outbox:
         Returns:
             Whether that is so; False where the time is up.
         """
-        store, clock = self._store(), self._client.clock
+        store, clock = self._store(), self.client.clock
         last = await in_thread(store.last_place)
         until = None if timeout is None else clock.monotonic() + timeout
         while not await in_thread(partial(self._is_done, store, last)):
