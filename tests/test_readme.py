@@ -82,12 +82,13 @@ def test_tests(code: str, tmp_path: Path) -> None:
 
 def test_every_kind_of_block_is_accounted_for() -> None:
     assert {kind for kind, _ in ALL_BLOCKS} == {"sh", "python", "text"}
-    assert len(PYTHON) == 7
+    assert len(PYTHON) == 8
     assert len(TESTS) == 2
     assert len(SHELL) == 11
     assert {name: sum(kind == "sh" for kind, _ in blocks(page)) for name, page in PAGES.items()} == {
         "cli": 2,
         "contacts": 0,
+        "ingest": 1,
         "sandbox": 0,
         "testing": 0,
         "webhooks": 0,
@@ -101,14 +102,18 @@ def test_every_kind_of_block_is_accounted_for() -> None:
 def test_the_commands_of_a_section_show_what_it_shows(heading: str, tmp_path: Path) -> None:
     section = README.split(f"\n## {heading}\n")[1]
     (_, command), (_, output) = re.findall(r"^```(\w+)\n(.*?)^```", section, re.M | re.S)[:2]
-    (tmp_path / "leadconnector").write_text(f'#!/bin/sh\nexec {shlex.join(LEADCONNECTOR)} "$@"\n')
-    (tmp_path / "leadconnector").chmod(0o755)
-    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    ended = subprocess.run(
-        ["sh", "-ec", command], capture_output=True, text=True, check=True, cwd=tmp_path, env=environ
-    )
     run = re.compile(r"leadconnector-run-\d+-\d+")
-    assert shape(run.sub("RUN", ended.stdout)) == shape(run.sub("RUN", output))
+    assert shape(run.sub("RUN", _shown_by(command, tmp_path, {}))) == shape(run.sub("RUN", output))
+
+
+def _shown_by(commands: str, folder: Path, environ: dict[str, str]) -> str:
+    """What commands of a shell print, in which `leadconnector` is the one that is tested."""
+    (folder / "leadconnector").write_text(f'#!/bin/sh\nexec {shlex.join(LEADCONNECTOR)} "$@"\n')
+    (folder / "leadconnector").chmod(0o755)
+    environ = {**os.environ, **environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run(
+        ["sh", "-ec", commands], capture_output=True, text=True, check=True, cwd=folder, env=environ
+    ).stdout
 
 
 @contextmanager
@@ -169,6 +174,12 @@ def test_the_command_line_of_its_page(tmp_path: Path) -> None:
     (tmp_path / "contacts.csv").write_text("email\na@example.com\n")
     with sandbox() as environ:
         assert invoke(*command.split()[1:], cwd=tmp_path, **environ)[0] == 0
+
+
+def test_the_commands_of_ingestion_show_what_their_page_shows(tmp_path: Path) -> None:
+    (_, commands), (_, output) = blocks(PAGES["ingest"].split("\n## From other programs\n")[1])
+    with sandbox() as environ:
+        assert _shown_by(commands, tmp_path, environ) == output
 
 
 def test_every_option_that_is_told_of_is_there() -> None:
