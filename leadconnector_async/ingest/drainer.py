@@ -28,7 +28,7 @@ from ..bulk.run_log import NO_CALLS, NO_PACE, RECENT_SECONDS, Earlier, Intent, L
 from ..bulk.threads import in_thread
 from ..calls.call import CallCount
 from ..client import LeadConnector
-from ..errors import InvalidContactError, JournalError, LeadConnectorError
+from ..errors import ClientStateError, InvalidContactError, JournalError, LeadConnectorError
 from ..models import ContactUpsert
 from .store import Drained, Entry, Finished, Store, begin_draining, end_draining, note_paused, purge, settle, take
 
@@ -251,13 +251,12 @@ class Drainer:
         keeper = asyncio.create_task(self._keep_house())
         try:
             await self._drain()
-        except BaseException:
-            self.is_draining = False
-            self._store.stop_draining()
-            raise
         finally:
             keeper.cancel()
             await asyncio.wait([keeper])
+            if not self._closing.is_set():  # the client was closed, or this has failed
+                self.is_draining = False
+                self._store.stop_draining()
 
     async def _drain(self) -> None:
         drained: Drained | None = None
@@ -270,6 +269,9 @@ class Drainer:
                 reason = await self._load()
             except JournalError as error:
                 reason = error
+            if isinstance(reason, ClientStateError):
+                _log.warning("%s: nothing more is sent from here: %s", self._store.path, reason)
+                break
             pause = await self._wait_after(reason, pause)
             self._log = self._new_log(NO_CALLS)
         with suppress(JournalError):  # then the next process waits out a window in vain

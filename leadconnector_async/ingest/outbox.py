@@ -135,6 +135,8 @@ class Outbox:
     async def __aenter__(self) -> Outbox:
         if self._loop is not None:
             raise ClientStateError("this outbox was opened before; make another one")
+        if self._drains:
+            self.client.check_open()
         self._loop = asyncio.get_running_loop()
         self._written = asyncio.Event()  # outcomes were written, in this process
         self._closed = asyncio.Event()
@@ -179,6 +181,11 @@ class Outbox:
         self._is_closing = True
         try:
             await self._end_tasks()
+        except asyncio.CancelledError:  # the file must not be closed, and its lock be free, while calls are in flight
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            raise
         finally:
             self._write_batch()
             while self._writing:

@@ -220,6 +220,41 @@ async def test_a_closed_outbox_takes_nothing_and_keeps_what_waits(
         await outbox.__aenter__()
 
 
+async def test_a_client_that_is_not_open_is_told_and_one_that_is_closed_leaves_the_rest_to_others(
+    client: LeadConnector, connect: OpenSandbox, sandbox: Sandbox, path: Path, clock: FakeClock
+) -> None:
+    with pytest.raises(ClientStateError, match="not open"):
+        await Outbox(LeadConnector("sandbox", location_id=LOCATION), path).__aenter__()
+    closing = await connect(sandbox)
+    async with Outbox(closing, path) as first, Outbox(client, path):
+        await first.put(person(1))
+        assert await first.flush()
+        await closing.close()
+        await first.put(person(2))
+        assert await first.flush(60)
+    assert len(sandbox.contacts()) == 2
+
+
+async def test_a_close_that_is_cancelled_leaves_nothing_behind(
+    open_sandbox: OpenSandbox, connect: OpenSandbox, path: Path
+) -> None:
+    sandbox = await open_sandbox(latency=(20.0, 20.0))
+    client = await connect(sandbox)
+    outbox = Outbox(client, path)
+    await outbox.__aenter__()
+    await outbox.put(person(1))
+    await until(lambda: sandbox.requests)
+    ending = asyncio.create_task(outbox.close())
+    await asyncio.sleep(0.1)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert all(task.done() for task in outbox._tasks)
+    async with Outbox(client, path) as outbox:
+        assert (await outbox.status()).waiting == 1
+        assert await outbox.flush()
+
+
 async def test_an_outcome_is_handed_over_again_where_its_consumer_failed(client: LeadConnector, path: Path) -> None:
     got: list[int] = []
 
