@@ -35,12 +35,14 @@ if TYPE_CHECKING:
         InvalidContactError,
         InvalidResponseError,
         JournalError,
+        KeyConflictError,
         LeadConnectorError,
         LocationNotCoveredError,
         LocationRefusedError,
         LoginRequiredError,
         NotFoundError,
         OutageError,
+        OutboxFullError,
         PermanentDndError,
         PermissionDeniedError,
         RateLimitedError,
@@ -161,6 +163,7 @@ __all__ = [
     "InvalidResponseError",
     "Journal",
     "JournalError",
+    "KeyConflictError",
     "KeyringTokenStore",
     "LargeTextField",
     "LeadConnector",
@@ -187,6 +190,7 @@ __all__ = [
     "OAuthAccount",
     "OAuthApp",
     "OutageError",
+    "OutboxFullError",
     "Outcome",
     "PermanentDndError",
     "PermissionDeniedError",
@@ -248,10 +252,10 @@ _PLACES: Final = {
     "errors": """
         APIError AuthenticationError BadRequestError CallError CallTimeoutError ClientStateError ConfigurationError
         ConnectFailedError ConnectionLostError DailyQuotaExceededError DuplicateContactError InvalidContactError
-        InvalidResponseError JournalError LeadConnectorError LocationNotCoveredError LocationRefusedError
-        LoginRequiredError NotFoundError OutageError PermanentDndError PermissionDeniedError RateLimitStuckError
-        RateLimitedError ServerError SharedLimitsError StopRequestedError TokenSourceError TokenStoreError
-        TooManyFailuresError TransportError UsageError ValidationError WebhookError
+        InvalidResponseError JournalError KeyConflictError LeadConnectorError LocationNotCoveredError
+        LocationRefusedError LoginRequiredError NotFoundError OutageError OutboxFullError PermanentDndError
+        PermissionDeniedError RateLimitStuckError RateLimitedError ServerError SharedLimitsError StopRequestedError
+        TokenSourceError TokenStoreError TooManyFailuresError TransportError UsageError ValidationError WebhookError
     """,
     "limits.limit": "RateLimit",
     "limits.local": "LocalLimits",

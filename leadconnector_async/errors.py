@@ -4,6 +4,7 @@
     ├── UsageError (ValueError)                     mend the call; nothing was sent
     │   ├── ConfigurationError                      token, base URL, location, policy, file
     │   ├── InvalidContactError                     this row cannot be sent
+    │   ├── KeyConflictError                        another contact was put into the outbox under this key
     │   └── ClientStateError (RuntimeError)         not open, closed, or on another event loop
     ├── CallError                                   a call was tried and did not succeed
     │   ├── TransportError (ConnectionError)        there is no complete answer
@@ -30,7 +31,8 @@
     ├── DailyQuotaExceededError                     the day is spent; resets_in seconds
     ├── RateLimitStuckError                         nothing but 429 for as long as the policy waits
     ├── SharedLimitsError                           Redis, which keeps the limits, does not answer
-    ├── JournalError                                the journal cannot be read or written
+    ├── JournalError                                the journal or outbox cannot be read or written
+    ├── OutboxFullError                             the outbox holds as many contacts as it may; put it again later
     ├── OutageError                                 no call was answered for as long as the policy waits
     ├── TooManyFailuresError                        more rows failed than `max_failures` allows
     ├── StopRequestedError                          the caller had the load stopped
@@ -131,6 +133,10 @@ class InvalidContactError(UsageError):
         self.field = field
         self.where = where
         self.sentence = sentence
+
+
+class KeyConflictError(UsageError):
+    """The outbox knows this key from another contact; nothing was stored. A key names one event."""
 
 
 class ClientStateError(UsageError, RuntimeError):
@@ -374,7 +380,11 @@ class SharedLimitsError(LeadConnectorError):
 
 
 class JournalError(LeadConnectorError):
-    """The journal of a load cannot be read or written any more, as the disk is full or gone."""
+    """The journal of a load, or an outbox, cannot be read or written any more, as the disk is full or gone."""
+
+
+class OutboxFullError(LeadConnectorError):
+    """The outbox holds as many contacts as it may, and is told not to wait for room; this one was not stored."""
 
 
 class OutageError(LeadConnectorError):

@@ -9,22 +9,31 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from .errors import ConfigurationError, TokenStoreError
 
 if TYPE_CHECKING:
     import sqlite3
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700
 _OTHERS: Final = 0o077
 _READ_BY_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
 _MOST_SECRET_CHARS: Final = 65_536
+_TRY_AGAIN_SECONDS: Final = 0.005  # where the system cannot wait for a lock
 _LOCKS: Final = 16  # so many keys can be locked at once; two that fall together wait for each other
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _DATABASE_FILES: Final = ("", "-wal", "-shm", "-journal")
@@ -304,6 +313,71 @@ def read_secret(path: Path) -> str:
             sentence = f"others can read it, mode {stat.S_IMODE(mode):04o}: chmod 600 it, or give a pipe: <(cat FILE)"
             raise PermissionError(errno.EACCES, sentence, str(path))
         return file.read(_MOST_SECRET_CHARS).strip()
+
+
+class FileLock:
+    """A lock of a file, for processes that take turns: the system frees it when its holder ends, however it does.
+
+    A process that is forked from the holder does not hold it. Two of these on one file exclude each other also within
+    one process.
+
+    Args:
+        path: The file; an empty private one is made where there is none.
+
+    Raises:
+        OSError: It cannot be opened, or is a link.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, _FILE)
+        _OPEN_LOCKS.add(self)
+
+    def acquire(self) -> None:
+        """Take it, and wait for whoever has it."""
+        if sys.platform != "win32":
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        else:
+            while not self.try_acquire():
+                time.sleep(_TRY_AGAIN_SECONDS)
+
+    def try_acquire(self) -> bool:
+        """Take it unless somebody has it; return whether it was taken."""
+        try:
+            if sys.platform != "win32":
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            else:
+                msvcrt.locking(self._file, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                return False
+            raise
+        return True
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        if sys.platform != "win32":
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        else:
+            msvcrt.locking(self._file, msvcrt.LK_UNLCK, 1)
+
+    def close(self) -> None:
+        """Close the file, which lets go of the lock. May be called twice."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
+
+
+_OPEN_LOCKS: Final[WeakSet[FileLock]] = WeakSet()
+
+
+def _close_in_child() -> None:
+    """A forked child shares the locks of its parent: had it kept them open, they would outlive the parent's death."""
+    for lock in list(_OPEN_LOCKS):
+        lock.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Lock:

@@ -115,6 +115,46 @@ async def test_a_web_app_of_several_workers_shares_one_quota() -> None:
     assert (app.returncode, out.decode()) == (0, f"{calls} calls, 0 of them answered 429\n"), error.decode()
 
 
+async def test_a_web_app_of_several_workers_puts_into_one_outbox() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", str(EXAMPLES / "web_app_outbox.py"), "--port", str(port),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert app.stdout is not None
+    url, workers, count = f"http://127.0.0.1:{port}/sign-up", set[int](), 0
+
+    async def sign_up(browser: aiohttp.ClientSession, number: int) -> int:
+        contact, headers = {"email": f"person{number}@example.com"}, {"Idempotency-Key": str(number)}
+        while True:
+            try:
+                async with browser.post(url, json=contact, headers=headers) as answer:
+                    told = await answer.json()
+                    assert answer.status == 202, told
+                    workers.add(told["worker"])
+                    return int(told["id"])
+            except aiohttp.ClientConnectionError:  # none listens yet, or it was killed: the key makes it safe
+                await asyncio.sleep(0.05)
+
+    try:
+        async with patiently(), aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as browser:
+            assert (await app.stdout.readline()).decode() == f"sign up at {url}\n"
+            while len(workers) < 4 and count < 2_000:
+                ids = await asyncio.gather(*(sign_up(browser, count + number) for number in range(20)))
+                assert len(set(ids)) == 20
+                count += 20
+            os.kill(min(workers), signal.SIGKILL)
+            await sign_up(browser, count)
+            async with browser.post(url, json={"firstName": "nobody"}) as answer:
+                assert answer.status == 400
+    finally:
+        app.send_signal(signal.SIGINT)
+        out, error = await app.communicate()
+    assert (app.returncode, out.decode()) == (0, f"{count + 1} contacts, 0 calls answered 429\n"), error.decode()
+
+
 def test_one_example_uses_every_operation() -> None:
     text = (EXAMPLES / "every_operation.py").read_text(encoding="utf-8")
     methods = {*METHODS.values(), "contacts.search", "contacts.tags.add_to_many", "contacts.tags.remove_all_from_many"}

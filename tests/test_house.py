@@ -26,13 +26,14 @@ WINGS: dict[str, set[str]] = {
     "bulk": {"contacts", "private_file", "rules"},
     "run": {"bulk"},
     "client": {"environment", "run"},
+    "ingest": {"client"},
     "migration": {"client"},
     "cluster": {"migration"},
     "distributed": {"cluster"},
     "sandbox": {"models", "private_file"},
     "testing": {"client", "sandbox"},
     "webhooks": {"clock", "models"},
-    "cli": {"cluster", "sandbox"},
+    "cli": {"cluster", "ingest", "sandbox"},
 }
 # The rooms of each wing, from the bottom up: each may use those before it, and none behind it.
 ROOMS: dict[str, str] = {
@@ -65,9 +66,10 @@ ROOMS: dict[str, str] = {
         shapes contacts search service server __init__
     """,
     "testing": "running fixtures __init__",
+    "ingest": "store drainer outbox service __init__",
     "webhooks": "events signatures verification __init__",
     "cli": """
-        flags options terminal app accounts export past_runs service orders conclusion undo upsert cluster plan
+        flags options terminal app accounts export past_runs service ingest orders conclusion undo upsert cluster plan
         load_commands verify run_commands commands documents __init__
     """,
 }
@@ -203,7 +205,7 @@ def test_what_is_pure_stays_pure(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in modules() if wing_of(name_of(path)) in ("bulk", "migration")], ids=name_of
+    "path", [path for path in modules() if wing_of(name_of(path)) in ("bulk", "ingest", "migration")], ids=name_of
 )
 def test_no_thread_outlives_a_cancelled_task(path: Path) -> None:
     """What a thread reads from or writes to may be closed next, so `bulk.threads` waits for it."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import BatchReport, ConfigurationError, Journal, LeadConnector, private_file
+from leadconnector_async.ingest.store import Store
 from leadconnector_async.migration.tables.duck import DuckRows
 from leadconnector_async.private_file import (
+    FileLock,
     create_private,
     keep_database_private,
     make_private_folder,
@@ -27,6 +33,7 @@ from leadconnector_async.private_file import (
 from leadconnector_async.run.database import Database
 from leadconnector_async.run.folder import RUN_FILE, make_folder, open_run
 from leadconnector_async.sandbox import Sandbox
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o277], ids=oct)
@@ -200,13 +207,19 @@ async def test_a_database_on_a_network_disk_is_refused(
 ) -> None:
     path = tmp_path / "run.sqlite3"
     mount(kind)
-    for open_it in (lambda: Journal(path), lambda: Database(path), lambda: Database(path, is_draft=True)):
+    openers: list[Callable[[], object]] = [
+        lambda: Journal(path),
+        lambda: Database(path),
+        lambda: Database(path, is_draft=True),
+        lambda: Store(path, "contacts", time.time),
+    ]
+    for open_it in openers:
         with pytest.raises(ConfigurationError, match="name a place on a disk of this machine") as caught:
             open_it()
         assert f"{path}: is on a network disk ({kind})" in str(caught.value)
     with pytest.raises(ConfigurationError, match="network disk"):
         await client.contacts.bulk_upsert([{"email": "a@example.com"}], journal=path)
-    assert not path.exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["mountinfo"]  # noqa: ASYNC240
     assert sandbox.contacts() == []
 
 
@@ -293,3 +306,56 @@ def test_a_link_is_not_opened_again(tmp_path: Path) -> None:
         open_again(tmp_path / "link")
     with open_again(tmp_path / "file") as file:
         assert file.read() == b"old"
+
+
+# ---------------------------------------------------------------------------------------------- locks of files
+
+
+def test_a_lock_is_had_by_one_and_freed_for_the_next(tmp_path: Path) -> None:
+    one, other = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    assert mode(tmp_path / "lock") == 0o600
+    assert one.try_acquire()
+    assert not other.try_acquire()
+    one.release()
+    assert other.try_acquire()
+    other.close()
+    other.close()
+    one.acquire()
+    one.close()
+
+
+def test_a_lock_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"):
+        FileLock(tmp_path / "lock")
+
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from leadconnector_async.private_file import FileLock
+lock = FileLock(Path(sys.argv[1]))
+assert lock.try_acquire()
+child = os.fork()
+if child == 0:
+    time.sleep(600)  # until it is killed
+print(child, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_lock_is_free_when_its_holder_is_killed_although_a_child_lives(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "lock")]
+    lock = FileLock(tmp_path / "lock")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        child = int(holder.stdout.readline())
+        try:
+            assert not lock.try_acquire()
+            holder.kill()
+            holder.wait(PATIENCE)
+            lock.acquire()
+        finally:
+            os.kill(child, signal.SIGKILL)
+    lock.close()

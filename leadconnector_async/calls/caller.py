@@ -279,7 +279,7 @@ class Caller:
         Raises:
             LeadConnectorError: As `send`.
         """
-        self._check_open()
+        self.check_open()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (coroutines of this package run in tasks)
         cancellations = task.cancelling()
@@ -310,7 +310,12 @@ class Caller:
             if self._all_done is not None and not self._calls:
                 self._all_done.set()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Refuse work where the client is not open on this event loop.
+
+        Raises:
+            ClientStateError: It is not.
+        """
         if self._is_closed:
             raise ClientStateError("this client is closed; make a new LeadConnector")
         if self._loop is None:
@@ -381,7 +386,7 @@ class Caller:
             ClientStateError: The client was closed; nothing was sent.
         """
         if self._is_closed and call.source_token is None:
-            self._check_open()
+            self.check_open()
         return not (call.is_bulk and window.is_paused())
 
     def _learn(self, call: Call[Any], window: Window, response: Response, telemetry: Telemetry | None) -> Quota | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from . import accounts as account_commands
 from . import load_commands, run_commands
 from . import service as service_commands
+
+# isort: split
+from . import ingest as ingest_commands
 from .app import app
 
-__all__ = ["account_commands", "app", "load_commands", "run_commands", "service_commands"]
+__all__ = ["account_commands", "app", "ingest_commands", "load_commands", "run_commands", "service_commands"]

@@ -200,16 +200,20 @@ class OneContact(OperationGroup):
         """
         await self._send_delete(build_delete(contact_id, self._scope(location_id)))
 
-    def complete(self, contact: ContactLike) -> ContactUpsert:
-        """Make a Struct of a dict, without values that stand for nothing, such as NaN, and fill in the client's
-        location where the contact names none.
+    def complete(self, contact: ContactLike, *, location_id: str | None = None) -> ContactUpsert:
+        """Make a Struct of a dict, without values that stand for nothing, such as NaN, and fill in a location where the
+        contact names none: this one, or the client's.
 
         Raises:
-            InvalidContactError: It is neither, has an unknown field or a wrong type, or there is no location.
+            InvalidContactError: It is neither, has an unknown field or a wrong type, or there is no location, or two.
         """
         contact = _read(contact, ContactUpsert, "a contact is a ContactUpsert")
         if contact.location_id:
+            if location_id not in (None, contact.location_id):
+                raise InvalidContactError("the contact names another location", field="location_id")
             return contact
+        if location_id:
+            return msgspec.structs.replace(contact, location_id=location_id)
         if not self.client.location_id:
             raise InvalidContactError(
                 "no location: pass location_id to the client or set it on the contact", field="location_id"

@@ -20,7 +20,7 @@ import re
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from struct import Struct as Layout
@@ -33,8 +33,8 @@ import msgspec
 from ..errors import ConfigurationError, JournalError
 from ..private_file import keep_database_private, refuse_network_disk
 
-Kind: TypeAlias = Literal["run", "journal"]
-"""What a file is: a run with its rows, or the journal of a load whose rows the caller has."""
+Kind: TypeAlias = Literal["run", "journal", "outbox"]
+"""What a file is: a run with its rows, the journal of a load whose rows the caller has, or an outbox."""
 
 _APPLICATION_ID: Final = 0x4C436A31
 _VERSION: Final = 2
@@ -94,10 +94,10 @@ class Database:
         self._db = _connect(path, kind)
         try:
             self._prepare(is_draft=is_draft or path is None)
-        except _DAMAGE_OR_WORSE as error:
+        except DAMAGE_OR_WORSE as error:
             self._db.close()
-            reason = _why_not_opened(error, kind)
-            raise ConfigurationError(f"{path}: {reason}") from (None if _is_damage(error) else error)
+            reason = why_not_opened(error, kind)
+            raise ConfigurationError(f"{path}: {reason}") from (None if is_damage(error) else error)
         except JournalError as error:
             self.close()
             raise ConfigurationError(str(error)) from error
@@ -269,7 +269,7 @@ class Database:
         with self._lock:
             try:
                 return self._db.execute(query, values).fetchall()
-            except _DAMAGE_OR_WORSE as error:
+            except DAMAGE_OR_WORSE as error:
                 raise self.unreadable(error) from error
 
     def walk(self, query: str, *values: object) -> Iterator[Any]:
@@ -290,7 +290,7 @@ class Database:
                 if not records:
                     return
                 yield from records
-        except _DAMAGE_OR_WORSE as error:
+        except DAMAGE_OR_WORSE as error:
             raise self.unreadable(error) from error
         finally:
             if cursor is not None:
@@ -302,9 +302,7 @@ class Database:
         return self._failed("read", error)
 
     def _failed(self, what: str, error: Exception) -> JournalError:
-        if isinstance(error, sqlite3.ProgrammingError):  # the one of them that we can cause: it was closed
-            return JournalError(f"{self._name}: the {self.kind} is closed; open it again")
-        return JournalError(f"{self._name}: the {self.kind} cannot be {what} ({error})")
+        return failed(self._name, self.kind, what, error)
 
     @property
     def _name(self) -> str:
@@ -399,21 +397,50 @@ def unseal(sealed: bytes, place: int = 0) -> bytes:
 _SEAL: Final = Layout("<I")
 
 
+def failed(name: str, kind: Kind, what: str, error: Exception) -> JournalError:
+    """Say that a file cannot be "read" or "written"."""
+    if isinstance(error, sqlite3.ProgrammingError):  # the one of them that we can cause: it was closed
+        return JournalError(f"{name}: the {kind} is closed; open it again")
+    return JournalError(f"{name}: the {kind} cannot be {what} ({error})")
+
+
 def _connect(path: Path | None, kind: Kind) -> sqlite3.Connection:
-    if path is not None:
-        refuse_network_disk(path)
+    if path is None:
+        return sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    return connect(path, kind, check=lambda: _check_log(path, kind))
+
+
+def connect(
+    path: Path, kind: Kind, *, check: Callable[[], None] = lambda: None, patience: float = 0
+) -> sqlite3.Connection:
+    """Open a private file on a disk of this machine, which is made where it is not there.
+
+    Args:
+        path: The file.
+        kind: What it is, or is to be.
+        check: Called before SQLite touches it.
+        patience: Seconds to wait for others who use it.
+
+    Raises:
+        ConfigurationError: It cannot be opened, or `check` refuses it.
+    """
+    refuse_network_disk(path)
     try:
-        if path is not None:
-            keep_database_private(path)
-            _check_log(path, kind)
-        return sqlite3.connect(path or "", timeout=0, isolation_level=None, check_same_thread=False)
+        keep_database_private(path)
+        check()
+        return sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     except (sqlite3.Error, OSError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        raise ConfigurationError(f"{path}: the {kind} cannot be opened ({reason})") from error
+        raise not_opened(path, kind, error) from error
+
+
+def not_opened(path: Path, kind: Kind, error: Exception) -> ConfigurationError:
+    """Say that a file cannot be opened."""
+    reason = (isinstance(error, OSError) and error.strerror) or error
+    return ConfigurationError(f"{path}: the {kind} cannot be opened ({reason})")
 
 
 # Where SQLite repeats a text that is not UTF-8 in a message, Python cannot even read the message.
-_DAMAGE_OR_WORSE: Final = (sqlite3.Error, UnicodeDecodeError)
+DAMAGE_OR_WORSE: Final = (sqlite3.Error, UnicodeDecodeError)
 _IN_USE: Final = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED))
 _UNWRITABLE: Final = frozenset(
     (
@@ -437,16 +464,17 @@ def _code_of(error: Exception) -> int:
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
-def _is_damage(error: Exception) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether an error on opening is of what the file holds: our own statements are right for a file that is whole."""
     return _code_of(error) not in _IN_USE | _UNWRITABLE
 
 
-def _why_not_opened(error: Exception, kind: Kind) -> str:
+def why_not_opened(error: Exception, kind: Kind) -> str:
+    """Say why SQLite does not open a file."""
     if _code_of(error) in _IN_USE:
-        left = "" if kind == "run" else _LEFT_LOOP
+        left = _LEFT_LOOP if kind == "journal" else ""
         return f"another process, or another load in this one, is using this {kind}; wait until it ends{left}"
-    if _is_damage(error):
+    if is_damage(error):
         return f"is not a {kind} of leadconnector-async, or is damaged ({error}); name another file"
     return f"the {kind} cannot be written ({error})"
 
@@ -480,7 +508,7 @@ def _check_log(path: Path, kind: Kind) -> None:
 def _has_open_session(path: Path) -> bool:
     """Whether the main file alone says that a session has begun and not ended."""
     address = f"{path.absolute().as_uri()}?immutable=1"  # as if there were no log
-    with suppress(*_DAMAGE_OR_WORSE):  # no table of sessions: a file of another kind is refused later
+    with suppress(*DAMAGE_OR_WORSE):  # no table of sessions: a file of another kind is refused later
         db = sqlite3.connect(address, uri=True)
         try:
             return bool(db.execute("SELECT 1 FROM sessions WHERE state = 0").fetchone())

@@ -28,6 +28,8 @@ COMMANDS = [
         "map people.csv",
     ),
     *("login --paste", "logout", "whoami"),
+    "ingest outbox.sqlite3 --stdin",
+    "outbox status outbox.sqlite3",
     "sandbox --fault none=1",  # ends by itself, should it get that far
 ]
 
