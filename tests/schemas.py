@@ -31,6 +31,10 @@ def name_of_document(words: list[str]) -> str:
     if words[0] == "upsert":
         kinds = [option.strip("-") for option in ("--dry-run", "--dask") if option in words]
         return "-".join(["upsert", *kinds])
+    if words[0] == "outbox":
+        return {"status": "outbox", "list": "outbox-list"}.get(words[1], "outbox-count")
+    if words[0] == "ingest" and "--stdin" in words:
+        return "ingest-stdin"
     return words[0]
 
 

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from ..bulk.report import ErrorCount
+from ..bulk.report import ErrorCount, Outcome
+from ..ingest.store import Status
 from ..migration.plan import Closings, Comparison, Plan, PlannedColumn
 from ..migration.report.report_page import NextStep
 from ..migration.undo import UndoReport
@@ -203,6 +204,54 @@ class SandboxDocument(Struct, kw_only=True):
     client_secret: str
 
 
+class Ingest(Struct, kw_only=True):
+    """`leadconnector ingest --http --json`, printed when it listens: where contacts are to be sent."""
+
+    schema: Schema
+    url: str
+
+
+class IngestLines(Struct, kw_only=True):
+    """`leadconnector ingest --stdin --json`: how many contacts were stored, refused, and still wait."""
+
+    schema: Schema
+    stored: int
+    refused: int
+    waiting: int
+
+
+class OutboxStatus(Status, kw_only=True, frozen=True):
+    """`leadconnector outbox status --json`."""
+
+    schema: Schema
+
+
+class OutboxDeadLetter(Struct, kw_only=True):
+    """A contact that was given up. Times are ISO 8601 in UTC."""
+
+    id: int
+    key: str | None
+    location_id: str
+    put_at: str
+    at: str
+    outcome: Outcome
+    contact: dict[str, Any] | None
+
+
+class OutboxList(Struct, kw_only=True):
+    """`leadconnector outbox list --json`."""
+
+    schema: Schema
+    dead_letters: list[OutboxDeadLetter]
+
+
+class OutboxCount(Struct, kw_only=True):
+    """`leadconnector outbox retry|drop|forget --json`: how many contacts that were."""
+
+    schema: Schema
+    count: int
+
+
 DOCUMENTS: Final[Mapping[str, type[Struct]]] = {
     "report": Report,
     "upsert": Upsert,
@@ -219,5 +268,10 @@ DOCUMENTS: Final[Mapping[str, type[Struct]]] = {
     "login": LogIn,
     "logout": LogOut,
     "sandbox": SandboxDocument,
+    "ingest": Ingest,
+    "ingest-stdin": IngestLines,
+    "outbox": OutboxStatus,
+    "outbox-list": OutboxList,
+    "outbox-count": OutboxCount,
 }
 """Every document by the name of its schema."""

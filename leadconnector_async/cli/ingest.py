@@ -22,6 +22,7 @@ from ..errors import ConfigurationError, UsageError
 from ..ingest.outbox import Outbox
 from ..ingest.service import Service, Taker, take_lines
 from ..ingest.store import DeadLetter, Settled, Status
+from ..protocol.text import count_of
 from .accounts import LoginOptions, choose_token
 from .app import app, run
 from .options import (
@@ -124,6 +125,7 @@ async def _serve(command: IngestCommand, outbox: Outbox, secret: str, stop: asyn
     )
     await service.start()
     show(f"{service.url}/contacts")
+    show_document({"url": f"{service.url}/contacts"})
     tell("Stop with Ctrl-C or SIGTERM; what waits then is sent by the next start.")
     try:
         await stop.wait()
@@ -145,12 +147,14 @@ async def _take_lines(command: IngestCommand, outbox: Outbox, stop: asyncio.Even
 
     with open(0, "rb", closefd=False) as stdin:  # noqa: ASYNC230  (it is open already)
         lines = await take_lines(taker, stdin, stop, refuse)
-    tell(f"{lines.taken:,} contacts stored, {lines.refused:,} lines refused.")
+    tell(f"{count_of(lines.taken, 'contact')} stored, {count_of(lines.refused, 'line')} refused.")
     while not stop.is_set() and not await outbox.flush(1.0):
         pass
     waiting = (await outbox.status()).waiting
+    show_document({"stored": lines.taken, "refused": lines.refused, "waiting": waiting})
     if waiting:
-        tell(f"Stopped; {waiting:,} contacts wait in {command.target}. The next start sends them.")
+        told = count_of(waiting, "contact waits", "contacts wait")
+        tell(f"Stopped; {told} in {command.target}. The next start sends what waits.")
         return STOPPED
     return 1 if lines.refused else 0
 
@@ -221,6 +225,7 @@ def ingest(
     daily: Daily = None,
     redis: Redis = None,
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
+    as_json: AsJson = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log each outcome to stderr, as JSON.")] = False,
     token_file: TokenFile = None,
     proxy: Proxy = None,
@@ -252,7 +257,7 @@ def ingest(
         login=LoginOptions(store=store, secret_file=client_secret_file),
         is_log_json=log_json,
     )
-    run(take(command), as_json=False)
+    run(take(command), as_json=as_json)
 
 
 # ---------------------------------------------------------------------------------------------- what waits
@@ -344,7 +349,7 @@ async def _change(command: OutboxCommand, outbox: Outbox) -> None:
     }
     done, change = words[command.action]
     count = await change()
-    show(f"{count:,} {'contact' if count == 1 else 'contacts'} {done}")
+    show(f"{count_of(count, 'contact')} {done}")
     show_document({"count": count})
 
 

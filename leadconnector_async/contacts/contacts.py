@@ -69,23 +69,7 @@ class OneContact(OperationGroup):
             DailyQuotaExceededError: The day is spent; not sent.
         """
         contact = self.complete(contact)
-        return await self.finish_upsert(self.prepare_upsert(contact), contact)
-
-    def prepare_upsert(self, contact: ContactUpsert) -> Call[UpsertResult]:
-        """Check and encode what `complete` returned, to be sent by `finish_upsert`.
-
-        Raises:
-            InvalidContactError: As `upsert`.
-        """
-        return Call(build_checked(contact, self.client.api_version))
-
-    async def finish_upsert(self, call: Call[UpsertResult], contact: ContactUpsert) -> UpsertResult:
-        """Send what `prepare_upsert` made of a contact.
-
-        Raises:
-            LeadConnectorError: As `upsert`.
-        """
-        call, held = await self._hold_channels(call, contact)
+        call, held = await self._hold_channels(Call(build_checked(contact, self.client.api_version)), contact)
         result = await send_upsert(self.client, call, contact, held=held)
         assert result is not PAUSED  # noqa: S101  (only rows of loads give way)
         if lacks_company(contact, result.contact):

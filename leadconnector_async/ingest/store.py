@@ -31,6 +31,7 @@ from ..errors import ConfigurationError, JournalError, KeyConflictError, LeadCon
 from ..models import ContactUpsert
 from ..models.normal import normal_email, normal_phone
 from ..private_file import FileLock, refuse_network_disk
+from ..protocol.text import count_of
 from ..run.database import DAMAGE_OR_WORSE, connect, failed, is_damage, not_opened, seal, unseal, why_not_opened
 
 _APPLICATION_ID: Final = 0x4C436F31
@@ -621,7 +622,7 @@ def put(entry: NewEntry, most: int, keep_keys: float, transaction: Transaction) 
         if receipt is not None:
             return receipt
     if transaction.waiting >= most:
-        raise OutboxFullError(f"the outbox is full: {transaction.waiting} contacts wait")
+        raise OutboxFullError(f"the outbox is full: {count_of(transaction.waiting, 'contact waits', 'contacts wait')}")
     # The id is the place, but for an entry that is sent again: 0 stands for that.
     cursor = db.execute(
         "INSERT INTO entries VALUES (NULL, ?, 0, ?, ?, ?, ?, ?, 0, NULL, ?)",

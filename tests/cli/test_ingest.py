@@ -35,6 +35,12 @@ def test_lines_are_stored_and_sent(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "box.sqlite3").stat().st_mode & 0o777 == 0o600
 
 
+def test_what_became_of_lines_is_a_document(run: Run) -> None:
+    with run_sandbox() as sandbox:
+        code, out, _ = ingest(run, sandbox, LINES + b"no json\n", "--json")
+    assert (code, json.loads(out)) == (1, {"schema": 1, "stored": 2, "refused": 1, "waiting": 0})
+
+
 def test_each_outcome_is_logged_as_json_by_id_alone(run: Run) -> None:
     with run_sandbox() as sandbox:
         code, _, err = ingest(run, sandbox, LINES + REFUSED, "--log-json")
@@ -57,7 +63,7 @@ def test_dead_letters_are_listed_retried_dropped_and_forgotten(run: Run) -> None
     assert letters[0]["contact"]["firstName"] == "Refused"
     assert "Refused" not in run("outbox", "list", "box.sqlite3")[1]
     assert run("outbox", "retry", "box.sqlite3", "--id", 3)[:2] == (0, "1 contact queued again\n")
-    assert json.loads(run("outbox", "drop", "box.sqlite3", "--id", 4, "--json")[1]) == {"count": 1}
+    assert json.loads(run("outbox", "drop", "box.sqlite3", "--id", 4, "--json")[1]) == {"schema": 1, "count": 1}
     forgotten = run("outbox", "forget", "box.sqlite3", "--email", "No address at all")
     assert forgotten[:2] == (0, "2 contacts forgotten\n")
     status = json.loads(run("outbox", "status", "box.sqlite3", "--json")[1])

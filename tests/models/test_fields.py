@@ -175,13 +175,23 @@ def names_in(node: ast.AST) -> set[str]:
     return set()
 
 
+class _Fields(ast.NodeTransformer):
+    """Leaves out what is declared as a mapping of kinds."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        return None if "Mapping[Kind, " in ast.unparse(node.annotation) else node
+
+
 def test_there_is_no_other_list_of_fields() -> None:
-    """The sandbox has lists of its own: it stands for the service, and is to disagree where we are wrong."""
+    """The sandbox has lists of its own: it stands for the service, and is to disagree where we are wrong.
+
+    What is said of each kind of field is no list of fields, though some kinds are named as a field is.
+    """
     paths = [path for path in PACKAGE.rglob("*.py") if "sandbox" not in path.parts and path.name != "fields.py"]
     lists = [
         (path.name, node.lineno, names)
         for path in paths
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(_Fields().visit(ast.parse(path.read_text(encoding="utf-8"))))
         if len(names := names_in(node)) > 3
     ]
     assert lists == []
